@@ -1,0 +1,88 @@
+"""Settings, read from the environment once, by entry points only, and then passed on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every setting and its environment variable (the field's name in capitals). Sizes in bytes, times in seconds."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    data_dir: Path = Path("data")
+    """Holds the registry (SQLite), artifacts, the broker's files, logs and the admin token."""
+    database_url: str = ""
+    """SQLAlchemy URL; empty: SQLite in the data directory. `postgresql://…` is read as psycopg 3."""
+    redis_url: str = ""
+    """Broker URL; empty: the supervised broker's socket in the data directory."""
+    artifacts_url: str = ""
+    """Root of the artifact store (a path shared by all hosts); empty: `<data-dir>/artifacts`."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    allowed_hosts: str = ""
+    """Further Host names that are answered, with commas; loopback names and `host` always are."""
+    allowed_origins: str = ""
+    """Browser origins that may call, with commas; none by default."""
+    log_level: str = "INFO"
+
+    max_upload_bytes: int = 8 * 2**30
+    max_body_bytes: int = 32 * 2**20
+    """Largest JSON body (predict included), after decompression."""
+    max_columns: int = 10_000
+    max_queued_jobs: int = 1_000
+    body_timeout_s: float = 20.0
+    idempotency_ttl_s: float = 86_400.0
+
+    queues: str = "default"
+    """Queues that a worker of this process group serves, with commas."""
+    worker_slots: int = Field(1, ge=1)
+    """Worker processes that `scripts/serve` starts, one trainer each."""
+    lease_s: float = Field(15.0, gt=0)
+    heartbeat_s: float = Field(1.0, gt=0)
+    reconcile_s: float = Field(1.0, gt=0)
+    resend_after_s: float = Field(10.0, gt=0)
+    """A queued job that nobody took is sent again after this."""
+    orphan_grace_s: float = Field(3600.0, gt=0)
+    grace_s: float = Field(30.0, gt=0)
+    """What a stopping worker gets to checkpoint and give its job back."""
+    max_parameters: int = 2_000_000_000
+    max_attempts: int = 3
+    job_timeout_s: float | None = None
+    retry_backoff_s: float = 2.0
+
+    predictor: str = Field("process", pattern="^(process|inprocess|none)$")
+    predict_timeout_s: float = 10.0
+    predict_max_batch_rows: int = 1024
+    predict_max_queue_rows: int = 65_536
+    predict_memory_bytes: int = 4 * 2**30
+    serving_poll_s: float = Field(0.2, gt=0)
+
+    @property
+    def sql_url(self) -> str:
+        """The database's SQLAlchemy URL with its driver named."""
+        url = self.database_url
+        if not url:
+            return f"sqlite:///{self.data_dir.resolve() / 'registry.db'}"
+        for scheme in ("postgresql://", "postgres://"):
+            if url.startswith(scheme):
+                return "postgresql+psycopg://" + url.removeprefix(scheme)
+        return url
+
+    @property
+    def broker_socket(self) -> Path:
+        """Unix socket of the supervised broker. Socket paths are limited to about 100 bytes: `workers.broker` falls
+        back to a short temporary directory and leaves its address in `<data-dir>/broker/url`."""
+        return self.data_dir.resolve() / "broker" / "broker.sock"
+
+    @property
+    def artifacts(self) -> str:
+        return self.artifacts_url or str(self.data_dir.resolve() / "artifacts")
+
+    @property
+    def queue_names(self) -> list[str]:
+        return [name for name in (part.strip() for part in self.queues.split(",")) if name]

@@ -1,0 +1,269 @@
+"""The registry's tables. All times are seconds since 1970 (UTC) by the DATABASE's clock (`db.now()`), so that a host
+whose clock jumps cannot expire a lease. Paths are keys relative to the artifact store's root, made by the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy import BigInteger as _BigInteger
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Json = JSON().with_variant(JSONB(), "postgresql")
+#: SQLite gives automatic keys to INTEGER columns only
+BigInteger = _BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Dataset(Base):
+    __tablename__ = "datasets"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    digest: Mapped[str] = mapped_column(
+        String(80), unique=True
+    )  # of content and schema: the same upload is one row
+    format: Mapped[str] = mapped_column(String(20))
+    rows: Mapped[int] = mapped_column(BigInteger)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    columns: Mapped[list[dict[str, Any]]] = mapped_column(Json)  # as the API shows them
+    path: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[float] = mapped_column(Float)
+    created_by: Mapped[str | None] = mapped_column(String(40))
+
+
+class Job(Base):
+    __tablename__ = "jobs"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    type: Mapped[str] = mapped_column(String(20))  # train | evaluate | export | predict
+    model: Mapped[str | None] = mapped_column(String(100))
+    spec: Mapped[dict[str, Any]] = mapped_column(Json)  # complete: defaults filled in, "auto" resolved
+    state: Mapped[str] = mapped_column(String(12))
+    attempt: Mapped[int] = mapped_column(Integer, default=0)  # the fencing token: raised by each claim
+    cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
+    drain_requested: Mapped[bool] = mapped_column(Boolean, default=False)
+    queue: Mapped[str] = mapped_column(String(50))
+    priority: Mapped[int] = mapped_column(Integer)
+    max_attempts: Mapped[int] = mapped_column(Integer)
+    counted_attempts: Mapped[int] = mapped_column(
+        Integer, default=0
+    )  # failures, and attempts without progress
+    timeout_s: Mapped[float | None] = mapped_column(Float)
+    progress: Mapped[dict[str, Any]] = mapped_column(
+        Json, default=dict
+    )  # step max_steps loss steps_per_s eta_s …
+    result: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)  # ids of what the job made, warnings
+    error_kind: Mapped[str | None] = mapped_column(String(30))
+    error_detail: Mapped[str | None] = mapped_column(Text)
+    worker: Mapped[str | None] = mapped_column(String(200))
+    lease_expires_at: Mapped[float | None] = mapped_column(Float)
+    not_before: Mapped[float] = mapped_column(Float, default=0.0)  # back-off
+    sent_at: Mapped[float | None] = mapped_column(Float)  # when the broker last got its message
+    created_at: Mapped[float] = mapped_column(Float)
+    started_at: Mapped[float | None] = mapped_column(Float)  # of the first attempt
+    finished_at: Mapped[float | None] = mapped_column(Float)
+    created_by: Mapped[str | None] = mapped_column(String(40))
+
+    __table_args__ = (
+        Index(None, "state", "queue", "priority", "created_at", "id"),
+        Index(None, "state", "lease_expires_at"),
+        Index(None, "created_at", "id"),
+        Index(None, "model", "created_at", "id"),
+    )
+
+
+class Attempt(Base):
+    __tablename__ = "attempts"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    state: Mapped[str] = mapped_column(String(12))
+    worker: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str | None] = mapped_column(Text)
+    exit_signal: Mapped[int | None] = mapped_column(Integer)
+    peak_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    resumed_from_step: Mapped[int | None] = mapped_column(BigInteger)
+    first_step: Mapped[int | None] = mapped_column(BigInteger)
+    last_step: Mapped[int | None] = mapped_column(BigInteger)
+    started_at: Mapped[float] = mapped_column(Float)
+    ended_at: Mapped[float | None] = mapped_column(Float)
+
+
+class Checkpoint(Base):
+    __tablename__ = "checkpoints"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    attempt: Mapped[int] = mapped_column(Integer)
+    step: Mapped[int] = mapped_column(BigInteger)
+    path: Mapped[str] = mapped_column(String(200))  # prefix of the files: …/model.ckpt-N
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[float] = mapped_column(Float)
+    __table_args__ = (UniqueConstraint("job_id", "step"),)
+
+
+class Evaluation(Base):
+    __tablename__ = "evaluations"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    job_id: Mapped[str] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), index=True
+    )  # that measured
+    train_job_id: Mapped[str | None] = mapped_column(String(40), index=True)  # whose checkpoint it is
+    step: Mapped[int] = mapped_column(BigInteger)
+    name: Mapped[str] = mapped_column(String(100), default="")
+    dataset_id: Mapped[str | None] = mapped_column(String(40), index=True)
+    dataset_digest: Mapped[str | None] = mapped_column(String(80))
+    split: Mapped[str] = mapped_column(String(20), default="all")  # all | train | holdout
+    rows: Mapped[int | None] = mapped_column(BigInteger)
+    metrics: Mapped[dict[str, Any]] = mapped_column(Json)
+    created_at: Mapped[float] = mapped_column(Float)
+
+
+class MetricPoint(Base):
+    __tablename__ = "metric_points"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    value: Mapped[float] = mapped_column(Float)
+    at: Mapped[float] = mapped_column(Float)
+
+
+class Export(Base):
+    __tablename__ = "exports"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)  # that made it
+    train_job_id: Mapped[str] = mapped_column(String(40), index=True)
+    attempt: Mapped[int] = mapped_column(Integer)
+    step: Mapped[int] = mapped_column(BigInteger)
+    path: Mapped[str] = mapped_column(String(200))  # the SavedModel's directory
+    digest: Mapped[str] = mapped_column(String(80))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[float] = mapped_column(Float)
+
+
+class Model(Base):
+    __tablename__ = "models"
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    created_at: Mapped[float] = mapped_column(Float)
+
+
+class Version(Base):
+    __tablename__ = "versions"
+    model: Mapped[str] = mapped_column(ForeignKey("models.name", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    export_id: Mapped[str] = mapped_column(ForeignKey("exports.id"), unique=True)
+    job_id: Mapped[str] = mapped_column(String(40), index=True)
+    lineage_id: Mapped[str] = mapped_column(String(40), unique=True)  # stands in each answer's headers
+    state: Mapped[str] = mapped_column(String(12))
+    reason: Mapped[str | None] = mapped_column(Text)  # why it was refused or failed
+    promote_label: Mapped[str | None] = mapped_column(
+        String(100)
+    )  # the label that it takes when it is AVAILABLE
+    lineage: Mapped[dict[str, Any]] = mapped_column(Json)
+    created_at: Mapped[float] = mapped_column(Float)
+    __table_args__ = (Index(None, "state", "created_at"),)
+
+
+class Label(Base):
+    __tablename__ = "labels"
+    model: Mapped[str] = mapped_column(ForeignKey("models.name", ondelete="CASCADE"), primary_key=True)
+    label: Mapped[str] = mapped_column(String(100), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer)
+    previous: Mapped[int | None] = mapped_column(Integer)  # kept warm for instant rollback
+    revision: Mapped[int] = mapped_column(Integer)  # its ETag: raised by each change
+    updated_at: Mapped[float] = mapped_column(Float)
+
+
+class Token(Base):
+    __tablename__ = "tokens"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    digest: Mapped[str] = mapped_column(String(80), unique=True)  # SHA-256; the token itself is never stored
+    scopes: Mapped[list[str]] = mapped_column(Json)
+    created_at: Mapped[float] = mapped_column(Float)
+    revoked_at: Mapped[float | None] = mapped_column(Float)
+
+
+class Outbox(Base):
+    """Messages to the broker, written in the transaction of the change they tell of; sent after the commit."""
+
+    __tablename__ = "outbox"
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(String(40))
+    attempt: Mapped[int] = mapped_column(Integer)  # the job's attempt counter when it was written
+    queue: Mapped[str] = mapped_column(String(50))
+    priority: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[float] = mapped_column(Float)
+
+
+class JobEvent(Base):
+    """What watchers are told, in order; `id` is the SSE event id."""
+
+    __tablename__ = "job_events"
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(
+        String(30)
+    )  # state | progress | checkpoint | evaluation | export | warning
+    data: Mapped[dict[str, Any]] = mapped_column(Json)
+    at: Mapped[float] = mapped_column(Float)
+    __table_args__ = (Index(None, "job_id", "id"),)
+
+
+class IdempotencyKey(Base):
+    __tablename__ = "idempotency_keys"
+    token_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    request_digest: Mapped[str] = mapped_column(String(80))
+    status: Mapped[int | None] = mapped_column(Integer)  # null while the first request is in flight
+    headers: Mapped[dict[str, str]] = mapped_column(Json, default=dict)
+    body: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    created_at: Mapped[float] = mapped_column(Float, index=True)
+
+
+class AuditEntry(Base):
+    __tablename__ = "audit"
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    at: Mapped[float] = mapped_column(Float)
+    token_id: Mapped[str | None] = mapped_column(String(40))
+    action: Mapped[str] = mapped_column(String(50))
+    target: Mapped[str] = mapped_column(String(200))
+    detail: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+
+
+class Lease(Base):
+    """One holder at a time, for example of the reconciler's work or of a migration."""
+
+    __tablename__ = "leases"
+    name: Mapped[str] = mapped_column(String(50), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(200))
+    expires_at: Mapped[float] = mapped_column(Float)
+
+
+class CatalogueEntry(Base):
+    """A `model_fn` that the operator installed on the workers, written here by the workers when they start."""
+
+    __tablename__ = "catalogue"
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    description: Mapped[str] = mapped_column(Text, default="")
+    params_schema: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    seen_at: Mapped[float] = mapped_column(Float)

@@ -1,0 +1,32 @@
+"""The engine's own errors. Documented ones are ValueError, TypeError or KeyError, as the API documents say; these are
+for what the documents leave open. Each message says what was found, where, and the remedy."""
+
+from __future__ import annotations
+
+
+class EstimatorError(RuntimeError):
+    """Base of the engine's own errors."""
+
+
+class CheckpointError(EstimatorError, ValueError):
+    """A checkpoint is missing, half written, of another model, or outside the model directory."""
+
+
+class EmptyInputError(EstimatorError, ValueError):
+    """`input_fn` ended before it gave one batch."""
+
+
+class InputShapeError(EstimatorError, ValueError):
+    """A batch does not fit what the model was traced with."""
+
+
+class NanLossDuringTrainingError(EstimatorError):
+    """The loss became NaN or infinite; the last checkpoint before that is untouched.
+
+    Attributes:
+        step: the global step whose loss was not finite.
+    """
+
+    def __init__(self, message: str = "NaN loss during training.", step: int | None = None) -> None:
+        super().__init__(message)
+        self.step = step

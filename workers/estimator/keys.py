@@ -1,0 +1,41 @@
+"""Names that users and checkpoints know: modes, and keys of metrics and predictions."""
+
+from __future__ import annotations
+
+
+class ModeKeys:
+    """Standard names of the modes, with the values of `tf.estimator.ModeKeys`."""
+
+    TRAIN = "train"
+    EVAL = "eval"
+    PREDICT = "infer"
+
+
+class MetricKeys:
+    """Names of metrics in the result of `evaluate`, as `tf.estimator` named them."""
+
+    LOSS = "loss"
+    LOSS_MEAN = "average_loss"
+    LOSS_REGULARIZATION = "regularization_loss"
+    ACCURACY = "accuracy"
+    PRECISION = "precision"
+    RECALL = "recall"
+    ACCURACY_BASELINE = "accuracy_baseline"
+    AUC = "auc"
+    AUC_PR = "auc_precision_recall"
+    LABEL_MEAN = "label/mean"
+    PREDICTION_MEAN = "prediction/mean"
+
+
+class PredictionKeys:
+    """Names of predictions, as `tf.estimator` named them."""
+
+    CLASSES = "classes"
+    CLASS_IDS = "class_ids"
+    ALL_CLASSES = "all_classes"
+    ALL_CLASS_IDS = "all_class_ids"
+    LOGISTIC = "logistic"
+    LOGITS = "logits"
+    PREDICTIONS = "predictions"
+    PROBABILITIES = "probabilities"
+    SEQUENCE_MASK = "sequence_mask"
