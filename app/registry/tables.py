@@ -41,9 +41,7 @@ class Dataset(Base):
     __tablename__ = "datasets"
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
-    digest: Mapped[str] = mapped_column(
-        String(80), unique=True
-    )  # of content and schema: the same upload is one row
+    digest: Mapped[str] = mapped_column(String(80), unique=True)  # of content and schema: the same upload is one row
     format: Mapped[str] = mapped_column(String(20))
     rows: Mapped[int] = mapped_column(BigInteger)
     bytes: Mapped[int] = mapped_column(BigInteger)
@@ -66,13 +64,9 @@ class Job(Base):
     queue: Mapped[str] = mapped_column(String(50))
     priority: Mapped[int] = mapped_column(Integer)
     max_attempts: Mapped[int] = mapped_column(Integer)
-    counted_attempts: Mapped[int] = mapped_column(
-        Integer, default=0
-    )  # failures, and attempts without progress
+    counted_attempts: Mapped[int] = mapped_column(Integer, default=0)  # failures, and attempts without progress
     timeout_s: Mapped[float | None] = mapped_column(Float)
-    progress: Mapped[dict[str, Any]] = mapped_column(
-        Json, default=dict
-    )  # step max_steps loss steps_per_s eta_s …
+    progress: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)  # step max_steps loss steps_per_s eta_s …
     result: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)  # ids of what the job made, warnings
     error_kind: Mapped[str | None] = mapped_column(String(30))
     error_detail: Mapped[str | None] = mapped_column(Text)
@@ -124,9 +118,7 @@ class Checkpoint(Base):
 class Evaluation(Base):
     __tablename__ = "evaluations"
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    job_id: Mapped[str] = mapped_column(
-        ForeignKey("jobs.id", ondelete="CASCADE"), index=True
-    )  # that measured
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)  # that measured
     train_job_id: Mapped[str | None] = mapped_column(String(40), index=True)  # whose checkpoint it is
     step: Mapped[int] = mapped_column(BigInteger)
     name: Mapped[str] = mapped_column(String(100), default="")
@@ -175,9 +167,7 @@ class Version(Base):
     lineage_id: Mapped[str] = mapped_column(String(40), unique=True)  # stands in each answer's headers
     state: Mapped[str] = mapped_column(String(12))
     reason: Mapped[str | None] = mapped_column(Text)  # why it was refused or failed
-    promote_label: Mapped[str | None] = mapped_column(
-        String(100)
-    )  # the label that it takes when it is AVAILABLE
+    promote_label: Mapped[str | None] = mapped_column(String(100))  # the label that it takes when it is AVAILABLE
     lineage: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[float] = mapped_column(Float)
     __table_args__ = (Index(None, "state", "created_at"),)
@@ -221,9 +211,7 @@ class JobEvent(Base):
     __tablename__ = "job_events"
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    kind: Mapped[str] = mapped_column(
-        String(30)
-    )  # state | progress | checkpoint | evaluation | export | warning
+    kind: Mapped[str] = mapped_column(String(30))  # state | progress | checkpoint | evaluation | export | warning
     data: Mapped[dict[str, Any]] = mapped_column(Json)
     at: Mapped[float] = mapped_column(Float)
     __table_args__ = (Index(None, "job_id", "id"),)
