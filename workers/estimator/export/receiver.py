@@ -77,9 +77,7 @@ class TensorServingInputReceiver(_Serving):
         if features is None:
             raise ValueError("features must be given: one tensor made from the receiver tensors.")
         _check_tensor(features, FEATURE)
-        return super().__new__(
-            cls, features, receivers(receiver_tensors), _alternatives(receiver_tensors_alternatives)
-        )
+        return super().__new__(cls, features, receivers(receiver_tensors), _alternatives(receiver_tensors_alternatives))
 
 
 class SupervisedInputReceiver(_Supervised):
