@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
+from workers.estimator.checkpoint import Reader
 from workers.estimator.export.directory import copy_assets_extra, timestamped
 from workers.estimator.export.receiver import (
     ServingInputReceiver,
@@ -18,7 +18,9 @@ from workers.estimator.export.receiver import (
     UnsupervisedInputReceiver,
 )
 from workers.estimator.export.signature import TAGS, signatures_of
+from workers.estimator.graph import in_fresh_thread
 from workers.estimator.keys import ModeKeys
+from workers.estimator.variables import VariableNames
 
 _v1 = tf.compat.v1
 
@@ -100,12 +102,6 @@ def write(
     builder.save(as_text)
 
 
-def in_fresh_thread(function: Callable[[], Any]) -> Any:
-    """Runs `function` in a thread of its own: Keras counts layer names per thread, so every trace starts at one."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(function).result()
-
-
 class _MetaGraph:
     """One mode's graph, its restored variables, its signatures."""
 
@@ -116,7 +112,7 @@ class _MetaGraph:
         self.checkpoint_path, self.signatures_of = checkpoint_path, signatures_of
 
     def add_to(self, builder: Any, with_variables: bool, strip_default_attrs: bool) -> None:
-        with tf.Graph().as_default() as graph:
+        with tf.Graph().as_default() as graph, VariableNames().collect() as names:
             _v1.train.create_global_step(graph)
             tf.random.set_seed(self.estimator.config.tf_random_seed)
             receiver = self.receiver_fn()
@@ -127,12 +123,13 @@ class _MetaGraph:
             if spec.train_op is not None:
                 graph.add_to_collection(_TRAIN_OP, spec.train_op)
             scaffold = spec.scaffold or _v1.train.Scaffold()
+            variables = _model_variables(graph, names)
             arguments = {
                 "tags": [TAGS[self.mode]],
                 "signature_def_map": self.signatures_of(spec, receiver),
                 "assets_collection": graph.get_collection(_v1.GraphKeys.ASSET_FILEPATHS),
                 "main_op": scaffold.local_init_op or _v1.train.Scaffold.default_local_init_op(),
-                "saver": scaffold.saver or _v1.train.Saver(),
+                "saver": scaffold.saver or _v1.train.Saver(variables, sharded=True, save_relative_paths=True),
                 "strip_default_attrs": strip_default_attrs,
                 "clear_devices": True,
             }
@@ -140,10 +137,31 @@ class _MetaGraph:
                 builder.add_meta_graph(**arguments)
                 return
             with _v1.Session(graph=graph) as session:
-                arguments["saver"].restore(session, self.checkpoint_path)
-                # Local variables (metrics) and tables are saved as they start, not as restored.
-                session.run(arguments["main_op"])
+                _restore(session, scaffold.saver, variables, self.checkpoint_path)
                 builder.add_meta_graph_and_variables(session, **arguments)
+
+
+def _model_variables(graph: tf.Graph, names: VariableNames) -> dict[str, Any]:
+    """The model's variables by their names in checkpoints, which for Keras differ from those in the graph."""
+    names.add_collections(graph)
+    local = {id(v) for v in [*_v1.local_variables(), *graph.get_collection(_v1.GraphKeys.METRIC_VARIABLES)]}
+    return {traced.name: traced.variable for traced in names.variables if id(traced.variable) not in local}
+
+
+def _restore(session: Any, own_saver: Any, variables: Mapping[str, Any], checkpoint_path: str) -> None:
+    """Gives the variables their values; a seed that only training draws from may be new.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged, or of another model.
+    """
+    if own_saver is not None:
+        own_saver.restore(session, checkpoint_path)
+        return
+    seeds = [name for name in variables if name.endswith("seed_generator_state")]
+    values = Reader(checkpoint_path).values(variables, optional=seeds)
+    session.run([variables[name].initializer for name in variables if name not in values])
+    for name, value in values.items():
+        variables[name].load(value, session)
 
 
 def _check_receiver_fns(receiver_fns: Mapping[str, Any]) -> None:
