@@ -75,7 +75,9 @@ def test_logging_tensor_hook_logs_first_step_and_every_nth(estimator, others, ca
 
 
 def test_logging_tensor_hook_formats_and_logs_at_the_end(estimator, caplog):
-    hook = hooks.LoggingTensorHook(["global_step:0"], at_end=True, formatter=lambda values: f"end {values['global_step:0']:d}")
+    hook = hooks.LoggingTensorHook(
+        ["global_step:0"], at_end=True, formatter=lambda values: f"end {values['global_step:0']:d}"
+    )
     with caplog.at_level(logging.INFO, "workers.estimator"):
         train(estimator, hook)
     assert [r.getMessage() for r in caplog.records if r.getMessage().startswith("end")] == ["end 10"]
@@ -136,7 +138,12 @@ def test_step_counter_hook_writes_event_files(estimator, tmp_path):
 
 def test_stop_at_step_hook_stops_there(estimator, others):
     # (arguments, step of the end): a limit that is behind already stops after one step.
-    for arguments, last in [({"num_steps": 5}, 5), ({"last_step": 7}, 7), ({"last_step": 3}, 8), ({"num_steps": 2}, 10)]:
+    for arguments, last in [
+        ({"num_steps": 5}, 5),
+        ({"last_step": 7}, 7),
+        ({"last_step": 3}, 8),
+        ({"num_steps": 2}, 10),
+    ]:
         recorder = [Recorder()] if others else []
         first = estimator.get_variable_value("global_step") + 1 if last > 5 else 1
         train(estimator, hooks.StopAtStepHook(**arguments), *recorder, steps=20)
