@@ -46,7 +46,9 @@ class ClassificationOutput(ExportOutput):
         if scores is not None and not (tf.is_tensor(scores) and scores.dtype.is_floating):
             raise ValueError(f"Classification scores must be a float32 Tensor; got {scores}.")
         if classes is not None and not (tf.is_tensor(classes) and classes.dtype == tf.string):
-            raise ValueError(f"Classification classes must be a string Tensor; got {classes}. Use tf.strings.as_string.")
+            raise ValueError(
+                f"Classification classes must be a string Tensor; got {classes}. Use tf.strings.as_string."
+            )
         self._scores = scores
         self._classes = classes
 
