@@ -130,7 +130,7 @@ class Step:
 
     def hyper(self, name: str) -> Any:
         """The hyperparameter's value, a float32 scalar tensor."""
-        return self.once(name, lambda: self._variables[name].read_value())
+        return self.once(name, self._variables[name].read_value)
 
     @property
     def rate(self) -> Any:

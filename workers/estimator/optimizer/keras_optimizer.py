@@ -144,12 +144,13 @@ def _in_graph(variable: Any) -> bool:
 
 
 def _forget_variables(optimizer: Any) -> None:
-    """Takes the step and rate that Keras made in this graph out of it: ours have other names."""
+    """Keeps the step and rate that Keras made in this graph out of checkpoints: ours have other names."""
+    keys = tf.compat.v1.GraphKeys
     graph = tf.compat.v1.get_default_graph()
     own = {id(variable.value) for variable in optimizer.variables}
-    for key in (tf.compat.v1.GraphKeys.GLOBAL_VARIABLES, tf.compat.v1.GraphKeys.TRAINABLE_VARIABLES):
-        collection = graph.get_collection_ref(key)
-        collection[:] = [variable for variable in collection if id(variable) not in own]
+    made_here = graph.get_collection_ref(keys.GLOBAL_VARIABLES)
+    graph.get_collection_ref(keys.LOCAL_VARIABLES).extend(v for v in made_here if id(v) in own)
+    made_here[:] = [variable for variable in made_here if id(variable) not in own]
 
 
 def _eager_creator(next_creator: Any, **arguments: Any) -> tf.Variable:
