@@ -124,7 +124,13 @@ class Trace:
         variables = self.variables()
         graph_def = self.graph.as_graph_def()
         program_order.add_control_inputs(graph_def, program_order.accesses(self.graph, variables))
+        placeholders = {f"^{node.name}" for node in graph_def.node if node.op == "Placeholder"}
         for node in graph_def.node:
+            if placeholders.intersection(node.input):
+                # Waiting for a placeholder means nothing, and one that is cut out for its feed can't be waited for.
+                inputs = [name for name in node.input if name not in placeholders]
+                node.ClearField("input")
+                node.input.extend(inputs)
             node.attr.pop("_class", None)  # Colocation with nodes that may be cut away; handles know their device.
         self._nodes = {node.name: node for node in graph_def.node}
         self._library = (graph_def.versions, graph_def.library)
