@@ -69,6 +69,7 @@ class Trace:
         self.train_ops: list[Any] = []
         self.evaluation: Any = None
         self.metric_keys: set[str] = set()
+        self.unordered: set[str] = set()
         self._made: dict[Any, Any] = {}
         self._nodes: dict[str, Any] = {}
         self._library: Any = None
@@ -123,7 +124,7 @@ class Trace:
             return
         variables = self.variables()
         graph_def = self.graph.as_graph_def()
-        program_order.add_control_inputs(graph_def, program_order.accesses(self.graph, variables))
+        program_order.add_control_inputs(graph_def, program_order.accesses(self.graph, variables, self.unordered))
         placeholders = {f"^{node.name}" for node in graph_def.node if node.op == "Placeholder"}
         for node in graph_def.node:
             if placeholders.intersection(node.input):

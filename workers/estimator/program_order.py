@@ -8,7 +8,7 @@ Measured without it: Adam's results vary from run to run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -18,12 +18,20 @@ from workers.estimator.variables import TracedVariable
 _ASSIGNMENTS = {"AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
 
 
-def accesses(graph: tf.Graph, variables: Sequence[TracedVariable]) -> list[list[tf.Operation]]:
-    """Per Keras variable, the operations that take its handle, in the order in which they were made."""
+def accesses(
+    graph: tf.Graph, variables: Sequence[TracedVariable], unordered: Collection[str] = ()
+) -> list[list[tf.Operation]]:
+    """Per Keras variable, the operations that take its handle, in the order in which they were made.
+
+    Args:
+        graph: the trace's.
+        variables: of which those of Keras count.
+        unordered: names of operations to leave out.
+    """
     found = []
     for traced in variables:
         if traced.keras:
-            skip = {traced.variable.initializer.name}
+            skip = {traced.variable.initializer.name, *unordered}
             users = [op for op in traced.variable.handle.consumers() if op.name not in skip]
             found.append([op for op in users if op.type != "VarIsInitializedOp"])
     order = {op.name: i for i, op in enumerate(graph.get_operations())} if found else {}
