@@ -8,7 +8,7 @@ Measured without it: Adam's results vary from run to run.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -18,20 +18,12 @@ from workers.estimator.variables import TracedVariable
 _ASSIGNMENTS = {"AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
 
 
-def accesses(
-    graph: tf.Graph, variables: Sequence[TracedVariable], unordered: Collection[str] = ()
-) -> list[list[tf.Operation]]:
-    """Per Keras variable, the operations that take its handle, in the order in which they were made.
-
-    Args:
-        graph: the trace's.
-        variables: of which those of Keras count.
-        unordered: names of operations to leave out.
-    """
+def accesses(graph: tf.Graph, variables: Sequence[TracedVariable]) -> list[list[tf.Operation]]:
+    """Per Keras variable, the operations that take its handle, in the order in which they were made."""
     found = []
     for traced in variables:
         if traced.keras:
-            skip = {traced.variable.initializer.name, *unordered}
+            skip = {traced.variable.initializer.name}
             users = [op for op in traced.variable.handle.consumers() if op.name not in skip]
             found.append([op for op in users if op.type != "VarIsInitializedOp"])
     order = {op.name: i for i, op in enumerate(graph.get_operations())} if found else {}
@@ -39,13 +31,18 @@ def accesses(
 
 
 def add_control_inputs(graph_def: Any, chains: list[list[tf.Operation]]) -> None:
-    """Orders the accesses of each variable: a write after all earlier accesses, a read after the last write."""
+    """Orders the accesses of each variable: a write after all earlier accesses, a read after the last write.
+
+    Accesses that are not in `graph_def`, which may be a part of the graph, play no role.
+    """
     nodes = {node.name: node for node in graph_def.node} if chains else {}
     for chain in chains:
         last_write: str | None = None
         reads: list[str] = []
         for op in chain:
-            node = nodes[op.name]
+            node = nodes.get(op.name)
+            if node is None:
+                continue
             if op.type == "ReadVariableOp":
                 before = [last_write] if last_write else []
                 reads.append(op.name)

@@ -139,10 +139,7 @@ def _metric_object(trace: Trace, name: str, metric: Any, result: Evaluation) -> 
     if updates is None:  # A Keras metric: whatever it assigned to its variables so far.
         updates = program_order.writes(trace.graph, [t for t in trace.variables() if t.key in handles])
     result.updates += [trace.element(update) for update in updates]
-    before = len(trace.graph.get_operations())
     value = metric.result()
-    # The value is asked for after the last batch; it must not take in another one first.
-    trace.unordered |= {op.name for op in trace.graph.get_operations()[before:]}
     parts: Mapping[str, Any] = value if isinstance(value, Mapping) else {name: value}
     for key, part in parts.items():
         result.values[key] = trace.element(tf.convert_to_tensor(part))
