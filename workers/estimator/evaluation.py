@@ -106,3 +106,5 @@ def _write(trace: Trace, directory: str, result: dict[str, Any]) -> None:
         writer = v1.summary.FileWriterCache.get(directory)
     writer.add_summary(summary, int(result[GLOBAL_STEP]))
     writer.flush()
+
+
