@@ -1,20 +1,14 @@
 """The Estimator library: `from workers import estimator as est`."""
 
 from workers.estimator import experimental, export, hooks, inputs, layers, polyaxon
-from workers.estimator.canned.catalogue import (
-    BaselineClassifier,
-    BaselineEstimator,
-    BaselineRegressor,
-    DNNClassifier,
-    DNNEstimator,
+from workers.estimator.canned.baseline import BaselineClassifier, BaselineEstimator, BaselineRegressor
+from workers.estimator.canned.dnn import DNNClassifier, DNNEstimator, DNNRegressor
+from workers.estimator.canned.dnn_linear_combined import (
     DNNLinearCombinedClassifier,
     DNNLinearCombinedEstimator,
     DNNLinearCombinedRegressor,
-    DNNRegressor,
-    LinearClassifier,
-    LinearEstimator,
-    LinearRegressor,
 )
+from workers.estimator.canned.linear import LinearClassifier, LinearEstimator, LinearRegressor
 from workers.estimator.errors import (
     CheckpointError,
     EmptyInputError,

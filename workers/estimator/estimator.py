@@ -531,6 +531,3 @@ def _checked_listeners(listeners: Iterable[Any] | None) -> list[Any]:
                 f"saving_listeners must be tf.compat.v1.train.CheckpointSaverListener instances, given: {listener!r}."
             )
     return checked
-
-
-

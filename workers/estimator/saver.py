@@ -96,7 +96,9 @@ class ModelSaver:
         custom = getattr(self._trace.spec.scaffold, "saver", None)
         if custom is not None and not getattr(self._trace, "default_saver", False):
             with self._trace.graph.as_default():
-                custom.save(self._session, os.path.join(self._directory, BASENAME), global_step=step, write_meta_graph=False)
+                custom.save(
+                    self._session, os.path.join(self._directory, BASENAME), global_step=step, write_meta_graph=False
+                )
         else:
             extra = {resume.SUFFIX: resume.encode({} if ended else self._source.state())}
             checkpoint.write(prefix, self._state.values(t.name for t in traced), extra)
