@@ -1,6 +1,6 @@
 """The Estimator library: `from workers import estimator as est`."""
 
-from workers.estimator import experimental, inputs, layers
+from workers.estimator import inputs, layers
 from workers.estimator.canned.baseline import BaselineClassifier, BaselineEstimator, BaselineRegressor
 from workers.estimator.canned.dnn import DNNClassifier, DNNEstimator, DNNRegressor
 from workers.estimator.canned.dnn_linear_combined import (
@@ -63,7 +63,6 @@ __all__ = [
     "RegressionHead",
     "RunConfig",
     "SequentialHeadWrapper",
-    "experimental",
     "inputs",
     "layers",
 ]
