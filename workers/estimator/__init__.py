@@ -12,6 +12,7 @@ from workers.estimator.estimator import Estimator
 from workers.estimator.keys import ModeKeys
 from workers.estimator.run_config import RunConfig
 from workers.estimator.spec import EstimatorSpec
+from workers.estimator.warm_start import VocabInfo, WarmStartSettings
 
 __all__ = [
     "CheckpointError",
@@ -23,5 +24,7 @@ __all__ = [
     "ModeKeys",
     "NanLossDuringTrainingError",
     "RunConfig",
+    "VocabInfo",
+    "WarmStartSettings",
     "inputs",
 ]
