@@ -48,11 +48,13 @@ from workers.estimator.hooks import (
     StopAtStepHook,
     SummarySaverHook,
 )
+from workers.estimator.keras_model import model_to_estimator
 from workers.estimator.keys import ModeKeys
 from workers.estimator.parse_example_spec import classifier_parse_example_spec, regressor_parse_example_spec
 from workers.estimator.run_config import RunConfig
 from workers.estimator.spec import EstimatorSpec
 from workers.estimator.train_and_evaluate import EvalSpec, TrainSpec, train_and_evaluate
+from workers.estimator.warm_start import VocabInfo, WarmStartSettings
 
 __all__ = [
     "BaselineClassifier",
@@ -107,6 +109,8 @@ __all__ = [
     "StopAtStepHook",
     "SummarySaverHook",
     "TrainSpec",
+    "VocabInfo",
+    "WarmStartSettings",
     "add_metrics",
     "classifier_parse_example_spec",
     "experimental",
@@ -114,6 +118,7 @@ __all__ = [
     "hooks",
     "inputs",
     "layers",
+    "model_to_estimator",
     "polyaxon",
     "regressor_parse_example_spec",
     "train_and_evaluate",
