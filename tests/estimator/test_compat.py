@@ -121,7 +121,7 @@ RUN = """
 import os, runpy
 from workers.estimator import compat
 compat.install()
-for script in ("canned", "tf1", "keras", "installed"):
+for script in ("canned", "tf1", "old_keras", "installed"):
     os.makedirs(script)
     os.chdir(script)
     runpy.run_path(f"../{script}.py")
@@ -131,7 +131,7 @@ for script in ("canned", "tf1", "keras", "installed"):
 
 
 def test_old_scripts_run_unchanged(tmp_path):
-    for name, script in {"canned": CANNED, "tf1": TF1, "keras": KERAS, "installed": INSTALLED}.items():
+    for name, script in {"canned": CANNED, "tf1": TF1, "old_keras": KERAS, "installed": INSTALLED}.items():
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(script))
     run = subprocess.run(
         [sys.executable, "-c", RUN],
@@ -142,4 +142,4 @@ def test_old_scripts_run_unchanged(tmp_path):
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "3", "HOME": str(tmp_path)},
     )
     assert run.returncode == 0, f"{run.stdout}\n{run.stderr[-4000:]}"
-    assert run.stdout.split() == ["done", "canned", "done", "tf1", "done", "keras", "done", "installed"]
+    assert run.stdout.split() == ["done", "canned", "done", "tf1", "done", "old_keras", "done", "installed"]
