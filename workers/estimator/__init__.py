@@ -31,6 +31,7 @@ from workers.estimator.head import (
 from workers.estimator.keys import ModeKeys
 from workers.estimator.run_config import RunConfig
 from workers.estimator.spec import EstimatorSpec
+from workers.estimator.warm_start import VocabInfo, WarmStartSettings
 
 __all__ = [
     "BaselineClassifier",
@@ -63,6 +64,8 @@ __all__ = [
     "RegressionHead",
     "RunConfig",
     "SequentialHeadWrapper",
+    "VocabInfo",
+    "WarmStartSettings",
     "inputs",
     "layers",
 ]

@@ -74,7 +74,9 @@ class TrainingRun:
         summary = self._summary_op()
         if config.save_summary_steps and summary is not None:
             duties.append(WriteSummaries(directory, config.save_summary_steps, summary))
-        if not any(isinstance(hook, v1.train.CheckpointSaverHook) for hook in hooks):
+        if any(isinstance(hook, v1.train.CheckpointSaverHook) for hook in hooks):
+            self._trace.cached("saver", lambda: _offer_saver(self._trace, config))
+        else:
             self._saving = SaveCheckpoints(self._saver, config)
             duties.append(self._saving)
         return duties
@@ -163,6 +165,18 @@ class TrainingRun:
 
     def _step(self) -> int:
         return int(self._state[GLOBAL_STEP].numpy())
+
+
+def _offer_saver(trace: Trace, config: RunConfig) -> None:
+    """Puts a saver into the graph's collection, where a `CheckpointSaverHook` of the user looks for one."""
+    with trace.graph.as_default():
+        saver = v1.train.Saver(
+            {t.name: t.variable for t in trace.model_variables()},
+            max_to_keep=config.keep_checkpoint_max,
+            keep_checkpoint_every_n_hours=config.keep_checkpoint_every_n_hours,
+            save_relative_paths=True,
+        )
+    trace.graph.add_to_collection(v1.GraphKeys.SAVERS, saver)
 
 
 def _check_loss(loss: float, step: int) -> None:
