@@ -1,4 +1,4 @@
-"""Keras 3 `fit` on today's TensorFlow, with the best of its settings for a small model: 50 steps an execution, no JIT."""
+"""Keras 3 `fit` on today's TensorFlow, with its best settings for a small model: 50 steps an execution, no JIT."""
 
 from __future__ import annotations
 
