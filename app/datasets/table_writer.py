@@ -89,8 +89,14 @@ class TableWriter:
 
 
 def _digest(directory: Path, meta: dict[str, Any]) -> str:
-    """SHA-256 over the names, types and stored values, whatever file they came from."""
-    total = hashlib.sha256(json.dumps(meta, sort_keys=True).encode("ascii"))
+    """SHA-256 over the names, types and stored values, whatever file they came from. The statistics follow from
+    them, up to rounding.
+    """
+    columns = [
+        [column["index"], column["storage"], *(column["info"][key] for key in ("name", "dtype", "sequence", "shape"))]
+        for column in meta["columns"]
+    ]
+    total = hashlib.sha256(json.dumps([meta["format"], meta["rows"], columns]).encode("ascii"))
     for path in sorted(directory.glob("*.npy")):
         total.update(f"\n{path.name} {path.stat().st_size}\n".encode("ascii"))
         with path.open("rb") as file:
