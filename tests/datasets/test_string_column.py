@@ -7,13 +7,14 @@ import pyarrow as pa
 import pytest
 
 from app.datasets import string_writer
+from app.datasets.budget import MemoryBudget
 from app.datasets.columns import StringColumn, open_dataset, write_table
-from app.datasets.string_writer import DictionaryBudget, StringWriter
+from app.datasets.string_writer import StringWriter
 
 
 @pytest.fixture
 def small_dictionaries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DictionaryBudget.__init__, "__defaults__", (96 * 2**20, 3))
+    monkeypatch.setattr(MemoryBudget.__init__, "__defaults__", (64 * 2**20, 3))
 
 
 @pytest.mark.usefixtures("small_dictionaries")
@@ -48,7 +49,7 @@ def test_digests_do_not_depend_on_how_strings_are_stored(tmp_path: Path) -> None
 def test_all_columns_share_one_budget(tmp_path: Path) -> None:
     # Each new string costs 150 bytes and its own: two fit into 400, a third does not.
     assert string_writer._BYTES_AN_ENTRY == 150
-    budget = DictionaryBudget(total=400)
+    budget = MemoryBudget(total=400)
     first, second = (StringWriter(name, tmp_path / name, budget) for name in ("0", "1"))
     first.write(pa.array([b"a", b"b", b"a"], pa.large_binary()))
     second.write(pa.array([b"c"], pa.large_binary()))
