@@ -1,5 +1,7 @@
 """The columnar format: what write_table writes, open_dataset reads."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +102,16 @@ def test_missing_dataset_and_column_are_told(tmp_path: Path) -> None:
         open_dataset(tmp_path).column("y")
     with pytest.raises(InvalidInput, match="names column 'z'"):
         write_table(tmp_path / "z", {"x": [1]}, {"columns": {"z": {"dtype": "int64"}}})
+
+
+def test_reading_needs_neither_pyarrow_nor_any_server_library(tmp_path: Path) -> None:
+    write_table(tmp_path, {"x": [1], "s": ["a"], "l": [[1]]})
+    program = (
+        "import sys; from app.datasets.columns import open_dataset; print(open_dataset(sys.argv[1]).preview(1));"
+        "assert not {'pyarrow', 'tensorflow', 'sqlalchemy', 'fastapi', 'celery', 'pandas'} & set(sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=Path(__file__).parents[2], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "[{'x': 1, 's': 'a', 'l': [1]}]\n"
