@@ -18,7 +18,7 @@ from app.datasets.limits import Limits
 from app.datasets.npy import NpyFile
 from app.datasets.schema import Schema
 from app.datasets.split import digest_column
-from app.errors import InvalidInput, TooLarge
+from app.errors import InvalidInput, TooLarge, quote_name
 
 
 class TableWriter:
@@ -44,6 +44,10 @@ class TableWriter:
         if len(self._columns) >= self._limits.max_columns:
             raise TooLarge.at(
                 "/file", f"More than {self._limits.max_columns} columns. Put many numbers into a list in one column."
+            )
+        if not name or "\0" in name or not _encodable(name):
+            raise InvalidInput.at(
+                "/file", f"The column name {quote_name(name)} is empty, or no text. Give the column a name in UTF-8."
             )
         stem = self._directory / str(len(self._columns))
         writer = ColumnWriter(name, stem, self._schema[name], self._budget, self._limits.max_sequence)
@@ -82,6 +86,15 @@ class TableWriter:
         meta["digest"] = _digest(self._directory, meta)
         (self._directory / META).write_text(json.dumps(meta), encoding="utf-8")
         return meta
+
+
+def _encodable(name: str) -> bool:
+    """False for half of a surrogate pair, which JSON can carry and UTF-8 cannot."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _digest(directory: Path, meta: dict[str, Any]) -> str:
