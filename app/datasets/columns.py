@@ -74,8 +74,8 @@ class StringColumn:
 
     def take(self, rows: Array | slice) -> Array:
         """The strings of some rows as an object array of bytes; b"" where null."""
-        if self.codes is not None and self.dictionary is not None:
-            strings: Array = np.append(self.dictionary, np.array([b""], object))[self.codes[rows]]
+        if self.codes is not None:
+            strings: Array = self._dictionary_and_null[self.codes[rows]]
             return strings
         assert self.offsets is not None
         assert self.data is not None
@@ -85,6 +85,11 @@ class StringColumn:
         for place, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
             taken[place] = self.data[start:end].tobytes()
         return taken
+
+    @functools.cached_property
+    def _dictionary_and_null(self) -> Array:
+        """The dictionary, and b"" at its end, where code -1 finds it."""
+        return np.append(self.dictionary, np.array([b""], object))  # type: ignore[arg-type]
 
     def is_null(self, rows: Array | slice) -> Array:
         """bool, which of some rows are null."""
