@@ -9,10 +9,8 @@ import tensorflow as tf
 
 from tests.estimator import small_model
 from workers import estimator as est
-from workers.estimator import eval_events, export, hooks
-from workers.estimator import train_and_evaluate as module
+from workers.estimator import EvalSpec, TrainSpec, eval_events, export, hooks, train_and_evaluate
 from workers.estimator.exporter import BestExporter, Exporter, FinalExporter, LatestExporter, loss_smaller
-from workers.estimator.train_and_evaluate import EvalSpec, TrainSpec, train_and_evaluate
 
 receiver_fn = export.build_parsing_serving_input_receiver_fn(small_model.FEATURE_SPEC)
 
@@ -57,13 +55,22 @@ def test_train_and_evaluate_continues_and_ends_with_the_input(tmp_path):
     train_and_evaluate(estimator, *specs(max_steps=3))
     noting = Noting()
     # The input has four batches, and there is no max_steps: the checkpoint at its end is the last one.
-    metrics, _ = train_and_evaluate(
+    metrics, exports = train_and_evaluate(
         estimator,
         TrainSpec(small_model.input_fn),
-        EvalSpec(small_model.input_fn, steps=None, exporters=noting, throttle_secs=0, name="again"),
+        EvalSpec(
+            small_model.input_fn,
+            steps=None,
+            exporters=[noting, FinalExporter("final", receiver_fn)],
+            throttle_secs=0,
+            name="again",
+        ),
     )
     assert metrics["global_step"] == 7
-    assert noting.calls == [(6, False), (7, True)]
+    # Exported before it was known to be the last; who waits for the last is asked again.
+    assert noting.calls == [(6, False), (7, False)]
+    assert exports[0] == "7"
+    assert b"/export/final/" in exports[1]
     assert list(eval_events.read_directory(estimator.eval_dir("again"))) == [6, 7]
 
 
@@ -120,7 +127,7 @@ def test_train_and_evaluate_as_evaluator_waits_for_checkpoints(tmp_path, monkeyp
             estimator.train(small_model.endless_input_fn, max_steps=4)
             trained.set()
 
-    monkeypatch.setattr(module.time, "sleep", sleep)
+    monkeypatch.setattr("time.sleep", sleep)
     arguments = specs(max_steps=4, exporters=noting, start_delay_secs=7, throttle_secs=3)
     assert train_and_evaluate(evaluator, *arguments) is None
     assert noting.calls == [(4, True)]
