@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, Float, create_engine, event, exc, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.compiler import compiles
@@ -24,7 +25,7 @@ from app.config import Settings
 from app.errors import Unavailable
 from app.registry.upgrade import HEAD, migrate, revision_state
 
-__all__ = ["HEAD", "Database", "make_engine", "migrate", "now", "revision_state", "seconds"]
+__all__ = ["HEAD", "Database", "make_engine", "migrate", "now", "revision_state", "seconds", "upsert"]
 
 T = TypeVar("T")
 
@@ -71,6 +72,13 @@ def now() -> ColumnElement[float]:
 def seconds(session: Session) -> float:
     """The database's clock now, in seconds since 1970, UTC."""
     return session.scalar(select(now())) or 0.0
+
+
+def upsert(session: Session, table: type[Any]) -> sqlite.Insert:
+    """An INSERT that has `on_conflict_do_nothing` and `on_conflict_do_update`: both databases spell it the same way."""
+    if session.get_bind().dialect.name == "postgresql":
+        return cast(sqlite.Insert, postgresql.insert(table))
+    return sqlite.insert(table)
 
 
 def make_engine(settings: Settings) -> Engine:

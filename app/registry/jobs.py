@@ -150,13 +150,17 @@ class JobRepository(WaitingRepository):
 
         Raises:
             NotFound: no such job.
-            Conflict: the job is in another state; the message says which.
+            Conflict: the job is in another state, or a data set that it needs was deleted; the message says which.
         """
         job = find(self.session, job_id, lock=True)
         state = JobState(job.state)
         if state not in {JobState.FAILED, JobState.CANCELLED}:
             shown = shown_state(state, job.cancel_requested)
             raise Conflict(f"The job is {shown}: only a FAILED or CANCELLED job can be retried.")
+        try:
+            self._hold_datasets([target for target in _named_ids(job.spec) if is_id(target, "ds")])
+        except NotFound as error:
+            raise Conflict(f"The job cannot be retried. {error.detail}") from None
         fresh = {
             "counted_attempts": 0,
             "cancel_requested": False,
