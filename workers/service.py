@@ -164,6 +164,7 @@ def lock_data_dir(data_dir: Path) -> IO[str]:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        handle.close()
         raise SystemExit(
             f"Another service runs in the data directory {data_dir}. Stop it, or choose another one with --data-dir."
         ) from None
