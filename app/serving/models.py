@@ -61,6 +61,7 @@ class Version:
         bytes: memory that it is counted with.
         error: why it cannot be loaded, for a person.
         retry_at: when a failed load may be tried again (monotonic seconds).
+        proved: a staged version was loaded where nobody is served, and nothing broke.
     """
 
     def __init__(self, wanted: WantedVersion, key: int) -> None:
@@ -75,6 +76,7 @@ class Version:
         self.error: str | None = None
         self.retry_at = 0.0
         self.crashes = 0
+        self.proved = False
         self.asked_at = 0.0
         self.headers = [
             (b"content-type", b"application/json"),
@@ -194,12 +196,25 @@ class Models:
             raise NotFound(f"There is no model {quote_name(model)}.")
         return sorted(found, key=lambda version: -version.wanted.number)
 
-    def to_load(self) -> Version | None:
-        """What to load next: first what requests wait for, then labelled, then staged versions."""
+    def to_try(self) -> Version | None:
+        """A staged version that was not proved yet. The first version of all needs no proof: it can disturb nobody."""
+        if not any(True for _ in self.loaded()):
+            return None
+        staged = [v for v in self.versions.values() if v.wanted.staged and not v.proved and v.error is None]
+        return min(staged, key=lambda version: version.wanted.number, default=None)
+
+    def to_load(self, *, unproved: bool) -> Version | None:
+        """What to load next: first what requests wait for, then labelled, then staged versions.
+
+        Args:
+            unproved: also staged versions that are not proved.
+        """
         now = time.monotonic()
         waiting, due = [], []
         for version in self.versions.values():
             if version.loaded or (version.error is not None and now < version.retry_at):
+                continue
+            if version.wanted.staged and not version.proved and not unproved:
                 continue
             if version.line is not None and version.line.waiting:
                 waiting.append(version)

@@ -29,6 +29,7 @@ _TICK_S = 1.0
 _LEAK_CHECK_S = 10.0
 _RESTART_S = 1.0  # between two starts that fail
 _MOST_CRASHES = 2  # of a process while it loads one version
+_KILLED = "Loading it ended the predictor process, or took too long."
 
 Loaded = Callable[[str, int], None]
 Failed = Callable[[str, int, str], None]
@@ -175,7 +176,8 @@ class ServingService:
         if self._predictor is None or not self._predictor.alive:
             await self._replace_predictor()
             return True
-        version = self.models.to_load()
+        alone = not self._keep_spare or not any(True for _ in self.models.loaded())
+        version = self.models.to_load(unproved=alone)
         if version is not None:
             await self._load(version)
             return True
@@ -183,21 +185,27 @@ class ServingService:
         if version is not None:
             await self._unload(version)
             return True
-        if self._keep_spare and self._spare is None and self._spare_task is None:
-            self._spare_task = asyncio.create_task(self._start_spare(), name="spare-predictor")
-        return self._check_leak()
+        if self._keep_spare and self._spare_task is None:
+            if self._spare is None:
+                self._spare_task = asyncio.create_task(self._start_spare(), name="spare-predictor")
+            elif (version := self.models.to_try()) is not None:
+                self._spare_task = asyncio.create_task(self._try_in_spare(self._spare, version), name="try-version")
+        self._check_leak()
+        return False
 
     async def _replace_predictor(self) -> None:
-        spare, self._spare = self._spare, None
-        if spare is None and self._spare_task is not None:
-            await self._spare_task
-            spare, self._spare = self._spare, None
-        if spare is None or not spare.alive:
-            spare = self._new_process()
-            await spare.start()
-        self._predictor = spare
-        self.batcher.predictor = spare
-        log.info("predictor serves", pid=spare.pid, tensorflow=spare.tensorflow)
+        """Puts the spare, or a new process, in the place of one that died."""
+        if self._spare is None and self._spare_task is not None:
+            await self._spare_task  # it is starting
+        process = None
+        if self._spare_task is None:  # else it tries a version, which may hang
+            process, self._spare = self._spare, None
+        if process is None or not process.alive:
+            process = self._new_process()
+            await process.start()
+        self._predictor = process
+        self.batcher.predictor = process
+        log.info("predictor serves", pid=process.pid, tensorflow=process.tensorflow)
 
     async def _start_spare(self) -> None:
         process = self._new_process()
@@ -212,6 +220,24 @@ class ServingService:
             raise
         finally:
             self._spare_task = None
+            self._changed.set()
+
+    async def _try_in_spare(self, spare: PredictorProcess, version: Version) -> None:
+        """Loads an unproved version where nobody is served."""
+        version.state = State.LOADING
+        try:
+            await asyncio.to_thread(version.prepare, self.limits.queue_rows)
+            self._check_fits(version)
+            await self._load_in(spare, version)
+            await spare.unload(version.key, self._load_timeout_s)
+            version.proved = True
+        except BadExport as error:
+            self._refuse(version, str(error))
+        except PredictorDied:
+            self._refuse(version, _KILLED)
+        finally:
+            self._spare_task = None
+            self._wake()
 
     def _new_process(self) -> PredictorProcess:
         return PredictorProcess(
@@ -241,12 +267,7 @@ class ServingService:
         version.error = None
         try:
             await asyncio.to_thread(version.prepare, self.limits.queue_rows)
-            if version.bytes > self._memory_bytes:
-                raise BadExport(
-                    f"It needs {version.bytes} bytes, more than the {self._memory_bytes} that models may use in all."
-                )
-            if wanted.staged:
-                await self._try_in_spare(version)
+            self._check_fits(version)
             await self._make_room(version.bytes)
             await self._load_in(self._predictor, version)
         except BadExport as error:
@@ -254,7 +275,7 @@ class ServingService:
         except PredictorDied:
             version.crashes += 1
             if wanted.staged or version.crashes >= _MOST_CRASHES:
-                self._refuse(version, "Loading it ended the predictor process, or took too long.")
+                self._refuse(version, _KILLED)
         else:
             assert version.line is not None
             version.state = State.AVAILABLE
@@ -267,14 +288,11 @@ class ServingService:
                 self.on_loaded(wanted.model, wanted.number)
         self._wake()
 
-    async def _try_in_spare(self, version: Version) -> None:
-        """Loads an unproved version where nobody is served. Raises as `_load_in`."""
-        if self._keep_spare and self._spare is None and self._spare_task is not None:
-            await self._spare_task
-        spare = self._spare
-        if spare is not None and spare.alive:
-            await self._load_in(spare, version)
-            await spare.unload(version.key, self._load_timeout_s)
+    def _check_fits(self, version: Version) -> None:
+        if version.bytes > self._memory_bytes:
+            raise BadExport(
+                f"It needs {version.bytes} bytes of memory; {self._memory_bytes} is for all models together."
+            )
 
     async def _load_in(self, process: PredictorProcess | None, version: Version) -> None:
         if process is None:
@@ -316,13 +334,12 @@ class ServingService:
             if line is not None:
                 self.batcher.refuse(line, NotFound(f"Version {version.wanted.number} of the model was removed."))
 
-    def _check_leak(self) -> bool:
+    def _check_leak(self) -> None:
         """Replaces a predictor that holds far more memory than its versions explain."""
         now = time.monotonic()
         if self._predictor is None or now - self._leak_checked < _LEAK_CHECK_S:
-            return False
+            return
         self._leak_checked = now
         if self._predictor.memory_bytes() > self._leak_bytes + 2 * self._used_bytes():
             log.warning("predictor leaks", pid=self._predictor.pid, bytes=self._predictor.memory_bytes())
             self._predictor.kill()
-        return False
