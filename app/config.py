@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from pathlib import Path
 
 from pydantic import Field
@@ -75,9 +78,19 @@ class Settings(BaseSettings):
 
     @property
     def broker_socket(self) -> Path:
-        """Unix socket of the supervised broker. Socket paths are limited to about 100 bytes: `workers.broker` falls
-        back to a short temporary directory and leaves its address in `<data-dir>/broker/url`."""
-        return self.data_dir.resolve() / "broker" / "broker.sock"
+        """Unix socket of the supervised broker. Socket paths are limited to about 100 bytes, so a deep data directory
+        gets a short one, the same each time, in the temporary directory."""
+        data_dir = self.data_dir.resolve()
+        path = data_dir / "broker" / "broker.sock"
+        if len(str(path).encode()) <= 90:
+            return path
+        name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"estimator-{os.getuid()}-{name}" / "broker.sock"
+
+    @property
+    def broker_url(self) -> str:
+        """Where the broker is, in kombu's form: the configured one, or the supervised broker's socket."""
+        return self.redis_url or f"redis+socket://{self.broker_socket}"
 
     @property
     def artifacts(self) -> str:
