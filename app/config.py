@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     """Root of the artifact store (a path shared by all hosts); empty: `<data-dir>/artifacts`."""
 
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=65535)
     allowed_hosts: str = ""
     """Further Host names that are answered, with commas; loopback names and `host` always are."""
     allowed_origins: str = ""
@@ -43,27 +43,27 @@ class Settings(BaseSettings):
 
     queues: str = "default"
     """Queues that a worker of this process group serves, with commas."""
-    worker_slots: int = Field(1, ge=1)
+    worker_slots: int = Field(default=1, ge=1)
     """Worker processes that `scripts/serve` starts, one trainer each."""
-    lease_s: float = Field(15.0, gt=0)
-    heartbeat_s: float = Field(1.0, gt=0)
-    reconcile_s: float = Field(1.0, gt=0)
-    resend_after_s: float = Field(10.0, gt=0)
+    lease_s: float = Field(default=15.0, gt=0)
+    heartbeat_s: float = Field(default=1.0, gt=0)
+    reconcile_s: float = Field(default=1.0, gt=0)
+    resend_after_s: float = Field(default=10.0, gt=0)
     """A queued job that nobody took is sent again after this."""
-    orphan_grace_s: float = Field(3600.0, gt=0)
-    grace_s: float = Field(30.0, gt=0)
+    orphan_grace_s: float = Field(default=3600.0, gt=0)
+    grace_s: float = Field(default=30.0, gt=0)
     """What a stopping worker gets to checkpoint and give its job back."""
     max_parameters: int = 2_000_000_000
     max_attempts: int = 3
     job_timeout_s: float | None = None
     retry_backoff_s: float = 2.0
 
-    predictor: str = Field("process", pattern="^(process|inprocess|none)$")
+    predictor: str = Field(default="process", pattern="^(process|inprocess|none)$")
     predict_timeout_s: float = 10.0
     predict_max_batch_rows: int = 1024
     predict_max_queue_rows: int = 65_536
     predict_memory_bytes: int = 4 * 2**30
-    serving_poll_s: float = Field(0.2, gt=0)
+    serving_poll_s: float = Field(default=0.2, gt=0)
 
     @property
     def sql_url(self) -> str:
