@@ -30,6 +30,7 @@ class WantedVersion:
         digest: `app.serving.digest.directory_digest` of it.
         labels: that point to it now.
         staged: not proved yet: it is loaded, warmed up and reported through `on_loaded` or `on_failed`.
+        previous: had a label just before: it is kept in memory for a quick way back.
     """
 
     model: str
@@ -39,6 +40,7 @@ class WantedVersion:
     lineage_id: str
     labels: tuple[str, ...] | list[str] = ()
     staged: bool = False
+    previous: bool = False
 
 
 class State(StrEnum):
@@ -134,7 +136,7 @@ class Models:
             if version is None:
                 self._keys += 1
                 version = self.versions[place] = Version(item, self._keys)
-                version.due = bool(item.labels) or item.staged
+                version.due = bool(item.labels) or item.staged or item.previous
                 changed = True
             elif version.wanted != item:
                 newly = set(item.labels) - set(version.wanted.labels)
@@ -218,7 +220,7 @@ class Models:
                 continue
             if version.line is not None and version.line.waiting:
                 waiting.append(version)
-            elif version.due:
+            elif version.due or (version.error is not None and version.wanted.labels):
                 due.append(version)
         if waiting:
             return min(waiting, key=lambda version: version.line.waiting[0].arrived if version.line else 0.0)
@@ -232,9 +234,8 @@ class Models:
         now = time.monotonic()
         for version in self.versions.values():
             wanted = version.wanted
-            needed = (
-                wanted.labels or wanted.staged or self._serves(version) or self._previous.get(wanted.model) is version
-            )
+            kept = wanted.previous or self._previous.get(wanted.model) is version
+            needed = wanted.labels or wanted.staged or kept or version in self._labels.values()
             if version.loaded and version.idle and not needed and now - version.asked_at > UNUSED_S:
                 return version
         return None
@@ -250,12 +251,6 @@ class Models:
 
     def loaded(self) -> Iterable[Version]:
         return (version for version in [*self.versions.values(), *self.gone] if version.loaded)
-
-    def _serves(self, version: Version) -> bool:
-        return any(self._labels.get((version.wanted.model, label)) is version for label in self._labels_of(version))
-
-    def _labels_of(self, version: Version) -> list[str]:
-        return [label for (model, label), _ in self._labels.items() if model == version.wanted.model]
 
     def _check_on_its_way(self, model: str, label: str | None) -> None:
         if model not in self._names:

@@ -55,7 +55,8 @@ def write(
             "method": method,
             "input": "features" if raw else "examples",
             "outputs": [
-                {"name": key, "dtype": value.dtype.name, "shape": value.shape.as_list()} for key, value in outputs.items()
+                {"name": key, "dtype": value.dtype.name, "shape": value.shape.as_list()}
+                for key, value in outputs.items()
             ],
         }
     tf.saved_model.save(module, str(directory), signatures=signatures)
