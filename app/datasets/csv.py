@@ -1,0 +1,123 @@
+"""CSV: comma, RFC 4180 quotes, UTF-8 with or without a BOM, a header, any line end.
+
+Two passes over the file: the first checks it and finds every column's type, the second gives typed chunks.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from app.datasets.chunk import Chunk
+from app.datasets.csv_bytes import CheckedText
+from app.datasets.csv_text import find_fault, line_of_row, read_header
+from app.datasets.csv_types import NULLS, CellType, Kind, NotOfKind, convert
+from app.datasets.limits import Limits
+from app.datasets.schema import Schema
+from app.errors import InvalidInput, TooLarge, quote_name
+
+
+class CsvReader:
+    """Reads one CSV file.
+
+    Attributes:
+        names: columns, by the header.
+
+    Raises (all methods): InvalidInput or TooLarge, naming the line and where possible the column.
+    """
+
+    def __init__(self, file: BinaryIO, limits: Limits, schema: Schema) -> None:
+        self._file = file
+        self._limits = limits
+        self.names, self._start, self._line = read_header(file, limits)
+        schema.check_names(self.names)
+        self._types = [CellType(schema[name]) for name in self.names]
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The rows, typed."""
+        self._find_types()
+        rows = 0
+        self._file.seek(self._start)
+        for batch in self._batches(self._file, [cells.arrow for cells in self._types]):
+            columns = {}
+            for name, cells, array in zip(self.names, self._types, batch.columns, strict=True):
+                columns[name] = (
+                    array if array.type == cells.arrow != pa.large_string() else convert(array, cells.kind)[1]
+                )
+            yield Chunk(columns, len(batch), lambda row, before=rows: self._where(before + row))  # type: ignore[misc]
+            rows += len(batch)
+
+    def _where(self, row: int) -> str:
+        return f"Line {line_of_row(self._file, self._start, self._line, row)}"
+
+    def _find_types(self) -> None:
+        # A row of our own behind the last one: when it does not come out again, an open quote has swallowed it.
+        mark = secrets.token_hex(16)
+        tail = f"\n{mark}{',' * (len(self.names) - 1)}\n".encode("ascii")
+        checked = CheckedText(self._file, self._start, self._line, self.names, tail, self._limits)
+        rows = 0
+        last: pa.RecordBatch | None = None
+        for batch in self._batches(checked, [pa.large_string()] * len(self.names)):
+            if last is not None:
+                self._see(last, rows)
+                rows += len(last)
+            last = batch
+        if last is None or not len(last) or last.column(0)[-1].as_py() != mark:
+            raise find_fault(self._file, self._start, self._line, self.names) or self._unreadable()
+        self._see(last.slice(0, len(last) - 1), rows)
+        for name, cells in zip(self.names, self._types, strict=True):
+            if cells.kind is Kind.FLOAT and cells.beyond is not None:
+                raise InvalidInput.at(
+                    "/file",
+                    f"{self._where(cells.beyond)}, column {quote_name(name)}: an integer beyond int64. Give the column "
+                    "dtype string (or float32, which rounds) in the schema.",
+                )
+
+    def _see(self, batch: pa.RecordBatch, rows_before: int) -> None:
+        for name, cells, array in zip(self.names, self._types, batch.columns, strict=True):
+            try:
+                cells.see(array, rows_before)
+            except NotOfKind as error:
+                raise InvalidInput.at(
+                    "/file",
+                    f"{self._where(rows_before + error.row)}, column {quote_name(name)}: the cell is not "
+                    f"{_EXPECTED[cells.kind]}, as the schema says. Correct it, leave it empty, or change the schema.",
+                ) from None
+
+    def _unreadable(self) -> InvalidInput:
+        return InvalidInput.at("/file", "The file does not read as CSV. Put cells with commas or quotes into quotes.")
+
+    def _batches(self, file: Any, types: list[pa.DataType]) -> Iterator[pa.RecordBatch]:
+        # One block holds one record at least.
+        block = max(1 << 20, self._limits.max_line_bytes)
+        try:
+            reader = arrow_csv.open_csv(
+                pa.PythonFile(file, "r"),
+                arrow_csv.ReadOptions(column_names=self.names, block_size=block, use_threads=False),
+                arrow_csv.ParseOptions(newlines_in_values=True),
+                arrow_csv.ConvertOptions(
+                    column_types=dict(zip(self.names, types, strict=True)), null_values=NULLS, strings_can_be_null=True
+                ),
+            )
+            yield from reader
+        except pa.ArrowInvalid as error:
+            if str(error).startswith("Empty CSV"):
+                return
+            fault = find_fault(self._file, self._start, self._line, self.names)
+            raise fault or self._too_long(error, block) from error
+
+    def _too_long(self, error: Exception, block: int) -> InvalidInput:
+        if "straddl" in str(error):
+            return TooLarge.at("/file", f"A row is longer than {block} bytes. Is a quote left open?")
+        return self._unreadable()
+
+
+_EXPECTED = {
+    Kind.INTEGER: "an integer of 64 bits",
+    Kind.FLOAT: "a number",
+    Kind.LIST: "a JSON list of numbers or of texts",
+}
