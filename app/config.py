@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     max_columns: int = 10_000
     max_queued_jobs: int = 1_000
     body_timeout_s: float = 20.0
+    rate_per_s: float = Field(500.0, ge=0)
+    """Requests a second of one token, predictions apart (those are bounded by their queue); 0: no limit."""
+    rate_burst: int = Field(5_000, ge=1)
     idempotency_ttl_s: float = 86_400.0
 
     queues: str = "default"

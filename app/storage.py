@@ -19,8 +19,6 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from fsspec.core import url_to_fs
-
 from app.errors import InvalidInput, NotFound
 from app.ids import is_id
 
@@ -37,10 +35,10 @@ class Storage:
         Raises:
             InvalidInput: `root` is no path of this machine.
         """
-        filesystem, path = url_to_fs(str(root))
-        if "file" not in (filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)):
+        text = str(root).removeprefix("file://")
+        if "://" in text or not text:
             raise InvalidInput("ARTIFACTS_URL must be a path. Mount an object store to use it.")
-        self.root = Path(path).resolve()
+        self.root = Path(text).resolve()
         self.root.mkdir(parents=True, exist_ok=True)
 
     @staticmethod
@@ -169,12 +167,14 @@ class Storage:
             return
         if not top.is_dir():
             raise NotFound("There is no such artifact.")
-        for folder, _, names in os.walk(top):
-            for name in names:
+        for folder, folders, names in os.walk(top):
+            for name in [*folders, *names]:
                 file = Path(folder, name)
-                if not stat.S_ISREG(file.lstat().st_mode):
+                mode = file.lstat().st_mode
+                if stat.S_ISREG(mode):
+                    yield file.relative_to(top).as_posix(), file
+                elif not stat.S_ISDIR(mode):
                     raise InvalidInput("The artifact holds something that is neither a file nor a directory.")
-                yield file.relative_to(top).as_posix(), file
 
 
 def _checked(identifier: str, prefix: str) -> str:

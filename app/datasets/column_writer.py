@@ -30,20 +30,19 @@ class ColumnWriter:
         self._budget = budget
         self._max_sequence = max_sequence
         self._rows = 0
-        self._sequence = True if schema.sequence else None
+        self._sequence = schema.sequence
         self._elements: NumberWriter | StringWriter | None = None
         self._splits = NpyFile(stem.with_name(stem.name + ".row_splits.npy"), np.int64)
         self._element_count = 0
         self._longest = 0
         self._null_lists = 0
-        if schema.dtype and not schema.sequence:
-            self._choose(schema.dtype == "string")
 
-    def _choose(self, text: bool) -> NumberWriter | StringWriter:
+    def _choose(self, text: bool, default: str | None = None) -> NumberWriter | StringWriter:
         if text:
             self._elements = StringWriter(self.name, self._stem, self._budget)
         else:
-            self._elements = NumberWriter(self.name, self._stem, self._schema.dtype, self._schema.shape)
+            dtype = self._schema.dtype or default
+            self._elements = NumberWriter(self.name, self._stem, dtype, self._schema.shape)
         return self._elements
 
     def write_nulls(self, count: int) -> None:
@@ -182,7 +181,7 @@ class ColumnWriter:
         """Completes the files; returns how the elements are stored and the column's information."""
         writer = self._elements
         if writer is None:  # no cell (or no element) has a value
-            writer = self._choose(self._schema.dtype == "string")
+            writer = self._choose(self._schema.dtype == "string", default="float32")
             if not self._sequence:
                 writer.write_nulls(self._rows)
         info = {"name": self.name, "sequence": bool(self._sequence), **writer.close()}

@@ -118,6 +118,7 @@ def _inflated(stream: BinaryIO, compression: str | None, limits: Limits) -> Iter
     """Yields the content in blocks of a few MiB at most; raises as `open_source` says."""
     read = written = 0
     pieces = _pieces(stream, _PIECE.get(compression or "", 1 << 20))
+    blocks: Iterator[tuple[int, bytes]]
     if compression is None:
         blocks = ((len(piece), piece) for piece in pieces)
     else:

@@ -64,7 +64,8 @@ class StringWriter:
         else:
             self._write_plain(array)
         # One entry more, for index -1 of the nulls.
-        return np.append(digest_strings(texts), np.uint64(0))[indices]
+        digests: np.ndarray[Any, Any] = np.append(digest_strings(texts), np.uint64(0))[indices]
+        return digests
 
     def _write_codes(self, texts: list[bytes], indices: np.ndarray[Any, Any]) -> None:
         assert self._codes is not None

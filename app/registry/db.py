@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, Float, create_engine, event, exc, select
+from sqlalchemy import Connection, Engine, Float, create_engine, event, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -23,6 +23,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from app.config import Settings
 from app.errors import Unavailable
+from app.registry.outage import answering
 from app.registry.upgrade import HEAD, migrate, revision_state
 
 __all__ = ["HEAD", "Database", "make_engine", "migrate", "now", "revision_state", "seconds", "upsert"]
@@ -136,19 +137,6 @@ def _finite(value: Any) -> Any:
     return value
 
 
-@contextmanager
-def _answering() -> Iterator[None]:
-    """Turns 'the database does not answer now' into `Unavailable`; faults of statements pass."""
-    try:
-        yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, exc.DisconnectionError) as error:
-        raise Unavailable("The database does not answer now. Try again.") from error
-    except exc.DBAPIError as error:
-        if error.connection_invalidated:
-            raise Unavailable("The connection to the database was lost. Try again.") from error
-        raise
-
-
 class Database:
     """Transactions on one engine. Repositories flush; the `with` block here commits."""
 
@@ -164,7 +152,7 @@ class Database:
         Raises:
             Unavailable: the database does not answer; nothing is known of a commit that was on its way.
         """
-        with _answering(), self._writer() as session, session.begin():
+        with answering(), self._writer() as session, session.begin():
             yield session
 
     @contextmanager
@@ -174,7 +162,7 @@ class Database:
         Raises:
             Unavailable: the database does not answer.
         """
-        with _answering(), self._reader() as session:
+        with answering(), self._reader() as session:
             yield session
 
     def run(self, work: Callable[[Session], T], *, patience_s: float = 5.0) -> T:

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sqlalchemy import Connection, Engine, exc, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 
-from app.errors import Unavailable
+from app.registry.outage import answering
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -31,11 +31,8 @@ def revision_state(engine: Engine) -> State:
     Raises:
         Unavailable: the database does not answer.
     """
-    try:
-        with engine.connect() as connection:
-            return _state(connection)
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-        raise Unavailable("The database does not answer now. Try again.") from error
+    with answering(), engine.connect() as connection:
+        return _state(connection)
 
 
 def migrate(engine: Engine) -> State:
@@ -47,7 +44,7 @@ def migrate(engine: Engine) -> State:
     state = revision_state(engine)
     if state in {"ok", "ahead"}:
         return state
-    try:
+    with answering():
         if engine.dialect.name == "sqlite":
             _write_ahead(engine)
         with engine.begin() as connection:  # SQLite: BEGIN IMMEDIATE, others wait here
@@ -60,8 +57,6 @@ def migrate(engine: Engine) -> State:
                 return state
             upgrade(connection)
             return _state(connection)
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-        raise Unavailable("The database could not be migrated now. Try again.") from error
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
