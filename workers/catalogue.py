@@ -1,4 +1,4 @@
-"""The operator's own `model_fn`s: entry points of the group `estimator_service.model_fns`, installed beside the workers.
+"""The operator's own `model_fn`s: entry points of the group `estimator_service.model_fns`, installed with the workers.
 
 A client names one; it never sends code. An entry is a `model_fn` as `Estimator` takes it; where it has an attribute
 `params_schema`, that is the JSON Schema of its `params`.

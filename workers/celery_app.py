@@ -12,6 +12,7 @@ from typing import Any
 from celery import Celery
 
 from app.config import Settings
+from app.queue import celery_settings
 
 # The same number in all three places, as Celery's Redis page asks; with early acknowledgement it only bounds how long
 # a message may lie in a worker's hands before it starts.
@@ -20,38 +21,27 @@ _VISIBILITY_S = 3600
 
 def make_app(settings: Settings) -> Celery:
     """The application for a broker; nothing is connected yet."""
-    app = Celery("workers", broker=settings.broker_url, include=["workers.tasks"])
-    transport: dict[str, Any] = {
+    app = Celery("workers", include=["workers.tasks"])
+    shared = celery_settings(settings.broker_url)  # what sender and worker must agree on
+    transport: dict[str, Any] = shared["broker_transport_options"] | {
+        "socket_timeout": None,  # a worker waits for messages; a sender must not
         "visibility_timeout": _VISIBILITY_S,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
-        "priority_steps": list(range(10)),
-        "queue_order_strategy": "priority",
-        "socket_keepalive": not settings.broker_url.startswith("redis+socket"),
-        "health_check_interval": 25,
-        "socket_connect_timeout": 5,
     }
     app.conf.update(
-        task_acks_late=False,
+        shared,
+        broker_transport_options=transport,
+        result_backend_transport_options={"visibility_timeout": _VISIBILITY_S},
+        visibility_timeout=_VISIBILITY_S,
         task_reject_on_worker_lost=False,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        task_ignore_result=True,
-        result_backend=None,
-        task_serializer="json",
-        accept_content=["json"],
-        task_default_queue="default",
-        task_default_priority=5,
-        task_track_started=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options=transport,
-        result_backend_transport_options={"visibility_timeout": _VISIBILITY_S},
-        visibility_timeout=_VISIBILITY_S,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
-        worker_max_tasks_per_child=None,
         timezone="UTC",
         enable_utc=True,
     )

@@ -1,4 +1,4 @@
-"""The heartbeat of a running attempt: keeps its lease, carries progress and metric points, brings back stop requests."""
+"""The heartbeat of a running attempt: keeps its lease, carries progress and metric points, brings stop requests."""
 
 from __future__ import annotations
 

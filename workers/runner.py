@@ -6,7 +6,6 @@ import errno
 import logging
 import re
 import resource
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +16,10 @@ from app.errors import Conflict, InvalidInput, NotFound, Unavailable
 from app.jobs.state import ErrorKind
 from app.registry.attempts import Claim
 from app.registry.db import Database
+from app.registry.metrics import MetricRepository
 from app.storage import Storage
-from workers import evaluation, prediction, publication, scratch, training
 from workers import estimator as est
+from workers import evaluation, prediction, publication, scratch, training
 from workers.attempt import Attempt, Stopped
 from workers.control import Control, Stop
 from workers.heartbeat import Heartbeat
@@ -114,9 +114,7 @@ def _run(attempt: Attempt) -> str:
 
 def _stopped(attempt: Attempt, reason: Stop) -> str:
     if reason is Stop.CANCEL:
-        return _ended(
-            attempt, lambda jobs, claim: "cancelled" if jobs.cancelled(claim.job_id, claim.attempt) else None
-        )
+        return _ended(attempt, lambda jobs, claim: "cancelled" if jobs.cancelled(claim.job_id, claim.attempt) else None)
     if reason is Stop.DRAIN:
         return _ended(attempt, lambda jobs, claim: jobs.release(claim.job_id, claim.attempt))
     if reason is Stop.TIMEOUT:
@@ -127,8 +125,6 @@ def _stopped(attempt: Attempt, reason: Stop) -> str:
 
 def _ended(attempt: Attempt, move: Callable[[Any, Claim], str | None]) -> str:
     """Ends the attempt in the registry, with its last points and its peak memory."""
-    from app.registry.metrics import MetricRepository
-
     claim, points = attempt.claim, attempt.control.points()
 
     def end(session: Any) -> str | None:
@@ -166,7 +162,9 @@ def explain(error: BaseException) -> tuple[ErrorKind, str]:
         return ErrorKind.OUT_OF_MEMORY, "Memory ran out. Use smaller batches, layers or embeddings."
     if isinstance(error, OSError) and (error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)):
         return ErrorKind.DISK_FULL, "The disk is full."
-    if isinstance(error, tf.errors.InvalidArgumentError | ValueError | KeyError | TypeError):
+    if isinstance(error, tf.errors.InvalidArgumentError):
+        return ErrorKind.INVALID_DATA, f"A batch does not fit the model: {_without_paths(str(error))}"
+    if isinstance(error, ValueError | KeyError | TypeError):
         return ErrorKind.INTERNAL, f"{type(error).__name__}: {_without_paths(str(error))}"
     if isinstance(error, Unavailable):
         return ErrorKind.INTERNAL, error.detail
@@ -177,7 +175,3 @@ def _without_paths(text: str) -> str:
     """The first line, with paths taken out, cut at 300 characters."""
     first = (text.strip().splitlines() or [""])[0]
     return re.sub(r"(?<![\w/])/[^\s'\",;:)]+", "…", first)[:300]
-
-
-__all__ = ["explain", "peak_memory", "run", "warm_up"]
-_ = time

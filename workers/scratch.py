@@ -15,19 +15,22 @@ def remove_checkpoint_files(prefix: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def adopt_checkpoint(prefix: Path, directory: Path) -> Path:
+def adopt_checkpoint(prefix: Path, directory: Path, size: int) -> Path:
     """Puts a checkpoint of another attempt into `directory`, as its latest. Files are hard-linked, or copied where the
     file system cannot: the other attempt's directory is never written.
+
+    Args:
+        size: bytes of all its files when it was put on record.
 
     Returns:
         its prefix in `directory`.
 
     Raises:
-        FileNotFoundError: its files are gone.
+        FileNotFoundError: its files are gone, or are not what they were.
     """
     files = sorted(prefix.parent.glob(prefix.name + ".*"))
-    if prefix.name + ".index" not in {file.name for file in files}:
-        raise FileNotFoundError("The checkpoint's files are gone.")
+    if prefix.name + ".index" not in {file.name for file in files} or sum(f.stat().st_size for f in files) != size:
+        raise FileNotFoundError("The checkpoint's files are gone or damaged.")
     for file in files:
         target = directory / file.name
         target.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import structlog
 
 from app.config import Settings
 from app.errors import Unavailable
-from app.registry.db import Database
+from app.registry.db import Database, revision_state
 from app.registry.jobs import JobRepository
 from app.registry.tables import Job
 from workers.message import claim_to_json
@@ -91,15 +91,16 @@ class Slot:
         return outcome
 
     def _claim(self, job_id: str, attempt_seen: int) -> tuple[dict[str, Any], int] | None:
+        if (state := revision_state(self._database.engine)) != "ok":
+            log.warning("refused: the database is of another revision than this worker", state=state, job_id=job_id)
+            return None
         cap = self._settings.queue_caps_by_name
         with self._database.session() as session:
             jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
             job = session.get(Job, job_id)
             if job is None:
                 return None
-            claim = jobs.claim(
-                job_id, attempt_seen, self._worker, self._settings.lease_s, queue_cap=cap.get(job.queue)
-            )
+            claim = jobs.claim(job_id, attempt_seen, self._worker, self._settings.lease_s, queue_cap=cap.get(job.queue))
             if claim is None:
                 return None
             submitted = job.created_at

@@ -41,7 +41,9 @@ def open_trained(attempt: Attempt) -> Trained:
     if resolved is None:  # trained before such files were kept: the same numbers again, from the data
         table = training_table(attempt, spec)
         data = spec["data"]
-        needed = build.columns.dropped_columns(spec["features"], spec["labels"], spec["weight"], data["train"]["missing"])
+        needed = build.columns.dropped_columns(
+            spec["features"], spec["labels"], spec["weight"], data["train"]["missing"]
+        )
         rows = build.columns.select_rows(table, data["holdout"], data["train"]["part"], needed)
         resolved = statistics.resolve(spec, table, rows)
     return Trained(row.job_id, row.attempt, row.step, row.id, path, resolved)

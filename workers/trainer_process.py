@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -106,16 +107,12 @@ class TrainerProcess:
     def close(self, within_s: float = 2.0) -> None:
         """Ends an idle trainer: it leaves at the end of its input."""
         if self._process.stdin is not None:
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
-            except BrokenPipeError:
-                pass
         deadline = time.monotonic() + within_s
         while self.death is None and time.monotonic() < deadline:
             self.receive(0.1)
         self.kill()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
 
     def _reap(self) -> None:
         """Waits for the process, whose output has ended, and notes how it died."""
@@ -130,3 +127,7 @@ class TrainerProcess:
             signal=-code if code < 0 else None,
             peak_memory_bytes=usage.ru_maxrss * unit,
         )
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()

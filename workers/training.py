@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from app.datasets.columns import Table, open_dataset
-from app.registry.attempts import CheckpointInfo
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
 from workers import build, publication, statistics
@@ -101,14 +100,13 @@ class Training:
             return 0, None
         rows = self._attempt.read(lambda session: CheckpointRepository(session).list(claim.job_id))
         for row in reversed(rows):
-            info = CheckpointInfo(row.id, row.job_id, row.attempt, row.step, row.path)
             try:
-                adopt_checkpoint(self._attempt.storage.path(info.path), self._attempt.directory)
+                adopt_checkpoint(self._attempt.storage.path(row.path), self._attempt.directory, row.bytes)
             except FileNotFoundError:
-                log.warning("The files of the checkpoint at step %d are gone; an older one is used.", info.step)
+                log.warning("The checkpoint at step %d is gone or damaged; an older one is used.", row.step)
                 continue
-            log.info("Resuming from step %d of attempt %d.", info.step, info.attempt)
-            return info.step, info.step
+            log.info("Resuming from step %d of attempt %d.", row.step, row.attempt)
+            return row.step, row.step
         log.warning("No checkpoint of an earlier attempt is left; training starts anew.")
         return 0, None
 
