@@ -37,7 +37,7 @@ def make_estimator(spec: Json, model_dir: Path, *, warm_start: Path | None = Non
     if kind == "Estimator":
         function = catalogue.model_fn(args["model_fn"])
         return est.Estimator(function, config=config, params=args.get("params", {}), warm_start_from=start)
-    return estimator_from_json(kind, args, config=config, warm_start_from=start)
+    return estimator_from_json({"type": kind, "args": args}, config=config, warm_start_from=start)
 
 
 class Inputs:

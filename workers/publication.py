@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import tensorflow as tf
 from sqlalchemy.orm import Session
 
 from app.datasets.columns import Table
@@ -75,11 +74,12 @@ def publish(
     key = attempt.storage.export_key(export_id)
     committed_or_unknown = False
     try:
-        skew = _export(attempt, estimator, spec, table, key, checkpoint)
+        made, skew = _export(attempt, estimator, spec, table, key, checkpoint)
         attempt.check()
         digest, size = attempt.storage.digest(key), attempt.storage.size(key)
         state, reason = judge(promote, metrics, skew, skew_limit(table, spec))
-        lineage = _lineage(attempt, spec, checkpoint, digest, skew)
+        lineage = _lineage(attempt, spec, checkpoint) | {"export_digest": digest, "skew": skew}
+        lineage |= {"engine": made["engine"], "tensorflow": made["tensorflow"]}
 
         def commit(session: Session) -> Json | None:
             row = ExportRepository(session).add(
@@ -121,13 +121,14 @@ def publish(
 
 def _export(
     attempt: Attempt, estimator: Any, spec: Json, table: Table, key: str, checkpoint: Checkpoint
-) -> float | None:
-    """Writes the SavedModel; gives the largest difference between its predictions and the trainer's."""
+) -> tuple[Json, float | None]:
+    """Writes the SavedModel; gives its serving.json and the largest difference between its predictions and the
+    trainer's (None without example rows)."""
     directory, path = str(attempt.storage.path(key)), str(attempt.storage.path(checkpoint.path))
     infos, examples = build.feature_infos(spec), build.example_rows(table, spec)
     vocabularies = [label["vocabulary"] for label in spec["labels"] if label["vocabulary"] is not None]
     attempt.mark("export_started")
-    est.export.export_for_serving(
+    made = est.export.export_for_serving(
         estimator,
         directory,
         features=infos,
@@ -136,8 +137,8 @@ def _export(
         label_vocabulary=vocabularies[0] if len(vocabularies) == 1 else None,
     )
     if not examples:
-        return None
-    return float(est.export.skew_check(estimator, directory, examples, features=infos, checkpoint_path=path))
+        return made, None
+    return made, float(est.export.skew_check(estimator, directory, examples, features=infos, checkpoint_path=path))
 
 
 def skew_limit(table: Table, spec: Json) -> float:
@@ -172,7 +173,7 @@ def judge(
     return VersionState.STAGED, None
 
 
-def _lineage(attempt: Attempt, spec: Json, checkpoint: Checkpoint, digest: str, skew: float | None) -> Json:
+def _lineage(attempt: Attempt, spec: Json, checkpoint: Checkpoint) -> Json:
     """What a version was made of."""
     data = spec["data"]
     datasets = [{"role": "train", "id": data["train"]["dataset"], "digest": data["train"]["digest"]}]
@@ -187,8 +188,4 @@ def _lineage(attempt: Attempt, spec: Json, checkpoint: Checkpoint, digest: str, 
         "estimator": spec["estimator"]["type"],
         "datasets": datasets,
         "missing": {feature["name"]: feature["missing"] for feature in spec["features"]},
-        "export_digest": digest,
-        "skew": skew,
-        "engine": est.__version__,
-        "tensorflow": tf.__version__,
     }
