@@ -20,6 +20,7 @@ from app.registry.jobs import JobRepository
 from app.registry.metrics import MetricRepository
 from app.registry.tables import Checkpoint, Evaluation
 from app.storage import Storage
+from workers import memory
 from workers.control import Control, Stop
 from workers.scratch import remove_checkpoint_files
 
@@ -162,6 +163,7 @@ class Attempt:
             MetricRepository(session).add_points(self.claim.job_id, self.claim.attempt, points)
             jobs = self.jobs(session)
             jobs.heartbeat(self.claim.job_id, self.claim.attempt, self.settings.lease_s, self.control.progress)
+            jobs.end_attempt(self.claim.job_id, self.claim.attempt, peak_memory_bytes=memory.peak_bytes())
             return jobs.succeed(self.claim.job_id, self.claim.attempt, result | more | {"timings": self.timings})
 
         self.write(end)
