@@ -39,7 +39,10 @@ def request(data: str, **changes: Any) -> dict[str, Any]:
     body: dict[str, Any] = {
         "type": "train",
         "model": "flowers",
-        "estimator": {"type": "DNNClassifier", "args": {"hidden_units": [4], "optimizer": "Adam"}},
+        "estimator": {
+            "type": "DNNClassifier",
+            "args": {"hidden_units": [4], "optimizer": {"type": "Adam", "learning_rate": 0.05}},
+        },
         "columns": "auto",
         "data": {"train": {"dataset": data, "label": "kind", "batch_size": 16}, "holdout": 0.3},
         "train": {"max_steps": 60, "save_checkpoints_steps": 20, "seed": 3},
@@ -157,9 +160,10 @@ def test_resumed_job_has_the_series_of_an_undisturbed_one(service: Service, data
     assert outcomes[0] == "queued"
     assert outcomes[-1] == "succeeded"
     assert losses(service, disturbed) == losses(service, undisturbed)
-    first, last = service.look(EvaluationRepository, "for_job", undisturbed)[-1:] + service.look(
-        EvaluationRepository, "for_job", disturbed
-    )[-1:]
+    first, last = (
+        service.look(EvaluationRepository, "for_job", undisturbed)[-1:]
+        + service.look(EvaluationRepository, "for_job", disturbed)[-1:]
+    )
     assert first.metrics == last.metrics
     attempts = service.look(JobRepository, "attempts", disturbed)
     assert attempts[0].state == "DRAINED"
@@ -263,7 +267,9 @@ def test_best_checkpoint_is_kept_and_exported(service: Service, data: str) -> No
 
 def test_early_stopping_ends_before_the_last_step(service: Service, data: str) -> None:
     stopping = {"metric": "loss", "patience_steps": 20}
-    body = request(data, export="none", train={"max_steps": 5000, "evaluate_every_steps": 10, "early_stopping": stopping})
+    body = request(
+        data, export="none", train={"max_steps": 5000, "evaluate_every_steps": 10, "early_stopping": stopping}
+    )
     body["estimator"]["args"]["optimizer"] = {"type": "Adam", "learning_rate": 0.5}
     job_id = service.submit(body)
     assert service.run(job_id) == "succeeded"
