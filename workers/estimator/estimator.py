@@ -6,7 +6,7 @@ import copy
 import functools
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +263,70 @@ class Estimator:
         elif state is self._state:
             state = state.snapshot(None)
         return trace, state, source
+
+    @_outside_graphs
+    def export_saved_model(
+        self,
+        export_dir_base: str,
+        serving_input_receiver_fn: Callable[[], Any],
+        assets_extra: Mapping[str, str] | None = None,
+        as_text: bool = False,
+        checkpoint_path: str | None = None,
+        experimental_mode: str = ModeKeys.PREDICT,
+    ) -> bytes:
+        """Writes a SavedModel of one mode; see `experimental_export_all_saved_models`."""
+        from workers.estimator.export import saved_model
+
+        receivers = {experimental_mode: serving_input_receiver_fn}
+        return saved_model.export(self, export_dir_base, receivers, assets_extra, as_text, checkpoint_path, True)
+
+    @_outside_graphs
+    def export_savedmodel(
+        self,
+        export_dir_base: str,
+        serving_input_receiver_fn: Callable[[], Any],
+        assets_extra: Mapping[str, str] | None = None,
+        as_text: bool = False,
+        checkpoint_path: str | None = None,
+        strip_default_attrs: bool = False,
+    ) -> bytes:
+        """The older name of `export_saved_model`, with a choice about default attributes."""
+        from workers.estimator.export import saved_model
+
+        receivers = {ModeKeys.PREDICT: serving_input_receiver_fn}
+        return saved_model.export(
+            self, export_dir_base, receivers, assets_extra, as_text, checkpoint_path, strip_default_attrs
+        )
+
+    @_outside_graphs
+    def experimental_export_all_saved_models(
+        self,
+        export_dir_base: str,
+        input_receiver_fn_map: Mapping[str, Callable[[], Any]],
+        assets_extra: Mapping[str, str] | None = None,
+        as_text: bool = False,
+        checkpoint_path: str | None = None,
+    ) -> bytes:
+        """Writes a SavedModel with one MetaGraph per mode and one set of variables.
+
+        Args:
+            export_dir_base: where a directory named by the time is made.
+            input_receiver_fn_map: mode to a function that returns its input receiver.
+            assets_extra: destination inside `assets.extra` to the source file.
+            as_text: write `saved_model.pbtxt`.
+            checkpoint_path: a certain checkpoint; the latest if None.
+
+        Returns:
+            The path of the export as bytes.
+
+        Raises:
+            ValueError: no receiver function, no export outputs, or no checkpoint.
+        """
+        from workers.estimator.export import saved_model
+
+        return saved_model.export(
+            self, export_dir_base, input_receiver_fn_map, assets_extra, as_text, checkpoint_path, True
+        )
 
     def _call_model_fn(self, features: Any, labels: Any, mode: str, config: RunConfig | None = None) -> EstimatorSpec:
         """Calls `model_fn` in the current graph."""
