@@ -60,7 +60,9 @@ def columns_input_fn(
     packed = Packing(columns)
     count = packed.rows if chosen is None else len(chosen)
     if chosen is not None and count and not (0 <= chosen.min() and chosen.max() < packed.rows):
-        raise ValueError(f"rows must be between 0 and {packed.rows - 1}, they reach from {chosen.min()} to {chosen.max()}.")
+        raise ValueError(
+            f"rows must be between 0 and {packed.rows - 1}, they reach from {chosen.min()} to {chosen.max()}."
+        )
     return ColumnsInput(packed, chosen, count, batch_size, num_epochs, shuffle, seed, drop_remainder)
 
 
@@ -148,7 +150,9 @@ class ColumnsSource:
 
     def trace_arguments(self) -> list[Any]:
         return [
-            tf.TensorSpec([None] * a.shape.rank, a.dtype) if a.shape.rank != 2 else tf.TensorSpec([None, a.shape[1]], a.dtype)
+            tf.TensorSpec([None] * a.shape.rank, a.dtype)
+            if a.shape.rank != 2
+            else tf.TensorSpec([None, a.shape[1]], a.dtype)
             for a in self.arguments()
         ]
 
