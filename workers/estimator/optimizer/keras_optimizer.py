@@ -71,7 +71,7 @@ class KerasOptimizer:
     def minimize(
         self, loss: Any, variables: Sequence[Any], iterations: Any = None, scope: str = TRAINING_SCOPE
     ) -> tf.Operation:
-        """As `GraphOptimizer.minimize`; raises `iterations` beside the optimizer's own count. The scope does not matter."""
+        """As `GraphOptimizer.minimize`; raises `iterations` beside its own count, and does not use the scope."""
         pairs = gradients_of(loss, variables)
         gradients, plain = [g for g, _ in pairs], [v for _, v in pairs]
         optimizer = self._optimizer if _in_graph(optimizer_step(self._optimizer)) else self._copy()
