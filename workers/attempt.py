@@ -18,6 +18,7 @@ from app.registry.db import Database
 from app.registry.evaluations import EvaluationRepository
 from app.registry.jobs import JobRepository
 from app.registry.metrics import MetricRepository
+from app.registry.moves import fence
 from app.registry.tables import Checkpoint, Evaluation
 from app.storage import Storage
 from workers import memory
@@ -112,28 +113,39 @@ class Attempt:
         return JobRepository(session, retry_backoff_s=self.settings.retry_backoff_s)
 
     def record_checkpoint(self, step: int, keep: int, best_steps: set[int]) -> Checkpoint:
-        """Puts a complete checkpoint of this attempt's directory on record, and removes those that need not stay."""
+        """Puts a complete checkpoint of this attempt's directory on record, and removes those that need not stay.
+
+        Args:
+            keep: how many of the newest stay; `best_steps` stay beside them.
+        """
         prefix = f"{self.key}/model.ckpt-{step}"
         size = sum(file.stat().st_size for file in self.directory.glob(f"model.ckpt-{step}.*"))
         points = self.control.points()
 
-        def add(session: Session) -> tuple[Checkpoint, list[str]] | None:
-            repository = CheckpointRepository(session)
-            row = repository.add(self.claim.job_id, self.claim.attempt, step, prefix, size)
-            if row is None:
-                return None
+        def add(session: Session) -> Checkpoint | None:
+            row = CheckpointRepository(session).add(self.claim.job_id, self.claim.attempt, step, prefix, size)
             # With the checkpoint goes the series up to it: a resumed attempt repeats only what comes after.
             MetricRepository(session).add_points(self.claim.job_id, self.claim.attempt, points)
-            surplus = repository.surplus(self.claim.job_id, keep, best_steps=best_steps)
-            paths = [old.path for old in surplus]
-            repository.remove([old.id for old in surplus])
-            return row, paths
+            return row
 
-        row, paths = self.write(add)
+        row = self.write(add)
         self.control.recorded(points)
-        for path in paths:
-            remove_checkpoint_files(self.storage.path(path))
+        self.prune_checkpoints(keep, best_steps)
         return row
+
+    def prune_checkpoints(self, keep: int, best_steps: set[int]) -> None:
+        """Removes the job's checkpoints that need not stay: the rows first, the files after their commit."""
+
+        def remove(session: Session) -> list[str] | None:
+            if fence(session, self.claim.job_id, self.claim.attempt) is None:
+                return None
+            repository = CheckpointRepository(session)
+            surplus = repository.surplus(self.claim.job_id, keep, best_steps=best_steps)
+            repository.remove([row.id for row in surplus])
+            return [row.path for row in surplus]
+
+        for path in self.write(remove):
+            remove_checkpoint_files(self.storage.path(path))
 
     def record_evaluation(self, **fields: Any) -> Evaluation:
         """Puts a measurement on record, and each of its metrics into the job's series."""

@@ -170,6 +170,7 @@ class Training:
             split=data["part"],
             rows=self._eval_rows,
         )
+        self._attempt.prune_checkpoints(self._keep, self._best_steps())
 
     def _best(self, metric: str, mode: str) -> int | None:
         """The step with the best value so far, the earliest of equals."""

@@ -21,8 +21,16 @@ def warm_up() -> None:
             words = est.inputs.Dictionary(np.array([0, 1] * 4, np.int32), np.array([b"a", b"b"], object))
             features = {"x": np.arange(8, dtype=np.float32), "w": words}
             column = {"type": "categorical_column_with_vocabulary_list", "key": "w", "vocabulary_list": ["a", "b"]}
-            columns = [{"type": "numeric_column", "key": "x"}, {"type": "indicator_column", "categorical_column": column}]
-            args = {"hidden_units": [2], "feature_columns": columns, "n_classes": 3, "label_vocabulary": ["a", "b", "c"]}
+            columns = [
+                {"type": "numeric_column", "key": "x"},
+                {"type": "indicator_column", "categorical_column": column},
+            ]
+            args = {
+                "hidden_units": [2],
+                "feature_columns": columns,
+                "n_classes": 3,
+                "label_vocabulary": ["a", "b", "c"],
+            }
             estimator = estimator_from_json({"type": "DNNClassifier", "args": args}, config=config)
             input_fn = est.inputs.columns_input_fn(features, words, batch_size=4, shuffle=True, seed=1)
             estimator.train(input_fn, max_steps=4)

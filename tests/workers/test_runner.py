@@ -35,7 +35,7 @@ def data(service: Service) -> str:
     return service.upload(flowers())
 
 
-def request(data: str, **changes: Any) -> dict[str, Any]:
+def request(dataset: str, **changes: Any) -> dict[str, Any]:
     body: dict[str, Any] = {
         "type": "train",
         "model": "flowers",
@@ -44,7 +44,7 @@ def request(data: str, **changes: Any) -> dict[str, Any]:
             "args": {"hidden_units": [4], "optimizer": {"type": "Adam", "learning_rate": 0.05}},
         },
         "columns": "auto",
-        "data": {"train": {"dataset": data, "label": "kind", "batch_size": 16}, "holdout": 0.3},
+        "data": {"train": {"dataset": dataset, "label": "kind", "batch_size": 16}, "holdout": 0.3},
         "train": {"max_steps": 60, "save_checkpoints_steps": 20, "seed": 3},
     }
     for name, value in changes.items():
