@@ -19,7 +19,7 @@ from app.datasets.csv_types import NULLS, CellType, Kind, NotOfKind, convert
 from app.datasets.limits import Limits
 from app.datasets.schema import Schema
 from app.datasets.shared_file import SharedFile
-from app.errors import InvalidInput, TooLarge, quote_name
+from app.errors import FieldError, InvalidInput, TooLarge, quote_name
 
 _BLOCK = 2 << 20
 
@@ -28,7 +28,8 @@ class _Straddles(TooLarge):
     """A row is longer than the block that Arrow parses at a time."""
 
     def __init__(self) -> None:
-        super().__init__("A row is longer than a line may be. Is a quote left open?")
+        detail = "A row is longer than a line may be. Is a quote left open?"
+        super().__init__(detail, [FieldError("/file", detail)])
 
 
 class CsvReader:
@@ -47,7 +48,8 @@ class CsvReader:
         schema.check_names(self.names)
         self._schema = schema
         self._types: list[CellType] = []
-        self._block = _BLOCK
+        # Work on a column costs the same for a few rows as for many: wide tables take more rows at a time.
+        self._block = min(max(_BLOCK, len(self.names) * 2000), 8 * _BLOCK)
 
     def chunks(self) -> Iterator[Chunk]:
         """The rows, typed."""
@@ -55,7 +57,7 @@ class CsvReader:
             self._find_types()
         except _Straddles:
             # Small blocks keep memory small; a row must fit into one, so these rows need larger ones.
-            self._block = max(_BLOCK, self._limits.max_line_bytes)
+            self._block = max(self._block, self._limits.max_line_bytes)
             self._find_types()
         rows = 0
         for batch in self._batches(self._data(), [cells.arrow for cells in self._types]):
