@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,7 +45,7 @@ class Attempt:
         claim: what is to be done.
         directory: this attempt's own; an estimator's `model_dir`.
         control: stop requests and progress.
-        timings: seconds since 1970 at which each part of the way to the first step was reached.
+        timings: when each part of the way to the first step was reached, in seconds since the job was submitted.
     """
 
     def __init__(
@@ -55,10 +55,16 @@ class Attempt:
         storage: Storage,
         settings: Settings,
         control: Control,
-        timings: dict[str, float],
+        timings: Mapping[str, float],
     ) -> None:
+        """
+        Args:
+            timings: host times, in seconds since 1970, of what came before: `submitted`, `claimed`.
+        """
         self.claim, self.database, self.storage = claim, database, storage
-        self.settings, self.control, self.timings = settings, control, timings
+        self.settings, self.control = settings, control
+        self._submitted = timings.get("submitted", time.time())
+        self.timings = {name: round(at - self._submitted, 4) for name, at in timings.items()}
         self.key = storage.attempt_key(claim.job_id, claim.attempt)
         self.directory: Path = storage.path(self.key)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -72,9 +78,9 @@ class Attempt:
         """A place for big temporary arrays; removed at the end."""
         return self.directory / "scratch"
 
-    def mark(self, name: str) -> None:
-        """Notes when a part of the way was reached."""
-        self.timings.setdefault(name, time.time())
+    def mark(self, name: str, at: float | None = None) -> None:
+        """Notes when a part of the way was reached: now, or at a host time."""
+        self.timings.setdefault(name, round((time.time() if at is None else at) - self._submitted, 4))
         self.control.tell(timings=self.timings)
 
     def check(self) -> None:

@@ -62,7 +62,7 @@ def body(service: Service) -> dict[str, Any]:
         "estimator": {"type": "DNNClassifier", "args": {"hidden_units": [4]}},
         "columns": "auto",
         "data": {"train": {"dataset": service.upload(flowers()), "label": "kind"}},
-        "train": {"max_steps": 30_000, "save_checkpoints_steps": 500, "seed": 1},
+        "train": {"max_steps": 12_000, "save_checkpoints_steps": 500, "seed": 1},
         "export": "none",
     }
 
@@ -90,7 +90,7 @@ def test_warm_trainer_takes_its_first_step_soon(service: Service, slot: Slot, bo
     assert slot.run(job_id, 0) == "succeeded"
     timings = service.job(job_id).result["timings"]
     # The promise is 1.5 s on an idle machine; this one also runs other tests.
-    assert timings["first_step"] - timings["submitted"] < 6
+    assert timings["first_step"] < 6
     log = service.storage.path(service.storage.attempt_key(job_id, 1)) / "log.txt"
     assert "The attempt ended: succeeded." in log.read_text()
 
@@ -121,7 +121,7 @@ def test_killed_and_stopped_trainer_resumes_exactly(service: Service, slot: Slot
     killed, drained, last = service.look(JobRepository, "attempts", disturbed)
     assert (killed.state, killed.exit_signal) == ("LOST", signal.SIGKILL)
     assert (drained.state, drained.resumed_from_step >= 500) == ("DRAINED", True)
-    assert (last.state, last.last_step) == ("SUCCEEDED", 30_000)
+    assert (last.state, last.last_step) == ("SUCCEEDED", 12_000)
     series = [service.look(MetricRepository, "series", job, "loss") for job in (undisturbed, disturbed)]
     assert len(series[0]) > 100
     assert series[0] == series[1]

@@ -52,7 +52,11 @@ from workers.estimator.keys import ModeKeys
 from workers.estimator.parse_example_spec import classifier_parse_example_spec, regressor_parse_example_spec
 from workers.estimator.run_config import RunConfig
 from workers.estimator.spec import EstimatorSpec
+<<<<<<< HEAD
 from workers.estimator.train_and_evaluate import EvalSpec, TrainSpec, train_and_evaluate
+=======
+from workers.estimator.warm_start import VocabInfo, WarmStartSettings
+>>>>>>> engine
 
 __all__ = [
     "BaselineClassifier",
@@ -97,6 +101,7 @@ __all__ = [
     "ProfilerHook",
     "RegressionHead",
     "RunConfig",
+<<<<<<< HEAD
     "SecondOrStepTimer",
     "SequentialHeadWrapper",
     "SessionRunArgs",
@@ -112,6 +117,10 @@ __all__ = [
     "experimental",
     "export",
     "hooks",
+=======
+    "VocabInfo",
+    "WarmStartSettings",
+>>>>>>> engine
     "inputs",
     "layers",
     "polyaxon",

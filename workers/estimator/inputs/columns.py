@@ -18,6 +18,9 @@ from workers.estimator.inputs.source import flatten
 _ORDER_ROWS = 1 << 20
 _WINDOW_BYTES = 1 << 26
 
+#: Gathered at once in the graph.
+_BLOCK_BYTES = 1 << 23
+
 
 def columns_input_fn(
     features: Any,
@@ -136,9 +139,10 @@ class ColumnsSource:
         self.seed = random.getrandbits(63) if given is None else given
         self._taken = 0
         size = columns.batch_size
-        whole = columns.num_epochs is None or columns.drop_remainder
-        self.element_spec = columns.packing.spec(size if whole else None)
+        self._whole = columns.num_epochs is None or columns.drop_remainder
+        self.element_spec = columns.packing.spec(size if self._whole else None)
         self.signature = ("columns", columns.packing.describe(), size, repr(self.element_spec))
+        self._block = max(_BLOCK_BYTES * columns.packing.rows // max(columns.packing.bytes * size, 1), 1)
         self._words = columns.packing.constants()
         self._window: tuple[int, int, tf.Tensor, list[tf.Tensor]] | None = None
         self._new_order()
@@ -161,23 +165,23 @@ class ColumnsSource:
         offset = self._taken * self._columns.batch_size - start
         return [tf.constant(offset, tf.int64), order, *packed, *self._words]
 
-    def batch(self, index: tf.Tensor, arguments: list[Any]) -> list[tf.Tensor]:
+    def block(self, steps: tf.Tensor, arguments: list[Any]) -> list[Any]:
         offset, order, *rest = arguments
         size = self._columns.batch_size
-        begin = offset + index * size
-        rows = order[begin : begin + size]
-        if self.element_spec_is_whole():
-            rows = tf.ensure_shape(rows, [size])
-        words = rest[len(rest) - len(self._words) :]
-        return flatten(self._columns.packing.batch(rest[: len(rest) - len(self._words)], words, rows))
+        rows = order[offset : offset + steps * size]
+        # Only a smaller last batch makes the second dimension differ, and it comes alone.
+        width = size if self._whole else tf.cast(tf.shape(rows)[0], tf.int64) // steps
+        count = len(rest) - len(self._words)
+        packed = self._columns.packing.block(rest[:count], tf.reshape(rows, [-1, width]))
+        return [*packed, *rest[count:]]
 
-    def element_spec_is_whole(self) -> bool:
-        """Whether all batches have the full size."""
-        return self._columns.num_epochs is None or self._columns.drop_remainder
+    def batch(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
+        count = len(block) - len(self._words)
+        return flatten(self._columns.packing.batch(block[:count], block[count:], index))
 
     def next(self) -> list[tf.Tensor]:
         """The components of the next batch, eagerly; `advance` goes on."""
-        return self.batch(tf.constant(0, tf.int64), self.arguments())
+        return self.batch(tf.constant(0, tf.int64), self.block(tf.constant(1, tf.int64), self.arguments()))
 
     def limit(self, steps: int) -> int:
         if self._columns.count == 0:
@@ -190,7 +194,7 @@ class ColumnsSource:
         start, stop, _, _ = self._present()
         batches = (stop - begin) // size
         # The last batch of all may be smaller; it is the only one of its window's rest.
-        return max(min(steps, batches), 1)
+        return max(min(steps, batches, self._block), 1)
 
     def advance(self, steps: int) -> None:
         self._taken += steps

@@ -1,4 +1,4 @@
-"""Columns packed by dtype, so that a batch is one gather per dtype and not one per column."""
+"""Columns packed by dtype and rank, so that a batch is one gather per pack and not one per column."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class _Dense:
-    """Where a dense column sits: columns `start:stop` of the pack of its dtype."""
+    """Where a dense column sits: columns `start:stop` of its pack."""
 
     path: Path
+    pack: str
     dtype: str
     start: int
     stop: int
@@ -70,7 +71,7 @@ class Packing:
             self._add(path, column)
         self.bytes = sum(a.nbytes for parts in self._arrays.values() for a in parts)
         self.bytes += sum(values.nbytes for values, _ in self._sequences)
-        self.dtypes = sorted(self._arrays)
+        self.packs = sorted(self._arrays)
 
     def _add(self, path: Path, column: Any) -> None:
         if isinstance(column, Sequence):
@@ -82,10 +83,11 @@ class Packing:
         shape = tuple(values.shape[1:])
         width = int(np.prod(shape, dtype=np.int64))
         dtype = values.dtype.name
-        start = self._widths.get(dtype, 0)
-        self._widths[dtype] = start + width
-        self._arrays.setdefault(dtype, []).append(values)
-        self.dense.append(_Dense(path, dtype, start, start + width, shape, words))
+        pack = dtype if shape else f"{dtype} scalar"
+        start = self._widths.get(pack, 0)
+        self._widths[pack] = start + width
+        self._arrays.setdefault(pack, []).append(values)
+        self.dense.append(_Dense(path, pack, dtype, start, start + width, shape, words))
 
     def _plain(self, column: Any) -> tuple[Any, int | None]:
         """Numbers of a column, and the index of the vocabulary that they are codes of."""
@@ -101,10 +103,10 @@ class Packing:
     def gather(self, rows: Any) -> list[Any]:
         """Packed arrays of some rows (all if None): a matrix per dtype, values and splits per sequence."""
         packed = []
-        for dtype in self.dtypes:
-            parts = [a if rows is None else a[rows] for a in self._arrays[dtype]]
+        for pack in self.packs:
+            parts = [a if rows is None else a[rows] for a in self._arrays[pack]]
             count = self.rows if rows is None else len(rows)
-            matrix = np.empty((count, self._widths[dtype]), dtype)
+            matrix = np.empty((count, self._widths[pack]), parts[0].dtype)
             start = 0
             for part in parts:
                 flat = part.reshape(count, -1)
@@ -122,23 +124,37 @@ class Packing:
         """Vocabularies as string tensors."""
         return [tf.constant(words) for words in self.words]
 
-    def batch(self, packed: list[Any], words: list[Any], rows: tf.Tensor) -> Any:
-        """In the graph: the nest of tensors of `rows`, out of packed arrays and vocabularies."""
+    def block(self, packed: list[Any], rows: tf.Tensor) -> list[Any]:
+        """In the graph: what the batches of `rows` `[batches, size]` are cut from.
+
+        One gather for many batches costs little more than one for a single batch. Scalar columns are laid out column
+        by column, so that taking them apart is a plain copy.
+        """
+        made: list[Any] = [rows]
+        for i, pack in enumerate(self.packs):
+            gathered = tf.gather(packed[i], rows)
+            made.append(tf.transpose(gathered, [0, 2, 1]) if pack.endswith("scalar") else gathered)
+        return made + list(packed[len(self.packs) :])
+
+    def batch(self, block: list[Any], words: list[Any], index: tf.Tensor) -> Any:
+        """In the graph: the nest of tensors of the `index`-th batch of a block."""
+        rows, size = block[0][index], block[0].shape[1] or -1
         made: dict[Path, Any] = {}
-        gathered = {dtype: tf.gather(packed[i], rows) for i, dtype in enumerate(self.dtypes)}
-        split = {
-            dtype: tf.split(value, [d.stop - d.start for d in self.dense if d.dtype == dtype], axis=1)
-            for dtype, value in gathered.items()
-        }
-        position = dict.fromkeys(self.dtypes, 0)
+        parts: dict[str, Any] = {}
+        for matrices, pack in zip(block[1:], self.packs, strict=False):
+            matrix, widths = matrices[index], [d.stop - d.start for d in self.dense if d.pack == pack]
+            if pack.endswith("scalar"):
+                parts[pack] = iter(tf.unstack(matrix, num=len(widths), axis=0))
+            else:
+                parts[pack] = iter([matrix] if len(widths) == 1 else tf.split(matrix, widths, axis=1))
         for dense in self.dense:
-            part = split[dense.dtype][position[dense.dtype]]
-            position[dense.dtype] += 1
-            part = tf.reshape(part, [tf.shape(part)[0] if rows.shape[0] is None else rows.shape[0], *dense.shape])
+            part = next(parts[dense.pack])
+            if len(dense.shape) > 1:
+                part = tf.reshape(part, [size, *dense.shape])
             made[dense.path] = part if dense.words is None else _decode(words[dense.words], part)
-        offset = len(self.dtypes)
+        offset = 1 + len(self.packs)
         for ragged in self.ragged:
-            values, splits = packed[offset + 2 * ragged.index], packed[offset + 2 * ragged.index + 1]
+            values, splits = block[offset + 2 * ragged.index], block[offset + 2 * ragged.index + 1]
             sequence = tf.gather(tf.RaggedTensor.from_row_splits(values, splits, validate=False), rows)
             if ragged.words is not None:
                 sequence = sequence.with_flat_values(_decode(words[ragged.words], sequence.flat_values))

@@ -28,7 +28,10 @@ class Source(Protocol):
     def arguments(self) -> list[tf.Tensor]:
         """Eager tensors for the next call."""
 
-    def batch(self, index: tf.Tensor, arguments: list[Any]) -> list[tf.Tensor]:
+    def block(self, steps: tf.Tensor, arguments: list[Any]) -> list[Any]:
+        """In the graph, once per call: what the next `steps` batches are made from."""
+
+    def batch(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
         """In the graph: the components of the `index`-th batch of this call."""
 
     def limit(self, steps: int) -> int:
@@ -61,7 +64,10 @@ class GraphSource:
     def arguments(self) -> list[tf.Tensor]:
         return []
 
-    def batch(self, index: tf.Tensor, arguments: list[Any]) -> list[tf.Tensor]:
+    def block(self, steps: tf.Tensor, arguments: list[Any]) -> list[Any]:
+        return arguments
+
+    def batch(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
         return []
 
     def limit(self, steps: int) -> int:
@@ -101,8 +107,11 @@ class IteratorSource:
     def arguments(self) -> list[tf.Tensor]:
         return [self._handle]
 
-    def batch(self, index: tf.Tensor, arguments: list[Any]) -> list[tf.Tensor]:
-        return flatten(next(arguments[0]))
+    def block(self, steps: tf.Tensor, arguments: list[Any]) -> list[Any]:
+        return arguments
+
+    def batch(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
+        return flatten(next(block[0]))
 
     def next(self) -> list[tf.Tensor]:
         """The next batch's components, eagerly.
