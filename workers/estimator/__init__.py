@@ -52,11 +52,8 @@ from workers.estimator.keys import ModeKeys
 from workers.estimator.parse_example_spec import classifier_parse_example_spec, regressor_parse_example_spec
 from workers.estimator.run_config import RunConfig
 from workers.estimator.spec import EstimatorSpec
-<<<<<<< HEAD
 from workers.estimator.train_and_evaluate import EvalSpec, TrainSpec, train_and_evaluate
-=======
 from workers.estimator.warm_start import VocabInfo, WarmStartSettings
->>>>>>> engine
 
 __all__ = [
     "BaselineClassifier",
@@ -101,7 +98,6 @@ __all__ = [
     "ProfilerHook",
     "RegressionHead",
     "RunConfig",
-<<<<<<< HEAD
     "SecondOrStepTimer",
     "SequentialHeadWrapper",
     "SessionRunArgs",
@@ -112,15 +108,13 @@ __all__ = [
     "StopAtStepHook",
     "SummarySaverHook",
     "TrainSpec",
+    "VocabInfo",
+    "WarmStartSettings",
     "add_metrics",
     "classifier_parse_example_spec",
     "experimental",
     "export",
     "hooks",
-=======
-    "VocabInfo",
-    "WarmStartSettings",
->>>>>>> engine
     "inputs",
     "layers",
     "polyaxon",
