@@ -48,6 +48,7 @@ from workers.estimator.hooks import (
     StopAtStepHook,
     SummarySaverHook,
 )
+from workers.estimator.keras_model import model_to_estimator
 from workers.estimator.keys import ModeKeys
 from workers.estimator.parse_example_spec import classifier_parse_example_spec, regressor_parse_example_spec
 from workers.estimator.run_config import RunConfig
@@ -117,6 +118,7 @@ __all__ = [
     "hooks",
     "inputs",
     "layers",
+    "model_to_estimator",
     "polyaxon",
     "regressor_parse_example_spec",
     "train_and_evaluate",

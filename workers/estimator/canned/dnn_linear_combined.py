@@ -98,6 +98,7 @@ class DNNLinearCombinedEstimator(Estimator):
             )
 
         super().__init__(model_fn=model_fn, model_dir=model_dir, config=config, warm_start_from=warm_start_from)
+        self.head, self.feature_columns = head, [*wide, *deep]
 
 
 def _early(optimizer: Any, rate: float) -> Any:
