@@ -39,10 +39,15 @@ class Settings(BaseSettings):
     max_columns: int = 10_000
     max_queued_jobs: int = 1_000
     body_timeout_s: float = 20.0
+    rate_per_s: float = Field(500.0, ge=0)
+    """Requests a second of one token, predictions apart (those are bounded by their queue); 0: no limit."""
+    rate_burst: int = Field(5_000, ge=1)
     idempotency_ttl_s: float = 86_400.0
 
     queues: str = "default"
     """Queues that a worker of this process group serves, with commas."""
+    queue_caps: str = ""
+    """How many jobs of a queue may run at once over all workers, as `gpu=2,nightly=1`; others are not limited."""
     worker_slots: int = Field(default=1, ge=1)
     """Worker processes that `scripts/serve` starts, one trainer each."""
     lease_s: float = Field(default=15.0, gt=0)
@@ -95,6 +100,11 @@ class Settings(BaseSettings):
     @property
     def artifacts(self) -> str:
         return self.artifacts_url or str(self.data_dir.resolve() / "artifacts")
+
+    @property
+    def queue_caps_by_name(self) -> dict[str, int]:
+        pairs = (part.partition("=") for part in self.queue_caps.split(",") if part.strip())
+        return {name.strip(): int(cap) for name, _, cap in pairs}
 
     @property
     def queue_names(self) -> list[str]:

@@ -40,8 +40,8 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
         {"fastapi"},
     ),
 }
-#: the one module of app.serving that runs in the predictor process may import tensorflow
-TENSORFLOW_IN_SERVING = {"app.serving.predictor", "app.serving.saved_model"}
+#: the modules of app.serving that run in the predictor process may import tensorflow
+TENSORFLOW_IN_SERVING = {"app.serving.predictor", "app.serving.loaded", "app.serving.saved_model"}
 OURS = ("app", "workers", "migrations")
 
 

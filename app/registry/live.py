@@ -32,8 +32,12 @@ class LiveRepository:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def wanted(self) -> list[LiveVersion]:
-        """All of them, by model and number."""
+    def wanted(self, *, available: bool = False) -> list[LiveVersion]:
+        """All of them, by model and number.
+
+        Args:
+            available: also every other AVAILABLE version: one may be asked for by its number.
+        """
         labels: dict[tuple[str, int], list[str]] = {}
         keys: set[tuple[str, int]] = set()
         columns = select(Label.model, Label.label, Label.version, Label.previous).order_by(Label.model, Label.label)
@@ -41,6 +45,8 @@ class LiveRepository:
             labels.setdefault((model, version), []).append(label)
             keys |= {(model, number) for number in (version, previous) if number is not None}
         chosen = [Version.state == VersionState.STAGED]
+        if available:
+            chosen.append(Version.state == VersionState.AVAILABLE)
         if keys:
             chosen.append(tuple_(Version.model, Version.number).in_(sorted(keys)))
         query = (
