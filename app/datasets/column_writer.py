@@ -9,21 +9,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from app.datasets.budget import MemoryBudget
 from app.datasets.chunk import Where
 from app.datasets.npy import NpyFile
 from app.datasets.number_writer import NumberWriter
 from app.datasets.schema import ColumnSchema
 from app.datasets.split import digest_lists
-from app.datasets.string_writer import DictionaryBudget, StringWriter
+from app.datasets.string_writer import StringWriter
 from app.errors import InvalidInput, TooLarge, quote_name
 
 
 class ColumnWriter:
     """Chooses the kind at the first cell that is not null; a later chunk of another kind is an error."""
 
-    def __init__(
-        self, name: str, stem: Path, schema: ColumnSchema, budget: DictionaryBudget, max_sequence: int
-    ) -> None:
+    def __init__(self, name: str, stem: Path, schema: ColumnSchema, budget: MemoryBudget, max_sequence: int) -> None:
         self.name = name
         self._stem = stem
         self._schema = schema
@@ -42,7 +41,7 @@ class ColumnWriter:
             self._elements = StringWriter(self.name, self._stem, self._budget)
         else:
             dtype = self._schema.dtype or default
-            self._elements = NumberWriter(self.name, self._stem, dtype, self._schema.shape)
+            self._elements = NumberWriter(self.name, self._stem, self._budget, dtype, self._schema.shape)
         return self._elements
 
     def write_nulls(self, count: int) -> None:

@@ -47,7 +47,8 @@ class CsvReader:
         schema.check_names(self.names)
         self._schema = schema
         self._types: list[CellType] = []
-        self._block = _BLOCK
+        # Work on a column costs the same for a few rows as for many: wide tables take more rows at a time.
+        self._block = min(max(_BLOCK, len(self.names) * 2000), 8 * _BLOCK)
 
     def chunks(self) -> Iterator[Chunk]:
         """The rows, typed."""
@@ -55,7 +56,7 @@ class CsvReader:
             self._find_types()
         except _Straddles:
             # Small blocks keep memory small; a row must fit into one, so these rows need larger ones.
-            self._block = max(_BLOCK, self._limits.max_line_bytes)
+            self._block = max(self._block, self._limits.max_line_bytes)
             self._find_types()
         rows = 0
         for batch in self._batches(self._data(), [cells.arrow for cells in self._types]):

@@ -7,10 +7,8 @@ each list { repeated value = 1 }, numbers packed or one by one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import struct
 from typing import Any
-
-import numpy as np
 
 KINDS = {1: "bytes", 2: "float", 3: "int64"}
 
@@ -70,7 +68,7 @@ def _float_values(data: bytes) -> list[float]:
         if number == 1 and wire in (2, 5):
             if len(value) % 4:
                 raise BadExample("a list of floats is cut off")
-            values += np.frombuffer(value, "<f4").tolist()
+            values += struct.unpack(f"<{len(value) // 4}f", value)
     return values
 
 
@@ -78,6 +76,9 @@ def _int64_values(data: bytes) -> list[int]:
     values: list[int] = []
     for number, wire, value in _fields(data):
         if number == 1 and wire == 2:
+            if value.isascii():  # no byte has its high bit set: each is a number
+                values += value
+                continue
             position = 0
             while position < len(value):
                 item, position = _varint(value, position)
@@ -90,14 +91,21 @@ def _int64_values(data: bytes) -> list[int]:
 _VALUES: dict[str, Any] = {"bytes": _bytes_values, "float": _float_values, "int64": _int64_values}
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Yields (field number, wire type, value); a varint's value as its bytes."""
+def _fields(data: bytes) -> list[tuple[int, int, bytes]]:
+    """(field number, wire type, value) of all fields; a varint's value as its bytes."""
+    fields = []
     position, end = 0, len(data)
     while position < end:
-        tag, position = _varint(data, position)
-        number, wire = tag >> 3, tag & 7
-        if wire == 2:
-            size, position = _varint(data, position)
+        tag = data[position]
+        position += 1
+        if tag > 127:  # numbers of one byte, the usual ones, are read in place
+            tag, position = _varint(data, position - 1)
+        wire = tag & 7
+        if wire == 2 and position < end:
+            size = data[position]
+            position += 1
+            if size > 127:
+                size, position = _varint(data, position - 1)
         elif wire == 0:
             size = _varint(data, position)[1] - position
         elif wire == 5:
@@ -106,10 +114,11 @@ def _fields(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             size = 8
         else:
             raise BadExample(f"wire type {wire} at its byte {position}")
-        if number == 0 or size > end - position:
+        if tag < 8 or size > end - position:
             raise BadExample(f"a field at its byte {position} is cut off")
-        yield number, wire, data[position : position + size]
+        fields.append((tag >> 3, wire, data[position : position + size]))
         position += size
+    return fields
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:

@@ -155,7 +155,7 @@ class _Cells:
 
     def _plain(self, cells: list[Any], rows: Any, kinds: set[type], nested: bool) -> pa.Array:
         """Numbers, texts or booleans; `rows[i]` is the row of cell i."""
-        if kinds <= {int}:
+        if kinds <= {int} and not self._rounds:
             return pa.array(self._within_int64(cells, rows), pa.int64())
         if kinds <= {int, float}:
             return pa.array(map(_float, self._within_int64(cells, rows)), pa.float64(), size=len(cells))

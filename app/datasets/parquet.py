@@ -55,11 +55,11 @@ class ParquetReader:
         batch_rows = max(1, min(_CHUNK_ROWS, _CHUNK_CELLS // max(1, len(self.names))))
         try:
             for batch in self._file.iter_batches(batch_rows, use_threads=False):
+                columns = {name: plain_array(batch.column(index), name) for index, name in enumerate(self.names)}
                 # What a small file of repeated values unfolds to; its footer may say anything.
-                size += batch.nbytes
+                size += sum(array.nbytes for array in columns.values())
                 if size > self._limits.max_bytes:
                     raise TooLarge.at("/file", f"The decoded data has more than {self._limits.max_bytes} bytes.")
-                columns = {name: plain_array(batch.column(index), name) for index, name in enumerate(self.names)}
                 yield Chunk(columns, len(batch), lambda row, before=rows: f"Row {before + row + 1}")  # type: ignore[misc]
                 rows += len(batch)
         except (pa.ArrowException, OSError) as error:
