@@ -28,7 +28,7 @@ class JobCollector:
             with self._database.read() as session:
                 counts = JobRepository(session).count_by_state()
                 waiting = select(Job.queue, func.count()).where(Job.state == JobState.QUEUED).group_by(Job.queue)
-                queued = session.execute(waiting).tuples().all()
+                queued = session.execute(waiting).all()
                 running = session.execute(select(Job.queue, Job.progress).where(Job.state == JobState.RUNNING)).all()
         except Unavailable:
             return

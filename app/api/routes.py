@@ -14,8 +14,9 @@ from app.errors import ServiceError
 _ROUTERS = (datasets, jobs, job_records, events, estimators, predict, models, tokens, health, pages)
 
 
-def create_api(service: Service) -> FastAPI:
-    """The FastAPI application. It stands behind the gate: alone it checks no token."""
+def create_api(service: Service | None = None) -> FastAPI:
+    """The FastAPI application. It stands behind the gate: alone it checks no token. Without a service it only has its
+    document."""
     api = FastAPI(title=openapi.TITLE, version=openapi.VERSION, docs_url=None, redoc_url=None)
     api.state.service = service
     api.openapi = lambda: openapi.document(api)  # type: ignore[method-assign]

@@ -19,6 +19,7 @@ import uvicorn
 from app.api.deps import Service
 from app.api.gate import Gate
 from app.config import Settings
+from app.log import configure
 from app.main import create_app
 from app.queue import MemoryQueue
 
@@ -83,6 +84,12 @@ def wait_ready(http: httpx.Client) -> None:
     while http.get("/readyz").status_code != 200:
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet() -> None:
+    """Logs as in production (JSON, no values of variables), warnings and worse."""
+    configure("WARNING")
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ TOKENS = {
     "asker": TokenInfo("tok_4", "asker", frozenset({"predict"})),
 }
 LIMIT = 10_000
+HEAD = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer boss\r\n"
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -191,7 +192,7 @@ def test_body_comes_whole_and_over_the_limit_is_413(http: httpx.Client) -> None:
 
 def test_large_content_length_is_refused_before_the_body(http: httpx.Client) -> None:
     start = time.monotonic()
-    head = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer boss\r\nContent-Length: 99999999999\r\n\r\n"
+    head = HEAD + b"Content-Length: 99999999999\r\n\r\n"
 
     answer = raw(http, head)
 
@@ -212,7 +213,7 @@ def test_endless_chunked_body_is_413(http: httpx.Client) -> None:
 
 def test_slow_body_is_408_and_others_are_served_meanwhile(http: httpx.Client) -> None:
     # a byte each 0.3 s, three in all, of the 100 that were promised, with 0.6 s to send them
-    head = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer boss\r\nContent-Length: 100\r\n\r\n"
+    head = HEAD + b"Content-Length: 100\r\n\r\n"
 
     answer = raw(http, head, b"x", b"x", b"x", pause_s=0.3)
 
