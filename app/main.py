@@ -4,7 +4,12 @@ python -m app.main                              with the settings of the environ
 uvicorn --factory app.main:create               the same under a server of your own
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
+
+import gc
+
+gc.disable()  # while it is imported: nothing is garbage yet, and looking for it took a quarter of the start
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -38,6 +43,8 @@ from app.serving.measures import ServingCollector
 from app.serving.service import ServingService
 from app.startup import prepare
 from app.storage import Storage
+
+gc.enable()
 
 log = structlog.get_logger("app.main")
 

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
+import pytest
+
+from app.config import Settings
 from app.errors import Unavailable
 from app.registry.jobs import JobRepository
-from tests.api.conftest import Api, train_job
+from app.registry.outbox import OutboxRepository
+from tests.api.conftest import Api, run_api, train_job
+
+
+@pytest.fixture
+def api(settings: Settings, database: object, database_url: str) -> Iterator[Api]:
+    """On SQLite, and on PostgreSQL where it answers."""
+    yield from run_api(settings.model_copy(update={"predictor": "none", "database_url": database_url}))
 
 
 def test_submit_answers_202_with_location_and_rings_the_broker(api: Api) -> None:
@@ -25,8 +36,6 @@ def test_submit_answers_202_with_location_and_rings_the_broker(api: Api) -> None
 
 
 def test_submit_is_taken_while_the_broker_is_down_and_stays_in_the_outbox(api: Api) -> None:
-    from app.registry.outbox import OutboxRepository
-
     api.queue.up = False
 
     job_id = api.submit()
