@@ -52,7 +52,9 @@ def wanted(exports: Path) -> Callable[..., WantedVersion]:
     def make(model: str, number: int, export: str, **more: Any) -> WantedVersion:
         path = exports / export
         lineage = f"ver_{model}{number}"
-        return WantedVersion(model, number, str(path), directory_digest(path), lineage, **{"labels": ("latest",), **more})
+        return WantedVersion(
+            model, number, str(path), directory_digest(path), lineage, **{"labels": ("latest",), **more}
+        )
 
     return make
 

@@ -59,7 +59,9 @@ def test_key_with_a_colon_in_a_value_or_twice_is_told_apart() -> None:
 
 
 def test_doubled_key_is_found_though_another_is_absent() -> None:
-    short = {k: v for k, v in ROW.items() if k != "word"}  # absent is allowed, so the number of colons is as it should be
+    short = {
+        k: v for k, v in ROW.items() if k != "word"
+    }  # absent is allowed, so the number of colons is as it should be
     doubled = body(short).replace(b'"number": 1.5', b'"number": 1.5, "number": 2')
     with pytest.raises(InvalidInput, match="twice"):
         DECODER.decode("predict", doubled)
@@ -111,8 +113,7 @@ def test_sequence_lengths_that_cannot_be_are_a_bad_frame() -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from([*ROW, "b64", "x"]), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([*ROW, "b64", "x"]), inner, max_size=4),
     max_leaves=12,
 )
 

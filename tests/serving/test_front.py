@@ -179,7 +179,12 @@ def test_status_and_metadata_have_the_shapes_of_tensorflow_serving(server: Serve
     server.post("half/versions/2:predict", {"instances": [1.0]})
     status = server.service.status("half", 1)["model_version_status"]
     assert status == [
-        {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}, "labels": ["latest"]}
+        {
+            "version": "1",
+            "state": "AVAILABLE",
+            "status": {"error_code": "OK", "error_message": ""},
+            "labels": ["latest"],
+        }
     ]
     assert [item["version"] for item in server.service.status("half")["model_version_status"]] == ["2", "1"]
     metadata = server.call(server.service.metadata("half"))

@@ -13,7 +13,9 @@ from app.serving.export import Export, Feature, Output, Signature
 from app.serving.models import Description, Models, Version, WantedVersion
 
 EXPORT = Export(
-    format=1, features=[Feature("x", "float32")], signatures={"serving_default": Signature("predict", [Output("y", "f")])}
+    format=1,
+    features=[Feature("x", "float32")],
+    signatures={"serving_default": Signature("predict", [Output("y", "f")])},
 )
 
 

@@ -143,7 +143,11 @@ def test_killed_predictor_is_replaced_and_no_answer_is_wrong_or_late(own: Server
             until(lambda: own.service._spare is not None and own.service.predictor_pid)
             pid, count = own.service.predictor_pid, len(users.answers)
             os.kill(pid, signal.SIGKILL)
-            until(lambda pid=pid, count=count: own.service.predictor_pid not in (0, pid) and len(users.answers) > count + 4)  # type: ignore[misc]
+            until(
+                lambda pid=pid, count=count: (
+                    own.service.predictor_pid not in (0, pid) and len(users.answers) > count + 4
+                )
+            )  # type: ignore[misc]
     for _, body, status, took, headers in users.answers:
         assert took < 10
         if status == 200:
