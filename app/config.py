@@ -46,6 +46,8 @@ class Settings(BaseSettings):
 
     queues: str = "default"
     """Queues that a worker of this process group serves, with commas."""
+    queue_caps: str = ""
+    """How many jobs of a queue may run at once over all workers, as `gpu=2,nightly=1`; others are not limited."""
     worker_slots: int = Field(default=1, ge=1)
     """Worker processes that `scripts/serve` starts, one trainer each."""
     lease_s: float = Field(default=15.0, gt=0)
@@ -98,6 +100,11 @@ class Settings(BaseSettings):
     @property
     def artifacts(self) -> str:
         return self.artifacts_url or str(self.data_dir.resolve() / "artifacts")
+
+    @property
+    def queue_caps_by_name(self) -> dict[str, int]:
+        pairs = (part.partition("=") for part in self.queue_caps.split(",") if part.strip())
+        return {name.strip(): int(cap) for name, _, cap in pairs}
 
     @property
     def queue_names(self) -> list[str]:

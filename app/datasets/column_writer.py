@@ -9,41 +9,39 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from app.datasets.budget import MemoryBudget
 from app.datasets.chunk import Where
 from app.datasets.npy import NpyFile
 from app.datasets.number_writer import NumberWriter
 from app.datasets.schema import ColumnSchema
 from app.datasets.split import digest_lists
-from app.datasets.string_writer import DictionaryBudget, StringWriter
+from app.datasets.string_writer import StringWriter
 from app.errors import InvalidInput, TooLarge, quote_name
 
 
 class ColumnWriter:
     """Chooses the kind at the first cell that is not null; a later chunk of another kind is an error."""
 
-    def __init__(
-        self, name: str, stem: Path, schema: ColumnSchema, budget: DictionaryBudget, max_sequence: int
-    ) -> None:
+    def __init__(self, name: str, stem: Path, schema: ColumnSchema, budget: MemoryBudget, max_sequence: int) -> None:
         self.name = name
         self._stem = stem
         self._schema = schema
         self._budget = budget
         self._max_sequence = max_sequence
         self._rows = 0
-        self._sequence = True if schema.sequence else None
+        self._sequence = schema.sequence
         self._elements: NumberWriter | StringWriter | None = None
         self._splits = NpyFile(stem.with_name(stem.name + ".row_splits.npy"), np.int64)
         self._element_count = 0
         self._longest = 0
         self._null_lists = 0
-        if schema.dtype and not schema.sequence:
-            self._choose(schema.dtype == "string")
 
-    def _choose(self, text: bool) -> NumberWriter | StringWriter:
+    def _choose(self, text: bool, default: str | None = None) -> NumberWriter | StringWriter:
         if text:
             self._elements = StringWriter(self.name, self._stem, self._budget)
         else:
-            self._elements = NumberWriter(self.name, self._stem, self._schema.dtype, self._schema.shape)
+            dtype = self._schema.dtype or default
+            self._elements = NumberWriter(self.name, self._stem, self._budget, dtype, self._schema.shape)
         return self._elements
 
     def write_nulls(self, count: int) -> None:
@@ -182,7 +180,7 @@ class ColumnWriter:
         """Completes the files; returns how the elements are stored and the column's information."""
         writer = self._elements
         if writer is None:  # no cell (or no element) has a value
-            writer = self._choose(self._schema.dtype == "string")
+            writer = self._choose(self._schema.dtype == "string", default="float32")
             if not self._sequence:
                 writer.write_nulls(self._rows)
         info = {"name": self.name, "sequence": bool(self._sequence), **writer.close()}

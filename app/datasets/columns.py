@@ -73,7 +73,8 @@ class StringColumn:
     def take(self, rows: Array | slice) -> Array:
         """The strings of some rows as an object array of bytes; b"" where null."""
         if self.codes is not None and self.dictionary is not None:
-            return np.append(self.dictionary, np.array([b""], object))[self.codes[rows]]
+            strings: Array = np.append(self.dictionary, np.array([b""], object))[self.codes[rows]]
+            return strings
         assert self.offsets is not None
         assert self.data is not None
         index = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows)
@@ -86,11 +87,12 @@ class StringColumn:
     def is_null(self, rows: Array | slice) -> Array:
         """bool, which of some rows are null."""
         if self.codes is not None:
-            return self.codes[rows] < 0
-        assert self.offsets is not None
-        if self.nulls is None:
-            return np.zeros(len(self), np.bool_)[rows]
-        return self.nulls[rows] != 0
+            missing: Array = self.codes[rows] < 0
+        elif self.nulls is not None:
+            missing = self.nulls[rows] != 0
+        else:
+            missing = np.zeros(len(self), np.bool_)[rows]
+        return missing
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,17 @@ from app.datasets.csv_text import find_fault, line_of_row, read_header
 from app.datasets.csv_types import NULLS, CellType, Kind, NotOfKind, convert
 from app.datasets.limits import Limits
 from app.datasets.schema import Schema
+from app.datasets.shared_file import SharedFile
 from app.errors import InvalidInput, TooLarge, quote_name
+
+_BLOCK = 2 << 20
+
+
+class _Straddles(TooLarge):
+    """A row is longer than the block that Arrow parses at a time."""
+
+    def __init__(self) -> None:
+        super().__init__("A row is longer than a line may be. Is a quote left open?")
 
 
 class CsvReader:
@@ -31,18 +41,25 @@ class CsvReader:
     """
 
     def __init__(self, file: BinaryIO, limits: Limits, schema: Schema) -> None:
-        self._file = file
+        self._file = SharedFile(file)
         self._limits = limits
         self.names, self._start, self._line = read_header(file, limits)
         schema.check_names(self.names)
-        self._types = [CellType(schema[name]) for name in self.names]
+        self._schema = schema
+        self._types: list[CellType] = []
+        # Work on a column costs the same for a few rows as for many: wide tables take more rows at a time.
+        self._block = min(max(_BLOCK, len(self.names) * 2000), 8 * _BLOCK)
 
     def chunks(self) -> Iterator[Chunk]:
         """The rows, typed."""
-        self._find_types()
+        try:
+            self._find_types()
+        except _Straddles:
+            # Small blocks keep memory small; a row must fit into one, so these rows need larger ones.
+            self._block = max(self._block, self._limits.max_line_bytes)
+            self._find_types()
         rows = 0
-        self._file.seek(self._start)
-        for batch in self._batches(self._file, [cells.arrow for cells in self._types]):
+        for batch in self._batches(self._data(), [cells.arrow for cells in self._types]):
             columns = {}
             for name, cells, array in zip(self.names, self._types, batch.columns, strict=True):
                 columns[name] = (
@@ -51,14 +68,18 @@ class CsvReader:
             yield Chunk(columns, len(batch), lambda row, before=rows: self._where(before + row))  # type: ignore[misc]
             rows += len(batch)
 
+    def _data(self) -> BinaryIO:
+        return self._file.view(self._start)
+
     def _where(self, row: int) -> str:
-        return f"Line {line_of_row(self._file, self._start, self._line, row)}"
+        return f"Line {line_of_row(self._data(), self._line, row, self._limits)}"
 
     def _find_types(self) -> None:
+        self._types = [CellType(self._schema[name]) for name in self.names]
         # A row of our own behind the last one: when it does not come out again, an open quote has swallowed it.
         mark = secrets.token_hex(16)
         tail = f"\n{mark}{',' * (len(self.names) - 1)}\n".encode("ascii")
-        checked = CheckedText(self._file, self._start, self._line, self.names, tail, self._limits)
+        checked = CheckedText(self._data(), self._line, self.names, tail, self._limits)
         rows = 0
         last: pa.RecordBatch | None = None
         for batch in self._batches(checked, [pa.large_string()] * len(self.names)):
@@ -67,7 +88,7 @@ class CsvReader:
                 rows += len(last)
             last = batch
         if last is None or not len(last) or last.column(0)[-1].as_py() != mark:
-            raise find_fault(self._file, self._start, self._line, self.names) or self._unreadable()
+            raise find_fault(self._data(), self._line, self.names, self._limits) or self._unreadable()
         self._see(last.slice(0, len(last) - 1), rows)
         for name, cells in zip(self.names, self._types, strict=True):
             if cells.kind is Kind.FLOAT and cells.beyond is not None:
@@ -92,12 +113,10 @@ class CsvReader:
         return InvalidInput.at("/file", "The file does not read as CSV. Put cells with commas or quotes into quotes.")
 
     def _batches(self, file: Any, types: list[pa.DataType]) -> Iterator[pa.RecordBatch]:
-        # One block holds one record at least.
-        block = max(1 << 20, self._limits.max_line_bytes)
         try:
             reader = arrow_csv.open_csv(
                 pa.PythonFile(file, "r"),
-                arrow_csv.ReadOptions(column_names=self.names, block_size=block, use_threads=False),
+                arrow_csv.ReadOptions(column_names=self.names, block_size=self._block, use_threads=True),
                 arrow_csv.ParseOptions(newlines_in_values=True),
                 arrow_csv.ConvertOptions(
                     column_types=dict(zip(self.names, types, strict=True)), null_values=NULLS, strings_can_be_null=True
@@ -107,13 +126,10 @@ class CsvReader:
         except pa.ArrowInvalid as error:
             if str(error).startswith("Empty CSV"):
                 return
-            fault = find_fault(self._file, self._start, self._line, self.names)
-            raise fault or self._too_long(error, block) from error
-
-    def _too_long(self, error: Exception, block: int) -> InvalidInput:
-        if "straddl" in str(error):
-            return TooLarge.at("/file", f"A row is longer than {block} bytes. Is a quote left open?")
-        return self._unreadable()
+            fault = find_fault(self._data(), self._line, self.names, self._limits)
+            if fault is None and "straddl" in str(error):
+                raise _Straddles from error
+            raise fault or self._unreadable() from error
 
 
 _EXPECTED = {

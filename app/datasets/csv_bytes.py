@@ -6,7 +6,7 @@ import codecs
 import io
 from typing import BinaryIO
 
-from app.datasets.csv_text import split_record
+from app.datasets.csv_text import count_commas
 from app.datasets.limits import Limits
 from app.errors import InvalidInput, TooLarge, quote_name
 
@@ -14,13 +14,12 @@ _KEPT = 1 << 16
 
 
 class CheckedText(io.RawIOBase):
-    """Passes a file's bytes from `start` on, then `tail`. Raises InvalidInput on a NUL byte, on bytes that are not
+    """Passes a file's bytes from its place on, then `tail`. Raises InvalidInput on a NUL byte, on bytes that are not
     UTF-8 and on a line over the limit, naming the line (and the column, where the cell stands on that line).
     """
 
-    def __init__(self, file: BinaryIO, start: int, line: int, names: list[str], tail: bytes, limits: Limits) -> None:
+    def __init__(self, file: BinaryIO, line: int, names: list[str], tail: bytes, limits: Limits) -> None:
         super().__init__()
-        file.seek(start)
         self._file = file
         self._line = line
         self._names = names
@@ -49,10 +48,11 @@ class CheckedText(io.RawIOBase):
         return block
 
     def _place(self, block: bytes, offset: int) -> str:
-        before = self._line_start + block[:offset]
-        cells, _ = split_record(before[before.rfind(b"\n") + 1 :])
-        name = self._names[min(len(cells), len(self._names)) - 1]
-        return f"Line {self._line + block.count(chr(10).encode(), 0, max(offset, 0))}, column {quote_name(name)}"
+        before = self._line_start + block[: max(offset, 0)]
+        commas, _ = count_commas(before[before.rfind(b"\n") + 1 :], False)
+        name = self._names[min(commas, len(self._names) - 1)]
+        line = self._line + block.count(b"\n", 0, max(offset, 0))
+        return f"Line {line}, column {quote_name(name)}"
 
     def _check_encoding(self, block: bytes, final: bool) -> None:
         held = self._decoder.getstate()[0]

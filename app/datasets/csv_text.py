@@ -14,52 +14,66 @@ from typing import BinaryIO
 from app.datasets.limits import Limits
 from app.errors import InvalidInput, TooLarge, UnsupportedMedia, quote_name
 
+_REST = re.compile(rb'(?:[^"]|"")*+"[^,\r\n]*', re.DOTALL)
 _CELL = re.compile(rb'"((?:[^"]|"")*+)"([^,\r\n]*)|([^",\r\n][^,\r\n]*)|', re.DOTALL)
 
+_NO_HEADER = "The file has no header. Give the names of its columns in the first line."
 
-def split_record(record: bytes) -> tuple[list[bytes], bool]:
-    """The cells of one record (its line ends left off) and whether its last quote is still open."""
+
+def split_record(record: bytes) -> list[bytes]:
+    """The cells of one whole record, without its line end."""
     cells = []
     position = 0
-    while True:
+    while position <= len(record):
         match = _CELL.match(record, position)
         assert match is not None  # the last alternative matches the empty cell
-        end = match.end()
-        if end < len(record) and record[end : end + 1] == b'"' and end == position:
-            cells.append(record[end + 1 :])
-            return cells, True
         quoted, rest, bare = match.groups()
         cells.append(quoted.replace(b'""', b'"') + rest if quoted is not None else bare or b"")
-        if end >= len(record):
-            return cells, False
-        position = end + 1
+        position = match.end() + 1
+    return cells
 
 
-def records(file: BinaryIO, line: int = 1) -> Iterator[tuple[int, bytes, bool]]:
-    """Yields (number of the first line, record without its line end, quote left open) from the file's place on.
+def count_commas(text: bytes, inside: bool) -> tuple[int, bool]:
+    """Commas between cells in a piece of a record, and whether it ends inside quotes.
 
-    Blank lines are left out. A record ends with the file at the latest.
+    Args:
+        text: one physical line, or the first part of it, without its line end.
+        inside: whether the piece before ended inside quotes.
     """
-    held = b""
-    first = line
-    for physical in file:
-        for part in physical.splitlines(keepends=True):
-            if not held:
-                first = line
+    if not inside and b'"' not in text:
+        return text.count(b","), False
+    commas = position = 0
+    while True:
+        match = (_REST if inside else _CELL).match(text, position)
+        if match is None or (text[match.end() : match.end() + 1] == b'"' and match.end() == position and not inside):
+            return commas, True
+        if match.end() >= len(text):
+            return commas, False
+        inside = False
+        commas += 1
+        position = match.end() + 1
+
+
+def records(file: BinaryIO, line: int, limits: Limits) -> Iterator[tuple[int, int, bool]]:
+    """Yields (number of the first line, number of cells, quote left open) for each record from the file's place on.
+
+    Blank lines are left out. A record ends with the file at the latest. Raises TooLarge at a line over the limit.
+    """
+    first, commas, inside = line, 0, False
+    while physical := file.readline(limits.max_line_bytes + 2):
+        if len(physical.rstrip(b"\r\n")) > limits.max_line_bytes:
+            raise TooLarge.at("/file", f"Line {line}: longer than {limits.max_line_bytes} bytes. Break it up.")
+        for part in physical.splitlines():
+            if not inside:
+                first, commas = line, 0
             line += 1
-            held += part
-            bare = held.rstrip(b"\r\n") if held.count(b'"') == 0 else _strip_line_end(held)
-            if b'"' in bare and split_record(bare)[1]:
-                continue
-            if bare:
-                yield first, bare, False
-            held = b""
-    if held:
-        yield first, held, True
-
-
-def _strip_line_end(text: bytes) -> bytes:
-    return text[:-2] if text.endswith(b"\r\n") else text[:-1] if text.endswith((b"\r", b"\n")) else text
+            if part or inside:
+                more, inside = count_commas(part, inside)
+                commas += more
+                if not inside:
+                    yield first, commas + 1, False
+    if inside:
+        yield first, commas + 1, True
 
 
 def read_header(file: BinaryIO, limits: Limits) -> tuple[list[str], int, int]:
@@ -71,34 +85,37 @@ def read_header(file: BinaryIO, limits: Limits) -> tuple[list[str], int, int]:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InvalidInput.at("/file", "Line 1: the text is UTF-16. Save the file as UTF-8.")
     file.seek(len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
-    line, start = 0, file.tell()
-    held = b""
+    line, header, inside = 0, b"", False
     while True:
-        physical = file.readline(limits.max_line_bytes + 1 - len(held))
-        held += physical
+        start = file.tell()
+        physical = file.readline(limits.max_line_bytes + 2)
+        if not physical:
+            raise InvalidInput.at(
+                "/file", f"Line {line}: a quote in the header is never closed. Close it." if inside else _NO_HEADER
+            )
         line += 1
-        if len(held) > limits.max_line_bytes:
-            raise TooLarge.at("/file", f"Line 1: the header is longer than {limits.max_line_bytes} bytes.")
-        ended = held.splitlines(keepends=True)[0] if b'"' not in held else held
-        bare = ended.rstrip(b"\r\n")
-        cells, is_open = split_record(bare)
-        if not physical or (bare and not is_open):
-            break
-        if not bare:
-            held, start = b"", file.tell()
-    file.seek(start + len(ended))
-    if is_open:
-        raise InvalidInput.at("/file", "Line 1: a quote in the header is never closed. Close it.")
-    return _names(cells, bare, line, limits), start + len(ended), line + 1
+        ended = physical.splitlines(keepends=True)[0]  # a lone carriage return ends a line, too
+        file.seek(start + len(ended))
+        if len(header) + len(ended) > limits.max_line_bytes:
+            raise TooLarge.at("/file", f"Line {line}: the header is longer than {limits.max_line_bytes} bytes.")
+        header += ended
+        inside = count_commas(_strip_line_end(ended), inside)[1]
+        if not inside:
+            header = _strip_line_end(header)
+            if header:
+                return _names(header, line, limits), start + len(ended), line + 1
 
 
-def _names(cells: list[bytes], header: bytes, line: int, limits: Limits) -> list[str]:
-    if not header:
-        raise InvalidInput.at("/file", "The file has no header. Give the names of its columns in the first line.")
+def _strip_line_end(text: bytes) -> bytes:
+    return text[:-2] if text.endswith(b"\r\n") else text[:-1] if text.endswith((b"\r", b"\n")) else text
+
+
+def _names(header: bytes, line: int, limits: Limits) -> list[str]:
     if header.startswith(b"{") and header.rstrip().endswith(b"}"):
         raise UnsupportedMedia("The file's name says csv, but its content is JSON lines. Name it with .jsonl.")
     if b"\0" in header:
         raise InvalidInput.at("/file", f"Line {line}: the header holds a NUL byte. Save the file as UTF-8 text.")
+    cells = split_record(header)
     if len(cells) > limits.max_columns:
         raise TooLarge.at(
             "/file", f"Line {line}: {len(cells)} columns; {limits.max_columns} are allowed. Put numbers into a list."
@@ -121,22 +138,22 @@ def _names(cells: list[bytes], header: bytes, line: int, limits: Limits) -> list
     return names
 
 
-def line_of_row(file: BinaryIO, start: int, line: int, row: int) -> int:
-    """Number of the line where row `row` (from 0) begins; reads the file from `start` (on line `line`) to there."""
-    file.seek(start)
-    for index, (first, _, _) in enumerate(records(file, line)):
+def line_of_row(file: BinaryIO, line: int, row: int, limits: Limits) -> int:
+    """Number of the line where row `row` (from 0) begins; the file stands at row 0, on line `line`."""
+    for index, (first, _, _) in enumerate(records(file, line, limits)):
         if index == row:
             return first
     return line
 
 
-def find_fault(file: BinaryIO, start: int, line: int, names: list[str]) -> InvalidInput | None:
+def find_fault(file: BinaryIO, line: int, names: list[str], limits: Limits) -> InvalidInput | None:
     """The first record that has another number of cells than the header, or an open quote."""
-    file.seek(start)
-    for first, record, is_open in records(file, line):
+    for first, count, is_open in records(file, line, limits):
         if is_open:
-            return unclosed(first, len(split_record(record)[0]), names)
-        count = record.count(b",") + 1 if b'"' not in record else len(split_record(record)[0])
+            name = quote_name(names[min(count, len(names)) - 1])
+            return InvalidInput.at(
+                "/file", f"Line {first}, column {name}: the quote that opens here is never closed. Close or double it."
+            )
         if count != len(names):
             return InvalidInput.at(
                 "/file",
@@ -144,10 +161,3 @@ def find_fault(file: BinaryIO, start: int, line: int, names: list[str]) -> Inval
                 "column, and put cells with commas into quotes.",
             )
     return None
-
-
-def unclosed(line: int, column: int, names: list[str]) -> InvalidInput:
-    name = quote_name(names[min(column, len(names)) - 1])
-    return InvalidInput.at(
-        "/file", f"Line {line}, column {name}: the quote that opens here is never closed. Close it, or double it."
-    )

@@ -9,10 +9,13 @@ from typing import Any, BinaryIO, Protocol
 
 from app.datasets.chunk import Chunk
 from app.datasets.csv import CsvReader
+from app.datasets.jsonl import JsonlReader
 from app.datasets.limits import Limits
+from app.datasets.parquet import ParquetReader
 from app.datasets.schema import Schema, parse_schema
 from app.datasets.source import file_format, open_source
 from app.datasets.table_writer import TableWriter
+from app.datasets.tfrecord import TFRecordReader
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class Reader(Protocol):
 
 _READERS: dict[str, Callable[[BinaryIO, Limits, Schema], Reader]] = {
     "csv": CsvReader,
+    "jsonl": JsonlReader,
+    "parquet": ParquetReader,
+    "tfrecord": TFRecordReader,
 }
 
 

@@ -10,18 +10,21 @@ import numpy as np
 _HEADER_BYTES = 128  # room for any shape that we write; a multiple of 64, as the format wants
 
 
+# 10,000 columns of two files hold 160 MB at most, and usually a tenth of it.
+_BUFFER_BYTES = 1 << 13
+
+
 class NpyFile:
     """One array on disk, written front to back. The file is open only while a chunk is written, so that thousands
-    of columns need no more than one descriptor; chunks are gathered in memory up to `buffer_bytes` first.
+    of columns need no more than one descriptor; small chunks are gathered in memory first.
     """
 
-    def __init__(self, path: Path, dtype: Any, width: int | None = None, buffer_bytes: int = 1 << 16) -> None:
+    def __init__(self, path: Path, dtype: Any, width: int | None = None) -> None:
         """`width`: elements of the second dimension; None makes a vector."""
         self.path = path
         self.dtype = np.dtype(dtype)
         self.width = width
         self.rows = 0
-        self._buffer_bytes = buffer_bytes
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._started = False
@@ -32,7 +35,7 @@ class NpyFile:
         data = np.ascontiguousarray(values, self.dtype).tobytes()
         self._waiting.append(data)
         self._waiting_bytes += len(data)
-        if self._waiting_bytes >= self._buffer_bytes:
+        if self._waiting_bytes >= _BUFFER_BYTES:
             self._flush()
 
     def append_zeros(self, count: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from app.datasets.budget import MemoryBudget
 from app.datasets.chunk import Where
 from app.datasets.npy import NpyFile
 from app.datasets.split import digest_numbers
@@ -25,7 +26,9 @@ class NumberWriter:
 
     storage = "number"
 
-    def __init__(self, name: str, stem: Path, dtype: str | None, shape: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, name: str, stem: Path, budget: MemoryBudget, dtype: str | None, shape: tuple[int, ...] = ()
+    ) -> None:
         self.name = name
         self.shape = shape
         self._width = int(np.prod(shape)) if shape else None
@@ -34,7 +37,7 @@ class NumberWriter:
         self._values = NpyFile(stem.with_name(stem.name + ".values.npy"), self.dtype, self._width)
         self._nulls = NpyFile(stem.with_name(stem.name + ".nulls.npy"), np.uint8)
         self._null_count = 0
-        self._statistics = NumberStatistics()
+        self._statistics = NumberStatistics(budget)
 
     def write(self, values: np.ndarray[Any, Any], null: np.ndarray[Any, Any], where: Where) -> np.ndarray[Any, Any]:
         """Appends rows and returns the digests of all their numbers (uint64, [n] or [n * width]).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ _MAGIC = {
     b"\x80\x05": "a Python pickle",
     b"7z\xbc\xaf": "7-Zip",
 }
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f-\xff]")
 _RATIO_FROM = 1 << 20
 # A zstd block of 4 bytes can inflate to 128 KiB, so a piece of 1 KiB gives 32 MiB at most.
 _PIECE = {"gzip": 1 << 16, "zstd": 1 << 10}
@@ -106,8 +108,8 @@ def _check_size(size: int, limits: Limits) -> None:
 def _check_magic(head: bytes, form: str) -> None:
     for magic, name in _MAGIC.items():
         if head.startswith(magic) and name != form:
-            # Two letters can begin a text as well; the longer marks and those with control bytes cannot.
-            if magic.isalnum() and form in ("csv", "jsonl") and head.isascii() and b"\0" not in head:
+            # Letters alone may begin a text as well.
+            if form in ("csv", "jsonl") and not _NO_TEXT.search(head):
                 continue
             if form == "tfrecord" and len(magic) <= 2:
                 continue  # a record may have any length, and that stands first
@@ -118,6 +120,7 @@ def _inflated(stream: BinaryIO, compression: str | None, limits: Limits) -> Iter
     """Yields the content in blocks of a few MiB at most; raises as `open_source` says."""
     read = written = 0
     pieces = _pieces(stream, _PIECE.get(compression or "", 1 << 20))
+    blocks: Iterator[tuple[int, bytes]]
     if compression is None:
         blocks = ((len(piece), piece) for piece in pieces)
     else:

@@ -51,7 +51,9 @@ def digest_lists(elements: _UInts, row_splits: np.ndarray[Any, Any]) -> _UInts:
     places = np.arange(len(elements)) - np.repeat(row_splits[:-1], np.diff(row_splits))
     sums = np.zeros(len(elements) + 1, np.uint64)
     np.cumsum(mix(elements ^ mix(places.astype(np.uint64))), out=sums[1:])  # wraps around, and so does the difference
-    return sums[row_splits[1:]] - sums[row_splits[:-1]]
+    ends: _UInts = sums[row_splits[1:]]
+    ends -= sums[row_splits[:-1]]
+    return ends
 
 
 def digest_column(name: str, cells: _UInts, present: np.ndarray[Any, Any]) -> _UInts:

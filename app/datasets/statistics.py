@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from app.datasets.budget import MemoryBudget
+
 DISTINCT_CAP = 10_000
 """Up to so many different numbers are counted exactly; beyond, `distinct` is null."""
+
+_BYTES_A_VALUE = 100  # in a Python set
 
 VOCABULARY_CAP = 1_000
 """A column with more different strings has no `vocabulary`."""
@@ -20,7 +24,9 @@ class NumberStatistics:
     Chunks are merged by the parallel formula of Chan, Golub, LeVeque (1979), so that a large mean costs no digits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
+        self._spent = 0
         self.count = 0
         self.minimum: float | int | None = None
         self.maximum: float | int | None = None
@@ -46,8 +52,12 @@ class NumberStatistics:
             self._distinct.update(np.unique(values[: 2 * DISTINCT_CAP]).tolist())
             if values.size > 2 * DISTINCT_CAP and len(self._distinct) <= DISTINCT_CAP:
                 self._distinct.update(np.unique(values).tolist())
-            if len(self._distinct) > DISTINCT_CAP:
+            cost = len(self._distinct) * _BYTES_A_VALUE - self._spent
+            self._spent += cost
+            self._budget.left -= cost
+            if len(self._distinct) > DISTINCT_CAP or self._budget.left < 0:
                 self._distinct = None
+                self._budget.left += self._spent
 
     def info(self) -> dict[str, Any]:
         """`min max mean stddev distinct vocabulary` as the API shows them; null where there is no value."""

@@ -8,19 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from app.datasets.budget import MemoryBudget
 from app.datasets.npy import NpyFile
 from app.datasets.split import digest_strings
 from app.datasets.statistics import string_info
 
 _BYTES_AN_ENTRY = 150  # what a dictionary entry costs in memory beside its text
-
-
-class DictionaryBudget:
-    """Memory that the dictionaries of all columns of one data set may take together, in bytes."""
-
-    def __init__(self, total: int = 96 * 2**20, entries_a_column: int = 200_000) -> None:
-        self.left = total
-        self.entries_a_column = entries_a_column
 
 
 class StringWriter:
@@ -33,7 +26,7 @@ class StringWriter:
 
     dtype = "string"
 
-    def __init__(self, name: str, stem: Path, budget: DictionaryBudget) -> None:
+    def __init__(self, name: str, stem: Path, budget: MemoryBudget) -> None:
         self.name = name
         self._stem = stem
         self._budget = budget
@@ -64,7 +57,8 @@ class StringWriter:
         else:
             self._write_plain(array)
         # One entry more, for index -1 of the nulls.
-        return np.append(digest_strings(texts), np.uint64(0))[indices]
+        digests: np.ndarray[Any, Any] = np.append(digest_strings(texts), np.uint64(0))[indices]
+        return digests
 
     def _write_codes(self, texts: list[bytes], indices: np.ndarray[Any, Any]) -> None:
         assert self._codes is not None
@@ -80,7 +74,7 @@ class StringWriter:
             cost = sum(len(text) + _BYTES_AN_ENTRY for text in texts[-(len(codes) - known) :])
             self._spent += cost
             self._budget.left -= cost
-            if self._budget.left < 0 or len(codes) > self._budget.entries_a_column:
+            if self._budget.left < 0 or len(codes) > self._budget.dictionary_entries:
                 self._become_plain()
 
     def _become_plain(self) -> None:

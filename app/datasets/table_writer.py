@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from app.datasets.budget import MemoryBudget
 from app.datasets.chunk import Chunk, plain_array
 from app.datasets.column_writer import ColumnWriter
 from app.datasets.limits import Limits
 from app.datasets.npy import NpyFile
 from app.datasets.schema import Schema, parse_schema
 from app.datasets.split import digest_column
-from app.datasets.string_writer import DictionaryBudget
 from app.errors import InvalidInput, TooLarge
 
 FORMAT = 1
@@ -37,7 +37,7 @@ class TableWriter:
         self._directory = directory
         self._limits = limits
         self._schema = schema
-        self._budget = DictionaryBudget()
+        self._budget = MemoryBudget()
         self._columns: dict[str, ColumnWriter] = {}
         self._digests = NpyFile(directory / ROW_DIGESTS, np.uint64)
         self.rows = 0

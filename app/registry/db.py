@@ -24,14 +24,13 @@ from sqlalchemy.sql.functions import FunctionElement
 from app.config import Settings
 from app.errors import Unavailable
 from app.registry.outage import answering
-from app.registry.upgrade import HEAD, migrate, revision_state
+from app.registry.upgrade import HEAD, READ, migrate, revision_state
 
 __all__ = ["HEAD", "Database", "make_engine", "migrate", "now", "revision_state", "seconds", "upsert"]
 
 T = TypeVar("T")
 
 _BUSY_TIMEOUT_MS = 10_000
-_READ = "registry_read"
 #: a worker that is frozen in a transaction must not hold its row lock past the lease of others
 _POSTGRES_OPTIONS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=10s"
 #: a dead network is noticed within about ten seconds
@@ -115,7 +114,7 @@ def _connect_sqlite(connection: DBAPIConnection, record: ConnectionPoolEntry) ->
 def _begin_sqlite(connection: Connection) -> None:
     """Writers take the lock at once: a transaction that reads first and writes later would fail with `database is
     locked` without waiting, whenever somebody wrote in between."""
-    read = connection.get_execution_options().get(_READ, False)
+    read = connection.get_execution_options().get(READ, False)
     connection.exec_driver_sql("BEGIN" if read else "BEGIN IMMEDIATE")
 
 
@@ -143,7 +142,7 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._writer = sessionmaker(engine, expire_on_commit=False)
-        self._reader = sessionmaker(engine.execution_options(**{_READ: True}), expire_on_commit=False)
+        self._reader = sessionmaker(engine.execution_options(**{READ: True}), expire_on_commit=False)
 
     @contextmanager
     def session(self) -> Iterator[Session]:

@@ -122,7 +122,7 @@ class JobRepository(WaitingRepository):
     def count_by_state(self) -> dict[str, int]:
         """How many jobs are in each state (states without a job are left out)."""
         rows = self.session.execute(select(Job.state, func.count()).group_by(Job.state))
-        return dict(rows.tuples().all())
+        return {state: count for state, count in rows}  # noqa: C416  # rows are no pairs to a type checker
 
     def request_cancel(self, job_id: str) -> Job:
         """Cancels a waiting job; asks a running one to stop, which its worker learns with its next heartbeat. Asking

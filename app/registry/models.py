@@ -221,13 +221,14 @@ class ModelRepository:
 
     def _point(self, model: str, label: str, row: Label | None, version: int, floor: int | None = None) -> Label:
         """Moves a label; the caller holds the model's lock. `floor` None: all versions of today are behind it."""
+        behind = self._newest(model) if floor is None else floor
         if row is None:
-            row = Label(model=model, label=label, version=version, previous=None, revision=0)
+            row = Label(model=model, label=label, previous=None, revision=0)
             self.session.add(row)
         elif row.version != version:
             row.previous = row.version
         row.version = version
-        row.floor = self._newest(model) if floor is None else floor
+        row.floor = behind
         row.revision += 1
         row.updated_at = now()
         self.session.flush()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import Connection, Engine, inspect, text
 
+from app.errors import Unavailable
 from app.registry.outage import answering
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ up-to-date database need not import Alembic."""
 _SCRIPTS = Path(__file__).resolve().parents[2] / "migrations"
 _LOCK = 0x657374696D61  # any number that is ours
 
+#: execution option of a connection that only reads: in SQLite it does not take the write lock
+READ = "registry_read"
+
 State = Literal["ok", "behind", "ahead", "empty"]
 
 
@@ -31,7 +35,7 @@ def revision_state(engine: Engine) -> State:
     Raises:
         Unavailable: the database does not answer.
     """
-    with answering(), engine.connect() as connection:
+    with answering(), engine.execution_options(**{READ: True}).connect() as connection:
         return _state(connection)
 
 
@@ -41,22 +45,21 @@ def migrate(engine: Engine) -> State:
     Raises:
         Unavailable: the database does not answer.
     """
+    if engine.dialect.name == "sqlite":
+        _write_ahead(engine)
     state = revision_state(engine)
     if state in {"ok", "ahead"}:
         return state
-    with answering():
-        if engine.dialect.name == "sqlite":
-            _write_ahead(engine)
-        with engine.begin() as connection:  # SQLite: BEGIN IMMEDIATE, others wait here
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SET LOCAL lock_timeout = 0"))
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            state = _state(connection)
-            if state in {"ok", "ahead"}:
-                return state
-            upgrade(connection)
-            return _state(connection)
+    with answering(), engine.begin() as connection:  # SQLite: BEGIN IMMEDIATE, others wait here
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        state = _state(connection)
+        if state in {"ok", "ahead"}:
+            return state
+        upgrade(connection)
+        return _state(connection)
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
@@ -95,18 +98,19 @@ def _state(connection: Connection) -> State:
 
 
 def _write_ahead(engine: Engine) -> None:
-    """Readers and the writer do not wait for each other. Several processes may try at once, and this switch does not
-    honour the busy timeout, so try for a while."""
+    """Readers and the writer do not wait for each other. The mode stays with the file. Several processes may switch at
+    once, and the switch does not honour the busy timeout, so try for a while."""
     deadline = time.monotonic() + 10
-    raw = engine.raw_connection()
+    with answering():
+        raw = engine.raw_connection()
     try:
         while True:
             try:
                 raw.cursor().execute("PRAGMA journal_mode=WAL")
                 return
-            except sqlite3.OperationalError:
+            except sqlite3.OperationalError as error:
                 if time.monotonic() > deadline:
-                    raise
+                    raise Unavailable("The database file cannot be opened or is locked.") from error
                 time.sleep(0.02)
     finally:
         raw.close()

@@ -1,0 +1,234 @@
+"""One trace of a model_fn: a real `tf.Graph`, run piecewise as functions.
+
+`Trace.function(fetches, feeds)` cuts the operations that a fetch set needs out of the graph and makes a function of
+them, whose variable handles are those of a `VariableSet`. Functions are cached by fetch set, because cutting one costs
+tens of milliseconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from workers.estimator import program_order
+from workers.estimator.variables import TracedVariable, VariableNames, VariableSet
+
+v1 = tf.compat.v1
+
+
+def in_fresh_thread(function: Callable[[], Any]) -> Any:
+    """Runs `function` in a new thread and returns what it returns, or raises what it raises.
+
+    Keras counts layer names, and TensorFlow keeps the default graph, per thread: a new thread starts from nothing.
+    """
+    result: list[Any] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(function())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, name="trace", daemon=True)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+class Trace:
+    """A graph with what a model_fn made in it.
+
+    Args:
+        graph: the graph, model_fn called.
+        names: its variables.
+        batch: the placeholders of one batch, any nest; None when the batch is made in the graph itself.
+        spec: the `EstimatorSpec`.
+
+    Attributes:
+        mode: the mode it was traced in.
+        train_ops: in TRAIN mode, what one step runs.
+        evaluation: in EVAL mode, the metrics.
+        reference: the set of variables that functions capture; `run` puts the wanted set in its place.
+    """
+
+    def __init__(self, graph: tf.Graph, names: VariableNames, batch: Any, spec: Any) -> None:
+        self.graph = graph
+        self.spec = spec
+        self.batch = batch
+        self.names = names
+        self.feeds = tf.nest.flatten(batch, expand_composites=True) if batch is not None else []
+        self.reference = VariableSet()
+        self.local = VariableSet()
+        self.mode = ""
+        self.train_ops: list[Any] = []
+        self.evaluation: Any = None
+        self.metric_keys: set[str] = set()
+        self._made: dict[Any, Any] = {}
+        self._nodes: dict[str, Any] = {}
+        self._library: Any = None
+        self._version = -1
+
+    def variables(self) -> list[TracedVariable]:
+        """All variables of the graph, those made by hooks included."""
+        if self._version != self.graph.version:
+            with self.graph.as_default():
+                self.names.add_collections(self.graph)
+        return self.names.variables
+
+    def model_variables(self) -> list[TracedVariable]:
+        """The variables that belong to the model's state: all but local ones and those of metrics."""
+        local = {id(v) for k in ("LOCAL_VARIABLES", "METRIC_VARIABLES") for v in self.graph.get_collection(getattr(v1.GraphKeys, k))}
+        return [t for t in self.variables() if id(t.variable) not in local and t.key not in self.metric_keys]
+
+    def local_variables(self) -> list[TracedVariable]:
+        """The variables that live for one evaluation: metrics and other local ones."""
+        model = {t.key for t in self.model_variables()}
+        return [t for t in self.variables() if t.key not in model]
+
+    def element(self, name_or_object: Any) -> Any:
+        """The tensor or operation of the graph that a fetch names; a variable gives its value.
+
+        Raises:
+            KeyError, ValueError, TypeError: it is not in the graph.
+        """
+        if isinstance(name_or_object, bytes):
+            name_or_object = name_or_object.decode()
+        element = self.graph.as_graph_element(name_or_object)
+        if isinstance(element, tf.Tensor) and element.dtype == tf.resource:
+            for traced in self.variables():
+                if traced.key == element.op.name:
+                    return self.graph.as_graph_element(traced.variable)
+        return element
+
+    def function(self, fetches: Sequence[Any], feeds: Sequence[tf.Tensor] | None = None) -> Function:
+        """The function of a fetch set.
+
+        Args:
+            fetches: tensors and operations of the graph; the function returns the tensors, in order.
+            feeds: tensors that become arguments; the batch's placeholders if None.
+        """
+        feeds = self.feeds if feeds is None else list(feeds)
+        key = ("function", tuple(f.name for f in fetches), tuple(f.name for f in feeds))
+        return self.cached(key, lambda: self._cut(list(fetches), list(feeds)))
+
+    def _refresh(self) -> None:
+        """Reads the graph again when operations came in since."""
+        if self._version == self.graph.version:
+            return
+        variables = self.variables()
+        graph_def = self.graph.as_graph_def()
+        program_order.add_control_inputs(graph_def, program_order.accesses(self.graph, variables))
+        for node in graph_def.node:
+            node.attr.pop("_class", None)  # Colocation with nodes that may be cut away; handles know their device.
+        self._nodes = {node.name: node for node in graph_def.node}
+        self._library = (graph_def.versions, graph_def.library)
+        self._version = self.graph.version
+
+    def _cut(self, fetches: list[Any], feeds: list[tf.Tensor]) -> Function:
+        self._refresh()
+        handles = {t.variable.handle.name: t for t in self.variables()}
+        roots = [f.name for f in fetches]
+        nodes, mapped = _ancestors(self._nodes, roots, {*handles, *(t.name for t in feeds)})
+        variables = [traced for name, traced in handles.items() if name in mapped]
+        self._materialize(variables)
+        part = v1.GraphDef(versions=self._library[0], library=self._library[1])
+        part.node.extend(self._nodes[name] for name in nodes)
+        tensors = [f for f in fetches if isinstance(f, tf.Tensor)]
+        operations = [f for f in fetches if not isinstance(f, tf.Tensor)]
+
+        def body(*arguments: tf.Tensor) -> list[tf.Tensor]:
+            inputs = {t.variable.handle.name: tf.identity(self._home(t)[t.name].handle) for t in variables}
+            fed = {feed.name: argument for feed, argument in zip(feeds, arguments, strict=True)}
+            inputs.update({name: argument for name, argument in fed.items() if name in mapped})
+            cut = [f.name for f in operations + tensors if f.name not in fed]
+            made = dict(zip(cut, tf.import_graph_def(part, input_map=inputs, return_elements=cut, name=""), strict=True))
+            made.update(fed)
+            must_run = [made[op.name] for op in operations]
+            # Where a function is inlined, those who wait for it wait for its control outputs only.
+            v1.get_default_graph().control_outputs.extend(must_run)
+            with tf.control_dependencies(must_run):
+                return [tf.identity(made[t.name]) for t in tensors] or [tf.constant(0, tf.int32)]
+
+        signature = [tf.TensorSpec(t.shape, t.dtype) for t in feeds]
+
+        def make() -> Any:
+            return v1.wrap_function(body, signature)
+
+        concrete = make() if tf.executing_eagerly() else in_fresh_thread(make)
+        return Function(concrete, self, variables)
+
+    def value_of(self, name: str) -> tf.Variable:
+        """The variable that functions capture for `name`."""
+        return self.local[name] if name in self.local else self.reference[name]
+
+    def cached(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` made for `key` the first time; lives as long as the trace."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def _home(self, traced: TracedVariable) -> VariableSet:
+        return self.local if traced.name in self.local else self.reference
+
+    def _materialize(self, variables: list[TracedVariable]) -> None:
+        model = {t.key for t in self.model_variables()}
+        self.reference.ensure([t for t in variables if t.key in model])
+        self.local.ensure([t for t in variables if t.key not in model])
+
+
+class Function:
+    """A function cut out of a trace, called with any set of variables."""
+
+    def __init__(self, concrete: Any, trace: Trace, variables: list[TracedVariable]) -> None:
+        self.concrete = concrete
+        self.trace = trace
+        self.variables = variables
+        self.output_types = [t.dtype for t in concrete.outputs]
+        homes = {id(trace._home(t)[t.name].handle): t.name for t in variables if t.name not in trace.local}
+        self._captures = [(c, homes.get(id(c))) for c in concrete.captured_inputs]
+
+    def bind(self, state: VariableSet) -> list[tf.Tensor]:
+        """The arguments that follow the batch: handles of `state` for model variables."""
+        return [capture if name is None else state[name].handle for capture, name in self._captures]
+
+    def __call__(self, arguments: Sequence[tf.Tensor], state: VariableSet) -> list[tf.Tensor]:
+        """Runs it; returns one eager tensor per fetched tensor."""
+        outputs = tf.raw_ops.StatefulPartitionedCall(
+            args=[*arguments, *self.bind(state)], Tout=self.output_types, f=self.concrete
+        )
+        return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+
+
+def _ancestors(nodes: dict[str, Any], roots: list[str], fed: set[str]) -> tuple[dict[str, None], set[str]]:
+    """Names of the nodes that `roots` (operations and tensors by name) need, and the fed tensors that they take.
+
+    Raises:
+        InvalidArgumentError: a placeholder that is not fed is needed.
+    """
+    wanted: dict[str, None] = {}
+    taken: set[str] = set()
+    pending = [root if ":" in root else f"^{root}" for root in roots]
+    while pending:
+        source, _, index = pending.pop().partition(":")
+        if f"{source}:{index or 0}" in fed:
+            taken.add(f"{source}:{index or 0}")
+            continue
+        name = source.removeprefix("^")
+        if name in wanted:
+            continue
+        wanted[name] = None
+        node = nodes[name]
+        if node.op == "Placeholder" and f"{name}:0" in fed:
+            continue  # Only the order of things hangs on it, not its value.
+        if node.op == "Placeholder":
+            raise tf.errors.InvalidArgumentError(
+                None, None, f"You must feed a value for placeholder tensor {name!r}: give it in the feed_dict."
+            )
+        pending.extend(node.input)
+    return wanted, taken

@@ -1,0 +1,176 @@
+"""Calling session-run hooks: who is due when, what they ask for, and the values handed back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from workers.estimator.duties import Duty
+from workers.estimator.fetches import Fetches, feed_items, to_numpy
+from workers.estimator.graph import Function, Trace
+from workers.estimator.inputs.source import Source
+from workers.estimator.loop import Stepper
+from workers.estimator.session import EngineSession
+from workers.estimator.variables import VariableSet
+
+v1 = tf.compat.v1
+
+
+@dataclass
+class _Plan:
+    """How to run one step for a set of requests; `held` keeps what the cache compares by identity."""
+
+    held: list[Any]
+    fetches: list[Fetches | None]
+    stepper: Stepper
+    names: list[str]
+    feeds: list[tuple[Any, Any]] = field(default_factory=list)
+
+
+class HookCalls:
+    """The hooks of one run.
+
+    Args:
+        hooks: session-run hooks, called in this order. One with `next_step(global_step)` is only called at the steps
+            that it names; any other at each step.
+        trace: what they hook into.
+        session: given to them.
+        base: tensors and operations that each step runs; the first tensor of them comes back from `step`.
+    """
+
+    def __init__(self, hooks: Sequence[Any], trace: Trace, session: EngineSession, base: Sequence[Any]) -> None:
+        self.hooks = list(hooks)
+        self.stop_requested = False
+        self._trace = trace
+        self._session = session
+        self._base = list(base)
+        self._original = v1.train.SessionRunArgs(list(base))
+        self._plan: _Plan | None = None
+
+    def begin(self) -> None:
+        with self._trace.graph.as_default():
+            for hook in self.hooks:
+                hook.begin()
+
+    def after_create_session(self) -> None:
+        coordinator = tf.train.Coordinator()
+        with self._trace.graph.as_default():
+            for hook in self.hooks:
+                hook.after_create_session(self._session, coordinator)
+
+    def end(self) -> None:
+        for hook in self.hooks:
+            with self._context(hook):
+                hook.end(self._session)
+
+    def _context(self, hook: Any) -> contextlib.AbstractContextManager[Any]:
+        """Users' hooks are called in the graph, as their code expects; the engine's own run eagerly."""
+        return contextlib.nullcontext() if isinstance(hook, Duty) else self._trace.graph.as_default()
+
+    def at(self, step: int | None) -> None:
+        """Tells the engine's own hooks the step."""
+        for hook in self.hooks:
+            if isinstance(hook, Duty) and step is not None:
+                hook.step = step
+
+    def next_due(self, step: int) -> int | None:
+        """The first step after `step` at which some hook wants to be called; None if none does."""
+        due: int | None = None
+        for hook in self.hooks:
+            wanted = getattr(hook, "next_step", None)
+            at = step + 1 if wanted is None else wanted(step)
+            if at is not None:
+                at = max(int(at), step + 1)
+                due = at if due is None else min(due, at)
+        return due
+
+    def due(self, step: int) -> list[Any]:
+        """The hooks to call for the step that makes `step + 1`."""
+        found = []
+        for hook in self.hooks:
+            wanted = getattr(hook, "next_step", None)
+            at = step + 1 if wanted is None else wanted(step)
+            if at is not None and at <= step + 1:
+                found.append(hook)
+        return found
+
+    def step(self, hooks: Sequence[Any], source: Source, state: VariableSet, counter: str | None) -> tuple[Any, Any]:
+        """Runs one step with `hooks` called around it.
+
+        Returns:
+            Value of the first tensor of `base` (None without one), and of the counter after the step.
+
+        Raises:
+            OutOfRangeError: the input has ended.
+        """
+        context = v1.train.SessionRunContext(self._original, self._session)
+        requests = []
+        if hooks:
+            with self._trace.graph.as_default():
+                requests = [hook.before_run(context) for hook in hooks]
+        plan = self._planned(requests, source, counter)
+        outputs = plan.stepper(source, state, [value for _, value in plan.feeds])
+        source.advance(1)
+        count = int(outputs[-1].numpy()) if counter is not None else None
+        first = to_numpy(outputs[0]) if plan.names else None
+        if hooks:
+            self.at(count)
+            self._hand_back(hooks, requests, plan, outputs, context)
+        return first, count
+
+    def _hand_back(
+        self, hooks: Sequence[Any], requests: list[Any], plan: _Plan, outputs: list[tf.Tensor], context: Any
+    ) -> None:
+        values: dict[str, Any] = {}
+        if any(fetches is not None for fetches in plan.fetches):
+            values = {name: to_numpy(tensor) for name, tensor in zip(plan.names, outputs, strict=False)}
+        for hook, request, fetches in zip(hooks, requests, plan.fetches, strict=True):
+            results = None if fetches is None else fetches.values(values)
+            run_values = v1.train.SessionRunValues(results, getattr(request, "options", None), v1.RunMetadata())
+            with self._context(hook):
+                hook.after_run(context, run_values)
+        if context.stop_requested:
+            self.stop_requested = True
+
+    def _planned(self, requests: list[Any], source: Source, counter: str | None) -> _Plan:
+        held = [None if r is None else r.fetches for r in requests]
+        fed = any(r is not None and r.feed_dict for r in requests)
+        old = self._plan
+        if old is not None and not fed and not old.feeds and len(old.held) == len(held):
+            if all(a is b for a, b in zip(old.held, held, strict=True)):
+                return old
+        feeds: dict[str, tuple[Any, Any]] = {}
+        for request in requests:
+            items = feed_items(self._trace, request.feed_dict) if request is not None else {}
+            if set(items) & set(feeds):
+                raise RuntimeError(f"Two hooks feed the same tensor: {sorted(set(items) & set(feeds))}.")
+            feeds.update(items)
+        fetches = [None if h is None else Fetches(self._trace, h) for h in held]
+        elements = {e.name: e for e in self._base}
+        for part in fetches:
+            elements.update({e.name: e for e in part.elements} if part is not None else {})
+        pairs = [(tensor, tf.constant(np.asarray(value), tensor.dtype)) for tensor, value in feeds.values()]
+        stepper = stepper_for(self._trace, list(elements.values()), [t for t, _ in pairs], source, counter)
+        names = [name for name, e in elements.items() if isinstance(e, tf.Tensor)]
+        self._plan = _Plan(held, fetches, stepper, names, pairs)
+        return self._plan
+
+
+def stepper_for(
+    trace: Trace, elements: Sequence[Any], fed: Sequence[tf.Tensor], source: Source, counter: str | None
+) -> Stepper:
+    """The cached one-step function of a fetch set; `fed` tensors come first in its call."""
+    fed_names = [t.name for t in fed]
+
+    def make() -> Stepper:
+        function: Function = trace.function(elements, [*trace.feeds, *(t for t in fed if t.name not in by_name)])
+        return Stepper(function, source, counter, [(t, by_name.get(t.name)) for t in fed])
+
+    by_name = {t.name: i for i, t in enumerate(trace.feeds)}
+    key = ("step", tuple(e.name for e in elements), tuple(fed_names), source.signature, counter)
+    return trace.cached(key, make)  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""Inputs: batches straight from columns, and what an `input_fn` may return."""

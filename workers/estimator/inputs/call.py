@@ -1,0 +1,146 @@
+"""Calling an `input_fn`, and making a source of what it returns."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from workers.estimator.inputs.source import GraphSource, IteratorSource, Source
+from workers.estimator.keys import ModeKeys
+from workers.estimator.variables import VariableNames
+
+v1 = tf.compat.v1
+
+
+def accepted(function: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the `offered` keyword arguments that `function` has parameters for."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return dict(offered)
+    return {name: value for name, value in offered.items() if name in parameters}
+
+
+def open_input(
+    input_fn: Any, graph: tf.Graph, names: VariableNames, offered: Mapping[str, Any]
+) -> tuple[Source, Any]:
+    """Calls `input_fn` in `graph`.
+
+    Args:
+        input_fn: returns a `tf.data.Dataset`, tensors, or `(features, labels)`.
+        graph: where its operations go; when it returns tensors the model is built in the same graph.
+        names: collects the variables that it makes.
+        offered: `mode`, `params`, `config`, `input_context`: given if it has such parameters.
+
+    Returns:
+        The source, and the batch when it is a nest of tensors of `graph` (None for a data set).
+
+    Raises:
+        ValueError: it returned nothing, or something else.
+    """
+    opened = getattr(input_fn, "open_source", None)
+    if opened is not None:
+        return opened(), None
+    with graph.as_default(), names.collect():
+        v1.train.create_global_step(graph)
+        result = input_fn(**accepted(input_fn, offered))
+    if isinstance(result, tf.data.Dataset):
+        return _from_dataset(result, graph), None
+    if result is None:
+        raise ValueError("input_fn returned None; return a tf.data.Dataset, features, or (features, labels).")
+    return GraphSource(), _tensors(result, graph)
+
+
+def split_batch(batch: Any, mode: str) -> tuple[Any, Any]:
+    """Features and labels of what an `input_fn` gave; in PREDICT mode a pair's first part is taken.
+
+    Raises:
+        ValueError: a tuple or list of another length than two.
+    """
+    if isinstance(batch, list | tuple) and not hasattr(batch, "_fields"):
+        if len(batch) != 2:
+            raise ValueError(
+                f"input_fn must give features or a (features, labels) tuple; it gave {type(batch).__name__} "
+                f"of {len(batch)} parts."
+            )
+        return (batch[0], None) if mode == ModeKeys.PREDICT else (batch[0], batch[1])
+    return batch, None
+
+
+def _from_dataset(dataset: tf.data.Dataset, graph: tf.Graph) -> Source:
+    variant = tf.data.experimental.to_variant(dataset) if tf.executing_eagerly() else None
+    if variant is None:
+        with graph.as_default():
+            variant = tf.data.experimental.to_variant(dataset)
+    if hasattr(variant, "numpy"):  # Made outside of input_fn, eagerly.
+        return IteratorSource(tf.data.experimental.from_variant(variant, dataset.element_spec))
+    graph_def = graph.as_graph_def()
+    initializers = [op for op in graph.get_collection(v1.GraphKeys.TABLE_INITIALIZERS) if op is not None]
+
+    def make() -> tf.Tensor:
+        names = [variant.name] + [op.name for op in initializers]
+        made = tf.import_graph_def(graph_def, name="", return_elements=names)
+        with tf.control_dependencies(made[1:]):
+            return tf.identity(made[0])
+
+    function = v1.wrap_function(make, [])
+    eager = tf.data.experimental.from_variant(function(), dataset.element_spec)
+    source = IteratorSource(eager, fingerprint(graph_def))
+    source.keep = (graph, function)  # type: ignore[attr-defined]  # Python functions and tables die with them.
+    return source
+
+
+def _tensors(result: Any, graph: tf.Graph) -> Any:
+    def convert(part: Any) -> Any:
+        if part is None or isinstance(part, tf.SparseTensor | tf.RaggedTensor):
+            return part
+        return tf.convert_to_tensor(part)
+
+    with graph.as_default():
+        try:
+            return _map(convert, result)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"input_fn returned {type(result).__name__}, of which no tensors can be made ({error}); return a "
+                "tf.data.Dataset, features, or (features, labels)."
+            ) from error
+
+
+def _map(function: Any, item: Any) -> Any:
+    if isinstance(item, Mapping):
+        return {key: _map(function, value) for key, value in item.items()}
+    if isinstance(item, tuple) and not hasattr(item, "_fields"):
+        return tuple(_map(function, value) for value in item)
+    return function(item)
+
+
+def fingerprint(graph_def: Any) -> str:
+    """Digest of what a graph computes, the same in each process for the same program and data.
+
+    TensorFlow numbers the functions of a process through; these numbers are left out.
+    """
+    digest = hashlib.sha256()
+    functions = {f.signature.name: f for f in graph_def.library.function}
+    for name in sorted(functions, key=_unnumbered):
+        digest.update(_unnumbered(name).encode())
+        for node in functions[name].node_def:
+            _digest_node(digest, node)
+    for node in graph_def.node:
+        _digest_node(digest, node)
+    return digest.hexdigest()
+
+
+def _unnumbered(name: str) -> str:
+    return re.sub(r"_\d+(?=_|$|:)", "", name)
+
+
+def _digest_node(digest: Any, node: Any) -> None:
+    digest.update(f"{_unnumbered(node.name)} {node.op} {[_unnumbered(i) for i in node.input]}".encode())
+    for key in sorted(node.attr):
+        value = node.attr[key]
+        if not value.HasField("func") and key not in {"_class", "shared_name", "metadata", "token"}:
+            digest.update(key.encode() + value.SerializeToString(deterministic=True))

@@ -1,0 +1,93 @@
+"""What hooks get as a session: `run` on the trace's graph and the variables of one state, without a TensorFlow session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import tensorflow as tf
+
+from workers.estimator.fetches import Fetches, feed_items, to_numpy
+from workers.estimator.graph import Trace
+from workers.estimator.variables import VariableSet
+
+v1 = tf.compat.v1
+
+
+class EngineSession(v1.Session):  # type: ignore[misc]
+    """Stands in for the `tf.compat.v1.Session` that hooks, savers and scaffolds expect.
+
+    It never opens a TensorFlow session: every `run` is a cached function of the trace. It is a subclass only because
+    `tf.compat.v1.train.Saver` asks for one.
+    """
+
+    def __init__(self, trace: Trace, state: VariableSet) -> None:
+        self._trace = trace
+        self._state = state
+        self._thread: ThreadPoolExecutor | None = None
+
+    @property
+    def graph(self) -> tf.Graph:
+        return self._trace.graph
+
+    @property
+    def graph_def(self) -> Any:
+        return self._trace.graph.as_graph_def()
+
+    @property
+    def sess_str(self) -> str:
+        return ""
+
+    def run(
+        self, fetches: Any, feed_dict: Mapping[Any, Any] | None = None, options: Any = None, run_metadata: Any = None
+    ) -> Any:
+        """Values of a nest of fetches, as `tf.compat.v1.Session.run` gives them.
+
+        Raises:
+            TypeError, ValueError, KeyError: a fetch or a fed tensor is not in the graph.
+            InvalidArgumentError: a placeholder that is needed is not fed.
+        """
+        if tf.executing_eagerly():
+            return self._run(fetches, feed_dict)
+        # Inside `graph.as_default()`, as hooks are called, nothing runs eagerly: a thread of ours has no default graph.
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="session")
+        return self._thread.submit(self._run, fetches, feed_dict).result()
+
+    def _run(self, structure: Any, feed_dict: Mapping[Any, Any] | None) -> Any:
+        fetches = Fetches(self._trace, structure)
+        feeds = feed_items(self._trace, feed_dict)
+        function = self._trace.function(fetches.elements, [tensor for tensor, _ in feeds.values()])
+        arguments = [tf.constant(value, tensor.dtype) for tensor, value in feeds.values()]
+        outputs = iter(function(arguments, self._state))
+        values = {e.name: to_numpy(next(outputs)) for e in fetches.elements if isinstance(e, tf.Tensor)}
+        return fetches.values(values)
+
+    def should_stop(self) -> bool:
+        return False
+
+    def as_default(self) -> Any:
+        raise RuntimeError("This session can't be made the default one; call session.run(...) instead.")
+
+    def make_callable(self, fetches: Any, feed_list: Any = None, accept_options: bool = False) -> Any:
+        """A function of the fed values, as `tf.compat.v1.Session.make_callable`."""
+        keys = list(feed_list or [])
+        return lambda *values: self.run(fetches, dict(zip(keys, values, strict=True)))
+
+    def list_devices(self) -> Any:
+        return tf.config.list_logical_devices()
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None
+
+    def __enter__(self) -> EngineSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def __del__(self) -> None:
+        self.close()

@@ -1,0 +1,184 @@
+"""The training run: hooks, duties and the loop that does as many steps per call as nobody needs to look at."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from workers.estimator.duties import LogProgress, SaveCheckpoints, WriteSummaries
+from workers.estimator.errors import EmptyInputError, NanLossDuringTrainingError
+from workers.estimator.graph import Trace
+from workers.estimator.hook_calls import HookCalls
+from workers.estimator.inputs.source import Source
+from workers.estimator.loop import Repeater
+from workers.estimator.run_config import RunConfig
+from workers.estimator.saver import ModelSaver
+from workers.estimator.session import EngineSession
+from workers.estimator.tracing import GLOBAL_STEP
+from workers.estimator.variables import VariableSet
+
+v1 = tf.compat.v1
+
+#: How long one call may run: a signal, a cancelled job or a timed checkpoint waits at most about so many seconds.
+CALL_SECONDS = 0.5
+
+
+class TrainingRun:
+    """One call of `Estimator.train`, its state prepared.
+
+    Args:
+        trace: the TRAIN trace.
+        state: the variables that are trained.
+        source: the batches.
+        directory: the model directory.
+        config: intervals and limits.
+        hooks: the user's.
+        listeners: checkpoint listeners.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        state: VariableSet,
+        source: Source,
+        directory: str,
+        config: RunConfig,
+        hooks: Sequence[Any],
+        listeners: Sequence[Any],
+    ) -> None:
+        self._trace = trace
+        self._state = state
+        self._source = source
+        self.session = EngineSession(trace, state)
+        self._saver = ModelSaver(directory, config, trace, state, self.session, source, listeners)
+        spec = trace.spec
+        loss = trace.element(spec.loss)
+        self._base = [loss, *trace.train_ops]
+        self._saving: SaveCheckpoints | None = None
+        own: list[Any] = []
+        everybody = [*hooks, *spec.training_hooks, *(spec.training_chief_hooks if config.is_chief else ())]
+        if config.is_chief:
+            own = self._duties(directory, config, loss, everybody)
+        self._calls = HookCalls([*everybody, *own], trace, self.session, self._base)
+        self._rate = 0.0
+
+    def _duties(self, directory: str, config: RunConfig, loss: tf.Tensor, hooks: list[Any]) -> list[Any]:
+        duties: list[Any] = []
+        if config.log_step_count_steps:
+            duties.append(LogProgress(directory, config.log_step_count_steps, loss))
+        summary = self._summary_op()
+        if config.save_summary_steps and summary is not None:
+            duties.append(WriteSummaries(directory, config.save_summary_steps, summary))
+        if not any(isinstance(hook, v1.train.CheckpointSaverHook) for hook in hooks):
+            self._saving = SaveCheckpoints(self._saver, config)
+            duties.append(self._saving)
+        return duties
+
+    def _summary_op(self) -> Any:
+        given = getattr(self._trace.spec.scaffold, "summary_op", None)
+        if given is not None:
+            return given
+
+        def merge() -> Any:
+            with self._trace.graph.as_default():
+                return v1.summary.merge_all()
+
+        return self._trace.cached("merged summaries", merge)
+
+    def begin(self) -> None:
+        """Calls the hooks' `begin`; they may still add to the graph."""
+        self._calls.begin()
+
+    def run(self, goal: int | None, *, save_first: bool) -> None:
+        """Trains until the global step is `goal`, the input ends, or a hook stops it; saves at the end.
+
+        Args:
+            goal: global step to stop at; None for as long as the input lasts.
+            save_first: whether to save before the first step.
+
+        Raises:
+            EmptyInputError: the input ended before one step.
+            NanLossDuringTrainingError: the loss or a variable is not finite.
+        """
+        step = first = self._step()
+        if self._saving is not None:
+            self._saver.write_graph()
+            if self._saving.start(step, save=save_first):
+                return
+        self._calls.at(step)
+        self._calls.after_create_session()
+        ended = False
+        while not self._calls.stop_requested and (goal is None or step < goal):
+            before = step
+            with _end_of_input() as end:
+                step = self._advance(step, goal)
+            if end:
+                ended, step = True, self._step()
+                self._source.advance(max(step - before, 0))
+                break
+        if ended and step == first and save_first:
+            raise EmptyInputError("input_fn ended before it gave one batch; return at least one batch of rows.")
+        if self._saving is not None:
+            self._saving.ended = ended
+        self._calls.at(step)
+        self._calls.end()
+        self.session.close()
+
+    def _advance(self, step: int, goal: int | None) -> int:
+        """Does at least one step; returns the global step after it."""
+        due = self._calls.next_due(step)
+        ends = [n for n in (None if due is None else due - 1, goal) if n is not None]
+        wanted = min([end - step for end in ends] + [self._call_limit()])
+        count = self._source.limit(max(wanted, 1))
+        if count < 1:
+            raise tf.errors.OutOfRangeError(None, None, "The input has ended.")
+        if count == 1 or wanted <= 1:
+            hooks = self._calls.due(step)
+            loss, after = self._calls.step(hooks, self._source, self._state, GLOBAL_STEP)
+            _check_loss(float(loss), after)
+            return int(after)
+        return self._repeat(count, goal, step)
+
+    def _repeat(self, count: int, goal: int | None, step: int) -> int:
+        repeater = self._trace.cached(("repeat", self._source.signature), self._make_repeater)
+        started = time.perf_counter()
+        limit = 2**62 if goal is None else goal
+        done, after, loss = repeater(count, limit, self._source, self._state)
+        self._source.advance(done)
+        self._rate = done / max(time.perf_counter() - started, 1e-9)
+        _check_loss(loss, after)
+        return int(after)
+
+    def _make_repeater(self) -> Repeater:
+        return Repeater(self._trace.function(self._base), self._source, GLOBAL_STEP)
+
+    def _call_limit(self) -> int:
+        """How many steps fit one call."""
+        return max(int(self._rate * CALL_SECONDS), 1) if self._rate else 32
+
+    def _step(self) -> int:
+        return int(self._state[GLOBAL_STEP].numpy())
+
+
+def _check_loss(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise NanLossDuringTrainingError(
+            f"The loss became {loss} at global step {step}. Lower the learning rate, clip gradients, or look for bad "
+            "values in the input. The last checkpoint is untouched.",
+            step,
+        )
+
+
+@contextlib.contextmanager
+def _end_of_input() -> Iterator[list[bool]]:
+    """Catches the end of the input; the list is then not empty."""
+    end: list[bool] = []
+    try:
+        yield end
+    except (tf.errors.OutOfRangeError, StopIteration):
+        end.append(True)

@@ -1,0 +1,154 @@
+"""Variables by name: how a trace's variables are named, and the eager variables that hold their values.
+
+A model_fn is traced in a graph; its variables there are only names and shapes. The values live in a `VariableSet`, one
+per state of the model (the one being trained, or a checkpoint that someone predicts from), and every traced function
+takes the handles of a set as arguments. So one trace serves any number of sets, and one set serves all modes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+v1 = tf.compat.v1
+
+
+@dataclass(frozen=True, eq=False)
+class TracedVariable:
+    """A variable of a trace.
+
+    Attributes:
+        name: name in checkpoints.
+        variable: the resource variable in the trace's graph.
+        keras: whether a `keras.Variable` holds it; its assignments then happen in program order, as Keras expects.
+    """
+
+    name: str
+    variable: Any
+    keras: bool
+
+    @property
+    def key(self) -> str:
+        """Name of the operation that makes the handle; unique in the graph."""
+        return str(self.variable.handle.op.name)
+
+    @property
+    def trainable(self) -> bool:
+        return bool(self.variable.trainable)
+
+
+class VariableNames:
+    """Names of all variables that are made while `collect` is entered.
+
+    A variable made by Keras takes `keras.Variable.path`, which does not depend on how often a layer was called before;
+    any other takes the name of its operation. A name that comes twice in one trace gets `_1`, `_2` ….
+    """
+
+    def __init__(self) -> None:
+        self.variables: list[TracedVariable] = []
+        self._taken: set[str] = set()
+        self._seen: set[int] = set()
+
+    @contextlib.contextmanager
+    def collect(self) -> Iterator[VariableNames]:
+        """Records the variables made in the current graph; enter it inside the graph."""
+
+        def record(next_creator: Any, **kwargs: Any) -> Any:
+            variable = next_creator(**kwargs)
+            self.add(variable, _keras_path())
+            return variable
+
+        with v1.variable_creator_scope(record):
+            yield self
+
+    def add(self, variable: Any, path: str | None = None) -> None:
+        """Records `variable` under `path` (Keras) or its own name; a second time is ignored."""
+        parts = list(variable) if type(variable).__name__ == "PartitionedVariable" else [variable]
+        for part in parts:
+            if id(part) in self._seen:
+                continue
+            self._seen.add(id(part))
+            wanted = path or part.op.name
+            name, count = wanted, 0
+            while name in self._taken:
+                count += 1
+                name = f"{wanted}_{count}"
+            self._taken.add(name)
+            self.variables.append(TracedVariable(name, part, path is not None))
+
+    def add_collections(self, graph: tf.Graph) -> None:
+        """Records what is in the graph's collections and was made outside of `collect` (by a hook's `begin`, say)."""
+        for key in (v1.GraphKeys.GLOBAL_VARIABLES, v1.GraphKeys.LOCAL_VARIABLES, v1.GraphKeys.METRIC_VARIABLES):
+            for variable in graph.get_collection(key):
+                self.add(variable)
+
+
+def _keras_path() -> str | None:
+    """Path of the `keras.Variable` that is being made by the callers, or None."""
+    keras = sys.modules.get("keras")
+    if keras is None:
+        return None
+    frame = sys._getframe(2)
+    while frame is not None:
+        owner = frame.f_locals.get("self") if "self" in frame.f_code.co_varnames else None
+        if isinstance(owner, keras.Variable):
+            return str(owner.path)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+class VariableSet:
+    """Eager variables by name: one state of a model.
+
+    Attributes:
+        path: prefix of the checkpoint that the values equal, or None when they equal none (fresh, or trained further).
+    """
+
+    def __init__(self, path: str | None = None) -> None:
+        self.path = path
+        self._variables: dict[str, tf.Variable] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._variables
+
+    def __getitem__(self, name: str) -> tf.Variable:
+        return self._variables[name]
+
+    def names(self) -> list[str]:
+        return list(self._variables)
+
+    def ensure(self, traced: Iterable[TracedVariable]) -> list[TracedVariable]:
+        """Makes the variables that are not there yet (zero for now); returns them."""
+        missing = [t for t in traced if t.name not in self._variables]
+        for t in missing:
+            shape = t.variable.shape
+            fill = tf.zeros([] if not shape.is_fully_defined() else shape, t.variable.dtype.base_dtype)
+            self._variables[t.name] = tf.Variable(fill, shape=shape, trainable=False)
+        return missing
+
+    def assign(self, values: Mapping[str, Any]) -> None:
+        """Sets variables that are there; values are arrays or tensors."""
+        for name, value in values.items():
+            self._variables[name].assign(value, read_value=False)
+
+    def snapshot(self, path: str | None) -> VariableSet:
+        """An own copy of the present values. Buffers are shared until either side writes."""
+        copy = VariableSet(path)
+        for name, variable in self._variables.items():
+            copy._variables[name] = tf.Variable(variable.read_value(), shape=variable.shape, trainable=False)
+        return copy
+
+    def values(self, names: Iterable[str]) -> dict[str, tf.Tensor]:
+        """Present values as tensors; later writes to the variables do not change them."""
+        return {name: self._variables[name].read_value() for name in names}
+
+    def not_finite(self, names: Iterable[str]) -> list[str]:
+        """Those of `names` that hold a NaN or an infinity."""
+        floating = [n for n in names if n in self._variables and self._variables[n].dtype.is_floating]
+        return [n for n in floating if not np.isfinite(tf.reduce_sum(self._variables[n].read_value() * 0).numpy())]
