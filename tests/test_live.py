@@ -71,7 +71,8 @@ def test_staged_version_is_handed_over_loaded_and_takes_its_label(database: Data
         await live.refresh()
         [version] = service.wanted
         assert (version.model, version.number, version.staged, version.labels) == ("m", number, True, ())
-        assert Path(version.path).is_dir() and version.digest.startswith("sha256:")
+        assert version.path == str(storage.path("exports") / Path(version.path).name)
+        assert version.digest.startswith("sha256:")
         service.on_loaded("m", number)
         await live.refresh()
         [version] = service.wanted
@@ -138,10 +139,10 @@ def test_loop_follows_by_itself(database: Database, storage: Storage) -> None:
         await live.start()
         number = publish(database, storage)
         async with asyncio.timeout(10):
-            while not service.wanted:
+            while not service.wanted:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             service.on_loaded("m", number)
-            while not service.wanted[0].labels:
+            while not service.wanted[0].labels:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         await live.stop()
 

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def exports() -> Path:
-    """A directory of SavedModels, `tests/serving/exports.py`. TensorFlow is slow to start, so they are kept between runs."""
+    """A directory of SavedModels made by `exports.py`; kept between runs, for TensorFlow is slow to start."""
     source = (Path(__file__).parent / "exports.py").read_bytes()
     place = Path(tempfile.gettempdir()) / f"serving-exports-{os.getuid()}-{hashlib.sha256(source).hexdigest()[:12]}"
     if not (place / "made").exists():
@@ -86,7 +86,7 @@ class Server:
         self._uvicorn = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
         self._uvicorn.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         serving = asyncio.create_task(self._uvicorn._serve())
-        while not self._uvicorn.started:
+        while not self._uvicorn.started:  # noqa: ASYNC110  uvicorn tells it no other way
             await asyncio.sleep(0.01)
         port = self._uvicorn.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"

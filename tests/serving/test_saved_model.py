@@ -16,16 +16,19 @@ from app.storage import Storage
 
 saved_model_pb2 = pytest.importorskip("tensorflow.core.protobuf.saved_model_pb2")
 
-NEVER = """ReadFile WriteFile MatchingFiles WholeFileReader WholeFileReaderV2 TextLineReaderV2 TFRecordReaderV2
-InitializeTableFromTextFileV2 InitializeTableFromDataset TextLineDataset TFRecordDatasetV2 CSVDatasetV2 SqlDataset
-LoadDataset SaveDatasetV2 SnapshotDatasetV2 DatasetToTFRecord CacheDatasetV2 Save SaveV2 SaveSlices Restore RestoreV2
-RestoreSlice LoadAndRemapMatrix DistributedSave CreateSummaryFileWriter WriteScalarSummary DataServiceDatasetV4
-RemoteCall Send Recv CollectiveBcastSendV2 DebugIdentityV3 DebugNumericSummaryV2 FileSystemSetConfiguration Abort PyFunc
-PyFuncStateless EagerPyFunc Print PrintV2 ImmutableConst GenerateVocabRemapping MergeV2Checkpoints ShardedFilename""".split()
+NEVER = """
+ReadFile WriteFile MatchingFiles WholeFileReader WholeFileReaderV2 TextLineReaderV2 TFRecordReaderV2
+InitializeTableFromTextFileV2 InitializeTableFromDataset TextLineDataset TFRecordDatasetV2 CSVDatasetV2
+SqlDataset LoadDataset SaveDatasetV2 SnapshotDatasetV2 DatasetToTFRecord CacheDatasetV2 Save SaveV2 SaveSlices
+Restore RestoreV2 RestoreSlice LoadAndRemapMatrix DistributedSave CreateSummaryFileWriter WriteScalarSummary
+DataServiceDatasetV4 RemoteCall Send Recv CollectiveBcastSendV2 DebugIdentityV3 DebugNumericSummaryV2
+FileSystemSetConfiguration Abort PyFunc PyFuncStateless EagerPyFunc Print PrintV2 ImmutableConst
+GenerateVocabRemapping MergeV2Checkpoints ShardedFilename
+"""
 
 
 def test_no_dangerous_operation_is_on_the_list() -> None:
-    assert not allowed_ops() & set(NEVER)
+    assert not allowed_ops() & set(NEVER.split())
 
 
 @pytest.fixture
@@ -112,7 +115,7 @@ def test_file_that_is_no_saved_model_is_refused(tmp_path: Path, content: bytes) 
 def test_missing_graph_and_description_are_named(tmp_path: Path) -> None:
     with pytest.raises(BadExport, match=r"saved_model\.pb"):
         check(tmp_path)
-    with pytest.raises(BadExport, match="serving.json"):
+    with pytest.raises(BadExport, match=r"serving\.json"):
         read_export(tmp_path)
 
 

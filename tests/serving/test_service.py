@@ -211,7 +211,7 @@ def test_least_recently_used_model_makes_room_and_comes_back_on_demand(wanted: W
                 assert (response.status_code, response.json()) == (200, {"predictions": [3.0]})
                 assert response.headers["x-model"] == f"half{i}"
         assert sum(1 for _ in server.service.models.loaded()) <= 2
-        assert dict((name, value) for name, _, value in server.service.gauges())["serving_model_bytes"] <= size * 5 // 2
+        assert {name: value for name, _, value in server.service.gauges()}["serving_model_bytes"] <= size * 5 // 2
     finally:
         server.stop()
 
