@@ -75,15 +75,11 @@ class TrainingRun:
         summary = self._summary_op()
         if config.save_summary_steps and summary is not None:
             duties.append(WriteSummaries(directory, config.save_summary_steps, summary))
-<<<<<<< HEAD
-        if any(isinstance(hook, v1.train.CheckpointSaverHook) for hook in hooks):
-            self._trace.cached("saver", lambda: _offer_saver(self._trace, config))
-=======
         saving = [hook for hook in hooks if isinstance(hook, v1.train.CheckpointSaverHook)]
         if saving:
             # As in tf.estimator: a hook of the user's takes the place of ours, and our listeners.
             getattr(saving[0], "listeners", saving[0]._listeners).extend(self._saver.listeners)
->>>>>>> export
+            self._trace.cached("saver", lambda: _offer_saver(self._trace, config))
         else:
             self._saving = SaveCheckpoints(self._saver, config)
             duties.append(self._saving)
