@@ -29,7 +29,9 @@ def model_fn(features: Any, labels: Any, mode: str, params: Any) -> est.Estimato
         return est.EstimatorSpec(mode, loss=loss, eval_metric_ops=metrics)
     v1.summary.scalar("size", tf.norm(w))
     rate = params.get("rate", 0.1)
-    optimizer = v1.train.AdamOptimizer(rate) if params.get("optimizer") == "adam" else v1.train.GradientDescentOptimizer(rate)
+    optimizer = (
+        v1.train.AdamOptimizer(rate) if params.get("optimizer") == "adam" else v1.train.GradientDescentOptimizer(rate)
+    )
     return est.EstimatorSpec(mode, loss=loss, train_op=optimizer.minimize(loss, v1.train.get_global_step()))
 
 

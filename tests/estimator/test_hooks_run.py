@@ -130,7 +130,12 @@ def test_tensorflows_own_hooks_run_unchanged(tmp_path: Path, caplog: pytest.LogC
     assert "global_step:0 = " in caplog.text
     assert estimator.get_variable_value("global_step") == 9
     np.testing.assert_allclose(finals.final_ops_values["w"], by_hand(9), rtol=1e-4, atol=1e-6)
-    steps = {v.tag: e.step for f in summaries.glob("events*") for e in v1.train.summary_iterator(str(f)) for v in e.summary.value}
+    steps = {
+        v.tag: e.step
+        for f in summaries.glob("events*")
+        for e in v1.train.summary_iterator(str(f))
+        for v in e.summary.value
+    }
     assert steps == {"own": 9, "global_step/sec": 9}
     names = sorted(p.name for p in tmp_path.glob("*.index"))
     assert names == [f"model.ckpt-{n}.index" for n in (0, 4, 8, 9)]
@@ -173,7 +178,9 @@ def test_hooks_can_feed_the_batch(tmp_path: Path) -> None:
     class Zeros(v1.train.SessionRunHook):
         def begin(self) -> None:
             graph = v1.get_default_graph()
-            self.labels = next(op for op in graph.get_operations() if op.type == "Placeholder" and op.outputs[0].shape[-1] == 1)
+            self.labels = next(
+                op for op in graph.get_operations() if op.type == "Placeholder" and op.outputs[0].shape[-1] == 1
+            )
 
         def before_run(self, run_context: Any) -> Any:
             return v1.train.SessionRunArgs(None, {self.labels.outputs[0]: np.zeros([16, 1], np.float32)})

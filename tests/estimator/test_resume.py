@@ -21,7 +21,9 @@ v1 = tf.compat.v1
 
 def noisy_keras(features: Any, labels: Any, mode: str) -> est.EstimatorSpec:
     """Dropout, batch norm, Adam: seeds, moving averages and slots must all come back."""
-    net = keras.Sequential([keras.layers.Dense(4), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+    net = keras.Sequential(
+        [keras.layers.Dense(4), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+    )
     predicted = net(features["x"], training=mode == est.ModeKeys.TRAIN)
     loss = tf.reduce_mean((predicted - labels) ** 2)
     if mode == est.ModeKeys.EVAL:
@@ -74,7 +76,9 @@ def test_another_input_starts_from_its_beginning(tmp_path: Path) -> None:
 
     class See(v1.train.SessionRunHook):
         def begin(self) -> None:
-            self.first = next(op for op in v1.get_default_graph().get_operations() if op.type == "Placeholder").outputs[0]
+            self.first = next(op for op in v1.get_default_graph().get_operations() if op.type == "Placeholder").outputs[
+                0
+            ]
 
         def before_run(self, run_context: Any) -> Any:
             return v1.train.SessionRunArgs(self.first)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from workers.estimator import checkpoint, resume
+from workers.estimator.arguments import checked_hooks, checked_listeners, positive, with_model_dir
 from workers.estimator.evaluation import evaluate as run_evaluation
 from workers.estimator.graph import Trace, in_fresh_thread
 from workers.estimator.inputs.call import open_input
@@ -27,12 +27,13 @@ from workers.estimator.spec import EstimatorSpec
 from workers.estimator.tracing import GLOBAL_STEP, new_graph, trace_model
 from workers.estimator.training import TrainingRun
 from workers.estimator.variables import VariableNames, VariableSet
+from workers.estimator.warm_start import settings_from
 
 v1 = tf.compat.v1
 
 
 def _outside_graphs(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Lets a method be called inside `with graph.as_default()` (by a hook, say): it then runs in a thread of its own."""
+    """Lets a method be called inside `with graph.as_default()`, by a hook for example: in its own thread then."""
 
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -71,9 +72,9 @@ class Estimator:
         self._refuse_overrides()
         check_model_fn(model_fn, params)
         self._model_fn = model_fn
-        self._config = _with_model_dir(config, model_dir)
+        self._config = with_model_dir(config, model_dir)
         self._params = copy.deepcopy(params or {})
-        self._warm_start = _warm_start_settings(warm_start_from)
+        self._warm_start = None if warm_start_from is None else settings_from(warm_start_from)
         self._traces: dict[Any, Trace] = {}
         self._state = VariableSet()
         self._snapshots: dict[str, VariableSet] = {}
@@ -88,7 +89,8 @@ class Estimator:
             changed = sorted(own & set(vars(kind)) - set(allowed) - {"_may_override"})
             if changed:
                 raise ValueError(
-                    f"Subclasses of Estimator cannot override members of Estimator: {kind.__name__} overrides {changed}. "
+                    f"Subclasses of Estimator cannot override members of Estimator: "
+                    f"{kind.__name__} overrides {changed}. "
                     "Put what is special into model_fn, or add methods with other names."
                 )
 
@@ -176,10 +178,10 @@ class Estimator:
         """
         if steps is not None and max_steps is not None:
             raise ValueError("Can not provide both steps and max_steps; give one of them.")
-        _positive("steps", steps)
-        _positive("max_steps", max_steps)
-        hooks = _checked_hooks(hooks)
-        listeners = _checked_listeners(saving_listeners)
+        positive("steps", steps)
+        positive("max_steps", max_steps)
+        hooks = checked_hooks(hooks)
+        listeners = checked_listeners(saving_listeners)
         path = self.latest_checkpoint()
         if path is not None and max_steps is not None and _global_step(path) >= max_steps:
             return self
@@ -222,10 +224,10 @@ class Estimator:
             ValueError: `steps` is not positive, or the input gives no batch.
             CheckpointError: the checkpoint is missing, damaged or of another model.
         """
-        _positive("steps", steps)
+        positive("steps", steps)
         trace, source = self._open(input_fn, ModeKeys.EVAL)
         state = self._state_at(checkpoint_path, trace)
-        return run_evaluation(trace, state, source, steps, _checked_hooks(hooks), self.eval_dir(name))
+        return run_evaluation(trace, state, source, steps, checked_hooks(hooks), self.eval_dir(name))
 
     def predict(
         self,
@@ -251,9 +253,9 @@ class Estimator:
             ValueError: predictions of different batch lengths with `yield_single_examples`, or `predict_keys` that do
                 not fit the predictions.
         """
-        checked = _checked_hooks(hooks)
-        opened = _call_outside(lambda: self._open_prediction(input_fn, checkpoint_path))
-        yield from predictions(*opened, predict_keys, checked, yield_single_examples)
+        checked = checked_hooks(hooks)
+        trace, state, source = _call_outside(lambda: self._open_prediction(input_fn, checkpoint_path))
+        yield from predictions(trace, state, source, predict_keys, checked, yield_single_examples)
 
     def _open_prediction(self, input_fn: Any, path: str | None) -> tuple[Trace, VariableSet, Source]:
         trace, source = self._open(input_fn, ModeKeys.PREDICT)
@@ -387,58 +389,8 @@ def _call_outside(function: Callable[[], Any]) -> Any:
     return function() if tf.executing_eagerly() else in_fresh_thread(function)
 
 
-def _warm_start_settings(given: Any) -> Any:
-    if given is None:
-        return None
-    from workers.estimator.warm_start import settings_from
-
-    return settings_from(given)
-
-
-def _with_model_dir(config: RunConfig | None, model_dir: Any) -> RunConfig:
-    if config is None:
-        config = RunConfig()
-    elif not isinstance(config, RunConfig):
-        raise ValueError(f"config must be an est.RunConfig, not {type(config).__name__}.")
-    if model_dir is not None:
-        model_dir = os.fspath(model_dir)
-        if config.model_dir is not None and config.model_dir != model_dir:
-            raise ValueError(
-                f"model_dir is {model_dir!r} in the constructor but {config.model_dir!r} in the RunConfig; give one, or "
-                "the same."
-            )
-    path = model_dir or config.model_dir or tempfile.mkdtemp(prefix="estimator-")
-    return config.replace(model_dir=path)
-
-
 def _global_step(path: str) -> int:
     reader = checkpoint.Reader(path)
     if GLOBAL_STEP not in reader.shapes:
         return checkpoint.step_of(path)
     return int(np.asarray(reader.value(GLOBAL_STEP)))
-
-
-def _positive(name: str, value: int | None) -> None:
-    if value is not None and value <= 0:
-        raise ValueError(f"Must specify {name} > 0, given: {value}.")
-
-
-def _checked_hooks(hooks: Iterable[Any] | None) -> list[Any]:
-    checked = list(hooks or ())
-    for hook in checked:
-        if not isinstance(hook, v1.train.SessionRunHook):
-            raise TypeError(f"All hooks must be tf.compat.v1.train.SessionRunHook instances, given: {hook!r}.")
-    return checked
-
-
-def _checked_listeners(listeners: Iterable[Any] | None) -> list[Any]:
-    checked = list(listeners or ())
-    for listener in checked:
-        if not isinstance(listener, v1.train.CheckpointSaverListener):
-            raise TypeError(
-                f"saving_listeners must be tf.compat.v1.train.CheckpointSaverListener instances, given: {listener!r}."
-            )
-    return checked
-
-
-

@@ -89,7 +89,11 @@ class Trace:
 
     def model_variables(self) -> list[TracedVariable]:
         """The variables that belong to the model's state: all but local ones and those of metrics."""
-        local = {id(v) for k in ("LOCAL_VARIABLES", "METRIC_VARIABLES") for v in self.graph.get_collection(getattr(v1.GraphKeys, k))}
+        local = {
+            id(v)
+            for k in ("LOCAL_VARIABLES", "METRIC_VARIABLES")
+            for v in self.graph.get_collection(getattr(v1.GraphKeys, k))
+        }
         return [t for t in self.variables() if id(t.variable) not in local and t.key not in self.metric_keys]
 
     def local_variables(self) -> list[TracedVariable]:
@@ -121,7 +125,7 @@ class Trace:
         """
         feeds = self.feeds if feeds is None else list(feeds)
         key = ("function", tuple(f.name for f in fetches), tuple(f.name for f in feeds))
-        return self.cached(key, lambda: self._cut(list(fetches), list(feeds)))
+        return self.cached(key, lambda: self._cut(list(fetches), list(feeds)))  # type: ignore[no-any-return]
 
     def _refresh(self) -> None:
         """Reads the graph again when operations came in since."""
@@ -160,7 +164,9 @@ class Trace:
             fed = {feed.name: argument for feed, argument in zip(feeds, arguments, strict=True)}
             inputs.update({name: argument for name, argument in fed.items() if name in mapped})
             cut = [f.name for f in operations + tensors if f.name not in fed]
-            made = dict(zip(cut, tf.import_graph_def(part, input_map=inputs, return_elements=cut, name=""), strict=True))
+            made = dict(
+                zip(cut, tf.import_graph_def(part, input_map=inputs, return_elements=cut, name=""), strict=True)
+            )
             made.update(fed)
             must_run = [made[op.name] for op in operations]
             with tf.control_dependencies(must_run):

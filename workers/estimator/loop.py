@@ -122,9 +122,7 @@ class _Bound:
 
     def __call__(self, arguments: Sequence[tf.Tensor], state: VariableSet) -> list[tf.Tensor]:
         handles = [capture if name is None else state[name].handle for capture, name in self._captures]
-        return list(
-            tf.raw_ops.StatefulPartitionedCall(args=[*arguments, *handles], Tout=self._types, f=self._concrete)
-        )
+        return list(tf.raw_ops.StatefulPartitionedCall(args=[*arguments, *handles], Tout=self._types, f=self._concrete))
 
 
 def _call(function: Function, batch: Sequence[tf.Tensor]) -> list[tf.Tensor]:

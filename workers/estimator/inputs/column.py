@@ -49,7 +49,9 @@ def encode_strings(values: Any) -> Dictionary:
     """A `Dictionary` of an array of bytes, str or None (missing)."""
     flat = np.asarray(values, dtype=object).ravel()
     missing = np.array([v is None for v in flat.tolist()], dtype=bool)
-    encoded = np.array([b"" if v is None else v.encode() if isinstance(v, str) else bytes(v) for v in flat.tolist()], object)
+    encoded = np.array(
+        [b"" if v is None else v.encode() if isinstance(v, str) else bytes(v) for v in flat.tolist()], object
+    )
     words, codes = np.unique(encoded, return_inverse=True)
     codes = np.where(missing, -1, codes.ravel()).astype(np.int32)
     return Dictionary(codes.reshape(np.shape(values)), words)
