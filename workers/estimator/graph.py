@@ -125,7 +125,7 @@ class Trace:
         """
         feeds = self.feeds if feeds is None else list(feeds)
         key = ("function", tuple(f.name for f in fetches), tuple(f.name for f in feeds))
-        return self.cached(key, lambda: self._cut(list(fetches), list(feeds)))
+        return self.cached(key, lambda: self._cut(list(fetches), list(feeds)))  # type: ignore[no-any-return]
 
     def _refresh(self) -> None:
         """Reads the graph again when operations came in since."""
