@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from workers.estimator.checkpoint import Reader
 from workers.estimator.export.directory import copy_assets_extra, timestamped
+from workers.estimator.export.prune import prune
 from workers.estimator.export.receiver import (
     ServingInputReceiver,
     SupervisedInputReceiver,
@@ -100,6 +101,7 @@ def write(
         job = _MetaGraph(estimator, mode, input_receiver_fn_map[mode], checkpoint_path, signatures_of)
         in_fresh_thread(lambda job=job: job.add_to(builder, job.mode == modes[0], strip_default_attrs))
     builder.save(as_text)
+    prune(directory, TAGS[ModeKeys.PREDICT])
 
 
 class _MetaGraph:
