@@ -89,7 +89,8 @@ def _wrap(categories: Json, column: Column) -> Json:
 
 def _dimension(distinct: int | None) -> int:
     """Of an embedding: 1.6 times the 0.56th power of the number of values, a common rule of thumb, 4 to 64."""
-    return min(64, max(4, round(1.6 * float(distinct or 100_000) ** 0.56)))
+    rule: float = 1.6 * float(distinct or 100_000) ** 0.56
+    return min(64, max(4, round(rule)))
 
 
 def _categories(column: Column, prefix: str = "") -> Json:
