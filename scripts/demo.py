@@ -175,10 +175,10 @@ def watch(api: Api, job: dict[str, Any], title: str) -> dict[str, Any]:
 def show_timings(job: dict[str, Any]) -> None:
     """Where the time went between the POST and the first training step, as the service recorded it."""
     at = job["result"]["timings"]
-    console.print(f"First training step [bold]{at['first_step'] - at['submitted']:.2f} s[/] after the POST:")
-    before = at["submitted"]
+    console.print(f"First training step [bold]{at['first_step']:.2f} s[/] after the POST:")
+    before = 0.0
     for name, moment in sorted(at.items(), key=lambda item: item[1]):
-        if at["submitted"] < moment <= at["first_step"]:
+        if 0.0 < moment <= at["first_step"]:
             console.print(f"  {moment - before:5.2f} s  until {name.replace('_', ' ')}")
             before = moment
 
@@ -214,7 +214,7 @@ def train(api: Api, dataset: dict[str, Any]) -> dict[str, Any]:
 
 
 def evaluate(api: Api, train_job: dict[str, Any], dataset: dict[str, Any]) -> None:
-    version = train_job["result"]["published"]["version"]
+    version = train_job["result"]["version"]
     body = {
         "type": "evaluate",
         "model": "penguins",

@@ -22,6 +22,16 @@ _LONGEST_S = 300.0
 """Then the stream ends and the client comes back, so that a revoked token does not listen for ever."""
 _NOTHING_MORE = 204
 _MAX_ID = 2**63 - 1
+_EVENT = {
+    "type": "object",
+    "description": "One event of the stream; `data` is a JSON object.",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"enum": ["state", "progress", "checkpoint", "evaluation", "export", "warning"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["id", "event", "data"],
+}
 
 
 @router.get(
@@ -33,7 +43,7 @@ _MAX_ID = 2**63 - 1
         **problems(404),
         200: {
             "description": "Events `state progress checkpoint evaluation export warning`, each with an id.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": _EVENT}},
         },
         204: {"description": "The job has ended and there is nothing after `Last-Event-ID`: do not come back."},
     },

@@ -182,4 +182,5 @@ def _tail(files: list[tuple[int, Path]], limit: int) -> Iterator[str]:
 
 def plain_text(data: bytes) -> str:
     """Log bytes without what a terminal or browser would act on."""
-    return _CONTROLS.sub("", _ESCAPES.sub("", data.decode("utf-8", "replace")))
+    text = data.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))

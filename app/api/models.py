@@ -35,6 +35,7 @@ from app.api.schemas.model import (
     VersionView,
 )
 from app.api.serving_metadata import read_metadata
+from app.api.strict_json import StrictRoute
 from app.errors import InvalidInput
 from app.jobs.state import VersionState
 from app.registry.evaluations import EvaluationRepository
@@ -42,7 +43,7 @@ from app.registry.exports import ExportRepository
 from app.registry.models import ModelRepository
 from app.registry.tables import Label, Version
 
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=["models"], route_class=StrictRoute)
 
 LATEST = "latest"
 _SHOWN = {

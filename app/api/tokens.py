@@ -7,12 +7,13 @@ from fastapi.responses import JSONResponse
 
 from app.api.deps import Caller, JsonOnly, OnceDep, PageSize, PageToken, ServiceDep, TokenId, problems, respond
 from app.api.schemas.token import AuditList, AuditView, TokenList, TokenRequest, TokenView
+from app.api.strict_json import StrictRoute
 from app.errors import Conflict
 from app.registry.audit import AuditRepository
 from app.registry.idempotency import Answer
 from app.registry.tokens import TokenRepository
 
-router = APIRouter(tags=["tokens"])
+router = APIRouter(tags=["tokens"], route_class=StrictRoute)
 
 _REMEMBERED = 100
 

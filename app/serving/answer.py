@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-_encoder = msgspec.json.Encoder()
+_encode = msgspec.json.Encoder().encode
 
 
 class Form(IntEnum):
@@ -27,6 +27,10 @@ class Form(IntEnum):
     COLUMN = 1
     CLASSIFY = 2
     REGRESS = 3
+
+
+class _Predictions(msgspec.Struct, gc=False):
+    predictions: list[Any]
 
 
 class Answers:
@@ -58,7 +62,7 @@ class Answers:
             if form == Form.ROW:
                 if rows is None:
                     rows = self._rows(columns)
-                bodies.append(_encoder.encode({"predictions": rows[start:end]}))
+                bodies.append(_encode(_Predictions(rows[start:end])))
             else:
                 bodies.append(self._other(form, columns, start, end))
             start = end
@@ -73,9 +77,9 @@ class Answers:
     def _other(self, form: int, columns: list[list[Any]], start: int, end: int) -> bytes:
         parts = {name: column[start:end] for name, column in zip(self.names, columns, strict=True)}
         if form == Form.COLUMN:
-            return _encoder.encode({"outputs": next(iter(parts.values())) if len(parts) == 1 else parts})
+            return _encode({"outputs": next(iter(parts.values())) if len(parts) == 1 else parts})
         results = _classes(parts) if form == Form.CLASSIFY else _values(parts)
-        return _encoder.encode({"results": results, "result": results})
+        return _encode({"results": results, "result": results})
 
 
 def _classes(parts: dict[str, list[Any]]) -> list[list[list[Any]]]:
@@ -96,16 +100,25 @@ def _values(parts: dict[str, list[Any]]) -> list[Any]:
 
 def _plain(name: str, array: NDArray[Any]) -> list[Any]:
     """An array as lists for the JSON encoder."""
-    values: list[Any] = array.tolist() if array.dtype.kind != "V" else array.astype(np.float64).tolist()  # V: bfloat16
+    if array.dtype.kind == "V":  # bfloat16, which numpy itself does not know
+        array = array.astype(np.float64)
     if array.dtype.kind not in "OSU":
-        return values
-    return [_strings(value, _b64 if name.endswith("_bytes") else _text) for value in values]
+        return array.tolist()  # type: ignore[no-any-return]
+    flat = array.ravel().tolist()
+    if name.endswith("_bytes"):
+        values: list[Any] = [_b64(value) for value in flat]
+    else:
+        try:
+            values = [value.decode() for value in flat]
+        except UnicodeDecodeError:
+            values = [_text(value) for value in flat]
+    return _nested(values, array.shape)
 
 
-def _strings(values: Any, encode: Any) -> Any:
-    if isinstance(values, list):
-        return [_strings(value, encode) for value in values]
-    return encode(values)
+def _nested(values: list[Any], shape: tuple[int, ...]) -> list[Any]:
+    for size in reversed(shape[1:]):
+        values = [values[i : i + size] for i in range(0, len(values), size)] if size else [[]] * shape[0]
+    return values
 
 
 def _text(value: bytes) -> Any:

@@ -128,11 +128,7 @@ class PredictFront:
         if version is not None:
             version.measures.failed(status)
             headers = [*headers, *version.headers[1:]]
-        told = msgspec.json.decode(body)
-        if "error" not in told:  # where clients of TensorFlow Serving look
-            body = msgspec.json.encode({**told, "error": error.detail})
-        headers = [item for item in headers if item[0] != b"content-length"]
-        headers.append((b"content-length", b"%d" % len(body)))
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

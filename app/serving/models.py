@@ -43,6 +43,22 @@ class WantedVersion:
     previous: bool = False
 
 
+@dataclass(frozen=True)
+class Description:
+    """What is read of an export before it is loaded; `bytes` of all its files."""
+
+    export: Export
+    decoder: Decoder
+    bytes: int
+
+
+def read_description(wanted: WantedVersion, max_rows: int) -> Description:
+    """Raises BadExport."""
+    export = read_export(wanted.path)
+    size = sum(file.stat().st_size for file in Path(wanted.path).rglob("*") if file.is_file())
+    return Description(export, Decoder(export, max_rows=max_rows), size)
+
+
 class State(StrEnum):
     """The names that TensorFlow Serving's model status uses."""
 
@@ -95,13 +111,12 @@ class Version:
     def idle(self) -> bool:
         return self.line is None or self.line.idle
 
-    def prepare(self, max_rows: int) -> None:
-        """Reads the description, so that requests can be checked. Raises BadExport."""
+    def describe(self, description: Description) -> None:
+        """Takes what was read of it; requests can be checked and queued from now on."""
         if self.line is None:
-            self.export = read_export(self.wanted.path)
-            self.line = Line(Decoder(self.export, max_rows=max_rows), self.measures)
-            directory = Path(self.wanted.path)
-            self.bytes = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+            self.export = description.export
+            self.line = Line(description.decoder, self.measures)
+            self.bytes = description.bytes
 
     def failed(self, error: str) -> None:
         self.error = error
@@ -190,6 +205,16 @@ class Models:
         if version.error is not None and not version.loaded:
             raise Conflict(f"Version {version.wanted.number} of the model could not be loaded: {version.error}")
         return version
+
+    def one(self, model: str, number: int | None, label: str | None) -> Version:
+        """As `find`, for looking only: a version that cannot be loaded is found too. Raises NotFound."""
+        if number is not None and (version := self.versions.get((model, number))) is not None:
+            return version
+        if number is None and (version := self._labels.get((model, label or DEFAULT_LABEL))) is not None:
+            return version
+        self.of(model)
+        what = f"version {number}" if number is not None else f"label {quote_name(label or DEFAULT_LABEL)}"
+        raise NotFound(f"The model has no {what}.")
 
     def of(self, model: str) -> list[Version]:
         """Versions of a model, the newest first. Raises NotFound."""

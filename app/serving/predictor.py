@@ -26,7 +26,10 @@ def main(arguments: list[str]) -> None:
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API closes our socket when done
     connection = socket.socket(fileno=descriptor)
-    Predictor(connection, max_rows=max_rows).serve(threads)
+    try:
+        Predictor(connection, max_rows=max_rows).serve(threads)
+    except BrokenPipeError:  # the API ended while TensorFlow was imported
+        os._exit(0)
 
 
 def _die_with_parent() -> None:

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import structlog
 
@@ -20,7 +21,8 @@ from app.serving.batcher import Batcher, Limits
 from app.serving.export import BadExport
 from app.serving.measures import Measures
 from app.serving.messages import Answer
-from app.serving.models import Models, State, Version, WantedVersion
+from app.serving.metadata import metadata, status
+from app.serving.models import Models, State, Version, WantedVersion, read_description
 from app.serving.process import PredictorDied, PredictorProcess
 
 log = structlog.get_logger("app.serving")
@@ -120,13 +122,9 @@ class ServingService:
         deadline = time.monotonic() + self.limits.timeout_s
         while True:
             version = self.models.find(model, number, label)
-            if version is not None and version.line is None:
-                try:
-                    version.prepare(self.limits.queue_rows)
-                except BadExport as error:
-                    version.failed(str(error))
-                    raise Conflict(f"Version {version.wanted.number} cannot be loaded: {error}") from None
             if version is not None:
+                if version.line is None:
+                    await self._described(version)
                 if not version.loaded:
                     self._changed.set()
                 return version
@@ -136,6 +134,27 @@ class ServingService:
                     await asyncio.shield(self._settled)
             except TimeoutError:
                 raise Unavailable("The model's first version is being loaded. Try again.", retry_after_s=1.0) from None
+
+    def status(self, model: str, number: int | None = None, label: str | None = None) -> dict[str, Any]:
+        """TensorFlow Serving's `model_version_status`: of all versions known here, of one, or of a label's.
+
+        Raises NotFound: no such model, version or label.
+        """
+        versions = self.models.of(model)
+        if number is not None or label is not None:
+            versions = [self.models.one(model, number, label)]
+        return status(versions)
+
+    async def metadata(self, model: str, number: int | None = None, label: str | None = None) -> dict[str, Any]:
+        """TensorFlow Serving's metadata of one version (no version: label `latest`). It need not be in memory.
+
+        Raises:
+            NotFound: no such model, version or label.
+            Conflict: its description cannot be read.
+        """
+        version = self.models.one(model, number, label)
+        await self._described(version)
+        return metadata(model, version)
 
     def measures(self) -> Iterable[tuple[str, int, Measures]]:
         return [(v.wanted.model, v.wanted.number, v.measures) for v in self.models.versions.values()]
@@ -147,6 +166,18 @@ class ServingService:
         yield "serving_predictor_restarts", "Predictor processes that were replaced", self.restarts
         memory = self._predictor.memory_bytes() if self.predictor_pid and self._predictor else 0
         yield "serving_predictor_memory_bytes", "Private memory of the predictor process", memory
+
+    async def _describe(self, version: Version) -> None:
+        """Raises BadExport."""
+        if version.line is None:
+            version.describe(await asyncio.to_thread(read_description, version.wanted, self.limits.queue_rows))
+
+    async def _described(self, version: Version) -> None:
+        try:
+            await self._describe(version)
+        except BadExport as error:
+            version.failed(str(error))
+            raise Conflict(f"Version {version.wanted.number} cannot be loaded: {error}") from None
 
     def _wake(self) -> None:
         """Something changed: the loop looks again, and whoever waits for a model too."""
@@ -226,7 +257,7 @@ class ServingService:
         """Loads an unproved version where nobody is served."""
         version.state = State.LOADING
         try:
-            await asyncio.to_thread(version.prepare, self.limits.queue_rows)
+            await self._describe(version)
             self._check_fits(version)
             await self._load_in(spare, version)
             await spare.unload(version.key, self._load_timeout_s)
@@ -266,7 +297,7 @@ class ServingService:
         version.state = State.LOADING
         version.error = None
         try:
-            await asyncio.to_thread(version.prepare, self.limits.queue_rows)
+            await self._describe(version)
             self._check_fits(version)
             await self._make_room(version.bytes)
             await self._load_in(self._predictor, version)

@@ -27,14 +27,16 @@ def model_fn(features: Any, labels: Any, mode: str, params: Any) -> est.Estimato
     if mode == est.ModeKeys.EVAL:
         metrics = {"mae": v1.metrics.mean_absolute_error(labels, predicted)}
         return est.EstimatorSpec(mode, loss=loss, eval_metric_ops=metrics)
-    v1.summary.scalar("norm", tf.norm(w))
+    v1.summary.scalar("size", tf.norm(w))
     rate = params.get("rate", 0.1)
-    optimizer = v1.train.AdamOptimizer(rate) if params.get("optimizer") == "adam" else v1.train.GradientDescentOptimizer(rate)
+    optimizer = (
+        v1.train.AdamOptimizer(rate) if params.get("optimizer") == "adam" else v1.train.GradientDescentOptimizer(rate)
+    )
     return est.EstimatorSpec(mode, loss=loss, train_op=optimizer.minimize(loss, v1.train.get_global_step()))
 
 
 def make(directory: Path | str, *, model: Any = model_fn, params: Any = None, **config: Any) -> est.Estimator:
-    return est.Estimator(model, str(directory), est.RunConfig(tf_random_seed=7, **config), params=params or {})
+    return est.Estimator(model, str(directory), est.RunConfig(tf_random_seed=7, **config), params=params)
 
 
 def rows(epochs: int | None = None, batch: int = 16) -> Any:

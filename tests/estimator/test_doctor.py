@@ -59,7 +59,9 @@ def test_code_of_the_doctor_makes_a_model_that_goes_on(folder):
     assert estimator.model_dir == model_dir
     # Features of the columns that it inferred: one row, missing in every categorical or sequence one.
     columns = list(getattr(estimator, "feature_columns", ()))
-    spec = tf.feature_column.make_parse_example_spec(columns) if columns else {"x": tf.io.FixedLenFeature([1], tf.float32)}
+    spec = (
+        tf.feature_column.make_parse_example_spec(columns) if columns else {"x": tf.io.FixedLenFeature([1], tf.float32)}
+    )
 
     def input_fn():
         example = tf.train.Example()

@@ -61,7 +61,7 @@ def test_train_writes_loss_and_rate_summaries(tmp_path: Path) -> None:
         for event in v1.train.summary_iterator(str(file)):
             for value in event.summary.value:
                 tags.setdefault(value.tag, []).append(event.step)
-    assert tags == {"loss": [1, 11, 21], "norm": [1, 11, 21], "global_step/sec": [11, 21]}
+    assert tags == {"loss": [1, 11, 21], "size": [1, 11, 21], "global_step/sec": [11, 21]}
 
 
 def test_predict_yields_examples_and_batches(trained: est.Estimator) -> None:

@@ -88,7 +88,11 @@ def test_canned_estimator_exports_all_modes(folder, tmp_path):
 
     receivers = {est.ModeKeys.TRAIN: supervised, est.ModeKeys.EVAL: supervised, est.ModeKeys.PREDICT: serving}
     path = case.estimator.experimental_export_all_saved_models(str(tmp_path / "all"), receivers).decode()
-    for tag, signature, output in [("train", "train", "loss"), ("eval", "eval", "loss"), ("serve", "predict", "logits")]:
+    for tag, signature, output in [
+        ("train", "train", "loss"),
+        ("eval", "eval", "loss"),
+        ("serve", "predict", "logits"),
+    ]:
         with tf.Graph().as_default(), v1.Session() as session:
             definition = v1.saved_model.load(session, [tag], path).signature_def[signature]
             assert np.isfinite(session.run(definition.outputs[output].name)).all()

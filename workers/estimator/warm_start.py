@@ -94,7 +94,9 @@ class WarmStartSettings(_Settings):
         ):
             unused = sorted(set(names) - known)
             if unused:
-                raise ValueError(f"{what} names {unused}, which are not warm-started; variables that are: {sorted(known)}.")
+                raise ValueError(
+                    f"{what} names {unused}, which are not warm-started; variables that are: {sorted(known)}."
+                )
         state.assign({t.name: self._value(t, reader) for t in chosen})
 
     def _chosen(self, traced: list[TracedVariable]) -> list[TracedVariable]:
@@ -154,7 +156,9 @@ def _prefix(path: str) -> str:
         return str(saved_model)
     latest = checkpoint.latest(path) if Path(path).is_dir() else None
     if latest is None:
-        raise CheckpointError(f"No checkpoint to warm-start from at {path!r}; give a checkpoint, its directory or a SavedModel.")
+        raise CheckpointError(
+            f"No checkpoint to warm-start from at {path!r}; give a checkpoint, its directory or a SavedModel."
+        )
     return latest
 
 

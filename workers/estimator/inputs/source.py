@@ -6,9 +6,12 @@ A source says what one batch looks like (`element_spec`), gives the eager tensor
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Protocol
 
 import tensorflow as tf
+
+log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
@@ -98,6 +101,7 @@ class IteratorSource:
         self._iterator = iter(dataset.with_options(options))
         self._handle = tf.nest.flatten(self._iterator, expand_composites=True)[0]
         self._fingerprint = fingerprint.encode()
+        self._told = False
         self.element_spec = dataset.element_spec
         self.signature = ("iterator", repr(dataset.element_spec))
 
@@ -131,7 +135,11 @@ class IteratorSource:
         try:
             saved = tf.raw_ops.SerializeIterator(resource_handle=self._handle)
         except tf.errors.OpError:
-            return {}  # A Python generator or another state outside of TensorFlow.
+            # A Python generator or another state outside of TensorFlow.
+            if not self._told:
+                log.info("The position of the input can't be saved: a resumed run starts it from its beginning.")
+            self._told = True
+            return {}
         return {"iterator": tf.io.serialize_tensor(saved).numpy(), "fingerprint": self._fingerprint}
 
     def restore(self, state: dict[str, bytes]) -> bool:

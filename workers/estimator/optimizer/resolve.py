@@ -58,7 +58,7 @@ def resolve_optimizer(optimizer: Any, learning_rate: float | None = None, **comm
     """
     if isinstance(optimizer, str):
         rate = {} if learning_rate is None else {"learning_rate": learning_rate}
-        return optimizer_class(optimizer)(**rate, **common)
+        return optimizer_class(optimizer)(**{**rate, **common})
     if isinstance(optimizer, (GraphOptimizer, KerasOptimizer, V1Optimizer)):
         return optimizer
     if isinstance(optimizer, tf.keras.optimizers.Optimizer):
