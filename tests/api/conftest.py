@@ -22,6 +22,7 @@ from app.config import Settings
 from app.log import configure
 from app.main import create_app
 from app.queue import MemoryQueue
+from app.server import config
 
 CSV = b"size,colour,kind\n" + b"".join(
     f"{index % 7},{['red', 'green', 'blue'][index % 3]},{'big' if index % 7 > 3 else 'small'}\n".encode()
@@ -118,9 +119,7 @@ def run_api(settings: Settings) -> Iterator[Api]:
 def served(app: Any) -> Iterator[str]:
     """Runs an ASGI application on a free port; its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2, ws="none")
-    )
+    server = uvicorn.Server(config(app, host="127.0.0.1", port=0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

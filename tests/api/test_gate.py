@@ -16,6 +16,7 @@ import pytest
 from app.api.auth import PUBLIC_PATHS, STATIC_PATHS, TokenInfo
 from app.api.gate import Gate
 from app.config import Settings
+from app.server import TimedHeaders
 from tests.api.conftest import served
 
 TOKENS = {
@@ -122,6 +123,8 @@ def test_wrong_token_is_401(http: httpx.Client, header: str) -> None:
         ("sender", "PUT", "/v1/models/m/labels/latest", 200),
         ("sender", "DELETE", "/v1/datasets/x", 200),
         ("sender", "POST", "/v1/tokens", 403),
+        ("sender", "POST", "/v1/drain", 403),
+        ("reader", "GET", "/v1/audit", 403),
         ("asker", "POST", "/v1/models/m/versions/1:classify", 200),
         ("asker", "GET", "/v1/models/m", 403),
         ("boss", "POST", "/v1/tokens", 200),
@@ -289,3 +292,12 @@ def test_error_is_a_500_that_says_nothing(settings: Settings) -> None:
     assert answer.status_code == 500
     assert "1234" not in answer.text
     assert answer.json()["title"] == "Internal error"
+
+
+def test_headers_that_never_end_are_cut_off(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TimedHeaders, "headers_within_s", 0.3)
+    start = time.monotonic()
+
+    assert raw(http, b"GET /v1/jobs HTTP/1.1\r\nHost: loc") == b""
+    assert raw(http) == b""
+    assert time.monotonic() - start < 3
