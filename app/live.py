@@ -97,7 +97,7 @@ class Live:
             found = LiveRepository(session).wanted(available=everything)
         if everything:
             self._all_read = now
-            self._others = found
+            self._others = [version for version in found if not version.staged]
         known = {(version.model, version.number) for version in found}
         others = (version for version in self._others if (version.model, version.number) not in known)
         return [*map(self._wanted, found), *(self._wanted(version, labelled=False) for version in others)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,16 @@ class ProgressHook(v1.train.SessionRunHook):  # type: ignore[misc]
         control: where progress goes and stop requests come from.
         max_steps: of the whole job, for the time that is left; None when epochs end it.
         start: the global step at which this run starts.
+        on_first_step: told the time at which this run's first step was done.
     """
 
-    def __init__(self, control: Control, max_steps: int | None, start: int = 0) -> None:
+    def __init__(
+        self,
+        control: Control,
+        max_steps: int | None,
+        start: int = 0,
+        on_first_step: Callable[[float], None] | None = None,
+    ) -> None:
         self._control = control
         self._max_steps = max_steps
         self._every = series_interval(max_steps)
@@ -48,7 +56,7 @@ class ProgressHook(v1.train.SessionRunHook):  # type: ignore[misc]
         self._looked = start
         self.step = start
         self.loss: float | None = None
-        self.first_step_at: float | None = None
+        self._on_first_step = on_first_step
 
     def next_step(self, step: int) -> int:
         """The next step of the series, or an earlier one when the calls would take too long."""
@@ -84,8 +92,8 @@ class ProgressHook(v1.train.SessionRunHook):  # type: ignore[misc]
         self.loss = float(np.asarray(run_values.results))
         if self._begun is None:
             self._begun, self._begun_step = time.monotonic(), self.step
-            self.first_step_at = time.time()
-            self._control.tell(first_step_at=self.first_step_at)
+            if self._on_first_step is not None:
+                self._on_first_step(time.time())
         if self.step % self._every == 0 or self.step == 1:
             self._control.add_point("loss", self.step, self.loss)
             if self.rate:

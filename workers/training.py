@@ -137,11 +137,11 @@ class Training:
         """Trains up to a step; False when the input ended before."""
         attempt = self._attempt
         attempt.check()
-        hook = ProgressHook(attempt.control, self._goal, self._step)
+        hook = ProgressHook(
+            attempt.control, self._goal, self._step, on_first_step=lambda at: attempt.mark("first_step", at)
+        )
         listener = CheckpointListener(self._record, self._step)
         self._estimator.train(self._input_fn, hooks=[hook], max_steps=until, saving_listeners=[listener])
-        if hook.first_step_at is not None:
-            attempt.timings.setdefault("first_step", hook.first_step_at)
         self._step = hook.step
         attempt.check()
         return self._step >= until
@@ -170,6 +170,7 @@ class Training:
             split=data["part"],
             rows=self._eval_rows,
         )
+        self._attempt.prune_checkpoints(self._keep, self._best_steps())
 
     def _best(self, metric: str, mode: str) -> int | None:
         """The step with the best value so far, the earliest of equals."""

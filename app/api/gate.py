@@ -9,6 +9,7 @@ but uploads (`UPLOAD_PATHS`), which are streamed.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -40,6 +41,10 @@ _READ = frozenset({b"host", b"origin", b"authorization", b"content-length", b"co
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 _FORM_BYTES = 2**20  # what a multipart form adds to its file
 _LINGER_S, _LINGER_BYTES = 1.0, 8 * 2**20
+
+# A new identifier a request would cost more than the rest of the gate: this process' own and a number.
+_PROCESS_ID = new_id("req")[:20].encode()
+_numbers = itertools.count()
 
 log = structlog.get_logger("app.access")
 
@@ -147,7 +152,7 @@ class _Exchange:
                 doubled = doubled or name in found
                 found[name] = value
         given = found.get(b"x-request-id", b"")
-        request_id = given if _REQUEST_ID.match(given) else new_id("req").encode()
+        request_id = given if given and _REQUEST_ID.match(given) else b"%b%010x" % (_PROCESS_ID, next(_numbers))
         state["request_id"] = request_id.decode()
         self.extra.append((b"x-request-id", request_id))
         self.body_pending = b"transfer-encoding" in found or found.get(b"content-length", b"0") != b"0"

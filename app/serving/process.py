@@ -63,6 +63,7 @@ class PredictorProcess(asyncio.Protocol):
         self._process: subprocess.Popen[bytes] | None = None
         self._transport: asyncio.Transport | None = None
         self._ready: asyncio.Future[None] | None = None
+        self._gone = asyncio.Event()
 
     @property
     def pid(self) -> int:
@@ -74,7 +75,12 @@ class PredictorProcess(asyncio.Protocol):
         self._ready = loop.create_future()
         ours = self._spawn()
         ours.setblocking(False)
-        await loop.create_unix_connection(lambda: self, sock=ours)
+        try:
+            await loop.create_unix_connection(lambda: self, sock=ours)
+        except BaseException:
+            ours.close()
+            self.kill()
+            raise
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 await self._ready
@@ -122,9 +128,10 @@ class PredictorProcess(asyncio.Protocol):
 
     async def stop(self) -> None:
         """Ends the process and waits for it."""
+        self.kill()
         if self._transport is not None:
             self._transport.abort()
-        self.kill()
+            await self._gone.wait()
         if self._process is not None:
             await asyncio.to_thread(self._process.wait)
 
@@ -148,6 +155,7 @@ class PredictorProcess(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.alive = False
+        self._gone.set()
         self.kill()
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(PredictorDied("The predictor process ended while it started."))

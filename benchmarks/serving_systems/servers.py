@@ -20,7 +20,6 @@ import psutil
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PEERS = HERE.parent / ".peers"
-TOKEN = "benchmark-token"
 PATH = "/v1/models/m:predict"
 PACKAGES = {"bentoml": ["bentoml==1.4.39", "tensorflow-cpu==2.21.0"]}
 _START_TIMEOUT_S = 120.0
@@ -76,11 +75,14 @@ class Server:
     def __init__(self, system: str, model: str, exports: Path, cores: set[int]) -> None:
         self.system, self.model, self.exports = system, model, exports
         self.port = free_port()
+        self._token_file = exports / f"token-{system}-{model}"
+        self._token_file.write_text("none")
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "EXPORTS": str(exports),
             "MODEL": model,
+            "TOKEN_FILE": str(self._token_file),
             "ASYNC": "1" if system == "plain_fastapi_async" else "0",
             "TF_CPP_MIN_LOG_LEVEL": "2",
             "BENTOML_DO_NOT_TRACK": "1",
@@ -96,9 +98,13 @@ class Server:
         self._cases = {rows: json.loads((exports / f"{model}-{rows}.json").read_text()) for rows in (1, 32)}
         self._wait()
 
+    @property
+    def token(self) -> str:
+        return self._token_file.read_text()
+
     def post(self, body: str, path: str = PATH) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        headers = {"content-type": "application/json", "authorization": f"Bearer {TOKEN}"}
+        headers = {"content-type": "application/json", "authorization": f"Bearer {self.token}"}
         connection.request("POST", path, body, headers)
         answer = connection.getresponse()
         content = answer.read()
@@ -121,7 +127,7 @@ class Server:
         if not bodies.exists():
             bodies.write_text("\n".join(case["body"] for case in self._cases[rows]))
         wrk = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s"]
-        script = ["-s", str(HERE / "load.lua"), f"http://127.0.0.1:{self.port}{PATH}", "--", str(bodies), TOKEN]
+        script = ["-s", str(HERE / "load.lua"), f"http://127.0.0.1:{self.port}{PATH}", "--", str(bodies), self.token]
         before = self.cpu_seconds()
         output = subprocess.run(
             [*wrk, *script],

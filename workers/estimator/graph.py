@@ -72,6 +72,7 @@ class Trace:
         self._made: dict[Any, Any] = {}
         self._nodes: dict[str, Any] = {}
         self._library: Any = None
+        self._chains: list[list[tf.Operation]] = []
         self._version = -1
 
     def variables(self) -> list[TracedVariable]:
@@ -83,7 +84,11 @@ class Trace:
 
     def model_variables(self) -> list[TracedVariable]:
         """The variables that belong to the model's state: all but local ones and those of metrics."""
-        local = {id(v) for k in ("LOCAL_VARIABLES", "METRIC_VARIABLES") for v in self.graph.get_collection(getattr(v1.GraphKeys, k))}
+        local = {
+            id(v)
+            for k in ("LOCAL_VARIABLES", "METRIC_VARIABLES")
+            for v in self.graph.get_collection(getattr(v1.GraphKeys, k))
+        }
         return [t for t in self.variables() if id(t.variable) not in local and t.key not in self.metric_keys]
 
     def local_variables(self) -> list[TracedVariable]:
@@ -123,8 +128,14 @@ class Trace:
             return
         variables = self.variables()
         graph_def = self.graph.as_graph_def()
-        program_order.add_control_inputs(graph_def, program_order.accesses(self.graph, variables))
+        self._chains = program_order.accesses(self.graph, variables)
+        placeholders = {f"^{node.name}" for node in graph_def.node if node.op == "Placeholder"}
         for node in graph_def.node:
+            if placeholders.intersection(node.input):
+                # Waiting for a placeholder means nothing, and one that is cut out for its feed can't be waited for.
+                inputs = [name for name in node.input if name not in placeholders]
+                node.ClearField("input")
+                node.input.extend(inputs)
             node.attr.pop("_class", None)  # Colocation with nodes that may be cut away; handles know their device.
         self._nodes = {node.name: node for node in graph_def.node}
         self._library = (graph_def.versions, graph_def.library)
@@ -139,6 +150,7 @@ class Trace:
         self._materialize(variables)
         part = v1.GraphDef(versions=self._library[0], library=self._library[1])
         part.node.extend(self._nodes[name] for name in nodes)
+        program_order.add_control_inputs(part, self._chains)
         tensors = [f for f in fetches if isinstance(f, tf.Tensor)]
         operations = [f for f in fetches if not isinstance(f, tf.Tensor)]
 
@@ -147,13 +159,16 @@ class Trace:
             fed = {feed.name: argument for feed, argument in zip(feeds, arguments, strict=True)}
             inputs.update({name: argument for name, argument in fed.items() if name in mapped})
             cut = [f.name for f in operations + tensors if f.name not in fed]
-            made = dict(zip(cut, tf.import_graph_def(part, input_map=inputs, return_elements=cut, name=""), strict=True))
+            made = dict(
+                zip(cut, tf.import_graph_def(part, input_map=inputs, return_elements=cut, name=""), strict=True)
+            )
             made.update(fed)
             must_run = [made[op.name] for op in operations]
-            # Where a function is inlined, those who wait for it wait for its control outputs only.
-            v1.get_default_graph().control_outputs.extend(must_run)
             with tf.control_dependencies(must_run):
-                return [tf.identity(made[t.name]) for t in tensors] or [tf.constant(0, tf.int32)]
+                outputs = [tf.identity(made[t.name]) for t in tensors] or [tf.constant(0, tf.int32)]
+            # Where a function is inlined, those who wait for it wait for its control outputs only.
+            v1.get_default_graph().control_outputs.extend([*must_run, *(t.op for t in outputs)])
+            return outputs
 
         signature = [tf.TensorSpec(t.shape, t.dtype) for t in feeds]
 

@@ -34,7 +34,7 @@ def run_cell(
         kept: width of what `forward` keeps for `backward`.
     """
 
-    @tf.custom_gradient
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def over_time(x: Any, kernel: Any, bias: Any) -> Any:
         steps, batch = tf.shape(x)[0], tf.shape(x)[1]
         start = tf.zeros([batch, units])
