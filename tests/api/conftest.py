@@ -93,16 +93,21 @@ def quiet() -> None:
     configure("WARNING")
 
 
-@pytest.fixture
-def api_settings(settings: Settings, migrated_sqlite: Path) -> Settings:
-    settings.data_dir.mkdir(parents=True)
-    shutil.copy(migrated_sqlite, settings.data_dir / "registry.db")
-    return settings.model_copy(update={"predictor": "none"})
+def sqlite_settings(data_dir: Path, migrated: Path) -> Settings:
+    data_dir.mkdir(parents=True)
+    shutil.copy(migrated, data_dir / "registry.db")
+    return Settings(data_dir=data_dir, database_url="", redis_url="", artifacts_url="", predictor="none")
 
 
 @pytest.fixture
-def api(api_settings: Settings) -> Iterator[Api]:
-    yield from run_api(api_settings)
+def api(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Api]:
+    yield from run_api(sqlite_settings(tmp_path / "data", migrated_sqlite))
+
+
+@pytest.fixture(scope="module")
+def shared_api(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Iterator[Api]:
+    """One for all tests of a file that do not mind what others left."""
+    yield from run_api(sqlite_settings(tmp_path_factory.mktemp("shared") / "data", migrated_sqlite))
 
 
 def run_api(settings: Settings) -> Iterator[Api]:

@@ -45,14 +45,13 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-@pytest.fixture
-def refusals() -> list[tuple[str | None, str, str, str]]:
-    return []
+Refusal = tuple[str | None, str, str, str]
 
 
-@pytest.fixture
-def http(settings: Settings, refusals: list[Any]) -> Iterator[httpx.Client]:
-    limits = {"max_body_bytes": LIMIT, "max_upload_bytes": 50 * LIMIT, "body_timeout_s": 0.6, "rate_burst": 500}
+@pytest.fixture(scope="module")
+def gate() -> Iterator[tuple[str, list[Refusal]]]:
+    """Address of a gate before `echo`, and the refusals it told of."""
+    refusals: list[Refusal] = []
 
     async def authenticate(secret: str) -> TokenInfo | None:
         return TOKENS.get(secret)
@@ -60,10 +59,29 @@ def http(settings: Settings, refusals: list[Any]) -> Iterator[httpx.Client]:
     def refused(token: TokenInfo | None, method: str, path: str, why: str) -> None:
         refusals.append((token.name if token else None, method, path, why))
 
-    asked = {"allowed_hosts": "estimators.example", "allowed_origins": "https://board.example", **limits}
-    gate = Gate(echo, settings.model_copy(update=asked), authenticate, refused=refused)
-    with served(gate) as address, httpx.Client(base_url=address, trust_env=False, timeout=10) as client:
-        client.headers["Authorization"] = "Bearer boss"
+    settings = Settings(
+        host="127.0.0.1",
+        allowed_hosts="estimators.example",
+        allowed_origins="https://board.example",
+        max_body_bytes=LIMIT,
+        max_upload_bytes=50 * LIMIT,
+        body_timeout_s=0.6,
+        rate_per_s=1000,
+    )
+    with served(Gate(echo, settings, authenticate, refused=refused)) as address:
+        yield address, refusals
+
+
+@pytest.fixture
+def refusals(gate: tuple[str, list[Refusal]]) -> list[Refusal]:
+    gate[1].clear()
+    return gate[1]
+
+
+@pytest.fixture
+def http(gate: tuple[str, list[Refusal]]) -> Iterator[httpx.Client]:
+    headers = {"Authorization": "Bearer boss"}
+    with httpx.Client(base_url=gate[0], headers=headers, trust_env=False, timeout=10) as client:
         yield client
 
 
