@@ -178,9 +178,7 @@ def test_export_for_inference_holds_only_what_answers(trained, tmp_path, supervi
         return spec
 
     estimator = est.Estimator(chatty, model_dir=trained.model_dir, params=trained.params)
-    path = saved_model.export(
-        estimator, str(tmp_path), {PREDICT: parsing, TRAIN: supervised}, as_text=as_text
-    ).decode()
+    path = saved_model.export(estimator, str(tmp_path), {PREDICT: parsing, TRAIN: supervised}, as_text=as_text).decode()
     found = operations(path, "serve")
     assert not found & {"ScalarSummary", "MergeSummary", "Exp", "AssignAddVariableOp", "Sum"}
     assert {"ScalarSummary", "Exp"} <= operations(path, "train")
