@@ -25,7 +25,11 @@ def batches(input_fn: Any, count: int = 100) -> list[Any]:
         flat = source.next()
         source.advance(1)
         nest = tf.nest.pack_sequence_as(source.element_spec, flat, expand_composites=True)
-        found.append(tf.nest.map_structure(lambda t: (tf.sparse.to_dense(t) if isinstance(t, tf.SparseTensor) else t).numpy(), nest))
+        found.append(
+            tf.nest.map_structure(
+                lambda t: (tf.sparse.to_dense(t) if isinstance(t, tf.SparseTensor) else t).numpy(), nest
+            )
+        )
     return found
 
 

@@ -44,12 +44,13 @@ def _written_out_simple(inputs, kernel, recurrent, bias):
     return tf.stack(outputs)
 
 
+@pytest.mark.parametrize("compiled", [False, True], ids=["plain", "compiled"])
 @pytest.mark.parametrize(
     ("kernel", "written_out", "gates"),
     [(lstm, _written_out_lstm, 4), (gru, _written_out_gru, 3), (simple_rnn, _written_out_simple, 1)],
     ids=["lstm", "gru", "simple_rnn"],
 )
-def test_fast_kernel_has_the_outputs_and_gradients_of_the_written_out_loop(kernel, written_out, gates):
+def test_fast_kernel_has_the_outputs_and_gradients_of_the_written_out_loop(kernel, written_out, gates, compiled):
     random = np.random.default_rng(1)
     bias_shape = [2, gates * _UNITS] if kernel is gru else [gates * _UNITS]
     shapes = [[_TIME, _BATCH, _FEATURES], [_FEATURES, gates * _UNITS], [_UNITS, gates * _UNITS], bias_shape]
@@ -59,7 +60,7 @@ def test_fast_kernel_has_the_outputs_and_gradients_of_the_written_out_loop(kerne
     def build():
         arguments = [tf.constant(value) for value in values]
         result = []
-        for run in (kernel, written_out):
+        for run in (lambda *a: kernel(*a, tf.constant(compiled)), written_out):
             outputs = run(*arguments)
             result.append([outputs, *tf.gradients(tf.reduce_sum(outputs * weights), arguments)])
         return result

@@ -98,7 +98,12 @@ def test_cluster_of_the_environment(
 def test_evaluator_has_no_place_in_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     environment(monkeypatch, cluster=CLUSTER, task={"type": "evaluator", "index": 0})
     config = est.RunConfig()
-    assert (config.task_type, config.is_chief, config.global_id_in_cluster, config.master) == ("evaluator", False, None, "")
+    assert (config.task_type, config.is_chief, config.global_id_in_cluster, config.master) == (
+        "evaluator",
+        False,
+        None,
+        "",
+    )
 
 
 def test_first_worker_leads_without_a_chief(monkeypatch: pytest.MonkeyPatch) -> None:

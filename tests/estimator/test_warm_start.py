@@ -72,9 +72,7 @@ def test_settings_choose_and_rename(tmp_path: Path, old: str) -> None:
     got = values(tmp_path / "b", model(3), listed)
     assert got["average"] == 9
     np.testing.assert_array_equal(got["bias"], [-1, -1])
-    renamed = est.WarmStartSettings(
-        old, vars_to_warm_start="n/bias", var_name_to_prev_var_name={"n/bias": "bias"}
-    )
+    renamed = est.WarmStartSettings(old, vars_to_warm_start="n/bias", var_name_to_prev_var_name={"n/bias": "bias"})
     np.testing.assert_array_equal(values(tmp_path / "c", model(3, "n/"), renamed)["n/bias"], [7, 8])
 
 

@@ -50,7 +50,9 @@ class TracedVariable:
         """
         if self.name.endswith("seed_generator_state"):
             return True
-        made_with = {f"{self.key}/{part}" for part in ("Assign", "IsInitialized/VarIsInitializedOp", "Read/ReadVariableOp")}
+        made_with = {
+            f"{self.key}/{part}" for part in ("Assign", "IsInitialized/VarIsInitializedOp", "Read/ReadVariableOp")
+        }
         users = self.variable.handle.consumers()
         idle = all(op.name in made_with and not any(t.consumers() for t in op.outputs) for op in users)
         return idle and not self.trainable

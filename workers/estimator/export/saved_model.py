@@ -153,9 +153,7 @@ def _saver(variables: Mapping[str, TracedVariable]) -> Any:
     return _v1.train.Saver(by_name, sharded=True, save_relative_paths=True)
 
 
-def _restore(
-    session: Any, own_saver: Any, variables: Mapping[str, TracedVariable], checkpoint_path: str
-) -> None:
+def _restore(session: Any, own_saver: Any, variables: Mapping[str, TracedVariable], checkpoint_path: str) -> None:
     """Gives the variables their values.
 
     Raises:
