@@ -119,10 +119,17 @@ class CheckpointListener(tf.compat.v1.train.CheckpointSaverListener):  # type: i
     Args:
         record: takes the global step; False when the attempt is over and the loop must stop.
         start: the step at which the run starts; the checkpoint of it is on record, or is worth none.
+
+    Attributes:
+        step: the global step at which the run ended.
     """
 
     def __init__(self, record: Any, start: int) -> None:
         self._record, self._start = record, start
+        self.step = start
 
     def after_save(self, session: Any, global_step_value: int) -> bool:
         return int(global_step_value) > self._start and not self._record(int(global_step_value))
+
+    def end(self, session: Any, global_step_value: int) -> None:
+        self.step = int(global_step_value)

@@ -138,7 +138,8 @@ class Training:
         )
         listener = CheckpointListener(self._record, self._step)
         self._estimator.train(self._input_fn, hooks=[hook], max_steps=until, saving_listeners=[listener])
-        self._step = hook.step
+        self._step = listener.step  # the hook was not called at the steps between its points
+        attempt.control.tell(step=self._step)
         attempt.check()
         return self._step >= until
 
