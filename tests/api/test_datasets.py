@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import time
@@ -204,6 +205,19 @@ def test_client_that_goes_away_leaves_nothing(api: Api) -> None:
         connection.sendall((head + form).encode())
         wait_for(lambda: directories(api) != [])
     wait_for(lambda: directories(api) == [])
+
+
+def test_full_disk_is_503_and_leaves_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **names: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("app.datasets.ingest.ingest", full)
+
+    answer = api.upload()
+
+    assert answer.status_code == 503
+    assert "disk is full" in answer.json()["detail"]
+    assert directories(api) == []
 
 
 def wait_for(probe: Callable[[], bool]) -> None:
