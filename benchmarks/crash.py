@@ -57,21 +57,22 @@ class Probe:
 
 
 def serving(server: ChangingServer) -> psutil.Process:
-    """The predictor that answers: the one that uses the processor, the other waits."""
+    """The predictor that answers: the older one of those that use the processor. A spare that waits uses none, and one
+    that is starting is younger."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
+        if server.post('{"instances":[{"x":1.0}]}')[0] != 200:
+            continue
         processes = server.predictors()
         try:
             before = [sum(process.cpu_times()[:2]) for process in processes]
             time.sleep(0.2)
             used = [sum(process.cpu_times()[:2]) - b for process, b in zip(processes, before, strict=True)]
+            busy = [process for process, spent in zip(processes, used, strict=True) if spent > 0]
+            if busy:
+                return min(busy, key=lambda process: process.create_time())
         except psutil.NoSuchProcess:
             continue
-        busy = [process for process, spent in zip(processes, used, strict=True) if spent > 0]
-        if busy:
-            return min(
-                busy, key=lambda process: process.create_time()
-            )  # a new one imports TensorFlow, which is busy too
     raise RuntimeError("no predictor serves")
 
 

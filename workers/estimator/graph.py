@@ -8,6 +8,7 @@ tens of milliseconds.
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,6 +42,9 @@ def in_fresh_thread(function: Callable[[], Any]) -> Any:
     return result[0]
 
 
+_ONE_SHOT = "OneShotIterator"
+
+
 class Trace:
     """A graph with what a model_fn made in it.
 
@@ -70,6 +74,7 @@ class Trace:
         self.evaluation: Any = None
         self.metric_keys: set[str] = set()
         self._made: dict[Any, Any] = {}
+        self._name = f"trace-{uuid.uuid4().hex}"
         self._nodes: dict[str, Any] = {}
         self._library: Any = None
         self._chains: list[list[tf.Operation]] = []
@@ -137,6 +142,9 @@ class Trace:
                 node.ClearField("input")
                 node.input.extend(inputs)
             node.attr.pop("_class", None)  # Colocation with nodes that may be cut away; handles know their device.
+            if "shared_name" in node.attr and not node.attr["shared_name"].s and node.op != _ONE_SHOT:
+                # Functions cut from one graph share its iterators, queues and tables, as runs of a session do.
+                node.attr["shared_name"].s = f"{self._name}/{node.name}".encode()
         self._nodes = {node.name: node for node in graph_def.node}
         self._library = (graph_def.versions, graph_def.library)
         self._version = self.graph.version
@@ -145,7 +153,9 @@ class Trace:
         self._refresh()
         handles = {t.variable.handle.name: t for t in self.variables()}
         roots = [f.name for f in fetches]
-        nodes, mapped = _ancestors(self._nodes, roots, {*handles, *(t.name for t in feeds)})
+        iterators = {f"{node.name}:0" for node in self._nodes.values() if node.op == _ONE_SHOT} - set(roots)
+        nodes, mapped = _ancestors(self._nodes, roots, {*handles, *iterators, *(t.name for t in feeds)})
+        shared = {name: self._one_shot_iterator(name) for name in iterators & mapped}
         variables = [traced for name, traced in handles.items() if name in mapped]
         self._materialize(variables)
         part = v1.GraphDef(versions=self._library[0], library=self._library[1])
@@ -156,6 +166,7 @@ class Trace:
 
         def body(*arguments: tf.Tensor) -> list[tf.Tensor]:
             inputs = {t.variable.handle.name: tf.identity(self._home(t)[t.name].handle) for t in variables}
+            inputs.update({name: tf.identity(handle) for name, handle in shared.items()})
             fed = {feed.name: argument for feed, argument in zip(feeds, arguments, strict=True)}
             inputs.update({name: argument for name, argument in fed.items() if name in mapped})
             cut = [f.name for f in operations + tensors if f.name not in fed]
@@ -177,6 +188,14 @@ class Trace:
 
         concrete = make() if tf.executing_eagerly() else in_fresh_thread(make)
         return Function(concrete, self, variables)
+
+    def _one_shot_iterator(self, name: str) -> tf.Tensor:
+        """Handle of the one iterator that all functions take, where each would have its own."""
+
+        def make() -> tf.Tensor:
+            return self.function([self.graph.get_tensor_by_name(name)], [])([], self.reference)[0]
+
+        return self.cached(("iterator", name), make)
 
     def value_of(self, name: str) -> tf.Variable:
         """The variable that functions capture for `name`."""

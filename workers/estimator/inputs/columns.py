@@ -17,6 +17,7 @@ from workers.estimator.inputs.source import flatten
 #: Rows whose order, or whose values when the columns are too big for memory, go into one call.
 _ORDER_ROWS = 1 << 20
 _WINDOW_BYTES = 1 << 26
+_WINDOW_EPOCHS = 256
 
 #: Gathered at once in the graph.
 _BLOCK_BYTES = 1 << 23
@@ -236,6 +237,7 @@ class ColumnsSource:
             wanted = max(_ORDER_ROWS if columns.shuffle else _ORDER_ROWS // 4, size)
         else:
             wanted = max(_WINDOW_BYTES * columns.packing.rows // max(columns.packing.bytes, 1), size)
+        wanted = max(min(wanted, _WINDOW_EPOCHS * columns.count), size)
         rows = self._order.slice(begin, wanted - wanted % size)
         if columns.rows is not None:
             rows = columns.rows[rows]
