@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from pathlib import Path
 
 from pydantic import Field
@@ -23,7 +26,7 @@ class Settings(BaseSettings):
     """Root of the artifact store (a path shared by all hosts); empty: `<data-dir>/artifacts`."""
 
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=65535)
     allowed_hosts: str = ""
     """Further Host names that are answered, with commas; loopback names and `host` always are."""
     allowed_origins: str = ""
@@ -36,31 +39,36 @@ class Settings(BaseSettings):
     max_columns: int = 10_000
     max_queued_jobs: int = 1_000
     body_timeout_s: float = 20.0
+    rate_per_s: float = Field(500.0, ge=0)
+    """Requests a second of one token, predictions apart (those are bounded by their queue); 0: no limit."""
+    rate_burst: int = Field(5_000, ge=1)
     idempotency_ttl_s: float = 86_400.0
 
     queues: str = "default"
     """Queues that a worker of this process group serves, with commas."""
-    worker_slots: int = Field(1, ge=1)
+    queue_caps: str = ""
+    """How many jobs of a queue may run at once over all workers, as `gpu=2,nightly=1`; others are not limited."""
+    worker_slots: int = Field(default=1, ge=1)
     """Worker processes that `scripts/serve` starts, one trainer each."""
-    lease_s: float = Field(15.0, gt=0)
-    heartbeat_s: float = Field(1.0, gt=0)
-    reconcile_s: float = Field(1.0, gt=0)
-    resend_after_s: float = Field(10.0, gt=0)
+    lease_s: float = Field(default=15.0, gt=0)
+    heartbeat_s: float = Field(default=1.0, gt=0)
+    reconcile_s: float = Field(default=1.0, gt=0)
+    resend_after_s: float = Field(default=10.0, gt=0)
     """A queued job that nobody took is sent again after this."""
-    orphan_grace_s: float = Field(3600.0, gt=0)
-    grace_s: float = Field(30.0, gt=0)
+    orphan_grace_s: float = Field(default=3600.0, gt=0)
+    grace_s: float = Field(default=30.0, gt=0)
     """What a stopping worker gets to checkpoint and give its job back."""
     max_parameters: int = 2_000_000_000
     max_attempts: int = 3
     job_timeout_s: float | None = None
     retry_backoff_s: float = 2.0
 
-    predictor: str = Field("process", pattern="^(process|inprocess|none)$")
+    predictor: str = Field(default="process", pattern="^(process|inprocess|none)$")
     predict_timeout_s: float = 10.0
     predict_max_batch_rows: int = 1024
     predict_max_queue_rows: int = 65_536
     predict_memory_bytes: int = 4 * 2**30
-    serving_poll_s: float = Field(0.2, gt=0)
+    serving_poll_s: float = Field(default=0.2, gt=0)
 
     @property
     def sql_url(self) -> str:
@@ -75,13 +83,28 @@ class Settings(BaseSettings):
 
     @property
     def broker_socket(self) -> Path:
-        """Unix socket of the supervised broker. Socket paths are limited to about 100 bytes: `workers.broker` falls
-        back to a short temporary directory and leaves its address in `<data-dir>/broker/url`."""
-        return self.data_dir.resolve() / "broker" / "broker.sock"
+        """Unix socket of the supervised broker. Socket paths are limited to about 100 bytes, so a deep data directory
+        gets a short one, the same each time, in the temporary directory."""
+        data_dir = self.data_dir.resolve()
+        path = data_dir / "broker" / "broker.sock"
+        if len(str(path).encode()) <= 90:
+            return path
+        name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"estimator-{os.getuid()}-{name}" / "broker.sock"
+
+    @property
+    def broker_url(self) -> str:
+        """Where the broker is, in kombu's form: the configured one, or the supervised broker's socket."""
+        return self.redis_url or f"redis+socket://{self.broker_socket}"
 
     @property
     def artifacts(self) -> str:
         return self.artifacts_url or str(self.data_dir.resolve() / "artifacts")
+
+    @property
+    def queue_caps_by_name(self) -> dict[str, int]:
+        pairs = (part.partition("=") for part in self.queue_caps.split(",") if part.strip())
+        return {name.strip(): int(cap) for name, _, cap in pairs}
 
     @property
     def queue_names(self) -> list[str]:

@@ -18,12 +18,31 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy import BigInteger as _BigInteger
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
 
-Json = JSON().with_variant(JSONB(), "postgresql")
+#: text, not JSONB: it keeps the order of keys and takes every string (JSONB refuses NUL), the same on both databases
+Json = JSON
 #: SQLite gives automatic keys to INTEGER columns only
 BigInteger = _BigInteger().with_variant(Integer(), "sqlite")
+
+
+class CleanText(TypeDecorator[str]):
+    """Text of foreign origin (messages of libraries, names): what PostgreSQL cannot store (NUL, half a surrogate pair)
+    is replaced, and what is too long is cut, so that a strange message cannot keep a job from being ended."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, length: int = 10_000) -> None:
+        super().__init__()
+        self.length = length
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        return value[: self.length].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 class Base(DeclarativeBase):
@@ -40,7 +59,7 @@ class Base(DeclarativeBase):
 class Dataset(Base):
     __tablename__ = "datasets"
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    name: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(CleanText(200))
     digest: Mapped[str] = mapped_column(String(80), unique=True)  # of content and schema: the same upload is one row
     format: Mapped[str] = mapped_column(String(20))
     rows: Mapped[int] = mapped_column(BigInteger)
@@ -49,6 +68,7 @@ class Dataset(Base):
     path: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[float] = mapped_column(Float)
     created_by: Mapped[str | None] = mapped_column(String(40))
+    __table_args__ = (Index(None, "created_at", "id"),)
 
 
 class Job(Base):
@@ -65,14 +85,15 @@ class Job(Base):
     priority: Mapped[int] = mapped_column(Integer)
     max_attempts: Mapped[int] = mapped_column(Integer)
     counted_attempts: Mapped[int] = mapped_column(Integer, default=0)  # failures, and attempts without progress
-    timeout_s: Mapped[float | None] = mapped_column(Float)
+    timeout_s: Mapped[float | None] = mapped_column(Float)  # of one attempt's run
+    wait_timeout_s: Mapped[float | None] = mapped_column(Float)  # of waiting for a worker
     progress: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)  # step max_steps loss steps_per_s eta_s …
     result: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)  # ids of what the job made, warnings
-    error_kind: Mapped[str | None] = mapped_column(String(30))
-    error_detail: Mapped[str | None] = mapped_column(Text)
-    worker: Mapped[str | None] = mapped_column(String(200))
+    error_kind: Mapped[str | None] = mapped_column(String(30))  # of the last failure, also while it waits to try again
+    error_detail: Mapped[str | None] = mapped_column(CleanText)
+    worker: Mapped[str | None] = mapped_column(CleanText(200))
     lease_expires_at: Mapped[float | None] = mapped_column(Float)
-    not_before: Mapped[float] = mapped_column(Float, default=0.0)  # back-off
+    not_before: Mapped[float] = mapped_column(Float, default=0.0)  # since when it may run: back-off, then waiting
     sent_at: Mapped[float | None] = mapped_column(Float)  # when the broker last got its message
     created_at: Mapped[float] = mapped_column(Float)
     started_at: Mapped[float | None] = mapped_column(Float)  # of the first attempt
@@ -84,7 +105,18 @@ class Job(Base):
         Index(None, "state", "lease_expires_at"),
         Index(None, "created_at", "id"),
         Index(None, "model", "created_at", "id"),
+        Index(None, "state", "created_at", "id"),
+        Index(None, "type", "created_at", "id"),
     )
+
+
+class JobLink(Base):
+    """What a job's specification names by id (a data set, another job, a checkpoint): who needs what, and what was
+    made from what."""
+
+    __tablename__ = "job_links"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    target_id: Mapped[str] = mapped_column(String(40), primary_key=True, index=True)
 
 
 class Attempt(Base):
@@ -92,8 +124,8 @@ class Attempt(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
     state: Mapped[str] = mapped_column(String(12))
-    worker: Mapped[str] = mapped_column(String(200))
-    reason: Mapped[str | None] = mapped_column(Text)
+    worker: Mapped[str] = mapped_column(CleanText(200))
+    reason: Mapped[str | None] = mapped_column(CleanText)
     exit_signal: Mapped[int | None] = mapped_column(Integer)
     peak_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     resumed_from_step: Mapped[int | None] = mapped_column(BigInteger)
@@ -135,7 +167,7 @@ class MetricPoint(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    value: Mapped[float] = mapped_column(Float)
+    value: Mapped[float | None] = mapped_column(Float)  # null: not a finite number
     at: Mapped[float] = mapped_column(Float)
 
 
@@ -166,7 +198,7 @@ class Version(Base):
     job_id: Mapped[str] = mapped_column(String(40), index=True)
     lineage_id: Mapped[str] = mapped_column(String(40), unique=True)  # stands in each answer's headers
     state: Mapped[str] = mapped_column(String(12))
-    reason: Mapped[str | None] = mapped_column(Text)  # why it was refused or failed
+    reason: Mapped[str | None] = mapped_column(CleanText)  # why it was refused or failed
     promote_label: Mapped[str | None] = mapped_column(String(100))  # the label that it takes when it is AVAILABLE
     lineage: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[float] = mapped_column(Float)
@@ -179,6 +211,7 @@ class Label(Base):
     label: Mapped[str] = mapped_column(String(100), primary_key=True)
     version: Mapped[int] = mapped_column(Integer)
     previous: Mapped[int | None] = mapped_column(Integer)  # kept warm for instant rollback
+    floor: Mapped[int] = mapped_column(Integer)  # the newest version when it was last set: only a newer one promotes
     revision: Mapped[int] = mapped_column(Integer)  # its ETag: raised by each change
     updated_at: Mapped[float] = mapped_column(Float)
 
@@ -198,11 +231,12 @@ class Outbox(Base):
 
     __tablename__ = "outbox"
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
-    job_id: Mapped[str] = mapped_column(String(40))
+    job_id: Mapped[str] = mapped_column(String(40), index=True)
     attempt: Mapped[int] = mapped_column(Integer)  # the job's attempt counter when it was written
     queue: Mapped[str] = mapped_column(String(50))
     priority: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[float] = mapped_column(Float)
+    __table_args__ = ({"sqlite_autoincrement": True},)  # a number is never used twice
 
 
 class JobEvent(Base):
@@ -214,7 +248,7 @@ class JobEvent(Base):
     kind: Mapped[str] = mapped_column(String(30))  # state | progress | checkpoint | evaluation | export | warning
     data: Mapped[dict[str, Any]] = mapped_column(Json)
     at: Mapped[float] = mapped_column(Float)
-    __table_args__ = (Index(None, "job_id", "id"),)
+    __table_args__ = (Index(None, "job_id", "id"), {"sqlite_autoincrement": True})
 
 
 class IdempotencyKey(Base):
@@ -236,6 +270,7 @@ class AuditEntry(Base):
     action: Mapped[str] = mapped_column(String(50))
     target: Mapped[str] = mapped_column(String(200))
     detail: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
 
 class Lease(Base):
@@ -252,6 +287,6 @@ class CatalogueEntry(Base):
 
     __tablename__ = "catalogue"
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
-    description: Mapped[str] = mapped_column(Text, default="")
+    description: Mapped[str] = mapped_column(CleanText, default="")
     params_schema: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     seen_at: Mapped[float] = mapped_column(Float)

@@ -7,6 +7,7 @@ tens of milliseconds.
 
 from __future__ import annotations
 
+import functools
 import threading
 import uuid
 from collections.abc import Callable, Sequence
@@ -40,6 +41,18 @@ def in_fresh_thread(function: Callable[[], Any]) -> Any:
     if failure:
         raise failure[0]
     return result[0]
+
+
+def outside_graphs(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Lets a method be called inside `with graph.as_default()`, by a hook for example: in its own thread then."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if tf.executing_eagerly():
+            return method(*args, **kwargs)
+        return in_fresh_thread(lambda: method(*args, **kwargs))
+
+    return call
 
 
 _ONE_SHOT = "OneShotIterator"
@@ -134,7 +147,13 @@ class Trace:
         variables = self.variables()
         graph_def = self.graph.as_graph_def()
         self._chains = program_order.accesses(self.graph, variables)
+        placeholders = {f"^{node.name}" for node in graph_def.node if node.op == "Placeholder"}
         for node in graph_def.node:
+            if placeholders.intersection(node.input):
+                # Waiting for a placeholder means nothing, and one that is cut out for its feed can't be waited for.
+                inputs = [name for name in node.input if name not in placeholders]
+                node.ClearField("input")
+                node.input.extend(inputs)
             node.attr.pop("_class", None)  # Colocation with nodes that may be cut away; handles know their device.
             if "shared_name" in node.attr and not node.attr["shared_name"].s and node.op != _ONE_SHOT:
                 # Functions cut from one graph share its iterators, queues and tables, as runs of a session do.

@@ -82,7 +82,7 @@ class Repeater:
                 outputs = _call(function, source.batch(i, block))
                 with tf.control_dependencies(outputs):
                     done = tf.cast(count.read_value(), tf.int64)
-                    return i + 1, done, tf.cast(outputs[0], tf.float32) if loss else last
+                    return i + 1, done, tf.reshape(tf.cast(outputs[0], tf.float32), []) if loss else last
 
             start = (tf.constant(0, tf.int64), tf.cast(count.read_value(), tf.int64), tf.constant(0.0))
             return list(tf.while_loop(more, once, start, parallel_iterations=1))

@@ -73,6 +73,16 @@ class ModelSaver:
             NanLossDuringTrainingError: a trainable variable is not finite; nothing is written.
             OSError: the files can't be written; the last checkpoint is untouched.
         """
+        with self._trace.graph.as_default():
+            for listener in self.listeners:
+                listener.before_save(self._session, step)
+        self.write(step, ended=ended)
+        with self._trace.graph.as_default():
+            asked = [listener.after_save(self._session, step) for listener in self.listeners]
+        return any(asked)
+
+    def write(self, step: int, *, ended: bool = False) -> None:
+        """`save` without listeners."""
         traced = self._trace.model_variables()
         bad = self._state.not_finite(t.name for t in traced if t.trainable)
         if bad:
@@ -81,9 +91,6 @@ class ModelSaver:
                 "rate, or clip gradients, and train again from the last checkpoint.",
                 step,
             )
-        with self._trace.graph.as_default():
-            for listener in self.listeners:
-                listener.before_save(self._session, step)
         prefix = f"{self._directory}/{BASENAME}-{step}"
         custom = getattr(self._trace.spec.scaffold, "saver", None)
         if custom is not None:
@@ -98,9 +105,6 @@ class ModelSaver:
         self._state.path = prefix
         self.last_step = step
         log.info("Saved checkpoint %s.", prefix)
-        with self._trace.graph.as_default():
-            asked = [listener.after_save(self._session, step) for listener in self.listeners]
-        return any(asked)
 
     def _meta_graph(self) -> bytes:
         graph = self._trace.graph

@@ -56,6 +56,7 @@ class TrainingRun:
         self._source = source
         self.session = EngineSession(trace, state)
         self._saver = ModelSaver(directory, config, trace, state, self.session, source, listeners)
+        self.session.checkpoint_dir, self.session.write_checkpoint = directory, self._saver.write
         spec = trace.spec
         loss = trace.element(spec.loss)
         self._base = [loss, *trace.train_ops]
@@ -74,7 +75,10 @@ class TrainingRun:
         summary = self._summary_op()
         if config.save_summary_steps and summary is not None:
             duties.append(WriteSummaries(directory, config.save_summary_steps, summary))
-        if any(isinstance(hook, v1.train.CheckpointSaverHook) for hook in hooks):
+        saving = [hook for hook in hooks if isinstance(hook, v1.train.CheckpointSaverHook)]
+        if saving:
+            # As in tf.estimator: a hook of the user's takes the place of ours, and our listeners.
+            getattr(saving[0], "listeners", saving[0]._listeners).extend(self._saver.listeners)
             self._trace.cached("saver", lambda: _offer_saver(self._trace, config))
         else:
             self._saving = SaveCheckpoints(self._saver, config)

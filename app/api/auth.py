@@ -1,0 +1,102 @@
+"""Who may do what: tokens, their scopes, and the paths that need none."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.errors import Forbidden, Unavailable
+
+SCOPES = ("read", "submit", "predict", "admin")
+PREDICT_VERBS = (":predict", ":classify", ":regress")
+
+STATIC_PATHS = (
+    "/static/dashboard.css",
+    "/static/dashboard.js",
+    "/static/favicon.png",
+    "/static/redoc.standalone.js",
+    "/static/swagger-ui-bundle.js",
+    "/static/swagger-ui.css",
+)
+PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", *STATIC_PATHS})
+"""All that is answered without a token: exact paths, GET and HEAD only. `/` is the dashboard's empty page."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInfo:
+    """Who calls."""
+
+    id: str
+    name: str
+    scopes: frozenset[str] = field(default_factory=frozenset)
+
+
+def scope_needed(method: str, path: str) -> str:
+    """The scope that a request needs, from its method and path alone, so that no route can forget to ask."""
+    if method == "POST" and path.endswith(PREDICT_VERBS):
+        return "predict"
+    if path == "/v1/tokens" or path.startswith("/v1/tokens/"):
+        return "admin"
+    return "read" if method in {"GET", "HEAD"} else "submit"
+
+
+def check_scope(token: TokenInfo, scope: str) -> None:
+    """Raises Forbidden unless the token has the scope; `admin` has them all."""
+    if scope not in token.scopes and "admin" not in token.scopes:
+        raise Forbidden(f"This needs a token with the scope '{scope}'. An admin can make one: POST /v1/tokens.")
+
+
+class Authenticator:
+    """Tokens by secret, remembered for a second, so that predict asks the database once a second and a revocation is
+    felt within two.
+
+    While one task asks again, the others go on with what is remembered. When the database does not answer, a token
+    that was good keeps working for `outage_s`: predicting does not need the database.
+
+    Args:
+        find: asks the registry, called in a thread; None means unknown or revoked.
+    """
+
+    def __init__(
+        self, find: Callable[[str], TokenInfo | None], *, fresh_s: float = 1.0, outage_s: float = 300.0
+    ) -> None:
+        self._find = find
+        self._fresh_s = fresh_s
+        self._outage_s = outage_s
+        self._known: dict[bytes, tuple[TokenInfo, float]] = {}
+        self._asking: set[bytes] = set()
+
+    async def __call__(self, secret: str) -> TokenInfo | None:
+        # The digest as the key: how long a look-up takes then says nothing of the secrets that are stored.
+        digest = hashlib.sha256(secret.encode()).digest()
+        known = self._known.get(digest)
+        if known is not None:
+            age = time.monotonic() - known[1]
+            if age < self._fresh_s or (age < 1.5 * self._fresh_s and digest in self._asking):
+                return known[0]
+        self._asking.add(digest)
+        try:
+            token = await asyncio.to_thread(self._find, secret)
+        except Unavailable:
+            if known is not None and time.monotonic() - known[1] < self._outage_s:
+                return known[0]
+            raise
+        finally:
+            self._asking.discard(digest)
+        self._remember(digest, token)
+        return token
+
+    def forget(self) -> None:
+        """Ask the registry anew for each token, for example after a revocation in this process."""
+        self._known.clear()
+
+    def _remember(self, digest: bytes, token: TokenInfo | None) -> None:
+        if token is None:
+            self._known.pop(digest, None)
+            return
+        if len(self._known) >= 10_000:
+            self._known.clear()
+        self._known[digest] = (token, time.monotonic())

@@ -1,0 +1,226 @@
+"""Data sets: upload, look, delete."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from app.api.deps import (
+    Caller,
+    DatasetId,
+    IdempotencyKey,
+    Once,
+    PageSize,
+    PageToken,
+    Service,
+    ServiceDep,
+    problems,
+    request_digest,
+    respond,
+)
+from app.api.schemas.dataset import DatasetList, DatasetView, Preview, Usage
+from app.api.strict_json import read_json
+from app.api.upload import Form, receive_form
+from app.errors import InvalidInput, ServiceError
+from app.ids import new_id
+from app.registry.audit import AuditRepository
+from app.registry.datasets import DatasetRepository
+from app.registry.evaluations import EvaluationRepository
+from app.registry.idempotency import Answer, IdempotencyRepository
+from app.registry.jobs import JobRepository
+
+router = APIRouter(tags=["datasets"])
+
+_FIELDS = frozenset({"name", "schema"})
+_IN_FLIGHT_S = 3600.0
+_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "Its name says the format: .csv .jsonl .parquet .tfrecord, also .gz, .zst.",
+                        },
+                        "name": {"type": "string", "maxLength": 200, "description": "Left out: the file's name."},
+                        "schema": {
+                            "type": "string",
+                            "description": "JSON: dtype, sequence and shape by column, where the data would say else.",
+                            "examples": ['{"columns": {"age": {"dtype": "float32"}}}'],
+                        },
+                    },
+                },
+                "encoding": {"file": {"contentType": "application/octet-stream"}},
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "/v1/datasets",
+    operation_id="create_dataset",
+    summary="Upload a data set",
+    status_code=201,
+    response_model=DatasetView,
+    responses=problems(409),
+    openapi_extra=_FORM,
+)
+async def create_dataset(
+    request: Request, service: ServiceDep, token: Caller, idempotency_key: IdempotencyKey = None
+) -> JSONResponse:
+    """The file is read in bounded memory, checked to its end and stored as columns. What is wrong is told with its
+    line or byte offset, and then nothing is stored. The same content again answers with the same id."""
+    spool = service.storage.dataset_key(new_id("ds"))
+    file = service.storage.make(spool) / "upload"
+    try:
+        form = await receive_form(request.stream(), request.headers.get("content-type", ""), file, _FIELDS)
+        digest = request_digest(request, repr((form.digest, form.filename, sorted(form.fields.items()))).encode())
+        once = Once(token.id, idempotency_key, digest, service.settings.idempotency_ttl_s)
+        async with service.ingesting:
+            return await run_in_threadpool(_store, service, form, spool, once)
+    finally:
+        await asyncio.shield(asyncio.to_thread(service.storage.remove, spool))
+
+
+@router.get("/v1/datasets", operation_id="list_datasets", summary="List data sets, newest first")
+def list_datasets(service: ServiceDep, page_size: PageSize = 50, page_token: PageToken = None) -> DatasetList:
+    with service.database.read() as session:
+        rows, cursor = DatasetRepository(session).list(page_size=page_size, after=page_token)
+    return DatasetList(datasets=[DatasetView.of(row) for row in rows], next_page_token=cursor)
+
+
+@router.get("/v1/datasets/{dataset_id}", operation_id="get_dataset", summary="One data set", responses=problems(404))
+def get_dataset(service: ServiceDep, dataset_id: DatasetId) -> DatasetView:
+    with service.database.read() as session:
+        return DatasetView.of(DatasetRepository(session).get(dataset_id))
+
+
+@router.get(
+    "/v1/datasets/{dataset_id}/preview",
+    operation_id="preview_dataset",
+    summary="The first rows of a data set",
+    responses=problems(404),
+)
+def preview_dataset(
+    service: ServiceDep, dataset_id: DatasetId, rows: Annotated[int, Query(ge=1, le=1000)] = 20
+) -> Preview:
+    from app.datasets.columns import open_dataset
+
+    with service.database.read() as session:
+        path = DatasetRepository(session).get(dataset_id).path
+    return Preview(rows=open_dataset(service.storage.path(path)).preview(rows))
+
+
+@router.get(
+    "/v1/datasets/{dataset_id}/usage",
+    operation_id="get_dataset_usage",
+    summary="What was made from a data set",
+    responses=problems(404),
+)
+def get_usage(service: ServiceDep, dataset_id: DatasetId) -> Usage:
+    """Jobs that name it (the newest 100), versions that came of them, and what was measured on it."""
+    with service.database.read() as session:
+        DatasetRepository(session).get(dataset_id)
+        versions = DatasetRepository(session).versions_of(dataset_id)
+        return Usage(
+            jobs=[job.id for job in JobRepository(session).using(dataset_id)],
+            versions=[{"model": version.model, "version": version.number} for version in versions],
+            evaluations=[row.id for row in EvaluationRepository(session).on_dataset(dataset_id)],
+        )
+
+
+@router.delete(
+    "/v1/datasets/{dataset_id}",
+    operation_id="delete_dataset",
+    summary="Delete a data set",
+    status_code=204,
+    responses=problems(404, 409),
+)
+def delete_dataset(service: ServiceDep, token: Caller, dataset_id: DatasetId) -> Response:
+    """409 while a job that has not ended or a version needs it."""
+    with service.database.session() as session:
+        path = DatasetRepository(session).delete(dataset_id)
+        AuditRepository(session).add(token.id, "dataset.delete", dataset_id)
+    service.storage.remove(path)
+    return Response(status_code=204)
+
+
+def _store(service: Service, form: Form, spool: str, once: Once) -> JSONResponse:
+    """Ingests the spooled file, with the key taken before and the answer kept with the row."""
+    if once.key is not None:
+        with service.database.session() as session:
+            keys = IdempotencyRepository(session)
+            known = keys.begin(once.token_id, once.key, once.digest, ttl_s=once.ttl_s, in_flight_s=_IN_FLIGHT_S)
+        if known is not None:
+            return respond(known)
+    try:
+        return respond(_ingest(service, form, spool, once))
+    except BaseException:
+        if once.key is not None:
+            with service.database.session() as session:
+                IdempotencyRepository(session).abandon(once.token_id, once.key)
+        raise
+
+
+def _ingest(service: Service, form: Form, spool: str, once: Once) -> Answer:
+    from app.datasets.ingest import ingest
+    from app.datasets.limits import Limits
+
+    limits = Limits(max_bytes=service.settings.max_upload_bytes, max_columns=service.settings.max_columns)
+    filename = form.filename or ""
+    schema = _schema(form.fields.get("schema"))
+    name = form.fields.get("name") or filename
+    if not name or len(name) > 200:
+        raise InvalidInput.at("/name", "Give a name of 1 to 200 characters.")
+    dataset_id = new_id("ds")
+    key = service.storage.dataset_key(dataset_id)
+    directory = service.storage.make(key)
+    kept = False
+    try:
+        with (service.storage.path(spool) / "upload").open("rb") as stream:
+            made = ingest(stream, filename, directory, limits, schema)
+
+        with service.database.session() as session:
+            row = DatasetRepository(session).add(
+                name=name,
+                digest=made.digest,
+                format=made.format,
+                rows=made.rows,
+                bytes=made.bytes,
+                columns=made.columns,
+                path=key,
+                created_by=once.token_id,
+                dataset_id=dataset_id,
+            )
+            kept = row.id == dataset_id
+            AuditRepository(session).add(once.token_id, "dataset.create", row.id)
+            answer = Answer(201, {"Location": f"/v1/datasets/{row.id}"}, DatasetView.of(row).model_dump(mode="json"))
+            if once.key is not None:
+                headers, content = answer.headers, answer.body
+                IdempotencyRepository(session).finish(once.token_id, once.key, answer.status, headers, content)
+        return answer
+    finally:
+        if not kept:
+            service.storage.remove(key)
+
+
+def _schema(text: str | None) -> dict[str, Any] | None:
+    if not text:
+        return None
+    try:
+        value = read_json(text.encode())
+    except ServiceError as error:
+        raise InvalidInput.at("/schema", error.detail) from None
+    if not isinstance(value, dict):
+        raise InvalidInput.at("/schema", 'The schema is an object: {"columns": {name: {"dtype": …}}}.')
+    return value

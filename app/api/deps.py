@@ -1,0 +1,134 @@
+"""What the routes are given."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends, Header, Path, Query, Request
+from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry
+from sqlalchemy.orm import Session
+
+from app.api.auth import Authenticator, TokenInfo
+from app.config import Settings
+from app.dispatch import Dispatch
+from app.errors import UnsupportedMedia
+from app.ids import NAME_PATTERN
+from app.queue import Queue
+from app.registry.db import Database
+from app.registry.idempotency import Answer, IdempotencyRepository
+from app.storage import Storage
+
+if TYPE_CHECKING:
+    from app.api.feed import EventFeed
+
+
+@dataclass
+class Service:
+    """The parts that the API works with, made in `app.main`."""
+
+    settings: Settings
+    database: Database
+    storage: Storage
+    queue: Queue
+    dispatch: Dispatch
+    feed: EventFeed
+    authenticate: Authenticator
+    metrics: CollectorRegistry
+    ingesting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    """Uploads that are read at once: each needs its share of memory."""
+    not_ready: str = "The service starts."
+    """Why requests cannot be answered yet; empty when they can."""
+    secrets: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Of tokens made a moment ago with an Idempotency-Key, so that the answer can be given again; never stored."""
+
+
+async def service_of(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+async def caller(request: Request) -> TokenInfo:
+    """Who calls; the gate has checked it."""
+    token: TokenInfo = request.state.token
+    return token
+
+
+ServiceDep = Annotated[Service, Depends(service_of)]
+Caller = Annotated[TokenInfo, Depends(caller)]
+
+_ID = "^%s_[0-9a-hjkmnp-tv-z]{26}$"
+_SAMPLE = "01k9zv0q2m8x4t6b3c5d7e9f1g"
+JobId = Annotated[str, Path(pattern=_ID % "job", examples=[f"job_{_SAMPLE}"])]
+DatasetId = Annotated[str, Path(pattern=_ID % "ds", examples=[f"ds_{_SAMPLE}"])]
+TokenId = Annotated[str, Path(pattern=_ID % "tok", examples=[f"tok_{_SAMPLE}"])]
+ModelName = Annotated[str, Path(pattern=NAME_PATTERN, max_length=100, examples=["penguins"])]
+LabelName = Annotated[str, Path(pattern=NAME_PATTERN, max_length=100, examples=["latest"])]
+VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1, examples=[1])]
+PageSize = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
+PageToken = Annotated[str | None, Query(max_length=500, description="`next_page_token` of the page before.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[\x21-\x7e]{1,200}$",
+        description="The same key with the same request gives the same answer and does nothing again.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Once:
+    """A request that may come twice."""
+
+    token_id: str
+    key: str | None
+    digest: str
+    ttl_s: float
+
+    def run(self, session: Session, work: Callable[[], Answer]) -> tuple[Answer, bool]:
+        """`work` in the caller's transaction, or the answer of the first time; and whether it is new."""
+        if self.key is None:
+            return work(), True
+        keys = IdempotencyRepository(session)
+        known = keys.begin(self.token_id, self.key, self.digest, ttl_s=self.ttl_s)
+        if known is not None:
+            return known, False
+        answer = work()
+        keys.finish(self.token_id, self.key, answer.status, answer.headers, answer.body)
+        return answer, True
+
+
+async def once(request: Request, service: ServiceDep, token: Caller, idempotency_key: IdempotencyKey = None) -> Once:
+    body = await request.body() if idempotency_key else b""
+    return Once(token.id, idempotency_key, request_digest(request, body), service.settings.idempotency_ttl_s)
+
+
+OnceDep = Annotated[Once, Depends(once)]
+
+
+async def json_only(request: Request) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise UnsupportedMedia("Send JSON, with the header `Content-Type: application/json`.")
+
+
+JsonOnly = Depends(json_only)
+
+
+def request_digest(request: Request, body: bytes) -> str:
+    """Of method, path, query and body."""
+    said = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    return hashlib.sha256(said + body).hexdigest()
+
+
+def respond(answer: Answer) -> JSONResponse:
+    return JSONResponse(answer.body, answer.status, answer.headers)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Statuses that a route may answer with besides those that all may; `app/api/openapi.py` describes them."""
+    return {status: {} for status in statuses}

@@ -1,0 +1,82 @@
+"""What happens to a job, as it happens: Server-Sent Events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from fastapi.responses import Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from app.api.deps import JobId, Service, ServiceDep, problems
+from app.jobs.state import ENDED
+from app.registry.events import EventRepository
+from app.registry.jobs import JobRepository
+
+router = APIRouter(tags=["jobs"])
+
+_IDLE_S = 15.0
+_LONGEST_S = 300.0
+"""Then the stream ends and the client comes back, so that a revoked token does not listen for ever."""
+_NOTHING_MORE = 204
+_MAX_ID = 2**63 - 1
+_EVENT = {
+    "type": "object",
+    "description": "One event of the stream; `data` is a JSON object.",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"enum": ["state", "progress", "checkpoint", "evaluation", "export", "warning"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["id", "event", "data"],
+}
+
+
+@router.get(
+    "/v1/jobs/{job_id}/events",
+    operation_id="watch_job",
+    summary="Events of a job (SSE)",
+    response_class=StreamingResponse,
+    responses={
+        **problems(404),
+        200: {
+            "description": "Events `state progress checkpoint evaluation export warning`, each with an id.",
+            "content": {"text/event-stream": {"schema": _EVENT}},
+        },
+        204: {"description": "The job has ended and there is nothing after `Last-Event-ID`: do not come back."},
+    },
+)
+async def watch_job(
+    service: ServiceDep,
+    job_id: JobId,
+    last_event_id: Annotated[str | None, Header(description="Go on after this event.", max_length=40)] = None,
+) -> Response:
+    """From the first event, or after `Last-Event-ID`, to the end of the job. Of progress only the latest is kept. The
+    stream is closed after five minutes; come back with `Last-Event-ID`, as browsers do by themselves."""
+    after = int(last_event_id) if last_event_id and last_event_id.isascii() and last_event_id.isdigit() else 0
+    after = min(after, _MAX_ID)
+    over = await run_in_threadpool(_nothing_after, service, job_id, after)
+    if over:
+        return Response(status_code=_NOTHING_MORE)
+    return StreamingResponse(
+        _stream(service, job_id, after),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+def _nothing_after(service: Service, job_id: str, after: int) -> bool:
+    with service.database.read() as session:
+        ended = JobRepository(session).get(job_id).state in ENDED
+        return ended and EventRepository(session).last_id(job_id) <= after
+
+
+async def _stream(service: Service, job_id: str, after: int) -> AsyncIterator[bytes]:
+    yield b"retry: 1000\n\n"
+    deadline = time.monotonic() + _LONGEST_S
+    async for event in service.feed.watch(job_id, after, idle_s=_IDLE_S):
+        yield event.text if event else b": still here\n\n"
+        if time.monotonic() > deadline:
+            return

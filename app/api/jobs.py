@@ -1,0 +1,140 @@
+"""Jobs: submit, look, cancel, retry."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Query
+from fastapi.responses import JSONResponse
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.api.deps import Caller, JobId, JsonOnly, OnceDep, PageSize, PageToken, ServiceDep, problems, respond
+from app.api.job_examples import EXAMPLES, JOB_SCHEMA
+from app.api.schemas.job import DryRun, JobList, JobView
+from app.api.strict_json import StrictRoute
+from app.ids import NAME_PATTERN
+from app.registry.idempotency import Answer
+from app.registry.jobs import JobRepository
+from app.registry.tables import Attempt, Job
+
+router = APIRouter(tags=["jobs"], route_class=StrictRoute)
+
+State = Literal["QUEUED", "RUNNING", "CANCELLING", "SUCCEEDED", "FAILED", "CANCELLED"]
+Type = Literal["train", "evaluate", "export", "predict"]
+_POLL_AGAIN_S = "1"
+_LINKS: dict[str, Any] = {
+    "headers": {
+        "Location": {"schema": {"type": "string"}, "description": "Where to look at the job."},
+        "Retry-After": {"schema": {"type": "string"}, "description": "Look again after so many seconds."},
+    }
+}
+
+
+@router.post(
+    "/v1/jobs",
+    operation_id="submit_job",
+    summary="Submit a job",
+    status_code=202,
+    response_model=JobView,
+    responses={
+        **problems(409),
+        200: {"model": DryRun, "description": "With `dry_run`: what it would train."},
+        202: _LINKS,
+    },
+    dependencies=[JsonOnly],
+    openapi_extra={
+        "requestBody": {"content": {"application/json": {"schema": JOB_SCHEMA, "examples": EXAMPLES}}, "required": True}
+    },
+)
+def submit_job(
+    service: ServiceDep,
+    token: Caller,
+    once: OnceDep,
+    body: Annotated[Any, Body()],
+    dry_run: Annotated[bool, Query(description="Only say what it would train; store nothing.")] = False,
+) -> JSONResponse:
+    """Train, evaluate, export or predict over a data set. The answer comes at once; watch the job by its `events`."""
+    if dry_run:
+        with service.database.read() as session:
+            return JSONResponse(service.dispatch.dry_run(session, body))
+
+    def work() -> Answer:
+        job, warnings = service.dispatch.submit(session, body, token.id)
+        session.refresh(job)
+        view = JobView.of(job, [], warnings=warnings)
+        headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": _POLL_AGAIN_S}
+        return Answer(202, headers, view.model_dump(mode="json"))
+
+    with service.dispatch.lock, service.database.session() as session:
+        answer, new = once.run(session, work)
+    if new and answer.body:
+        service.dispatch.send(answer.body["id"])
+    return respond(answer)
+
+
+@router.get("/v1/jobs", operation_id="list_jobs", summary="List jobs, newest first")
+def list_jobs(
+    service: ServiceDep,
+    state: Annotated[State | None, Query()] = None,
+    type: Annotated[Type | None, Query()] = None,
+    model: Annotated[str | None, Query(pattern=NAME_PATTERN)] = None,
+    page_size: PageSize = 50,
+    page_token: PageToken = None,
+) -> JobList:
+    with service.database.read() as session:
+        rows, cursor = JobRepository(session).list(
+            state=state, type=type, model=model, page_size=page_size, after=page_token
+        )
+        attempts = _attempts_of(session, rows)
+        views = [JobView.of(row, attempts.get(row.id, []), spec=False) for row in rows]
+    return JobList(jobs=views, next_page_token=cursor)
+
+
+@router.get("/v1/jobs/{job_id}", operation_id="get_job", summary="One job, with its attempts", responses=problems(404))
+def get_job(service: ServiceDep, job_id: JobId) -> JobView:
+    with service.database.read() as session:
+        return _view(session, JobRepository(session).get(job_id))
+
+
+@router.post(
+    "/v1/jobs/{job_id}/cancel",
+    operation_id="cancel_job",
+    summary="Cancel a job",
+    status_code=202,
+    responses=problems(404, 409),
+)
+def cancel_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
+    """A waiting job is CANCELLED at once. A running one is CANCELLING until its worker has stopped; its checkpoints
+    stay. One that has ended answers 409."""
+    with service.database.session() as session:
+        return _view(session, service.dispatch.cancel(session, job_id, token.id))
+
+
+@router.post(
+    "/v1/jobs/{job_id}/retry",
+    operation_id="retry_job",
+    summary="Queue a failed or cancelled job again",
+    status_code=202,
+    responses=problems(404, 409),
+)
+def retry_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
+    """It goes on from its last checkpoint."""
+    with service.dispatch.lock, service.database.session() as session:
+        view = _view(session, service.dispatch.retry(session, job_id, token.id))
+    service.dispatch.send(job_id)
+    return view
+
+
+def _view(session: Session, job: Job) -> JobView:
+    session.refresh(job)
+    return JobView.of(job, JobRepository(session).attempts(job.id))
+
+
+def _attempts_of(session: Session, jobs: list[Job]) -> dict[str, list[Attempt]]:
+    """The attempts of many jobs with one query."""
+    query = select(Attempt).where(Attempt.job_id.in_([job.id for job in jobs]))
+    found: dict[str, list[Attempt]] = {}
+    for row in session.scalars(query.order_by(Attempt.job_id, Attempt.number)):
+        found.setdefault(row.job_id, []).append(row)
+    return found

@@ -1,0 +1,264 @@
+"""Models, their versions and labels, in TensorFlow Serving's words and ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Response
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.api.deps import (
+    Caller,
+    JsonOnly,
+    LabelName,
+    ModelName,
+    PageSize,
+    PageToken,
+    ServiceDep,
+    VersionNumber,
+    problems,
+)
+from app.api.schemas.base import must_time
+from app.api.schemas.job import EvaluationView
+from app.api.schemas.model import (
+    LabelUpdate,
+    LabelView,
+    Metadata,
+    ModelList,
+    ModelStatus,
+    ModelSummary,
+    StatusError,
+    VersionStatus,
+    VersionView,
+)
+from app.api.serving_metadata import read_metadata
+from app.api.strict_json import StrictRoute
+from app.errors import InvalidInput
+from app.jobs.state import VersionState
+from app.registry.evaluations import EvaluationRepository
+from app.registry.exports import ExportRepository
+from app.registry.models import ModelRepository
+from app.registry.tables import Label, Version
+
+router = APIRouter(tags=["models"], route_class=StrictRoute)
+
+LATEST = "latest"
+_SHOWN = {
+    VersionState.STORED: "START",
+    VersionState.STAGED: "LOADING",
+    VersionState.AVAILABLE: "AVAILABLE",
+    VersionState.FAILED: "END",
+    VersionState.REFUSED: "END",
+}
+_ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "description": "For `If-Match`."}}}
+
+
+@router.get("/v1/models", operation_id="list_models", summary="List models")
+def list_models(service: ServiceDep, page_size: PageSize = 50, page_token: PageToken = None) -> ModelList:
+    with service.database.read() as session:
+        rows, cursor = ModelRepository(session).list(page_size=page_size, after=page_token)
+        labels = _labels(session, [row.name for row in rows])
+    models = [
+        ModelSummary(
+            name=row.name,
+            labels=labels.get(row.name, {}),
+            live_versions=sorted(set(labels.get(row.name, {}).values())),
+            created_at=must_time(row.created_at),
+        )
+        for row in rows
+    ]
+    return ModelList(models=models, next_page_token=cursor)
+
+
+@router.get(
+    "/v1/models/{model}",
+    operation_id="get_model",
+    summary="Status of a model",
+    responses=problems(404),
+)
+def get_model(
+    service: ServiceDep, model: ModelName, page_size: PageSize = 100, page_token: PageToken = None
+) -> ModelStatus:
+    """All versions, newest first."""
+    with service.database.read() as session:
+        ModelRepository(session).get(model)
+        rows, cursor = ModelRepository(session).versions(model, page_size=page_size, after=page_token)
+        return _status(session, model, rows, cursor)
+
+
+@router.get(
+    "/v1/models/{model}/versions/{version}",
+    operation_id="get_version",
+    summary="Status and lineage of a version",
+    responses=problems(404),
+)
+def get_version(service: ServiceDep, model: ModelName, version: VersionNumber) -> ModelStatus:
+    with service.database.read() as session:
+        return _one(session, model, ModelRepository(session).version(model, version))
+
+
+@router.get(
+    "/v1/models/{model}/labels/{label}",
+    operation_id="get_label",
+    summary="Status and lineage of the version behind a label",
+    responses={**problems(404), 200: _ETAG},
+)
+def get_label(service: ServiceDep, model: ModelName, label: LabelName, response: Response) -> ModelStatus:
+    with service.database.read() as session:
+        row = ModelRepository(session).label(model, label)
+        response.headers["ETag"] = _etag(row)
+        return _one(session, model, ModelRepository(session).version(model, row.version))
+
+
+@router.put(
+    "/v1/models/{model}/labels/{label}",
+    operation_id="set_label",
+    summary="Promote a version, or roll back",
+    responses={**problems(404, 409, 412), 200: _ETAG},
+    dependencies=[JsonOnly],
+)
+def set_label(
+    service: ServiceDep,
+    token: Caller,
+    model: ModelName,
+    label: LabelName,
+    body: LabelUpdate,
+    response: Response,
+    if_match: Annotated[str | None, Header(max_length=200, description="The ETag that you saw.")] = None,
+    if_none_match: Annotated[str | None, Header(max_length=200, description="`*`: only if there is none yet.")] = None,
+) -> LabelView:
+    """Only to an AVAILABLE version: one that was loaded and warmed up (409). With `If-Match`: only if nobody else has
+    changed the label since (412)."""
+    with service.database.session() as session:
+        expected = _expected_revision(if_match, if_none_match)
+        row = ModelRepository(session).set_label(model, label, body.version, expected, token.id)
+        session.refresh(row)
+        response.headers["ETag"] = _etag(row)
+        return LabelView(
+            model=model,
+            label=label,
+            version=row.version,
+            previous=row.previous,
+            revision=row.revision,
+            updated_at=must_time(row.updated_at),
+        )
+
+
+@router.post(
+    "/v1/models/{model}/versions/{version}/load",
+    operation_id="load_version",
+    summary="Load a version that was only stored, or failed to load",
+    status_code=202,
+    responses=problems(404, 409),
+)
+def load_version(service: ServiceDep, model: ModelName, version: VersionNumber) -> ModelStatus:
+    """It is loaded and warmed up beside what serves; when it is AVAILABLE a label can be set to it."""
+    with service.database.session() as session:
+        return _one(session, model, ModelRepository(session).stage(model, version))
+
+
+@router.get(
+    "/v1/models/{model}/metadata",
+    operation_id="get_metadata",
+    summary="Signatures and features of the version behind `latest`",
+    responses=problems(404),
+)
+def get_metadata(service: ServiceDep, model: ModelName) -> Metadata:
+    return get_label_metadata(service, model, LATEST)
+
+
+@router.get(
+    "/v1/models/{model}/versions/{version}/metadata",
+    operation_id="get_version_metadata",
+    summary="Signatures and features of a version",
+    responses=problems(404),
+)
+def get_version_metadata(service: ServiceDep, model: ModelName, version: VersionNumber) -> Metadata:
+    with service.database.read() as session:
+        row = ModelRepository(session).version(model, version)
+        export = ExportRepository(session).get(row.export_id)
+    return read_metadata(service.storage.path(export.path), model, version)
+
+
+@router.get(
+    "/v1/models/{model}/labels/{label}/metadata",
+    operation_id="get_label_metadata",
+    summary="Signatures and features of the version behind a label",
+    responses=problems(404),
+)
+def get_label_metadata(service: ServiceDep, model: ModelName, label: LabelName) -> Metadata:
+    with service.database.read() as session:
+        version = ModelRepository(session).label(model, label).version
+    return get_version_metadata(service, model, version)
+
+
+def _one(session: Session, model: str, row: Version) -> ModelStatus:
+    """Status of one version, with its lineage."""
+    session.refresh(row)
+    status = _status(session, model, [row], None)
+    export = ExportRepository(session).get(row.export_id)
+    evaluations = EvaluationRepository(session).of_checkpoint(export.train_job_id, export.step)
+    status.versions[0].lineage = row.lineage
+    status.versions[0].evaluations = [EvaluationView.of(evaluation) for evaluation in evaluations]
+    return status
+
+
+def _status(session: Session, model: str, rows: Iterable[Version], cursor: str | None) -> ModelStatus:
+    labels = _labels(session, [model]).get(model, {})
+    rows = list(rows)
+    return ModelStatus(
+        model_version_status=[_version_status(row) for row in rows],
+        name=model,
+        labels=labels,
+        versions=[_version(row, labels) for row in rows],
+        next_page_token=cursor,
+    )
+
+
+def _version_status(row: Version) -> VersionStatus:
+    failed = row.state in {VersionState.FAILED, VersionState.REFUSED}
+    error = StatusError(error_code="FAILED_PRECONDITION" if failed else "OK", error_message=row.reason or "")
+    return VersionStatus(version=str(row.number), state=_SHOWN[VersionState(row.state)], status=error)
+
+
+def _version(row: Version, labels: dict[str, int]) -> VersionView:
+    return VersionView(
+        version=row.number,
+        state=row.state,
+        reason=row.reason,
+        lineage_id=row.lineage_id,
+        job=row.job_id,
+        export=row.export_id,
+        labels=sorted(label for label, number in labels.items() if number == row.number),
+        created_at=must_time(row.created_at),
+    )
+
+
+def _labels(session: Session, models: list[str]) -> dict[str, dict[str, int]]:
+    """Label → version, of many models with one query."""
+    query = select(Label.model, Label.label, Label.version).where(Label.model.in_(models))
+    found: dict[str, dict[str, int]] = {}
+    for model, label, version in session.execute(query.order_by(Label.model, Label.label)):
+        found.setdefault(model, {})[label] = version
+    return found
+
+
+def _etag(row: Label) -> str:
+    return f'"{row.revision}"'
+
+
+def _expected_revision(if_match: str | None, if_none_match: str | None) -> int | None:
+    """The revision that the label must have: 0 for none yet, None for any."""
+    if if_none_match is not None:
+        if if_none_match.strip() != "*" or if_match is not None:
+            raise InvalidInput("Of If-None-Match only `*` is taken, and not beside If-Match.")
+        return 0
+    if if_match is None:
+        return None
+    found = re.fullmatch(r'"?(\d{1,9})"?', if_match.strip())
+    if found is None:
+        raise InvalidInput('If-Match is the ETag that GET gave for this label, for example "3".')
+    return int(found[1])

@@ -1,0 +1,55 @@
+"""Data sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from app.api.schemas.base import Json, Time, View, must_time
+from app.registry import tables
+
+
+class DatasetView(View):
+    id: str = Field(examples=["ds_01k9zv0q2m8x4t6b3c5d7e9f1g"])
+    name: str
+    digest: str = Field(description="Of names, types and values: the same content has the same digest.")
+    format: str = Field(description="csv jsonl parquet tfrecord")
+    rows: int
+    bytes: int
+    columns: list[Json] = Field(
+        description="name, dtype, sequence, shape, nulls, min, max, mean, stddev, distinct, vocabulary of each column."
+    )
+    created_at: Time
+    created_by: str | None
+
+    @classmethod
+    def of(cls, row: tables.Dataset) -> DatasetView:
+        return cls(
+            id=row.id,
+            name=row.name,
+            digest=row.digest,
+            format=row.format,
+            rows=row.rows,
+            bytes=row.bytes,
+            columns=row.columns,
+            created_at=must_time(row.created_at),
+            created_by=row.created_by,
+        )
+
+
+class DatasetList(View):
+    datasets: list[DatasetView]
+    next_page_token: str | None
+
+
+class Preview(View):
+    rows: list[dict[str, Any]] = Field(description='The first rows; bytes that are no text as {"b64": …}.')
+
+
+class Usage(View):
+    """What was made from a data set."""
+
+    jobs: list[str]
+    versions: list[dict[str, Any]] = Field(examples=[[{"model": "penguins", "version": 3}]])
+    evaluations: list[str]

@@ -1,0 +1,211 @@
+"""Jobs and what they leave on record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from app.api.schemas.base import Json, Time, View, must_time, time_text
+from app.jobs.state import JobState, shown_state
+from app.registry import tables
+
+
+class AttemptView(View):
+    number: int
+    state: str = Field(description="RUNNING SUCCEEDED FAILED CANCELLED LOST DRAINED")
+    worker: str
+    reason: str | None = Field(description="Why it ended, when not well.")
+    exit_signal: int | None
+    peak_memory_bytes: int | None
+    resumed_from_step: int | None
+    first_step: int | None
+    last_step: int | None
+    started_at: Time
+    ended_at: Time | None
+
+    @classmethod
+    def of(cls, row: tables.Attempt) -> AttemptView:
+        return cls(
+            number=row.number,
+            state=row.state,
+            worker=row.worker,
+            reason=row.reason,
+            exit_signal=row.exit_signal,
+            peak_memory_bytes=row.peak_memory_bytes,
+            resumed_from_step=row.resumed_from_step,
+            first_step=row.first_step,
+            last_step=row.last_step,
+            started_at=must_time(row.started_at),
+            ended_at=time_text(row.ended_at),
+        )
+
+
+class JobError(View):
+    kind: str = Field(description="invalid_data invalid_spec nan_loss out_of_memory timeout lost disk_full internal")
+    detail: str
+
+
+class JobView(View):
+    id: str = Field(examples=["job_01k9zv0q2m8x4t6b3c5d7e9f1g"])
+    type: str = Field(description="train evaluate export predict")
+    state: str = Field(description="QUEUED RUNNING CANCELLING SUCCEEDED FAILED CANCELLED")
+    model: str | None
+    queue: str
+    priority: int
+    attempt: int = Field(description="Number of the latest attempt; 0 before the first.")
+    max_attempts: int
+    counted_attempts: int = Field(description="Those that count against max_attempts.")
+    timeout_s: float | None
+    progress: Json = Field(description="step, max_steps, loss, steps_per_s, eta_s: as far as they are known.")
+    result: Json = Field(description="Ids of what the job made.")
+    error: JobError | None = Field(description="The last failure, also while the job waits to try again.")
+    attempts: list[AttemptView]
+    warnings: list[str] = Field(default=[], description="Given once, in the answer to the POST.")
+    spec: Json | None = Field(default=None, description="Complete: defaults filled in, columns chosen. Not in lists.")
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    created_by: str | None = Field(description="Id of the token.")
+
+    @classmethod
+    def of(
+        cls, row: tables.Job, attempts: list[tables.Attempt], *, spec: bool = True, warnings: list[str] | None = None
+    ) -> JobView:
+        error = JobError(kind=row.error_kind, detail=row.error_detail or "") if row.error_kind else None
+        return cls(
+            id=row.id,
+            type=row.type,
+            state=shown_state(JobState(row.state), row.cancel_requested),
+            model=row.model,
+            queue=row.queue,
+            priority=row.priority,
+            attempt=row.attempt,
+            max_attempts=row.max_attempts,
+            counted_attempts=row.counted_attempts,
+            timeout_s=row.timeout_s,
+            progress=row.progress,
+            result=row.result,
+            error=error,
+            attempts=[AttemptView.of(attempt) for attempt in attempts],
+            warnings=warnings or [],
+            spec=row.spec if spec else None,
+            created_at=must_time(row.created_at),
+            started_at=time_text(row.started_at),
+            finished_at=time_text(row.finished_at),
+            created_by=row.created_by,
+        )
+
+
+class JobList(View):
+    jobs: list[JobView]
+    next_page_token: str | None
+
+
+class DryRun(View):
+    """What a job would train; nothing is stored."""
+
+    type: str
+    model: str | None
+    columns: Json
+    features: list[Any]
+    labels: list[Any]
+    parameters: int | None
+    memory_bytes: int | None
+    warnings: list[str]
+
+
+class CheckpointView(View):
+    id: str
+    job: str
+    attempt: int
+    step: int
+    bytes: int
+    created_at: Time
+
+    @classmethod
+    def of(cls, row: tables.Checkpoint) -> CheckpointView:
+        return cls(
+            id=row.id,
+            job=row.job_id,
+            attempt=row.attempt,
+            step=row.step,
+            bytes=row.bytes,
+            created_at=must_time(row.created_at),
+        )
+
+
+class CheckpointList(View):
+    checkpoints: list[CheckpointView]
+
+
+class EvaluationView(View):
+    id: str
+    job: str = Field(description="The job that measured.")
+    train_job: str | None = Field(description="The job whose checkpoint was measured.")
+    step: int
+    name: str
+    dataset: str | None
+    dataset_digest: str | None
+    split: str = Field(description="all train holdout")
+    rows: int | None
+    metrics: Json
+    created_at: Time
+
+    @classmethod
+    def of(cls, row: tables.Evaluation) -> EvaluationView:
+        return cls(
+            id=row.id,
+            job=row.job_id,
+            train_job=row.train_job_id,
+            step=row.step,
+            name=row.name,
+            dataset=row.dataset_id,
+            dataset_digest=row.dataset_digest,
+            split=row.split,
+            rows=row.rows,
+            metrics=row.metrics,
+            created_at=must_time(row.created_at),
+        )
+
+
+class EvaluationList(View):
+    evaluations: list[EvaluationView]
+
+
+class ExportView(View):
+    id: str
+    job: str
+    train_job: str
+    attempt: int
+    step: int
+    digest: str
+    bytes: int
+    created_at: Time
+
+    @classmethod
+    def of(cls, row: tables.Export) -> ExportView:
+        return cls(
+            id=row.id,
+            job=row.job_id,
+            train_job=row.train_job_id,
+            attempt=row.attempt,
+            step=row.step,
+            digest=row.digest,
+            bytes=row.bytes,
+            created_at=must_time(row.created_at),
+        )
+
+
+class ExportList(View):
+    exports: list[ExportView]
+
+
+class Point(View):
+    step: int
+    value: float | None = Field(description="null: not a finite number.")
+
+
+class MetricSeries(View):
+    names: list[str] = Field(description="All series that the job has.")
+    series: dict[str, list[Point]]

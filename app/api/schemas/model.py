@@ -1,0 +1,85 @@
+"""Models, versions and labels. The names of TensorFlow Serving's REST API are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from app.api.schemas.base import Json, Request, Time, View
+from app.api.schemas.job import EvaluationView
+
+
+class LabelView(View):
+    model: str
+    label: str
+    version: int
+    previous: int | None = Field(description="The version before, kept warm for a quick way back.")
+    revision: int = Field(description="Raised by each change; the ETag.")
+    updated_at: Time
+
+
+class LabelUpdate(Request):
+    version: int = Field(ge=1, le=2**31 - 1)
+
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"version": 1}]})
+
+
+class StatusError(View):
+    error_code: str = Field(examples=["OK"])
+    error_message: str
+
+
+class VersionStatus(View):
+    """As TensorFlow Serving tells it."""
+
+    version: str = Field(examples=["1"])
+    state: str = Field(description="START LOADING AVAILABLE UNLOADING END")
+    status: StatusError
+
+
+class VersionView(View):
+    """A version as we have it on record."""
+
+    version: int
+    state: str = Field(description="STORED STAGED AVAILABLE FAILED REFUSED")
+    reason: str | None = Field(description="Why it failed or was refused.")
+    lineage_id: str = Field(description="Also in the headers of each answer that the version gives.")
+    job: str
+    export: str
+    labels: list[str]
+    created_at: Time
+    lineage: Json | None = Field(
+        default=None, description="Job, attempt, checkpoint, data set digests, export digest, engine version."
+    )
+    evaluations: list[EvaluationView] | None = Field(default=None, description="Of the checkpoint it was made from.")
+
+
+class ModelStatus(View):
+    model_version_status: list[VersionStatus]
+    name: str
+    labels: dict[str, int] = Field(examples=[{"latest": 1}])
+    versions: list[VersionView]
+    next_page_token: str | None = None
+
+
+class ModelSummary(View):
+    name: str
+    labels: dict[str, int]
+    live_versions: list[int] = Field(description="AVAILABLE versions that a label points to.")
+    created_at: Time
+
+
+class ModelList(View):
+    models: list[ModelSummary]
+    next_page_token: str | None
+
+
+class Metadata(View):
+    """TensorFlow Serving's metadata, and what the predictor knows of the features."""
+
+    model_spec: dict[str, str]
+    metadata: dict[str, Any]
+    features: list[Json]
+    label_vocabulary: Any
+    examples: list[Json] = Field(description="Rows that can be sent as `instances`.")

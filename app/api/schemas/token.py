@@ -1,0 +1,88 @@
+"""Tokens, the catalogue and the audit."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from app.api.schemas.base import Json, Request, Time, View, must_time, time_text
+from app.registry import tables
+
+
+class TokenRequest(Request):
+    name: str = Field(min_length=1, max_length=100)
+    scopes: list[Literal["read", "submit", "predict", "admin"]] = Field(min_length=1, max_length=4)
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"name": "my notebook", "scopes": ["read", "predict"]}]},
+    )
+
+
+class TokenView(View):
+    id: str
+    name: str
+    scopes: list[str]
+    created_at: Time
+    revoked_at: Time | None
+    token: str | None = Field(default=None, description="The secret: in the answer to the POST only, never again.")
+
+    @classmethod
+    def of(cls, row: tables.Token, secret: str | None = None) -> TokenView:
+        return cls(
+            id=row.id,
+            name=row.name,
+            scopes=row.scopes,
+            created_at=must_time(row.created_at),
+            revoked_at=time_text(row.revoked_at),
+            token=secret,
+        )
+
+
+class TokenList(View):
+    tokens: list[TokenView]
+
+
+class AuditView(View):
+    id: int
+    at: Time
+    token_id: str | None
+    action: str
+    target: str
+    detail: Json
+
+    @classmethod
+    def of(cls, row: tables.AuditEntry) -> AuditView:
+        return cls(
+            id=row.id,
+            at=must_time(row.at),
+            token_id=row.token_id,
+            action=row.action,
+            target=row.target,
+            detail=row.detail,
+        )
+
+
+class AuditList(View):
+    entries: list[AuditView]
+    next_page_token: str | None
+
+
+class CatalogueView(View):
+    name: str
+    description: str
+    params_schema: Json
+
+
+class EstimatorsView(View):
+    """What a job can ask for. `$defs` has the JSON schema of each type's arguments by its name."""
+
+    estimators: list[str]
+    heads: list[str]
+    columns: list[str]
+    optimizers: list[str]
+    schedules: list[str]
+    definitions: dict[str, Any] = Field(serialization_alias="$defs")
+    catalogue: list[CatalogueView] = Field(description="`model_fn`s that the operator installed on the workers.")

@@ -1,0 +1,84 @@
+"""Tokens and the audit: for admins."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from app.api.deps import Caller, JsonOnly, OnceDep, PageSize, PageToken, ServiceDep, TokenId, problems, respond
+from app.api.schemas.token import AuditList, AuditView, TokenList, TokenRequest, TokenView
+from app.api.strict_json import StrictRoute
+from app.errors import Conflict
+from app.registry.audit import AuditRepository
+from app.registry.idempotency import Answer
+from app.registry.tokens import TokenRepository
+
+router = APIRouter(tags=["tokens"], route_class=StrictRoute)
+
+_REMEMBERED = 100
+
+
+@router.post(
+    "/v1/tokens",
+    operation_id="create_token",
+    summary="Make a token",
+    status_code=201,
+    response_model=TokenView,
+    responses=problems(409),
+    dependencies=[JsonOnly],
+)
+def create_token(service: ServiceDep, token: Caller, once: OnceDep, body: TokenRequest) -> JSONResponse:
+    """The secret is in this answer only. With an Idempotency-Key the same answer can be had again for a short while;
+    later the answer is 409, for the secret is stored nowhere."""
+    made: dict[str, str] = {}
+
+    def work() -> Answer:
+        row, secret = TokenRepository(session).create(body.name, body.scopes)
+        session.refresh(row)
+        made["secret"] = secret
+        AuditRepository(session).add(token.id, "token.create", row.id, {"scopes": row.scopes})
+        view = TokenView.of(row).model_dump(mode="json")
+        return Answer(201, {"Location": f"/v1/tokens/{row.id}"}, view)
+
+    with service.database.session() as session:
+        answer, new = once.run(session, work)
+    assert answer.body is not None
+    place = (token.id, once.key or "")
+    if new and once.key is not None:
+        while len(service.secrets) >= _REMEMBERED:
+            service.secrets.pop(next(iter(service.secrets)))
+        service.secrets[place] = made["secret"]
+    secret = made.get("secret") or service.secrets.get(place)
+    if secret is None:
+        raise Conflict(f"Token {answer.body['id']} was made with this key; its secret is not told again. Revoke it.")
+    return respond(Answer(answer.status, answer.headers, answer.body | {"token": secret}))
+
+
+@router.get("/v1/tokens", operation_id="list_tokens", summary="List tokens, without their secrets")
+def list_tokens(service: ServiceDep) -> TokenList:
+    with service.database.read() as session:
+        return TokenList(tokens=[TokenView.of(row) for row in TokenRepository(session).list()])
+
+
+@router.delete(
+    "/v1/tokens/{token_id}",
+    operation_id="revoke_token",
+    summary="Revoke a token",
+    responses=problems(404),
+)
+def revoke_token(service: ServiceDep, token: Caller, token_id: TokenId) -> TokenView:
+    """Felt by all processes within two seconds."""
+    with service.database.session() as session:
+        row = TokenRepository(session).revoke(token_id)
+        session.refresh(row)
+        AuditRepository(session).add(token.id, "token.revoke", token_id)
+        view = TokenView.of(row)
+    service.authenticate.forget()
+    return view
+
+
+@router.get("/v1/audit", operation_id="list_audit", summary="Who did what, newest first")
+def list_audit(service: ServiceDep, page_size: PageSize = 50, page_token: PageToken = None) -> AuditList:
+    with service.database.read() as session:
+        rows, cursor = AuditRepository(session).list(page_size=page_size, after=page_token)
+    return AuditList(entries=[AuditView.of(row) for row in rows], next_page_token=cursor)

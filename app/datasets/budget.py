@@ -1,0 +1,16 @@
+"""Memory that all columns of one data set share while it is written."""
+
+from __future__ import annotations
+
+
+class MemoryBudget:
+    """What dictionaries and sets of distinct values may take together, however many columns there are.
+
+    Attributes:
+        left: bytes; a column that takes the last of them goes on without, and gives back what it took.
+        dictionary_entries: distinct strings that one column's dictionary may have.
+    """
+
+    def __init__(self, total: int = 64 * 2**20, dictionary_entries: int = 200_000) -> None:
+        self.left = total
+        self.dictionary_entries = dictionary_entries

@@ -1,0 +1,175 @@
+"""Which type a CSV column has, decided by all of its cells."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from app.datasets.schema import ColumnSchema
+
+NULLS = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None"]
+"""Cells that mean "no value", quoted or not."""
+
+_BOOLS = {"true": 1, "false": 0}
+
+
+class Kind(StrEnum):
+    UNKNOWN = "unknown"  # no cell with a value so far
+    INTEGER = "integer"
+    FLOAT = "float"
+    BOOL = "bool"
+    LIST = "list"
+    TEXT = "text"
+
+
+class NotOfKind(Exception):
+    """A cell does not read as the kind; `row` is the first such row of the array."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(row)
+        self.row = row
+
+
+class CellType:
+    """Follows one column through the first pass. `kind` moves up: unknown → integer → float → text; bool and list
+    become text at the first cell that is neither. A kind that the schema gives stays; a cell that does not fit it
+    raises NotOfKind.
+    """
+
+    def __init__(self, schema: ColumnSchema) -> None:
+        self.forced = True
+        if schema.is_list:
+            self.kind = Kind.LIST
+        elif schema.dtype:
+            self.kind = {"int64": Kind.INTEGER, "float32": Kind.FLOAT, "string": Kind.TEXT}[schema.dtype]
+        else:
+            self.kind = Kind.UNKNOWN
+            self.forced = False
+        #: some number has blanks around it, so that Arrow's own conversion would refuse it
+        self.untidy = False
+        #: row of the file with the first integer that no int64 holds
+        self.beyond: int | None = None
+
+    def see(self, cells: pa.Array, rows_before: int) -> None:
+        """Takes the next cells (string, null where the file says so)."""
+        if self.kind is Kind.TEXT or cells.null_count == len(cells):
+            return
+        for kind in self._candidates():
+            try:
+                tidy, values = convert(cells, kind)
+            except NotOfKind:
+                if self.forced:
+                    raise
+                continue
+            self.kind = kind
+            self.untidy = self.untidy or not tidy
+            if kind is Kind.FLOAT and self.beyond is None and not self.forced:
+                row = _beyond_int64(cells, values)
+                self.beyond = None if row is None else rows_before + row
+            return
+        self.kind = Kind.TEXT
+
+    def _candidates(self) -> list[Kind]:
+        if self.forced or self.kind in (Kind.FLOAT, Kind.BOOL, Kind.LIST):
+            return [self.kind]
+        if self.kind is Kind.INTEGER:
+            return [Kind.INTEGER, Kind.FLOAT]
+        return [Kind.INTEGER, Kind.FLOAT, Kind.BOOL, Kind.LIST]
+
+    @property
+    def arrow(self) -> pa.DataType:
+        """The type that Arrow's parser converts to in the second pass; `convert` does the rest where it is string."""
+        if not self.untidy and self.kind is Kind.INTEGER:
+            return pa.int64()
+        if not self.untidy and self.kind is Kind.FLOAT:
+            return pa.float64()
+        return pa.large_string()
+
+
+def convert(cells: pa.Array, kind: Kind) -> tuple[bool, pa.Array]:
+    """Text cells as `kind`, in a chunk's types, and whether that went without trimming blanks. Raises NotOfKind."""
+    if kind is Kind.TEXT:
+        return True, pc.cast(cells, pa.large_binary())
+    if kind is Kind.LIST:
+        return True, _lists(cells)
+    if kind is Kind.BOOL:
+        return True, _bools(cells)
+    if kind is Kind.UNKNOWN:
+        return True, pa.nulls(len(cells))
+    target = pa.int64() if kind is Kind.INTEGER else pa.float64()
+    try:
+        return True, pc.cast(cells, target)
+    except pa.ArrowInvalid:
+        trimmed = pc.utf8_trim_whitespace(cells)
+        trimmed = pc.if_else(pc.is_in(trimmed, pa.array(NULLS, trimmed.type)), None, trimmed)
+        try:
+            return False, pc.cast(trimmed, target)
+        except pa.ArrowInvalid:
+            raise NotOfKind(_first_bad(trimmed, target)) from None
+
+
+def _first_bad(cells: pa.Array, target: pa.DataType) -> int:
+    low, high = 0, len(cells)  # a bad cell lies in [low, high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            pc.cast(cells.slice(low, middle - low), target)
+            low = middle
+        except pa.ArrowInvalid:
+            high = middle
+    return low
+
+
+def _bools(cells: pa.Array) -> pa.Array:
+    encoded = cells.dictionary_encode()
+    words = [word.strip().lower() for word in encoded.dictionary.slice(0, 100).to_pylist()]
+    bad = [index for index, word in enumerate(words) if word not in _BOOLS]
+    if bad:
+        raise NotOfKind(int(np.flatnonzero(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False) == bad[0])[0]))
+    numbers = pa.array([_BOOLS[word] for word in words], pa.int64())
+    return numbers.take(encoded.indices)
+
+
+def _lists(cells: pa.Array) -> pa.Array:
+    """Cells that hold JSON lists of numbers, or of texts."""
+    starts = pc.starts_with(pc.utf8_ltrim_whitespace(cells), "[").fill_null(True)
+    if not starts.true_count == len(cells):
+        raise NotOfKind(int(np.flatnonzero(~starts.to_numpy(zero_copy_only=False))[0]))
+    lists: list[list[Any] | None] = []
+    kinds: set[type] = set()
+    for row, cell in enumerate(cells.to_pylist()):
+        if cell is None:
+            lists.append(None)
+            continue
+        try:
+            value = msgspec.json.decode(cell)
+        except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+            raise NotOfKind(row) from None
+        new = set(map(type, value))
+        kinds |= new
+        if not (kinds <= {int, float, type(None)} or kinds <= {str, type(None)}):
+            raise NotOfKind(row)
+        if int in new and any(isinstance(item, int) and not -(2**63) <= item < 2**63 for item in value):
+            raise NotOfKind(row)
+        lists.append(value)
+    kinds.discard(type(None))
+    if str in kinds:
+        return pa.array(lists, pa.large_list(pa.large_string())).cast(pa.large_list(pa.large_binary()))
+    element = pa.float64() if float in kinds else pa.int64() if kinds else pa.null()
+    return pa.array(lists, pa.large_list(element))
+
+
+def _beyond_int64(cells: pa.Array, values: pa.Array) -> int | None:
+    """First row whose text is a plain integer that no int64 holds, for it would be rounded."""
+    large = np.abs(values.fill_null(0).to_numpy(zero_copy_only=False)) >= 2.0**63
+    if not large.any():
+        return None
+    rows = np.flatnonzero(large)
+    texts = cells.take(pa.array(rows)).to_pylist()
+    found = [row for row, text in zip(rows.tolist(), texts, strict=True) if text.strip().lstrip("+-").isdigit()]
+    return found[0] if found else None

@@ -1,0 +1,82 @@
+"""From an uploaded file to a stored data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from app.datasets.chunk import Chunk
+from app.datasets.csv import CsvReader
+from app.datasets.jsonl import JsonlReader
+from app.datasets.limits import Limits
+from app.datasets.parquet import ParquetReader
+from app.datasets.schema import Schema, parse_schema
+from app.datasets.source import file_format, open_source
+from app.datasets.table_writer import TableWriter
+from app.datasets.tfrecord import TFRecordReader
+
+
+@dataclass(frozen=True)
+class IngestedDataset:
+    """What was stored.
+
+    Attributes:
+        digest: of names, types and values in their order; the same for the same content, also compressed.
+        format: "csv", "jsonl", "parquet" or "tfrecord".
+        rows: at least 1.
+        bytes: size of the file, uncompressed.
+        columns: type and statistics of each column; `app.datasets.columns.Table.info` says which.
+    """
+
+    digest: str
+    format: str
+    rows: int
+    bytes: int
+    columns: list[dict[str, Any]]
+
+
+class Reader(Protocol):
+    """One file of one format."""
+
+    names: list[str]
+
+    def chunks(self) -> Iterator[Chunk]: ...
+
+
+_READERS: dict[str, Callable[[BinaryIO, Limits, Schema], Reader]] = {
+    "csv": CsvReader,
+    "jsonl": JsonlReader,
+    "parquet": ParquetReader,
+    "tfrecord": TFRecordReader,
+}
+
+
+def ingest(
+    stream: BinaryIO, filename: str, directory: Path, limits: Limits, schema: dict[str, Any] | None = None
+) -> IngestedDataset:
+    """Reads a file to its end and stores it in the columnar format, in bounded memory.
+
+    Args:
+        stream: the file's bytes, from its start; used as it is when it is seekable, else copied to disk first.
+        filename: its ending names the format (and the compression); nothing else of it is used.
+        directory: exists and is empty; on an error the caller deletes it.
+        limits: bounds on what is read.
+        schema: `{"columns": {name: {"dtype", "sequence", "shape"}}}` overrides what the data would say.
+
+    Raises:
+        InvalidInput: the content is wrong; says the line, row or byte offset, the column and the remedy.
+        TooLarge: over one of the limits.
+        UnsupportedMedia: a format that is not read, or the content is of another one than the name says.
+    """
+    form, compression = file_format(filename)
+    parsed = parse_schema(schema, limits.max_sequence)
+    with open_source(stream, form, compression, directory, limits) as (file, size):
+        reader = _READERS[form](file, limits, parsed)
+        writer = TableWriter(directory, limits, parsed, reader.names)
+        for chunk in reader.chunks():
+            writer.write(chunk)
+        meta = writer.close()
+    infos = [column["info"] for column in meta["columns"]]
+    return IngestedDataset(meta["digest"], form, meta["rows"], size, infos)

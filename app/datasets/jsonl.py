@@ -1,0 +1,210 @@
+"""JSON lines: one object a line, UTF-8; a list is a sequence, an absent key is null."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NoReturn
+
+import pyarrow as pa
+
+from app.datasets.chunk import Chunk
+from app.datasets.limits import Limits
+from app.datasets.schema import Schema
+from app.errors import InvalidInput, TooLarge, quote_name
+
+_CHUNK_CELLS = 1 << 19
+_CHUNK_BYTES = 4 << 20
+_INT64 = 2**63
+
+
+class JsonlReader:
+    """Reads one file of JSON lines in one pass.
+
+    Attributes:
+        names: empty; columns come in the order in which their keys are first seen.
+
+    Raises (all methods): InvalidInput or TooLarge, naming the line and where possible the key.
+    """
+
+    def __init__(self, file: BinaryIO, limits: Limits, schema: Schema) -> None:
+        self._file = file
+        self._limits = limits
+        self._schema = schema
+        self.names: list[str] = []
+        self._known: dict[str, None] = {}
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The rows, typed as their values are."""
+        rows: list[dict[str, Any]] = []
+        lines: list[int] = []
+        size = 0
+        for number, text in self._lines():
+            rows.append(self._row(text, number))
+            lines.append(number)
+            size += len(text)
+            if size >= _CHUNK_BYTES or len(rows) * max(len(self._known), len(rows[-1])) >= _CHUNK_CELLS:
+                yield self._chunk(rows, lines)
+                rows, lines, size = [], [], 0
+        if rows:
+            yield self._chunk(rows, lines)
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        number = 0
+        while line := self._file.readline(self._limits.max_line_bytes + 2):
+            number += 1
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            text = line.strip()
+            if len(text) > self._limits.max_line_bytes:
+                raise TooLarge.at("/file", f"Line {number}: longer than {self._limits.max_line_bytes} bytes.")
+            if text:
+                yield number, text
+
+    def _row(self, text: bytes, line: int) -> dict[str, Any]:
+        row = _parse(text, line)
+        if not row.keys() <= self._known.keys():
+            self._known.update(dict.fromkeys(row))
+            if len(self._known) > self._limits.max_columns:
+                raise TooLarge.at(
+                    "/file",
+                    f"Line {line}: more than {self._limits.max_columns} different keys so far. Use lists.",
+                )
+        return row
+
+    def _chunk(self, rows: list[dict[str, Any]], lines: list[int]) -> Chunk:
+        present: dict[str, None] = {}
+        for row in rows:
+            present.update(dict.fromkeys(row))
+        columns = {}
+        for name in present:
+            cells = [row.get(name) for row in rows]
+            columns[name] = _Cells(name, cells, lines, self._schema[name].dtype == "float32").array()
+        return Chunk(columns, len(rows), lambda row: f"Line {lines[row]}")
+
+
+def _parse(text: bytes, line: int) -> dict[str, Any]:
+    if text[:1] != b"{":
+        hint = " Write one object a line, not a list of objects." if text[:1] == b"[" else ""
+        raise InvalidInput.at("/file", f"Line {line}: every line must be a JSON object.{hint}")
+    try:
+        row = json.loads(text.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse)
+    except _BadObject as error:
+        raise InvalidInput.at("/file", f"Line {line}: {error}") from None
+    except UnicodeDecodeError:
+        raise InvalidInput.at("/file", f"Line {line}: the text is not UTF-8. Save the file as UTF-8.") from None
+    except RecursionError:
+        raise InvalidInput.at("/file", f"Line {line}: nested too deep. Give numbers, texts or flat lists.") from None
+    except json.JSONDecodeError as error:
+        raise InvalidInput.at("/file", f"Line {line}, character {error.colno}: not valid JSON. Correct it.") from None
+    except ValueError:  # an integer with more digits than Python converts
+        raise InvalidInput.at("/file", f"Line {line}: a number with too many digits. Write it as text.") from None
+    if "" in row:
+        raise InvalidInput.at("/file", f"Line {line}: an empty key. Give it a name.")
+    return row  # type: ignore[no-any-return]
+
+
+class _BadObject(Exception):
+    pass
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        seen: set[str] = set()
+        double = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise _BadObject(f"the key {quote_name(double)} comes twice. Rename one of them.")
+    return row
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise _BadObject(f"{constant} is not JSON. Write null for a missing value.")
+
+
+class _Cells:
+    """The values of one key in some lines, on their way to one Arrow array."""
+
+    def __init__(self, name: str, cells: list[Any], lines: list[int], rounds: bool) -> None:
+        self._name = name
+        self._cells = cells
+        self._lines = lines
+        self._rounds = rounds  # the schema says float32, so that integers beyond int64 may be rounded
+
+    def array(self) -> pa.Array:
+        kinds = set(map(type, self._cells))
+        kinds.discard(type(None))
+        if not kinds:
+            return pa.nulls(len(self._cells))
+        if kinds == {list}:
+            return self._lists()
+        return self._plain(self._cells, range(len(self._cells)), kinds, nested=False)
+
+    def _lists(self) -> pa.Array:
+        lengths = [0 if cell is None else len(cell) for cell in self._cells]
+        flat = [item for cell in self._cells if cell is not None for item in cell]
+        rows = [row for row, length in enumerate(lengths) for _ in range(length)]
+        kinds = set(map(type, flat))
+        if type(None) in kinds:
+            raise self._error(rows[flat.index(None)], "a list with a null in it. Leave the element out")
+        values = self._plain(flat, rows, kinds, nested=True) if flat else pa.nulls(0)
+        offsets, total = [], 0
+        for cell, length in zip(self._cells, lengths, strict=True):
+            offsets.append(None if cell is None else total)
+            total += length
+        return pa.LargeListArray.from_arrays(pa.array([*offsets, total], pa.int64()), values)
+
+    def _plain(self, cells: list[Any], rows: Any, kinds: set[type], nested: bool) -> pa.Array:
+        """Numbers, texts or booleans; `rows[i]` is the row of cell i."""
+        if kinds <= {int} and not self._rounds:
+            return pa.array(self._within_int64(cells, rows), pa.int64())
+        if kinds <= {int, float}:
+            return pa.array(map(_float, self._within_int64(cells, rows)), pa.float64(), size=len(cells))
+        if kinds == {str}:
+            return pa.array(self._encoded(cells, rows), pa.large_binary())
+        if kinds == {bool}:
+            return pa.array(cells, pa.bool_()).cast(pa.int64())
+        first = next(kind for kind in map(_family, cells) if kind)
+        for cell, row in zip(cells, rows, strict=True):
+            family = _family(cell)
+            if family == "an object" or (nested and family == "a list"):
+                raise self._error(row, f"{family} within. Give it as numbers, texts or flat lists in keys of their own")
+            if family and family != first:
+                raise self._error(row, f"{family}, where lines before have {first}. Give all lines the same type")
+        raise AssertionError("cells of one family are handled above")
+
+    def _within_int64(self, cells: list[Any], rows: Any) -> list[Any]:
+        for index, cell in enumerate(cells):
+            if type(cell) is int and not -_INT64 <= cell < _INT64:
+                if not self._rounds:
+                    raise self._error(
+                        rows[index], "an integer beyond int64. Write it as text, or give dtype float32 in the schema"
+                    )
+                return [float(cell) if type(cell) is int and abs(cell) < 10**300 else cell for cell in cells]
+        return cells
+
+    def _encoded(self, cells: list[Any], rows: Any) -> list[bytes | None]:
+        try:
+            return [None if cell is None else cell.encode("utf-8") for cell in cells]
+        except UnicodeEncodeError as error:
+            row = rows[next(index for index, cell in enumerate(cells) if cell is error.object)]
+            raise self._error(row, "half of a surrogate pair. Write the whole character") from None
+
+    def _error(self, row: int, problem: str) -> InvalidInput:
+        return InvalidInput.at("/file", f"Line {self._lines[row]}, key {quote_name(self._name)}: {problem}.")
+
+
+def _float(cell: Any) -> float | None:
+    return None if cell is None else float(cell)
+
+
+def _family(cell: Any) -> str:
+    """What a value is, in a word for a message; "" for null."""
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return "a boolean"
+    if isinstance(cell, (int, float)):
+        return "a number"
+    if isinstance(cell, str):
+        return "text"
+    return "a list" if isinstance(cell, list) else "an object"

@@ -1,0 +1,70 @@
+"""Parquet, batch by batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as arrow_parquet
+
+from app.datasets.chunk import Chunk, plain_array
+from app.datasets.limits import Limits
+from app.datasets.schema import Schema
+from app.errors import InvalidInput, TooLarge, UnsupportedMedia, quote_name
+
+_CHUNK_CELLS = 1 << 20
+_CHUNK_ROWS = 1 << 15
+
+
+class ParquetReader:
+    """Reads one Parquet file.
+
+    Attributes:
+        names: columns, by the file's schema.
+
+    Raises (all methods): InvalidInput, TooLarge or UnsupportedMedia, naming the row or the column where there is one.
+    """
+
+    def __init__(self, file: BinaryIO, limits: Limits, schema: Schema) -> None:
+        if file.read(4) != b"PAR1":
+            raise UnsupportedMedia("The file's name says parquet, but its content is not. Name it by its format.")
+        file.seek(0)
+        self._limits = limits
+        try:
+            self._file = arrow_parquet.ParquetFile(pa.PythonFile(file, "r"), pre_buffer=False, buffer_size=1 << 20)
+            self.names: list[str] = list(self._file.schema_arrow.names)
+            rows = self._file.metadata.num_rows
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise self._damaged(0) from error
+        if len(self.names) > limits.max_columns:
+            raise TooLarge.at("/file", f"{len(self.names)} columns; {limits.max_columns} are allowed. Use a list.")
+        if rows > limits.max_rows:
+            raise TooLarge.at("/file", f"{rows} rows; {limits.max_rows} are allowed.")
+        for name, count in Counter(self.names).items():
+            if not name or count > 1:
+                raise InvalidInput.at(
+                    "/file", f"The column name {quote_name(name)} is empty or comes twice. Give each an own name."
+                )
+        schema.check_names(self.names)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The rows, typed as the file says."""
+        rows = size = 0
+        batch_rows = max(1, min(_CHUNK_ROWS, _CHUNK_CELLS // max(1, len(self.names))))
+        try:
+            for batch in self._file.iter_batches(batch_rows, use_threads=False):
+                columns = {name: plain_array(batch.column(index), name) for index, name in enumerate(self.names)}
+                # What a small file of repeated values unfolds to; its footer may say anything.
+                size += sum(array.nbytes for array in columns.values())
+                if size > self._limits.max_bytes:
+                    raise TooLarge.at("/file", f"The decoded data has more than {self._limits.max_bytes} bytes.")
+                yield Chunk(columns, len(batch), lambda row, before=rows: f"Row {before + row + 1}")  # type: ignore[misc]
+                rows += len(batch)
+        except (pa.ArrowException, OSError) as error:
+            raise self._damaged(rows) from error
+
+    def _damaged(self, row: int) -> InvalidInput:
+        place = f"After row {row}" if row else "At its end, where the footer stands"
+        return InvalidInput.at("/file", f"{place} the Parquet file is damaged or cut off. Write and send it again.")

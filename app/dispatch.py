@@ -1,0 +1,113 @@
+"""Submit, cancel, retry: the verbs that touch both registry and queue. The registry first, in one transaction with
+the message to send; the broker after the commit. Where the broker does not answer, the reconciler sends later."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import structlog
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.errors import Overloaded, Unavailable
+from app.jobs.plan import JobPlan, Limits
+from app.jobs.spec import dry_run, parse_job
+from app.queue import Queue
+from app.registry.audit import AuditRepository
+from app.registry.catalogue import CatalogueRepository
+from app.registry.db import Database
+from app.registry.events import EventRepository
+from app.registry.jobs import JobRepository
+from app.registry.outbox import OutboxRepository
+from app.registry.tables import Job
+from app.sources import RegistrySources
+
+log = structlog.get_logger("app.dispatch")
+
+
+class Dispatch:
+    """Methods with a session work in the caller's transaction; call `send` after its commit."""
+
+    def __init__(self, settings: Settings, database: Database, queue: Queue) -> None:
+        self._settings = settings
+        self._database = database
+        self._queue = queue
+        self.lock = threading.Lock()
+        """Hold it around the transaction of a submit: threads wait in line here, not by chance at SQLite's lock."""
+
+    def plan(self, session: Session, body: Any) -> JobPlan:
+        """
+        Raises:
+            InvalidInput: with a JSON pointer for every wrong place.
+        """
+        settings = self._settings
+        limits = Limits(settings.max_parameters, settings.max_columns, settings.max_attempts, settings.job_timeout_s)
+        sources = RegistrySources(session)
+        catalogue = [entry.name for entry in CatalogueRepository(session).list()]
+        return parse_job(body, sources.dataset, sources, catalogue=catalogue, limits=limits)
+
+    def dry_run(self, session: Session, body: Any) -> dict[str, Any]:
+        """What the job would train. Nothing is stored."""
+        return dry_run(self.plan(session, body))
+
+    def submit(self, session: Session, body: Any, token_id: str | None) -> tuple[Job, list[str]]:
+        """A new job, QUEUED, and what its submitter should know.
+
+        Raises:
+            Overloaded: so many jobs wait already.
+            InvalidInput: see `plan`.
+        """
+        self._check_room(session)
+        plan = self.plan(session, body)
+        job = JobRepository(session).create(
+            type=plan.type,
+            model=plan.model,
+            spec=plan.spec,
+            queue=plan.queue,
+            priority=plan.priority,
+            max_attempts=plan.max_attempts,
+            timeout_s=plan.timeout_s,
+            created_by=token_id,
+        )
+        for warning in plan.warnings:
+            EventRepository(session).add(job.id, "warning", {"detail": warning})
+        AuditRepository(session).add(token_id, "job.submit", job.id, {"type": plan.type})
+        return job, plan.warnings
+
+    def cancel(self, session: Session, job_id: str, token_id: str | None) -> Job:
+        """
+        Raises:
+            NotFound, Conflict: see `JobRepository.request_cancel`.
+        """
+        job = JobRepository(session).request_cancel(job_id)
+        AuditRepository(session).add(token_id, "job.cancel", job_id)
+        return job
+
+    def retry(self, session: Session, job_id: str, token_id: str | None) -> Job:
+        """
+        Raises:
+            NotFound, Conflict: see `JobRepository.retry`.
+            Overloaded: so many jobs wait already.
+        """
+        self._check_room(session)
+        job = JobRepository(session).retry(job_id)
+        AuditRepository(session).add(token_id, "job.retry", job_id)
+        return job
+
+    def send(self, job_id: str) -> None:
+        """Rings for a job that was committed. Never raises: what is not sent now, the reconciler sends."""
+        try:
+            with self._database.read() as session:
+                waiting = OutboxRepository(session).of(job_id)
+            for message in waiting:
+                self._queue.send(message.job_id, message.attempt, queue=message.queue, priority=message.priority)
+                with self._database.session() as session:
+                    OutboxRepository(session).sent(message)
+        except Unavailable as error:
+            log.warning("not sent now, the reconciler will", job_id=job_id, why=error.detail)
+
+    def _check_room(self, session: Session) -> None:
+        limit = self._settings.max_queued_jobs
+        if JobRepository(session).count_queued() >= limit:
+            raise Overloaded(f"{limit} jobs wait already, which is the limit. Try again later.", retry_after_s=5.0)

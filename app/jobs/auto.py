@@ -1,0 +1,111 @@
+"""`"columns": "auto"`: feature columns from a data set's schema and statistics.
+
+    numbers                          numeric_column, normalized by "zscore"
+    strings of up to 20 values       a vocabulary; dense estimators get its indicator
+    strings of up to 1000 values     a vocabulary; dense estimators get its embedding
+    strings of more values           hash buckets; dense estimators get their embedding
+    lists                            the sequence forms of these for an RNN, else a bag of categories
+Left out, with a warning: columns of one value, of nulls only, and columns that number the rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.errors import quote_name
+from app.jobs import estimators
+from app.jobs.dataset import Column, DatasetInfo, all_null, is_number, is_sequence
+from app.jobs.missing import MISSING_STRING
+
+INDICATOR_VALUES = 20
+MAX_BUCKETS = 1_000_000
+
+Json = dict[str, Any]
+
+
+def choose(kind: str, data: DatasetInfo, taken: set[str], warnings: list[str]) -> Json:
+    """The estimator's column arguments, chosen from all columns that are not in `taken`."""
+    usable = [column for column in data.columns if column["name"] not in taken and _usable(column, data, warnings)]
+    rnn = estimators.takes(kind, "sequence_feature_columns")
+    plain = [column for column in usable if not is_sequence(column)]
+    lists = [column for column in usable if is_sequence(column)]
+    if rnn:
+        return {
+            "sequence_feature_columns": [_sequence(column) for column in lists],
+            "context_feature_columns": [_dense(column) for column in plain] or None,
+        }
+    bags = []
+    for column in lists:
+        if is_number(column):
+            warnings.append(f"Column {quote_name(column['name'])} holds lists of numbers; only an RNN can read it.")
+        else:
+            bags.append(column)
+    dense = [_dense(column) for column in plain + bags]
+    wide = [_categories(column) if not is_number(column) else _dense(column) for column in plain + bags]
+    if estimators.takes(kind, "dnn_feature_columns"):
+        linear = [_categories(column) for column in plain + bags if not is_number(column)]
+        return {"dnn_feature_columns": dense, "linear_feature_columns": linear or wide}
+    if estimators.takes(kind, "feature_columns"):
+        return {"feature_columns": dense if estimators.takes(kind, "hidden_units") else wide}
+    return {}
+
+
+def _usable(column: Column, data: DatasetInfo, warnings: list[str]) -> bool:
+    name, distinct = quote_name(column["name"]), column.get("distinct")
+    if all_null(column, data.rows):
+        warnings.append(f"Column {name} holds nulls only and was left out.")
+    elif distinct == 1 and not is_sequence(column) and not column.get("nulls"):
+        warnings.append(f"Column {name} has a single value and was left out.")
+    elif _numbers_rows(column, data.rows):
+        warnings.append(f"Column {name} numbers or names the rows and was left out.")
+    else:
+        return True
+    return False
+
+
+def _numbers_rows(column: Column, rows: int) -> bool:
+    if is_sequence(column) or column.get("shape") or rows < 20 or column.get("distinct") != rows:
+        return False
+    if column["dtype"] == "string":
+        return True
+    return bool(column["dtype"] == "int64" and column["max"] - column["min"] == rows - 1)
+
+
+def _dense(column: Column) -> Json:
+    if is_number(column):
+        numeric: Json = {"type": "numeric_column", "key": column["name"]}
+        if column.get("shape"):
+            return numeric | {"shape": list(column["shape"])}
+        return numeric | {"normalizer": "zscore"}
+    return _wrap(_categories(column), column)
+
+
+def _wrap(categories: Json, column: Column) -> Json:
+    distinct = column.get("distinct")
+    if column.get("vocabulary") is not None and distinct is not None and distinct <= INDICATOR_VALUES:
+        return {"type": "indicator_column", "categorical_column": categories}
+    return {"type": "embedding_column", "categorical_column": categories, "dimension": _dimension(distinct)}
+
+
+def _dimension(distinct: int | None) -> int:
+    """Of an embedding: 1.6 times the 0.56th power of the number of values, a common rule of thumb, 4 to 64."""
+    return min(64, max(4, round(1.6 * float(distinct or 100_000) ** 0.56)))
+
+
+def _categories(column: Column, prefix: str = "") -> Json:
+    words, distinct = column.get("vocabulary"), column.get("distinct")
+    if words:
+        if column.get("nulls") and not is_sequence(column) and MISSING_STRING not in words:
+            words = [*words, MISSING_STRING]
+        kind = prefix + "categorical_column_with_vocabulary_list"
+        return {"type": kind, "key": column["name"], "vocabulary_list": list(words)}
+    buckets = min(MAX_BUCKETS, 2 * (distinct or 50_000))
+    kind = prefix + "categorical_column_with_hash_bucket"
+    return {"type": kind, "key": column["name"], "hash_bucket_size": buckets}
+
+
+def _sequence(column: Column) -> Json:
+    if is_number(column):
+        numeric: Json = {"type": "sequence_numeric_column", "key": column["name"]}
+        return numeric | {"normalizer": "zscore"} if column.get("stddev") else numeric
+    return _wrap(_categories(column, "sequence_"), column)

@@ -1,0 +1,188 @@
+"""The part of JSON Schema (2020-12) that job requests are described with, and its check.
+
+Taken: `type enum const properties required additionalProperties items minItems maxItems minProperties maxProperties
+minLength maxLength pattern minimum exclusiveMinimum maximum anyOf $ref default`, and OpenAPI's `discriminator`, so that
+the error of a wrong argument names that argument and not each type that it does not fit. Messages never hold a value of
+the caller's. A number is finite and an integer fits 64 bits; `true` is no number.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from app.errors import FieldError, quote_name
+
+Schema = Mapping[str, Any]
+
+_KINDS = {
+    "object": "an object",
+    "array": "a list",
+    "string": "a string",
+    "integer": "a whole number of at most 64 bits",
+    "number": "a finite number",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+def pointer(*parts: object) -> str:
+    """The JSON pointer (RFC 6901) to a place."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def check(value: Any, schema: Schema, at: str = "", defs: Schema | None = None) -> list[FieldError]:
+    """Every place in which `value` does not fit; `at` is the pointer to `value` itself.
+
+    Args:
+        defs: what `#/$defs/<name>` stands for.
+    """
+    return _Check(defs or {}).value(value, schema, at)
+
+
+def fill(value: Any, schema: Schema, defs: Schema | None = None) -> Any:
+    """A copy of a checked value with the defaults of left-out properties set, in nested objects too."""
+    schema = _target(value, schema, defs or {})
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        extra = schema.get("additionalProperties")
+        filled = {
+            k: fill(v, properties.get(k, extra if isinstance(extra, dict) else {}), defs) for k, v in value.items()
+        }
+        for name, inner in properties.items():
+            if name not in filled and "default" in inner:
+                default = inner["default"]
+                filled[name] = fill(default, inner, defs) if isinstance(default, dict) else default
+        return filled
+    if isinstance(value, list):
+        return [fill(item, schema.get("items", {}), defs) for item in value]
+    return value
+
+
+def _target(value: Any, schema: Schema, defs: Schema) -> Schema:
+    """The alternative of a checked schema that `value` fits."""
+    while "$ref" in schema:
+        schema = defs[schema["$ref"].removeprefix("#/$defs/")]
+    for option in schema.get("anyOf", ()):
+        if not check(value, option, "", defs):
+            return _target(value, option, defs)
+    return schema
+
+
+class _Check:
+    def __init__(self, defs: Schema) -> None:
+        self._defs = defs
+
+    def value(self, value: Any, schema: Schema, at: str) -> list[FieldError]:
+        while "$ref" in schema:
+            schema = self._defs[schema["$ref"].removeprefix("#/$defs/")]
+        if "anyOf" in schema:
+            return self._any_of(value, schema, at)
+        if "const" in schema and value != schema["const"]:
+            return [FieldError(at, f"Must be {schema['const']!r}.")]
+        if "enum" in schema and not any(value == known and type(value) is type(known) for known in schema["enum"]):
+            return [FieldError(at, f"Must be one of {_names(schema['enum'])}.")]
+        kinds = schema.get("type")
+        if kinds is not None:
+            kinds = [kinds] if isinstance(kinds, str) else kinds
+            if not any(_is(value, kind) for kind in kinds):
+                return [FieldError(at, f"Must be {' or '.join(_KINDS[kind] for kind in kinds)}.")]
+        if isinstance(value, dict):
+            return self._object(value, schema, at)
+        if isinstance(value, list):
+            return self._array(value, schema, at)
+        if isinstance(value, str):
+            return _text(value, schema, at)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return _number(value, schema, at)
+        return []
+
+    def _any_of(self, value: Any, schema: Schema, at: str) -> list[FieldError]:
+        options = schema["anyOf"]
+        if isinstance(value, dict) and "discriminator" in schema:
+            return self._discriminated(value, schema, at)
+        all_errors = [self.value(value, option, at) for option in options]
+        if not all(all_errors):
+            return []
+        # An error further inside says that the value is of that kind, and what is wrong with it.
+        inside = [errors for errors in all_errors if any(error.pointer != at for error in errors)]
+        if len(inside) == 1:
+            return inside[0]
+        if inside:
+            return min(inside, key=len)
+        details = dict.fromkeys(error.detail for errors in all_errors for error in errors)
+        return [FieldError(at, " Or: ".join(details))]
+
+    def _discriminated(self, value: dict[str, Any], schema: Schema, at: str) -> list[FieldError]:
+        key, mapping = schema["discriminator"]["propertyName"], schema["discriminator"]["mapping"]
+        kind = value.get(key)
+        if not isinstance(kind, str) or kind not in mapping:
+            return [FieldError(at + pointer(key), f"Must be one of {_names(sorted(mapping))}.")]
+        return self.value(value, {"$ref": mapping[kind]}, at)
+
+    def _object(self, value: dict[str, Any], schema: Schema, at: str) -> list[FieldError]:
+        errors = []
+        properties, extra = schema.get("properties", {}), schema.get("additionalProperties", True)
+        if len(value) > schema.get("maxProperties", len(value)):
+            return [FieldError(at, f"Has {len(value)} entries; at most {schema['maxProperties']} are taken.")]
+        if len(value) < schema.get("minProperties", 0):
+            errors.append(FieldError(at, f"Needs at least {schema['minProperties']} entries."))
+        for name in schema.get("required", ()):
+            if name not in value:
+                errors.append(FieldError(at + pointer(name), f"The field {name!r} is missing."))
+        for name, item in value.items():
+            inside = at + pointer(str(name)[:100])
+            if name in properties:
+                errors += self.value(item, properties[name], inside)
+            elif extra is False:
+                known = f" Known here: {_names(sorted(properties))}." if properties else ""
+                errors.append(FieldError(inside, f"There is no field {quote_name(name)}.{known}"))
+            elif isinstance(extra, Mapping):
+                errors += self.value(item, extra, inside)
+        return errors
+
+    def _array(self, value: list[Any], schema: Schema, at: str) -> list[FieldError]:
+        if len(value) > schema.get("maxItems", len(value)):
+            return [FieldError(at, f"Has {len(value)} items; at most {schema['maxItems']} are taken.")]
+        if len(value) < schema.get("minItems", 0):
+            return [FieldError(at, f"Needs at least {schema['minItems']} items.")]
+        if "items" not in schema:
+            return []
+        return [error for i, item in enumerate(value) for error in self.value(item, schema["items"], at + pointer(i))]
+
+
+def _is(value: Any, kind: str) -> bool:
+    if kind == "integer":
+        return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    if kind == "number":
+        return _is(value, "integer") or (isinstance(value, float) and math.isfinite(value))
+    known = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
+    return isinstance(value, known[kind])
+
+
+def _text(value: str, schema: Schema, at: str) -> list[FieldError]:
+    if len(value) > schema.get("maxLength", len(value)):
+        return [FieldError(at, f"Has {len(value)} characters; at most {schema['maxLength']} are taken.")]
+    if len(value) < schema.get("minLength", 0):
+        return [FieldError(at, "Must not be empty.")]
+    if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
+        return [FieldError(at, "Holds a NUL or half of a surrogate pair; take it out.")]
+    if "pattern" in schema and re.fullmatch(schema["pattern"], value) is None:
+        return [FieldError(at, f"Must match {schema['pattern']}.")]
+    return []
+
+
+def _number(value: float, schema: Schema, at: str) -> list[FieldError]:
+    if value < schema.get("minimum", value):
+        return [FieldError(at, f"Must be at least {schema['minimum']}.")]
+    if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
+        return [FieldError(at, f"Must be more than {schema['exclusiveMinimum']}.")]
+    if value > schema.get("maximum", value):
+        return [FieldError(at, f"Must be at most {schema['maximum']}.")]
+    return []
+
+
+def _names(values: Any) -> str:
+    return ", ".join("null" if value is None else str(value) for value in values)

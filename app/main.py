@@ -1,0 +1,203 @@
+"""The API process: where the parts meet.
+
+python -m app.main                              with the settings of the environment
+uvicorn --factory app.main:create               the same under a server of your own
+"""
+
+# ruff: noqa: E402
+from __future__ import annotations
+
+import gc
+
+gc.disable()  # while it is imported: nothing is garbage yet, and looking for it took a quarter of the start
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import structlog
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from app.api.auth import Authenticator, TokenInfo
+from app.api.deps import Service
+from app.api.feed import EventFeed
+from app.api.gate import Gate
+from app.api.job_measures import JobCollector
+from app.api.problems import problem
+from app.api.routes import create_api
+from app.api.traffic import Traffic
+from app.config import Settings
+from app.dispatch import Dispatch
+from app.errors import ServiceError, Unavailable
+from app.live import Live
+from app.log import configure
+from app.queue import CeleryQueue, Queue
+from app.registry.audit import AuditRepository
+from app.registry.db import Database, make_engine
+from app.registry.tokens import TokenRepository
+from app.serving.batcher import Limits
+from app.serving.front import PredictFront
+from app.serving.measures import ServingCollector
+from app.serving.service import ServingService
+from app.startup import prepare
+from app.storage import Storage
+
+gc.enable()
+
+log = structlog.get_logger("app.main")
+
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+_STOP_WITHIN_S = 10
+
+
+def create_app(settings: Settings, *, queue: Queue | None = None) -> Gate:
+    """The whole application, outermost layer first: gate, predict front, FastAPI. Nothing is opened or started before
+    the lifespan begins, but the database's engine and the store's directory are made.
+
+    Args:
+        queue: a stand-in for the broker, in tests.
+    """
+    database = Database(make_engine(settings))
+    queue = queue or CeleryQueue(settings.broker_url)
+    traffic = Traffic()
+    metrics = CollectorRegistry()
+    metrics.register(traffic)
+    metrics.register(JobCollector(database))
+    service = Service(
+        settings=settings,
+        database=database,
+        storage=Storage(settings.artifacts),
+        queue=queue,
+        dispatch=Dispatch(settings, database, queue),
+        feed=EventFeed(database),
+        authenticate=Authenticator(lambda secret: _find_token(service, secret)),
+        metrics=metrics,
+    )
+    inner: ASGIApp = create_api(service)
+    serving = _serving(settings)
+    live = None
+    if serving is not None:
+        metrics.register(ServingCollector(serving))
+        live = Live(database, service.storage, serving, poll_s=settings.serving_poll_s)
+        inner = PredictFront(inner, serving, problem, max_body_bytes=settings.max_body_bytes)
+    inner = Lifespan(inner, service, serving, live)
+    refused = Refusals(service)
+    return Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic)
+
+
+def create() -> Gate:
+    """For a server that is given a factory."""
+    settings = Settings()
+    configure(settings.log_level)
+    return create_app(settings)
+
+
+def main() -> None:
+    settings = Settings()
+    configure(settings.log_level)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=_STOP_WITHIN_S,
+        ws="none",
+    )
+
+
+class Lifespan:
+    """Starts and stops the parts with the server."""
+
+    def __init__(self, app: ASGIApp, service: Service, serving: ServingService | None, live: Live | None) -> None:
+        self._app = app
+        self._service = service
+        self._serving = serving
+        self._live = live
+        self._preparing: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        await receive()
+        if self._serving is not None:
+            await self._serving.start()
+        self._preparing = asyncio.create_task(self._prepare(), name="prepare")
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _prepare(self) -> None:
+        await prepare(self._service)
+        if self._live is not None:
+            await self._live.start()
+        log.info("ready")
+        await asyncio.to_thread(self._service.queue.ping)  # imports what the first submit would wait for
+
+    async def _stop(self) -> None:
+        if self._preparing is not None:
+            self._preparing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._preparing
+        await self._service.feed.stop()
+        if self._live is not None:
+            await self._live.stop()
+        if self._serving is not None:
+            await self._serving.stop()
+        if isinstance(self._service.queue, CeleryQueue):
+            self._service.queue.close()
+        self._service.database.close()
+
+
+class Refusals:
+    """Writes refused tokens and scopes to the audit, at most one a second of each kind: a flood fills no disk."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._last: dict[tuple[str, str], float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __call__(self, token: TokenInfo | None, method: str, path: str, why: str) -> None:
+        now = asyncio.get_running_loop().time()
+        who = (token.id if token else "", why)
+        if now - self._last.get(who, float("-inf")) < 1.0:
+            return
+        if len(self._last) > 1000:
+            self._last.clear()
+        self._last[who] = now
+        task = asyncio.create_task(asyncio.to_thread(self._write, token.id if token else None, method, why))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _write(self, token_id: str | None, method: str, why: str) -> None:
+        with suppress(ServiceError), self._service.database.session() as session:
+            AuditRepository(session).add(token_id, "token.refused", method, {"why": why})
+
+
+def _serving(settings: Settings) -> ServingService | None:
+    if settings.predictor == "none":
+        return None
+    limits = Limits(
+        batch_rows=settings.predict_max_batch_rows,
+        queue_rows=settings.predict_max_queue_rows,
+        timeout_s=settings.predict_timeout_s,
+    )
+    return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes)
+
+
+def _find_token(service: Service, secret: str) -> TokenInfo | None:
+    if service.not_ready:
+        raise Unavailable(service.not_ready)
+    with service.database.read() as session:
+        row = TokenRepository(session).find(secret)
+    return TokenInfo(row.id, row.name, frozenset(row.scopes)) if row else None
+
+
+if __name__ == "__main__":
+    main()

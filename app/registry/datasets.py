@@ -1,0 +1,113 @@
+"""Data sets on record."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from sqlalchemy import select, union
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, NotFound
+from app.ids import new_id
+from app.jobs.state import ENDED
+from app.registry.db import now, upsert
+from app.registry.page import page
+from app.registry.tables import Dataset, Export, Job, JobLink, Version
+
+
+class DatasetRepository:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def add(
+        self,
+        *,
+        name: str,
+        digest: str,
+        format: str,
+        rows: int,
+        bytes: int,
+        columns: builtins.list[dict[str, Any]],
+        path: str,
+        created_by: str | None,
+        dataset_id: str | None = None,
+    ) -> Dataset:
+        """Commits an ingested data set; the same digest again gives the row that is there (compare its `path` with
+        yours: where it differs, your directory is to be removed).
+
+        Args:
+            digest: of content and schema.
+            path: key of its directory in the artifact store.
+            dataset_id: where the directory was named by it; `app.ids.new_id("ds")`.
+        """
+        statement = upsert(self.session, Dataset).values(
+            id=dataset_id or new_id("ds"),
+            name=name,
+            digest=digest,
+            format=format,
+            rows=rows,
+            bytes=bytes,
+            columns=columns,
+            path=path,
+            created_at=now(),
+            created_by=created_by,
+        )
+        self.session.execute(statement.on_conflict_do_nothing(index_elements=["digest"]))
+        return self.session.scalars(select(Dataset).where(Dataset.digest == digest)).one()
+
+    def get(self, dataset_id: str) -> Dataset:
+        """
+        Raises:
+            NotFound: no such data set.
+        """
+        row = self.session.get(Dataset, dataset_id)
+        if row is None:
+            raise NotFound("There is no data set of that id.")
+        return row
+
+    def find(self, dataset_id: str) -> Dataset | None:
+        return self.session.get(Dataset, dataset_id)
+
+    def find_by_digest(self, digest: str) -> Dataset | None:
+        return self.session.scalar(select(Dataset).where(Dataset.digest == digest))
+
+    def list(self, *, page_size: int = 50, after: str | None = None) -> tuple[builtins.list[Dataset], str | None]:
+        """A page, newest first, and the cursor of the next.
+
+        Raises:
+            InvalidInput: `after` is no cursor of this list.
+        """
+        return page(self.session, select(Dataset), [Dataset.created_at, Dataset.id], page_size=page_size, after=after)
+
+    def delete(self, dataset_id: str) -> str:
+        """Removes the row and gives the path of the directory, to be removed after the commit.
+
+        Raises:
+            NotFound: no such data set.
+            Conflict: a job that has not ended or a version needs it; the message names it.
+        """
+        row = self.session.scalar(select(Dataset).where(Dataset.id == dataset_id).with_for_update())
+        if row is None:
+            raise NotFound("There is no data set of that id.")
+        links = select(Job.id, Job.state).join(JobLink, JobLink.job_id == Job.id).where(JobLink.target_id == dataset_id)
+        needing = self.session.execute(links.where(Job.state.not_in(ENDED)).limit(1)).first()
+        if needing is not None:
+            raise Conflict(f"Job {needing.id} ({needing.state}) needs this data set. Wait for its end, or cancel it.")
+        versions = self.versions_of(dataset_id, limit=1)
+        if versions:
+            first = versions[0]
+            raise Conflict(f"Version {first.number} of model {first.model} was made from this data set.")
+        self.session.delete(row)
+        self.session.flush()
+        return row.path
+
+    def versions_of(self, dataset_id: str, *, limit: int = 100) -> builtins.list[Version]:
+        """The versions whose training or export job names the data set, newest first."""
+        makers = select(JobLink.job_id).where(JobLink.target_id == dataset_id)
+        # a union, for each half has an index; a condition with OR would read the whole table
+        made = union(
+            select(Export.id).where(Export.job_id.in_(makers)), select(Export.id).where(Export.train_job_id.in_(makers))
+        )
+        query = select(Version).where(Version.export_id.in_(made))
+        return list(self.session.scalars(query.order_by(Version.created_at.desc(), Version.number.desc()).limit(limit)))

@@ -1,0 +1,70 @@
+"""What serving should hold now: read every fraction of a second, so two small queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from app.jobs.state import VersionState
+from app.registry.tables import Export, Label, Version
+
+
+@dataclass(frozen=True)
+class LiveVersion:
+    """A version to be held: labelled, labelled just before (kept for a quick way back), or STAGED.
+
+    `path` is the export's key in the artifact store, `digest` that of its directory; `labels` point to it now.
+    """
+
+    model: str
+    number: int
+    path: str
+    digest: str
+    lineage_id: str
+    staged: bool
+    labels: list[str] = field(default_factory=list)
+    previous: bool = False
+
+
+class LiveRepository:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def wanted(self, *, available: bool = False) -> list[LiveVersion]:
+        """All of them, by model and number.
+
+        Args:
+            available: also every other AVAILABLE version: one may be asked for by its number.
+        """
+        labels: dict[tuple[str, int], list[str]] = {}
+        keys: set[tuple[str, int]] = set()
+        columns = select(Label.model, Label.label, Label.version, Label.previous).order_by(Label.model, Label.label)
+        for model, label, version, previous in self.session.execute(columns):
+            labels.setdefault((model, version), []).append(label)
+            keys |= {(model, number) for number in (version, previous) if number is not None}
+        chosen = [Version.state == VersionState.STAGED]
+        if available:
+            chosen.append(Version.state == VersionState.AVAILABLE)
+        if keys:
+            chosen.append(tuple_(Version.model, Version.number).in_(sorted(keys)))
+        query = (
+            select(Version.model, Version.number, Export.path, Export.digest, Version.lineage_id, Version.state)
+            .join(Export, Export.id == Version.export_id)
+            .where(or_(*chosen))
+            .order_by(Version.model, Version.number)
+        )
+        return [
+            LiveVersion(
+                model=row.model,
+                number=row.number,
+                path=row.path,
+                digest=row.digest,
+                lineage_id=row.lineage_id,
+                staged=row.state == VersionState.STAGED,
+                labels=labels.get((row.model, row.number), []),
+                previous=(row.model, row.number) in keys and (row.model, row.number) not in labels,
+            )
+            for row in self.session.execute(query)
+        ]

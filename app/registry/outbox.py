@@ -1,0 +1,58 @@
+"""Messages to the broker that wait to be sent, written in the transaction of the change they tell of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from app.registry.db import now
+from app.registry.tables import Job, Outbox
+
+
+@dataclass(frozen=True)
+class Ring:
+    """A message that should be sent (again): the job waits, and its attempt counter stands at `attempt`."""
+
+    job_id: str
+    attempt: int
+    queue: str
+    priority: int
+
+
+def ring(session: Session, job: Job) -> None:
+    """Notes that a worker is to be rung for a job that was queued in this transaction."""
+    session.execute(
+        insert(Outbox).values(
+            job_id=job.id, attempt=job.attempt, queue=job.queue, priority=job.priority, created_at=now()
+        )
+    )
+
+
+class OutboxRepository:
+    """To send: read `pending` (or `of` a job just made), give each to the queue, then `sent`. A process that dies in
+    between leaves the row, so a message can be sent twice; a worker drops the second."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def pending(self, limit: int = 100) -> list[Outbox]:
+        """The oldest messages that are due: a job in back-off is rung when its pause is over."""
+        query = select(Outbox).join(Job, Job.id == Outbox.job_id).where(Job.not_before <= now())
+        return list(self.session.scalars(query.order_by(Outbox.id).limit(limit)))
+
+    def of(self, job_id: str) -> list[Outbox]:
+        """The messages that wait for one job."""
+        return list(self.session.scalars(select(Outbox).where(Outbox.job_id == job_id).order_by(Outbox.id)))
+
+    def sent(self, message: Outbox) -> None:
+        """Removes a message that the broker took and notes the time at the job."""
+        self.delete([message.id])
+        self.session.execute(
+            update(Job).where(Job.id == message.job_id, Job.attempt == message.attempt).values(sent_at=now()),
+            execution_options={"synchronize_session": False},
+        )
+
+    def delete(self, ids: list[int]) -> None:
+        self.session.execute(delete(Outbox).where(Outbox.id.in_(ids)), execution_options={"synchronize_session": False})

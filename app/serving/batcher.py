@@ -1,0 +1,325 @@
+"""Puts rows of many requests into one call. There is no timer that waits for more: what waits while a version's call
+runs is its next batch. Versions take turns, so that a busy one does not starve the others.
+
+Everything here runs on the event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from app.errors import InvalidInput, Overloaded, ServiceError, Timeout, Unavailable
+from app.serving.decode import Decoded, Decoder
+from app.serving.layout import Row
+from app.serving.measures import Measures
+from app.serving.messages import Answer, BadFrame, Run
+
+RETRY_AFTER_S = 1.0
+
+
+class Result(NamedTuple):
+    """A body and what its headers tell: rows of the batch, microseconds waited, microseconds of the model's call."""
+
+    body: bytes
+    batch_rows: int
+    queue_us: int
+    run_us: int
+
+
+class Predictor(Protocol):
+    """Where batches run."""
+
+    def run(self, run: Run) -> None: ...
+    def kill(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Attributes:
+    batch_rows: rows of one batch; a single request may have more and runs alone then.
+    batch_cells: rows times longest sequence, where there are sequences: they are padded to the longest.
+    batch_bytes, queue_bytes: of request bodies, in one batch and waiting in all.
+    queue_rows: rows waiting in all.
+    timeout_s: of a request, from its arrival; and of one call, after which the predictor counts as hung.
+    in_flight: calls at the same time, of different versions.
+    """
+
+    batch_rows: int = 1024
+    batch_cells: int = 2**22
+    batch_bytes: int = 16 * 2**20
+    queue_rows: int = 65_536
+    queue_bytes: int = 256 * 2**20
+    timeout_s: float = 10.0
+    in_flight: int = 2
+
+
+class Pending:
+    """A request that waits or runs."""
+
+    __slots__ = ("arrived", "future", "request", "size", "tried")
+
+    def __init__(self, request: Decoded, size: int, arrived: float, future: asyncio.Future[Result]) -> None:
+        self.request = request
+        self.size = size
+        self.arrived = arrived
+        self.future = future
+        self.tried = False  # was in a predictor that died: runs alone from now on
+
+
+class Line:
+    """The requests of one version, in their order.
+
+    Attributes:
+        key: under which the predictor has the version; None while it is not loaded, so that requests wait.
+        running: the batch that is with the predictor.
+    """
+
+    def __init__(self, decoder: Decoder, measures: Measures) -> None:
+        self.decoder = decoder
+        self.measures = measures
+        self.key: int | None = None
+        self.waiting: deque[Pending] = deque()
+        self.running: Batch | None = None
+        self.due = False  # stands in the batcher's list of lines whose turn comes
+        self.last_used = 0.0
+        self.drained: asyncio.Future[None] | None = None  # somebody waits until nothing runs
+
+    @property
+    def idle(self) -> bool:
+        return not self.waiting and self.running is None
+
+
+@dataclass
+class Batch:
+    line: Line
+    members: list[Pending]
+    sent: float
+    rows: int
+    watchdog: asyncio.TimerHandle
+
+
+class Batcher:
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.rows_waiting = 0
+        self.bytes_waiting = 0
+        self.predictor: Predictor | None = None
+        self._loop = asyncio.get_running_loop()
+        self._turns: deque[Line] = deque()
+        self._running: dict[int, Batch] = {}
+        self._next_id = 0
+        self._pump_planned = False
+        self._lines: set[Line] = set()  # with requests waiting
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def submit(self, line: Line, request: Decoded, size: int) -> asyncio.Future[Result]:
+        """Queues a request; the future brings its result or a ServiceError.
+
+        Raises Overloaded when the queue is full.
+        """
+        rows = len(request.rows)
+        full = self.rows_waiting + rows > self.limits.queue_rows or self.bytes_waiting + size > self.limits.queue_bytes
+        if full and self.rows_waiting:  # the first one is always taken
+            raise Overloaded("Too many requests wait for predictions. Try again.", retry_after_s=RETRY_AFTER_S)
+        self.rows_waiting += rows
+        self.bytes_waiting += size
+        now = time.perf_counter()
+        pending = Pending(request, size, now, self._loop.create_future())
+        line.waiting.append(pending)
+        line.last_used = now
+        self._lines.add(line)
+        if line.key is not None and line.running is None and not line.due:
+            line.due = True
+            self._turns.append(line)
+            if not self._pump_planned:  # after the other requests that this turn of the loop brings
+                self._pump_planned = True
+                self._loop.call_soon(self._pump)
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(self.limits.timeout_s, self._sweep)
+        return pending.future
+
+    def open(self, line: Line, key: int) -> None:
+        """The predictor has the version now: what waits may run."""
+        line.key = key
+        self._due(line)
+        self._pump()
+
+    def close(self, line: Line) -> None:
+        """The version is not loaded any more; requests wait until it is again."""
+        line.key = None
+
+    async def drain(self, line: Line) -> None:
+        """Waits until nothing of a closed line runs. That ends by its answer, its watchdog or the predictor's end."""
+        if line.running is not None:
+            line.drained = self._loop.create_future()
+            await line.drained
+
+    def refuse(self, line: Line, error: ServiceError) -> None:
+        """Answers all that waits with an error: the version will not come."""
+        while line.waiting:
+            self._fail(self._pop(line), error)
+        self._lines.discard(line)
+
+    def answered(self, answer: Answer) -> None:
+        batch = self._running.pop(answer.id, None)
+        if batch is None:
+            return
+        line = batch.line
+        self._ended(batch)
+        self._due(line)
+        self._pump()  # the next batch runs while these answers go out
+        line.measures.ran(batch.rows, answer.run_us)
+        for pending, body in zip(batch.members, answer.bodies, strict=False):
+            future = pending.future
+            if future.done():
+                continue
+            if body is None:
+                future.set_exception(
+                    InvalidInput("The model could not compute an answer: a value is outside what its graph can take.")
+                )
+            else:
+                queued = int((batch.sent - pending.arrived) * 1e6)
+                future.set_result(Result(body, batch.rows, queued, answer.run_us))
+
+    def lost(self) -> None:
+        """The predictor died. What it had is tried once more, each request alone; after that it is given up."""
+        self.predictor = None
+        running, self._running = self._running, {}
+        self._turns.clear()
+        for batch in running.values():
+            self._ended(batch)
+            for pending in reversed(batch.members):
+                if pending.tried:
+                    self._give_up(pending)
+                elif not pending.future.done():
+                    pending.tried = True
+                    self._back(batch.line, pending)
+        for line in self._lines:
+            line.due = False
+
+    def _ended(self, batch: Batch) -> None:
+        batch.watchdog.cancel()
+        batch.line.running = None
+        if batch.line.drained is not None:
+            batch.line.drained.set_result(None)
+            batch.line.drained = None
+
+    def _give_up(self, pending: Pending) -> None:
+        error = Unavailable("The predictor ended while it ran this request. Try again.", retry_after_s=RETRY_AFTER_S)
+        if not pending.future.done():
+            pending.future.set_exception(error)
+
+    def _back(self, line: Line, pending: Pending) -> None:
+        line.waiting.appendleft(pending)
+        self._lines.add(line)
+        self.rows_waiting += len(pending.request.rows)
+        self.bytes_waiting += pending.size
+
+    def _due(self, line: Line) -> None:
+        if line.waiting and line.key is not None and line.running is None and not line.due:
+            line.due = True
+            self._turns.append(line)
+
+    def _pump(self) -> None:
+        self._pump_planned = False
+        while self._turns and len(self._running) < self.limits.in_flight and self.predictor is not None:
+            line = self._turns.popleft()
+            line.due = False
+            if line.key is not None and line.waiting:
+                self._send(line, self._take(line))
+
+    def _take(self, line: Line) -> list[Pending]:
+        """The next batch: requests of one signature, in order, within the limits; at least one."""
+        limits = self.limits
+        first = self._pop(line)
+        members = [first]
+        if first.tried:
+            return members
+        rows, size, longest = len(first.request.rows), first.size, first.request.longest
+        signature = first.request.signature
+        waiting = line.waiting
+        while waiting:
+            pending = waiting[0]
+            request = pending.request
+            rows += len(request.rows)
+            size += pending.size
+            longest = max(longest, request.longest)
+            if (
+                rows > limits.batch_rows
+                or size > limits.batch_bytes
+                or request.signature != signature
+                or pending.tried
+                or rows * longest > limits.batch_cells
+            ):
+                break
+            members.append(self._pop(line))
+        return members
+
+    def _pop(self, line: Line) -> Pending:
+        pending = line.waiting.popleft()
+        self.rows_waiting -= len(pending.request.rows)
+        self.bytes_waiting -= pending.size
+        if not line.waiting:
+            self._lines.discard(line)
+        return pending
+
+    def _send(self, line: Line, members: list[Pending]) -> None:
+        assert line.key is not None and self.predictor is not None
+        self._next_id += 1
+        rows: list[Row] = []
+        for pending in members:
+            rows += pending.request.rows
+        signature = members[0].request.signature
+        run = Run(
+            self._next_id,
+            line.key,
+            signature,
+            [len(pending.request.rows) for pending in members],
+            [pending.request.form for pending in members],
+            line.decoder.layouts[signature].pack(rows),
+        )
+        try:
+            self.predictor.run(run)
+        except BadFrame:
+            for pending in members:
+                self._fail(pending, InvalidInput("The request is too large for one call. Send it in parts."))
+            self._due(line)
+            return
+        watchdog = self._loop.call_later(self.limits.timeout_s, self._hung, self._next_id)
+        line.running = self._running[self._next_id] = Batch(line, members, time.perf_counter(), len(rows), watchdog)
+
+    def _hung(self, number: int) -> None:
+        if number in self._running and self.predictor is not None:
+            self.predictor.kill()
+
+    def _sweep(self) -> None:
+        """Answers what waited or ran too long. One timer for all: requests of a line end in their order."""
+        now = time.perf_counter()
+        oldest = now
+        for line in list(self._lines):
+            while line.waiting and now - line.waiting[0].arrived >= self.limits.timeout_s:
+                self._fail(self._pop(line), self._too_late(line))
+            if line.waiting:
+                oldest = min(oldest, line.waiting[0].arrived)
+        for batch in self._running.values():
+            for pending in batch.members:
+                if now - pending.arrived >= self.limits.timeout_s:
+                    self._fail(pending, self._too_late(batch.line))
+                else:
+                    oldest = min(oldest, pending.arrived)
+        busy = self._lines or self._running
+        delay = max(0.001, oldest + self.limits.timeout_s - now)
+        self._sweeper = self._loop.call_later(delay, self._sweep) if busy else None
+
+    def _too_late(self, line: Line) -> ServiceError:
+        if line.key is None:
+            return Unavailable("The model is being loaded. Try again.", retry_after_s=RETRY_AFTER_S)
+        return Timeout(f"No prediction within {self.limits.timeout_s:g} s.")
+
+    def _fail(self, pending: Pending, error: ServiceError) -> None:
+        if not pending.future.done():
+            pending.future.set_exception(error)

@@ -1,0 +1,37 @@
+"""The digest of an export's directory, as `app.storage` computes it for the registry (a test compares the two): checked
+in the predictor process before each load."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+
+def directory_digest(directory: str | Path) -> str:
+    """`sha256:` and the hash over each file's relative name and the hash of its content, by name.
+
+    Raises OSError when a file cannot be read, and ValueError for a link, a device or the like.
+    """
+    top = Path(directory)
+    whole = hashlib.sha256()
+    for name, file in sorted(_files(top), key=lambda item: item[0].encode()):
+        data = name.encode()
+        whole.update(len(data).to_bytes(8, "big") + data)
+        with file.open("rb") as content:
+            whole.update(hashlib.file_digest(content, "sha256").digest())
+    return "sha256:" + whole.hexdigest()
+
+
+def _files(top: Path) -> list[tuple[str, Path]]:
+    found = []
+    for folder, folders, names in os.walk(top):
+        for name in [*folders, *names]:
+            file = Path(folder, name)
+            mode = file.lstat().st_mode
+            if stat.S_ISREG(mode):
+                found.append((file.relative_to(top).as_posix(), file))
+            elif not stat.S_ISDIR(mode):
+                raise ValueError("An export holds plain files and directories only.")
+    return found

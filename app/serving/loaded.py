@@ -1,0 +1,218 @@
+"""A SavedModel in memory and the call of its signatures. Imported by the predictor process only.
+
+Each signature gets one packed function around it, traced once at load: its inputs are the few tensors of
+`app.serving.layout` instead of one a feature. It is called by the public raw op `StatefulPartitionedCall`, which costs
+a quarter of a call through Python's `ConcreteFunction`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from app.serving.answer import Answers, Form
+from app.serving.decode import Decoder
+from app.serving.digest import directory_digest
+from app.serving.export import BadExport, Export, Signature, inputs_of, read_export
+from app.serving.layout import Layout, Tensor
+from app.serving.messages import BadFrame, Column
+from app.serving.saved_model import check
+
+# TensorFlow's modules look their names up anew each time, which costs 10 µs.
+_constant, _call = tf.constant, tf.raw_ops.StatefulPartitionedCall
+_WARM_UP_ROWS = (1, 16, 128)
+_DTYPES = {"float32": tf.float32, "int64": tf.int64, "string": tf.string}
+
+
+class Loaded:
+    """One version, loaded, checked and warmed up.
+
+    Args:
+        directory: the export.
+        digest: what `directory_digest` has to find there.
+        max_rows: rows of one TensorFlow call; more are run in parts.
+
+    Raises:
+        BadExport: it is not what the registry says, or may not be loaded, or cannot run its own examples.
+    """
+
+    def __init__(self, directory: str, digest: str, *, max_rows: int) -> None:
+        path = Path(directory)
+        self.export = _verified(path, digest)
+        try:
+            self._model = tf.saved_model.load(directory, tags=["serve"])
+            self._signatures = {
+                name: _Runner(self.export, name, signature, self._model.signatures[name], max_rows)
+                for name, signature in _different(self.export).items()
+            }
+        except (tf.errors.OpError, ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
+            raise BadExport(f"TensorFlow cannot load the export ({type(error).__name__}).") from error
+        for name, same in _aliases(self.export).items():
+            self._signatures[name] = self._signatures[same]
+        self.bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        self._warm_up()
+
+    def run(self, signature: str, columns: Sequence[Column], counts: Sequence[int], forms: Sequence[int]) -> Any:
+        """Bodies, one a request (None: the model could not compute it), and the call's time in microseconds.
+
+        Raises BadFrame when the columns do not fit the signature.
+        """
+        runner = self._signatures.get(signature)
+        if runner is None:
+            raise BadFrame("The run names a signature that the model does not have.")
+        return runner.run(columns, counts, forms)
+
+    def _warm_up(self) -> None:
+        """Runs every signature on the export's own examples, in several batch sizes."""
+        if not self.export.examples:
+            return
+        decoder = Decoder(self.export, max_rows=max(_WARM_UP_ROWS))
+        for name, runner in self._signatures.items():
+            if self.export.signatures[name].input != "features":
+                continue
+            rows = decoder.rows(name, self.export.examples)
+            for count in _WARM_UP_ROWS:
+                batch = (rows * count)[:count]
+                bodies, _ = runner.run(decoder.layouts[name].pack(batch), [count], [Form.ROW])
+                if bodies[0] is None:
+                    raise BadExport(f"The signature {name!r} cannot compute the export's own examples.")
+
+
+class _Runner:
+    """Calls one signature."""
+
+    def __init__(self, export: Export, name: str, signature: Signature, function: Any, max_rows: int) -> None:
+        self._layout = Layout(inputs_of(export, signature))
+        lengths = {feature.name: feature.length_input for feature in export.features}
+        outputs = function.structured_outputs
+        self._names = [output.name for output in signature.outputs if output.name in outputs] or sorted(outputs)
+        wanted = function.structured_input_signature[1]
+        tensors = self._layout.tensors
+        names = self._names
+
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+        def packed(*inputs: Any) -> list[Any]:
+            named = _named(tensors, inputs, lengths)
+            answer = function(**{key: tf.cast(named[key], spec.dtype) if named[key].dtype != spec.dtype else named[key]
+                                 for key, spec in wanted.items()})  # fmt: skip
+            return [answer[output] for output in names]
+
+        specs = _specs(tensors)
+        self._function = packed.get_concrete_function(*specs)
+        self._captured = list(self._function.captured_inputs)
+        self._types = [tensor.dtype for tensor in tf.nest.flatten(self._function.structured_outputs)]
+        self._answers = Answers(names)
+        self._max_rows = max_rows
+        self._specs = [(spec.dtype, spec.dtype == tf.string) for spec in specs]
+        self._raw = True
+
+    def run(self, columns: Sequence[Column], counts: Sequence[int], forms: Sequence[int]) -> Any:
+        rows = sum(counts)
+        inputs = self._layout.unpack(columns, rows)
+        started = time.perf_counter()
+        try:
+            arrays = self._compute(inputs, rows)
+            took = time.perf_counter() - started
+            bodies: list[bytes | None] = list(self._answers.encode(arrays, counts, forms))
+        except (tf.errors.OpError, ValueError, TypeError):
+            if len(counts) == 1:
+                return [None], round((time.perf_counter() - started) * 1e6)
+            bodies = self._one_by_one(inputs, counts, forms)
+            took = time.perf_counter() - started
+        return bodies, round(took * 1e6)
+
+    def _one_by_one(self, inputs: list[Any], counts: Sequence[int], forms: Sequence[int]) -> list[bytes | None]:
+        """After a batch failed: each request alone, so that only the one at fault fails."""
+        bodies: list[bytes | None] = []
+        start = 0
+        for count, form in zip(counts, forms, strict=True):
+            part = [array[start : start + count] for array in inputs]
+            start += count
+            try:
+                bodies += self._answers.encode(self._compute(part, count), [count], [form])
+            except (tf.errors.OpError, ValueError, TypeError):
+                bodies.append(None)
+        return bodies
+
+    def _compute(self, inputs: list[Any], rows: int) -> list[Any]:
+        if rows <= self._max_rows:
+            return self._call(inputs, rows)
+        parts = []
+        for start in range(0, rows, self._max_rows):
+            end = min(start + self._max_rows, rows)
+            parts.append(self._call([array[start:end] for array in inputs], end - start))
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+    def _call(self, inputs: list[Any], rows: int) -> list[Any]:
+        tensors = [
+            _constant(array, dtype) if string else _constant(array)
+            for array, (dtype, string) in zip(inputs, self._specs, strict=True)
+        ]
+        if self._raw:
+            try:
+                outputs = _call(args=tensors + self._captured, Tout=self._types, f=self._function)
+            except (TypeError, AttributeError):  # another TensorFlow, whose raw op does not take a function object
+                self._raw = False
+        if not self._raw:
+            outputs = tf.nest.flatten(self._function(*tensors))
+        return [_batched(output.numpy(), rows) for output in outputs]
+
+
+def _verified(path: Path, digest: str) -> Export:
+    try:
+        found = directory_digest(path)
+    except (OSError, ValueError) as error:
+        raise BadExport("The export's files cannot be read.") from error
+    if found != digest:
+        raise BadExport("The export's files are not those that were registered (other digest).")
+    check(path)
+    return read_export(path)
+
+
+def _different(export: Export) -> dict[str, Signature]:
+    aliases = _aliases(export)
+    return {name: signature for name, signature in export.signatures.items() if name not in aliases}
+
+
+def _aliases(export: Export) -> dict[str, str]:
+    """`serving_default` and `predict` are usually one and the same: it is traced once then."""
+    default, predict = export.signatures.get("serving_default"), export.signatures.get("predict")
+    return {"predict": "serving_default"} if default is not None and default == predict else {}
+
+
+def _specs(tensors: Sequence[Tensor]) -> list[Any]:
+    specs = []
+    for tensor in tensors:
+        if tensor.sequence:
+            specs.append(tf.TensorSpec([None, None, *tensor.shape], _DTYPES[tensor.dtype]))
+            specs.append(tf.TensorSpec([None], tf.int64))
+        else:
+            specs.append(tf.TensorSpec([None, *tensor.shape], _DTYPES[tensor.dtype]))
+    return specs
+
+
+def _named(tensors: Sequence[Tensor], inputs: Sequence[Any], lengths: dict[str, str | None]) -> dict[str, Any]:
+    """The signature's own inputs from the packed ones."""
+    named: dict[str, Any] = {}
+    rest = iter(inputs)
+    for tensor in tensors:
+        values = next(rest)
+        if tensor.together:
+            named.update(zip(tensor.names, tf.unstack(values, num=len(tensor.names), axis=1), strict=True))
+            continue
+        named[tensor.names[0]] = values
+        if tensor.sequence:
+            named[lengths[tensor.names[0]] or f"{tensor.names[0]}_length"] = next(rest)
+    return named
+
+
+def _batched(array: Any, rows: int) -> Any:
+    """An output that does not depend on the rows is the same for each."""
+    if array.ndim and array.shape[0] == rows:
+        return array
+    return np.broadcast_to(array, (rows, *array.shape))

@@ -1,0 +1,109 @@
+"""What is counted per version, and how Prometheus reads it. Counting is a few integer additions a request."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
+_LABELS = ("model", "version")
+
+
+class Histogram:
+    """Observations in fixed buckets."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative counts by upper bound, as Prometheus wants them."""
+        cumulated, result = 0, []
+        for bound, count in zip([*map(str, self.bounds), "+Inf"], self.counts, strict=True):
+            cumulated += count
+            result.append((bound, float(cumulated)))
+        return result
+
+
+class Measures:
+    """One version's numbers since it was first known here.
+
+    Attributes:
+        errors: answers that are not 200, by status.
+        seconds: of whole requests, from body to answer; only good ones.
+        run_seconds: of the model's calls.
+        batch_rows: rows of the calls.
+    """
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.rows = 0
+        self.errors: dict[int, int] = {}
+        self.seconds = Histogram(_SECONDS)
+        self.run_seconds = Histogram(_SECONDS)
+        self.batch_rows = Histogram(_ROWS)
+        self.loads = 0
+
+    def answered(self, rows: int, seconds: float) -> None:
+        self.requests += 1
+        self.rows += rows
+        self.seconds.add(seconds)
+
+    def failed(self, status: int) -> None:
+        self.errors[status] = self.errors.get(status, 0) + 1
+
+    def ran(self, rows: int, run_us: int) -> None:
+        self.batch_rows.add(rows)
+        self.run_seconds.add(run_us / 1e6)
+
+
+class Measured(Protocol):
+    """What the collector reads of the service."""
+
+    def measures(self) -> Iterable[tuple[str, int, Measures]]:
+        """(model, version, its numbers)"""
+
+    def gauges(self) -> Iterable[tuple[str, str, float]]:
+        """(name, help, value) of the service as a whole"""
+
+
+class ServingCollector:
+    """For `prometheus_client`: `registry.register(ServingCollector(service))`."""
+
+    def __init__(self, service: Measured) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily("serving_requests", "Predictions answered", labels=_LABELS)
+        rows = CounterMetricFamily("serving_rows", "Instances answered", labels=_LABELS)
+        errors = CounterMetricFamily("serving_errors", "Predictions refused", labels=(*_LABELS, "status"))
+        loads = CounterMetricFamily("serving_loads", "Times that a version was loaded", labels=_LABELS)
+        seconds = HistogramMetricFamily("serving_request_seconds", "Time of a prediction", labels=_LABELS)
+        runs = HistogramMetricFamily("serving_run_seconds", "Time of a call of the model", labels=_LABELS)
+        batches = HistogramMetricFamily("serving_batch_rows", "Instances in a call of the model", labels=_LABELS)
+        for model, number, measures in self._service.measures():
+            labels = [model, str(number)]
+            requests.add_metric(labels, measures.requests)
+            rows.add_metric(labels, measures.rows)
+            loads.add_metric(labels, measures.loads)
+            for status, count in measures.errors.items():
+                errors.add_metric([*labels, str(status)], count)
+            seconds.add_metric(labels, measures.seconds.buckets(), measures.seconds.total)
+            runs.add_metric(labels, measures.run_seconds.buckets(), measures.run_seconds.total)
+            batches.add_metric(labels, measures.batch_rows.buckets(), measures.batch_rows.total)
+        yield from (requests, rows, errors, loads, seconds, runs, batches)
+        for name, text, value in self._service.gauges():
+            gauge = GaugeMetricFamily(name, text)
+            gauge.add_metric([], value)
+            yield gauge

@@ -1,0 +1,376 @@
+"""The serving side of the API process: keeps a predictor process alive, the right versions in it, and requests
+moving.
+
+One loop decides (`_step`), so that at any time at most one thing is loaded or unloaded. A second predictor process
+waits with TensorFlow imported: it takes over when the first one dies, and unproved versions are tried in it first, so
+that one that kills its process never touches the one that serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import structlog
+
+from app.errors import Conflict, NotFound, Unavailable
+from app.serving.batcher import Batcher, Limits
+from app.serving.export import BadExport
+from app.serving.measures import Measures
+from app.serving.messages import Answer
+from app.serving.metadata import metadata, status
+from app.serving.models import Models, State, Version, WantedVersion, read_description
+from app.serving.process import PredictorDied, PredictorProcess
+
+log = structlog.get_logger("app.serving")
+
+_TICK_S = 1.0
+_LEAK_CHECK_S = 10.0
+_RESTART_S = 1.0  # between two starts that fail
+_MOST_CRASHES = 2  # of a process while it loads one version
+_KILLED = "Loading it ended the predictor process, or took too long."
+
+Loaded = Callable[[str, int], None]
+Failed = Callable[[str, int, str], None]
+
+
+class ServingService:
+    """Args:
+    limits: of batches, queues and times.
+    memory_bytes: of all loaded versions together; beyond it the least recently used are evicted.
+    load_timeout_s: of one load with its warm-up.
+    spare: keep the second process.
+    on_loaded, on_failed: told of staged versions; called on the event loop, must not block.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        memory_bytes: int = 4 * 2**30,
+        load_timeout_s: float = 120.0,
+        leak_bytes: int = 2 * 2**30,
+        spare: bool = True,
+        on_loaded: Loaded | None = None,
+        on_failed: Failed | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.models = Models()
+        self.restarts = 0
+        self.on_loaded: Loaded = on_loaded or (lambda model, number: None)
+        self.on_failed: Failed = on_failed or (lambda model, number, reason: None)
+        self._memory_bytes = memory_bytes
+        self._load_timeout_s = load_timeout_s
+        self._leak_bytes = leak_bytes
+        self._keep_spare = spare
+        self._predictor: PredictorProcess | None = None
+        self._spare: PredictorProcess | None = None
+        self._batcher: Batcher | None = None
+        self._changed = asyncio.Event()
+        self._settled: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._spare_task: asyncio.Task[None] | None = None
+        self._leak_checked = 0.0
+
+    @property
+    def batcher(self) -> Batcher:
+        assert self._batcher is not None, "start() comes first"
+        return self._batcher
+
+    @property
+    def predictor_pid(self) -> int:
+        """Of the process that answers now; 0 while there is none."""
+        return self._predictor.pid if self._predictor is not None and self._predictor.alive else 0
+
+    async def start(self) -> None:
+        """Begins; returns at once. Requests wait until their version is loaded."""
+        self._batcher = Batcher(self.limits)
+        self._settled = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._keep_going(), name="serving")
+
+    async def stop(self) -> None:
+        """Ends the processes; what still waits is answered with Unavailable."""
+        for task in (self._task, self._spare_task):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        for process in (self._predictor, self._spare):
+            if process is not None:
+                await process.stop()
+        for version in [*self.models.versions.values(), *self.models.gone]:
+            if version.line is not None:
+                self.batcher.refuse(version.line, Unavailable("The service stops."))
+
+    def sync(self, wanted: Sequence[WantedVersion]) -> None:
+        """What the registry has now; cheap when nothing changed. Versions with labels and staged ones are loaded,
+        others when somebody asks for them."""
+        if self.models.sync(wanted):
+            self._wake()
+
+    async def ready(self, model: str, number: int | None = None, label: str | None = None) -> Version:
+        """The version that a request means, as soon as requests for it can be checked and queued.
+
+        Raises:
+            NotFound: no such model, version or label.
+            Conflict: it cannot be loaded.
+            Unavailable: the model's first version did not come in time.
+        """
+        deadline = time.monotonic() + self.limits.timeout_s
+        while True:
+            version = self.models.find(model, number, label)
+            if version is not None:
+                if version.line is None:
+                    await self._described(version)
+                if not version.loaded:
+                    self._changed.set()
+                return version
+            assert self._settled is not None
+            try:
+                async with asyncio.timeout_at(asyncio.get_running_loop().time() + deadline - time.monotonic()):
+                    await asyncio.shield(self._settled)
+            except TimeoutError:
+                raise Unavailable("The model's first version is being loaded. Try again.", retry_after_s=1.0) from None
+
+    def status(self, model: str, number: int | None = None, label: str | None = None) -> dict[str, Any]:
+        """TensorFlow Serving's `model_version_status`: of all versions known here, of one, or of a label's.
+
+        Raises NotFound: no such model, version or label.
+        """
+        versions = self.models.of(model)
+        if number is not None or label is not None:
+            versions = [self.models.one(model, number, label)]
+        return status(versions)
+
+    async def metadata(self, model: str, number: int | None = None, label: str | None = None) -> dict[str, Any]:
+        """TensorFlow Serving's metadata of one version (no version: label `latest`). It need not be in memory.
+
+        Raises:
+            NotFound: no such model, version or label.
+            Conflict: its description cannot be read.
+        """
+        version = self.models.one(model, number, label)
+        await self._described(version)
+        return metadata(model, version)
+
+    def measures(self) -> Iterable[tuple[str, int, Measures]]:
+        return [(v.wanted.model, v.wanted.number, v.measures) for v in self.models.versions.values()]
+
+    def gauges(self) -> Iterable[tuple[str, str, float]]:
+        yield "serving_queue_rows", "Instances that wait for a call", self.batcher.rows_waiting
+        yield "serving_versions_loaded", "Versions in memory", sum(1 for _ in self.models.loaded())
+        yield "serving_model_bytes", "Memory counted for loaded versions", self._used_bytes()
+        yield "serving_predictor_restarts", "Predictor processes that were replaced", self.restarts
+        memory = self._predictor.memory_bytes() if self.predictor_pid and self._predictor else 0
+        yield "serving_predictor_memory_bytes", "Private memory of the predictor process", memory
+
+    async def _describe(self, version: Version) -> None:
+        """Raises BadExport."""
+        if version.line is None:
+            version.describe(await asyncio.to_thread(read_description, version.wanted, self.limits.queue_rows))
+
+    async def _described(self, version: Version) -> None:
+        try:
+            await self._describe(version)
+        except BadExport as error:
+            version.failed(str(error))
+            raise Conflict(f"Version {version.wanted.number} cannot be loaded: {error}") from None
+
+    def _wake(self) -> None:
+        """Something changed: the loop looks again, and whoever waits for a model too."""
+        self._changed.set()
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
+            self._settled = asyncio.get_running_loop().create_future()
+
+    async def _keep_going(self) -> None:
+        while True:
+            try:
+                while await self._step():
+                    pass
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_TICK_S):
+                        await self._changed.wait()
+                self._changed.clear()
+            except PredictorDied as error:
+                log.warning("predictor", event_detail=str(error))
+                await asyncio.sleep(_RESTART_S)
+            except Exception as error:
+                log.error("serving loop", exc_info=error)
+                await asyncio.sleep(_RESTART_S)
+
+    async def _step(self) -> bool:
+        """Does the next thing that is due. Returns whether there was one."""
+        if self._predictor is None or not self._predictor.alive:
+            await self._replace_predictor()
+            return True
+        alone = not self._keep_spare or not any(True for _ in self.models.loaded())
+        version = self.models.to_load(unproved=alone)
+        if version is not None:
+            await self._load(version)
+            return True
+        version = self.models.to_unload()
+        if version is not None:
+            await self._unload(version)
+            return True
+        if self._keep_spare and self._spare_task is None:
+            if self._spare is None:
+                self._spare_task = asyncio.create_task(self._start_spare(), name="spare-predictor")
+            elif (version := self.models.to_try()) is not None:
+                self._spare_task = asyncio.create_task(self._try_in_spare(self._spare, version), name="try-version")
+        self._check_leak()
+        return False
+
+    async def _replace_predictor(self) -> None:
+        """Puts the spare, or a new process, in the place of one that died."""
+        if self._spare is None and self._spare_task is not None:
+            await self._spare_task  # it is starting
+        process = None
+        if self._spare_task is None:  # else it tries a version, which may hang
+            process, self._spare = self._spare, None
+        if process is None or not process.alive:
+            process = self._new_process()
+            await process.start()
+        self._predictor = process
+        self.batcher.predictor = process
+        log.info("predictor serves", pid=process.pid, tensorflow=process.tensorflow)
+
+    async def _start_spare(self) -> None:
+        process = self._new_process()
+        try:
+            await process.start()
+            self._spare = process
+        except (PredictorDied, OSError) as error:
+            log.warning("spare predictor", event_detail=str(error))
+            await asyncio.sleep(_RESTART_S)
+        except asyncio.CancelledError:
+            await process.stop()
+            raise
+        finally:
+            self._spare_task = None
+            self._changed.set()
+
+    async def _try_in_spare(self, spare: PredictorProcess, version: Version) -> None:
+        """Loads an unproved version where nobody is served."""
+        version.state = State.LOADING
+        try:
+            await self._describe(version)
+            self._check_fits(version)
+            await self._load_in(spare, version)
+            await spare.unload(version.key, self._load_timeout_s)
+            version.proved = True
+        except BadExport as error:
+            self._refuse(version, str(error))
+        except PredictorDied:
+            self._refuse(version, _KILLED)
+        finally:
+            self._spare_task = None
+            self._wake()
+
+    def _new_process(self) -> PredictorProcess:
+        return PredictorProcess(
+            self._answered, self._died, threads=self.limits.in_flight, max_rows=self.limits.batch_rows
+        )
+
+    def _answered(self, answer: Answer) -> None:
+        self.batcher.answered(answer)
+
+    def _died(self, process: PredictorProcess) -> None:
+        if process is self._spare:
+            self._spare = None
+        if process is not self._predictor:
+            return
+        self.restarts += 1
+        for version in list(self.models.loaded()):
+            assert version.line is not None
+            self.batcher.close(version.line)
+            version.state = State.LOADING
+            version.due = True
+        self.batcher.lost()
+        self._changed.set()
+
+    async def _load(self, version: Version) -> None:
+        wanted = version.wanted
+        version.state = State.LOADING
+        version.error = None
+        try:
+            await self._describe(version)
+            self._check_fits(version)
+            await self._make_room(version.bytes)
+            await self._load_in(self._predictor, version)
+        except BadExport as error:
+            self._refuse(version, str(error))
+        except PredictorDied:
+            version.crashes += 1
+            if wanted.staged or version.crashes >= _MOST_CRASHES:
+                self._refuse(version, _KILLED)
+        else:
+            assert version.line is not None
+            version.state = State.AVAILABLE
+            version.due = False
+            version.crashes = 0
+            version.measures.loads += 1
+            self.batcher.open(version.line, version.key)
+            self.models.flip()
+            if wanted.staged:
+                self.on_loaded(wanted.model, wanted.number)
+        self._wake()
+
+    def _check_fits(self, version: Version) -> None:
+        if version.bytes > self._memory_bytes:
+            raise BadExport(
+                f"It needs {version.bytes} bytes of memory; {self._memory_bytes} is for all models together."
+            )
+
+    async def _load_in(self, process: PredictorProcess | None, version: Version) -> None:
+        if process is None:
+            raise PredictorDied("There is no predictor process.")
+        done = await process.load(version.key, version.wanted.path, version.wanted.digest, self._load_timeout_s)
+        if done.error is not None:
+            raise BadExport(done.error)
+
+    def _refuse(self, version: Version, reason: str) -> None:
+        version.failed(reason)
+        log.warning("version failed", model=version.wanted.model, version=version.wanted.number, reason=reason)
+        if version.line is not None:
+            self.batcher.refuse(
+                version.line, Conflict(f"Version {version.wanted.number} could not be loaded: {reason}")
+            )
+        if version.wanted.staged:
+            self.on_failed(version.wanted.model, version.wanted.number, reason)
+
+    async def _make_room(self, size: int) -> None:
+        while self._used_bytes() + size > self._memory_bytes:
+            victim = self.models.to_evict()
+            if victim is None:
+                return
+            await self._unload(victim)
+
+    def _used_bytes(self) -> int:
+        return sum(version.bytes for version in self.models.loaded())
+
+    async def _unload(self, version: Version) -> None:
+        line = version.line
+        if line is not None and line.key is not None and self._predictor is not None:
+            version.state = State.UNLOADING
+            self.batcher.close(line)
+            await self.batcher.drain(line)
+            await self._predictor.unload(version.key, self._load_timeout_s)
+        version.state = State.END
+        if version in self.models.gone:
+            self.models.gone.remove(version)
+            if line is not None:
+                self.batcher.refuse(line, NotFound(f"Version {version.wanted.number} of the model was removed."))
+
+    def _check_leak(self) -> None:
+        """Replaces a predictor that holds far more memory than its versions explain."""
+        now = time.monotonic()
+        if self._predictor is None or now - self._leak_checked < _LEAK_CHECK_S:
+            return
+        self._leak_checked = now
+        if self._predictor.memory_bytes() > self._leak_bytes + 2 * self._used_bytes():
+            log.warning("predictor leaks", pid=self._predictor.pid, bytes=self._predictor.memory_bytes())
+            self._predictor.kill()

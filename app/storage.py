@@ -1,0 +1,193 @@
+"""The artifact store: data sets, what attempts write, exports, predictions. Keys are made by the server, never by a
+client, and yet none is opened that leads outside the root.
+
+    datasets/<id>/            a data set's columns
+    jobs/<job>/<attempt>/     model_dir of one attempt: checkpoints, event files, log.txt
+    exports/<id>/             a SavedModel
+    predictions/<job>/        the result of a batch predict
+
+A directory means nothing until a row of the registry points to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.errors import InvalidInput, NotFound
+from app.ids import is_id
+
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+_BLOCK = 1 << 20
+
+
+class Storage:
+    """Artifacts under one root, a directory that all hosts share (a local path, or a mounted file or object store:
+    TensorFlow writes checkpoints by path and renames them)."""
+
+    def __init__(self, root: str | Path) -> None:
+        """
+        Raises:
+            InvalidInput: `root` is no path of this machine.
+        """
+        text = str(root).removeprefix("file://")
+        if "://" in text or not text:
+            raise InvalidInput("ARTIFACTS_URL must be a path. Mount an object store to use it.")
+        self.root = Path(text).resolve()
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    @staticmethod
+    def dataset_key(dataset_id: str) -> str:
+        return f"datasets/{_checked(dataset_id, 'ds')}"
+
+    @staticmethod
+    def attempt_key(job_id: str, attempt: int) -> str:
+        return f"jobs/{_checked(job_id, 'job')}/{int(attempt)}"
+
+    @staticmethod
+    def export_key(export_id: str) -> str:
+        return f"exports/{_checked(export_id, 'exp')}"
+
+    @staticmethod
+    def prediction_key(job_id: str) -> str:
+        return f"predictions/{_checked(job_id, 'job')}"
+
+    def path(self, key: str) -> Path:
+        """Where an artifact is, or will be. Nothing is made.
+
+        Raises:
+            InvalidInput: the key is not one of ours, or a symbolic link stands in its way.
+        """
+        parts = key.split("/")
+        if not all(_PART.fullmatch(part) for part in parts):
+            raise InvalidInput("That is no key of an artifact.")
+        path = self.root.joinpath(*parts)
+        if path.resolve() != path:  # the root is resolved: any difference is a link below it
+            raise InvalidInput("A symbolic link stands in the artifact store.")
+        return path
+
+    def key(self, path: str | Path) -> str:
+        """The key of a path under the root (a checkpoint's prefix need not exist itself).
+
+        Raises:
+            InvalidInput: it is not under the root.
+        """
+        plain = Path(os.path.abspath(path))  # noqa: PTH100  # links are judged by `self.path`
+        for candidate in (plain, plain.resolve()):
+            if candidate.is_relative_to(self.root):
+                key = candidate.relative_to(self.root).as_posix()
+                self.path(key)
+                return key
+        raise InvalidInput("That path is not in the artifact store.")
+
+    def exists(self, key: str) -> bool:
+        return self.path(key).exists()
+
+    def make(self, key: str) -> Path:
+        """Makes an empty directory of that key, and its parents.
+
+        Raises:
+            FileExistsError: it is there already.
+        """
+        path = self.path(key)
+        path.mkdir(parents=True)
+        return path
+
+    def remove(self, key: str) -> None:
+        """Removes a file or a directory with all that is in it; links in it are removed, not followed. Nothing there
+        is no error. A directory is renamed first, so that none is ever seen half removed."""
+        path = self.path(key)
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
+            return
+        doomed = path.with_name(f".removing-{path.name}-{os.urandom(4).hex()}")
+        try:
+            path.rename(doomed)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(doomed, ignore_errors=True)
+
+    def size(self, key: str) -> int:
+        """Bytes of a file, or of all files of a directory.
+
+        Raises:
+            NotFound: nothing is there.
+        """
+        return sum(file.stat().st_size for _, file in self._files(key))
+
+    def digest(self, key: str) -> str:
+        """`sha256:` and the hash of a file, or of a directory: over each file's relative name and content, by name.
+        Equal directories have equal digests wherever they are; times and modes do not count.
+
+        Raises:
+            NotFound: nothing is there.
+            InvalidInput: a link or device is in the directory.
+        """
+        whole = hashlib.sha256()
+        for name, file in sorted(self._files(key), key=lambda item: item[0].encode()):
+            whole.update(_framed(name.encode()))
+            whole.update(_file_digest(file))
+        return f"sha256:{whole.hexdigest()}"
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys directly under a directory, sorted; none where there is no such directory. What `remove` did not
+        finish is finished here."""
+        folder = self.path(prefix)
+        if not folder.is_dir():
+            return []
+        found = []
+        for entry in sorted(folder.iterdir()):
+            if entry.name.startswith(".removing-"):
+                shutil.rmtree(entry, ignore_errors=True)
+            elif _PART.fullmatch(entry.name) and not entry.is_symlink():
+                found.append(f"{prefix}/{entry.name}")
+        return found
+
+    def age(self, key: str, now: float) -> float:
+        """Seconds since anything was changed directly in it, by the file system's clock against `now`.
+
+        Raises:
+            NotFound: nothing is there.
+        """
+        try:
+            return now - self.path(key).stat().st_mtime
+        except FileNotFoundError:
+            raise NotFound("There is no such artifact.") from None
+
+    def _files(self, key: str) -> Iterator[tuple[str, Path]]:
+        """Relative name and path of each regular file."""
+        top = self.path(key)
+        if top.is_file():
+            yield "", top
+            return
+        if not top.is_dir():
+            raise NotFound("There is no such artifact.")
+        for folder, folders, names in os.walk(top):
+            for name in [*folders, *names]:
+                file = Path(folder, name)
+                mode = file.lstat().st_mode
+                if stat.S_ISREG(mode):
+                    yield file.relative_to(top).as_posix(), file
+                elif not stat.S_ISDIR(mode):
+                    raise InvalidInput("The artifact holds something that is neither a file nor a directory.")
+
+
+def _checked(identifier: str, prefix: str) -> str:
+    if not is_id(identifier, prefix):
+        raise InvalidInput(f"That is no identifier of the form {prefix}_….")
+    return identifier
+
+
+def _framed(data: bytes) -> bytes:
+    """With its length in front, so that no two lists of names and contents read the same."""
+    return len(data).to_bytes(8, "big") + data
+
+
+def _file_digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -1,0 +1,34 @@
+"""What every measured process does at its ends: read its task, write its one line of result. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+
+
+def task() -> dict:
+    """The task that the driver gave as the only argument: workload, steps, start (checkpoint directory), work …"""
+    return json.loads(sys.argv[1])
+
+
+def result(**values: float) -> None:
+    """Prints the result as the last line. Adds the peak resident memory in MB (Linux gives it in kB)."""
+    values["peak_rss_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+    print("RESULT " + json.dumps(values), flush=True)
+
+
+class SteadyClock:
+    """Steps per second after the first `warm_up` steps."""
+
+    def __init__(self, warm_up: int = 100) -> None:
+        self.warm_up = warm_up
+        self.marks: list[tuple[int, float]] = []
+
+    def at(self, step: int) -> None:
+        self.marks.append((step, time.perf_counter()))
+
+    def steps_per_s(self) -> float:
+        (step0, time0), (step1, time1) = self.marks[0], self.marks[-1]
+        return (step1 - step0) / (time1 - time0)

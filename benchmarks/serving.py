@@ -1,0 +1,172 @@
+"""Prediction speed over HTTP: ours beside the peers, on the same SavedModel, in one run.
+
+    benchmarks/serving.py [--seconds 10] [--repeats 3] [--systems ours,bentoml,…] [--models small,large] [--json FILE]
+
+The server has one core and the load generator (wrk, Debian's package) another. The systems take turns in every cell,
+the others stopped meanwhile. Before measuring, every answer is compared with a direct call of the signature. A figure
+is the median over the repeats. Ratios to the bars are printed; exit 1 when an answer was wrong or a request failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "serving_systems"))
+from servers import Server, need_wrk  # noqa: E402
+
+SYSTEMS = ["ours", "plain_fastapi", "plain_fastapi_async", "bentoml", "uvicorn_constant"]
+CELLS = {"small": [(1, 1), (32, 1), (128, 1), (32, 32)], "large": [(32, 1), (32, 32)]}
+WARM_UP_S = 1.0
+Cell = tuple[str, int, int]
+#: (model, connections, rows) → least ratio of requests/s to that system
+RATES: dict[str, dict[Cell, float]] = {
+    "plain_fastapi": {
+        ("small", 1, 1): 1.8, ("small", 32, 1): 11, ("small", 128, 1): 18, ("small", 32, 32): 11,
+        ("large", 32, 1): 12, ("large", 32, 32): 5,
+    },
+    "bentoml": {("small", 1, 1): 3, ("small", 32, 1): 14, ("small", 128, 1): 21, ("small", 32, 32): 10},
+    "uvicorn_constant": {("small", 32, 1): 0.33, ("small", 128, 1): 0.5},
+}  # fmt: skip
+#: (model, connections, rows) → largest ratio of p99 to the better plain FastAPI
+TAILS: dict[Cell, float] = {
+    ("small", 1, 1): 0.8, ("small", 32, 1): 1 / 8, ("small", 128, 1): 1 / 10, ("small", 32, 32): 1 / 4,
+}  # fmt: skip
+
+
+def measure(model: str, systems: list[str], exports: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Starts all systems and gives each its turn in each cell."""
+    generator, *cores = sorted(os.sched_getaffinity(0))
+    server_cores = {cores[-1]} if cores else {generator}
+    servers: list[Server] = []
+    results = []
+    try:
+        for system in systems:
+            server = Server(system, model, exports, server_cores)
+            servers.append(server)
+            wrong = server.wrong_answers()
+            print(f"{system} on {model}: {wrong} wrong answers", file=sys.stderr, flush=True)
+            results += _turns_of(server, wrong) if wrong else []
+            server.pause()
+        for connections, rows in CELLS[model]:
+            for _ in range(options.repeats):
+                for server in servers:
+                    server.resume()
+                    server.load(connections, rows, WARM_UP_S, generator)
+                    load = server.load(connections, rows, options.seconds, generator)
+                    result = {
+                        "model": model, "system": server.system, "connections": connections, "rows": rows,
+                        "requests_per_s": round(load.requests_per_s, 1), "p50_ms": load.p50_ms,
+                        "p99_ms": load.p99_ms, "cpu_us": round(load.cpu_us, 2), "rss_mb": round(server.rss_mb(), 1), "wrong": load.failed,
+                    }  # fmt: skip
+                    results.append(result)
+                    print(json.dumps(result), file=sys.stderr, flush=True)
+                    server.pause()
+    finally:
+        for server in servers:
+            server.stop()
+    return results
+
+
+def _turns_of(server: Server, wrong: int) -> list[dict[str, Any]]:
+    """A row for answers that were wrong before any load."""
+    zero = {
+        "connections": 0,
+        "rows": 0,
+        "requests_per_s": 0.0,
+        "p50_ms": 0.0,
+        "p99_ms": 0.0,
+        "cpu_us": 0.0,
+        "rss_mb": 0.0,
+    }
+    return [{"model": server.model, "system": server.system, **zero, "wrong": wrong}]
+
+
+def medians(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a cell and system."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for result in results:
+        key = tuple(result[name] for name in ("model", "system", "connections", "rows"))
+        groups.setdefault(key, []).append(result)
+    fields = ("requests_per_s", "p50_ms", "p99_ms", "cpu_us", "rss_mb")
+    return [
+        {
+            **group[0],
+            **{field: round(statistics.median(result[field] for result in group), 3) for field in fields},
+            "wrong": sum(result["wrong"] for result in group),
+        }
+        for group in groups.values()
+    ]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        "| model | system | connections | rows | requests/s | p50 ms | p99 ms | CPU µs | MB | wrong |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        names = f"| {row['model']} | {row['system']} | {row['connections']} | {row['rows']} "
+        times = f"| {row['p50_ms']:.2f} | {row['p99_ms']:.2f} | {row['cpu_us']:.0f} | {row['rss_mb']:,.0f} | {row['wrong']} |"
+        lines.append(f"{names}| {row['requests_per_s']:,.0f} {times}")
+    return "\n".join(lines)
+
+
+def verdicts(rows: list[dict[str, Any]]) -> list[str]:
+    found = {(row["system"], row["model"], row["connections"], row["rows"]): row for row in rows}
+    lines = []
+    for peer, bars in RATES.items():
+        for cell, bar in bars.items():
+            ours, theirs = found.get(("ours", *cell)), found.get((peer, *cell))
+            if ours and theirs and theirs["requests_per_s"]:
+                ratio = ours["requests_per_s"] / theirs["requests_per_s"]
+                lines.append(f"{cell}: requests/s {ratio:.2f} x {peer} (bar {bar:g}, {_verdict(ratio >= bar)})")
+    for cell, bar in TAILS.items():
+        ours = found.get(("ours", *cell))
+        peers = [found.get((name, *cell)) for name in ("plain_fastapi", "plain_fastapi_async")]
+        best = min((peer["p99_ms"] for peer in peers if peer), default=0.0)
+        if ours and best:
+            ratio = ours["p99_ms"] / best
+            lines.append(
+                f"{cell}: p99 {ratio:.3f} x plain FastAPI's better one (bar {bar:.3f}, {_verdict(ratio <= bar)})"
+            )
+    return lines
+
+
+def _verdict(reached: bool) -> str:
+    return "reached" if reached else "NOT reached"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--systems", default=",".join(SYSTEMS))
+    parser.add_argument("--models", default="small,large")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the medians here")
+    options = parser.parse_args()
+    need_wrk()
+    results: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as exports:
+        make = [sys.executable, str(HERE / "serving_systems" / "make_exports.py"), exports]
+        subprocess.run(make, check=True, capture_output=True)
+        for model in options.models.split(","):
+            results += measure(model, options.systems.split(","), Path(exports), options)
+    rows = medians(results)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
+    print(table(rows))
+    print("\n".join(verdicts(rows)))
+    if any(row["wrong"] for row in rows):
+        sys.exit("There were wrong or failed answers.")
+
+
+if __name__ == "__main__":
+    main()

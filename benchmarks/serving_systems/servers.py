@@ -1,0 +1,201 @@
+"""Starts, checks, loads and stops one server. Server and load generator have a core each where there are two."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PEERS = HERE.parent / ".peers"
+PATH = "/v1/models/m:predict"
+PACKAGES = {"bentoml": ["bentoml==1.4.39", "tensorflow-cpu==2.21.0"]}
+_START_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk measured."""
+
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
+    cpu_us: float  # of the server's processes, a request: less shaken by other users of the machine than the clock
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def peer_python(name: str) -> Path:
+    """The interpreter of a peer's own environment; made when it is missing."""
+    directory = PEERS / name
+    python = directory / "bin" / "python"
+    if not (directory / "made").exists():
+        print(f"Making the environment of {name} (once) ...", file=sys.stderr, flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(directory)], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *PACKAGES[name]], check=True)
+        (directory / "made").touch()
+    return python
+
+
+def command(system: str, port: int) -> list[str]:
+    if system == "bentoml":
+        serve = ["serve", "bentoml_service:Predictor", "--host", "127.0.0.1", "--port", str(port)]
+        return [str(peer_python("bentoml")), "-m", "bentoml", *serve, "--working-dir", str(HERE)]
+    apps = {
+        "ours": "ours:app",
+        "plain_fastapi": "plain_fastapi:app",
+        "plain_fastapi_async": "plain_fastapi:app",
+        "uvicorn_constant": "constant:app",
+    }
+    quiet = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", "--no-access-log"]
+    return [sys.executable, "-m", "uvicorn", apps[system], "--app-dir", str(HERE), *quiet]
+
+
+class Server:
+    """One system serving one model, on the given cores, until `stop`."""
+
+    def __init__(self, system: str, model: str, exports: Path, cores: set[int]) -> None:
+        self.system, self.model, self.exports = system, model, exports
+        self.port = free_port()
+        self._token_file = exports / f"token-{system}-{model}"
+        self._token_file.write_text("none")
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "EXPORTS": str(exports),
+            "MODEL": model,
+            "TOKEN_FILE": str(self._token_file),
+            "ASYNC": "1" if system == "plain_fastapi_async" else "0",
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            "BENTOML_DO_NOT_TRACK": "1",
+        }
+        self.process = subprocess.Popen(
+            command(system, self.port),
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if system == "bentoml" else None,
+            start_new_session=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),  # noqa: PLW1509  there are no threads here
+        )
+        self._cases = {rows: json.loads((exports / f"{model}-{rows}.json").read_text()) for rows in (1, 32)}
+        self._wait()
+
+    @property
+    def token(self) -> str:
+        return self._token_file.read_text()
+
+    def post(self, body: str, path: str = PATH) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = {"content-type": "application/json", "authorization": f"Bearer {self.token}"}
+        connection.request("POST", path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, content
+
+    def wrong_answers(self) -> int:
+        """Sends every body once and compares with the direct call of the signature; a constant is not compared."""
+        if self.system == "uvicorn_constant":
+            return 0
+        wrong = 0
+        for cases in self._cases.values():
+            for case in cases:
+                status, content = self.post(case["body"])
+                wrong += status != 200 or not _agrees(json.loads(content), case["expected"])
+        return wrong
+
+    def load(self, connections: int, rows: int, seconds: float, core: int) -> Load:
+        bodies = self.exports / f"bodies-{self.model}-{rows}.txt"
+        if not bodies.exists():
+            bodies.write_text("\n".join(case["body"] for case in self._cases[rows]))
+        wrk = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s"]
+        script = ["-s", str(HERE / "load.lua"), f"http://127.0.0.1:{self.port}{PATH}", "--", str(bodies), self.token]
+        before = self.cpu_seconds()
+        output = subprocess.run(
+            [*wrk, *script],
+            capture_output=True,
+            text=True,
+            check=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        ).stdout
+        numbers = [int(word) for word in output.split("RESULT ")[1].split()]
+        requests, microseconds, p50, p99, status, broken, late = numbers
+        used = (self.cpu_seconds() - before) * 1e6 / max(1, requests)
+        return Load(requests / microseconds * 1e6, p50 / 1e3, p99 / 1e3, status + broken + late, used)
+
+    def cpu_seconds(self) -> float:
+        times = [process.cpu_times() for process in self._family()]
+        return sum(spent.user + spent.system for spent in times)
+
+    def rss_mb(self) -> float:
+        """Of the whole process tree; pages shared between its processes are counted once (PSS)."""
+        return sum(process.memory_full_info().pss for process in self._family()) / 2**20
+
+    def _family(self) -> list[psutil.Process]:
+        return [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+
+    def pause(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        self.resume()
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def _signal(self, number: int) -> None:
+        os.killpg(self.process.pid, number)
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.system} ended with {self.process.returncode} at start")
+            try:
+                if self.post(self._cases[1][0]["body"])[0] == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.2)
+        self.stop()
+        raise RuntimeError(f"{self.system} did not answer within {_START_TIMEOUT_S:.0f} s")
+
+
+def _agrees(answer: Any, expected: list[dict[str, Any]]) -> bool:
+    rows = answer["predictions"] if isinstance(answer, dict) else answer
+    if len(rows) != len(expected):
+        return False
+    for row, right in zip(rows, expected, strict=True):
+        pairs = zip(row["probabilities"], right["probabilities"], strict=True)
+        if row["classes"][0] != right["class"] or any(abs(a - b) > 1e-4 * max(abs(b), 1e-3) for a, b in pairs):
+            return False
+    return True
+
+
+def need_wrk() -> None:
+    if shutil.which("wrk") is None:
+        sys.exit("The load generator wrk is missing: apt-get install wrk")

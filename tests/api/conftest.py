@@ -1,0 +1,131 @@
+"""The API under a real server in a thread, without predictors and without a broker, on a migrated registry."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from app.api.deps import Service
+from app.api.gate import Gate
+from app.config import Settings
+from app.log import configure
+from app.main import create_app
+from app.queue import MemoryQueue
+
+CSV = b"size,colour,kind\n" + b"".join(
+    f"{index % 7},{['red', 'green', 'blue'][index % 3]},{'big' if index % 7 > 3 else 'small'}\n".encode()
+    for index in range(60)
+)
+
+
+@dataclass
+class Api:
+    """A running API and what a test needs of it."""
+
+    gate: Gate
+    service: Service
+    queue: MemoryQueue
+    http: httpx.Client
+
+    def token(self, *scopes: str) -> dict[str, str]:
+        """The header of a new token."""
+        made = self.http.post("/v1/tokens", json={"name": "test", "scopes": list(scopes)})
+        assert made.status_code == 201, made.text
+        return {"Authorization": f"Bearer {made.json()['token']}"}
+
+    def upload(self, content: bytes = CSV, filename: str = "things.csv", **options: Any) -> Any:
+        return self.http.post("/v1/datasets", files={"file": (filename, content)}, data={"name": "things"}, **options)
+
+    def dataset(self) -> str:
+        answer = self.upload()
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def submit(self, **changes: Any) -> str:
+        answer = self.http.post("/v1/jobs", json=train_job(self.dataset(), **changes))
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+
+def train_job(dataset: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "type": "train",
+        "model": "things",
+        "estimator": {"type": "DNNClassifier", "args": {"hidden_units": [4]}},
+        "columns": "auto",
+        "data": {"train": {"dataset": dataset, "label": "kind"}, "holdout": 0.2},
+        "train": {"max_steps": 10},
+        **changes,
+    }
+
+
+def service_of(gate: Gate) -> Service:
+    """The parts inside the layers of an application."""
+    layer: Any = gate
+    while not hasattr(layer, "state"):
+        layer = getattr(layer, "app", None) or layer._app
+    service: Service = layer.state.service
+    return service
+
+
+def wait_ready(http: httpx.Client) -> None:
+    end = time.monotonic() + 20
+    while http.get("/readyz").status_code != 200:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet() -> None:
+    """Logs as in production (JSON, no values of variables), warnings and worse."""
+    configure("WARNING")
+
+
+@pytest.fixture
+def api_settings(settings: Settings, migrated_sqlite: Path) -> Settings:
+    settings.data_dir.mkdir(parents=True)
+    shutil.copy(migrated_sqlite, settings.data_dir / "registry.db")
+    return settings.model_copy(update={"predictor": "none"})
+
+
+@pytest.fixture
+def api(api_settings: Settings) -> Iterator[Api]:
+    yield from run_api(api_settings)
+
+
+def run_api(settings: Settings) -> Iterator[Api]:
+    queue = MemoryQueue()
+    gate = create_app(settings, queue=queue)
+    with served(gate) as address, httpx.Client(base_url=address, timeout=30, trust_env=False) as http:
+        wait_ready(http)
+        secret = (settings.data_dir / "admin-token").read_text()
+        http.headers["Authorization"] = f"Bearer {secret}"
+        yield Api(gate, service_of(gate), queue, http)
+
+
+@contextmanager
+def served(app: Any) -> Iterator[str]:
+    """Runs an ASGI application on a free port; its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2, ws="none")
+    )
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()

@@ -1,0 +1,103 @@
+"""The OpenAPI document: complete, current, and every operation behind the gate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.api.auth import PUBLIC_PATHS
+from tests.api.conftest import Api
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
+SAMPLES = {
+    "job_id": "job_01k9zv0q2m8x4t6b3c5d7e9f1g",
+    "dataset_id": "ds_01k9zv0q2m8x4t6b3c5d7e9f1g",
+    "token_id": "tok_01k9zv0q2m8x4t6b3c5d7e9f1g",
+    "model": "penguins",
+    "label": "latest",
+    "version": "1",
+}
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (method.upper(), path, operation)
+        for path, found in document["paths"].items()
+        for method, operation in found.items()
+    ]
+
+
+@pytest.fixture(scope="module")
+def committed() -> dict[str, Any]:
+    return dict(json.loads(COMMITTED.read_text()))
+
+
+def test_committed_document_is_current(api: Api) -> None:
+    """Renew it with `python -m app.cli openapi docs/openapi.json`."""
+    assert api.http.get("/openapi.json").json() == json.loads(COMMITTED.read_text())
+
+
+def test_every_operation_without_a_token_is_401(api: Api, committed: dict[str, Any]) -> None:
+    found = operations(committed)
+    assert len(found) > 40
+    for method, path, _ in found:
+        if path in PUBLIC_PATHS:
+            continue
+        answer = httpx.request(method, str(api.http.base_url).rstrip("/") + path.format(**SAMPLES), trust_env=False)
+        assert answer.status_code == 401, (method, path)
+        assert answer.json()["status"] == 401
+
+
+def test_every_operation_says_id_tag_summary_scope_and_errors(committed: dict[str, Any]) -> None:
+    ids = []
+    for method, path, operation in operations(committed):
+        ids.append(operation["operationId"])
+        assert operation["tags"], path
+        assert operation["summary"], path
+        assert "default" in operation["responses"], path
+        assert (path in PUBLIC_PATHS) or operation["security"] == [{"token": []}], path
+        if path not in PUBLIC_PATHS:
+            assert "Scope: `" in operation["description"], (method, path)
+    assert len(ids) == len(set(ids))
+
+
+def test_predict_operations_are_in_the_document(committed: dict[str, Any]) -> None:
+    for verb in ("predict", "classify", "regress"):
+        for place in ("", "/versions/{version}", "/labels/{label}"):
+            assert "post" in committed["paths"][f"/v1/models/{{model}}{place}:{verb}"]
+
+
+def test_examples_of_jobs_work_when_sent(api: Api, committed: dict[str, Any]) -> None:
+    header = "bill_length_mm,island,species\n"
+    rows = [
+        f"{40 + index % 9}.5,{['Biscoe', 'Dream', 'Torgersen'][index % 3]},{'ab'[index % 2]}" for index in range(40)
+    ]
+    dataset = api.upload((header + "\n".join(rows)).encode()).json()["id"]
+    content = committed["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
+    assert len(content["examples"]) >= 2
+    for example in content["examples"].values():
+        body = json.loads(json.dumps(example["value"]).replace("ds_01k9zv0q2m8x4t6b3c5d7e9f1g", dataset))
+        answer = api.http.post("/v1/jobs", json=body)
+        assert answer.status_code == 202, answer.text
+
+
+def test_example_of_a_token_works_when_sent(api: Api, committed: dict[str, Any]) -> None:
+    for example in committed["components"]["schemas"]["TokenRequest"]["examples"]:
+        assert api.http.post("/v1/tokens", json=example).status_code == 201
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/"])
+def test_pages_load_from_this_server_only(api: Api, path: str) -> None:
+    answer = httpx.get(f"{api.http.base_url}{path}", trust_env=False)
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "//" not in answer.text.replace("<!-- //", "")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    for link in answer.text.split('"'):
+        if link.startswith("/static/"):
+            assert httpx.get(f"{api.http.base_url}{link}", trust_env=False).status_code == 200, link

@@ -1,0 +1,65 @@
+"""Fixtures for everybody. Nothing here imports TensorFlow."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.config import Settings
+from app.registry.db import Database, make_engine
+from app.storage import Storage
+from tests import databases
+
+
+def pytest_report_header() -> str:
+    return f"registry databases: {', '.join(databases.kinds())}"
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "registry.db"
+    databases.migrated(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres() -> Iterator[str]:
+    """URL of a migrated PostgreSQL database that every test leaves empty."""
+    with databases.temporary_postgres() as url:
+        databases.migrated(url).close()
+        yield url
+
+
+@pytest.fixture(params=databases.kinds())
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an up-to-date registry without rows: SQLite, and PostgreSQL where it answers."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("migrated_postgres"))
+    path = tmp_path / "registry.db"
+    shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An up-to-date registry without rows, on SQLite and on PostgreSQL where it answers."""
+    opened = Database(make_engine(Settings(database_url=database_url)))
+    yield opened
+    if not database_url.startswith("sqlite"):
+        databases.empty(opened)
+    opened.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Defaults with an own data directory (SQLite, no broker running), whatever the environment says."""
+    return Settings(data_dir=tmp_path / "data", database_url="", redis_url="", artifacts_url="")
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path / "artifacts")

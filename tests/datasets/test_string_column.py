@@ -1,0 +1,65 @@
+"""Columns with more strings than a dictionary may hold."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from app.datasets import string_writer
+from app.datasets.budget import MemoryBudget
+from app.datasets.columns import StringColumn, open_dataset, write_table
+from app.datasets.string_writer import StringWriter
+
+
+@pytest.fixture
+def small_dictionaries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryBudget.__init__, "__defaults__", (64 * 2**20, 3))
+
+
+@pytest.mark.usefixtures("small_dictionaries")
+def test_too_many_strings_are_stored_one_by_one(tmp_path: Path) -> None:
+    words = ["a", None, "bb", "a", "ccc", "", "d", None, "bb"]
+    lists = [["a", "b"], [], None, ["c", "d", "e"], ["a"], [], [], [], ["f"]]
+    write_table(tmp_path, {"s": words, "few": ["x", "y", None] * 3, "l": lists}, rows_per_chunk=2)
+    table = open_dataset(tmp_path)
+    column = table.column("s")
+    assert isinstance(column, StringColumn)
+    assert column.codes is None
+    assert column.take(np.array([4, 1, 2])).tolist() == [b"ccc", b"", b"bb"]
+    assert column.take(slice(0, 2)).tolist() == [b"a", b""]
+    assert column.is_null(slice(None)).tolist() == [word is None for word in words]
+    assert table.info("s")["distinct"] is table.info("s")["vocabulary"] is None
+    few = table.column("few")
+    assert isinstance(few, StringColumn)
+    assert few.codes is not None
+    assert [row["s"] for row in table.preview(9)] == words
+    assert [row["l"] for row in table.preview(9)] == [items or [] for items in lists]
+
+
+@pytest.mark.usefixtures("small_dictionaries")
+def test_digests_do_not_depend_on_how_strings_are_stored(tmp_path: Path) -> None:
+    words = ["a", "b", None, "c", "d", "a"]
+    write_table(tmp_path / "1", {"s": words}, rows_per_chunk=1)
+    write_table(tmp_path / "2", {"s": words[:3]})
+    plain, coded = open_dataset(tmp_path / "1"), open_dataset(tmp_path / "2")
+    assert plain.row_digests[:3].tolist() == coded.row_digests.tolist()
+
+
+def test_all_columns_share_one_budget(tmp_path: Path) -> None:
+    # Each new string costs 150 bytes and its own: two fit into 400, a third does not.
+    assert string_writer._BYTES_AN_ENTRY == 150
+    budget = MemoryBudget(total=400)
+    first, second = (StringWriter(name, tmp_path / name, budget) for name in ("0", "1"))
+    first.write(pa.array([b"a", b"b", b"a"], pa.large_binary()))
+    second.write(pa.array([b"c"], pa.large_binary()))
+    assert (first.storage, second.storage) == ("dictionary", "plain")
+    assert budget.left == 400 - 2 * 151
+
+
+def test_vocabulary_ends_at_a_thousand(tmp_path: Path) -> None:
+    write_table(tmp_path, {"s": [f"{i:04}" for i in range(1001)], "t": ["x"] * 2 + [f"{i:03}" for i in range(999)]})
+    table = open_dataset(tmp_path)
+    assert (table.info("s")["vocabulary"], table.info("s")["distinct"]) == (None, 1001)
+    assert table.info("t")["distinct"] == 1000
+    assert table.info("t")["vocabulary"][:2] == ["x", "000"]

@@ -1,0 +1,243 @@
+"""Which requests share a call, in which order versions come, and what becomes of requests when the predictor dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.errors import InvalidInput, Overloaded, Timeout, Unavailable
+from app.serving.answer import Form
+from app.serving.batcher import Batcher, Limits, Line
+from app.serving.decode import Decoded, Decoder
+from app.serving.export import Export, Feature, Output, Signature
+from app.serving.measures import Measures
+from app.serving.messages import Answer, Run
+
+OUTPUT = [Output("y", "float32", (None,))]
+EXPORT = Export(
+    format=1,
+    features=[Feature("x", "float32")],
+    signatures={name: Signature("predict", OUTPUT) for name in ("serving_default", "other")},
+)
+
+
+class FakePredictor:
+    """Keeps the runs; `answer` gives the oldest one back, a body a request made of its rows."""
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self.killed = False
+
+    def run(self, run: Run) -> None:
+        self.runs.append(run)
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+class Desk:
+    """A batcher with its fake predictor, and lines that are loaded."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.batcher = Batcher(Limits(**limits))
+        self.predictor = FakePredictor()
+        self.batcher.predictor = self.predictor
+        self.decoder = Decoder(EXPORT, max_rows=10_000)
+
+    def line(self, key: int | None = 1) -> Line:
+        line = Line(self.decoder, Measures())
+        if key is not None:
+            self.batcher.open(line, key)
+        return line
+
+    def ask(self, line: Line, *values: float, signature: str = "serving_default") -> asyncio.Future[Any]:
+        rows = self.decoder.rows("serving_default", [{"x": value} for value in values])
+        return self.batcher.submit(line, Decoded(signature, Form.ROW, rows, 0), 10 * len(values))
+
+    def answer(self, index: int = 0) -> None:
+        run = self.predictor.runs.pop(index)
+        values = np.frombuffer(run.columns[0], "<f4").tolist()  # type: ignore[arg-type]
+        bodies: list[bytes | None] = []
+        for count in run.counts:
+            part, values = values[:count], values[count:]
+            bodies.append(None if -1.0 in part else str(part).encode())
+        self.batcher.answered(Answer(run.id, bodies, 7))
+
+
+async def settle() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    def run() -> None:
+        asyncio.run(test())
+
+    run.__name__ = test.__name__
+    return run
+
+
+@in_loop
+async def test_what_arrives_in_one_turn_shares_a_call() -> None:
+    desk = Desk()
+    line = desk.line()
+    first, second = desk.ask(line, 1.0), desk.ask(line, 2.0, 3.0)
+    await settle()
+    assert [run.counts for run in desk.predictor.runs] == [[1, 2]]
+    desk.answer()
+    assert (await first).body == b"[1.0]"
+    result = await second
+    assert (result.body, result.batch_rows, result.run_us) == (b"[2.0, 3.0]", 3, 7)
+
+
+@in_loop
+async def test_what_waits_during_a_call_is_the_next_batch() -> None:
+    desk = Desk()
+    line = desk.line()
+    desk.ask(line, 0.0)
+    await settle()
+    for value in range(5):
+        desk.ask(line, float(value))
+    await settle()
+    assert len(desk.predictor.runs) == 1
+    desk.answer()
+    assert [run.counts for run in desk.predictor.runs] == [[1] * 5]
+
+
+@in_loop
+async def test_batch_keeps_its_limit_of_rows_and_a_larger_request_goes_alone() -> None:
+    desk = Desk(batch_rows=4)
+    line = desk.line()
+    for count in (2, 2, 1, 9, 1):
+        desk.ask(line, *[0.0] * count)
+    counts = []
+    for _ in range(4):
+        await settle()
+        counts.append(desk.predictor.runs[0].counts)
+        desk.answer()
+    assert counts == [[2, 2], [1], [9], [1]]
+
+
+@in_loop
+async def test_batch_has_one_signature() -> None:
+    desk = Desk()
+    line = desk.line()
+    desk.ask(line, 1.0)
+    desk.ask(line, 2.0, signature="other")
+    await settle()
+    assert [(run.signature, run.counts) for run in desk.predictor.runs] == [("serving_default", [1])]
+    desk.answer()
+    assert [(run.signature, run.counts) for run in desk.predictor.runs] == [("other", [1])]
+
+
+@in_loop
+async def test_versions_take_turns() -> None:
+    desk = Desk(in_flight=1, batch_rows=1)
+    busy, quiet = desk.line(1), desk.line(2)
+    for _ in range(3):
+        desk.ask(busy, 0.0)
+    desk.ask(quiet, 0.0)
+    keys = []
+    for _ in range(4):
+        await settle()
+        keys.append(desk.predictor.runs[0].key)
+        desk.answer()
+    assert keys == [1, 2, 1, 1]
+
+
+@in_loop
+async def test_calls_in_flight_are_of_different_versions() -> None:
+    desk = Desk(in_flight=2, batch_rows=1)
+    lines = [desk.line(key) for key in (1, 2, 3)]
+    for line in [*lines, *lines]:
+        desk.ask(line, 0.0)
+    await settle()
+    assert [run.key for run in desk.predictor.runs] == [1, 2]
+
+
+@in_loop
+async def test_full_queue_refuses_and_is_free_again_after_answers() -> None:
+    desk = Desk(queue_rows=3)
+    line = desk.line(None)
+    desk.ask(line, 1.0, 2.0)
+    with pytest.raises(Overloaded) as refused:
+        desk.ask(line, 3.0, 4.0)
+    assert refused.value.retry_after_s
+    desk.batcher.open(line, 1)
+    await settle()
+    assert desk.batcher.rows_waiting == desk.batcher.bytes_waiting == 0
+    desk.ask(line, 3.0, 4.0)
+
+
+@in_loop
+async def test_request_that_the_model_cannot_compute_fails_alone() -> None:
+    desk = Desk()
+    line = desk.line()
+    good, bad = desk.ask(line, 1.0), desk.ask(line, -1.0)
+    await settle()
+    desk.answer()
+    assert (await good).body == b"[1.0]"
+    with pytest.raises(InvalidInput):
+        await bad
+
+
+@in_loop
+async def test_requests_of_a_dead_predictor_are_tried_once_more_one_by_one() -> None:
+    desk = Desk()
+    line = desk.line()
+    futures = [desk.ask(line, float(value)) for value in range(2)]
+    await settle()
+    desk.predictor.runs.clear()
+    desk.batcher.close(line)
+    desk.batcher.lost()
+    assert line.running is None
+    desk.batcher.predictor = desk.predictor
+    desk.batcher.open(line, 1)
+    assert [run.counts for run in desk.predictor.runs] == [[1]]
+    desk.answer()
+    assert (await futures[0]).body == b"[0.0]"
+    desk.batcher.close(line)  # the second one dies too
+    desk.batcher.lost()
+    with pytest.raises(Unavailable) as gone:
+        await futures[1]
+    assert gone.value.retry_after_s
+
+
+@in_loop
+async def test_deadline_ends_waiting_and_running_requests() -> None:
+    desk = Desk(timeout_s=0.05)
+    unloaded, running = desk.line(None), desk.line(2)
+    waits, runs = desk.ask(unloaded, 1.0), desk.ask(running, 1.0)
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(waits, 1)
+    with pytest.raises(Timeout):
+        await asyncio.wait_for(runs, 1)
+    await asyncio.sleep(0.05)
+    assert desk.predictor.killed  # the call itself hangs
+    assert desk.batcher.rows_waiting == 0
+
+
+@in_loop
+async def test_padding_of_long_sequences_bounds_a_batch() -> None:
+    desk = Desk(batch_cells=100)
+    line = desk.line()
+    rows = desk.decoder.rows("serving_default", [{"x": 1.0}])
+    for longest in (10, 10, 60):  # 2 x 10, then 3 x 60 > 100
+        desk.batcher.submit(line, Decoded("serving_default", Form.ROW, rows, longest), 1)
+    await settle()
+    assert desk.predictor.runs[0].counts == [1, 1]
+
+
+@in_loop
+async def test_refused_line_answers_all_that_waits() -> None:
+    desk = Desk()
+    line = desk.line(None)
+    future = desk.ask(line, 1.0)
+    desk.batcher.refuse(line, Unavailable("no"))
+    with pytest.raises(Unavailable):
+        await future
+    assert desk.batcher.rows_waiting == 0

@@ -1,0 +1,150 @@
+"""Bodies to rows: the typed way and the careful way give the same, and nothing but our errors comes out."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.errors import InvalidInput, ServiceError
+from app.serving.decode import Decoded, Decoder
+from app.serving.export import Export, Feature, Missing, Output, Signature
+from app.serving.layout import Layout
+from app.serving.messages import BadFrame
+
+FEATURES = [
+    Feature("number", "float32", missing=Missing("mean", 0.25)),
+    Feature("a b:c", "int64"),
+    Feature("word", "string", missing=Missing("category", "?")),
+    Feature("pair", "float32", shape=(2,)),
+    Feature("grid", "int64", shape=(2, 2)),
+    Feature("list", "float32", sequence=True, missing=Missing("empty", [])),
+]
+EXPORT = Export(
+    format=1, features=FEATURES, signatures={"serving_default": Signature("predict", [Output("y", "float32", (None,))])}
+)
+DECODER = Decoder(EXPORT, max_rows=1000)
+ROW: dict[str, Any] = {
+    "number": 1.5, "a b:c": -3, "word": "w", "pair": [1, 2.5], "grid": [[1, 2], [3, 4]], "list": [0.5],
+}  # fmt: skip
+
+
+def values(decoded: Decoded) -> list[tuple[Any, ...]]:
+    return [tuple(getattr(row, f"f{i}") for i in range(len(FEATURES))) for row in decoded.rows]
+
+
+def body(*rows: dict[str, Any]) -> bytes:
+    return json.dumps({"instances": rows}).encode()
+
+
+def test_typed_and_careful_way_give_the_same_rows() -> None:
+    typed = DECODER.decode("predict", body(ROW, ROW | {"number": None, "list": [1, 2, 3]}))
+    spaced = json.dumps({"instances": [ROW, {k: v for k, v in ROW.items() if k != "number"} | {"list": [1, 2, 3]}]})
+    careful = DECODER.decode("predict", spaced.encode())
+    assert values(typed) == values(careful)
+    assert typed.longest == careful.longest == 3
+    assert values(typed)[1][0] == 0.25
+
+
+def test_key_with_a_colon_in_a_value_or_twice_is_told_apart() -> None:
+    assert values(DECODER.decode("predict", body(ROW | {"word": "12:30"})))[0][2] == "12:30"
+    doubled = body(ROW).replace(b'"number": 1.5', b'"number": 1.5, "number": 2')
+    with pytest.raises(InvalidInput, match="twice"):
+        DECODER.decode("predict", doubled)
+
+
+def test_doubled_key_is_found_though_another_is_absent() -> None:
+    short = {
+        k: v for k, v in ROW.items() if k != "word"
+    }  # absent is allowed, so the number of colons is as it should be
+    doubled = body(short).replace(b'"number": 1.5', b'"number": 1.5, "number": 2')
+    with pytest.raises(InvalidInput, match="twice"):
+        DECODER.decode("predict", doubled)
+
+
+def test_integers_for_floats_are_taken_and_whole_floats_for_integers() -> None:
+    row = values(DECODER.decode("predict", body(ROW | {"number": 7, "a b:c": 4.0})))[0]
+    assert (row[0], row[1]) == (7.0, 4)
+    assert isinstance(row[1], int)
+
+
+def test_error_points_at_the_value() -> None:
+    with pytest.raises(InvalidInput) as error:
+        DECODER.decode("predict", body(ROW, ROW | {"grid": [[1, 2], [3]]}))
+    assert error.value.errors[0].pointer == "/instances/1/grid"
+
+
+def test_rows_become_columns_and_arrays_again() -> None:
+    rows = DECODER.decode("predict", body(ROW, ROW | {"number": -2, "list": [1, 2, 3], "word": "é"})).rows
+    layout = DECODER.layouts["serving_default"]
+    arrays = layout.unpack(layout.pack(rows), 2)
+    floats, integers, words, pair, grid, padded, lengths = arrays
+    assert floats.tolist() == [[1.5], [-2.0]]
+    assert integers.tolist() == [[-3], [-3]]
+    assert words == [["w"], ["é"]]
+    assert pair.tolist() == [[1.0, 2.5]] * 2
+    assert grid.tolist() == [[[1, 2], [3, 4]]] * 2
+    assert padded.tolist() == [[0.5, 0.0, 0.0], [1.0, 2.0, 3.0]]
+    assert lengths.tolist() == [1, 3]
+    assert floats.dtype == np.float32
+
+
+@pytest.mark.parametrize("change", [b"", b"\x00" * 3, b"\x00" * 400])
+def test_column_of_another_size_is_a_bad_frame(change: bytes) -> None:
+    layout = Layout(FEATURES)
+    columns = layout.pack(DECODER.decode("predict", body(ROW)).rows)
+    for i, column in enumerate(columns):
+        if isinstance(column, bytes):
+            with pytest.raises(BadFrame):
+                layout.unpack([*columns[:i], change, *columns[i + 1 :]], 1)
+
+
+def test_sequence_lengths_that_cannot_be_are_a_bad_frame() -> None:
+    layout = Layout([Feature("list", "float32", sequence=True)])
+    for length in (-1, 2, 2**62):
+        with pytest.raises(BadFrame):
+            layout.unpack([b"\x00" * 4, np.array([length], "<i8").tobytes()], 1)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([*ROW, "b64", "x"]), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["instances", "inputs", "signature_name", "examples", "context"]), json_values))
+@settings(max_examples=300, deadline=None)
+def test_any_json_gives_rows_or_a_service_error(content: dict[str, Any]) -> None:
+    for verb in ("predict", "classify"):
+        try:
+            DECODER.decode(verb, json.dumps(content).encode())
+        except ServiceError:
+            pass
+
+
+@given(st.fixed_dictionaries({}, optional={name: json_values | st.just(value) for name, value in ROW.items()}))
+@settings(max_examples=300, deadline=None)
+def test_any_instance_gives_finite_rows_of_the_right_shape_or_a_service_error(row: dict[str, Any]) -> None:
+    try:
+        decoded = DECODER.decode("predict", body(row))
+    except ServiceError:
+        return
+    layout = DECODER.layouts["serving_default"]
+    arrays = layout.unpack(layout.pack(decoded.rows), 1)
+    assert all(math.isfinite(number) for number in arrays[0].ravel())
+
+
+@given(st.binary(max_size=60), st.integers(0, 200))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_in_a_body_give_rows_or_a_service_error(noise: bytes, place: int) -> None:
+    good = body(ROW)
+    try:
+        DECODER.decode("predict", good[:place] + noise + good[place:])
+    except ServiceError:
+        pass

@@ -1,0 +1,246 @@
+"""What happens to requests while versions change, predictors die and models fail."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.serving.batcher import Limits
+from app.serving.models import WantedVersion
+from tests.serving.conftest import ROOT, Server
+
+Wanted = Callable[..., WantedVersion]
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Server]:
+    """A server whose models each test sets for itself, with a spare predictor."""
+    server = Server(limits=Limits(timeout_s=8.0), memory_bytes=2**30)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def nothing_loaded(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "own" in request.fixturenames:
+        own: Server = request.getfixturevalue("own")
+        own.sync()
+        own.outcomes.clear()
+
+
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.01)
+
+
+class Users:
+    """Threads that send requests one after the other and keep (version header, body, status, seconds)."""
+
+    def __init__(self, server: Server, path: str, count: int = 4) -> None:
+        self.answers: list[tuple[str, Any, int, float, httpx.Headers]] = []
+        self._url = f"{server.url}/v1/models/{path}"
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._go) for _ in range(count)]
+
+    def _go(self) -> None:
+        with httpx.Client(timeout=30) as client:
+            while not self._stop.is_set():
+                started = time.monotonic()
+                response = client.post(self._url, json={"instances": [2.0]})
+                took = time.monotonic() - started
+                version = response.headers.get("x-model-version", "")
+                self.answers.append((version, response.json(), response.status_code, took, response.headers))
+
+    def __enter__(self) -> Users:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive(), "a request hangs"
+
+
+def test_first_request_waits_until_its_staged_version_is_loaded(own: Server, wanted: Wanted) -> None:
+    own.sync(wanted("half", 1, "plus2", labels=(), staged=True))
+    promote = threading.Thread(target=lambda: (until(lambda: own.outcomes), own.sync(wanted("half", 1, "plus2"))))
+    promote.start()
+    response = own.post("half:predict", {"instances": [2.0]})
+    promote.join()
+    assert (response.status_code, response.json()) == (200, {"predictions": [3.0]})
+    assert own.outcomes == [("half", 1, None)]
+
+
+def test_swap_under_load_fails_no_request_and_mixes_no_answer(own: Server, wanted: Wanted) -> None:
+    own.sync(wanted("half", 1, "plus2"))
+    own.post("half:predict", {"instances": [2.0]})
+    # 2 / 2 + 2 = 3 in odd versions, 2 / 2 + 3 = 4 in even ones.
+    right = {1: {"predictions": [3.0]}, 0: {"predictions": [4.0]}}
+    with Users(own, "half:predict") as users:
+        for number in range(2, 8):
+            before = wanted("half", number - 1, "plus2" if number % 2 == 0 else "plus3", labels=())
+            new = wanted("half", number, "plus3" if number % 2 == 0 else "plus2")
+            own.sync(before, new)
+            until(lambda number=number: users.answers and users.answers[-1][0] == str(number))  # type: ignore[misc]
+    assert {status for _, _, status, _, _ in users.answers} == {200}
+    assert all(body == right[int(version) % 2] for version, body, _, _, _ in users.answers)
+    assert {version for version, *_ in users.answers} == {str(number) for number in range(1, 8)}
+
+
+def test_rollback_needs_no_load(own: Server, wanted: Wanted) -> None:
+    own.sync(wanted("half", 1, "plus2"))
+    own.post("half:predict", {"instances": [2.0]})
+    own.sync(wanted("half", 1, "plus2", labels=()), wanted("half", 2, "plus3"))
+    until(lambda: own.post("half:predict", {"instances": [2.0]}).headers["x-model-version"] == "2")
+    loads = own.service.models.versions["half", 1].measures.loads
+    own.sync(wanted("half", 1, "plus2"), wanted("half", 2, "plus3", labels=()))
+    assert own.post("half:predict", {"instances": [2.0]}).headers["x-model-version"] == "1"
+    assert own.service.models.versions["half", 1].measures.loads == loads == 1
+
+
+@pytest.mark.parametrize(
+    ("export", "reason"), [("reader", "ReadFile"), ("unable", "own examples"), ("plus3", "other digest")]
+)
+def test_version_that_fails_is_reported_and_harmless(own: Server, wanted: Wanted, export: str, reason: str) -> None:
+    own.sync(wanted("half", 1, "plus2"))
+    own.post("half:predict", {"instances": [2.0]})
+    bad = wanted("half", 2, export, labels=(), staged=True)
+    if export == "plus3":
+        bad = WantedVersion("half", 2, bad.path, "sha256:" + "0" * 64, "ver_2", (), True)
+    pid = own.service.predictor_pid
+    with Users(own, "half:predict", 2) as users:
+        own.sync(wanted("half", 1, "plus2"), bad)
+        until(lambda: own.outcomes)
+    [(model, number, told)] = own.outcomes
+    assert (model, number) == ("half", 2)
+    assert told is not None and reason in told
+    assert all((version, status) == ("1", 200) for version, _, status, _, _ in users.answers)
+    assert own.service.predictor_pid == pid
+    assert own.service.status("half", 2)["model_version_status"][0]["state"] == "END"
+    assert own.post("half/versions/2:predict", {"instances": [1.0]}).status_code == 409
+
+
+def test_killed_predictor_is_replaced_and_no_answer_is_wrong_or_late(own: Server, wanted: Wanted) -> None:
+    own.sync(wanted("half", 1, "plus2"))
+    own.post("half:predict", {"instances": [2.0]})
+    with Users(own, "half:predict") as users:
+        for _ in range(3):
+            until(lambda: own.service._spare is not None and own.service.predictor_pid)
+            pid, count = own.service.predictor_pid, len(users.answers)
+            os.kill(pid, signal.SIGKILL)
+            until(
+                lambda pid=pid, count=count: (
+                    own.service.predictor_pid not in (0, pid) and len(users.answers) > count + 4
+                )
+            )  # type: ignore[misc]
+    for _, body, status, took, headers in users.answers:
+        assert took < 10
+        if status == 200:
+            assert body == {"predictions": [3.0]}
+        else:
+            assert status == 503 and "retry-after" in headers
+
+
+def test_hanging_model_is_ended_and_others_serve_on(wanted: Wanted) -> None:
+    server = Server(limits=Limits(timeout_s=2.0), spare=True)
+    try:
+        server.sync(wanted("half", 1, "plus2"), wanted("picky", 1, "picky"))
+        until(lambda: server.post("half:predict", {"instances": [2.0]}).status_code == 200)
+        until(lambda: server.post("picky:predict", {"instances": [1]}).status_code == 200)
+        until(lambda: server.service._spare is not None)
+        pid = server.service.predictor_pid
+        answers: list[httpx.Response] = []
+        hang = threading.Thread(target=lambda: answers.append(server.post("picky:predict", {"instances": [-1]})))
+        hang.start()
+        with Users(server, "half:predict", 2) as users:
+            hang.join(20)
+            until(lambda: server.service.predictor_pid not in (0, pid))
+        assert answers[0].status_code in (503, 504)
+        good = [status for _, _, status, _, _ in users.answers if status == 200]
+        assert len(good) > 10
+        assert all(status in (200, 503) for _, _, status, _, _ in users.answers)
+        until(lambda: server.post("half:predict", {"instances": [2.0]}).status_code == 200)
+    finally:
+        server.stop()
+
+
+def test_bad_value_in_a_shared_batch_fails_alone(server: Server) -> None:
+    # picky knows 0 to 4 and gives 10 + x; 7 makes its graph fail.
+    results: dict[int, httpx.Response] = {}
+
+    def ask(index: int) -> None:
+        with httpx.Client(base_url=server.url, timeout=30) as client:
+            results[index] = client.post("/v1/models/picky:predict", json={"instances": [7 if index % 5 == 0 else 3]})
+
+    threads = [threading.Thread(target=ask, args=(index,)) for index in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, response in results.items():
+        expected = 422 if index % 5 == 0 else 200
+        assert response.status_code == expected
+        if expected == 200:
+            assert response.json() == {"predictions": [13.0]}
+
+
+def test_least_recently_used_model_makes_room_and_comes_back_on_demand(wanted: Wanted) -> None:
+    versions = [wanted(f"half{i}", 1, "plus2") for i in range(3)]
+    size = sum(file.stat().st_size for file in Path(versions[0].path).rglob("*") if file.is_file())
+    server = Server(limits=Limits(timeout_s=10.0), memory_bytes=size * 5 // 2, spare=False)
+    try:
+        server.sync(*versions)
+        for _ in range(2):
+            for i in range(3):
+                response = server.post(f"half{i}:predict", {"instances": [2.0]})
+                assert (response.status_code, response.json()) == (200, {"predictions": [3.0]})
+                assert response.headers["x-model"] == f"half{i}"
+        assert sum(1 for _ in server.service.models.loaded()) <= 2
+        assert {name: value for name, _, value in server.service.gauges()}["serving_model_bytes"] <= size * 5 // 2
+    finally:
+        server.stop()
+
+
+def test_version_over_the_budget_is_refused_before_loading(wanted: Wanted) -> None:
+    server = Server(limits=Limits(timeout_s=10.0), memory_bytes=100, spare=False)
+    try:
+        server.sync(wanted("half", 1, "plus2", labels=(), staged=True))
+        until(lambda: server.outcomes)
+        assert "100" in str(server.outcomes[0][2])
+    finally:
+        server.stop()
+
+
+def test_predictor_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, os\n"
+        "from app.serving.process import PredictorProcess\n"
+        "async def main():\n"
+        "    process = PredictorProcess(lambda a: None, lambda p: None, threads=2, max_rows=8)\n"
+        "    await process.start()\n"
+        "    print(process.pid, flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    until(lambda: not Path(f"/proc/{child}/stat").exists() or "Z" in Path(f"/proc/{child}/stat").read_text(), 5)

@@ -1,0 +1,150 @@
+"""The registry's word reaches serving, and what came of it reaches the registry."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.errors import Unavailable
+from app.ids import new_id
+from app.jobs.state import VersionState
+from app.live import Live
+from app.registry.db import Database
+from app.registry.jobs import JobRepository
+from app.registry.models import ModelRepository
+from app.registry.tables import Export
+from app.serving.models import WantedVersion
+from app.storage import Storage
+
+
+class FakeService:
+    """Remembers what it was told to serve; a test tells what came of it."""
+
+    def __init__(self) -> None:
+        self.wanted: list[WantedVersion] = []
+        self.on_loaded: Callable[[str, int], None] = lambda model, number: None
+        self.on_failed: Callable[[str, int, str], None] = lambda model, number, reason: None
+
+    def sync(self, wanted: Sequence[WantedVersion]) -> None:
+        self.wanted = list(wanted)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path / "artifacts")
+
+
+def publish(database: Database, storage: Storage, state: str = "STAGED", label: str | None = "latest") -> int:
+    """A version of the model m with a directory; gives its number."""
+    export = new_id("exp")
+    key = storage.export_key(export)
+    storage.path(key).mkdir(parents=True)
+    (storage.path(key) / "saved_model.pb").write_bytes(b"x")
+    with database.session() as session:
+        job = JobRepository(session).create(
+            type="train", model="m", spec={}, queue="q", priority=5, max_attempts=1, timeout_s=None, created_by=None
+        )
+        row = {"job_id": job.id, "train_job_id": job.id, "attempt": 1, "step": 1, "bytes": 1, "created_at": 0.0}
+        session.add(Export(id=export, path=key, digest=storage.digest(key), **row))
+        session.flush()
+        version = ModelRepository(session).create_version("m", export, job.id, {}, state, label)
+        return version.number
+
+
+def run(database: Database, storage: Storage, test: Callable[[Live, FakeService], Coroutine[Any, Any, None]]) -> None:
+    async def go() -> None:
+        service = FakeService()
+        await test(Live(database, storage, service, poll_s=0.02), service)  # type: ignore[arg-type]
+
+    asyncio.run(go())
+
+
+def test_staged_version_is_handed_over_loaded_and_takes_its_label(database: Database, storage: Storage) -> None:
+    number = publish(database, storage)
+
+    async def test(live: Live, service: FakeService) -> None:
+        await live.refresh()
+        [version] = service.wanted
+        assert (version.model, version.number, version.staged, version.labels) == ("m", number, True, ())
+        assert version.path == str(storage.path("exports") / Path(version.path).name)
+        assert version.digest.startswith("sha256:")
+        service.on_loaded("m", number)
+        await live.refresh()
+        [version] = service.wanted
+        assert (version.staged, version.labels) == (False, ("latest",))
+
+    run(database, storage, test)
+
+
+def test_failed_version_is_written_back_and_not_asked_for_again(database: Database, storage: Storage) -> None:
+    number = publish(database, storage)
+
+    async def test(live: Live, service: FakeService) -> None:
+        await live.refresh()
+        service.on_failed("m", number, "ReadFile is not allowed")
+        await live.refresh()
+        assert service.wanted == []
+        with database.read() as session:
+            version = ModelRepository(session).version("m", number)
+            assert (version.state, version.reason) == (VersionState.FAILED, "ReadFile is not allowed")
+
+    run(database, storage, test)
+
+
+def test_former_version_stays_wanted_as_previous_and_older_ones_unlabelled(
+    database: Database, storage: Storage
+) -> None:
+    async def test(live: Live, service: FakeService) -> None:
+        for _ in range(3):
+            number = publish(database, storage)
+            await live.refresh()
+            service.on_loaded("m", number)
+        live._all_read = 0.0
+        await live.refresh()
+        told = {version.number: (version.labels, version.previous) for version in service.wanted}
+        assert told == {1: ((), False), 2: ((), True), 3: (("latest",), False)}
+
+    run(database, storage, test)
+
+
+def test_outcome_survives_an_outage_of_the_database(
+    database: Database, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = publish(database, storage)
+
+    async def test(live: Live, service: FakeService) -> None:
+        await live.refresh()
+        service.on_loaded("m", number)
+
+        def away() -> Any:
+            raise Unavailable("The database does not answer.")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "session", away)
+            with pytest.raises(Unavailable):
+                await live.refresh()
+        await live.refresh()
+        assert service.wanted[0].labels == ("latest",)
+
+    run(database, storage, test)
+
+
+def test_loop_follows_by_itself(database: Database, storage: Storage) -> None:
+    async def test(live: Live, service: FakeService) -> None:
+        await live.start()
+        number = publish(database, storage)
+        async with asyncio.timeout(10):
+            while not service.wanted:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            service.on_loaded("m", number)
+            while not service.wanted[0].labels:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await live.stop()
+
+    run(database, storage, test)
+    shutil.rmtree(storage.path("exports"))

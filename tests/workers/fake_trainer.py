@@ -1,0 +1,42 @@
+"""Speaks the trainer's protocol without TensorFlow; what it does with an attempt stands in the job's `spec["do"]`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from workers.trainer import die_with_parent
+
+
+def say(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)
+
+
+def main() -> None:
+    die_with_parent()
+    say({"ready": True})
+    for line in sys.stdin:
+        message = json.loads(line)
+        if "run" not in message:
+            continue
+        run = message["run"]
+        do = run["spec"].get("do", "succeed")
+        if do == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if do == "exit":
+            os._exit(3)
+        if do == "drain":
+            assert "drain" in json.loads(sys.stdin.readline())
+            say({"ended": "queued", "job_id": run["job_id"], "attempt": run["attempt"]})
+            continue
+        if do == "hang":
+            time.sleep(60)
+        say({"ended": "succeeded", "job_id": run["job_id"], "attempt": run["attempt"]})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""The real Celery application with a trainer that needs no TensorFlow: `celery -A tests.workers.fake_worker worker`."""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+from workers import tasks
+from workers.celery_app import app
+from workers.slot import Slot
+from workers.trainer_process import TrainerProcess
+
+tasks.Slot = functools.partial(  # type: ignore[misc, assignment]
+    Slot, start_trainer=lambda: TrainerProcess([sys.executable, "-m", "tests.workers.fake_trainer"])
+)
+
+__all__ = ["app"]

@@ -1,0 +1,26 @@
+"""Jobs in a registry, for tests of the workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.registry.db import Database
+from app.registry.jobs import JobRepository
+from app.registry.tables import Attempt, Job
+
+
+def submit(database: Database, spec: dict[str, Any] | None = None, **fields: Any) -> Job:
+    """A queued job; `spec` may hold what a fake trainer is to do."""
+    given = {"type": "train", "model": "m", "queue": "default", "priority": 5, "max_attempts": 3, "timeout_s": None}
+    with database.session() as session:
+        return JobRepository(session).create(spec=spec or {}, created_by=None, **(given | fields))
+
+
+def job(database: Database, job_id: str) -> Job:
+    with database.read() as session:
+        return JobRepository(session).get(job_id)
+
+
+def attempts(database: Database, job_id: str) -> list[Attempt]:
+    with database.read() as session:
+        return JobRepository(session).attempts(job_id)

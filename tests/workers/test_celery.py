@@ -1,0 +1,142 @@
+"""Real Celery worker processes on the embedded broker; only the trainer is a fake."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.config import Settings
+from app.queue import CeleryQueue
+from app.registry.db import Database, make_engine
+from tests.workers import registry
+from workers import broker
+
+
+class Running:
+    """A broker, a registry and Celery workers in a directory."""
+
+    def __init__(self, directory: Path, migrated: Path) -> None:
+        directory.mkdir(exist_ok=True)
+        shutil.copy(migrated, directory / "registry.db")
+        self.settings = Settings(data_dir=directory, database_url="", redis_url="", artifacts_url="")
+        self.database = Database(make_engine(self.settings))
+        self.queue = CeleryQueue(self.settings.broker_url)
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._start(broker.command(self.settings))
+        wait(lambda: self.settings.broker_socket.exists())
+
+    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
+        environment = os.environ | {"DATA_DIR": str(self.settings.data_dir), "DATABASE_URL": "", "REDIS_URL": ""}
+        with (self.settings.data_dir / "log").open("ab") as log:
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        self.processes.append(process)
+        return process
+
+    def worker(self) -> subprocess.Popen[bytes]:
+        options = ["--pool=prefork", "--concurrency=1", "--without-gossip", "--without-mingle", "--loglevel=INFO"]
+        command = [sys.executable, "-m", "celery", "-A", "tests.workers.fake_worker", "worker", *options]
+        return self._start([*command, "--queues=default", "--hostname=test@%h"])
+
+    def log(self) -> str:
+        return (self.settings.data_dir / "log").read_text(errors="replace")
+
+    def send(self, job_id: str, attempt: int = 0, priority: int = 5) -> None:
+        self.queue.send(job_id, attempt, queue="default", priority=priority)
+
+    def close(self) -> None:
+        for process in reversed(self.processes):
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        self.queue.close()
+        self.database.close()
+
+
+def wait(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def running(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Running]:
+    made = Running(tmp_path / "data", migrated_sqlite)
+    yield made
+    made.close()
+
+
+def state(running: Running, job_id: str) -> tuple[str, int]:
+    job = registry.job(running.database, job_id)
+    return job.state, job.attempt
+
+
+def test_message_runs_a_job_and_doubled_messages_run_none(running: Running) -> None:
+    first, second = registry.submit(running.database), registry.submit(running.database)
+    for _ in range(3):
+        running.send(first.id)
+    running.send(second.id)
+    running.worker()
+    wait(lambda: state(running, second.id)[1] == 1)
+    assert state(running, first.id)[1] == 1
+    assert "tensorflow" not in running.log()
+
+
+def test_worker_survives_the_broker_and_serves_priorities(running: Running) -> None:
+    worker = running.worker()
+    wait(lambda: "ready." in running.log())
+    running.processes[0].kill()
+    running.processes[0].wait()
+    running._start(broker.command(running.settings))
+    job = registry.submit(running.database)
+
+    def sent() -> bool:
+        try:
+            running.send(job.id, priority=0)
+        except Exception:
+            return False
+        return True
+
+    wait(sent)
+    wait(lambda: state(running, job.id)[1] == 1)
+    assert worker.poll() is None
+
+
+def test_stopped_worker_has_its_attempt_given_back(running: Running) -> None:
+    worker = running.worker()
+    job = registry.submit(running.database, {"do": "drain"})
+    running.send(job.id)
+    wait(lambda: state(running, job.id)[1] == 1)
+    family = psutil.Process(worker.pid).children(recursive=True)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(15) == 0
+    assert "ended" in running.log()
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert not alive
+
+
+@pytest.mark.parametrize("victim", ["main", "child"])
+def test_killed_worker_leaves_no_process_behind(running: Running, victim: str) -> None:
+    worker = running.worker()
+    job = registry.submit(running.database, {"do": "hang"})
+    running.send(job.id)
+    wait(lambda: state(running, job.id)[1] == 1)
+    wait(lambda: len(psutil.Process(worker.pid).children(recursive=True)) >= 2)
+    family = psutil.Process(worker.pid).children(recursive=True)
+    (worker if victim == "main" else psutil.Process(worker.pid).children()[0]).kill()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+    if victim == "child":  # a new child takes its place
+        wait(lambda: len(psutil.Process(worker.pid).children(recursive=True)) >= 2)
+        second = registry.submit(running.database)
+        running.send(second.id)
+        wait(lambda: state(running, second.id)[1] == 1)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from app.config import Settings
+from app.ids import new_id
+from app.queue import MemoryQueue
+from app.registry.checkpoints import CheckpointRepository
+from app.registry.db import Database
+from app.registry.jobs import JobRepository
+from app.storage import Storage
+from tests.workers import registry
+from workers.reconciler import Reconciler
+
+
+@pytest.fixture
+def queue() -> MemoryQueue:
+    return MemoryQueue()
+
+
+@pytest.fixture
+def reconciler(database: Database, queue: MemoryQueue, storage: Storage, tmp_path: Path) -> Reconciler:
+    settings = Settings(data_dir=tmp_path, orphan_grace_s=100, resend_after_s=0.05, retry_backoff_s=0.0)
+    return Reconciler(settings, database, queue, storage, holder="one")
+
+
+def old(path: Path, seconds: float = 1000) -> Path:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+    return path
+
+
+def test_message_that_was_not_sent_is_sent(reconciler: Reconciler, database: Database, queue: MemoryQueue) -> None:
+    job = registry.submit(database)
+    assert reconciler.round()
+    assert queue.sent == [(job.id, 0)]
+    assert registry.job(database, job.id).sent_at is not None
+
+
+def test_job_that_nobody_took_is_rung_again(reconciler: Reconciler, database: Database, queue: MemoryQueue) -> None:
+    job = registry.submit(database)
+    reconciler.round()
+    time.sleep(0.1)
+    reconciler.round()
+    assert queue.sent == [(job.id, 0)] * 2
+
+
+def test_broker_that_is_down_loses_nothing(reconciler: Reconciler, database: Database, queue: MemoryQueue) -> None:
+    job = registry.submit(database)
+    queue.up = False
+    reconciler.round()
+    assert queue.sent == []
+    queue.up = True
+    reconciler.round()
+    assert queue.sent == [(job.id, 0)]
+
+
+def test_lease_that_ran_out_queues_the_job_again(
+    reconciler: Reconciler, database: Database, queue: MemoryQueue
+) -> None:
+    job = registry.submit(database)
+    with database.session() as session:
+        assert JobRepository(session).claim(job.id, 0, "dead", lease_s=0.01)
+    time.sleep(0.05)
+    reconciler.round()
+    assert registry.job(database, job.id).state == "QUEUED"
+    assert (job.id, 1) in queue.sent
+    assert registry.attempts(database, job.id)[0].state == "LOST"
+
+
+def test_one_works_at_a_time(
+    reconciler: Reconciler, database: Database, queue: MemoryQueue, storage: Storage, tmp_path: Path
+) -> None:
+    other = Reconciler(Settings(data_dir=tmp_path), database, queue, storage, holder="two")
+    assert reconciler.round()
+    assert not other.round()
+    reconciler.release()
+    assert other.round()
+
+
+def test_orphans_go_after_the_grace_and_others_stay(
+    reconciler: Reconciler, database: Database, storage: Storage
+) -> None:
+    orphan = old(storage.make(storage.export_key(new_id("exp"))))
+    young = storage.make(storage.export_key(new_id("exp")))
+    job = registry.submit(database)
+    with database.session() as session:
+        JobRepository(session).claim(job.id, 0, "w", lease_s=60)
+    needed = old(storage.make(storage.attempt_key(job.id, 1)))
+    never = old(storage.make(storage.attempt_key(job.id, 2)))
+    reconciler.round()
+    assert [path.exists() for path in (orphan, young, needed, never)] == [False, True, True, False]
+
+
+def test_checkpoint_without_a_row_goes_when_its_attempt_is_over(
+    reconciler: Reconciler, database: Database, storage: Storage
+) -> None:
+    job = registry.submit(database)
+    key = storage.attempt_key(job.id, 1)
+    directory = storage.make(key)
+    for step in (5, 10):
+        for suffix in ("index", "data-00000-of-00001"):
+            (directory / f"model.ckpt-{step}.{suffix}").write_bytes(b"x")
+    (directory / "scratch").mkdir()
+    old(directory)
+    with database.session() as session:
+        JobRepository(session).claim(job.id, 0, "w", lease_s=60)
+        assert CheckpointRepository(session).add(job.id, 1, 5, f"{key}/model.ckpt-5", 2)
+    reconciler.sweep()
+    assert (directory / "model.ckpt-10.index").exists()  # it may be about to be committed
+    with database.session() as session:
+        JobRepository(session).lose(job.id, 1, "died")
+    reconciler.sweep()
+    left = {path.name for path in directory.iterdir()}
+    assert left == {"model.ckpt-5.index", "model.ckpt-5.data-00000-of-00001"}
+
+
+def test_database_that_is_not_migrated_yet_is_waited_for(tmp_path: Path, storage: Storage, queue: MemoryQueue) -> None:
+    from app.registry.db import make_engine
+
+    settings = Settings(data_dir=tmp_path / "fresh")
+    fresh = Database(make_engine(settings))
+    assert not Reconciler(settings, fresh, queue, storage).round()
+    fresh.close()

@@ -1,0 +1,136 @@
+"""The supervisor, with small real processes as its parts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from app.config import Settings
+from workers.service import Part, Supervisor, check_port, lock_data_dir, parts_of
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+STUBBORN = [
+    sys.executable,
+    "-c",
+    "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)",
+]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def members(group: int) -> list[int]:
+    """The living processes of a process group."""
+    found = subprocess.run(["pgrep", "-g", str(group)], capture_output=True, check=False).stdout.split()
+    return [int(pid) for pid in found if alive(int(pid))]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def supervised(*parts: Part) -> Iterator[Supervisor]:
+    supervisor = Supervisor(list(parts), dict(os.environ), lambda: None)
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+    try:
+        wait_for(lambda: all(part.process for part in parts))
+        yield supervisor
+    finally:
+        supervisor.stopping = True
+        thread.join()
+
+
+def test_a_part_that_dies_is_started_again() -> None:
+    part = Part("sleeper", SLEEP, 5.0)
+    with supervised(part):
+        assert part.process
+        first = part.process.pid
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: part.process is not None and part.process.pid != first)
+
+
+def test_a_part_that_dies_at_once_is_started_ever_slower_and_asked_what_to_mend() -> None:
+    seen: list[int] = []
+    part = Part("broken", [sys.executable, "-c", "raise SystemExit(3)"], 5.0, seen.append)
+    with supervised(part):
+        wait_for(lambda: len(seen) >= 2)
+    assert seen[:2] == [1, 2]
+
+
+def test_stop_ends_every_part_and_what_it_started() -> None:
+    family = Part(
+        "family",
+        [sys.executable, "-c", "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"],
+        5.0,
+    )
+    with supervised(family, Part("sleeper", SLEEP, 5.0)):
+        assert family.process
+        group = family.process.pid
+        wait_for(lambda: len(members(group)) == 2)
+    wait_for(lambda: members(group) == [])
+
+
+def test_stop_kills_a_part_that_does_not_obey() -> None:
+    part = Part("stubborn", STUBBORN, 0.3)
+    with supervised(part):
+        assert part.process
+        pid = part.process.pid
+        time.sleep(0.5)
+    assert not alive(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a child's life to its parent's")
+def test_parts_die_when_the_supervisor_is_killed() -> None:
+    code = (
+        "import os, sys\nfrom workers.service import Part, Supervisor\n"
+        "part = Part('sleeper', [sys.executable, '-c', 'import time; time.sleep(60)'], 5.0)\n"
+        "Supervisor([part], dict(os.environ), lambda: print('PID', part.process.pid, flush=True)).run()"
+    )
+    supervisor = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert supervisor.stdout
+    pid = next(int(line.split()[1]) for line in supervisor.stdout if line.startswith(b"PID "))
+    assert alive(pid)
+    supervisor.kill()
+    supervisor.communicate()
+    wait_for(lambda: not alive(pid))
+
+
+def test_second_service_in_a_data_directory_is_refused(tmp_path: Path) -> None:
+    with lock_data_dir(tmp_path), pytest.raises(SystemExit, match="--data-dir"):
+        lock_data_dir(tmp_path)
+    with lock_data_dir(tmp_path):
+        pass
+
+
+def test_port_in_use_is_said() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(SystemExit, match="--port"):
+            check_port("127.0.0.1", taken.getsockname()[1])
+
+
+def test_configured_broker_is_not_started(tmp_path: Path) -> None:
+    own = parts_of(Settings(data_dir=tmp_path, worker_slots=2))
+    assert [part.name for part in own] == ["broker", "api", "reconciler", "worker-0", "worker-1"]
+    configured = parts_of(Settings(data_dir=tmp_path, redis_url="redis://127.0.0.1:6379/0"))
+    assert [part.name for part in configured] == ["api", "reconciler", "worker-0"]

@@ -1,0 +1,123 @@
+"""Recurrent layers over sequence columns, and logits over their outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from workers.estimator.feature_column import DenseFeatures, SequenceFeatures, concatenate_context
+from workers.estimator.feature_column.state import model_variable
+from workers.estimator.recurrent import gru, lstm, simple_rnn
+from workers.estimator.recurrent.cells import Cell
+
+v1 = tf.compat.v1
+_SCOPE = "rnn_model"
+_KERNELS: dict[str, tuple[Callable[..., Any], int]] = {
+    "simple_rnn": (simple_rnn, 1),
+    "gru": (gru, 3),
+    "lstm": (lstm, 4),
+}
+
+
+class RecurrentNetwork:
+    """Layers `rnn_model/rnn/…` and `rnn_model/logits` over the columns of `sequence_features` and `dense_features`.
+
+    Args:
+        units: width of the logits.
+        cells: standard cells, or a function that makes the user's own.
+        sequence_feature_columns, context_feature_columns, return_sequences: see `RNNEstimator`.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        cells: Sequence[Cell] | Callable[[], Any],
+        sequence_feature_columns: Any,
+        context_feature_columns: Any,
+        return_sequences: bool,
+    ) -> None:
+        self._units = units
+        self._cells = cells
+        self._sequence = SequenceFeatures(sequence_feature_columns, name="sequence_features")
+        self._context = (
+            DenseFeatures(context_feature_columns, name="dense_features") if context_feature_columns else None
+        )
+        self._return_sequences = return_sequences
+        self._variables: list[Any] = []
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        """Variables of the last call."""
+        context = self._context.trainable_variables if self._context else []
+        return [*self._sequence.trainable_variables, *context, *self._variables]
+
+    def __call__(self, features: Mapping[str, Any], training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Logits `[batch, units]` (`[batch, time, units]` with return_sequences) and the mask of steps, bool
+        `[batch, time]`."""
+        self._variables = []
+        inputs, lengths = self._sequence(features)
+        with v1.name_scope(None):
+            v1.summary.histogram("sequence_length", lengths)
+        if self._context:
+            inputs = concatenate_context(self._context(features), inputs)
+        mask = tf.sequence_mask(lengths, tf.shape(inputs)[1])
+        if callable(self._cells):
+            outputs = self._keras_outputs(inputs, mask, training)
+        else:
+            outputs = self._fast_outputs(inputs, tf.cast(lengths, tf.int32))
+        return self._logits(outputs), mask
+
+    def _fast_outputs(self, inputs: Any, lengths: Any) -> tf.Tensor:
+        assert not callable(self._cells)
+        net = tf.transpose(inputs, [1, 0, 2])
+        for cell in self._cells:
+            run, gates = _KERNELS[cell.kind]
+            net = run(net, *self._weights(cell, net.shape[-1], gates))
+        # A step behind a row's end repeats the row's last output; a row without steps gives zeros.
+        last = tf.maximum(lengths - 1, 0)
+        some = tf.cast(lengths > 0, tf.float32)[:, None]
+        rows = tf.range(tf.shape(net)[1])
+        if not self._return_sequences:
+            return tf.gather_nd(net, tf.stack([last, rows], axis=1)) * some
+        steps = tf.minimum(tf.range(tf.shape(net)[0])[None, :], last[:, None])
+        wide_rows = tf.broadcast_to(rows[:, None], tf.shape(steps))
+        return tf.gather_nd(net, tf.stack([steps, wide_rows], axis=2)) * some[:, None]
+
+    def _weights(self, cell: Cell, width: int, gates: int) -> list[Any]:
+        scope = f"{_SCOPE}/{cell.scope}"
+        bias_shape = [2, gates * cell.units] if cell.kind == "gru" else [gates * cell.units]
+        bias = _forget_gate_open(cell.units) if cell.kind == "lstm" else v1.zeros_initializer()
+        return [
+            self._variable(f"{scope}/kernel", [width, gates * cell.units], v1.glorot_uniform_initializer()),
+            self._variable(f"{scope}/recurrent_kernel", [cell.units, gates * cell.units], v1.orthogonal_initializer()),
+            self._variable(f"{scope}/bias", bias_shape, bias),
+        ]
+
+    def _keras_outputs(self, inputs: Any, mask: Any, training: bool) -> tf.Tensor:
+        assert callable(self._cells)
+        with tf.keras.name_scope(_SCOPE):
+            layer = tf.keras.layers.RNN(self._cells(), return_sequences=self._return_sequences, name="rnn")
+            outputs = layer(inputs, mask=mask, training=training)
+        self._variables.extend(variable.value for variable in layer.trainable_variables)
+        return outputs
+
+    def _logits(self, outputs: Any) -> tf.Tensor:
+        width = outputs.shape[-1]
+        kernel = self._variable(f"{_SCOPE}/logits/kernel", [width, self._units], v1.glorot_uniform_initializer())
+        bias = self._variable(f"{_SCOPE}/logits/bias", [self._units], v1.zeros_initializer())
+        if not self._return_sequences:
+            return tf.nn.bias_add(tf.matmul(outputs, kernel), bias)
+        shape = tf.shape(outputs)
+        flat = tf.nn.bias_add(tf.matmul(tf.reshape(outputs, [-1, width]), kernel), bias)
+        return tf.reshape(flat, [shape[0], shape[1], self._units])
+
+    def _variable(self, name: str, shape: Sequence[int], initializer: Any) -> Any:
+        self._variables.append(model_variable(name, shape, initializer))
+        return self._variables[-1]
+
+
+def _forget_gate_open(units: int) -> Any:
+    """A bias of ones for the forget gate (the second of four) and zeros for the others."""
+    return v1.constant_initializer([0.0] * units + [1.0] * units + [0.0] * 2 * units)

@@ -1,0 +1,66 @@
+"""Gives code that was written for `tf.estimator` its modules back.
+
+    from workers.estimator import compat
+
+    compat.install()
+
+Afterwards `tf.estimator`, `tf.compat.v1.estimator`, `from tensorflow import estimator` and
+`tf.keras.layers.DenseFeatures` are there, in `tensorflow`, `tensorflow.compat.v1` and `tensorflow.compat.v2` alike.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import tensorflow as tf
+
+#: Module attributes of `est` that become modules of their own, as `tf.estimator` had them.
+_NAMESPACES = ("experimental", "export", "inputs")
+
+
+def install() -> None:
+    """Puts `tf.estimator` and what went with it in place. Calling it again changes nothing."""
+    from workers import estimator as est
+
+    modern = _module("tensorflow.estimator", est)
+    legacy = _module("tensorflow.compat.v1.estimator", est)
+    for place in (tf, tf.compat.v2):
+        place.estimator = modern
+    for place in (tf.compat.v1, tf.compat.v1.compat.v1, tf.compat.v2.compat.v1):
+        place.estimator = legacy
+    sys.modules["tensorflow.estimator"] = modern
+    sys.modules["tensorflow.compat.v1.estimator"] = legacy
+    sys.modules["tensorflow.compat.v2.estimator"] = modern
+    for layers in (tf.keras.layers, tf.compat.v2.keras.layers, tf.compat.v1.keras.layers):
+        for name in ("DenseFeatures",):
+            if not hasattr(layers, name):
+                setattr(layers, name, getattr(est.layers, name))
+    if not hasattr(tf.keras, "experimental"):
+        tf.keras.experimental = ModuleType("tensorflow.keras.experimental")
+    if not hasattr(tf.keras.experimental, "SequenceFeatures"):
+        tf.keras.experimental.SequenceFeatures = est.layers.SequenceFeatures
+
+
+def _module(name: str, source: Any) -> ModuleType:
+    """A module of that name with the public names of `source` and its namespaces."""
+    module = ModuleType(name, f"`{name}`, by {source.__name__}.")
+    for attribute in _public(source):
+        setattr(module, attribute, getattr(source, attribute))
+    for namespace in _NAMESPACES:
+        inner = ModuleType(f"{name}.{namespace}", f"`{name}.{namespace}`, by {source.__name__}.")
+        original = getattr(source, namespace)
+        for attribute in _public(original):
+            setattr(inner, attribute, getattr(original, attribute))
+        setattr(module, namespace, inner)
+        sys.modules[f"{name}.{namespace}"] = inner
+    # Old code takes these from here as well as from tf.compat.v1.train.
+    for hook in _public(source.hooks):
+        if not hasattr(module, hook):
+            setattr(module, hook, getattr(source.hooks, hook))
+    return module
+
+
+def _public(module: Any) -> list[str]:
+    return [name for name in getattr(module, "__all__", dir(module)) if not name.startswith("_")]

@@ -1,0 +1,121 @@
+"""`DenseFeatures`: dense columns side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+import tensorflow as tf
+
+from workers.estimator.feature_column.standardize import Standardize
+from workers.estimator.feature_column.state import ColumnState, FeatureCache, create_column_states, prepared_columns
+
+v1 = tf.compat.v1
+
+
+class DenseFeatures:
+    """A layer from a dict of features to one float tensor `[batch, width]`, columns in the order of their names.
+
+    Its variables are `<name>/<column>/<variable>`. Called again in one graph, it uses them again.
+
+    Args:
+        feature_columns: dense columns of `tf.feature_column`, one or several.
+        trainable: whether optimizers may change its variables.
+        name: scope of the variables; `dense_features` if None, counted up when taken.
+
+    Raises:
+        ValueError: a column that is not dense, or two of one name.
+    """
+
+    def __init__(self, feature_columns: Any, trainable: bool = True, name: str | None = None) -> None:
+        self._columns = feature_columns
+        self._prepared(feature_columns)
+        self._trainable = trainable
+        self._name = name
+        self._graph: Any = None
+        self._state = ColumnState("")
+        self._sorted: list[Any] = []
+
+    @property
+    def name(self) -> str:
+        return self._name or "dense_features"
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        """The variables of the last call's graph."""
+        return list(self._state.variables)
+
+    def __call__(self, features: Mapping[str, Any], training: bool | None = None) -> tf.Tensor:
+        """Adds the ops to the current graph.
+
+        Args:
+            features: dict of dense or sparse tensors.
+            training: not used; there for code that passes it.
+
+        Raises:
+            KeyError: a column's feature is missing (the error is a ValueError too).
+        """
+        self._enter_graph()
+        return dense_input(self._sorted, FeatureCache(features), self._state)
+
+    @staticmethod
+    def _prepared(columns: Any) -> list[Any]:
+        kind = "a DenseColumn. You can wrap a categorical column with an embedding_column or indicator_column"
+        return prepared_columns(columns, kind, ["get_dense_tensor"])
+
+    def _enter_graph(self) -> None:
+        graph = v1.get_default_graph()
+        if self._graph is graph:
+            return
+        self._graph = graph
+        self._state = ColumnState(layer_scope(self._name, "dense_features"), self._trainable)
+        self._sorted = self._prepared(self._columns)
+        create_column_states(self._sorted, self._state)
+
+
+def layer_scope(name: str | None, default: str) -> str:
+    """The variable scope of a layer: its name, or the first free one of `default`, `default_1` …."""
+    if name is not None:
+        return name
+    with v1.variable_scope(None, default_name=default) as scope:
+        return str(scope.name)
+
+
+def dense_input(columns: list[Any], cache: FeatureCache, state: ColumnState) -> tf.Tensor:
+    """The columns' dense tensors side by side, float32 `[batch, width]`."""
+    parts: list[Any] = []
+    for scalar, group in groupby(columns, key=lambda column: is_scalar(column, cache)):
+        if scalar:
+            parts.append(stack_scalars(list(group), cache))
+        else:
+            parts.extend(_flat(column, cache, state) for column in group)
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
+
+
+def _flat(column: Any, cache: FeatureCache, state: ColumnState) -> tf.Tensor:
+    tensor = column.get_dense_tensor(cache, state)
+    width = column.variable_shape.num_elements()
+    if tensor.shape.rank == 2 and tensor.shape[-1] == width:
+        return tensor
+    return tf.reshape(tensor, [-1, width])
+
+
+def is_scalar(column: Any, cache: FeatureCache) -> bool:
+    """Whether the column is one plain number per row, which can be stacked with others in one operation."""
+    if type(column).__name__ != "NumericColumn" or column.shape != (1,):
+        return False
+    if column.normalizer_fn is not None and not isinstance(column.normalizer_fn, Standardize):
+        return False
+    given = cache.plain(column.key)
+    return isinstance(given, tf.Tensor) and given.shape.rank == 1 and given.dtype != tf.string
+
+
+def stack_scalars(columns: list[Any], cache: FeatureCache) -> tf.Tensor:
+    """Scalar columns side by side, normalized, float32 `[batch, n]`: one operation instead of several for each."""
+    stacked = tf.stack([tf.cast(cache.plain(column.key), tf.float32) for column in columns], axis=1)
+    scales = [column.normalizer_fn or Standardize(0.0, 1.0) for column in columns]
+    if all(scale == Standardize(0.0, 1.0) for scale in scales):
+        return stacked
+    means = tf.constant([scale.mean for scale in scales], tf.float32)
+    return (stacked - means) / tf.constant([scale.stddev for scale in scales], tf.float32)

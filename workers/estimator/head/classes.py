@@ -1,0 +1,33 @@
+"""What the heads of one class per row share: names of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from workers.estimator.export.output import ClassificationOutput
+
+
+def class_names(class_ids: Any, vocabulary: Sequence[str] | None) -> tf.Tensor:
+    """Names of classes given by number: from the vocabulary, or the number as text."""
+    if vocabulary is None:
+        return tf.strings.as_string(class_ids)
+    return tf.gather(tf.constant(list(vocabulary)), class_ids)
+
+
+def all_class_ids(logits: Any, n_classes: int) -> tf.Tensor:
+    """`[batch, n_classes]` int32, the numbers of all classes in every row."""
+    return tf.tile(tf.expand_dims(tf.range(n_classes), 0), [tf.shape(logits)[0], 1])
+
+
+def all_classes(logits: Any, n_classes: int, vocabulary: Sequence[str] | None) -> tf.Tensor:
+    """`[batch, n_classes]` string, the names of all classes in every row."""
+    names = list(vocabulary) if vocabulary is not None else [str(i) for i in range(n_classes)]
+    return tf.tile(tf.constant([names]), [tf.shape(logits)[0], 1])
+
+
+def classification_output(scores: Any, n_classes: int, vocabulary: Sequence[str] | None) -> ClassificationOutput:
+    """All classes with their scores `[batch, n_classes]`."""
+    return ClassificationOutput(scores=scores, classes=all_classes(scores, n_classes, vocabulary))

@@ -1,0 +1,71 @@
+"""`InMemoryEvaluatorHook`: evaluates while training, without a checkpoint in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from workers.estimator.estimator import Estimator
+from workers.estimator.hooks.scheduled import Scheduled
+from workers.estimator.hooks.session_run_hook import SessionRunHook
+from workers.estimator.hooks.timer import SecondOrStepTimer
+
+
+class InMemoryEvaluatorHook(Scheduled, SessionRunHook):  # type: ignore[misc]
+    """Evaluates with the variables as they are: before the first step, every N steps, and at the end.
+
+    The summaries go where `Estimator.evaluate(name=name)` writes its own.
+
+    Args:
+        estimator: the one that is trained.
+        input_fn: see `Estimator.evaluate`.
+        steps: batches of one evaluation, None for all.
+        hooks: session-run hooks of the evaluations.
+        name: name of the evaluation.
+        every_n_iter: steps between evaluations.
+
+    Raises:
+        ValueError: `every_n_iter` is not positive.
+        TypeError: `estimator` is no Estimator.
+    """
+
+    def __init__(
+        self,
+        estimator: Estimator,
+        input_fn: Callable[..., Any],
+        steps: int | None = None,
+        hooks: Sequence[Any] | None = None,
+        name: str | None = None,
+        every_n_iter: int = 100,
+    ) -> None:
+        if not isinstance(estimator, Estimator):
+            raise TypeError(f"estimator must be an est.Estimator, not {type(estimator).__name__}.")
+        if every_n_iter is None or every_n_iter <= 0:
+            raise ValueError(f"every_n_iter must be > 0, not {every_n_iter}.")
+        self.schedule = SecondOrStepTimer(every_steps=every_n_iter)
+        self._estimator = estimator
+        self._input_fn = input_fn
+        self._steps, self._hooks, self._name = steps, list(hooks or ()), name
+
+    def begin(self) -> None:
+        self.find_global_step()
+
+    def after_create_session(self, session: Any, coord: Any) -> None:
+        self._evaluate(int(session.run(self.global_step_tensor)))
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        if not self.may_be_due():
+            self.step_without_asking()
+            return
+        step = self.step_now(run_context)
+        if self.schedule.should_trigger_for_step(step):
+            self._evaluate(step)
+
+    def end(self, session: Any) -> None:
+        step = int(session.run(self.global_step_tensor))
+        if step != self.schedule.last_triggered_step():
+            self._evaluate(step)
+
+    def _evaluate(self, step: int) -> None:
+        self.schedule.update_last_triggered_step(step)
+        self._estimator._evaluate_now(self._input_fn, self._steps, self._hooks, self._name)

@@ -1,0 +1,56 @@
+"""GRU in the form of cuDNN and Keras ("reset after"): the reset gate applies to the product with the state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from workers.estimator.recurrent.loop import run_cell
+
+
+def gru(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> tf.Tensor:
+    """States after every step.
+
+    `z, r, c` from left to right in the kernels: `z = σ(xW_z + b_z + hU_z + d_z)`, `r` alike,
+    `c = tanh(xW_c + b_c + r (hU_c + d_c))`, `h ← z h + (1 - z) c`.
+
+    Args:
+        inputs: `[time, batch, features]`.
+        kernel: `[features, 3 units]`.
+        recurrent_kernel: `[units, 3 units]`.
+        bias: `[2, 3 units]`, of the input and of the state.
+
+    Returns:
+        `[time, batch, units]`.
+    """
+    units = recurrent_kernel.shape[0]
+
+    def forward(x: Any, h: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
+        product = tf.nn.bias_add(tf.matmul(h, kernel), bias)
+        gates = tf.sigmoid(x[:, : 2 * units] + product[:, : 2 * units])
+        z, r = gates[:, :units], gates[:, units:]
+        inner = product[:, 2 * units :]
+        c = tf.tanh(x[:, 2 * units :] + r * inner)
+        return c + z * (h - c), tf.concat([gates, c, inner], axis=1)
+
+    def backward(d_new: Any, h: Any, kept: Any) -> tuple[Any, Any, Any]:
+        z, r, c, inner = tf.split(kept, 4, axis=1)
+        direct = d_new * z
+        d_c = (d_new - direct) * (1.0 - c * c)
+        d_z = direct * (1.0 - z) * (h - c)  # d_new (h - c) σ'(z), with σ' = z (1 - z)
+        d_r = d_c * inner * r * (1.0 - r)
+        gates = tf.concat([d_z, d_r], axis=1)
+        return tf.concat([gates, d_c], axis=1), tf.concat([gates, d_c * r], axis=1), direct
+
+    projected = project(inputs, kernel, bias[0])
+    return run_cell(projected, recurrent_kernel, bias[1], units, forward, backward, kept=4 * units)
+
+
+def project(inputs: Any, kernel: Any, bias: Any) -> tf.Tensor:
+    """`inputs @ kernel + bias` for all steps in one product."""
+    shape = tf.shape(inputs)
+    flat = tf.nn.bias_add(tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), kernel), bias)
+    projected = tf.reshape(flat, [shape[0], shape[1], kernel.shape[1]])
+    projected.set_shape([inputs.shape[0], inputs.shape[1], kernel.shape[1]])
+    return projected

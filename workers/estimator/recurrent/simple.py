@@ -1,0 +1,36 @@
+"""The simple recurrent cell (Elman)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from workers.estimator.recurrent.gru import project
+from workers.estimator.recurrent.loop import run_cell
+
+
+def simple_rnn(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> tf.Tensor:
+    """States after every step: `h ← tanh(xW + b + hU)`.
+
+    Args:
+        inputs: `[time, batch, features]`.
+        kernel: `[features, units]`.
+        recurrent_kernel: `[units, units]`.
+        bias: `[units]`.
+
+    Returns:
+        `[time, batch, units]`.
+    """
+    units = recurrent_kernel.shape[0]
+
+    def forward(x: Any, h: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
+        new = tf.tanh(x + tf.matmul(h, kernel))
+        return new, new
+
+    def backward(d_new: Any, h: Any, new: Any) -> tuple[Any, Any, Any]:
+        d_product = d_new * (1.0 - new * new)
+        return d_product, d_product, tf.zeros_like(d_product)
+
+    no_bias = tf.zeros([units])
+    return run_cell(project(inputs, kernel, bias), recurrent_kernel, no_bias, units, forward, backward, kept=units)

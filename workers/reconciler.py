@@ -1,0 +1,191 @@
+"""Makes the registry, the broker and the disk agree: a small process of its own, `python -m workers.reconciler`.
+
+Any number may run; a lease in SQL lets one work at a time. It needs no broker to decide, and no Celery. Each round:
+
+    leases that ran out      the attempt is lost, its job queued again (or failed, when its attempts are spent)
+    waiting limits           jobs that no worker took in time fail
+    messages                 what a submit could not send; jobs that nobody took, again
+    disk, now and then       directories and checkpoints that no row needs, once they are older than a grace
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import structlog
+
+from app.config import Settings
+from app.errors import NotFound, Unavailable
+from app.jobs.state import JobState
+from app.queue import CeleryQueue, Queue
+from app.registry.artifacts import ArtifactRepository
+from app.registry.db import Database, make_engine, revision_state
+from app.registry.jobs import JobRepository
+from app.registry.leases import LeaseRepository
+from app.registry.outbox import OutboxRepository
+from app.registry.tables import Job
+from app.storage import Storage
+from workers.scratch import clear, remove_checkpoint_files
+
+log = structlog.get_logger("reconciler")
+
+LEASE = "reconciler"
+
+
+class Reconciler:
+    """One round after the other; safe to run beside others.
+
+    Args:
+        holder: names this process in the lease.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, queue: Queue, storage: Storage, holder: str | None = None
+    ) -> None:
+        self._settings, self._database, self._queue, self._storage = settings, database, queue, storage
+        self._holder = holder or f"{socket.gethostname()}:{os.getpid()}"
+        self._ttl = max(5.0, 5 * settings.reconcile_s)
+        self._sweep_every_s = min(300.0, settings.orphan_grace_s / 2)
+        self._swept_at = float("-inf")
+        self._fits = False
+        self._clean: dict[str, float] = {}  # attempt directory → its time of change when nothing was to be removed
+
+    def round(self) -> bool:
+        """Does what is due. False: another process holds the lease, or the database is not of this revision (yet).
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        if not self._fits:
+            self._fits = revision_state(self._database.engine) == "ok"
+            if not self._fits:
+                return False
+        with self._database.session() as session:
+            if not LeaseRepository(session).take(LEASE, self._holder, self._ttl):
+                return False
+        with self._database.session() as session:
+            jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
+            lost, late = jobs.expire_leases(), jobs.expire_waiting()
+        for job_id in lost:
+            log.warning("lease ran out", job_id=job_id)
+        for job_id in late:
+            log.warning("waited too long", job_id=job_id)
+        self._send()
+        if time.monotonic() - self._swept_at >= self._sweep_every_s:
+            self._swept_at = time.monotonic()
+            self.sweep()
+        return True
+
+    def release(self) -> None:
+        """Gives the lease back, so that another can go on at once."""
+        with self._database.session() as session:
+            LeaseRepository(session).release(LEASE, self._holder)
+
+    def _send(self) -> None:
+        """Rings for jobs. A broker that does not answer is left alone until the next round."""
+        try:
+            with self._database.read() as session:
+                pending = OutboxRepository(session).pending()
+            for message in pending:
+                self._queue.send(message.job_id, message.attempt, queue=message.queue, priority=message.priority)
+                with self._database.session() as session:
+                    OutboxRepository(session).sent(message)
+            with self._database.read() as session:
+                unsent = JobRepository(session).unsent(self._settings.resend_after_s)
+            for ring in unsent:
+                self._queue.send(ring.job_id, ring.attempt, queue=ring.queue, priority=ring.priority)
+                with self._database.session() as session:
+                    JobRepository(session).mark_sent(ring.job_id)
+                log.info("sent again", job_id=ring.job_id)
+        except Unavailable as error:
+            log.warning("not sent", why=error.detail)
+
+    def sweep(self) -> None:
+        """Removes what no row needs and is older than the grace."""
+        now = time.time()
+        attempts = [key for job in self._storage.keys("jobs") for key in self._storage.keys(job)]
+        others = [key for prefix in ("datasets", "exports", "predictions") for key in self._storage.keys(prefix)]
+        old = [key for key in attempts + others if self._is_old(key, now)]
+        with self._database.read() as session:
+            orphans = ArtifactRepository(session).unreferenced(old)
+        for key in orphans:
+            self._storage.remove(key)
+            log.info("removed an orphan", key=key)
+        gone = set(orphans)
+        for key in attempts:
+            if key not in gone and key in old:
+                self._sweep_attempt(key)
+
+    def _is_old(self, key: str, now: float) -> bool:
+        try:
+            return self._storage.age(key, now) > self._settings.orphan_grace_s
+        except NotFound:
+            return False
+
+    def _sweep_attempt(self, key: str) -> None:
+        """Removes checkpoints without a row, and temporary files, of an attempt that is over."""
+        directory = self._storage.path(key)
+        changed = _changed(directory)
+        if changed is None or self._clean.get(key) == changed:
+            return
+        _, job_id, number = key.split("/")
+        prefixes = {f"{key}/{index.name.removesuffix('.index')}" for index in directory.glob("model.ckpt-*.index")}
+        with self._database.read() as session:
+            job = session.get(Job, job_id)
+            if job is not None and job.state == JobState.RUNNING and job.attempt == int(number):
+                return
+            stray = ArtifactRepository(session).stray_checkpoints(job_id, int(number), prefixes)
+        for prefix in stray:
+            remove_checkpoint_files(self._storage.path(prefix))
+            log.info("removed a checkpoint that was never committed", key=prefix)
+        for left in ("scratch", "predictions"):
+            clear(directory / left)
+        self._clean[key] = _changed(directory) or changed
+
+
+def _changed(directory: Path) -> float | None:
+    try:
+        return directory.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def run(reconciler: Reconciler, stopped: threading.Event, every_s: float) -> None:
+    """Rounds until `stopped`; an outage of the database is waited for."""
+    failures = 0
+    while not stopped.is_set():
+        try:
+            reconciler.round()
+            failures = 0
+        except Unavailable as error:
+            failures += 1
+            log.warning("the database does not answer", why=error.detail, times=failures)
+        except Exception:
+            failures += 1
+            log.exception("a round failed")
+        stopped.wait(every_s * min(2**failures, 8))
+
+
+def main() -> None:
+    settings = Settings()
+    database = Database(make_engine(settings))
+    reconciler = Reconciler(settings, database, CeleryQueue(settings.broker_url), Storage(settings.artifacts))
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    log.info("started")
+    run(reconciler, stopped, settings.reconcile_s)
+    try:
+        reconciler.release()
+    except Unavailable:
+        pass
+    database.close()
+
+
+if __name__ == "__main__":
+    main()

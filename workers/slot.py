@@ -1,0 +1,141 @@
+"""One slot of a worker: claims a job, gives it to its trainer, and answers for what becomes of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from app.config import Settings
+from app.errors import Unavailable
+from app.registry.db import Database, revision_state, seconds
+from app.registry.jobs import JobRepository
+from app.registry.tables import Job
+from workers.message import claim_to_json
+from workers.trainer_process import Death, TrainerProcess
+
+log = structlog.get_logger("worker")
+
+_READY_S = 120.0
+_MAX_ATTEMPTS = 50
+"""Attempts that one trainer process runs before a fresh one takes its place."""
+
+
+class Slot:
+    """Runs attempts one at a time. It holds no TensorFlow; its trainer does, and may die.
+
+    Args:
+        draining: whether the worker was told to stop.
+        start_trainer: makes a trainer process.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        *,
+        draining: Callable[[], bool] = lambda: False,
+        start_trainer: Callable[[], TrainerProcess] = TrainerProcess,
+        worker: str | None = None,
+    ) -> None:
+        self._settings, self._database = settings, database
+        self._draining, self._start_trainer = draining, start_trainer
+        self._worker = worker or f"{socket.gethostname()}:{os.getpid()}"
+        self.trainer: TrainerProcess | None = None
+
+    def warm_up(self) -> None:
+        """Sees to it that a trainer is there, or on its way; does not wait for it."""
+        if self.trainer is not None and self.trainer.receive(0.0) is None and self.trainer.death is not None:
+            self.trainer = None
+        if self.trainer is None:
+            self.trainer = self._start_trainer()
+
+    def close(self) -> None:
+        if self.trainer is not None:
+            self.trainer.close()
+            self.trainer = None
+
+    def run(self, job_id: str, attempt_seen: int) -> str | None:
+        """Runs one attempt to its end. None: there was nothing to do (the message was old, doubled or early)."""
+        if self._draining():
+            return None  # the reconciler rings again, for another worker
+        try:
+            claimed = self._claim(job_id, attempt_seen)
+        except Unavailable:
+            log.warning("the registry does not answer; the job will be rung for again", job_id=job_id)
+            return None
+        if claimed is None:
+            return None
+        message, attempt = claimed
+        bound = log.bind(job_id=job_id, attempt=attempt)
+        bound.info("claimed")
+        self.warm_up()
+        trainer = self.trainer
+        assert trainer is not None
+        trainer.attempts += 1
+        if not trainer.send(message):
+            trainer.receive(1.0)
+        outcome = self._wait(trainer, job_id, attempt)
+        if trainer.death is not None:
+            self.trainer = None
+        elif trainer.attempts >= _MAX_ATTEMPTS or outcome in ("failed", "lost"):
+            trainer.close()  # its memory, or whatever made it fail, goes with it
+            self.trainer = None
+        bound.info("ended", outcome=outcome)
+        if not self._draining():
+            self.warm_up()
+        return outcome
+
+    def _claim(self, job_id: str, attempt_seen: int) -> tuple[dict[str, Any], int] | None:
+        if (state := revision_state(self._database.engine)) != "ok":
+            log.warning("refused: the database is of another revision than this worker", state=state, job_id=job_id)
+            return None
+        cap = self._settings.queue_caps_by_name
+        with self._database.session() as session:
+            jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
+            job = session.get(Job, job_id)
+            if job is None:
+                return None
+            claim = jobs.claim(job_id, attempt_seen, self._worker, self._settings.lease_s, queue_cap=cap.get(job.queue))
+            if claim is None:
+                return None
+            # The database's clock says how long ago that was; this host's clock may be another.
+            submitted = time.time() - max(0.0, seconds(session) - job.created_at)
+        timings = {"submitted": submitted, "claimed": time.time()}
+        return {"run": claim_to_json(claim), "timings": timings}, claim.attempt
+
+    def _wait(self, trainer: TrainerProcess, job_id: str, attempt: int) -> str:
+        """Until the trainer answers or dies; passes on that the worker is to stop."""
+        drained_at: float | None = None
+        ready_by = time.monotonic() + _READY_S
+        while trainer.death is None:
+            message = trainer.receive(0.2)
+            if message is not None and message.get("job_id") == job_id and message.get("attempt") == attempt:
+                return str(message["ended"])
+            if not trainer.ready and time.monotonic() > ready_by:
+                return self._lost(job_id, attempt, trainer.kill(), "The trainer process did not get ready.")
+            if drained_at is None and self._draining():
+                drained_at = time.monotonic()
+                trainer.send({"drain": True})
+            if drained_at is not None and time.monotonic() - drained_at > self._settings.grace_s:
+                reason = f"The worker stopped, and the trainer did not give the job back in {self._settings.grace_s} s."
+                return self._lost(job_id, attempt, trainer.kill(), reason)
+        return self._lost(job_id, attempt, trainer.death, trainer.death.reason)
+
+    def _lost(self, job_id: str, attempt: int, death: Death, reason: str) -> str:
+        """Puts a trainer's death on record. When the registry does not answer, the lease runs out by itself."""
+
+        def lose(session: Any) -> Any:
+            jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
+            return jobs.lose(job_id, attempt, reason, death.signal, death.peak_memory_bytes)
+
+        log.warning("trainer died", job_id=job_id, attempt=attempt, reason=reason)
+        try:
+            self._database.run(lose, patience_s=self._settings.lease_s)
+        except Unavailable:
+            log.warning("the loss could not be put on record; the lease will run out", job_id=job_id)
+        return "lost"

@@ -1,0 +1,96 @@
+"""The one task, and the life of the pool child that runs it.
+
+    Celery main ── pipe ──► pool child (one slot) ── pipe ──► trainer
+
+The main process holds the writing end of a pipe. It closes it when it is told to stop: the child then has its trainer
+checkpoint and give the job back. When the main process dies, the pipe ends too, and the child leaves with its trainer.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from typing import Any
+
+import structlog
+from celery import signals
+
+from app.config import Settings
+from app.queue import TASK_NAME
+from app.registry.db import Database, make_engine
+from workers.celery_app import app
+from workers.slot import Slot
+
+log = structlog.get_logger("worker")
+
+
+class _Child:
+    """What a pool child holds."""
+
+    slot: Slot | None = None
+    draining = False
+
+
+class _Pipe:
+    """Made by the main process before it forks."""
+
+    read: int | None = None
+    write: int | None = None
+
+
+@signals.worker_init.connect
+def _open_pipe(**_: Any) -> None:
+    _Pipe.read, _Pipe.write = os.pipe()
+
+
+@signals.worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    """In the main process, on SIGTERM or SIGINT."""
+    if _Pipe.write is not None:
+        os.close(_Pipe.write)
+        _Pipe.write = None
+
+
+@signals.worker_process_init.connect
+def _start(**_: Any) -> None:
+    """In a new pool child. The engine is made here: connections do not survive a fork."""
+    settings = Settings()
+    parent = os.getppid()
+    if _Pipe.write is not None:
+        os.close(_Pipe.write)
+    _Child.slot = Slot(settings, Database(make_engine(settings)), draining=lambda: _Child.draining)
+    _Child.slot.warm_up()
+    threading.Thread(target=_watch, args=(parent,), name="watch-parent", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    """Waits for the pipe's end: the main process stops, or is dead."""
+    assert _Pipe.read is not None
+    select.select([_Pipe.read], [], [])
+    _Child.draining = True
+    if _Child.slot is not None and os.getppid() != parent:
+        trainer = _Child.slot.trainer
+        if trainer is not None:
+            trainer.kill()
+        os._exit(1)
+    # A stop that turns into a death must not leave an orphan.
+    while os.getppid() == parent:
+        threading.Event().wait(0.5)
+    os._exit(1)
+
+
+@signals.worker_process_shutdown.connect
+def _stop(**_: Any) -> None:
+    if _Child.slot is not None:
+        _Child.slot.close()
+        _Child.slot = None
+
+
+@app.task(name=TASK_NAME, ignore_result=True)  # type: ignore[untyped-decorator]
+def run_attempt(job_id: str, attempt: int) -> None:
+    """Claim, run, finish; nothing when the message is old."""
+    if _Child.slot is None:
+        log.error("this process is no pool child; start the worker with --pool=prefork")
+        return
+    _Child.slot.run(job_id, attempt)
