@@ -11,7 +11,7 @@ import functools
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import tensorflow as tf
 
@@ -19,6 +19,8 @@ from workers.estimator import program_order
 from workers.estimator.variables import TracedVariable, VariableNames, VariableSet
 
 v1 = tf.compat.v1
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def in_fresh_thread(function: Callable[[], Any]) -> Any:
@@ -43,7 +45,7 @@ def in_fresh_thread(function: Callable[[], Any]) -> Any:
     return result[0]
 
 
-def outside_graphs(method: Callable[..., Any]) -> Callable[..., Any]:
+def outside_graphs(method: Method) -> Method:
     """Lets a method be called inside `with graph.as_default()`, by a hook for example: in its own thread then."""
 
     @functools.wraps(method)
@@ -52,7 +54,7 @@ def outside_graphs(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(*args, **kwargs)
         return in_fresh_thread(lambda: method(*args, **kwargs))
 
-    return call
+    return cast(Method, call)
 
 
 _ONE_SHOT = "OneShotIterator"
