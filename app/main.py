@@ -17,7 +17,6 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-import uvicorn
 from prometheus_client import CollectorRegistry
 
 from app.api.auth import Authenticator, TokenInfo
@@ -37,6 +36,7 @@ from app.queue import CeleryQueue, Queue
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
 from app.registry.tokens import TokenRepository
+from app.server import serve
 from app.serving.batcher import Limits
 from app.serving.front import PredictFront
 from app.serving.measures import ServingCollector
@@ -49,7 +49,6 @@ gc.enable()
 log = structlog.get_logger("app.main")
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
-_STOP_WITHIN_S = 10
 
 
 def create_app(settings: Settings, *, queue: Queue | None = None) -> Gate:
@@ -97,17 +96,7 @@ def create() -> Gate:
 def main() -> None:
     settings = Settings()
     configure(settings.log_level)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=_STOP_WITHIN_S,
-        ws="none",
-    )
+    serve(create_app(settings), host=settings.host, port=settings.port)
 
 
 class Lifespan:

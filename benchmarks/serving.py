@@ -65,7 +65,8 @@ def measure(model: str, systems: list[str], exports: Path, options: argparse.Nam
                     result = {
                         "model": model, "system": server.system, "connections": connections, "rows": rows,
                         "requests_per_s": round(load.requests_per_s, 1), "p50_ms": load.p50_ms,
-                        "p99_ms": load.p99_ms, "cpu_us": round(load.cpu_us, 2), "rss_mb": round(server.rss_mb(), 1), "wrong": load.failed,
+                        "p99_ms": load.p99_ms, "cpu_us": round(load.cpu_us, 2),
+                        "rss_mb": round(server.rss_mb(), 1), "wrong": load.failed,
                     }  # fmt: skip
                     results.append(result)
                     print(json.dumps(result), file=sys.stderr, flush=True)
@@ -114,8 +115,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     ]
     for row in rows:
         names = f"| {row['model']} | {row['system']} | {row['connections']} | {row['rows']} "
-        times = f"| {row['p50_ms']:.2f} | {row['p99_ms']:.2f} | {row['cpu_us']:.0f} | {row['rss_mb']:,.0f} | {row['wrong']} |"
-        lines.append(f"{names}| {row['requests_per_s']:,.0f} {times}")
+        times = f"| {row['p50_ms']:.2f} | {row['p99_ms']:.2f} | {row['cpu_us']:.0f} "
+        lines.append(f"{names}| {row['requests_per_s']:,.0f} {times}| {row['rss_mb']:,.0f} | {row['wrong']} |")
     return "\n".join(lines)
 
 

@@ -15,8 +15,6 @@ import tensorflow as tf
 
 from workers.control import Control
 
-v1 = tf.compat.v1
-
 _POINTS = 500
 _LOOK_EVERY_S = 0.3
 """How long a stop request may go unnoticed inside one call of the loop."""
@@ -30,7 +28,7 @@ def series_interval(max_steps: int | None) -> int:
     return int(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted))
 
 
-class ProgressHook(v1.train.SessionRunHook):  # type: ignore[misc]
+class ProgressHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
     """Tells the loss and the speed, and stops the loop.
 
     Args:
@@ -84,7 +82,7 @@ class ProgressHook(v1.train.SessionRunHook):  # type: ignore[misc]
         if self._args is None:
             fetches = tf.nest.flatten(run_context.original_args.fetches)
             scalars = (f for f in fetches if isinstance(f, tf.Tensor) and f.dtype.is_floating and f.shape.rank == 0)
-            self._args = v1.train.SessionRunArgs(next(scalars))
+            self._args = tf.compat.v1.train.SessionRunArgs(next(scalars))
         return self._args
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
@@ -114,7 +112,7 @@ class ProgressHook(v1.train.SessionRunHook):  # type: ignore[misc]
         )
 
 
-class CheckpointListener(v1.train.CheckpointSaverListener):  # type: ignore[misc]
+class CheckpointListener(tf.compat.v1.train.CheckpointSaverListener):  # type: ignore[misc]
     """Has every checkpoint put on record as soon as its files are complete.
 
     Args:

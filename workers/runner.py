@@ -159,6 +159,6 @@ def explain(error: BaseException) -> tuple[ErrorKind, str]:
 
 
 def _without_paths(text: str) -> str:
-    """The first line, with paths taken out, cut at 300 characters."""
-    first = (text.strip().splitlines() or [""])[0]
+    """The first line, with paths and TensorFlow's names of nodes taken out, cut at 300 characters."""
+    first = re.sub(r"\{\{.*?\}\}\s*", "", (text.strip().splitlines() or [""])[0])
     return re.sub(r"(?<![\w/])/[^\s'\",;:)]+", "…", first)[:300]

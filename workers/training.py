@@ -80,12 +80,7 @@ class Training:
         resume = attempt.claim.resume
         known = statistics.read(spec, attempt.storage.path(resume.path).parent) if resume is not None else None
         if known is None:
-            data = spec["data"]
-            names = build.columns.dropped_columns(
-                spec["features"], spec["labels"], spec["weight"], data["train"]["missing"]
-            )
-            rows = build.columns.select_rows(self._table, data["holdout"], data["train"]["part"], names)
-            known = statistics.resolve(spec, self._table, rows)
+            known = statistics.resolve(spec, self._table)
         statistics.write(known, attempt.directory)
         return known
 

@@ -50,27 +50,27 @@ def test_json_keeps_numbers_as_they_are() -> None:
 @pytest.mark.parametrize(
     "body", [b"[" * 500_000, b'{"type": NaN}', b'{"type": "train", "type": "export"}', b"null", b'"x"']
 )
-def test_hostile_job_is_422_and_the_service_lives(api: Api, body: bytes) -> None:
-    answer = api.http.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+def test_hostile_job_is_422_and_the_service_lives(shared_api: Api, body: bytes) -> None:
+    answer = shared_api.http.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
 
     assert answer.status_code == 422, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    assert api.http.get("/healthz").status_code == 200
+    assert shared_api.http.get("/healthz").status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["application/x-python-serialize", "text/plain", "application/vnd.bentoml+pickle", ""])
-def test_other_content_types_are_415(api: Api, kind: str) -> None:
+def test_other_content_types_are_415(shared_api: Api, kind: str) -> None:
     for method, path in (("POST", "/v1/jobs"), ("POST", "/v1/tokens"), ("PUT", "/v1/models/m/labels/latest")):
-        answer = api.http.request(method, path, content=b"{}", headers={"Content-Type": kind})
+        answer = shared_api.http.request(method, path, content=b"{}", headers={"Content-Type": kind})
         assert answer.status_code == 415, (path, answer.text)
 
 
 @pytest.mark.parametrize("field", ["model_dir", "source", "uri", "webhook", "artifact_location"])
 @pytest.mark.parametrize("value", ["file:///etc/passwd", "http://169.254.169.254/", "s3://other/x"])
-def test_no_field_takes_a_place(api: Api, field: str, value: str) -> None:
+def test_no_field_takes_a_place(shared_api: Api, field: str, value: str) -> None:
     dataset = "ds_01k9zv0q2m8x4t6b3c5d7e9f1g"
     for body in (train_job(dataset, **{field: value}), train_job(value)):
-        answer = api.http.post("/v1/jobs", json=body)
+        answer = shared_api.http.post("/v1/jobs", json=body)
         assert answer.status_code == 422
         assert value not in answer.text
 
@@ -92,15 +92,15 @@ def test_no_field_takes_a_place(api: Api, field: str, value: str) -> None:
         "/static/../main.py",
     ],
 )
-def test_paths_open_nothing(api: Api, path: str) -> None:
-    answer = api.http.get(path)
+def test_paths_open_nothing(shared_api: Api, path: str) -> None:
+    answer = shared_api.http.get(path)
 
     assert answer.status_code in {404, 422}
     assert "root:" not in answer.text
 
 
-def test_names_come_back_as_json_only(api: Api) -> None:
-    answer = api.http.post(
+def test_names_come_back_as_json_only(shared_api: Api) -> None:
+    answer = shared_api.http.post(
         "/v1/datasets", files={"file": ("x.csv", b"<script>,b\n1,2\n")}, data={"name": XSS + "\r\nSet-Cookie: a=b"}
     )
 
@@ -111,9 +111,9 @@ def test_names_come_back_as_json_only(api: Api) -> None:
     assert answer.json()["name"].startswith(XSS)
 
 
-def test_unknown_names_in_errors_are_cut_and_escaped(api: Api) -> None:
+def test_unknown_names_in_errors_are_cut_and_escaped(shared_api: Api) -> None:
     name = "x\n\x1b[31m\u202e" + "y" * 500
-    answer = api.http.post("/v1/tokens", json={"name": "a", "scopes": ["read"], name: 1})
+    answer = shared_api.http.post("/v1/tokens", json={"name": "a", "scopes": ["read"], name: 1})
 
     assert answer.status_code == 422
     place = answer.json()["errors"][0]
@@ -130,8 +130,8 @@ def test_unknown_names_in_errors_are_cut_and_escaped(api: Api) -> None:
         ({"timeout_s": 0}, "/timeout_s"),
     ],
 )
-def test_absurd_numbers_are_422_at_their_place(api: Api, change: dict[str, Any], pointer: str) -> None:
-    answer = api.http.post("/v1/jobs", json=train_job(api.dataset(), **change))
+def test_absurd_numbers_are_422_at_their_place(shared_api: Api, change: dict[str, Any], pointer: str) -> None:
+    answer = shared_api.http.post("/v1/jobs", json=train_job(shared_api.dataset(), **change))
 
     assert answer.status_code == 422
     assert any(error["pointer"].startswith(pointer) for error in answer.json()["errors"]), answer.text
@@ -147,8 +147,8 @@ def test_dashboard_puts_text_into_the_page_as_text() -> None:
     assert "on" + "click=" not in (_WEB / "dashboard.html").read_text()
 
 
-def test_wrong_method_is_405_with_allow(api: Api) -> None:
-    answer = api.http.put("/v1/jobs", json={})
+def test_wrong_method_is_405_with_allow(shared_api: Api) -> None:
+    answer = shared_api.http.put("/v1/jobs", json={})
 
     assert answer.status_code == 405
     assert answer.headers["allow"]

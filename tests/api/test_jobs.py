@@ -165,3 +165,15 @@ def test_database_away_is_503_with_retry_after(api: Api) -> None:
 
     assert answer.status_code == 503
     assert "retry-after" in answer.headers
+
+
+def test_timings_are_shown_while_the_job_runs_and_after(api: Api) -> None:
+    job_id = api.submit()
+    with api.service.database.session() as session:
+        assert JobRepository(session).claim(job_id, 0, "worker-1", 60)
+        JobRepository(session).heartbeat(job_id, 1, 60, {"step": 1, "timings": {"claimed": 0.1}})
+    assert api.http.get(f"/v1/jobs/{job_id}").json()["timings"] == {"claimed": 0.1}
+
+    with api.service.database.session() as session:
+        JobRepository(session).succeed(job_id, 1, {"timings": {"claimed": 0.1, "first_step": 0.5}})
+    assert api.http.get(f"/v1/jobs/{job_id}").json()["timings"] == {"claimed": 0.1, "first_step": 0.5}

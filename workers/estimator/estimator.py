@@ -124,13 +124,16 @@ class Estimator(Exports):
         """
         return sorted(checkpoint.Reader(self._trained_path()).shapes)
 
-    def get_variable_value(self, name: str) -> Any:
-        """Value of a variable (`name` or `name:0`) in the latest checkpoint, as numpy.
+    def get_variable_value(self, name: str | Sequence[str]) -> Any:
+        """Value of a variable (`name` or `name:0`) in the latest checkpoint, as numpy; a list of those for a list.
 
         Raises:
             ValueError: nothing was trained yet, or there is no such variable.
         """
-        return checkpoint.Reader(self._trained_path()).value(name.removesuffix(":0"))
+        reader = checkpoint.Reader(self._trained_path())
+        if isinstance(name, str):
+            return reader.value(name.removesuffix(":0"))
+        return [reader.value(one.removesuffix(":0")) for one in name]
 
     def _trained_path(self) -> str:
         path = self.latest_checkpoint()

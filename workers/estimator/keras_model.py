@@ -66,9 +66,11 @@ class _Recipe:
     def __init__(
         self, model: Any, custom_objects: Any, metric_names_map: dict[str, str], export_outputs: dict[str, str]
     ) -> None:
-        unknown = sorted(set(export_outputs.values()) - set(model.output_names))
+        # A sequential model has one output, its last layer's.
+        self._outputs = list(getattr(model, "output_names", None) or [model.layers[-1].name])
+        unknown = sorted(set(export_outputs.values()) - set(self._outputs))
         if unknown:
-            raise ValueError(f"export_outputs names {unknown}; the model's outputs are {model.output_names}.")
+            raise ValueError(f"export_outputs names {unknown}; the model's outputs are {self._outputs}.")
         self._type, self._config, self._custom = type(model), model.get_config(), custom_objects
         self._weights = [variable.numpy() for variable in model.variables]
         self._compile = {**model.get_compile_config()}
@@ -79,7 +81,7 @@ class _Recipe:
         model = self._model()
         inputs = _inputs(model, features)
         outputs = model(inputs, training=mode == ModeKeys.TRAIN)
-        predictions = dict(zip(model.output_names, tf.nest.flatten(outputs), strict=True))
+        predictions = dict(zip(self._outputs, tf.nest.flatten(outputs), strict=True))
         if mode == ModeKeys.PREDICT:
             signatures = {name: PredictOutput({key: predictions[key]}) for name, key in self._export_outputs.items()}
             signatures[tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY] = PredictOutput(predictions)
@@ -152,7 +154,7 @@ def _inputs(model: Any, features: Any) -> Any:
 def _check(model: Any) -> None:
     if not isinstance(model, tf.keras.Model):
         raise ValueError(f"keras_model must be a tf.keras.Model, not {type(model).__name__}.")
-    if not model.built or not hasattr(model, "output_names") or not getattr(model, "inputs", None):
+    if not model.built or not getattr(model, "inputs", None):
         raise ValueError("The model must be functional or sequential and built: give it an Input layer.")
     if not model.compiled or model.optimizer is None:
         raise ValueError("The model must be compiled with an optimizer and a loss; call model.compile(...) first.")

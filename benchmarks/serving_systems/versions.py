@@ -1,0 +1,83 @@
+"""A running service whose model changes, and a load that checks every answer against the version in its header."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from servers import HERE, PATH, ROOT, Server
+
+sys.path.insert(0, str(ROOT))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the load saw; `hung`: no answer within 30 s."""
+
+    requests: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    wrong: int
+    refused_503: int
+    failed_otherwise: int
+    hung: int
+
+
+class VersionLoad:
+    """wrk with 32 connections, until it is stopped."""
+
+    def __init__(self, server: Server, core: int, connections: int = 32) -> None:
+        wrk = ["wrk", "-t1", f"-c{connections}", "-d24h", "--timeout", "30s", "-s", str(HERE / "versions.lua")]
+        self._process = subprocess.Popen(
+            [*wrk, f"http://127.0.0.1:{server.port}{PATH}", "--", server.token],
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {core}),  # noqa: PLW1509
+        )
+
+    def stop(self) -> Checked:
+        self._process.send_signal(signal.SIGINT)
+        output, _ = self._process.communicate(timeout=60)
+        requests, took, p50, p99, wrong, refused, failed, hung = map(int, output.split("RESULT ")[1].split())
+        return Checked(requests, took / 1e6, p50 / 1e3, p99 / 1e3, wrong, refused, failed, hung)
+
+
+class ChangingServer(Server):
+    """The whole service with the model `m`, whose version n is the export `plus` with (n - 1) % 4 + 1."""
+
+    def __init__(self, exports: Path, cores: set[int]) -> None:
+        super().__init__("ours", "plus1", exports, cores, cases=False)
+        [data] = exports.glob("data-*")
+        from app.config import Settings
+        from app.registry.db import Database, make_engine
+        from app.storage import Storage
+
+        self.settings = Settings(data_dir=data, database_url="", redis_url="redis://127.0.0.1:1", artifacts_url="")
+        self.database = Database(make_engine(self.settings))
+        self.storage = Storage(self.settings.artifacts)
+
+    def predictors(self) -> list[psutil.Process]:
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if "app.serving.predictor" in " ".join(child.cmdline())]
+
+
+def make_exports(directory: Path) -> None:
+    script = str(HERE / "make_exports.py")
+    subprocess.run([sys.executable, script, str(directory)], check=True, capture_output=True)
+
+
+def workplace() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="serving-benchmark-")
+
+
+def cores() -> tuple[int, set[int]]:
+    """The load generator's core, and the server's."""
+    generator, *others = sorted(os.sched_getaffinity(0))
+    return generator, {others[-1]} if others else {generator}

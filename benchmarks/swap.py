@@ -1,0 +1,139 @@
+"""Version changes under constant load: are all requests answered, and right?
+
+    benchmarks/swap.py [--swaps 500] [--json FILE]
+
+New versions are put on record one after the other, as training jobs do it; every tenth one is broken. The next comes as
+soon as the label `latest` has moved. 32 connections send requests all the while, and every answer is compared with the
+version in its header. `p99_ratio` is to a run without changes before, `rss_slope_mb_per_swap` a straight line through
+the memory of all processes (PSS) after the first quarter. Exit 1 when a request failed or an answer was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "serving_systems"))
+from servers import need_wrk  # noqa: E402
+from versions import ChangingServer, VersionLoad, cores, make_exports, workplace  # noqa: E402
+
+QUIET_S = 10.0
+BROKEN_EVERY = 10
+WAIT_S = 60.0
+
+
+def publish(server: ChangingServer, exports: Path, number: int, *, broken: bool) -> None:
+    """Records the next version; a broken one has other files than its digest says."""
+    from app.ids import new_id
+    from app.registry.jobs import JobRepository
+    from app.registry.models import ModelRepository
+    from app.registry.tables import Export
+
+    export = new_id("exp")
+    key = server.storage.export_key(export)
+    _link_tree(exports / f"plus{(number - 1) % 4 + 1}", server.storage.path(key))
+    digest = "sha256:" + "0" * 64 if broken else server.storage.digest(key)
+    with server.database.session() as session:
+        job = JobRepository(session).create(
+            type="train", model="m", spec={}, queue="q", priority=5, max_attempts=1, timeout_s=None, created_by=None
+        )
+        row = {"job_id": job.id, "train_job_id": job.id, "attempt": 1, "step": 1, "bytes": 1, "created_at": 0.0}
+        session.add(Export(id=export, path=key, digest=digest, **row))
+        session.flush()
+        made = ModelRepository(session).create_version("m", export, job.id, {}, "STAGED", "latest").number
+    assert made == number
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    for path in source.rglob("*"):
+        place = target / path.relative_to(source)
+        if path.is_dir():
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.hardlink_to(path)
+
+
+def wait_for(server: ChangingServer, number: int, *, broken: bool) -> None:
+    """Until the version is FAILED, or serves."""
+    from app.registry.models import ModelRepository
+
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        with server.database.read() as session:
+            models = ModelRepository(session)
+            if broken and models.version("m", number).state == "FAILED":
+                return
+            if not broken and models.labels("m") and models.label("m", "latest").version == number:
+                return
+        time.sleep(0.02)
+    raise RuntimeError(f"version {number} did not come within {WAIT_S:.0f} s")
+
+
+def slope(values: list[float]) -> float:
+    """Of the least-squares line through (index, value)."""
+    count = len(values)
+    if count < 2:
+        return 0.0
+    middle, mean = (count - 1) / 2, sum(values) / count
+    above = sum((i - middle) * (value - mean) for i, value in enumerate(values))
+    return above / sum((i - middle) ** 2 for i in range(count))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--swaps", type=int, default=500)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    need_wrk()
+    generator, server_cores = cores()
+    with workplace() as place:
+        exports = Path(place)
+        make_exports(exports)
+        server = ChangingServer(exports, server_cores)
+        try:
+            time.sleep(5)  # the spare predictor starts
+            load = VersionLoad(server, generator)
+            time.sleep(QUIET_S)
+            quiet = load.stop()
+            load = VersionLoad(server, generator)
+            number, memory = 1, []
+            for swap in range(1, options.swaps + 1):
+                if swap % BROKEN_EVERY == 0:
+                    number += 1
+                    publish(server, exports, number, broken=True)
+                    wait_for(server, number, broken=True)
+                number += 1
+                publish(server, exports, number, broken=False)
+                wait_for(server, number, broken=False)
+                memory.append(server.rss_mb())
+                if swap % 20 == 0:
+                    print(f"{swap} swaps, {memory[-1]:.0f} MB", file=sys.stderr, flush=True)
+            busy = load.stop()
+        finally:
+            server.stop()
+    result = {
+        "swaps": options.swaps,
+        "requests": busy.requests,
+        "failed": busy.refused_503 + busy.failed_otherwise + busy.hung,
+        "wrong": busy.wrong,
+        "p99_ratio": round(busy.p99_ms / quiet.p99_ms, 3),
+        "rss_slope_mb_per_swap": round(slope(memory[len(memory) // 4 :]), 4),
+        "seconds": round(busy.seconds, 1),
+        "p99_ms": busy.p99_ms,
+        "quiet_p99_ms": quiet.p99_ms,
+        "rss_mb": round(memory[-1], 1),
+    }
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1))
+    print(json.dumps(result, indent=1))
+    if result["failed"] or result["wrong"]:
+        sys.exit("Requests failed, or answers were wrong.")
+
+
+if __name__ == "__main__":
+    main()
