@@ -248,17 +248,6 @@ class Estimator(Exports):
         trace, state, source = _call_outside(lambda: self._open_prediction(input_fn, checkpoint_path))
         yield from predictions(trace, state, source, predict_keys, checked, yield_single_examples)
 
-    def _evaluate_now(self, input_fn: Any, steps: int | None, hooks: list[Any], name: str | None) -> dict[str, Any]:
-        """`evaluate` with the variables as they are in the middle of a training."""
-
-        def run() -> dict[str, Any]:
-            trace, source = self._open(input_fn, ModeKeys.EVAL)
-            state = self._state.snapshot(None)
-            prepare(trace, state, None, None)
-            return run_evaluation(trace, state, source, steps, hooks, self.eval_dir(name))
-
-        return _call_outside(run)  # type: ignore[no-any-return]
-
     def _open_prediction(self, input_fn: Any, path: str | None) -> tuple[Trace, VariableSet, Source]:
         trace, source = self._open(input_fn, ModeKeys.PREDICT)
         state = self._state_at(path, trace)
