@@ -98,6 +98,7 @@ def main() -> None:
         access_log=False,
         server_header=False,
         date_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=_STOP_WITHIN_S,
         ws="none",
     )

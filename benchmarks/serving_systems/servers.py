@@ -66,6 +66,8 @@ def command(system: str, port: int) -> list[str]:
         "uvicorn_constant": "constant:app",
     }
     quiet = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", "--no-access-log"]
+    if system == "ours":  # as app.main starts it
+        quiet += ["--no-server-header", "--no-date-header", "--no-proxy-headers"]
     return [sys.executable, "-m", "uvicorn", apps[system], "--app-dir", str(HERE), *quiet]
 
 
