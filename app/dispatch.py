@@ -51,6 +51,15 @@ class Dispatch:
         """What the job would train. Nothing is stored."""
         return dry_run(self.plan(session, body))
 
+    def check_room(self) -> None:
+        """Turns a submit away before it waits in line.
+
+        Raises:
+            Overloaded: so many jobs wait already.
+        """
+        with self._database.read() as session:
+            self._check_room(session)
+
     def submit(self, session: Session, body: Any, token_id: str | None) -> tuple[Job, list[str]]:
         """A new job, QUEUED, and what its submitter should know.
 

@@ -40,6 +40,9 @@ class Live:
         self._others: list[LiveVersion] = []
         self._all_read = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._looking = asyncio.Lock()
+        self._looks = 0
+        service.look_again = self.look_again
         service.on_loaded = lambda model, number: self._came(model, number, None)
         service.on_failed = self._came
 
@@ -55,6 +58,18 @@ class Live:
 
     async def refresh(self) -> None:
         """One look at the registry: writes outcomes back, then hands over what is wanted. Raises Unavailable."""
+        async with self._looking:
+            await self._look()
+
+    async def look_again(self) -> None:
+        """A look that begins after this call; those who ask at the same time share one."""
+        seen = self._looks
+        async with self._looking:
+            if self._looks == seen:  # none has begun since
+                await self._look()
+
+    async def _look(self) -> None:
+        self._looks += 1
         outcomes, self._outcomes = self._outcomes, []
         try:
             wanted = await asyncio.to_thread(self._exchange, outcomes)

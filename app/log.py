@@ -44,6 +44,7 @@ def configure(level: str) -> None:
             ],
         )
     )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.basicConfig(handlers=[handler], level=max(number, logging.INFO), force=True)
 
 

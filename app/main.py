@@ -4,7 +4,12 @@ python -m app.main                              with the settings of the environ
 uvicorn --factory app.main:create               the same under a server of your own
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
+
+import gc
+
+gc.disable()  # while it is imported: nothing is garbage yet, and looking for it took a quarter of the start
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +17,6 @@ from contextlib import suppress
 from typing import Any
 
 import structlog
-import uvicorn
 from prometheus_client import CollectorRegistry
 
 from app.api.auth import Authenticator, TokenInfo
@@ -32,6 +36,7 @@ from app.queue import CeleryQueue, Queue
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
 from app.registry.tokens import TokenRepository
+from app.server import serve
 from app.serving.batcher import Limits
 from app.serving.front import PredictFront
 from app.serving.measures import ServingCollector
@@ -39,10 +44,11 @@ from app.serving.service import ServingService
 from app.startup import prepare
 from app.storage import Storage
 
+gc.enable()
+
 log = structlog.get_logger("app.main")
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
-_STOP_WITHIN_S = 10
 
 
 def create_app(settings: Settings, *, queue: Queue | None = None) -> Gate:
@@ -90,18 +96,7 @@ def create() -> Gate:
 def main() -> None:
     settings = Settings()
     configure(settings.log_level)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=_STOP_WITHIN_S,
-        ws="none",
-    )
+    serve(create_app(settings), host=settings.host, port=settings.port)
 
 
 class Lifespan:

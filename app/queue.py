@@ -121,7 +121,11 @@ class CeleryQueue:
             if self._app is None:
                 from celery import Celery
 
-                self._app = Celery("app.queue", set_as_current=False, config_source=celery_settings(self._broker_url))
+                settings = celery_settings(self._broker_url)
+                # kombu's default would sleep for seconds between tries to connect
+                patience = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+                settings["broker_transport_options"] |= patience
+                self._app = Celery("app.queue", set_as_current=False, config_source=settings)
             return self._app
 
 

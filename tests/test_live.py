@@ -29,6 +29,7 @@ class FakeService:
         self.wanted: list[WantedVersion] = []
         self.on_loaded: Callable[[str, int], None] = lambda model, number: None
         self.on_failed: Callable[[str, int, str], None] = lambda model, number, reason: None
+        self.look_again: Callable[[], Coroutine[Any, Any, None]] | None = None
 
     def sync(self, wanted: Sequence[WantedVersion]) -> None:
         self.wanted = list(wanted)
@@ -148,3 +149,17 @@ def test_loop_follows_by_itself(database: Database, storage: Storage) -> None:
 
     run(database, storage, test)
     shutil.rmtree(storage.path("exports"))
+
+
+def test_a_request_for_an_unknown_model_looks_again_before_it_is_refused(database: Database, storage: Storage) -> None:
+    async def test(live: Live, service: FakeService) -> None:
+        await live.refresh()
+        publish(database, storage)
+        before = live._looks
+
+        await asyncio.gather(*(live.look_again() for _ in range(20)))
+
+        assert [version.number for version in service.wanted] == [1]
+        assert live._looks - before <= 4  # the twenty shared one; the others are the loop's own
+
+    run(database, storage, test)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,8 +18,10 @@ from app.registry.db import Database
 from app.registry.evaluations import EvaluationRepository
 from app.registry.jobs import JobRepository
 from app.registry.metrics import MetricRepository
+from app.registry.moves import fence
 from app.registry.tables import Checkpoint, Evaluation
 from app.storage import Storage
+from workers import memory
 from workers.control import Control, Stop
 from workers.scratch import remove_checkpoint_files
 
@@ -43,7 +45,7 @@ class Attempt:
         claim: what is to be done.
         directory: this attempt's own; an estimator's `model_dir`.
         control: stop requests and progress.
-        timings: seconds since 1970 at which each part of the way to the first step was reached.
+        timings: when each part of the way to the first step was reached, in seconds since the job was submitted.
     """
 
     def __init__(
@@ -53,10 +55,16 @@ class Attempt:
         storage: Storage,
         settings: Settings,
         control: Control,
-        timings: dict[str, float],
+        timings: Mapping[str, float],
     ) -> None:
+        """
+        Args:
+            timings: host times, in seconds since 1970, of what came before: `submitted`, `claimed`.
+        """
         self.claim, self.database, self.storage = claim, database, storage
-        self.settings, self.control, self.timings = settings, control, timings
+        self.settings, self.control = settings, control
+        self._submitted = timings.get("submitted", time.time())
+        self.timings = {name: round(at - self._submitted, 4) for name, at in timings.items()}
         self.key = storage.attempt_key(claim.job_id, claim.attempt)
         self.directory: Path = storage.path(self.key)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -70,9 +78,9 @@ class Attempt:
         """A place for big temporary arrays; removed at the end."""
         return self.directory / "scratch"
 
-    def mark(self, name: str) -> None:
-        """Notes when a part of the way was reached."""
-        self.timings.setdefault(name, time.time())
+    def mark(self, name: str, at: float | None = None) -> None:
+        """Notes when a part of the way was reached: now, or at a host time."""
+        self.timings.setdefault(name, round((time.time() if at is None else at) - self._submitted, 4))
         self.control.tell(timings=self.timings)
 
     def check(self) -> None:
@@ -111,28 +119,39 @@ class Attempt:
         return JobRepository(session, retry_backoff_s=self.settings.retry_backoff_s)
 
     def record_checkpoint(self, step: int, keep: int, best_steps: set[int]) -> Checkpoint:
-        """Puts a complete checkpoint of this attempt's directory on record, and removes those that need not stay."""
+        """Puts a complete checkpoint of this attempt's directory on record, and removes those that need not stay.
+
+        Args:
+            keep: how many of the newest stay; `best_steps` stay beside them.
+        """
         prefix = f"{self.key}/model.ckpt-{step}"
         size = sum(file.stat().st_size for file in self.directory.glob(f"model.ckpt-{step}.*"))
         points = self.control.points()
 
-        def add(session: Session) -> tuple[Checkpoint, list[str]] | None:
-            repository = CheckpointRepository(session)
-            row = repository.add(self.claim.job_id, self.claim.attempt, step, prefix, size)
-            if row is None:
-                return None
+        def add(session: Session) -> Checkpoint | None:
+            row = CheckpointRepository(session).add(self.claim.job_id, self.claim.attempt, step, prefix, size)
             # With the checkpoint goes the series up to it: a resumed attempt repeats only what comes after.
             MetricRepository(session).add_points(self.claim.job_id, self.claim.attempt, points)
-            surplus = repository.surplus(self.claim.job_id, keep, best_steps=best_steps)
-            paths = [old.path for old in surplus]
-            repository.remove([old.id for old in surplus])
-            return row, paths
+            return row
 
-        row, paths = self.write(add)
+        row = self.write(add)
         self.control.recorded(points)
-        for path in paths:
-            remove_checkpoint_files(self.storage.path(path))
+        self.prune_checkpoints(keep, best_steps)
         return row
+
+    def prune_checkpoints(self, keep: int, best_steps: set[int]) -> None:
+        """Removes the job's checkpoints that need not stay: the rows first, the files after their commit."""
+
+        def remove(session: Session) -> list[str] | None:
+            if fence(session, self.claim.job_id, self.claim.attempt) is None:
+                return None
+            repository = CheckpointRepository(session)
+            surplus = repository.surplus(self.claim.job_id, keep, best_steps=best_steps)
+            repository.remove([row.id for row in surplus])
+            return [row.path for row in surplus]
+
+        for path in self.write(remove):
+            remove_checkpoint_files(self.storage.path(path))
 
     def record_evaluation(self, **fields: Any) -> Evaluation:
         """Puts a measurement on record, and each of its metrics into the job's series."""
@@ -162,6 +181,7 @@ class Attempt:
             MetricRepository(session).add_points(self.claim.job_id, self.claim.attempt, points)
             jobs = self.jobs(session)
             jobs.heartbeat(self.claim.job_id, self.claim.attempt, self.settings.lease_s, self.control.progress)
+            jobs.end_attempt(self.claim.job_id, self.claim.attempt, peak_memory_bytes=memory.peak_bytes())
             return jobs.succeed(self.claim.job_id, self.claim.attempt, result | more | {"timings": self.timings})
 
         self.write(end)

@@ -54,10 +54,11 @@ class Inputs:
     def __init__(
         self, table: Table, spec: Json, data: Json, scratch: Path, *, missing: Json | None = None, labelled: bool = True
     ) -> None:
-        labels = data.get("labels", spec["labels"]) if labelled else []
+        labels: list[Json] = (data.get("labels") or spec["labels"]) if labelled else []
         weight = spec["weight"] if labelled else None
         needed = columns.dropped_columns(spec["features"], labels, weight, missing or {})
         if not labelled:
+            columns.refuse_missing(table, needed)  # each row gets its prediction
             needed = []
         self.rows: Rows = columns.select_rows(table, spec["data"]["holdout"], data.get("part", "all"), needed)
         self.count = table.rows if self.rows is None else len(self.rows)

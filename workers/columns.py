@@ -83,6 +83,18 @@ def dropped_columns(features: list[Json], labels: list[Json], weight: str | None
     return names + [name for name in others if missing.get(name) == "drop"]
 
 
+def refuse_missing(table: Table, names: list[str]) -> None:
+    """
+    Raises:
+        InvalidInput: a row has no value in one of the columns.
+    """
+    for name in names:
+        null = _null_mask(table.column(name), slice(None))
+        if null.any():
+            row = int(np.flatnonzero(null)[0])
+            raise InvalidInput(f"Column {quote_name(name)} has no value in row {row + 1}, which the model needs.")
+
+
 def feature_values(table: Table, features: list[Json], scratch: Scratch) -> dict[str, Values]:
     """Every feature with its missing values filled, by name."""
     return {feature["name"]: _feature(table, feature, scratch) for feature in features}
@@ -95,11 +107,10 @@ def _feature(table: Table, feature: Json, scratch: Scratch) -> Values:
     column = table.column(name)
     if isinstance(column, SequenceColumn):
         return Lists(_elements(column.values, feature["dtype"], scratch), column.row_splits)
+    if feature["missing"]["policy"] == "error":
+        refuse_missing(table, [name])
     if isinstance(column, StringColumn):
         return _strings(column, value, scratch)
-    if column.nulls is not None and value is None and feature["missing"]["policy"] == "error" and column.nulls.any():
-        row = int(np.flatnonzero(column.nulls)[0])
-        raise InvalidInput(f"Column {quote_name(name)} has no value in row {row + 1}; give it a policy in 'missing'.")
     return _numbers(column, np.dtype(feature["dtype"]), 0 if value is None else value, scratch)
 
 

@@ -14,11 +14,10 @@ from workers.attempt import Attempt
 from workers.control import Control
 from workers.trained import open_trained
 
-v1 = tf.compat.v1
 _LOOK_EVERY_STEPS = 50
 
 
-class StopHook(v1.train.SessionRunHook):  # type: ignore[misc]
+class StopHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
     """Stops a loop when the attempt is to end."""
 
     def __init__(self, control: Control) -> None:

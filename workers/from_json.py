@@ -103,7 +103,7 @@ def column_from_json(column: Any, pointer: str = "") -> Any:
         InvalidArgument: see the module.
     """
     make, given = _typed(column, _COLUMNS, pointer, "feature column")
-    args = {}
+    args: dict[str, Any] = {}
     for key, value in given.items():
         here = f"{pointer}/{_escape(key)}"
         if key == "normalizer":
@@ -228,7 +228,9 @@ def _normalizer(value: Any, pointer: str) -> Standardize:
     for key in ("mean", "stddev"):
         if isinstance(value[key], bool) or not isinstance(value[key], (int, float)):
             raise InvalidArgument(f"{pointer}/{key}", "must be a number")
-    return _call(Standardize, {"mean": float(value["mean"]), "stddev": float(value["stddev"])}, pointer)
+    if value["stddev"] == 0:
+        raise InvalidArgument(f"{pointer}/stddev", "must not be 0; leave the normalizer out for a constant column")
+    return Standardize(float(value["mean"]), float(value["stddev"]))
 
 
 def _dtype(value: Any, pointer: str) -> Any:

@@ -13,6 +13,7 @@ from app.jobs.state import ErrorKind
 from app.registry.db import Database
 from app.registry.jobs import JobRepository
 from app.registry.metrics import MetricRepository
+from workers import memory
 from workers.control import Control, Stop
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Heartbeat(threading.Thread):
             self._control.stop(Stop.TIMEOUT)
         asked = time.monotonic()
         points = self._control.points()
+        self._control.tell(memory_bytes=memory.resident_bytes())
         try:
             with self._database.session() as session:
                 jobs = JobRepository(session)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from workers.control import Control
-
-v1 = tf.compat.v1
 
 _POINTS = 500
 _LOOK_EVERY_S = 0.3
@@ -29,16 +28,23 @@ def series_interval(max_steps: int | None) -> int:
     return int(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted))
 
 
-class ProgressHook(v1.train.SessionRunHook):  # type: ignore[misc]
+class ProgressHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
     """Tells the loss and the speed, and stops the loop.
 
     Args:
         control: where progress goes and stop requests come from.
         max_steps: of the whole job, for the time that is left; None when epochs end it.
         start: the global step at which this run starts.
+        on_first_step: told the time at which this run's first step was done.
     """
 
-    def __init__(self, control: Control, max_steps: int | None, start: int = 0) -> None:
+    def __init__(
+        self,
+        control: Control,
+        max_steps: int | None,
+        start: int = 0,
+        on_first_step: Callable[[float], None] | None = None,
+    ) -> None:
         self._control = control
         self._max_steps = max_steps
         self._every = series_interval(max_steps)
@@ -48,7 +54,7 @@ class ProgressHook(v1.train.SessionRunHook):  # type: ignore[misc]
         self._looked = start
         self.step = start
         self.loss: float | None = None
-        self.first_step_at: float | None = None
+        self._on_first_step = on_first_step
 
     def next_step(self, step: int) -> int:
         """The next step of the series, or an earlier one when the calls would take too long."""
@@ -76,7 +82,7 @@ class ProgressHook(v1.train.SessionRunHook):  # type: ignore[misc]
         if self._args is None:
             fetches = tf.nest.flatten(run_context.original_args.fetches)
             scalars = (f for f in fetches if isinstance(f, tf.Tensor) and f.dtype.is_floating and f.shape.rank == 0)
-            self._args = v1.train.SessionRunArgs(next(scalars))
+            self._args = tf.compat.v1.train.SessionRunArgs(next(scalars))
         return self._args
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
@@ -84,8 +90,8 @@ class ProgressHook(v1.train.SessionRunHook):  # type: ignore[misc]
         self.loss = float(np.asarray(run_values.results))
         if self._begun is None:
             self._begun, self._begun_step = time.monotonic(), self.step
-            self.first_step_at = time.time()
-            self._control.tell(first_step_at=self.first_step_at)
+            if self._on_first_step is not None:
+                self._on_first_step(time.time())
         if self.step % self._every == 0 or self.step == 1:
             self._control.add_point("loss", self.step, self.loss)
             if self.rate:
@@ -106,7 +112,7 @@ class ProgressHook(v1.train.SessionRunHook):  # type: ignore[misc]
         )
 
 
-class CheckpointListener(v1.train.CheckpointSaverListener):  # type: ignore[misc]
+class CheckpointListener(tf.compat.v1.train.CheckpointSaverListener):  # type: ignore[misc]
     """Has every checkpoint put on record as soon as its files are complete.
 
     Args:

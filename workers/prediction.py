@@ -60,7 +60,7 @@ def _write(attempt: Attempt, batches: Iterator[dict[str, Any]], place: Path) -> 
         try:
             for number, batch in enumerate(batches):
                 attempt.check()
-                columns = {name: plain(values) for name, values in batch.items()}
+                columns = {_key(name): plain(values) for name, values in batch.items()}
                 count = len(next(iter(columns.values())))
                 for row in range(count):
                     lines.write(json.dumps({name: column[row] for name, column in columns.items()}) + "\n")
@@ -75,6 +75,11 @@ def _write(attempt: Attempt, batches: Iterator[dict[str, Any]], place: Path) -> 
         lines.flush()
         os.fsync(lines.fileno())
     return rows
+
+
+def _key(name: Any) -> str:
+    """A prediction's name; with several heads it is (head, name)."""
+    return "/".join(name) if isinstance(name, tuple) else str(name)
 
 
 def plain(values: Any) -> list[Any]:

@@ -105,8 +105,8 @@ def publish(
                 label,
                 reason,
             )
-            told = {"model": version.model, "version": version.number, "state": state, "reason": reason}
-            return {"export": export_id, "exported_step": step, "skew": skew, "published": told}
+            told = {"version_state": state, "version_reason": reason}
+            return {"export": export_id, "exported_step": step, "skew": skew, "version": version.number} | told
 
         committed_or_unknown = True
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import re
-import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +18,7 @@ from app.registry.db import Database
 from app.registry.metrics import MetricRepository
 from app.storage import Storage
 from workers import estimator as est
-from workers import evaluation, prediction, publication, scratch, training
+from workers import evaluation, memory, prediction, publication, scratch, training
 from workers.attempt import Attempt, Stopped
 from workers.control import Control, Stop
 from workers.heartbeat import Heartbeat
@@ -32,13 +31,6 @@ _JOBS: dict[str, Callable[[Attempt], None]] = {
     "export": publication.run,
     "predict": prediction.run,
 }
-
-
-def warm_up() -> None:
-    """What takes time with the first job and can be done before it: TensorFlow starts its runtime and kernels."""
-    with tf.Graph().as_default():
-        tf.constant(1.0)
-    tf.function(lambda x: x + 1.0)(tf.constant(1.0))
 
 
 def run(
@@ -132,18 +124,13 @@ def _ended(attempt: Attempt, move: Callable[[Any, Claim], str | None]) -> str:
         if jobs.heartbeat(claim.job_id, claim.attempt, attempt.settings.lease_s, attempt.control.progress) is None:
             return None
         MetricRepository(session).add_points(claim.job_id, claim.attempt, points)
-        jobs.end_attempt(claim.job_id, claim.attempt, peak_memory_bytes=peak_memory())
+        jobs.end_attempt(claim.job_id, claim.attempt, peak_memory_bytes=memory.peak_bytes())
         return move(jobs, claim)
 
     try:
         return attempt.write(end)
     except Stopped:
         return "lost"
-
-
-def peak_memory() -> int:
-    """The most memory that this process had resident, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def explain(error: BaseException) -> tuple[ErrorKind, str]:
@@ -172,6 +159,6 @@ def explain(error: BaseException) -> tuple[ErrorKind, str]:
 
 
 def _without_paths(text: str) -> str:
-    """The first line, with paths taken out, cut at 300 characters."""
-    first = (text.strip().splitlines() or [""])[0]
+    """The first line, with paths and TensorFlow's names of nodes taken out, cut at 300 characters."""
+    first = re.sub(r"\{\{.*?\}\}\s*", "", (text.strip().splitlines() or [""])[0])
     return re.sub(r"(?<![\w/])/[^\s'\",;:)]+", "…", first)[:300]

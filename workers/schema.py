@@ -43,25 +43,12 @@ _NOT_NEGATIVE: Schema = {"type": "number", "minimum": 0}
 _FRACTION: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 _FLAG: Schema = {"type": "boolean"}
 _DTYPES = ["float32", "float64", "int32", "int64"]
-ACTIVATIONS = [
-    "elu",
-    "exponential",
-    "gelu",
-    "hard_sigmoid",
-    "leaky_relu",
-    "linear",
-    "mish",
-    "relu",
-    "relu6",
-    "selu",
-    "sigmoid",
-    "silu",
-    "softplus",
-    "softsign",
-    "swish",
-    "tanh",
-]
-_ACTIVATION: Schema = {"enum": [*ACTIVATIONS, None]}
+_ACTIVATION: Schema = {
+    "enum": [
+        *("elu", "gelu", "leaky_relu", "linear", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus"),
+        *("softsign", "swish", "tanh", None),
+    ]
+}
 _COMBINER: Schema = {"enum": ["sum", "mean", "sqrtn"]}
 _CATEGORIES: Schema = _list({"type": ["string", "integer"], "maxLength": 1000}, 1, 1_000_000)
 _NORMALIZER: Schema = {
@@ -76,6 +63,7 @@ _NORMALIZER: Schema = {
     ],
     "default": None,
 }
+_REDUCTIONS = ("sum", "sum_over_batch_size", "auto", "mean", "weighted_mean", "weighted_sum_by_nonzero_weights")
 _UNITS = _list(_SIZE, 0, 100)
 _WHOLE: Schema = {"type": "integer"}
 
@@ -90,7 +78,7 @@ ARGUMENTS: dict[str, Schema] = {
     "hidden_units": _UNITS,
     "dnn_hidden_units": _nullable(_UNITS),
     "units": _nullable(_list(_SIZE, 1, 100)),
-    "cell_type": {"enum": ["simple_rnn", "lstm", "gru", None]},
+    "cell_type": {"enum": ["simple_rnn", "lstm", "gru"]},
     "return_sequences": _FLAG,
     "sequence_mask": _NAME,
     "optimizer": _ref("optimizer"),
@@ -109,7 +97,7 @@ ARGUMENTS: dict[str, Schema] = {
     "label_vocabulary": _nullable(_CATEGORIES),
     "label_dimension": {"type": "integer", "minimum": 1, "maximum": 100_000},
     "weight_column": _nullable({"anyOf": [_NAME, _ref("numeric_column")]}),
-    "loss_reduction": {"enum": ["SUM_OVER_BATCH_SIZE", "SUM", "sum_over_batch_size", "sum", "auto", "AUTO"]},
+    "loss_reduction": {"enum": [*_REDUCTIONS, *(name.upper() for name in _REDUCTIONS)]},
     "thresholds": _nullable(_list({"type": "number", "exclusiveMinimum": 0, "maximum": 1}, 1, 1000)),
     "classes_for_class_based_metrics": _nullable(_CATEGORIES),
     "compute_full_loss": _FLAG,
@@ -137,9 +125,23 @@ ARGUMENTS: dict[str, Schema] = {
     "num_oov_buckets": {"type": "integer", "minimum": 0, "maximum": 1_000_000_000},
     "default_value": {"type": ["integer", "number", "array", "null"], "items": _NUMBER},
     "weight_feature_key": _NAME,
+    "initializer": _nullable(_ref("initializer")),
     "use_safe_embedding_lookup": _FLAG,
     "shared_embedding_collection_name": _nullable(_NAME),
+    # initializers
+    "value": _NUMBER,
+    "mean": _NUMBER,
+    "stddev": _NOT_NEGATIVE,
+    "minval": _NUMBER,
+    "maxval": _NUMBER,
+    "scale": _POSITIVE,
+    "gain": _NUMBER,
+    "mode": {"enum": ["fan_in", "fan_out", "fan_avg"]},
+    "distribution": {"enum": ["normal", "uniform", "truncated_normal", "untruncated_normal"]},
+    "seed": _nullable(_WHOLE),
     # optimizers
+    "decay": _NOT_NEGATIVE,
+    "schedule_decay": _NOT_NEGATIVE,
     "learning_rate": {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 1e6}, _ref("schedule")]},
     "initial_learning_rate": {"type": "number", "exclusiveMinimum": 0, "maximum": 1e6},
     "end_learning_rate": _NOT_NEGATIVE,
@@ -208,22 +210,11 @@ _CATEGORY_DTYPE: Schema = {"enum": ["string", "int32", "int64", None]}
 
 #: arguments that JSON does not carry: made by the service, code, or a path
 LEFT_OUT = frozenset(
-    [
-        "self",
-        "args",
-        "kwargs",
-        "model_dir",
-        "config",
-        "warm_start_from",
-        "rnn_cell_fn",
-        "loss_fn",
-        "inverse_link_fn",
-        "initializer",
-        "ckpt_to_load_from",
-        "tensor_name_in_ckpt",
-        "loss_scale_factor",
-        "gradient_accumulation_steps",
-    ]
+    {
+        *("self", "args", "kwargs", "common", "hypers", "model_dir", "config", "warm_start_from"),
+        *("rnn_cell_fn", "loss_fn", "inverse_link_fn", "ckpt_to_load_from", "tensor_name_in_ckpt"),
+        *("loss_scale_factor", "gradient_accumulation_steps", "partition_info", "verify_shape"),
+    }
 )
 #: JSON's name for an argument that is a function in Python
 RENAMED = {"normalizer_fn": "normalizer"}
@@ -235,8 +226,11 @@ NO_COLUMNS = frozenset(
         "make_parse_example_spec",
     }
 )
-#: what the old library called an optimizer that Keras spells otherwise
-OLD_NAMES = {"RMSProp": "RMSprop"}
+#: initializers of embeddings, as TensorFlow names them without `_initializer`
+INITIALIZERS = (
+    *("constant", "glorot_normal", "glorot_uniform", "ones", "orthogonal", "random_normal", "random_uniform"),
+    *("truncated_normal", "variance_scaling", "zeros"),
+)
 
 
 def generate() -> Schema:
@@ -246,26 +240,22 @@ def generate() -> Schema:
     import tensorflow as tf
 
     from workers import estimator as est
+    from workers.estimator.canned.catalogue import ESTIMATORS
 
     columns = {
         name: function
         for name, function in vars(tf.feature_column).items()
         if callable(function) and not name.startswith("_") and name not in NO_COLUMNS
     }
-    optimizers = _classes(
-        keras.optimizers, keras.optimizers.Optimizer, without={"Optimizer", "LossScaleOptimizer", "MultiOptimizer"}
-    )
-    optimizers |= {old: optimizers[new] for old, new in OLD_NAMES.items()}
     schedule = keras.optimizers.schedules.LearningRateSchedule
     groups = {
         "head": _classes(est, est.Head, without={"Head"}),
         "column": columns,
-        "optimizer": optimizers,
+        "optimizer": _optimizers(),
+        "initializer": {name: getattr(tf.compat.v1, f"{name}_initializer") for name in INITIALIZERS},
         "schedule": _classes(keras.optimizers.schedules, schedule, without={"LearningRateSchedule"}),
     }
-    estimators = _classes(est, est.Estimator, without={"Estimator"})
-    estimators |= _classes(est.experimental, est.Estimator, without={"Estimator"})
-    defs: Schema = {name: _arguments(name, cls) for name, cls in sorted(estimators.items())}
+    defs: Schema = {name: _arguments(name, cls) for name, cls in sorted(ESTIMATORS.items())}
     defs["Estimator"] = _catalogue_arguments()
     for group, members in groups.items():
         for name, function in sorted(members.items()):
@@ -275,10 +265,11 @@ def generate() -> Schema:
             "anyOf": [_ref(name) for name in mapping],
             "discriminator": {"propertyName": "type", "mapping": mapping},
         }
-    defs["optimizer"]["anyOf"].append({"enum": sorted(groups["optimizer"])})
+    for group in ("optimizer", "initializer"):  # a name alone will do
+        defs[group]["anyOf"].append({"enum": sorted(groups[group])})
     return {
         "format": 1,
-        "estimators": sorted([*estimators, "Estimator"]),
+        "estimators": sorted([*ESTIMATORS, "Estimator"]),
         **{f"{group}s": sorted(members) for group, members in groups.items()},
         "$defs": defs,
     }
@@ -293,12 +284,27 @@ def _classes(module: Any, base: type, without: set[str]) -> dict[str, Any]:
     return found
 
 
+def _optimizers() -> dict[str, Any]:
+    """The engine's own, by old and new names, and Keras 3's others."""
+    import keras
+
+    from workers.estimator.optimizer.resolve import CLASSES
+
+    left_out = {"Optimizer", "LossScaleOptimizer", "MultiOptimizer"}
+    return _classes(keras.optimizers, keras.optimizers.Optimizer, without=left_out) | dict(CLASSES)
+
+
 def _arguments(name: str, function: Callable[..., Any], *, typed: bool = False) -> Schema:
     """JSON Schema of a call's arguments; with `typed`, of an object that also names the function as its `type`."""
     properties: Schema = {"type": {"const": name}} if typed else {}
     required = ["type"] if typed else []
-    for argument, parameter in inspect.signature(function).parameters.items():
-        if argument in LEFT_OUT or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+    parameters = dict(inspect.signature(function).parameters)
+    if "common" in parameters:  # an optimizer of the engine: what all of them take
+        parameters |= inspect.signature(function.__mro__[1]).parameters  # type: ignore[attr-defined]
+        parameters |= inspect.signature(function).parameters
+    for argument, parameter in parameters.items():
+        left_out = argument in LEFT_OUT or (argument == "dtype" and name in INITIALIZERS)
+        if left_out or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
         schema = _form(name, argument)
         default = parameter.default
@@ -311,7 +317,7 @@ def _arguments(name: str, function: Callable[..., Any], *, typed: bool = False) 
 def _form(name: str, argument: str) -> Schema:
     if (name, argument) in SPECIAL:
         return SPECIAL[name, argument]
-    if argument == "dtype":
+    if argument == "dtype" and name not in INITIALIZERS:
         return _CATEGORY_DTYPE
     if argument not in ARGUMENTS:
         raise LookupError(f"{name} has an argument {argument!r}: give its JSON form in workers/schema.py.")

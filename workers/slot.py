@@ -12,7 +12,7 @@ import structlog
 
 from app.config import Settings
 from app.errors import Unavailable
-from app.registry.db import Database, revision_state
+from app.registry.db import Database, revision_state, seconds
 from app.registry.jobs import JobRepository
 from app.registry.tables import Job
 from workers.message import claim_to_json
@@ -103,7 +103,8 @@ class Slot:
             claim = jobs.claim(job_id, attempt_seen, self._worker, self._settings.lease_s, queue_cap=cap.get(job.queue))
             if claim is None:
                 return None
-            submitted = job.created_at
+            # The database's clock says how long ago that was; this host's clock may be another.
+            submitted = time.time() - max(0.0, seconds(session) - job.created_at)
         timings = {"submitted": submitted, "claimed": time.time()}
         return {"run": claim_to_json(claim), "timings": timings}, claim.attempt
 

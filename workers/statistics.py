@@ -14,7 +14,7 @@ import numpy as np
 
 from app.datasets.columns import NumberColumn, SequenceColumn, Table
 from app.jobs.columns import map_columns
-from workers.columns import Rows
+from workers.columns import Rows, dropped_columns, select_rows
 
 FILE = "features.json"
 _CHUNK = 1 << 20
@@ -22,14 +22,13 @@ _CHUNK = 1 << 20
 Json = dict[str, Any]
 
 
-def resolve(spec: Json, table: Table, rows: Rows) -> Json:
-    """A copy of a training specification in which every mean and normalizer has its value.
-
-    Args:
-        table: the training data set.
-        rows: its training rows, None for all.
-    """
+def resolve(spec: Json, table: Table) -> Json:
+    """A copy of a training specification in which every mean and normalizer has its value, over the training rows of
+    `table`, the training data set."""
     spec = copy.deepcopy(spec)
+    train = spec["data"]["train"]
+    dropped = dropped_columns(spec["features"], spec["labels"], spec["weight"], train["missing"])
+    rows = select_rows(table, spec["data"]["holdout"], train["part"], dropped)
     known: dict[str, tuple[float, float]] = {}
 
     def moments(name: str) -> tuple[float, float]:

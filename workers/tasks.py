@@ -39,12 +39,12 @@ class _Pipe:
     write: int | None = None
 
 
-@signals.worker_init.connect
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
 def _open_pipe(**_: Any) -> None:
     _Pipe.read, _Pipe.write = os.pipe()
 
 
-@signals.worker_shutting_down.connect
+@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _drain(**_: Any) -> None:
     """In the main process, on SIGTERM or SIGINT."""
     if _Pipe.write is not None:
@@ -52,7 +52,7 @@ def _drain(**_: Any) -> None:
         _Pipe.write = None
 
 
-@signals.worker_process_init.connect
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _start(**_: Any) -> None:
     """In a new pool child. The engine is made here: connections do not survive a fork."""
     settings = Settings()
@@ -80,7 +80,7 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-@signals.worker_process_shutdown.connect
+@signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def _stop(**_: Any) -> None:
     if _Child.slot is not None:
         _Child.slot.close()

@@ -9,7 +9,7 @@ from typing import Any
 from app.datasets.columns import Table, open_dataset
 from app.errors import NotFound
 from app.registry.checkpoints import CheckpointRepository
-from workers import build, statistics
+from workers import statistics
 from workers.attempt import Attempt
 
 
@@ -39,13 +39,7 @@ def open_trained(attempt: Attempt) -> Trained:
     spec = attempt.spec["train_spec"]
     resolved = statistics.read(spec, path.parent)
     if resolved is None:  # trained before such files were kept: the same numbers again, from the data
-        table = training_table(attempt, spec)
-        data = spec["data"]
-        needed = build.columns.dropped_columns(
-            spec["features"], spec["labels"], spec["weight"], data["train"]["missing"]
-        )
-        rows = build.columns.select_rows(table, data["holdout"], data["train"]["part"], needed)
-        resolved = statistics.resolve(spec, table, rows)
+        resolved = statistics.resolve(spec, training_table(attempt, spec))
     return Trained(row.job_id, row.attempt, row.step, row.id, path, resolved)
 
 

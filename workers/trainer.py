@@ -103,14 +103,14 @@ def main() -> None:
     from app.config import Settings
     from app.registry.db import Database, make_engine
     from app.storage import Storage
-    from workers import catalogue, runner
+    from workers import catalogue, runner, warm_up
     from workers.message import claim_from_json
 
     settings = Settings()
     _set_up_logging(settings.log_level)
     database = Database(make_engine(settings))
     storage = Storage(settings.artifacts)
-    runner.warm_up()
+    warm_up.warm_up()
     catalogue.announce(database)
     parent.say({"ready": True})
     while (message := parent.attempts.get()) is not None:

@@ -80,12 +80,7 @@ class Training:
         resume = attempt.claim.resume
         known = statistics.read(spec, attempt.storage.path(resume.path).parent) if resume is not None else None
         if known is None:
-            data = spec["data"]
-            names = build.columns.dropped_columns(
-                spec["features"], spec["labels"], spec["weight"], data["train"]["missing"]
-            )
-            rows = build.columns.select_rows(self._table, data["holdout"], data["train"]["part"], names)
-            known = statistics.resolve(spec, self._table, rows)
+            known = statistics.resolve(spec, self._table)
         statistics.write(known, attempt.directory)
         return known
 
@@ -137,11 +132,11 @@ class Training:
         """Trains up to a step; False when the input ended before."""
         attempt = self._attempt
         attempt.check()
-        hook = ProgressHook(attempt.control, self._goal, self._step)
+        hook = ProgressHook(
+            attempt.control, self._goal, self._step, on_first_step=lambda at: attempt.mark("first_step", at)
+        )
         listener = CheckpointListener(self._record, self._step)
         self._estimator.train(self._input_fn, hooks=[hook], max_steps=until, saving_listeners=[listener])
-        if hook.first_step_at is not None:
-            attempt.timings.setdefault("first_step", hook.first_step_at)
         self._step = hook.step
         attempt.check()
         return self._step >= until
@@ -170,6 +165,7 @@ class Training:
             split=data["part"],
             rows=self._eval_rows,
         )
+        self._attempt.prune_checkpoints(self._keep, self._best_steps())
 
     def _best(self, metric: str, mode: str) -> int | None:
         """The step with the best value so far, the earliest of equals."""

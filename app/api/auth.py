@@ -24,6 +24,8 @@ STATIC_PATHS = (
 PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", *STATIC_PATHS})
 """All that is answered without a token: exact paths, GET and HEAD only. `/` is the dashboard's empty page."""
 
+ADMIN_PATHS = frozenset({"/v1/tokens", "/v1/audit", "/v1/drain"})
+
 
 @dataclass(frozen=True, slots=True)
 class TokenInfo:
@@ -38,7 +40,7 @@ def scope_needed(method: str, path: str) -> str:
     """The scope that a request needs, from its method and path alone, so that no route can forget to ask."""
     if method == "POST" and path.endswith(PREDICT_VERBS):
         return "predict"
-    if path == "/v1/tokens" or path.startswith("/v1/tokens/"):
+    if path in ADMIN_PATHS or path.startswith("/v1/tokens/"):
         return "admin"
     return "read" if method in {"GET", "HEAD"} else "submit"
 

@@ -23,6 +23,7 @@ from app.api.deps import (
     respond,
 )
 from app.api.schemas.dataset import DatasetList, DatasetView, Preview, Usage
+from app.api.schemas.job import EvaluationList, EvaluationView
 from app.api.strict_json import read_json
 from app.api.upload import Form, receive_form
 from app.errors import InvalidInput, ServiceError
@@ -128,15 +129,27 @@ def preview_dataset(
     responses=problems(404),
 )
 def get_usage(service: ServiceDep, dataset_id: DatasetId) -> Usage:
-    """Jobs that name it (the newest 100), versions that came of them, and what was measured on it."""
+    """Jobs that name it and versions that came of them, the newest 100 of each."""
     with service.database.read() as session:
         DatasetRepository(session).get(dataset_id)
         versions = DatasetRepository(session).versions_of(dataset_id)
         return Usage(
             jobs=[job.id for job in JobRepository(session).using(dataset_id)],
             versions=[{"model": version.model, "version": version.number} for version in versions],
-            evaluations=[row.id for row in EvaluationRepository(session).on_dataset(dataset_id)],
         )
+
+
+@router.get(
+    "/v1/datasets/{dataset_id}/evaluations",
+    operation_id="list_dataset_evaluations",
+    summary="What was measured on a data set, of all models, newest first",
+    responses=problems(404),
+)
+def list_evaluations(service: ServiceDep, dataset_id: DatasetId) -> EvaluationList:
+    with service.database.read() as session:
+        DatasetRepository(session).get(dataset_id)
+        rows = EvaluationRepository(session).on_dataset(dataset_id)
+    return EvaluationList(evaluations=[EvaluationView.of(row) for row in rows])
 
 
 @router.delete(

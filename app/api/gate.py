@@ -272,8 +272,8 @@ class _Exchange:
         route = self.scope.get("route")
         name = "predict" if predict else getattr(route, "path", "none")
         self.gate._traffic.add(self.method if self.method in _METHODS else "other", name, self.status, took)
-        if predict and self.status < 400:
-            return  # counted in /metrics; a log line would cost more than the prediction
+        if self.status < 400 and (predict or self.path in PUBLIC_PATHS):
+            return  # counted in /metrics; a line would cost more than the prediction, and health checks are noise
         log.info(
             "request",
             request_id=self.request_id,

@@ -59,6 +59,9 @@ def submit_job(
         with service.database.read() as session:
             return JSONResponse(service.dispatch.dry_run(session, body))
 
+    if once.key is None:
+        service.dispatch.check_room()
+
     def work() -> Answer:
         job, warnings = service.dispatch.submit(session, body, token.id)
         session.refresh(job)

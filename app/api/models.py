@@ -180,7 +180,7 @@ def get_version_metadata(service: ServiceDep, model: ModelName, version: Version
     with service.database.read() as session:
         row = ModelRepository(session).version(model, version)
         export = ExportRepository(session).get(row.export_id)
-    return read_metadata(service.storage.path(export.path), model, version)
+    return Metadata(**read_metadata(service.storage.path(export.path), row))
 
 
 @router.get(

@@ -6,12 +6,25 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from app.api import datasets, estimators, events, health, job_records, jobs, models, openapi, pages, predict, tokens
+from app.api import (
+    datasets,
+    estimators,
+    events,
+    health,
+    job_records,
+    jobs,
+    models,
+    openapi,
+    operations,
+    pages,
+    predict,
+    tokens,
+)
 from app.api.deps import Service
 from app.api.problems import Headers, from_validation, plain_problem, problem
 from app.errors import ServiceError
 
-_ROUTERS = (datasets, jobs, job_records, events, estimators, predict, models, tokens, health, pages)
+_ROUTERS = (datasets, jobs, job_records, events, estimators, predict, models, tokens, operations, health, pages)
 
 
 def create_api(service: Service | None = None) -> FastAPI:

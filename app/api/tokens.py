@@ -1,12 +1,12 @@
-"""Tokens and the audit: for admins."""
+"""Tokens: for admins."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from app.api.deps import Caller, JsonOnly, OnceDep, PageSize, PageToken, ServiceDep, TokenId, problems, respond
-from app.api.schemas.token import AuditList, AuditView, TokenList, TokenRequest, TokenView
+from app.api.deps import Caller, JsonOnly, OnceDep, ServiceDep, TokenId, problems, respond
+from app.api.schemas.token import TokenList, TokenRequest, TokenView
 from app.api.strict_json import StrictRoute
 from app.errors import Conflict
 from app.registry.audit import AuditRepository
@@ -75,10 +75,3 @@ def revoke_token(service: ServiceDep, token: Caller, token_id: TokenId) -> Token
         view = TokenView.of(row)
     service.authenticate.forget()
     return view
-
-
-@router.get("/v1/audit", operation_id="list_audit", summary="Who did what, newest first")
-def list_audit(service: ServiceDep, page_size: PageSize = 50, page_token: PageToken = None) -> AuditList:
-    with service.database.read() as session:
-        rows, cursor = AuditRepository(session).list(page_size=page_size, after=page_token)
-    return AuditList(entries=[AuditView.of(row) for row in rows], next_page_token=cursor)

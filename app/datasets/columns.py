@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,11 @@ import numpy as np
 
 from app.datasets.npy import open_npy
 from app.datasets.split import holdout_mask
-from app.datasets.table_writer import FORMAT, META, ROW_DIGESTS, write_table
 from app.errors import InvalidInput, NotFound, quote_name
 
-__all__ = ["NumberColumn", "SequenceColumn", "StringColumn", "Table", "open_dataset", "write_table"]
+FORMAT = 1
+META = "meta.json"
+ROW_DIGESTS = "rows.digest.npy"
 
 Array = np.ndarray[Any, Any]
 
@@ -72,8 +74,8 @@ class StringColumn:
 
     def take(self, rows: Array | slice) -> Array:
         """The strings of some rows as an object array of bytes; b"" where null."""
-        if self.codes is not None and self.dictionary is not None:
-            strings: Array = np.append(self.dictionary, np.array([b""], object))[self.codes[rows]]
+        if self.codes is not None:
+            strings: Array = self._dictionary_and_null[self.codes[rows]]
             return strings
         assert self.offsets is not None
         assert self.data is not None
@@ -83,6 +85,11 @@ class StringColumn:
         for place, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
             taken[place] = self.data[start:end].tobytes()
         return taken
+
+    @functools.cached_property
+    def _dictionary_and_null(self) -> Array:
+        """The dictionary, and b"" at its end, where code -1 finds it."""
+        return np.append(self.dictionary, np.array([b""], object))  # type: ignore[arg-type]
 
     def is_null(self, rows: Array | slice) -> Array:
         """bool, which of some rows are null."""
@@ -225,6 +232,44 @@ def open_dataset(directory: Path | str) -> Table:
     if meta["format"] != FORMAT:
         raise InvalidInput(f"The data set is stored in format {meta['format']}; this version reads format {FORMAT}.")
     return Table(directory, meta)
+
+
+def write_table(
+    directory: Path, columns: Mapping[str, Any], schema: dict[str, Any] | None = None, rows_per_chunk: int = 1 << 16
+) -> dict[str, Any]:
+    """Writes columns that are in memory as a data set, the way `ingest` would.
+
+    Args:
+        directory: made when it does not exist.
+        columns: name → list or array of numbers, booleans, strings, bytes, None, or lists of those.
+        schema: as `ingest` takes it.
+
+    Returns:
+        What stands in meta.json.
+    """
+    # Reading needs numpy alone: what writing needs is loaded by who writes.
+    import pyarrow as pa
+
+    from app.datasets.chunk import Chunk, plain_array
+    from app.datasets.limits import Limits
+    from app.datasets.schema import parse_schema
+    from app.datasets.table_writer import TableWriter
+
+    directory.mkdir(parents=True, exist_ok=True)
+    arrays = {
+        name: plain_array(pa.array(values.tolist() if isinstance(values, np.ndarray) else values), name)
+        for name, values in columns.items()
+    }
+    rows = {len(array) for array in arrays.values()}
+    if len(rows) > 1:
+        raise InvalidInput(f"The columns have different lengths: {sorted(rows)}.")
+    limits = Limits()
+    writer = TableWriter(directory, limits, parse_schema(schema, limits.max_sequence))
+    for start in range(0, max(rows, default=0), rows_per_chunk):
+        part = {name: array.slice(start, rows_per_chunk) for name, array in arrays.items()}
+        size = len(next(iter(part.values())))
+        writer.write(Chunk(part, size, lambda row, first=start: f"row {first + row + 1}"))  # type: ignore[misc]
+    return writer.close()
 
 
 def _json_cells(column: Column, rows: Array) -> list[Any]:

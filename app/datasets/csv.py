@@ -19,7 +19,7 @@ from app.datasets.csv_types import NULLS, CellType, Kind, NotOfKind, convert
 from app.datasets.limits import Limits
 from app.datasets.schema import Schema
 from app.datasets.shared_file import SharedFile
-from app.errors import InvalidInput, TooLarge, quote_name
+from app.errors import FieldError, InvalidInput, TooLarge, quote_name
 
 _BLOCK = 2 << 20
 
@@ -28,7 +28,8 @@ class _Straddles(TooLarge):
     """A row is longer than the block that Arrow parses at a time."""
 
     def __init__(self) -> None:
-        super().__init__("A row is longer than a line may be. Is a quote left open?")
+        detail = "A row is longer than a line may be. Is a quote left open?"
+        super().__init__(detail, [FieldError("/file", detail)])
 
 
 class CsvReader:

@@ -11,7 +11,8 @@ class Limits:
 
     Attributes:
         max_bytes: bytes of the file, after decompression.
-        max_inflated_ratio: decompressed bytes per compressed byte, looked at once a mebibyte came out.
+        max_inflated_ratio: decompressed bytes per compressed byte; looked at when 64 MiB have come out, for a small
+            file of equal rows shrinks as well as a bomb.
         max_columns: columns of the data set.
         max_line_bytes: bytes of one line of text (CSV, JSONL) or of one record (TFRecord).
         max_rows: rows of the data set.

@@ -102,4 +102,4 @@ def _problem(entry: Any, max_sequence: int) -> str | None:
 
 
 def _escape(name: object) -> str:
-    return str(name)[:100].replace("~", "~0").replace("/", "~1")
+    return quote_name(name)[1:-1].replace("~", "~0").replace("/", "~1")

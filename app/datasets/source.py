@@ -46,7 +46,7 @@ _MAGIC = {
     b"7z\xbc\xaf": "7-Zip",
 }
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f-\xff]")
-_RATIO_FROM = 1 << 20
+_RATIO_FROM = 64 << 20
 # A zstd block of 4 bytes can inflate to 128 KiB, so a piece of 1 KiB gives 32 MiB at most.
 _PIECE = {"gzip": 1 << 16, "zstd": 1 << 10}
 _OUTPUT = 1 << 20

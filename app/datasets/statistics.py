@@ -77,10 +77,10 @@ def string_info(counts: dict[bytes, int] | None) -> dict[str, Any]:
 
     Args:
         counts: how often each string occurs; None when there were too many to count. Strings that are not UTF-8
-            cannot be shown, then there is no vocabulary.
+            or hold a NUL (which PostgreSQL cannot store) cannot be shown; then there is no vocabulary.
     """
     vocabulary = None
-    if counts is not None and len(counts) <= VOCABULARY_CAP:
+    if counts is not None and len(counts) <= VOCABULARY_CAP and not any(b"\0" in text for text in counts):
         ordered = sorted(counts, key=lambda text: (-counts[text], text))
         try:
             vocabulary = [text.decode("utf-8") for text in ordered]

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from app.datasets.budget import MemoryBudget
-from app.datasets.chunk import Chunk, plain_array
+from app.datasets.chunk import Chunk
 from app.datasets.column_writer import ColumnWriter
+from app.datasets.columns import FORMAT, META, ROW_DIGESTS
 from app.datasets.limits import Limits
 from app.datasets.npy import NpyFile
-from app.datasets.schema import Schema, parse_schema
+from app.datasets.schema import Schema
 from app.datasets.split import digest_column
-from app.errors import InvalidInput, TooLarge
-
-FORMAT = 1
-META = "meta.json"
-ROW_DIGESTS = "rows.digest.npy"
+from app.errors import InvalidInput, TooLarge, quote_name
 
 
 class TableWriter:
@@ -48,6 +44,10 @@ class TableWriter:
         if len(self._columns) >= self._limits.max_columns:
             raise TooLarge.at(
                 "/file", f"More than {self._limits.max_columns} columns. Put many numbers into a list in one column."
+            )
+        if not name or "\0" in name or not _encodable(name):
+            raise InvalidInput.at(
+                "/file", f"The column name {quote_name(name)} is empty, or no text. Give the column a name in UTF-8."
             )
         stem = self._directory / str(len(self._columns))
         writer = ColumnWriter(name, stem, self._schema[name], self._budget, self._limits.max_sequence)
@@ -88,6 +88,15 @@ class TableWriter:
         return meta
 
 
+def _encodable(name: str) -> bool:
+    """False for half of a surrogate pair, which JSON can carry and UTF-8 cannot."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _digest(directory: Path, meta: dict[str, Any]) -> str:
     """SHA-256 over the names, types and stored values, whatever file they came from. The statistics follow from
     them, up to rounding.
@@ -102,33 +111,3 @@ def _digest(directory: Path, meta: dict[str, Any]) -> str:
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())
     return "sha256:" + total.hexdigest()
-
-
-def write_table(
-    directory: Path, columns: Mapping[str, Any], schema: dict[str, Any] | None = None, rows_per_chunk: int = 1 << 16
-) -> dict[str, Any]:
-    """Writes columns that are in memory as a data set, the way `ingest` would.
-
-    Args:
-        directory: made when it does not exist.
-        columns: name → list or array of numbers, booleans, strings, bytes, None, or lists of those.
-        schema: as `ingest` takes it.
-
-    Returns:
-        What stands in meta.json.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    arrays = {
-        name: plain_array(pa.array(values.tolist() if isinstance(values, np.ndarray) else values), name)
-        for name, values in columns.items()
-    }
-    rows = {len(array) for array in arrays.values()}
-    if len(rows) > 1:
-        raise InvalidInput(f"The columns have different lengths: {sorted(rows)}.")
-    limits = Limits()
-    writer = TableWriter(directory, limits, parse_schema(schema, limits.max_sequence))
-    for start in range(0, max(rows, default=0), rows_per_chunk):
-        part = {name: array.slice(start, rows_per_chunk) for name, array in arrays.items()}
-        size = len(next(iter(part.values())))
-        writer.write(Chunk(part, size, lambda row, first=start: f"row {first + row + 1}"))  # type: ignore[misc]
-    return writer.close()

@@ -31,7 +31,7 @@ def choose(kind: str, data: DatasetInfo, taken: set[str], warnings: list[str]) -
     lists = [column for column in usable if is_sequence(column)]
     if rnn:
         return {
-            "sequence_feature_columns": [_sequence(column) for column in lists],
+            "sequence_feature_columns": [_sequence(column) for column in _of_one_length(lists, warnings)],
             "context_feature_columns": [_dense(column) for column in plain] or None,
         }
     bags = []
@@ -48,6 +48,17 @@ def choose(kind: str, data: DatasetInfo, taken: set[str], warnings: list[str]) -
     if estimators.takes(kind, "feature_columns"):
         return {"feature_columns": dense if estimators.takes(kind, "hidden_units") else wide}
     return {}
+
+
+def _of_one_length(lists: list[Column], warnings: list[str]) -> list[Column]:
+    """An RNN reads its sequences side by side, so in each row they must be of one length: those that have the first
+    one's greatest length may be, the others cannot."""
+    fitting = [column for column in lists if column.get("max_length") == lists[0].get("max_length")]
+    for column in lists:
+        if column not in fitting:
+            name = quote_name(column["name"])
+            warnings.append(f"Column {name} has lists of other lengths than the first sequence and was left out.")
+    return fitting
 
 
 def _usable(column: Column, data: DatasetInfo, warnings: list[str]) -> bool:
@@ -89,7 +100,8 @@ def _wrap(categories: Json, column: Column) -> Json:
 
 def _dimension(distinct: int | None) -> int:
     """Of an embedding: 1.6 times the 0.56th power of the number of values, a common rule of thumb, 4 to 64."""
-    return min(64, max(4, round(1.6 * float(distinct or 100_000) ** 0.56)))
+    rule: float = 1.6 * float(distinct or 100_000) ** 0.56
+    return min(64, max(4, round(rule)))
 
 
 def _categories(column: Column, prefix: str = "") -> Json:

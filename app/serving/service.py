@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -62,6 +62,8 @@ class ServingService:
         self.restarts = 0
         self.on_loaded: Loaded = on_loaded or (lambda model, number: None)
         self.on_failed: Failed = on_failed or (lambda model, number, reason: None)
+        self.look_again: Callable[[], Awaitable[None]] | None = None
+        """Brings `sync` up to date before a request is told that there is no such model."""
         self._memory_bytes = memory_bytes
         self._load_timeout_s = load_timeout_s
         self._leak_bytes = leak_bytes
@@ -120,8 +122,16 @@ class ServingService:
             Unavailable: the model's first version did not come in time.
         """
         deadline = time.monotonic() + self.limits.timeout_s
+        looked = self.look_again is None
         while True:
-            version = self.models.find(model, number, label)
+            try:
+                version = self.models.find(model, number, label)
+            except NotFound:
+                if looked or self.look_again is None:
+                    raise
+                looked = True
+                await self.look_again()  # it may have been made a moment ago
+                continue
             if version is not None:
                 if version.line is None:
                     await self._described(version)

@@ -59,15 +59,14 @@ def command(system: str, port: int) -> list[str]:
     if system == "bentoml":
         serve = ["serve", "bentoml_service:Predictor", "--host", "127.0.0.1", "--port", str(port)]
         return [str(peer_python("bentoml")), "-m", "bentoml", *serve, "--working-dir", str(HERE)]
+    if system == "ours":
+        return [sys.executable, str(HERE / "ours.py"), str(port)]
     apps = {
-        "ours": "ours:app",
         "plain_fastapi": "plain_fastapi:app",
         "plain_fastapi_async": "plain_fastapi:app",
         "uvicorn_constant": "constant:app",
     }
     quiet = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", "--no-access-log"]
-    if system == "ours":  # as app.main starts it
-        quiet += ["--no-server-header", "--no-date-header", "--no-proxy-headers"]
     return [sys.executable, "-m", "uvicorn", apps[system], "--app-dir", str(HERE), *quiet]
 
 

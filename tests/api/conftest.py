@@ -22,6 +22,7 @@ from app.config import Settings
 from app.log import configure
 from app.main import create_app
 from app.queue import MemoryQueue
+from app.server import config
 
 CSV = b"size,colour,kind\n" + b"".join(
     f"{index % 7},{['red', 'green', 'blue'][index % 3]},{'big' if index % 7 > 3 else 'small'}\n".encode()
@@ -92,16 +93,21 @@ def quiet() -> None:
     configure("WARNING")
 
 
-@pytest.fixture
-def api_settings(settings: Settings, migrated_sqlite: Path) -> Settings:
-    settings.data_dir.mkdir(parents=True)
-    shutil.copy(migrated_sqlite, settings.data_dir / "registry.db")
-    return settings.model_copy(update={"predictor": "none"})
+def sqlite_settings(data_dir: Path, migrated: Path) -> Settings:
+    data_dir.mkdir(parents=True)
+    shutil.copy(migrated, data_dir / "registry.db")
+    return Settings(data_dir=data_dir, database_url="", redis_url="", artifacts_url="", predictor="none")
 
 
 @pytest.fixture
-def api(api_settings: Settings) -> Iterator[Api]:
-    yield from run_api(api_settings)
+def api(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Api]:
+    yield from run_api(sqlite_settings(tmp_path / "data", migrated_sqlite))
+
+
+@pytest.fixture(scope="module")
+def shared_api(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Iterator[Api]:
+    """One for all tests of a file that do not mind what others left."""
+    yield from run_api(sqlite_settings(tmp_path_factory.mktemp("shared") / "data", migrated_sqlite))
 
 
 def run_api(settings: Settings) -> Iterator[Api]:
@@ -118,9 +124,7 @@ def run_api(settings: Settings) -> Iterator[Api]:
 def served(app: Any) -> Iterator[str]:
     """Runs an ASGI application on a free port; its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2, ws="none")
-    )
+    server = uvicorn.Server(config(app, host="127.0.0.1", port=0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

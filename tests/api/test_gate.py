@@ -16,6 +16,7 @@ import pytest
 from app.api.auth import PUBLIC_PATHS, STATIC_PATHS, TokenInfo
 from app.api.gate import Gate
 from app.config import Settings
+from app.server import TimedHeaders
 from tests.api.conftest import served
 
 TOKENS = {
@@ -44,14 +45,13 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-@pytest.fixture
-def refusals() -> list[tuple[str | None, str, str, str]]:
-    return []
+Refusal = tuple[str | None, str, str, str]
 
 
-@pytest.fixture
-def http(settings: Settings, refusals: list[Any]) -> Iterator[httpx.Client]:
-    limits = {"max_body_bytes": LIMIT, "max_upload_bytes": 50 * LIMIT, "body_timeout_s": 0.6, "rate_burst": 500}
+@pytest.fixture(scope="module")
+def gate() -> Iterator[tuple[str, list[Refusal]]]:
+    """Address of a gate before `echo`, and the refusals it told of."""
+    refusals: list[Refusal] = []
 
     async def authenticate(secret: str) -> TokenInfo | None:
         return TOKENS.get(secret)
@@ -59,10 +59,29 @@ def http(settings: Settings, refusals: list[Any]) -> Iterator[httpx.Client]:
     def refused(token: TokenInfo | None, method: str, path: str, why: str) -> None:
         refusals.append((token.name if token else None, method, path, why))
 
-    asked = {"allowed_hosts": "estimators.example", "allowed_origins": "https://board.example", **limits}
-    gate = Gate(echo, settings.model_copy(update=asked), authenticate, refused=refused)
-    with served(gate) as address, httpx.Client(base_url=address, trust_env=False, timeout=10) as client:
-        client.headers["Authorization"] = "Bearer boss"
+    settings = Settings(
+        host="127.0.0.1",
+        allowed_hosts="estimators.example",
+        allowed_origins="https://board.example",
+        max_body_bytes=LIMIT,
+        max_upload_bytes=50 * LIMIT,
+        body_timeout_s=0.6,
+        rate_per_s=1000,
+    )
+    with served(Gate(echo, settings, authenticate, refused=refused)) as address:
+        yield address, refusals
+
+
+@pytest.fixture
+def refusals(gate: tuple[str, list[Refusal]]) -> list[Refusal]:
+    gate[1].clear()
+    return gate[1]
+
+
+@pytest.fixture
+def http(gate: tuple[str, list[Refusal]]) -> Iterator[httpx.Client]:
+    headers = {"Authorization": "Bearer boss"}
+    with httpx.Client(base_url=gate[0], headers=headers, trust_env=False, timeout=10) as client:
         yield client
 
 
@@ -122,6 +141,8 @@ def test_wrong_token_is_401(http: httpx.Client, header: str) -> None:
         ("sender", "PUT", "/v1/models/m/labels/latest", 200),
         ("sender", "DELETE", "/v1/datasets/x", 200),
         ("sender", "POST", "/v1/tokens", 403),
+        ("sender", "POST", "/v1/drain", 403),
+        ("reader", "GET", "/v1/audit", 403),
         ("asker", "POST", "/v1/models/m/versions/1:classify", 200),
         ("asker", "GET", "/v1/models/m", 403),
         ("boss", "POST", "/v1/tokens", 200),
@@ -289,3 +310,12 @@ def test_error_is_a_500_that_says_nothing(settings: Settings) -> None:
     assert answer.status_code == 500
     assert "1234" not in answer.text
     assert answer.json()["title"] == "Internal error"
+
+
+def test_headers_that_never_end_are_cut_off(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TimedHeaders, "headers_within_s", 0.3)
+    start = time.monotonic()
+
+    assert raw(http, b"GET /v1/jobs HTTP/1.1\r\nHost: loc") == b""
+    assert raw(http) == b""
+    assert time.monotonic() - start < 3

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
+import pytest
+
+from app.config import Settings
 from app.errors import Unavailable
 from app.registry.jobs import JobRepository
-from tests.api.conftest import Api, train_job
+from app.registry.outbox import OutboxRepository
+from tests.api.conftest import Api, run_api, train_job
+
+
+@pytest.fixture
+def api(settings: Settings, database: object, database_url: str) -> Iterator[Api]:
+    """On SQLite, and on PostgreSQL where it answers."""
+    yield from run_api(settings.model_copy(update={"predictor": "none", "database_url": database_url}))
 
 
 def test_submit_answers_202_with_location_and_rings_the_broker(api: Api) -> None:
@@ -25,8 +36,6 @@ def test_submit_answers_202_with_location_and_rings_the_broker(api: Api) -> None
 
 
 def test_submit_is_taken_while_the_broker_is_down_and_stays_in_the_outbox(api: Api) -> None:
-    from app.registry.outbox import OutboxRepository
-
     api.queue.up = False
 
     job_id = api.submit()
@@ -156,3 +165,15 @@ def test_database_away_is_503_with_retry_after(api: Api) -> None:
 
     assert answer.status_code == 503
     assert "retry-after" in answer.headers
+
+
+def test_timings_are_shown_while_the_job_runs_and_after(api: Api) -> None:
+    job_id = api.submit()
+    with api.service.database.session() as session:
+        assert JobRepository(session).claim(job_id, 0, "worker-1", 60)
+        JobRepository(session).heartbeat(job_id, 1, 60, {"step": 1, "timings": {"claimed": 0.1}})
+    assert api.http.get(f"/v1/jobs/{job_id}").json()["timings"] == {"claimed": 0.1}
+
+    with api.service.database.session() as session:
+        JobRepository(session).succeed(job_id, 1, {"timings": {"claimed": 0.1, "first_step": 0.5}})
+    assert api.http.get(f"/v1/jobs/{job_id}").json()["timings"] == {"claimed": 0.1, "first_step": 0.5}

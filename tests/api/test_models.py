@@ -155,7 +155,7 @@ def test_metadata_is_in_tensorflow_servings_form(api: Api) -> None:
         "tensor_shape": {"dim": [{"size": "-1", "name": ""}, {"size": "2", "name": ""}], "unknown_rank": False},
         "name": "size",
     }
-    assert set(signature["inputs"]) == {"size", "words", "words_length"}
+    assert set(signature["inputs"]) == {"size", "words"}
     assert metadata["examples"] == SERVING["examples"]
     for place in ("/versions/1", "/labels/latest"):
         assert api.http.get(f"/v1/models/things{place}/metadata").json() == metadata

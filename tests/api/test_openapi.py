@@ -36,18 +36,20 @@ def committed() -> dict[str, Any]:
     return dict(json.loads(COMMITTED.read_text()))
 
 
-def test_committed_document_is_current(api: Api) -> None:
+def test_committed_document_is_current(shared_api: Api) -> None:
     """Renew it with `python -m app.cli openapi docs/openapi.json`."""
-    assert api.http.get("/openapi.json").json() == json.loads(COMMITTED.read_text())
+    assert shared_api.http.get("/openapi.json").json() == json.loads(COMMITTED.read_text())
 
 
-def test_every_operation_without_a_token_is_401(api: Api, committed: dict[str, Any]) -> None:
+def test_every_operation_without_a_token_is_401(shared_api: Api, committed: dict[str, Any]) -> None:
     found = operations(committed)
     assert len(found) > 40
     for method, path, _ in found:
         if path in PUBLIC_PATHS:
             continue
-        answer = httpx.request(method, str(api.http.base_url).rstrip("/") + path.format(**SAMPLES), trust_env=False)
+        answer = httpx.request(
+            method, str(shared_api.http.base_url).rstrip("/") + path.format(**SAMPLES), trust_env=False
+        )
         assert answer.status_code == 401, (method, path)
         assert answer.json()["status"] == 401
 
@@ -71,28 +73,28 @@ def test_predict_operations_are_in_the_document(committed: dict[str, Any]) -> No
             assert "post" in committed["paths"][f"/v1/models/{{model}}{place}:{verb}"]
 
 
-def test_examples_of_jobs_work_when_sent(api: Api, committed: dict[str, Any]) -> None:
+def test_examples_of_jobs_work_when_sent(shared_api: Api, committed: dict[str, Any]) -> None:
     header = "bill_length_mm,island,species\n"
     rows = [
         f"{40 + index % 9}.5,{['Biscoe', 'Dream', 'Torgersen'][index % 3]},{'ab'[index % 2]}" for index in range(40)
     ]
-    dataset = api.upload((header + "\n".join(rows)).encode()).json()["id"]
+    dataset = shared_api.upload((header + "\n".join(rows)).encode()).json()["id"]
     content = committed["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
     assert len(content["examples"]) >= 2
     for example in content["examples"].values():
         body = json.loads(json.dumps(example["value"]).replace("ds_01k9zv0q2m8x4t6b3c5d7e9f1g", dataset))
-        answer = api.http.post("/v1/jobs", json=body)
+        answer = shared_api.http.post("/v1/jobs", json=body)
         assert answer.status_code == 202, answer.text
 
 
-def test_example_of_a_token_works_when_sent(api: Api, committed: dict[str, Any]) -> None:
+def test_example_of_a_token_works_when_sent(shared_api: Api, committed: dict[str, Any]) -> None:
     for example in committed["components"]["schemas"]["TokenRequest"]["examples"]:
-        assert api.http.post("/v1/tokens", json=example).status_code == 201
+        assert shared_api.http.post("/v1/tokens", json=example).status_code == 201
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/"])
-def test_pages_load_from_this_server_only(api: Api, path: str) -> None:
-    answer = httpx.get(f"{api.http.base_url}{path}", trust_env=False)
+def test_pages_load_from_this_server_only(shared_api: Api, path: str) -> None:
+    answer = httpx.get(f"{shared_api.http.base_url}{path}", trust_env=False)
 
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
@@ -100,4 +102,4 @@ def test_pages_load_from_this_server_only(api: Api, path: str) -> None:
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     for link in answer.text.split('"'):
         if link.startswith("/static/"):
-            assert httpx.get(f"{api.http.base_url}{link}", trust_env=False).status_code == 200, link
+            assert httpx.get(f"{shared_api.http.base_url}{link}", trust_env=False).status_code == 200, link

@@ -91,3 +91,25 @@ def test_predictions_are_for_predict_jobs_only(api: Api, running: str) -> None:
 )
 def test_records_of_no_job_are_404(api: Api, what: str) -> None:
     assert api.http.get(f"/v1/jobs/job_00000000000000000000000000{what}").status_code == 404
+
+
+def test_evaluations_of_a_data_set_are_those_of_all_models(api: Api, running: str) -> None:
+    dataset = api.dataset()
+    with api.service.database.session() as session:
+        for step in (10, 20):
+            EvaluationRepository(session).add(
+                running, 1, train_job_id=running, step=step, metrics={"loss": 1.0}, dataset_id=dataset
+            )
+
+    found = api.http.get(f"/v1/datasets/{dataset}/evaluations").json()["evaluations"]
+
+    assert sorted(evaluation["step"] for evaluation in found) == [10, 20]
+
+
+def test_drain_asks_running_jobs(api: Api, running: str) -> None:
+    assert api.http.post("/v1/drain?queue=gpu").json() == {"jobs": 0}
+    assert api.http.post("/v1/drain").json() == {"jobs": 1}
+    with api.service.database.session() as session:
+        beat = JobRepository(session).heartbeat(running, 1, 60, None)
+    assert beat is not None
+    assert beat.drain

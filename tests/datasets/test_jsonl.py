@@ -42,6 +42,8 @@ def test_values_lists_and_absent_keys_are_read() -> None:
         (b'{"a": "\xff"}', "Line 1: the text is not UTF-8"),
         (b"[1, 2]", "Write one object a line"),
         (b'{"": 1}', "Line 1: an empty key"),
+        (b'{"a\\u0000": 1}', "The column name 'a\\x00' is empty, or no text"),
+        (b'{"\\ud800": 1}', "The column name '\\ud800' is empty, or no text"),
         (b"{}\n{}", "no columns"),
         (b"\n", "no rows"),
     ],

@@ -42,6 +42,7 @@ def test_extremes_of_integers_are_exact() -> None:
 
 def test_strings_that_are_no_text_have_no_vocabulary() -> None:
     assert string_info({b"\xff": 1, b"a": 2})["vocabulary"] is None
+    assert string_info({b"\0": 1, b"a": 2})["vocabulary"] is None
     assert string_info({b"b": 1, b"a": 1, b"c": 2})["vocabulary"] == ["c", "a", "b"]
 
 

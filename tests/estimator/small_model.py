@@ -70,7 +70,9 @@ def make(directory: Path, **config):
     directory.mkdir(parents=True, exist_ok=True)
     vocabulary = directory / "words.txt"
     vocabulary.write_text("a\nb\nc\n")
-    config.setdefault("log_step_count_steps", None)
+    for unwanted in ("log_step_count_steps", "save_summary_steps"):
+        config.setdefault(unwanted, None)
+    config.setdefault("checkpoint_save_graph_def", False)
     run_config = est.RunConfig(model_dir=str(directory / "model"), tf_random_seed=7, **config)
     return est.Estimator(model_fn, config=run_config, params={"vocabulary": str(vocabulary)})
 

@@ -222,7 +222,9 @@ def test_export_without_export_outputs_serves_the_predictions(tmp_path):
     estimator = est.Estimator(no_outputs, model_dir=str(tmp_path / "model")).train(small_model.input_fn, steps=1)
     raw = export.build_raw_serving_input_receiver_fn({"x": tf.zeros([1, 2])})
     path = saved_model.export(estimator, str(tmp_path), {PREDICT: raw}).decode()
-    assert float(tf.saved_model.load(path).signatures["serving_default"](x=tf.constant([[3.0, 4.0]]))["output"][0, 1]) == 4
+    assert (
+        float(tf.saved_model.load(path).signatures["serving_default"](x=tf.constant([[3.0, 4.0]]))["output"][0, 1]) == 4
+    )
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,7 @@ def test_export_of_a_missing_checkpoint_raises(trained, tmp_path):
 def test_export_without_a_default_output_raises(trained, tmp_path, outputs, monkeypatch):
     def without_default(features, labels, mode, params):
         spec = small_model.model_fn(features, labels, mode, params)
-        chosen = {name: spec.export_outputs["predict"] for name in outputs}
+        chosen = dict.fromkeys(outputs, spec.export_outputs["predict"])
         return spec._replace(export_outputs=chosen)
 
     estimator = est.Estimator(without_default, model_dir=trained.model_dir, params=trained.params)

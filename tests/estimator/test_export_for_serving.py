@@ -121,8 +121,7 @@ def test_skew_of_another_checkpoint_is_found(trained, written, tmp_path):
     export.export_for_serving(trained, directory, features=FEATURES, checkpoint_path=path)
     now = [row["logits"] for row in trained.predict(lambda: tf.data.Dataset.from_tensors(_tensors()))]
     then = [
-        row["logits"]
-        for row in trained.predict(lambda: tf.data.Dataset.from_tensors(_tensors()), checkpoint_path=path)
+        row["logits"] for row in trained.predict(lambda: tf.data.Dataset.from_tensors(_tensors()), checkpoint_path=path)
     ]
     skew = export.skew_check(trained, directory, EXAMPLES, features=FEATURES)
     assert skew >= np.abs(np.array(now) - np.array(then)).max() - 1e-6 > 0.01
@@ -164,7 +163,9 @@ def test_feature_of_an_unknown_dtype_raises():
 def sequence_model_fn(features, labels, mode):
     """Sums each row's numbers, and counts its words."""
     scale = v1.get_variable("scale", [], initializer=v1.constant_initializer(2.0))
-    words = tf.sparse.reduce_sum(tf.SparseTensor(features["w"].indices, tf.ones_like(features["w"].indices[:, 0]), features["w"].dense_shape), 1)
+    words = tf.sparse.reduce_sum(
+        tf.SparseTensor(features["w"].indices, tf.ones_like(features["w"].indices[:, 0]), features["w"].dense_shape), 1
+    )
     predictions = {"sum": tf.sparse.reduce_sum(features["s"], 1) * scale, "words": words}
     if mode == est.ModeKeys.PREDICT:
         return est.EstimatorSpec(mode, predictions=predictions)

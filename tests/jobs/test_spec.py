@@ -41,7 +41,7 @@ def test_train_spec_is_complete() -> None:
     )
     assert args["n_classes"] == 3
     assert args["label_vocabulary"] == ["Adelie", "Chinstrap", "Gentoo"]
-    assert args["loss_reduction"] == "SUM_OVER_BATCH_SIZE"
+    assert args["loss_reduction"].upper() == "SUM_OVER_BATCH_SIZE"
     assert args["feature_columns"][0]["normalizer"] == {"mean": 43.9, "stddev": 5.5}
     assert plan.spec["labels"] == [
         {"head": None, "columns": ["species"], "kind": "class", "vocabulary": args["label_vocabulary"]}

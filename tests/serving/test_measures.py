@@ -31,7 +31,7 @@ def test_numbers_of_a_version_are_shown_with_its_labels() -> None:
     for line in (
         f"serving_requests_total{{{version}}} 2.0",
         f"serving_rows_total{{{version}}} 3.0",
-        f'serving_errors_total{{{version},status="422"}} 1.0',
+        'serving_errors_total{model="m",status="422",version="3"} 1.0',
         f'serving_request_seconds_bucket{{le="0.0025",{version}}} 0.0',
         f'serving_request_seconds_bucket{{le="0.005",{version}}} 1.0',
         f'serving_request_seconds_bucket{{le="+Inf",{version}}} 2.0',

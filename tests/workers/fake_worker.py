@@ -1,4 +1,4 @@
-"""The real Celery application, with a trainer that needs no TensorFlow: `celery -A tests.workers.fake_worker worker`."""
+"""The real Celery application with a trainer that needs no TensorFlow: `celery -A tests.workers.fake_worker worker`."""
 
 from __future__ import annotations
 

@@ -126,7 +126,8 @@ class Reader:
         wrong = sorted(
             f"{n}: {self.shapes[n]} {self.dtypes[n].name} in the checkpoint, {v.shape} {v.dtype.name} in the model"
             for n, v in wanted.items()
-            if n in self.shapes and not (v.shape.is_compatible_with(self.shapes[n]) and v.dtype.base_dtype == self.dtypes[n])
+            if n in self.shapes
+            and not (v.shape.is_compatible_with(self.shapes[n]) and v.dtype.base_dtype == self.dtypes[n])
         )
         if missing or wrong:
             raise CheckpointError(_mismatch(self.prefix, missing, wrong, sorted(set(self.shapes) - set(wanted))))
@@ -156,7 +157,9 @@ def _mismatch(prefix: str, missing: list[str], wrong: list[str], unused: list[st
         lines.append("Variables that differ: " + "; ".join(wrong) + ".")
     if unused:
         lines.append(f"Variables that the model does not have: {unused}.")
-    lines.append("Use the arguments that the checkpoint was trained with, or another model_dir (warm_start_from takes parts).")
+    lines.append(
+        "Use the arguments that the checkpoint was trained with, or another model_dir (warm_start_from takes parts)."
+    )
     return " ".join(lines)
 
 

@@ -40,7 +40,7 @@ class Cluster:
                 raise ValueError(f"TF_CONFIG: task {task_type}:{task_id} needs a `cluster` that lists it.")
             return cls({}, task_type, 0)
         if not task_type:
-            raise ValueError("TF_CONFIG has a cluster but no task type; add \"task\": {\"type\": …, \"index\": …}.")
+            raise ValueError('TF_CONFIG has a cluster but no task type; add "task": {"type": …, "index": …}.')
         leaders = len(jobs.get("chief", [])) + len(jobs.get("master", []))
         if leaders > 1:
             raise ValueError("TF_CONFIG: the cluster must have exactly one chief.")

@@ -10,6 +10,7 @@ Afterwards `tf.estimator`, `tf.compat.v1.estimator`, `from tensorflow import est
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import ModuleType
 from typing import Any
@@ -26,21 +27,29 @@ def install() -> None:
 
     modern = _module("tensorflow.estimator", est)
     legacy = _module("tensorflow.compat.v1.estimator", est)
-    for place in (tf, tf.compat.v2):
+    # The attribute and the imported module of the same name are different objects in TensorFlow.
+    for place in (tf, tf.compat.v2, importlib.import_module("tensorflow.compat.v2")):
         place.estimator = modern
-    for place in (tf.compat.v1, tf.compat.v1.compat.v1, tf.compat.v2.compat.v1):
+    for place in (tf.compat.v1, importlib.import_module("tensorflow.compat.v1"), tf.compat.v2.compat.v1):
         place.estimator = legacy
     sys.modules["tensorflow.estimator"] = modern
     sys.modules["tensorflow.compat.v1.estimator"] = legacy
     sys.modules["tensorflow.compat.v2.estimator"] = modern
-    for layers in (tf.keras.layers, tf.compat.v2.keras.layers, tf.compat.v1.keras.layers):
-        for name in ("DenseFeatures",):
-            if not hasattr(layers, name):
-                setattr(layers, name, getattr(est.layers, name))
-    if not hasattr(tf.keras, "experimental"):
-        tf.keras.experimental = ModuleType("tensorflow.keras.experimental")
-    if not hasattr(tf.keras.experimental, "SequenceFeatures"):
-        tf.keras.experimental.SequenceFeatures = est.layers.SequenceFeatures
+    _add(tf.keras.layers, "DenseFeatures", est.layers.DenseFeatures)
+    _add(tf.compat.v1.keras.layers, "DenseFeatures", est.layers.DenseFeatures)
+    for name, members in {
+        "experimental": {"SequenceFeatures": est.layers.SequenceFeatures, "LinearModel": est.layers.LinearModel},
+        "estimator": {"model_to_estimator": est.model_to_estimator},
+    }.items():
+        _add(tf.keras, name, ModuleType(f"tensorflow.keras.{name}"))
+        for member, value in members.items():
+            _add(getattr(tf.keras, name), member, value)
+
+
+def _add(module: Any, name: str, value: Any) -> None:
+    """Adds what is not there; what TensorFlow has itself stays."""
+    if not hasattr(module, name):
+        setattr(module, name, value)
 
 
 def _module(name: str, source: Any) -> ModuleType:

@@ -8,8 +8,8 @@ from typing import Any
 
 from workers.estimator import checkpoint, eval_events
 from workers.estimator.estimator import Estimator
-from workers.estimator.hooks.stop_on_predicate import StopOnPredicateHook
 from workers.estimator.hooks.session_run_hook import SessionRunHook
+from workers.estimator.hooks.stop_on_predicate import StopOnPredicateHook
 
 read_eval_metrics = eval_events.read_directory
 

@@ -6,7 +6,7 @@ import copy
 import functools
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from workers.estimator import checkpoint, resume
 from workers.estimator.evaluation import evaluate as run_evaluation
+from workers.estimator.export import saved_model
 from workers.estimator.graph import Trace, in_fresh_thread
 from workers.estimator.inputs.call import open_input
 from workers.estimator.inputs.source import Source
@@ -134,13 +135,16 @@ class Estimator:
         """
         return sorted(checkpoint.Reader(self._trained_path()).shapes)
 
-    def get_variable_value(self, name: str) -> Any:
-        """Value of a variable (`name` or `name:0`) in the latest checkpoint, as numpy.
+    def get_variable_value(self, name: str | Sequence[str]) -> Any:
+        """Value of a variable (`name` or `name:0`) in the latest checkpoint, as numpy; a list of those for a list.
 
         Raises:
             ValueError: nothing was trained yet, or there is no such variable.
         """
-        return checkpoint.Reader(self._trained_path()).value(name.removesuffix(":0"))
+        reader = checkpoint.Reader(self._trained_path())
+        if isinstance(name, str):
+            return reader.value(name.removesuffix(":0"))
+        return [reader.value(one.removesuffix(":0")) for one in name]
 
     def _trained_path(self) -> str:
         path = self.latest_checkpoint()
@@ -255,6 +259,97 @@ class Estimator:
         opened = _call_outside(lambda: self._open_prediction(input_fn, checkpoint_path))
         yield from predictions(*opened, predict_keys, checked, yield_single_examples)
 
+    def export_saved_model(
+        self,
+        export_dir_base: str,
+        serving_input_receiver_fn: Callable[[], Any],
+        assets_extra: Mapping[str, str] | None = None,
+        as_text: bool = False,
+        checkpoint_path: str | None = None,
+        experimental_mode: str = ModeKeys.PREDICT,
+    ) -> bytes:
+        """Writes a SavedModel for inference (or another single mode) into a new directory below `export_dir_base`.
+
+        Args:
+            export_dir_base: where the timestamped directory is made.
+            serving_input_receiver_fn: returns a `ServingInputReceiver` or `TensorServingInputReceiver`.
+            assets_extra: destination inside `assets.extra` to the full path of the file to copy there.
+            as_text: write the text form.
+            checkpoint_path: the checkpoint to export, None for the latest.
+            experimental_mode: the mode to export.
+
+        Returns:
+            The path of the export as bytes.
+
+        Raises:
+            ValueError: no `serving_input_receiver_fn`, no export outputs, or no checkpoint.
+        """
+        return self.experimental_export_all_saved_models(
+            export_dir_base, {experimental_mode: serving_input_receiver_fn}, assets_extra, as_text, checkpoint_path
+        )
+
+    @_outside_graphs
+    def export_savedmodel(
+        self,
+        export_dir_base: str,
+        serving_input_receiver_fn: Callable[[], Any],
+        assets_extra: Mapping[str, str] | None = None,
+        as_text: bool = False,
+        checkpoint_path: str | None = None,
+        strip_default_attrs: bool = False,
+    ) -> bytes:
+        """As `export_saved_model`, by its old name.
+
+        Args:
+            export_dir_base, serving_input_receiver_fn, assets_extra, as_text, checkpoint_path: as there.
+            strip_default_attrs: leave attributes with default values out of the graph.
+
+        Returns:
+            The path of the export as bytes.
+
+        Raises:
+            ValueError: no `serving_input_receiver_fn`, no export outputs, or no checkpoint.
+        """
+        receivers = {ModeKeys.PREDICT: serving_input_receiver_fn}
+        return saved_model.export(
+            self, export_dir_base, receivers, assets_extra, as_text, checkpoint_path, strip_default_attrs
+        )
+
+    @_outside_graphs
+    def experimental_export_all_saved_models(
+        self,
+        export_dir_base: str,
+        input_receiver_fn_map: Mapping[str, Callable[[], Any]],
+        assets_extra: Mapping[str, str] | None = None,
+        as_text: bool = False,
+        checkpoint_path: str | None = None,
+    ) -> bytes:
+        """Writes a SavedModel with a MetaGraph for each mode and one set of variables.
+
+        Args:
+            export_dir_base: where the timestamped directory is made.
+            input_receiver_fn_map: mode to a function that returns its input receiver.
+            assets_extra, as_text, checkpoint_path: as in `export_saved_model`.
+
+        Returns:
+            The path of the export as bytes.
+
+        Raises:
+            ValueError: an input receiver function is None, no export outputs, or no checkpoint.
+        """
+        return saved_model.export(self, export_dir_base, input_receiver_fn_map, assets_extra, as_text, checkpoint_path)
+
+    def _evaluate_now(self, input_fn: Any, steps: int | None, hooks: list[Any], name: str | None) -> dict[str, Any]:
+        """`evaluate` with the variables as they are in the middle of a training."""
+
+        def run() -> dict[str, Any]:
+            trace, source = self._open(input_fn, ModeKeys.EVAL)
+            state = self._state.snapshot(None)
+            prepare(trace, state, None, None)
+            return run_evaluation(trace, state, source, steps, hooks, self.eval_dir(name))
+
+        return _call_outside(run)  # type: ignore[no-any-return]
+
     def _open_prediction(self, input_fn: Any, path: str | None) -> tuple[Trace, VariableSet, Source]:
         trace, source = self._open(input_fn, ModeKeys.PREDICT)
         state = self._state_at(path, trace)
@@ -263,6 +358,70 @@ class Estimator:
         elif state is self._state:
             state = state.snapshot(None)
         return trace, state, source
+
+    @_outside_graphs
+    def export_saved_model(
+        self,
+        export_dir_base: str,
+        serving_input_receiver_fn: Callable[[], Any],
+        assets_extra: Mapping[str, str] | None = None,
+        as_text: bool = False,
+        checkpoint_path: str | None = None,
+        experimental_mode: str = ModeKeys.PREDICT,
+    ) -> bytes:
+        """Writes a SavedModel of one mode; see `experimental_export_all_saved_models`."""
+        from workers.estimator.export import saved_model
+
+        receivers = {experimental_mode: serving_input_receiver_fn}
+        return saved_model.export(self, export_dir_base, receivers, assets_extra, as_text, checkpoint_path, True)
+
+    @_outside_graphs
+    def export_savedmodel(
+        self,
+        export_dir_base: str,
+        serving_input_receiver_fn: Callable[[], Any],
+        assets_extra: Mapping[str, str] | None = None,
+        as_text: bool = False,
+        checkpoint_path: str | None = None,
+        strip_default_attrs: bool = False,
+    ) -> bytes:
+        """The older name of `export_saved_model`, with a choice about default attributes."""
+        from workers.estimator.export import saved_model
+
+        receivers = {ModeKeys.PREDICT: serving_input_receiver_fn}
+        return saved_model.export(
+            self, export_dir_base, receivers, assets_extra, as_text, checkpoint_path, strip_default_attrs
+        )
+
+    @_outside_graphs
+    def experimental_export_all_saved_models(
+        self,
+        export_dir_base: str,
+        input_receiver_fn_map: Mapping[str, Callable[[], Any]],
+        assets_extra: Mapping[str, str] | None = None,
+        as_text: bool = False,
+        checkpoint_path: str | None = None,
+    ) -> bytes:
+        """Writes a SavedModel with one MetaGraph per mode and one set of variables.
+
+        Args:
+            export_dir_base: where a directory named by the time is made.
+            input_receiver_fn_map: mode to a function that returns its input receiver.
+            assets_extra: destination inside `assets.extra` to the source file.
+            as_text: write `saved_model.pbtxt`.
+            checkpoint_path: a certain checkpoint; the latest if None.
+
+        Returns:
+            The path of the export as bytes.
+
+        Raises:
+            ValueError: no receiver function, no export outputs, or no checkpoint.
+        """
+        from workers.estimator.export import saved_model
+
+        return saved_model.export(
+            self, export_dir_base, input_receiver_fn_map, assets_extra, as_text, checkpoint_path, True
+        )
 
     def _call_model_fn(self, features: Any, labels: Any, mode: str, config: RunConfig | None = None) -> EstimatorSpec:
         """Calls `model_fn` in the current graph."""
@@ -375,6 +534,3 @@ def _checked_listeners(listeners: Iterable[Any] | None) -> list[Any]:
                 f"saving_listeners must be tf.compat.v1.train.CheckpointSaverListener instances, given: {listener!r}."
             )
     return checked
-
-
-

@@ -106,5 +106,3 @@ def _write(trace: Trace, directory: str, result: dict[str, Any]) -> None:
         writer = v1.summary.FileWriterCache.get(directory)
     writer.add_summary(summary, int(result[GLOBAL_STEP]))
     writer.flush()
-
-

@@ -8,6 +8,7 @@ tens of milliseconds.
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,6 +42,9 @@ def in_fresh_thread(function: Callable[[], Any]) -> Any:
     return result[0]
 
 
+_ONE_SHOT = "OneShotIterator"
+
+
 class Trace:
     """A graph with what a model_fn made in it.
 
@@ -70,8 +74,10 @@ class Trace:
         self.evaluation: Any = None
         self.metric_keys: set[str] = set()
         self._made: dict[Any, Any] = {}
+        self._name = f"trace-{uuid.uuid4().hex}"
         self._nodes: dict[str, Any] = {}
         self._library: Any = None
+        self._chains: list[list[tf.Operation]] = []
         self._version = -1
 
     def variables(self) -> list[TracedVariable]:
@@ -83,7 +89,11 @@ class Trace:
 
     def model_variables(self) -> list[TracedVariable]:
         """The variables that belong to the model's state: all but local ones and those of metrics."""
-        local = {id(v) for k in ("LOCAL_VARIABLES", "METRIC_VARIABLES") for v in self.graph.get_collection(getattr(v1.GraphKeys, k))}
+        local = {
+            id(v)
+            for k in ("LOCAL_VARIABLES", "METRIC_VARIABLES")
+            for v in self.graph.get_collection(getattr(v1.GraphKeys, k))
+        }
         return [t for t in self.variables() if id(t.variable) not in local and t.key not in self.metric_keys]
 
     def local_variables(self) -> list[TracedVariable]:
@@ -123,9 +133,18 @@ class Trace:
             return
         variables = self.variables()
         graph_def = self.graph.as_graph_def()
-        program_order.add_control_inputs(graph_def, program_order.accesses(self.graph, variables))
+        self._chains = program_order.accesses(self.graph, variables)
+        placeholders = {f"^{node.name}" for node in graph_def.node if node.op == "Placeholder"}
         for node in graph_def.node:
+            if placeholders.intersection(node.input):
+                # Waiting for a placeholder means nothing, and one that is cut out for its feed can't be waited for.
+                inputs = [name for name in node.input if name not in placeholders]
+                node.ClearField("input")
+                node.input.extend(inputs)
             node.attr.pop("_class", None)  # Colocation with nodes that may be cut away; handles know their device.
+            if "shared_name" in node.attr and not node.attr["shared_name"].s and node.op != _ONE_SHOT:
+                # Functions cut from one graph share its iterators, queues and tables, as runs of a session do.
+                node.attr["shared_name"].s = f"{self._name}/{node.name}".encode()
         self._nodes = {node.name: node for node in graph_def.node}
         self._library = (graph_def.versions, graph_def.library)
         self._version = self.graph.version
@@ -134,26 +153,33 @@ class Trace:
         self._refresh()
         handles = {t.variable.handle.name: t for t in self.variables()}
         roots = [f.name for f in fetches]
-        nodes, mapped = _ancestors(self._nodes, roots, {*handles, *(t.name for t in feeds)})
+        iterators = {f"{node.name}:0" for node in self._nodes.values() if node.op == _ONE_SHOT} - set(roots)
+        nodes, mapped = _ancestors(self._nodes, roots, {*handles, *iterators, *(t.name for t in feeds)})
+        shared = {name: self._one_shot_iterator(name) for name in iterators & mapped}
         variables = [traced for name, traced in handles.items() if name in mapped]
         self._materialize(variables)
         part = v1.GraphDef(versions=self._library[0], library=self._library[1])
         part.node.extend(self._nodes[name] for name in nodes)
+        program_order.add_control_inputs(part, self._chains)
         tensors = [f for f in fetches if isinstance(f, tf.Tensor)]
         operations = [f for f in fetches if not isinstance(f, tf.Tensor)]
 
         def body(*arguments: tf.Tensor) -> list[tf.Tensor]:
             inputs = {t.variable.handle.name: tf.identity(self._home(t)[t.name].handle) for t in variables}
+            inputs.update({name: tf.identity(handle) for name, handle in shared.items()})
             fed = {feed.name: argument for feed, argument in zip(feeds, arguments, strict=True)}
             inputs.update({name: argument for name, argument in fed.items() if name in mapped})
             cut = [f.name for f in operations + tensors if f.name not in fed]
-            made = dict(zip(cut, tf.import_graph_def(part, input_map=inputs, return_elements=cut, name=""), strict=True))
+            made = dict(
+                zip(cut, tf.import_graph_def(part, input_map=inputs, return_elements=cut, name=""), strict=True)
+            )
             made.update(fed)
             must_run = [made[op.name] for op in operations]
-            # Where a function is inlined, those who wait for it wait for its control outputs only.
-            v1.get_default_graph().control_outputs.extend(must_run)
             with tf.control_dependencies(must_run):
-                return [tf.identity(made[t.name]) for t in tensors] or [tf.constant(0, tf.int32)]
+                outputs = [tf.identity(made[t.name]) for t in tensors] or [tf.constant(0, tf.int32)]
+            # Where a function is inlined, those who wait for it wait for its control outputs only.
+            v1.get_default_graph().control_outputs.extend([*must_run, *(t.op for t in outputs)])
+            return outputs
 
         signature = [tf.TensorSpec(t.shape, t.dtype) for t in feeds]
 
@@ -162,6 +188,14 @@ class Trace:
 
         concrete = make() if tf.executing_eagerly() else in_fresh_thread(make)
         return Function(concrete, self, variables)
+
+    def _one_shot_iterator(self, name: str) -> tf.Tensor:
+        """Handle of the one iterator that all functions take, where each would have its own."""
+
+        def make() -> tf.Tensor:
+            return self.function([self.graph.get_tensor_by_name(name)], [])([], self.reference)[0]
+
+        return self.cached(("iterator", name), make)
 
     def value_of(self, name: str) -> tf.Variable:
         """The variable that functions capture for `name`."""

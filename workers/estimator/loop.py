@@ -34,7 +34,7 @@ class Stepper:
 
         def step(*arguments: Any) -> list[tf.Tensor]:
             given, rest = list(arguments[: len(fed)]), list(arguments[len(fed) :])
-            batch = source.batch(tf.constant(0, tf.int64), rest)
+            batch = source.batch(tf.constant(0, tf.int64), source.block(tf.constant(1, tf.int64), rest))
             for value, (_, position) in zip(given, fed, strict=True):
                 if position is None:
                     batch.append(value)
@@ -73,15 +73,16 @@ class Repeater:
 
         def repeat(steps: tf.Tensor, goal: tf.Tensor, *arguments: Any) -> list[tf.Tensor]:
             count = function.trace.value_of(counter)
+            block = source.block(steps, list(arguments))
 
             def more(i: tf.Tensor, done: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
                 return (i < steps) & (done < goal) & tf.math.is_finite(last)
 
             def once(i: tf.Tensor, done: tf.Tensor, last: tf.Tensor) -> tuple[tf.Tensor, ...]:
-                outputs = _call(function, source.batch(i, list(arguments)))
+                outputs = _call(function, source.batch(i, block))
                 with tf.control_dependencies(outputs):
                     done = tf.cast(count.read_value(), tf.int64)
-                    return i + 1, done, tf.cast(outputs[0], tf.float32) if loss else last
+                    return i + 1, done, tf.reshape(tf.cast(outputs[0], tf.float32), []) if loss else last
 
             start = (tf.constant(0, tf.int64), tf.cast(count.read_value(), tf.int64), tf.constant(0.0))
             return list(tf.while_loop(more, once, start, parallel_iterations=1))
@@ -121,9 +122,7 @@ class _Bound:
 
     def __call__(self, arguments: Sequence[tf.Tensor], state: VariableSet) -> list[tf.Tensor]:
         handles = [capture if name is None else state[name].handle for capture, name in self._captures]
-        return list(
-            tf.raw_ops.StatefulPartitionedCall(args=[*arguments, *handles], Tout=self._types, f=self._concrete)
-        )
+        return list(tf.raw_ops.StatefulPartitionedCall(args=[*arguments, *handles], Tout=self._types, f=self._concrete))
 
 
 def _call(function: Function, batch: Sequence[tf.Tensor]) -> list[tf.Tensor]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from workers.estimator.estimator import Estimator as _Estimator
 from workers.estimator.keys import ModeKeys
 
@@ -141,6 +139,6 @@ def _given(input_fn: Callable[..., Any] | None) -> Callable[..., Any]:
     return input_fn if input_fn is not None else _no_input
 
 
-def _no_input() -> tf.data.Dataset:
-    """Batches that hold nothing, for ever."""
-    return tf.data.Dataset.from_tensors(({}, {})).repeat()
+def _no_input() -> tuple[dict[str, Any], dict[str, Any]]:
+    """No features and no labels, as often as anyone asks."""
+    return {}, {}

@@ -59,8 +59,8 @@ def _restore(trace: Trace, state: VariableSet, path: str, wanted: list[TracedVar
             saver.restore(EngineSession(trace, state), path)
         return []
     reader = checkpoint.Reader(path)
-    seeds = [t.name for t in wanted if t.name.endswith("seed_generator_state")]
-    values = reader.values({t.name: t.variable for t in wanted}, optional=seeds)
+    dispensable = [t.name for t in wanted if t.dispensable]
+    values = reader.values({t.name: t.variable for t in wanted}, optional=dispensable)
     checkpoint.check_finite(path, values, [t.name for t in wanted if t.trainable])
     state.assign(values)
     return [t for t in wanted if t.name not in values]

@@ -31,13 +31,18 @@ def accesses(graph: tf.Graph, variables: Sequence[TracedVariable]) -> list[list[
 
 
 def add_control_inputs(graph_def: Any, chains: list[list[tf.Operation]]) -> None:
-    """Orders the accesses of each variable: a write after all earlier accesses, a read after the last write."""
+    """Orders the accesses of each variable: a write after all earlier accesses, a read after the last write.
+
+    Accesses that are not in `graph_def`, which may be a part of the graph, play no role.
+    """
     nodes = {node.name: node for node in graph_def.node} if chains else {}
     for chain in chains:
         last_write: str | None = None
         reads: list[str] = []
         for op in chain:
-            node = nodes[op.name]
+            node = nodes.get(op.name)
+            if node is None:
+                continue
             if op.type == "ReadVariableOp":
                 before = [last_write] if last_write else []
                 reads.append(op.name)

@@ -115,7 +115,10 @@ class RunConfig:
         unknown = sorted(set(kwargs) - set(_FIELDS))
         if unknown:
             raise ValueError(f"RunConfig has no field {unknown}; fields that can be replaced: {list(_FIELDS)}.")
-        intervals = {"save_checkpoints_steps": "save_checkpoints_secs", "save_checkpoints_secs": "save_checkpoints_steps"}
+        intervals = {
+            "save_checkpoints_steps": "save_checkpoints_secs",
+            "save_checkpoints_secs": "save_checkpoints_steps",
+        }
         for this, other in intervals.items():
             if kwargs.get(this) is not None and other not in kwargs:
                 kwargs[other] = None
@@ -176,7 +179,11 @@ class RunConfig:
     @property
     def master(self) -> str:
         """Target of this task in the cluster, '' for a local run."""
-        return str(self._session_master) if self._session_master is not None else self._cluster.master(self._fields["protocol"])
+        return (
+            str(self._session_master)
+            if self._session_master is not None
+            else self._cluster.master(self._fields["protocol"])
+        )
 
     @property
     def evaluation_master(self) -> str:

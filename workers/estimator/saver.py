@@ -74,6 +74,16 @@ class ModelSaver:
             NanLossDuringTrainingError: a trainable variable is not finite; nothing is written.
             OSError: the files can't be written; the last checkpoint is untouched.
         """
+        with self._trace.graph.as_default():
+            for listener in self.listeners:
+                listener.before_save(self._session, step)
+        self.write(step, ended=ended)
+        with self._trace.graph.as_default():
+            asked = [listener.after_save(self._session, step) for listener in self.listeners]
+        return any(asked)
+
+    def write(self, step: int, *, ended: bool = False) -> None:
+        """`save` without listeners."""
         traced = self._trace.model_variables()
         bad = self._state.not_finite(t.name for t in traced if t.trainable)
         if bad:
@@ -82,14 +92,13 @@ class ModelSaver:
                 "rate, or clip gradients, and train again from the last checkpoint.",
                 step,
             )
-        with self._trace.graph.as_default():
-            for listener in self.listeners:
-                listener.before_save(self._session, step)
         prefix = os.path.join(self._directory, f"{BASENAME}-{step}")
         custom = getattr(self._trace.spec.scaffold, "saver", None)
         if custom is not None and not getattr(self._trace, "default_saver", False):
             with self._trace.graph.as_default():
-                custom.save(self._session, os.path.join(self._directory, BASENAME), global_step=step, write_meta_graph=False)
+                custom.save(
+                    self._session, os.path.join(self._directory, BASENAME), global_step=step, write_meta_graph=False
+                )
         else:
             extra = {resume.SUFFIX: resume.encode({} if ended else self._source.state())}
             checkpoint.write(prefix, self._state.values(t.name for t in traced), extra)
@@ -99,9 +108,6 @@ class ModelSaver:
         self._state.path = prefix
         self.last_step = step
         log.info("Saved checkpoint %s.", prefix)
-        with self._trace.graph.as_default():
-            asked = [listener.after_save(self._session, step) for listener in self.listeners]
-        return any(asked)
 
     def _meta_graph(self) -> bytes:
         graph = self._trace.graph

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from workers.estimator.fetches import Fetches, feed_items, to_numpy
-from workers.estimator.graph import Trace
+from workers.estimator.graph import Trace, in_fresh_thread
 from workers.estimator.variables import VariableSet
 
 v1 = tf.compat.v1
@@ -26,6 +26,8 @@ class EngineSession(v1.Session):  # type: ignore[misc]
         self._trace = trace
         self._state = state
         self._thread: ThreadPoolExecutor | None = None
+        self.checkpoint_dir: str | None = None
+        self.write_checkpoint: Any = None
 
     @property
     def graph(self) -> tf.Graph:
@@ -63,6 +65,19 @@ class EngineSession(v1.Session):  # type: ignore[misc]
         outputs = iter(function(arguments, self._state))
         values = {e.name: to_numpy(next(outputs)) for e in fetches.elements if isinstance(e, tf.Tensor)}
         return fetches.values(values)
+
+    def save_checkpoint(self, step: int) -> None:
+        """Writes the engine's checkpoint of `step` into `checkpoint_dir`; for a hook that takes over the saving.
+
+        Raises:
+            RuntimeError: this is not the session of a training.
+        """
+        if self.write_checkpoint is None:
+            raise RuntimeError("Only a training can save a checkpoint; add the hook to train().")
+        if tf.executing_eagerly():
+            self.write_checkpoint(step)
+        else:
+            in_fresh_thread(lambda: self.write_checkpoint(step))
 
     def should_stop(self) -> bool:
         return False

@@ -122,7 +122,9 @@ def _checked_predictions(predictions: Any) -> Any:
     parts = predictions.values() if isinstance(predictions, Mapping) else [predictions]
     for part in parts:
         if not _is_tensor(part):
-            raise TypeError(f"predictions must be a tensor or a dict of tensors, it has {type(part).__name__}: {part!r}.")
+            raise TypeError(
+                f"predictions must be a tensor or a dict of tensors, it has {type(part).__name__}: {part!r}."
+            )
     return predictions
 
 
@@ -150,7 +152,9 @@ def _checked_export_outputs(outputs: Any) -> Any:
     if outputs is None:
         return None
     if not isinstance(outputs, Mapping):
-        raise TypeError(f"export_outputs must be a dict of signature name to ExportOutput, not {type(outputs).__name__}.")
+        raise TypeError(
+            f"export_outputs must be a dict of signature name to ExportOutput, not {type(outputs).__name__}."
+        )
     for name, output in outputs.items():
         if not hasattr(output, "as_signature_def"):
             raise TypeError(f"export_outputs[{name!r}] must be an est.export.ExportOutput, not {output!r}.")

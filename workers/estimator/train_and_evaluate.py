@@ -161,6 +161,7 @@ class _Evaluator:
         self.metrics: dict[str, Any] | None = None
         self.exports: list[Any] = []
         self._checkpoint: str | None = None
+        self._exported: dict[str, Any] = {}
         self._final = False
 
     def evaluate(self, last: bool) -> None:
@@ -169,14 +170,14 @@ class _Evaluator:
         if path is None:
             return
         if path != self._checkpoint:
-            self._checkpoint = path
+            self._checkpoint, self._exported = path, {}
             spec = self.eval_spec
             self.metrics = self.estimator.evaluate(
                 spec.input_fn, steps=spec.steps, hooks=list(spec.hooks or ()), checkpoint_path=path, name=spec.name
             )
             self._export(path, last or self._reached())
         elif last and not self._final:
-            # Evaluated before anyone knew that it was the last one: only what waits for the end is left to do.
+            # Evaluated before anyone knew that it was the last one: the exporters that wait for the end are left.
             self._export(path, True)
 
     def run(self) -> None:
@@ -194,11 +195,12 @@ class _Evaluator:
         return limit is not None and self.metrics is not None and self.metrics["global_step"] >= limit
 
     def _export(self, path: str, final: bool) -> None:
-        results = []
         for exporter in self.eval_spec.exporters:
-            directory = os.path.join(self.estimator.model_dir, "export", exporter.name)  # noqa: PTH118
-            results.append(exporter.export(self.estimator, directory, path, self.metrics, final))
-        self.exports = [result for result in results if result is not None]
+            if self._exported.get(exporter.name) is None:
+                directory = os.path.join(self.estimator.model_dir, "export", exporter.name)  # noqa: PTH118
+                result = exporter.export(self.estimator, directory, path, self.metrics, final)
+                self._exported[exporter.name] = result
+        self.exports = [result for result in self._exported.values() if result is not None]
         self._final = final
 
 

@@ -56,6 +56,7 @@ class TrainingRun:
         self._source = source
         self.session = EngineSession(trace, state)
         self._saver = ModelSaver(directory, config, trace, state, self.session, source, listeners)
+        self.session.checkpoint_dir, self.session.write_checkpoint = directory, self._saver.write
         spec = trace.spec
         loss = trace.element(spec.loss)
         self._base = [loss, *trace.train_ops]
@@ -74,7 +75,12 @@ class TrainingRun:
         summary = self._summary_op()
         if config.save_summary_steps and summary is not None:
             duties.append(WriteSummaries(directory, config.save_summary_steps, summary))
-        if not any(isinstance(hook, v1.train.CheckpointSaverHook) for hook in hooks):
+        saving = [hook for hook in hooks if isinstance(hook, v1.train.CheckpointSaverHook)]
+        if saving:
+            # As in tf.estimator: a hook of the user's takes the place of ours, and our listeners.
+            getattr(saving[0], "listeners", saving[0]._listeners).extend(self._saver.listeners)
+            self._trace.cached("saver", lambda: _offer_saver(self._trace, config))
+        else:
             self._saving = SaveCheckpoints(self._saver, config)
             duties.append(self._saving)
         return duties
@@ -163,6 +169,18 @@ class TrainingRun:
 
     def _step(self) -> int:
         return int(self._state[GLOBAL_STEP].numpy())
+
+
+def _offer_saver(trace: Trace, config: RunConfig) -> None:
+    """Puts a saver into the graph's collection, where a `CheckpointSaverHook` of the user looks for one."""
+    with trace.graph.as_default():
+        saver = v1.train.Saver(
+            {t.name: t.variable for t in trace.model_variables()},
+            max_to_keep=config.keep_checkpoint_max,
+            keep_checkpoint_every_n_hours=config.keep_checkpoint_every_n_hours,
+            save_relative_paths=True,
+        )
+    trace.graph.add_to_collection(v1.GraphKeys.SAVERS, saver)
 
 
 def _check_loss(loss: float, step: int) -> None:

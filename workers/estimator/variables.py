@@ -42,6 +42,21 @@ class TracedVariable:
     def trainable(self) -> bool:
         return bool(self.variable.trainable)
 
+    @property
+    def dispensable(self) -> bool:
+        """Whether a checkpoint may lack it: a seed, or a variable that the graph makes and never takes.
+
+        The latter is what an optimizer leaves in an evaluation when model_fn makes it in every mode.
+        """
+        if self.name.endswith("seed_generator_state"):
+            return True
+        made_with = {
+            f"{self.key}/{part}" for part in ("Assign", "IsInitialized/VarIsInitializedOp", "Read/ReadVariableOp")
+        }
+        users = self.variable.handle.consumers()
+        idle = all(op.name in made_with and not any(t.consumers() for t in op.outputs) for op in users)
+        return idle and not self.trainable
+
 
 class VariableNames:
     """Names of all variables that are made while `collect` is entered.

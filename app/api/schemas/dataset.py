@@ -52,4 +52,3 @@ class Usage(View):
 
     jobs: list[str]
     versions: list[dict[str, Any]] = Field(examples=[[{"model": "penguins", "version": 3}]])
-    evaluations: list[str]

@@ -59,6 +59,7 @@ class JobView(View):
     timeout_s: float | None
     progress: Json = Field(description="step, max_steps, loss, steps_per_s, eta_s: as far as they are known.")
     result: Json = Field(description="Ids of what the job made.")
+    timings: dict[str, float] = Field(description="When each part of the way was reached, seconds after the submit.")
     error: JobError | None = Field(description="The last failure, also while the job waits to try again.")
     attempts: list[AttemptView]
     warnings: list[str] = Field(default=[], description="Given once, in the answer to the POST.")
@@ -86,6 +87,7 @@ class JobView(View):
             timeout_s=row.timeout_s,
             progress=row.progress,
             result=row.result,
+            timings=row.result.get("timings") or row.progress.get("timings") or {},
             error=error,
             attempts=[AttemptView.of(attempt) for attempt in attempts],
             warnings=warnings or [],

@@ -80,6 +80,9 @@ class Metadata(View):
 
     model_spec: dict[str, str]
     metadata: dict[str, Any]
+    lineage_id: str
+    estimator: str
+    global_step: int | None
     features: list[Json]
     label_vocabulary: Any
     examples: list[Json] = Field(description="Rows that can be sent as `instances`.")

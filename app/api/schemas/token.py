@@ -70,6 +70,10 @@ class AuditList(View):
     next_page_token: str | None
 
 
+class Drained(View):
+    jobs: int = Field(description="How many running jobs were asked.")
+
+
 class CatalogueView(View):
     name: str
     description: str

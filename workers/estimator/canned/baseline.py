@@ -48,6 +48,7 @@ class BaselineEstimator(Estimator):
             )
 
         super().__init__(model_fn=model_fn, model_dir=model_dir, config=config)
+        self.head, self.feature_columns = head, ()
 
 
 def _batch_size(features: Any) -> Any:

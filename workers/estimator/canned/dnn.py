@@ -70,6 +70,7 @@ class DNNEstimator(Estimator):
             return network_spec(head, network, optimizer, checked_features(features), labels, mode)
 
         super().__init__(model_fn=model_fn, model_dir=model_dir, config=config, warm_start_from=warm_start_from)
+        self.head, self.feature_columns = head, columns
 
 
 def network_spec(

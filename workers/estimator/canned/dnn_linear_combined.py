@@ -93,28 +93,29 @@ class DNNLinearCombinedEstimator(Estimator):
                 mode=mode,
                 logits=logits[0] if len(logits) == 1 else tf.add_n(logits),
                 labels=labels,
-                train_op_fn=_training(parts, head.loss_reduction) if mode == ModeKeys.TRAIN else None,
+                train_op_fn=_training(parts, head) if mode == ModeKeys.TRAIN else None,
                 update_ops=update_ops,
             )
 
         super().__init__(model_fn=model_fn, model_dir=model_dir, config=config, warm_start_from=warm_start_from)
+        self.head, self.feature_columns = head, [*wide, *deep]
 
 
 def _early(optimizer: Any, rate: float) -> Any:
     return optimizer if callable(optimizer) else resolve_optimizer(optimizer, rate)
 
 
-def _training(parts: Sequence[tuple[Any, Any]], reduction: str) -> Callable[[Any], Any]:
+def _training(parts: Sequence[tuple[Any, Any]], head: Head) -> Callable[[Any], Any]:
     """One step of each part's optimizer; the first one raises the global step, as the old library had it."""
 
     def train_op_fn(loss: Any) -> Any:
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        if replicas > 1 and reduction == SUM_OVER_BATCH_SIZE:
+        if replicas > 1 and head.loss_reduction == SUM_OVER_BATCH_SIZE:
             loss = loss / replicas
         steps = [tf.compat.v1.train.get_or_create_global_step(), None]
         return tf.group(
             *[
-                resolve_optimizer(optimizer).minimize(loss, variables, step)
+                resolve_optimizer(optimizer).minimize(loss, variables, step, head.training_scope)
                 for (optimizer, variables), step in zip(parts, steps, strict=False)
             ]
         )

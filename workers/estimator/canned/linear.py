@@ -68,6 +68,7 @@ class LinearEstimator(Estimator):
             )
 
         super().__init__(model_fn=model_fn, model_dir=model_dir, config=config, warm_start_from=warm_start_from)
+        self.head, self.feature_columns = head, columns
 
 
 def linear_model(columns: Sequence[Any], units: int, sparse_combiner: str) -> LinearModel:

@@ -14,6 +14,8 @@ from workers.estimator.recurrent.cells import Cell
 
 v1 = tf.compat.v1
 _SCOPE = "rnn_model"
+_COMPILE_FROM_STEP = 100
+_COMPILE_FROM_TIME = 16
 _KERNELS: dict[str, tuple[Callable[..., Any], int]] = {
     "simple_rnn": (simple_rnn, 1),
     "gru": (gru, 3),
@@ -66,15 +68,16 @@ class RecurrentNetwork:
         if callable(self._cells):
             outputs = self._keras_outputs(inputs, mask, training)
         else:
-            outputs = self._fast_outputs(inputs, tf.cast(lengths, tf.int32))
+            compiled = _worth_compiling(tf.shape(inputs)[1]) if training else None
+            outputs = self._fast_outputs(inputs, tf.cast(lengths, tf.int32), compiled)
         return self._logits(outputs), mask
 
-    def _fast_outputs(self, inputs: Any, lengths: Any) -> tf.Tensor:
+    def _fast_outputs(self, inputs: Any, lengths: Any, compiled: Any) -> tf.Tensor:
         assert not callable(self._cells)
         net = tf.transpose(inputs, [1, 0, 2])
         for cell in self._cells:
             run, gates = _KERNELS[cell.kind]
-            net = run(net, *self._weights(cell, net.shape[-1], gates))
+            net = run(net, *self._weights(cell, net.shape[-1], gates), compiled)
         # A step behind a row's end repeats the row's last output; a row without steps gives zeros.
         last = tf.maximum(lengths - 1, 0)
         some = tf.cast(lengths > 0, tf.float32)[:, None]
@@ -116,6 +119,16 @@ class RecurrentNetwork:
     def _variable(self, name: str, shape: Sequence[int], initializer: Any) -> Any:
         self._variables.append(model_variable(name, shape, initializer))
         return self._variables[-1]
+
+
+def _worth_compiling(time: Any) -> tf.Tensor:
+    """Whether to run compiled loops: for long sequences, in trainings that have gone on for a while, because compiling
+    takes a second or more for each size.
+
+    Only step and length decide, so that a resumed run computes each step as the unbroken one would have.
+    """
+    step = tf.cast(v1.train.get_or_create_global_step(), tf.int64)
+    return (step >= _COMPILE_FROM_STEP) & (time >= _COMPILE_FROM_TIME)
 
 
 def _forget_gate_open(units: int) -> Any:

@@ -90,6 +90,7 @@ class RNNEstimator(Estimator):
             )
 
         super().__init__(model_fn=model_fn, model_dir=model_dir, config=config)
+        self.head, self.feature_columns = head, [*columns, *context]
 
 
 def _optimizer(optimizer: Any) -> Any:

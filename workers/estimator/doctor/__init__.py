@@ -1,6 +1,6 @@
 """The doctor: reads a model directory and says what it is, what loads, what doesn't and why, and how to go on.
 
-    python -m workers.estimator.doctor MODEL_DIR
+python -m workers.estimator.doctor MODEL_DIR
 """
 
 from __future__ import annotations

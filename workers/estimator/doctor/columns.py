@@ -144,7 +144,9 @@ class Graph:
     def scopes(self, prefix: str) -> set[str]:
         """Names directly below a scope that hold operations, TensorFlow's own (`concat`, …) left out."""
         below = {name[len(prefix) :].partition("/")[0] for name in self._nodes if self._inside(name, prefix)}
-        return {name for name in below if not re.fullmatch(r"(concat|Shape|Sum|mul|strided_slice|weighted_sum)\w*", name)}
+        return {
+            name for name in below if not re.fullmatch(r"(concat|Shape|Sum|mul|strided_slice|weighted_sum)\w*", name)
+        }
 
     def has(self, prefix: str, operation: str) -> bool:
         return self._find(prefix, operation) is not None

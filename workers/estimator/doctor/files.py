@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+#: What TensorFlow's reader raises for files that are cut off, overwritten or of another kind.
+_UNREADABLE = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
+
 _STEP = re.compile(r"-(\d+)$")
 
 
@@ -88,7 +91,7 @@ def _read_all(prefix: str, contents: Contents) -> bool:
     try:
         reader = tf.train.load_checkpoint(prefix)
         shapes = {key: list(shape) for key, shape in reader.get_variable_to_shape_map().items()}
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except _UNREADABLE as error:
         contents.problems.append(f"{name} can't be read: {_line(error)}.")
         return False
     damaged, not_finite = [], []
@@ -96,7 +99,7 @@ def _read_all(prefix: str, contents: Contents) -> bool:
     for key in sorted(shapes):
         try:
             value = reader.get_tensor(key)
-        except (tf.errors.OpError, ValueError, RuntimeError):
+        except _UNREADABLE:
             damaged.append(key)
             continue
         if _is_number(value):

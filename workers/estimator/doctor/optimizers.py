@@ -12,7 +12,13 @@ _ARGUMENTS = {
     "Adamax": ("learning_rate", "beta_1", "beta_2"),
     "Nadam": ("learning_rate", "beta_1", "beta_2"),
     "Adadelta": ("learning_rate", "rho"),
-    "Ftrl": ("learning_rate", "learning_rate_power", "l1_regularization_strength", "l2_regularization_strength", "beta"),
+    "Ftrl": (
+        "learning_rate",
+        "learning_rate_power",
+        "l1_regularization_strength",
+        "l2_regularization_strength",
+        "beta",
+    ),
     "RMSprop": ("learning_rate", "rho", "momentum"),
     "SGD": ("learning_rate", "momentum"),
 }

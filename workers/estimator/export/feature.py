@@ -117,6 +117,23 @@ def sparse_sequence(values: tf.Tensor, lengths: tf.Tensor) -> tf.SparseTensor:
     return tf.SparseTensor(tf.where(present), tf.boolean_mask(flat, present), tf.stack([shape[0], width]))
 
 
+def infos(estimator: Any, features: Sequence[FeatureInfo] | None) -> list[FeatureInfo]:
+    """The given features, or those that the estimator's feature columns read.
+
+    Raises:
+        ValueError: none are given and the estimator has no feature columns.
+    """
+    if features is not None:
+        return list(features)
+    columns = getattr(estimator, "feature_columns", None)
+    if not columns:
+        raise ValueError(
+            f"{type(estimator).__name__} does not say which features it reads; "
+            "pass features=[est.export.FeatureInfo(name, dtype), …]."
+        )
+    return from_columns(columns)
+
+
 def from_columns(feature_columns: Sequence[Any]) -> list[FeatureInfo]:
     """The features that `tf.feature_column`s read, in their order.
 

@@ -47,7 +47,7 @@ class ClassificationOutput(ExportOutput):
             raise ValueError(f"Classification scores must be a float32 Tensor; got {scores}.")
         if classes is not None and not (tf.is_tensor(classes) and classes.dtype == tf.string):
             raise ValueError(
-                f"Classification classes must be a string Tensor; got {classes}. Use tf.strings.as_string."
+                f"Classification classes must be a string Tensor; got {classes}; tf.strings.as_string makes one."
             )
         self._scores = scores
         self._classes = classes

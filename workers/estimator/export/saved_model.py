@@ -20,7 +20,7 @@ from workers.estimator.export.receiver import (
 from workers.estimator.export.signature import TAGS, signatures_of
 from workers.estimator.graph import in_fresh_thread
 from workers.estimator.keys import ModeKeys
-from workers.estimator.variables import VariableNames
+from workers.estimator.variables import TracedVariable, VariableNames
 
 _v1 = tf.compat.v1
 
@@ -129,7 +129,7 @@ class _MetaGraph:
                 "signature_def_map": self.signatures_of(spec, receiver),
                 "assets_collection": graph.get_collection(_v1.GraphKeys.ASSET_FILEPATHS),
                 "main_op": scaffold.local_init_op or _v1.train.Scaffold.default_local_init_op(),
-                "saver": scaffold.saver or _v1.train.Saver(variables, sharded=True, save_relative_paths=True),
+                "saver": scaffold.saver or _saver(variables),
                 "strip_default_attrs": strip_default_attrs,
                 "clear_devices": True,
             }
@@ -141,15 +141,20 @@ class _MetaGraph:
                 builder.add_meta_graph_and_variables(session, **arguments)
 
 
-def _model_variables(graph: tf.Graph, names: VariableNames) -> dict[str, Any]:
+def _model_variables(graph: tf.Graph, names: VariableNames) -> dict[str, TracedVariable]:
     """The model's variables by their names in checkpoints, which for Keras differ from those in the graph."""
     names.add_collections(graph)
     local = {id(v) for v in [*_v1.local_variables(), *graph.get_collection(_v1.GraphKeys.METRIC_VARIABLES)]}
-    return {traced.name: traced.variable for traced in names.variables if id(traced.variable) not in local}
+    return {traced.name: traced for traced in names.variables if id(traced.variable) not in local}
 
 
-def _restore(session: Any, own_saver: Any, variables: Mapping[str, Any], checkpoint_path: str) -> None:
-    """Gives the variables their values; a seed that only training draws from may be new.
+def _saver(variables: Mapping[str, TracedVariable]) -> Any:
+    by_name = {name: traced.variable for name, traced in variables.items()}
+    return _v1.train.Saver(by_name, sharded=True, save_relative_paths=True)
+
+
+def _restore(session: Any, own_saver: Any, variables: Mapping[str, TracedVariable], checkpoint_path: str) -> None:
+    """Gives the variables their values.
 
     Raises:
         CheckpointError: the checkpoint is damaged, or of another model.
@@ -157,11 +162,13 @@ def _restore(session: Any, own_saver: Any, variables: Mapping[str, Any], checkpo
     if own_saver is not None:
         own_saver.restore(session, checkpoint_path)
         return
-    seeds = [name for name in variables if name.endswith("seed_generator_state")]
-    values = Reader(checkpoint_path).values(variables, optional=seeds)
-    session.run([variables[name].initializer for name in variables if name not in values])
-    for name, value in values.items():
-        variables[name].load(value, session)
+    values = Reader(checkpoint_path).values(
+        {name: traced.variable for name, traced in variables.items()},
+        optional=[name for name, traced in variables.items() if traced.dispensable],
+    )
+    for name, traced in variables.items():
+        initializer = traced.variable.initializer
+        session.run(initializer, {initializer.inputs[1]: values[name]} if name in values else None)
 
 
 def _check_receiver_fns(receiver_fns: Mapping[str, Any]) -> None:

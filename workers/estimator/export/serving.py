@@ -45,7 +45,7 @@ def export_for_serving(
         features: what a client sends; None derives it from the estimator's feature columns.
         examples: rows for warming up and for documentation, `{feature: value}`.
         checkpoint_path: the checkpoint to export, None for the newest.
-        label_vocabulary: names of the classes, for serving.json.
+        label_vocabulary: names of the classes, for serving.json; the head's by default.
 
     Returns:
         the content of `assets.extra/serving.json`.
@@ -54,7 +54,7 @@ def export_for_serving(
         ValueError: no checkpoint, no features, or no predictions.
         FileExistsError: `directory` is not empty.
     """
-    infos = _features(estimator, features)
+    infos = feature.infos(estimator, features)
     path = checkpoint(estimator, checkpoint_path)
     described: dict[str, Any] = {}
 
@@ -77,7 +77,7 @@ def export_for_serving(
             "global_step": _global_step(path),
             "features": [info.as_json() for info in infos],
             "signatures": described,
-            "label_vocabulary": None if label_vocabulary is None else list(label_vocabulary),
+            "label_vocabulary": _label_vocabulary(estimator, label_vocabulary),
             # By the raw op, a signature of 20 arguments is called as fast as a packed one would be.
             "packed": None,
             "examples": [dict(row) for row in examples],
@@ -88,16 +88,9 @@ def export_for_serving(
     return content
 
 
-def _features(estimator: Any, features: Sequence[FeatureInfo] | None) -> list[FeatureInfo]:
-    if features is not None:
-        return list(features)
-    columns = getattr(estimator, "feature_columns", None)
-    if not columns:
-        raise ValueError(
-            f"{type(estimator).__name__} does not say which features it reads; "
-            "pass features=[est.export.FeatureInfo(name, dtype), …]."
-        )
-    return feature.from_columns(columns)
+def _label_vocabulary(estimator: Any, given: Sequence[str] | None) -> list[str] | None:
+    names = given if given is not None else getattr(getattr(estimator, "head", None), "_label_vocabulary", None)
+    return None if names is None else list(names)
 
 
 def _serving_outputs(spec: Any) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from workers.estimator import program_order
 from workers.estimator.export.output import PredictOutput
 from workers.estimator.export.supervised_output import EvalOutput, TrainOutput
 from workers.estimator.keys import ModeKeys
+from workers.estimator.variables import TracedVariable
 
 DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 
@@ -37,7 +39,9 @@ def export_outputs(spec: Any) -> dict[str, Any]:
     mode = spec.mode
     if mode in _SUPERVISED:
         predictions = spec.predictions if not isinstance(spec.predictions, Mapping) or spec.predictions else None
-        metrics = {name: _metric_pair(metric) for name, metric in spec.eval_metric_ops.items()}
+        metrics: dict[str, Any] = {}
+        for name, metric in spec.eval_metric_ops.items():
+            metrics.update(_metric_pairs(name, metric))
         return {TAGS[mode]: _SUPERVISED[mode](spec.loss, predictions, metrics)}
     outputs = spec.export_outputs
     if outputs is None:
@@ -94,19 +98,14 @@ def _signature_name(output_name: str, receiver_name: str) -> str:
     return receiver_name if output_name == DEFAULT else f"{receiver_name}:{output_name}"
 
 
-def _metric_pair(metric: Any) -> tuple[Any, Any]:
-    """`(value, update op)` of a Keras metric object that was updated in this graph, or the pair itself.
-
-    The updates of a Keras 3 metric are the ops of this graph that write its variables.
-    """
+def _metric_pairs(name: str, metric: Any) -> dict[str, tuple[Any, Any]]:
+    """`(value, update op)` by name, of a metric object that was updated in this graph, or the pair itself."""
     if isinstance(metric, tuple | list):
-        return metric[0], metric[1]
-    written = {id(variable.value.handle) for variable in metric.variables}
-    updates = [
-        op
-        for op in tf.compat.v1.get_default_graph().get_operations()
-        if op.type in {"AssignAddVariableOp", "AssignVariableOp", "AssignSubVariableOp"}
-        and id(op.inputs[0]) in written
-        and "Initializer" not in op.name
-    ]
-    return tf.convert_to_tensor(metric.result()), tf.group(*updates)
+        return {name: (metric[0], metric[1])}
+    updates = getattr(metric, "updates", None)
+    if updates is None:  # A Keras metric: whatever it assigned to its variables so far.
+        variables = [TracedVariable(v.path, v.value, keras=True) for v in metric.variables]
+        updates = program_order.writes(tf.compat.v1.get_default_graph(), variables)
+    value = metric.result()
+    values = value if isinstance(value, Mapping) else {name: value}
+    return {key: (tf.convert_to_tensor(part), tf.group(*updates)) for key, part in values.items()}

@@ -39,12 +39,12 @@ def skew_check(
     """
     if not examples:
         raise ValueError("skew_check needs at least one example row.")
-    infos = list(features) if features is not None else feature.from_columns(estimator.feature_columns)
+    infos = feature.infos(estimator, features)
     inputs = rows.arrays(examples, infos)
     predictions = estimator.predict(
         lambda: _dataset(inputs, infos), checkpoint_path=checkpoint_path, yield_single_examples=False
     )
-    trainer = next(iter(predictions))
+    trainer = _by_name(next(iter(predictions)))
     signature = tf.saved_model.load(directory).signatures[tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY]
     served = signature(**_tensors(inputs, infos))
     common = sorted(set(trainer) & set(served))
@@ -71,6 +71,13 @@ def _dataset(inputs: Mapping[str, npt.NDArray[Any]], infos: Sequence[FeatureInfo
 def _tensors(inputs: Mapping[str, npt.NDArray[Any]], infos: Sequence[FeatureInfo]) -> dict[str, tf.Tensor]:
     dtypes = {info.name: info.tensor_dtype for info in infos}
     return {name: tf.constant(array, dtypes.get(name, tf.int64)) for name, array in inputs.items()}
+
+
+def _by_name(predictions: Any) -> dict[str, Any]:
+    """Predictions by the names that they have in a signature."""
+    if not isinstance(predictions, Mapping):
+        return {"output": predictions}
+    return {"/".join(key) if isinstance(key, tuple) else key: value for key, value in predictions.items()}
 
 
 def _difference(trainer: npt.NDArray[Any], served: npt.NDArray[Any]) -> float:

@@ -79,7 +79,9 @@ class LinearModel:
         """
         self._enter_graph()
         cache = FeatureCache(features)
-        sums, dense, dense_weights = [], [], []
+        sums: list[Any] = []
+        dense: list[Any] = []
+        dense_weights: list[Any] = []
         scalars = [column for column in self._sorted if is_scalar(column, cache)]
         if scalars:
             dense.append(stack_scalars(scalars, cache))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import tensorflow as tf
+
 
 @dataclass(frozen=True)
 class Standardize:
@@ -24,4 +26,6 @@ class Standardize:
             raise ValueError("stddev must not be 0; leave the normalizer out for a constant column.")
 
     def __call__(self, values: Any) -> Any:
+        if isinstance(values, tf.SparseTensor):  # of a sequence column: its elements, not the padding
+            return values.with_values(self(values.values))
         return (values - self.mean) / self.stddev

@@ -12,7 +12,7 @@ from workers.estimator.export.output import PredictOutput
 from workers.estimator.head.reduction import SUM_OVER_BATCH_SIZE
 from workers.estimator.keys import MetricKeys, ModeKeys
 from workers.estimator.metrics import Mean
-from workers.estimator.optimizer import resolve_optimizer
+from workers.estimator.optimizer import TRAINING_SCOPE, resolve_optimizer
 from workers.estimator.spec import EstimatorSpec
 
 v1 = tf.compat.v1
@@ -92,6 +92,11 @@ class Head(abc.ABC):
     ) -> dict[str, Any]:
         """Updates the metrics made by `metrics` with one batch and returns them."""
 
+    @property
+    def training_scope(self) -> str:
+        """First part of the names of the optimizer's variables."""
+        return TRAINING_SCOPE
+
     def export_outputs(self, predictions: dict[Any, tf.Tensor]) -> dict[str, Any]:
         """Signature name to export output."""
         output = PredictOutput(predictions)
@@ -144,7 +149,9 @@ class Head(abc.ABC):
                     regularization_losses=regularization_losses,
                 )
                 return EstimatorSpec(mode=mode, predictions=predictions, loss=loss, eval_metric_ops=metrics)
-        train_op = training_op(loss, self.loss_reduction, optimizer, trainable_variables, train_op_fn, update_ops)
+        train_op = training_op(
+            loss, self.loss_reduction, optimizer, trainable_variables, train_op_fn, update_ops, self.training_scope
+        )
         self._add_summaries(loss, regularization_losses)
         return EstimatorSpec(mode=mode, predictions=predictions, loss=loss, train_op=train_op)
 
@@ -176,6 +183,7 @@ def training_op(
     trainable_variables: Sequence[Any] | None = None,
     train_op_fn: Callable[[Any], Any] | None = None,
     update_ops: Sequence[Any] | None = None,
+    scope: str = TRAINING_SCOPE,
 ) -> Any:
     """The op of one training step; see `Head.create_estimator_spec`."""
     for name, given in (("update_ops", update_ops), ("trainable_variables", trainable_variables)):
@@ -188,7 +196,7 @@ def training_op(
         if replicas > 1 and loss_reduction == SUM_OVER_BATCH_SIZE:
             loss = loss / replicas  # the gradients of the replicas are summed
         variables = v1.trainable_variables() if trainable_variables is None else trainable_variables
-        op = resolve_optimizer(optimizer).minimize(loss, variables, v1.train.get_or_create_global_step())
+        op = resolve_optimizer(optimizer).minimize(loss, variables, v1.train.get_or_create_global_step(), scope)
     elif train_op_fn is not None:
         op = train_op_fn(loss)
     else:

@@ -21,7 +21,7 @@ from workers.estimator.head.base import (
 from workers.estimator.head.classes import all_class_ids, all_classes, class_names, classification_output
 from workers.estimator.head.reduction import SUM_OVER_BATCH_SIZE, canonical_reduction, reduce_loss
 from workers.estimator.keys import MetricKeys, PredictionKeys
-from workers.estimator.metrics import AUC, Accuracy, AccuracyBaseline, BinaryAccuracy, Mean, Precision, Recall
+from workers.estimator.metrics import AUC, Accuracy, AccuracyBaseline, BinaryAccuracy, Mean, Metric, Precision, Recall
 
 
 class BinaryClassHead(Head):
@@ -179,7 +179,7 @@ class BinaryClassHead(Head):
         return losses, checks.checked_weights(features, self._weight_column, logits)
 
 
-_AT_THRESHOLD = {
+_AT_THRESHOLD: dict[str, Callable[[str, float], Metric]] = {
     MetricKeys.ACCURACY_AT_THRESHOLD: BinaryAccuracy,
     MetricKeys.PRECISION_AT_THRESHOLD: Precision,
     MetricKeys.RECALL_AT_THRESHOLD: Recall,

@@ -115,9 +115,7 @@ def checked_weights(
         return None
     key = weight_column if isinstance(weight_column, str) else getattr(weight_column, "key", None)
     if key is None or not (isinstance(weight_column, str) or hasattr(weight_column, "normalizer_fn")):
-        raise TypeError(
-            f"Weight column must be either a string or a numeric_column. Given type: {type(weight_column)}."
-        )
+        raise TypeError(f"Weight column must be either a string or numeric_column. Given type: {type(weight_column)}.")
     if not isinstance(features, Mapping) or key not in features:
         raise KeyError(f"The weight column {key!r} is not in features; let input_fn return it beside the others.")
     weights = features[key]

@@ -11,6 +11,7 @@ from workers.estimator.export.output import PredictOutput
 from workers.estimator.head.base import PREDICT, SERVING_DEFAULT, Head, with_regularization
 from workers.estimator.keys import MetricKeys
 from workers.estimator.metrics import Mean
+from workers.estimator.optimizer import TRAINING_SCOPE
 
 
 class MultiHead(Head):
@@ -55,6 +56,11 @@ class MultiHead(Head):
     @property
     def logits_dimension(self) -> int:
         return sum(head.logits_dimension for head in self._heads)
+
+    @property
+    def training_scope(self) -> str:
+        """See `Head.training_scope`: the old library had used `training` up on the heads, and one more for each."""
+        return f"{TRAINING_SCOPE}_{len(self._heads)}"
 
     @property
     def loss_reduction(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -113,7 +113,16 @@ class SequentialHeadWrapper(Head):
         return self._static_head.export_outputs(predictions)
 
     def create_estimator_spec(
-        self, features: Any, mode: str, logits: Any, labels: Any = None, **arguments: Any
+        self,
+        features: Any,
+        mode: str,
+        logits: Any,
+        labels: Any = None,
+        optimizer: Any = None,
+        trainable_variables: Sequence[Any] | None = None,
+        train_op_fn: Callable[[Any], Any] | None = None,
+        update_ops: Sequence[Any] | None = None,
+        regularization_losses: Sequence[Any] | None = None,
     ) -> EstimatorSpec:
         """See `Head.create_estimator_spec`; predictions also hold the sequence mask."""
         if mode == ModeKeys.PREDICT:
@@ -122,7 +131,15 @@ class SequentialHeadWrapper(Head):
             return spec._replace(predictions={**spec.predictions, **mask})
         flat_labels, flat_logits, flat_features = self._flat(labels, logits, features)
         return self._static_head.create_estimator_spec(
-            features=flat_features, mode=mode, logits=flat_logits, labels=flat_labels, **arguments
+            flat_features,
+            mode,
+            flat_logits,
+            flat_labels,
+            optimizer,
+            trainable_variables,
+            train_op_fn,
+            update_ops,
+            regularization_losses,
         )
 
     def _mask(self, features: Mapping[str, Any] | None) -> Any:

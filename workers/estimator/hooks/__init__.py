@@ -4,6 +4,7 @@ from workers.estimator.hooks.checkpoint_saver import CheckpointSaverHook, Checkp
 from workers.estimator.hooks.feed_fn import FeedFnHook
 from workers.estimator.hooks.final_ops import FinalOpsHook
 from workers.estimator.hooks.global_step_waiter import GlobalStepWaiterHook
+from workers.estimator.hooks.in_memory_evaluator import InMemoryEvaluatorHook
 from workers.estimator.hooks.logging_tensor import LoggingTensorHook
 from workers.estimator.hooks.nan_tensor import NanTensorHook
 from workers.estimator.hooks.profiler import ProfilerHook
@@ -24,6 +25,7 @@ __all__ = [
     "FeedFnHook",
     "FinalOpsHook",
     "GlobalStepWaiterHook",
+    "InMemoryEvaluatorHook",
     "LoggingTensorHook",
     "NanTensorHook",
     "ProfilerHook",

@@ -26,8 +26,8 @@ class CheckpointSaverHook(Scheduled, _v1.train.CheckpointSaverHook):  # type: ig
         checkpoint_dir: directory of the checkpoints.
         save_secs: seconds between checkpoints.
         save_steps: steps between checkpoints; exactly one of the two.
-        saver: a `tf.compat.v1.train.Saver` to save with; None lets the Estimator write its own, which also hold what
-            an exact resume needs.
+        saver: a `tf.compat.v1.train.Saver` to save with. With none, in a model directory the Estimator writes its own
+            checkpoints, which also hold what an exact resume needs; elsewhere all variables are saved.
         checkpoint_basename: name of the files before `-<global step>`.
         scaffold: its saver is used, if it has one.
         listeners: `CheckpointSaverListener`s.
@@ -55,15 +55,20 @@ class CheckpointSaverHook(Scheduled, _v1.train.CheckpointSaverHook):  # type: ig
         self.listeners = list(listeners or ())
         self._directory = os.fspath(checkpoint_dir)
         self._prefix = os.path.join(self._directory, checkpoint_basename)  # noqa: PTH118
+        self._basename = checkpoint_basename
         self._given, self._of_scaffold = saver, scaffold
         self._with_graph = save_graph_def
 
     def begin(self) -> None:
         self.find_global_step()
+        self._saver = self._given or (self._of_scaffold.saver if self._of_scaffold is not None else None)
         for listener in self.listeners:
             listener.begin()
 
     def after_create_session(self, session: Any, coord: Any) -> None:
+        own = (self._directory, self._basename) == (getattr(session, "checkpoint_dir", None), "model.ckpt")
+        if self._saver is None and not own:
+            self._saver = _v1.train.Saver()
         step = int(session.run(self.global_step_tensor))
         if self._with_graph:
             _v1.train.write_graph(session.graph.as_graph_def(add_shapes=True), self._directory, "graph.pbtxt")
@@ -92,11 +97,10 @@ class CheckpointSaverHook(Scheduled, _v1.train.CheckpointSaverHook):  # type: ig
         for listener in self.listeners:
             listener.before_save(session, step)
         _log.info("Saving checkpoint %s-%d.", self._prefix, step)
-        saver = self._given or (self._of_scaffold.saver if self._of_scaffold is not None else None)
-        if saver is not None:
-            saver.save(session, self._prefix, global_step=step, write_meta_graph=self._with_graph)
+        if self._saver is None:
+            session.save_checkpoint(step)
         else:
-            session.save_checkpoint(f"{self._prefix}-{step}")
+            self._saver.save(session, self._prefix, global_step=step, write_meta_graph=self._with_graph)
         self.schedule.update_last_triggered_step(step)
         # A list, so that every listener is told.
         stop = [bool(listener.after_save(session, step)) for listener in self.listeners]

@@ -25,9 +25,7 @@ def accepted(function: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in offered.items() if name in parameters}
 
 
-def open_input(
-    input_fn: Any, graph: tf.Graph, names: VariableNames, offered: Mapping[str, Any]
-) -> tuple[Source, Any]:
+def open_input(input_fn: Any, graph: tf.Graph, names: VariableNames, offered: Mapping[str, Any]) -> tuple[Source, Any]:
     """Calls `input_fn` in `graph`.
 
     Args:

@@ -6,9 +6,12 @@ A source says what one batch looks like (`element_spec`), gives the eager tensor
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Protocol
 
 import tensorflow as tf
+
+log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
@@ -28,7 +31,10 @@ class Source(Protocol):
     def arguments(self) -> list[tf.Tensor]:
         """Eager tensors for the next call."""
 
-    def batch(self, index: tf.Tensor, arguments: list[Any]) -> list[tf.Tensor]:
+    def block(self, steps: tf.Tensor, arguments: list[Any]) -> list[Any]:
+        """In the graph, once per call: what the next `steps` batches are made from."""
+
+    def batch(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
         """In the graph: the components of the `index`-th batch of this call."""
 
     def limit(self, steps: int) -> int:
@@ -61,7 +67,10 @@ class GraphSource:
     def arguments(self) -> list[tf.Tensor]:
         return []
 
-    def batch(self, index: tf.Tensor, arguments: list[Any]) -> list[tf.Tensor]:
+    def block(self, steps: tf.Tensor, arguments: list[Any]) -> list[Any]:
+        return arguments
+
+    def batch(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
         return []
 
     def limit(self, steps: int) -> int:
@@ -92,6 +101,7 @@ class IteratorSource:
         self._iterator = iter(dataset.with_options(options))
         self._handle = tf.nest.flatten(self._iterator, expand_composites=True)[0]
         self._fingerprint = fingerprint.encode()
+        self._told = False
         self.element_spec = dataset.element_spec
         self.signature = ("iterator", repr(dataset.element_spec))
 
@@ -101,8 +111,11 @@ class IteratorSource:
     def arguments(self) -> list[tf.Tensor]:
         return [self._handle]
 
-    def batch(self, index: tf.Tensor, arguments: list[Any]) -> list[tf.Tensor]:
-        return flatten(next(arguments[0]))
+    def block(self, steps: tf.Tensor, arguments: list[Any]) -> list[Any]:
+        return arguments
+
+    def batch(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
+        return flatten(next(block[0]))
 
     def next(self) -> list[tf.Tensor]:
         """The next batch's components, eagerly.
@@ -122,7 +135,11 @@ class IteratorSource:
         try:
             saved = tf.raw_ops.SerializeIterator(resource_handle=self._handle)
         except tf.errors.OpError:
-            return {}  # A Python generator or another state outside of TensorFlow.
+            # A Python generator or another state outside of TensorFlow.
+            if not self._told:
+                log.info("The position of the input can't be saved: a resumed run starts it from its beginning.")
+            self._told = True
+            return {}
         return {"iterator": tf.io.serialize_tensor(saved).numpy(), "fingerprint": self._fingerprint}
 
     def restore(self, state: dict[str, bytes]) -> bool:

@@ -16,6 +16,7 @@ import tensorflow as tf
 from workers.estimator.optimizer.slot import bare_name, root_variable
 
 Number = float | int
+TRAINING_SCOPE = "training"
 Rate = Any  # a number, a scalar tensor, or a callable of nothing or of the step that gives one
 
 
@@ -73,13 +74,16 @@ class GraphOptimizer(abc.ABC):
     def prepare(self, step: Step) -> None:  # noqa: B027  most optimizers have nothing to do here
         """Adds what all variables share, once before the first of them."""
 
-    def minimize(self, loss: Any, variables: Sequence[Any], iterations: Any = None) -> tf.Operation:
+    def minimize(
+        self, loss: Any, variables: Sequence[Any], iterations: Any = None, scope: str = TRAINING_SCOPE
+    ) -> tf.Operation:
         """Adds the ops of one training step to the current graph.
 
         Args:
             loss: scalar tensor.
             variables: the variables to change (Keras variables too).
-            iterations: int64 step variable, raised by one in the end; when None, an own `training/<Name>/iter`.
+            iterations: int64 step variable, raised by one in the end; when None, an own `<scope>/<Name>/iter`.
+            scope: before the optimizer's name in the names of its variables.
 
         Returns:
             One op that depends on all updates.
@@ -88,10 +92,11 @@ class GraphOptimizer(abc.ABC):
             ValueError: there is no variable, or the loss depends on none of them.
         """
         pairs = self.clip(gradients_of(loss, variables))
+        scope = _free_scope(f"{scope}/{self.name}")
         if iterations is None:
-            iterations = root_variable(f"training/{self.name}/iter", dtype=tf.int64, initial=0)
-        with tf.name_scope(f"training/{self.name}/"):
-            step = Step(self, iterations)
+            iterations = root_variable(f"{scope}/iter", dtype=tf.int64, initial=0)
+        with tf.name_scope(f"{scope}/"):
+            step = Step(self, iterations, scope)
             self.prepare(step)
             updates = [self._update(step, gradient, variable) for gradient, variable in pairs]
             with tf.control_dependencies(updates):
@@ -117,16 +122,15 @@ class GraphOptimizer(abc.ABC):
 class Step:
     """One `minimize` in one graph: each hyperparameter read once, slots by variable."""
 
-    def __init__(self, optimizer: GraphOptimizer, iterations: Any) -> None:
+    def __init__(self, optimizer: GraphOptimizer, iterations: Any, scope: str) -> None:
         self.optimizer = optimizer
+        self.scope = scope
         self.iterations = getattr(iterations, "value", iterations) if _is_keras(iterations) else iterations
         self._read: dict[str, Any] = {}
         hypers = {"decay": optimizer.decay, **optimizer.hypers}
         if isinstance(optimizer.learning_rate, (int, float)):
             hypers["learning_rate"] = float(optimizer.learning_rate)
-        self._variables = {
-            key: root_variable(f"training/{optimizer.name}/{key}", initial=value) for key, value in hypers.items()
-        }
+        self._variables = {key: root_variable(f"{scope}/{key}", initial=value) for key, value in hypers.items()}
 
     def hyper(self, name: str) -> Any:
         """The hyperparameter's value, a float32 scalar tensor."""
@@ -150,9 +154,7 @@ class Step:
 
     def slot(self, variable: Any, name: str, initial: float = 0.0) -> Any:
         """The variable's companion `name`, of its shape and type."""
-        return root_variable(
-            f"training/{self.optimizer.name}/{bare_name(variable)}/{name}", variable.shape, variable.dtype, initial
-        )
+        return root_variable(f"{self.scope}/{bare_name(variable)}/{name}", variable.shape, variable.dtype, initial)
 
     def _rate(self) -> Any:
         given = self.optimizer.learning_rate
@@ -198,6 +200,17 @@ def gradients_of(loss: Any, variables: Sequence[Any]) -> list[tuple[Any, Any]]:
         summed = context.all_reduce(tf.distribute.ReduceOp.SUM, [g for g, _ in pairs])
         pairs = [(g, v) for g, (_, v) in zip(summed, pairs, strict=True)]
     return pairs
+
+
+def _free_scope(wanted: str) -> str:
+    """`wanted`, or `wanted_1` … when another optimizer of this graph has it already."""
+    taken = tf.compat.v1.get_collection_ref("optimizer_scopes")
+    scope, number = wanted, 0
+    while scope in taken:
+        number += 1
+        scope = f"{wanted}_{number}"
+    taken.append(scope)
+    return scope
 
 
 def _summed(gradient: Any) -> Any:

@@ -18,7 +18,7 @@ from workers.estimator.optimizer.adadelta import Adadelta
 from workers.estimator.optimizer.adagrad import Adagrad
 from workers.estimator.optimizer.adam import Adam
 from workers.estimator.optimizer.adamax import Adamax
-from workers.estimator.optimizer.base import GraphOptimizer, gradients_of
+from workers.estimator.optimizer.base import TRAINING_SCOPE, GraphOptimizer, gradients_of
 from workers.estimator.optimizer.ftrl import Ftrl
 from workers.estimator.optimizer.nadam import Nadam
 from workers.estimator.optimizer.rmsprop import RMSprop
@@ -68,8 +68,10 @@ class KerasOptimizer:
     def __init__(self, optimizer: Any) -> None:
         self._optimizer = optimizer
 
-    def minimize(self, loss: Any, variables: Sequence[Any], iterations: Any = None) -> tf.Operation:
-        """As `GraphOptimizer.minimize`; `iterations` is raised beside the optimizer's own count."""
+    def minimize(
+        self, loss: Any, variables: Sequence[Any], iterations: Any = None, scope: str = TRAINING_SCOPE
+    ) -> tf.Operation:
+        """As `GraphOptimizer.minimize`; raises `iterations` beside its own count, and does not use the scope."""
         pairs = gradients_of(loss, variables)
         gradients, plain = [g for g, _ in pairs], [v for _, v in pairs]
         optimizer = self._optimizer if _in_graph(optimizer_step(self._optimizer)) else self._copy()

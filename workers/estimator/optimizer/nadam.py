@@ -37,7 +37,7 @@ class Nadam(GraphOptimizer):
         self.decay = self.schedule_decay
 
     def prepare(self, step: Step) -> None:
-        cache = root_variable(f"training/{self.name}/momentum_cache", initial=1.0)
+        cache = root_variable(f"{step.scope}/momentum_cache", initial=1.0)
         mu, product = self._mu(step, 0), cache.read_value()
         step.once("product", lambda: product * mu)
         with tf.control_dependencies([cache.assign(product * mu, read_value=False)]):

@@ -11,7 +11,7 @@ from workers.estimator.optimizer.adadelta import Adadelta
 from workers.estimator.optimizer.adagrad import Adagrad
 from workers.estimator.optimizer.adam import Adam
 from workers.estimator.optimizer.adamax import Adamax
-from workers.estimator.optimizer.base import GraphOptimizer
+from workers.estimator.optimizer.base import TRAINING_SCOPE, GraphOptimizer
 from workers.estimator.optimizer.ftrl import Ftrl
 from workers.estimator.optimizer.keras_optimizer import KerasOptimizer, call_without_variables, from_keras
 from workers.estimator.optimizer.nadam import Nadam
@@ -58,7 +58,7 @@ def resolve_optimizer(optimizer: Any, learning_rate: float | None = None, **comm
     """
     if isinstance(optimizer, str):
         rate = {} if learning_rate is None else {"learning_rate": learning_rate}
-        return optimizer_class(optimizer)(**rate, **common)
+        return optimizer_class(optimizer)(**{**rate, **common})
     if isinstance(optimizer, (GraphOptimizer, KerasOptimizer, V1Optimizer)):
         return optimizer
     if isinstance(optimizer, tf.keras.optimizers.Optimizer):
@@ -82,7 +82,9 @@ class V1Optimizer:
     def __init__(self, optimizer: Any) -> None:
         self._optimizer = optimizer
 
-    def minimize(self, loss: Any, variables: Sequence[Any], iterations: Any = None) -> tf.Operation:
-        """As `GraphOptimizer.minimize`."""
+    def minimize(
+        self, loss: Any, variables: Sequence[Any], iterations: Any = None, scope: str = TRAINING_SCOPE
+    ) -> tf.Operation:
+        """As `GraphOptimizer.minimize`; the scope does not matter."""
         plain = [v.value if isinstance(v, tf.keras.Variable) else v for v in variables]
         return self._optimizer.minimize(loss, global_step=iterations, var_list=plain)

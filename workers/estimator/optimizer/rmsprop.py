@@ -40,7 +40,7 @@ class RMSprop(GraphOptimizer):
             return apply(grad=gradient, **self._fused(step, variable))
         rho = step.hyper("rho")
         rms = step.slot(variable, "rms")
-        spread = rms.assign(rho * rms.read_value() + (1.0 - rho) * tf.square(gradient))
+        spread = tf.identity(rms.assign(rho * rms.read_value() + (1.0 - rho) * tf.square(gradient)))
         if self.centered:
             mean = step.slot(variable, "mg")
             spread -= tf.square(mean.assign(rho * mean.read_value() + (1.0 - rho) * gradient))

@@ -9,7 +9,7 @@ import tensorflow as tf
 from workers.estimator.recurrent.loop import run_cell
 
 
-def gru(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> tf.Tensor:
+def gru(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any, compiled: Any = None) -> tf.Tensor:
     """States after every step.
 
     `z, r, c` from left to right in the kernels: `z = σ(xW_z + b_z + hU_z + d_z)`, `r` alike,
@@ -20,6 +20,7 @@ def gru(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> tf.Tensor
         kernel: `[features, 3 units]`.
         recurrent_kernel: `[units, 3 units]`.
         bias: `[2, 3 units]`, of the input and of the state.
+        compiled: see `run_cell`.
 
     Returns:
         `[time, batch, units]`.
@@ -44,7 +45,7 @@ def gru(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> tf.Tensor
         return tf.concat([gates, d_c], axis=1), tf.concat([gates, d_c * r], axis=1), direct
 
     projected = project(inputs, kernel, bias[0])
-    return run_cell(projected, recurrent_kernel, bias[1], units, forward, backward, kept=4 * units)
+    return run_cell(projected, recurrent_kernel, bias[1], forward, backward, compiled)
 
 
 def project(inputs: Any, kernel: Any, bias: Any) -> tf.Tensor:

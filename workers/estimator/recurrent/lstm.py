@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 
-def lstm(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> tf.Tensor:
+def lstm(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any, compiled: Any = None) -> tf.Tensor:
     """Outputs after every step.
 
     `i, f, c, o` from left to right in the kernels: `s ← σ(f) s + σ(i) tanh(c)`, `h = σ(o) tanh(s)`, with every gate
@@ -18,6 +18,7 @@ def lstm(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> tf.Tenso
         kernel: `[features, 4 units]`.
         recurrent_kernel: `[units, 4 units]`.
         bias: `[4 units]`.
+        compiled: makes no difference here.
 
     Returns:
         `[time, batch, units]`.

@@ -10,7 +10,7 @@ from workers.estimator.recurrent.gru import project
 from workers.estimator.recurrent.loop import run_cell
 
 
-def simple_rnn(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> tf.Tensor:
+def simple_rnn(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any, compiled: Any = None) -> tf.Tensor:
     """States after every step: `h ← tanh(xW + b + hU)`.
 
     Args:
@@ -18,6 +18,7 @@ def simple_rnn(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> tf
         kernel: `[features, units]`.
         recurrent_kernel: `[units, units]`.
         bias: `[units]`.
+        compiled: see `run_cell`.
 
     Returns:
         `[time, batch, units]`.
@@ -33,4 +34,4 @@ def simple_rnn(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> tf
         return d_product, d_product, tf.zeros_like(d_product)
 
     no_bias = tf.zeros([units])
-    return run_cell(project(inputs, kernel, bias), recurrent_kernel, no_bias, units, forward, backward, kept=units)
+    return run_cell(project(inputs, kernel, bias), recurrent_kernel, no_bias, forward, backward, compiled)

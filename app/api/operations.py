@@ -1,0 +1,36 @@
+"""For the operator: who did what, and making workers give their jobs back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from app.api.deps import Caller, PageSize, PageToken, ServiceDep
+from app.api.schemas.token import AuditList, AuditView, Drained
+from app.ids import NAME_PATTERN
+from app.registry.audit import AuditRepository
+from app.registry.jobs import JobRepository
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/v1/audit", operation_id="list_audit", summary="Who did what, newest first")
+def list_audit(service: ServiceDep, page_size: PageSize = 50, page_token: PageToken = None) -> AuditList:
+    with service.database.read() as session:
+        rows, cursor = AuditRepository(session).list(page_size=page_size, after=page_token)
+    return AuditList(entries=[AuditView.of(row) for row in rows], next_page_token=cursor)
+
+
+@router.post("/v1/drain", operation_id="drain", summary="Ask running jobs to go back to the queue", status_code=202)
+def drain(
+    service: ServiceDep,
+    token: Caller,
+    queue: Annotated[str | None, Query(pattern=NAME_PATTERN, description="Only of this queue.")] = None,
+) -> Drained:
+    """Each running job checkpoints and waits again in its place, for example before an upgrade of its worker. Nothing
+    is lost and no attempt is counted."""
+    with service.database.session() as session:
+        asked = JobRepository(session).request_drain(queue=queue)
+        AuditRepository(session).add(token.id, "jobs.drain", queue or "", {"jobs": asked})
+    return Drained(jobs=asked)

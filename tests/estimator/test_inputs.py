@@ -1,0 +1,204 @@
+"""Columns as input, and what an input_fn may return."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.estimator.linear_model import X, Y, by_hand, make, rows
+from workers import estimator as est
+from workers.estimator.inputs import packing
+from workers.estimator.inputs.order import Order
+
+v1 = tf.compat.v1
+
+
+def batches(input_fn: Any, count: int = 100) -> list[Any]:
+    """What the engine's source gives, as nests of numpy arrays."""
+    source = input_fn.open_source()
+    found = []
+    while len(found) < count and source.limit(1):
+        flat = source.next()
+        source.advance(1)
+        nest = tf.nest.pack_sequence_as(source.element_spec, flat, expand_composites=True)
+        found.append(
+            tf.nest.map_structure(
+                lambda t: (tf.sparse.to_dense(t) if isinstance(t, tf.SparseTensor) else t).numpy(), nest
+            )
+        )
+    return found
+
+
+def mixed(**kwargs: Any) -> Any:
+    features = {
+        "number": np.arange(5, dtype=np.float32),
+        "vector": np.arange(10, dtype=np.float32).reshape(5, 2),
+        "matrix": np.arange(20, dtype=np.int64).reshape(5, 2, 2),
+        "text": np.array(["a", None, "b", "a", b"c"], object),
+        "coded": est.inputs.Dictionary(np.array([1, -1, 0, 0, 1], np.int32), [b"x", b"y"]),
+        "tokens": est.inputs.Sequence(est.inputs.Dictionary(np.array([0, 1, -1]), ["p", "q"]), [0, 2, 2, 3, 3, 3]),
+        "values": est.inputs.Sequence(np.array([1.5, 2.5, 3.5], np.float32), np.array([0, 0, 1, 1, 1, 3])),
+    }
+    return est.inputs.columns_input_fn(features, np.arange(5), batch_size=3, **kwargs)
+
+
+def test_columns_of_all_kinds_come_in_batches() -> None:
+    (first, labels), (second, rest) = batches(mixed(num_epochs=1))
+    np.testing.assert_array_equal(labels, [0, 1, 2])
+    np.testing.assert_array_equal(rest, [3, 4])
+    np.testing.assert_array_equal(first["number"], [0, 1, 2])
+    np.testing.assert_array_equal(second["vector"], [[6, 7], [8, 9]])
+    np.testing.assert_array_equal(first["matrix"], np.arange(12).reshape(3, 2, 2))
+    assert first["text"].tolist() == [b"a", b"", b"b"]
+    assert second["text"].tolist() == [b"a", b"c"]
+    assert first["coded"].tolist() == [b"y", b"", b"x"]
+    assert first["tokens"].tolist() == [[b"p", b"q"], [b"", b""], [b"", b""]]
+    assert second["tokens"].shape == (2, 0)
+    np.testing.assert_array_equal(first["values"], [[0], [1.5], [0]])
+    np.testing.assert_array_equal(second["values"], [[0, 0], [2.5, 3.5]])
+
+
+def test_called_by_itself_it_is_the_same_dataset() -> None:
+    dataset = mixed(num_epochs=1)()
+    assert dataset.element_spec == mixed(num_epochs=1).open_source().element_spec
+    for (features, labels), (expected, wanted) in zip(dataset, batches(mixed(num_epochs=1)), strict=True):
+        np.testing.assert_array_equal(labels, wanted)
+        np.testing.assert_array_equal(features["vector"], expected["vector"])
+        np.testing.assert_array_equal(tf.sparse.to_dense(features["tokens"]), expected["tokens"])
+
+
+def test_columns_too_big_for_memory_give_the_same_batches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    expected = batches(mixed(shuffle=True, seed=3), 9)
+    monkeypatch.setattr(packing, "RESIDENT_BYTES", 10)
+    assert mixed().resident() is None
+    for (features, labels), (wanted, numbers) in zip(batches(mixed(shuffle=True, seed=3), 9), expected, strict=True):
+        np.testing.assert_array_equal(labels, numbers)
+        for name in features:
+            np.testing.assert_array_equal(features[name], wanted[name], err_msg=name)
+    np.save(tmp_path / "x.npy", X)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    taken = batches(est.inputs.columns_input_fn({"x": mapped}, batch_size=64), 1)
+    np.testing.assert_array_equal(taken[0]["x"], X)
+
+
+def test_each_epoch_is_a_permutation_of_its_own() -> None:
+    order = Order(10, 3, seed=5)
+    epochs = [order.slice(10 * i, 10) for i in range(3)]
+    assert all(sorted(e.tolist()) == list(range(10)) for e in epochs)
+    assert len({tuple(e.tolist()) for e in epochs}) == 3
+    np.testing.assert_array_equal(order.slice(7, 16), np.concatenate(epochs)[7:23])
+    np.testing.assert_array_equal(Order(10, 3, seed=5).slice(25, 99), epochs[2][5:])
+    np.testing.assert_array_equal(Order(4, None, None).slice(2, 6), [2, 3, 0, 1, 2, 3])
+
+
+def test_batches_run_on_over_epochs_and_only_the_last_is_smaller() -> None:
+    # 5 rows, twice, in batches of 3: 3 + 3 + 3 + 1.
+    taken = batches(mixed(num_epochs=2))
+    assert [len(labels) for _, labels in taken] == [3, 3, 3, 1]
+    np.testing.assert_array_equal(np.concatenate([labels for _, labels in taken]), [*range(5), *range(5)])
+    assert [len(labels) for _, labels in batches(mixed(num_epochs=2, drop_remainder=True))] == [3, 3, 3]
+    chosen = batches(mixed(num_epochs=1, rows=[4, 0]))
+    assert [labels.tolist() for _, labels in chosen] == [[4, 0]]
+
+
+def test_wrong_columns_are_refused() -> None:
+    make_input = est.inputs.columns_input_fn
+    with pytest.raises(ValueError, match="same number of rows"):
+        make_input({"a": np.zeros(3), "b": np.zeros(4)}, batch_size=2)
+    with pytest.raises(ValueError, match="no columns"):
+        make_input({}, batch_size=2)
+    with pytest.raises(ValueError, match="scalar"):
+        make_input({"a": 1.0}, batch_size=2)
+    with pytest.raises(ValueError, match="batch_size"):
+        make_input({"a": np.zeros(3)}, batch_size=0)
+    with pytest.raises(ValueError, match="num_epochs"):
+        make_input({"a": np.zeros(3)}, batch_size=1, num_epochs=0)
+    with pytest.raises(ValueError, match="between 0 and 2"):
+        make_input({"a": np.zeros(3)}, batch_size=1, rows=[3])
+
+
+def columns(**kwargs: Any) -> Any:
+    return est.inputs.columns_input_fn({"x": X}, Y, batch_size=16, **kwargs)
+
+
+def test_training_from_columns_equals_training_from_a_dataset(tmp_path: Path) -> None:
+    for name, steps in (("a", 37), ("b", 1)):
+        estimator = make(tmp_path / name).train(columns(), steps=steps)
+        np.testing.assert_allclose(estimator.get_variable_value("w"), by_hand(steps), rtol=1e-4, atol=1e-6)
+        assert estimator.evaluate(columns(num_epochs=1)) == estimator.evaluate(rows(1))
+        assert len(list(estimator.predict(est.inputs.columns_input_fn({"x": X}, batch_size=10, num_epochs=1)))) == 64
+
+
+def test_empty_columns_are_an_empty_input(tmp_path: Path) -> None:
+    with pytest.raises(est.EmptyInputError):
+        make(tmp_path).train(columns(rows=[]), steps=1)
+    with pytest.raises(est.EmptyInputError):
+        make(tmp_path).evaluate(columns(rows=[], num_epochs=1))
+
+
+def test_input_of_tensors_is_evaluated_at_each_step(tmp_path: Path) -> None:
+    def constants() -> Any:
+        return {"x": tf.constant(X[:16])}, tf.constant(Y[:16])
+
+    estimator = make(tmp_path / "a").train(constants, steps=4)
+    w = np.zeros([3, 1], np.float32)
+    for _ in range(4):
+        w = w - 0.1 * 2 / 16 * X[:16].T @ (X[:16] @ w - Y[:16])
+    np.testing.assert_allclose(estimator.get_variable_value("w"), w, rtol=1e-4)
+    assert estimator.evaluate(constants, steps=3)["global_step"] == 4
+
+
+def test_v1_iterators_end_the_input(tmp_path: Path) -> None:
+    def one_shot() -> Any:
+        return v1.data.make_one_shot_iterator(rows(2)()).get_next()
+
+    estimator = make(tmp_path).train(one_shot)
+    assert estimator.get_variable_value("global_step") == 8
+    assert estimator.evaluate(one_shot) == estimator.evaluate(rows(2))
+    assert len(list(estimator.predict(one_shot))) == 128
+
+    class Start(v1.train.SessionRunHook):
+        def after_create_session(self, session: Any, coord: Any) -> None:
+            session.run(self.iterator.initializer)
+
+    start = Start()
+
+    def initializable() -> Any:
+        start.iterator = v1.data.make_initializable_iterator(rows(2)())
+        return start.iterator.get_next()
+
+    assert estimator.train(initializable, hooks=[start]).get_variable_value("global_step") == 16
+
+
+def test_sparse_and_ragged_features_reach_the_model(tmp_path: Path) -> None:
+    def model(features: Any, labels: Any, mode: str) -> est.EstimatorSpec:
+        assert isinstance(features["s"], tf.SparseTensor)
+        assert isinstance(features["r"], tf.RaggedTensor)
+        total = tf.sparse.reduce_sum(features["s"], 1) + tf.reduce_sum(features["r"], 1)
+        return est.EstimatorSpec(mode, predictions=total)
+
+    def input_fn() -> Any:
+        sparse = tf.sparse.from_dense([[1.0, 0.0], [2.0, 3.0], [0.0, 0.0]])
+        ragged = tf.ragged.constant([[10.0], [], [20.0, 30.0]])
+        return tf.data.Dataset.from_tensor_slices({"s": sparse, "r": ragged}).batch(2)
+
+    assert list(make(tmp_path, model=model).predict(input_fn)) == [11, 5, 50]
+
+
+def test_dataset_with_a_lookup_table_works(tmp_path: Path) -> None:
+    def input_fn() -> Any:
+        keys, values = tf.constant(["a", "b"]), tf.constant([1, 2], tf.int64)
+        table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), 0)
+        return tf.data.Dataset.from_tensor_slices(["b", "a", "z"]).batch(3).map(lambda t: {"x": table.lookup(t)})
+
+    def model(features: Any, mode: str) -> est.EstimatorSpec:
+        table = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(tf.constant([1, 2], tf.int64), tf.constant([b"one", b"two"])), b"none"
+        )
+        return est.EstimatorSpec(mode, predictions=table.lookup(features["x"]))
+
+    assert list(make(tmp_path, model=model).predict(input_fn)) == [b"two", b"one", b"none"]

@@ -1,0 +1,77 @@
+"""The API as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def wait(probe: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not probe():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    own = {"DATA_DIR": str(tmp_path), "DATABASE_URL": "", "REDIS_URL": "", "ARTIFACTS_URL": "", "PREDICTOR": "none"}
+    return {**os.environ, **own}
+
+
+def test_process_starts_answers_and_stops_cleanly(environment: dict[str, str], tmp_path: Path) -> None:
+    port = 18_000 + os.getpid() % 2000
+    log = (tmp_path / "log").open("wb")
+    command = [sys.executable, "-m", "app.main"]
+    process = subprocess.Popen(command, cwd=ROOT, env={**environment, "PORT": str(port)}, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+
+    def answers(path: str) -> bool:
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        try:
+            return httpx.get(address + path, trust_env=False, timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait(lambda: answers("/healthz"), 30)
+        wait(lambda: answers("/readyz"), 30)
+        # the token's file is there before /readyz answers, and the broker, which is not running, only degrades
+        secret = (tmp_path / "admin-token").read_text()
+        assert httpx.get(f"{address}/readyz", trust_env=False, timeout=10).json()["status"] == "degraded"
+        header = {"Authorization": f"Bearer {secret}"}
+        assert httpx.get(f"{address}/v1/jobs", headers=header, trust_env=False).json()["jobs"] == []
+        metrics = httpx.get(f"{address}/metrics", headers=header, trust_env=False).text
+        assert 'jobs{state="QUEUED"} 0.0' in metrics
+        assert "http_requests_total" in metrics
+        process.terminate()
+        process.wait(15)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        log.close()
+    said = (tmp_path / "log").read_text()
+    assert "Traceback" not in said
+    assert secret not in said
+
+
+def test_application_holds_neither_tensorflow_nor_celery_nor_arrow(environment: dict[str, str]) -> None:
+    code = (
+        "import sys; from app.config import Settings; from app.main import create_app; create_app(Settings());"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "fastapi" in loaded
+    assert loaded.isdisjoint({"tensorflow", "keras", "celery", "kombu", "pyarrow", "alembic", "workers"})

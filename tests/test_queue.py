@@ -1,0 +1,110 @@
+"""The doorbell, on a real broker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from app.config import Settings
+from app.errors import Unavailable
+from app.queue import TASK_NAME, CeleryQueue
+from workers import broker
+
+
+class Broker:
+    """The supervised broker's server, as a child of the test."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            broker.command(self.settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self.client = redis.Redis(unix_socket_path=str(self.settings.broker_socket))
+        end = time.monotonic() + 10
+        while True:
+            try:
+                self.client.ping()
+                return
+            except redis.ConnectionError:
+                assert time.monotonic() < end
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        self.client.close()
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def running(settings: Settings) -> Iterator[Broker]:
+    started = Broker(settings)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def queue(settings: Settings) -> Iterator[CeleryQueue]:
+    made = CeleryQueue(settings.broker_url)
+    yield made
+    made.close()
+
+
+def test_message_carries_job_and_attempt_only_and_goes_to_its_priority(running: Broker, queue: CeleryQueue) -> None:
+    from kombu.utils.encoding import bytes_to_str
+    from kombu.utils.json import loads
+
+    queue.send("job_1", 3, queue="gpu", priority=2)
+
+    assert running.client.llen("gpu\x06\x162") == 1
+    message = loads(bytes_to_str(running.client.lindex("gpu\x06\x162", 0)))
+    assert message["headers"]["task"] == TASK_NAME
+    assert message["content-type"] == "application/json"
+    import base64
+
+    positional, named, _ = loads(base64.b64decode(message["body"]).decode())
+    assert (positional, named) == ([], {"job_id": "job_1", "attempt": 3})
+
+
+def test_broker_that_restarts_is_used_again(running: Broker, queue: CeleryQueue) -> None:
+    queue.send("job_1", 0, queue="default", priority=5)
+    running.stop()
+    running.start()
+
+    queue.send("job_2", 0, queue="default", priority=5)
+
+    assert queue.ping()
+
+
+def test_missing_broker_is_unavailable_at_once(queue: CeleryQueue) -> None:
+    start = time.monotonic()
+
+    assert not queue.ping()
+    with pytest.raises(Unavailable):
+        queue.send("job_1", 0, queue="default", priority=5)
+    assert time.monotonic() - start < 2
+
+
+def test_frozen_broker_costs_one_send_two_seconds_and_the_next_none(running: Broker, queue: CeleryQueue) -> None:
+    queue.send("job_1", 0, queue="default", priority=5)
+    os.kill(running.process.pid, signal.SIGSTOP)
+    try:
+        start = time.monotonic()
+        with pytest.raises(Unavailable):
+            queue.send("job_2", 0, queue="default", priority=5)
+        first = time.monotonic() - start
+        with pytest.raises(Unavailable):
+            queue.send("job_3", 0, queue="default", priority=5)
+        second = time.monotonic() - start - first
+    finally:
+        os.kill(running.process.pid, signal.SIGCONT)
+    assert 1.5 < first < 4
+    assert second < 0.1

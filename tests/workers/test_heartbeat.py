@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from app.errors import Unavailable
+from app.registry.db import Database
+from app.registry.jobs import JobRepository
+from app.registry.metrics import MetricRepository
+from tests.workers import registry
+from workers.control import Control, Stop
+from workers.heartbeat import HUNG, Heartbeat
+
+
+@pytest.fixture
+def control() -> Control:
+    return Control()
+
+
+@pytest.fixture
+def job_id(database: Database) -> str:
+    job = registry.submit(database)
+    with database.session() as session:
+        assert JobRepository(session).claim(job.id, 0, "w", lease_s=60)
+    return job.id
+
+
+Make = Callable[..., Heartbeat]
+
+
+@pytest.fixture
+def make(database: Database, control: Control, job_id: str) -> Make:
+    def made(**changes: Any) -> Heartbeat:
+        given: dict[str, Any] = {"lease_s": 60.0, "every_s": 0.01, "timeout_s": None, "grace_s": 60.0}
+        given |= changes
+        return Heartbeat(given.pop("database", database), job_id, 1, control, **given)
+
+    return made
+
+
+class Silent:
+    """A database that does not answer."""
+
+    @contextmanager
+    def session(self) -> Any:
+        raise Unavailable("no answer")
+        yield
+
+
+def test_beat_carries_progress_and_points(make: Make, database: Database, control: Control, job_id: str) -> None:
+    control.tell(step=7, loss=0.5)
+    control.add_point("loss", 7, 0.5)
+    make().beat()
+    assert registry.job(database, job_id).progress["step"] == 7
+    with database.read() as session:
+        assert MetricRepository(session).series(job_id, "loss") == [(7, 0.5)]
+    assert control.points() == []
+    assert registry.attempts(database, job_id)[0].last_step == 7
+
+
+def test_beat_brings_back_a_cancel(make: Make, database: Database, control: Control, job_id: str) -> None:
+    with database.session() as session:
+        JobRepository(session).request_cancel(job_id)
+    make().beat()
+    assert control.reason is Stop.CANCEL
+
+
+def test_lost_attempt_is_fenced(make: Make, database: Database, control: Control, job_id: str) -> None:
+    with database.session() as session:
+        JobRepository(session).lose(job_id, 1, "late")
+    make().beat()
+    assert control.reason is Stop.FENCED
+
+
+def test_time_limit_stops(make: Make, control: Control) -> None:
+    make(timeout_s=0.0).beat()
+    assert control.reason is Stop.TIMEOUT
+
+
+def test_silent_registry_stops_the_attempt_only_when_the_lease_is_nearly_over(make: Make, control: Control) -> None:
+    beat = make(database=Silent(), lease_s=0.5)
+    beat.beat()
+    assert control.reason is None
+    time.sleep(0.4)
+    beat.beat()
+    assert control.reason is Stop.UNREACHABLE
+
+
+def test_points_wait_while_the_registry_is_silent(make: Make, control: Control) -> None:
+    control.add_point("loss", 1, 0.5)
+    make(database=Silent()).beat()
+    assert control.points() == [("loss", 1, 0.5)]
+
+
+def test_attempt_that_hangs_is_ended_with_its_process(
+    make: Make, database: Database, control: Control, job_id: str
+) -> None:
+    codes: list[int] = []
+    beat = make(timeout_s=0.0, grace_s=0.05, die=codes.append)
+    beat.beat()
+    assert codes == []
+    time.sleep(0.1)
+    beat.beat()
+    assert codes == [HUNG]
+    job = registry.job(database, job_id)
+    assert (job.state, job.error_kind) == ("FAILED", "timeout")
+
+
+def test_thread_beats_until_it_is_stopped(make: Make, database: Database, control: Control, job_id: str) -> None:
+    beat = make()
+    beat.start()
+    control.tell(step=3)
+    deadline = time.monotonic() + 5
+    while registry.job(database, job_id).progress.get("step") != 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    beat.stop()
+    assert not beat.is_alive()
+
+
+def test_more_urgent_reason_wins(control: Control) -> None:
+    for reason in (Stop.DRAIN, Stop.CANCEL, Stop.DRAIN):
+        control.stop(reason)
+    assert control.reason is Stop.CANCEL
+    control.stop(Stop.FENCED)
+    control.stop(Stop.CANCEL)
+    assert control.reason is Stop.FENCED

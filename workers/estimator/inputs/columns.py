@@ -1,0 +1,247 @@
+"""Batches straight from columns: shuffled and gathered where the steps run, not row by row."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from workers.estimator.inputs import packing
+from workers.estimator.inputs.order import Order
+from workers.estimator.inputs.packing import Packing
+from workers.estimator.inputs.source import flatten
+
+#: Rows whose order, or whose values when the columns are too big for memory, go into one call.
+_ORDER_ROWS = 1 << 20
+_WINDOW_BYTES = 1 << 26
+_WINDOW_EPOCHS = 256
+
+#: Gathered at once in the graph.
+_BLOCK_BYTES = 1 << 23
+
+
+def columns_input_fn(
+    features: Any,
+    labels: Any = None,
+    *,
+    batch_size: int,
+    num_epochs: int | None = None,
+    shuffle: bool = False,
+    seed: int | None = None,
+    rows: Any = None,
+    drop_remainder: bool = False,
+) -> ColumnsInput:
+    """An `input_fn` that takes batches out of columns.
+
+    Batches run on over the end of an epoch; only the very last one can be smaller.
+
+    Args:
+        features: name to column: an array (first dimension rows; memory maps stay where they are), strings as an
+            array of bytes, str or objects, a `Dictionary`, or a `Sequence`.
+        labels: a column, or a dict of columns.
+        batch_size: rows per batch.
+        num_epochs: how often the rows come; None for ever.
+        shuffle: whether each epoch has an order of its own.
+        seed: of these orders; drawn, and kept in checkpoints, if None.
+        rows: int64 row numbers to use, all if None.
+        drop_remainder: leave out a smaller last batch.
+
+    Returns:
+        A function to hand to `train`, `evaluate`, `predict`. Called by itself it returns a `tf.data.Dataset`.
+
+    Raises:
+        ValueError: no columns, no rows, different lengths, or a batch size or epochs that are not positive.
+    """
+    if batch_size <= 0:
+        raise ValueError(f"batch_size must be positive, it is {batch_size}.")
+    if num_epochs is not None and num_epochs <= 0:
+        raise ValueError(f"num_epochs must be positive or None, it is {num_epochs}.")
+    columns = features if labels is None else (features, labels)
+    chosen = None if rows is None else np.asarray(rows, np.int64)
+    packed = Packing(columns)
+    count = packed.rows if chosen is None else len(chosen)
+    if chosen is not None and count and not (0 <= chosen.min() and chosen.max() < packed.rows):
+        raise ValueError(
+            f"rows must be between 0 and {packed.rows - 1}, they reach from {chosen.min()} to {chosen.max()}."
+        )
+    return ColumnsInput(packed, chosen, count, batch_size, num_epochs, shuffle, seed, drop_remainder)
+
+
+class ColumnsInput:
+    """What `columns_input_fn` returns: an `input_fn` that the engine reads without calling it."""
+
+    def __init__(
+        self,
+        packed: Packing,
+        rows: Any,
+        count: int,
+        batch_size: int,
+        num_epochs: int | None,
+        shuffle: bool,
+        seed: int | None,
+        drop_remainder: bool,
+    ) -> None:
+        self.packing = packed
+        self.rows = rows
+        self.count = count
+        self.batch_size = batch_size
+        self.num_epochs = num_epochs
+        self.shuffle = shuffle
+        self.seed = seed
+        self.drop_remainder = drop_remainder
+        self._resident: list[tf.Tensor] | None = None
+
+    def __call__(self) -> tf.data.Dataset:
+        """The same batches as a `tf.data.Dataset` of the current graph, gathered in Python."""
+        source = ColumnsSource(self)
+
+        def batches() -> Any:
+            own = ColumnsSource(self, source.seed)
+            while own.limit(1):
+                yield tuple(part.numpy() for part in own.next())
+                own.advance(1)
+
+        structure = source.element_spec
+        flat = tf.nest.flatten(structure, expand_composites=True)
+        dataset = tf.data.Dataset.from_generator(batches, output_signature=tuple(flat))
+
+        def pack(*parts: tf.Tensor) -> Any:
+            return tf.nest.pack_sequence_as(structure, list(parts), expand_composites=True)
+
+        return dataset.map(pack)
+
+    def open_source(self) -> ColumnsSource:
+        """A stream of batches from the beginning."""
+        return ColumnsSource(self)
+
+    def resident(self) -> list[tf.Tensor] | None:
+        """The packed columns as tensors, made once; None when they are too big to be held twice."""
+        if self.packing.bytes > packing.RESIDENT_BYTES:
+            return None
+        if self._resident is None:
+            with tf.device("CPU"):
+                self._resident = [tf.constant(a) for a in self.packing.gather(None)]
+        return self._resident
+
+
+class ColumnsSource:
+    """One run through a `ColumnsInput`.
+
+    Each call of a function gets a window: the order of the next rows and the columns, or, when these are too big, the
+    rows of the next batches themselves.
+    """
+
+    def __init__(self, columns: ColumnsInput, seed: int | None = None) -> None:
+        self._columns = columns
+        given = columns.seed if columns.seed is not None else seed
+        self.seed = random.getrandbits(63) if given is None else given
+        self._taken = 0
+        size = columns.batch_size
+        self._whole = columns.num_epochs is None or columns.drop_remainder
+        self.element_spec = columns.packing.spec(size if self._whole else None)
+        self.signature = ("columns", columns.packing.describe(), size, repr(self.element_spec))
+        self._block = max(_BLOCK_BYTES * columns.packing.rows // max(columns.packing.bytes * size, 1), 1)
+        self._words = columns.packing.constants()
+        self._window: tuple[int, int, tf.Tensor, list[tf.Tensor]] | None = None
+        self._new_order()
+
+    def _new_order(self) -> None:
+        columns = self._columns
+        self._order = Order(columns.count, columns.num_epochs, self.seed if columns.shuffle else None)
+        self._window = None
+
+    def trace_arguments(self) -> list[Any]:
+        return [
+            tf.TensorSpec([None] * a.shape.rank, a.dtype)
+            if a.shape.rank != 2
+            else tf.TensorSpec([None, a.shape[1]], a.dtype)
+            for a in self.arguments()
+        ]
+
+    def arguments(self) -> list[tf.Tensor]:
+        start, _, order, packed = self._present()
+        offset = self._taken * self._columns.batch_size - start
+        return [tf.constant(offset, tf.int64), order, *packed, *self._words]
+
+    def block(self, steps: tf.Tensor, arguments: list[Any]) -> list[Any]:
+        offset, order, *rest = arguments
+        size = self._columns.batch_size
+        rows = order[offset : offset + steps * size]
+        # Only a smaller last batch makes the second dimension differ, and it comes alone.
+        width = size if self._whole else tf.cast(tf.shape(rows)[0], tf.int64) // steps
+        count = len(rest) - len(self._words)
+        packed = self._columns.packing.block(rest[:count], tf.reshape(rows, [-1, width]))
+        return [*packed, *rest[count:]]
+
+    def batch(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
+        count = len(block) - len(self._words)
+        return flatten(self._columns.packing.batch(block[:count], block[count:], index))
+
+    def next(self) -> list[tf.Tensor]:
+        """The components of the next batch, eagerly; `advance` goes on."""
+        return self.batch(tf.constant(0, tf.int64), self.block(tf.constant(1, tf.int64), self.arguments()))
+
+    def limit(self, steps: int) -> int:
+        if self._columns.count == 0:
+            return 0
+        size, begin = self._columns.batch_size, self._taken * self._columns.batch_size
+        if self._order.length is not None:
+            left = self._order.length - begin
+            if left <= 0 or (self._columns.drop_remainder and left < size):
+                return 0
+        start, stop, _, _ = self._present()
+        batches = (stop - begin) // size
+        # The last batch of all may be smaller; it is the only one of its window's rest.
+        return max(min(steps, batches, self._block), 1)
+
+    def advance(self, steps: int) -> None:
+        self._taken += steps
+
+    def state(self) -> dict[str, bytes]:
+        return {
+            "columns.taken": str(self._taken).encode(),
+            "columns.seed": str(self.seed).encode(),
+            "fingerprint": self._fingerprint(),
+        }
+
+    def restore(self, state: dict[str, bytes]) -> bool:
+        if "columns.taken" not in state or state.get("fingerprint") != self._fingerprint():
+            return False
+        self._taken = int(state["columns.taken"])
+        self.seed = int(state["columns.seed"])
+        self._new_order()
+        return True
+
+    def _fingerprint(self) -> bytes:
+        c = self._columns
+        chosen = b"" if c.rows is None else hashlib.sha256(np.ascontiguousarray(c.rows).tobytes()).digest()
+        text = repr((c.packing.describe(), c.count, c.batch_size, c.num_epochs, c.shuffle, c.seed, c.drop_remainder))
+        return hashlib.sha256(text.encode() + chosen).hexdigest().encode()
+
+    def _present(self) -> tuple[int, int, tf.Tensor, list[tf.Tensor]]:
+        """First and last position of the stream that the window holds, its order, its packed columns."""
+        size, begin = self._columns.batch_size, self._taken * self._columns.batch_size
+        window = self._window
+        if window is None or not (window[0] <= begin and begin + size <= window[1]):
+            if window is None or window[1] != self._order.length or begin < window[0]:
+                self._window = window = self._open_window(begin)
+        return window
+
+    def _open_window(self, begin: int) -> tuple[int, int, tf.Tensor, list[tf.Tensor]]:
+        columns, size = self._columns, self._columns.batch_size
+        resident = columns.resident()
+        if resident is not None:
+            wanted = max(_ORDER_ROWS if columns.shuffle else _ORDER_ROWS // 4, size)
+        else:
+            wanted = max(_WINDOW_BYTES * columns.packing.rows // max(columns.packing.bytes, 1), size)
+        wanted = max(min(wanted, _WINDOW_EPOCHS * columns.count), size)
+        rows = self._order.slice(begin, wanted - wanted % size)
+        if columns.rows is not None:
+            rows = columns.rows[rows]
+        if resident is not None:
+            return begin, begin + len(rows), tf.constant(rows), resident
+        own = [tf.constant(a) for a in columns.packing.gather(rows)]
+        return begin, begin + len(rows), tf.range(len(rows), dtype=tf.int64), own

@@ -1,0 +1,220 @@
+"""Columns packed by dtype and rank, so that a batch is one gather per pack and not one per column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from workers.estimator.inputs.column import Dictionary, Sequence, encode_strings, is_string
+
+#: Columns that together take more bytes than this stay where they are (memory maps), and are gathered outside the graph.
+RESIDENT_BYTES = 1 << 30
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Dense:
+    """Where a dense column sits: columns `start:stop` of its pack."""
+
+    path: Path
+    pack: str
+    dtype: str
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+    words: int | None  # index of the vocabulary, for strings
+
+
+@dataclass(frozen=True)
+class _Ragged:
+    """A sequence column: index of its values among the sequences, and of its vocabulary."""
+
+    path: Path
+    index: int
+    words: int | None
+
+
+class Packing:
+    """How columns become a batch.
+
+    Args:
+        columns: nest of dicts of arrays, `Dictionary`s and `Sequence`s.
+
+    Attributes:
+        rows: number of rows.
+
+    Raises:
+        ValueError: no column, different numbers of rows, or an array that can't be a column.
+    """
+
+    def __init__(self, columns: Any) -> None:
+        leaves = list(_leaves(columns, ()))
+        if not leaves:
+            raise ValueError("columns_input_fn got no columns; give a dict of name to array.")
+        lengths = {"/".join(path) or "column": _rows(path, column) for path, column in leaves}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"All columns must have the same number of rows, they have {lengths}.")
+        self.rows = next(iter(lengths.values()))
+        self._nest = columns
+        self.dense: list[_Dense] = []
+        self.ragged: list[_Ragged] = []
+        self.words: list[Any] = []
+        self._arrays: dict[str, list[Any]] = {}
+        self._sequences: list[tuple[Any, Any]] = []
+        self._widths: dict[str, int] = {}
+        for path, column in leaves:
+            self._add(path, column)
+        self.bytes = sum(a.nbytes for parts in self._arrays.values() for a in parts)
+        self.bytes += sum(values.nbytes for values, _ in self._sequences)
+        self.packs = sorted(self._arrays)
+
+    def _add(self, path: Path, column: Any) -> None:
+        if isinstance(column, Sequence):
+            values, words = self._plain(column.values)
+            self.ragged.append(_Ragged(path, len(self._sequences), words))
+            self._sequences.append((values, np.asarray(column.row_splits)))
+            return
+        values, words = self._plain(column)
+        shape = tuple(values.shape[1:])
+        width = int(np.prod(shape, dtype=np.int64))
+        dtype = values.dtype.name
+        pack = dtype if shape else f"{dtype} scalar"
+        start = self._widths.get(pack, 0)
+        self._widths[pack] = start + width
+        self._arrays.setdefault(pack, []).append(values)
+        self.dense.append(_Dense(path, pack, dtype, start, start + width, shape, words))
+
+    def _plain(self, column: Any) -> tuple[Any, int | None]:
+        """Numbers of a column, and the index of the vocabulary that they are codes of."""
+        if isinstance(column, Dictionary):
+            self.words.append(column.words())
+            codes = column.codes
+            return codes, len(self.words) - 1
+        array = column if isinstance(column, np.ndarray) else np.asarray(column)
+        if is_string(array):
+            return self._plain(encode_strings(array))
+        return array, None
+
+    def gather(self, rows: Any) -> list[Any]:
+        """Packed arrays of some rows (all if None): a matrix per dtype, values and splits per sequence."""
+        packed = []
+        for pack in self.packs:
+            parts = [a if rows is None else a[rows] for a in self._arrays[pack]]
+            count = self.rows if rows is None else len(rows)
+            matrix = np.empty((count, self._widths[pack]), parts[0].dtype)
+            start = 0
+            for part in parts:
+                flat = part.reshape(count, -1)
+                matrix[:, start : start + flat.shape[1]] = flat
+                start += flat.shape[1]
+            packed.append(matrix)
+        for values, splits in self._sequences:
+            if rows is None:
+                packed += [np.ascontiguousarray(values), np.asarray(splits, np.int64)]
+            else:
+                packed += _gather_sequences(values, splits, rows)
+        return packed
+
+    def constants(self) -> list[tf.Tensor]:
+        """Vocabularies as string tensors."""
+        return [tf.constant(words) for words in self.words]
+
+    def block(self, packed: list[Any], rows: tf.Tensor) -> list[Any]:
+        """In the graph: what the batches of `rows` `[batches, size]` are cut from.
+
+        One gather for many batches costs little more than one for a single batch. Scalar columns are laid out column
+        by column, so that taking them apart is a plain copy.
+        """
+        made: list[Any] = [rows]
+        for i, pack in enumerate(self.packs):
+            gathered = tf.gather(packed[i], rows)
+            made.append(tf.transpose(gathered, [0, 2, 1]) if pack.endswith("scalar") else gathered)
+        return made + list(packed[len(self.packs) :])
+
+    def batch(self, block: list[Any], words: list[Any], index: tf.Tensor) -> Any:
+        """In the graph: the nest of tensors of the `index`-th batch of a block."""
+        rows, size = block[0][index], block[0].shape[1] or -1
+        made: dict[Path, Any] = {}
+        parts: dict[str, Any] = {}
+        for matrices, pack in zip(block[1:], self.packs, strict=False):
+            matrix, widths = matrices[index], [d.stop - d.start for d in self.dense if d.pack == pack]
+            if pack.endswith("scalar"):
+                parts[pack] = iter(tf.unstack(matrix, num=len(widths), axis=0))
+            else:
+                parts[pack] = iter([matrix] if len(widths) == 1 else tf.split(matrix, widths, axis=1))
+        for dense in self.dense:
+            part = next(parts[dense.pack])
+            if len(dense.shape) > 1:
+                part = tf.reshape(part, [size, *dense.shape])
+            made[dense.path] = part if dense.words is None else _decode(words[dense.words], part)
+        offset = 1 + len(self.packs)
+        for ragged in self.ragged:
+            values, splits = block[offset + 2 * ragged.index], block[offset + 2 * ragged.index + 1]
+            sequence = tf.gather(tf.RaggedTensor.from_row_splits(values, splits, validate=False), rows)
+            if ragged.words is not None:
+                sequence = sequence.with_flat_values(_decode(words[ragged.words], sequence.flat_values))
+            made[ragged.path] = sequence.to_sparse()
+        return _rebuild(self._nest, (), made)
+
+    def spec(self, size: int | None) -> Any:
+        """Nest of type specs of a batch of `size` rows (None if that differs)."""
+        made: dict[Path, Any] = {}
+        for d in self.dense:
+            dtype = tf.string if d.words is not None else tf.as_dtype(d.dtype)
+            made[d.path] = tf.TensorSpec([size, *d.shape], dtype)
+        for r in self.ragged:
+            values = self._sequences[r.index][0]
+            dtype = tf.string if r.words is not None else tf.as_dtype(values.dtype)
+            made[r.path] = tf.SparseTensorSpec([size, None], dtype)
+        return _rebuild(self._nest, (), made)
+
+    def describe(self) -> str:
+        """Text that is equal for columns of the same names, dtypes, shapes and number of rows."""
+        return repr((self.rows, self.dense, self.ragged))
+
+
+def _decode(words: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
+    """Strings of codes; the empty string that ends `words` stands for -1."""
+    last = tf.cast(tf.shape(words)[0] - 1, codes.dtype)
+    return tf.gather(words, tf.where(codes < 0, last, codes))
+
+
+def _gather_sequences(values: Any, splits: Any, rows: Any) -> list[Any]:
+    starts, ends = splits[rows], splits[np.asarray(rows) + 1]
+    lengths = np.asarray(ends - starts, np.int64)
+    made = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    index = np.repeat(starts - made[:-1], lengths) + np.arange(made[-1])
+    return [values[index], made]
+
+
+def _leaves(item: Any, path: Path) -> Any:
+    if isinstance(item, Mapping):
+        for key in item:
+            yield from _leaves(item[key], (*path, str(key)))
+    elif isinstance(item, tuple):
+        for i, part in enumerate(item):
+            yield from _leaves(part, (*path, str(i)))
+    elif item is not None:
+        yield path, item
+
+
+def _rebuild(item: Any, path: Path, made: Mapping[Path, Any]) -> Any:
+    if isinstance(item, Mapping):
+        return {key: _rebuild(item[key], (*path, str(key)), made) for key in item}
+    if isinstance(item, tuple):
+        return tuple(_rebuild(part, (*path, str(i)), made) for i, part in enumerate(item))
+    return None if item is None else made[path]
+
+
+def _rows(path: Path, column: Any) -> int:
+    if isinstance(column, Dictionary | Sequence):
+        return len(column)
+    shape = np.shape(column)
+    if not shape:
+        raise ValueError(f"Column {'/'.join(path)!r} has no rows: it is a scalar, not an array.")
+    return int(shape[0])
