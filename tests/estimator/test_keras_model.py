@@ -1,108 +1,115 @@
-"""Model functions written with Keras 3: the same numbers as Keras itself, the same names in each mode."""
+"""model_to_estimator: a compiled Keras model trains, evaluates, predicts and exports as an Estimator."""
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
-
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.estimator.linear_model import X, Y, make, rows
 from workers import estimator as est
+from workers.estimator import export
 
-v1 = tf.compat.v1
-
-
-def network() -> Any:
-    ones = keras.initializers.Constant(0.1)
-    layers = [
-        keras.layers.Dense(4, "tanh", kernel_initializer=ones, name="first"),
-        keras.layers.BatchNormalization(name="norm"),
-        keras.layers.Dense(1, kernel_initializer=ones, name="second"),
-    ]
-    return keras.Sequential(layers, name="net")
+keras = tf.keras
 
 
-def model_of(optimizer: Any, wrapped: bool) -> Any:
-    def model_fn(features: Any, labels: Any, mode: str) -> est.EstimatorSpec:
-        net = network()
-        predicted = net(features["x"], training=mode == est.ModeKeys.TRAIN)
-        if mode == est.ModeKeys.PREDICT:
-            return est.EstimatorSpec(mode, predictions=predicted)
-        loss = tf.reduce_mean((predicted - labels) ** 2)
-        if mode == est.ModeKeys.EVAL:
-            mae, mse = keras.metrics.MeanAbsoluteError(), keras.metrics.MeanSquaredError()
-            mae.update_state(labels, predicted)
-            mse.update_state(labels, predicted)
-            return est.EstimatorSpec(mode, loss=loss, eval_metric_ops={"mae": mae, "mse": mse})
-        step, chosen = v1.train.get_global_step(), optimizer()
-        variables = net.trainable_variables
-        gradients = tf.gradients(loss, [v.value for v in variables])
-        if not wrapped:
-            chosen.apply_gradients(zip(gradients, variables, strict=True))
-            return est.EstimatorSpec(mode, loss=loss, train_op=v1.assign_add(step, 1))
-        chosen.build(variables)
-
-        @tf.function(autograph=False)
-        def apply(*gradients: Any) -> Any:
-            chosen.apply(gradients, variables)
-            return tf.constant(0)
-
-        with tf.control_dependencies([apply(*gradients)]):
-            return est.EstimatorSpec(mode, loss=loss, train_op=v1.assign_add(step, 1))
-
-    return model_fn
+def compiled(**arguments):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.layers.Input((2,), name="x"), keras.layers.Dense(3, "relu"), keras.layers.Dense(1)])
+    model.compile(**{"optimizer": keras.optimizers.SGD(0.1), "loss": "mse", "metrics": ["mae"], **arguments})
+    return model
 
 
-def eagerly(optimizer: Any, steps: int) -> tuple[Any, list[float]]:
-    net = network()
-    net.build((None, 3))
-    data = iter(rows()())
-    losses = []
-    for _ in range(steps):
-        features, labels = next(data)
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean((net(features["x"], training=True) - labels) ** 2)
-        gradients = tape.gradient(loss, [v.value for v in net.trainable_variables])
-        optimizer.apply_gradients(zip(gradients, net.trainable_variables, strict=True))
-        losses.append(float(loss))
-    return net, losses
+def data():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(16, 2)).astype(np.float32)
+    return x, (x[:, :1] * 2 - x[:, 1:]).astype(np.float32)
+
+
+def input_fn():
+    x, y = data()
+    return tf.data.Dataset.from_tensor_slices(({"x": x}, y)).batch(8)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lion"])
+def test_model_to_estimator_trains_as_fit_does(tmp_path, optimizer):
+    # Lion runs Keras' own code, the others ours.
+    model = compiled(optimizer=keras.optimizers.get({"class_name": optimizer, "config": {"learning_rate": 0.05}}))
+    start = model.get_weights()
+    estimator = est.model_to_estimator(model, model_dir=str(tmp_path))
+    estimator.train(input_fn)
+    for before, after in zip(start, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+    x, y = data()
+    model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    predicted = np.array([row[model.layers[-1].name] for row in estimator.predict(input_fn)])
+    np.testing.assert_allclose(predicted, model.predict(x, verbose=0), rtol=2e-4, atol=1e-5)
+    wanted = model.evaluate(x, y, batch_size=8, verbose=0, return_dict=True)
+    result = estimator.evaluate(input_fn)
+    assert result["loss"] == pytest.approx(wanted["loss"], rel=1e-3)
+    assert result["mae"] == pytest.approx(wanted["mae"], rel=1e-3)
+    assert result["global_step"] == 2
+
+
+def test_model_to_estimator_before_training_has_the_weights(tmp_path):
+    model = compiled()
+    estimator = est.model_to_estimator(model, model_dir=str(tmp_path), metric_names_map={"mae": "error"})
+    predicted = np.array([row[model.layers[-1].name] for row in estimator.predict(input_fn)])
+    np.testing.assert_allclose(predicted, model.predict(data()[0], verbose=0), rtol=1e-5)
+    assert set(estimator.evaluate(input_fn)) == {"loss", "error", "global_step"}
+
+
+# Keras' writer of weights, on NumPy 2.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_model_to_estimator_of_a_saved_model_with_batch_norm_and_two_outputs(tmp_path):
+    a, b = keras.layers.Input((2,), name="a"), keras.layers.Input((2,), name="b")
+    hidden = keras.layers.BatchNormalization()(keras.layers.Concatenate()([a, b]))
+    model = keras.Model([a, b], [keras.layers.Dense(1, name="one")(hidden), keras.layers.Dense(2, name="two")(hidden)])
+    model.compile("adam", {"one": "mse", "two": "mse"})
+    model.save(tmp_path / "model.keras")
+
+    def two_inputs():
+        x, y = data()
+        return tf.data.Dataset.from_tensors(({"a": x, "b": x + 1}, (y, np.hstack([y, y]))))
+
+    estimator = est.model_to_estimator(
+        keras_model_path=tmp_path / "model.keras", model_dir=str(tmp_path / "dir"), export_outputs={"first": "one"}
+    )
+    estimator.train(two_inputs, steps=1)
+    names = estimator.get_variable_names()
+    (moving,) = [name for name in names if name.endswith("moving_mean")]
+    # One step of momentum 0.99 from 0 towards the mean of b, which is that of a plus one.
+    x, _ = data()
+    np.testing.assert_allclose(estimator.get_variable_value(moving)[2:], 0.01 * (x.mean(0) + 1), rtol=1e-4)
+
+    raw = export.build_raw_serving_input_receiver_fn({"a": tf.zeros([1, 2]), "b": tf.zeros([1, 2])})
+    path = estimator.export_saved_model(str(tmp_path / "out"), raw).decode()
+    signatures = tf.saved_model.load(path).signatures
+    answer = signatures["serving_default"](a=tf.constant(x), b=tf.constant(x + 1))
+    (predicted,) = estimator.predict(two_inputs, yield_single_examples=False)
+    np.testing.assert_allclose(answer["two"], predicted["two"], rtol=1e-5)
+    assert sorted(signatures["first"].structured_outputs) == ["one"]
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "wrapped"),
+    ("make", "message"),
     [
-        (lambda: keras.optimizers.Adam(0.05), False),
-        (lambda: keras.optimizers.Adam(0.05), True),
-        (lambda: keras.optimizers.Adagrad(0.1), False),
+        (lambda: est.model_to_estimator(), "Give either"),
+        (lambda: est.model_to_estimator(compiled(), "path"), "Give either"),
+        (lambda: est.model_to_estimator("model"), "must be a tf.keras.Model"),
+        (lambda: est.model_to_estimator(compiled(), checkpoint_format="checkpoint"), "always name-based"),
+        (lambda: est.model_to_estimator(compiled(), export_outputs={"a": "b"}), "export_outputs names"),
+        (lambda: est.model_to_estimator(keras.Sequential([keras.layers.Dense(1)])), "Input layer"),
+        (
+            lambda: est.model_to_estimator(keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])),
+            "must be compiled",
+        ),
     ],
-    ids=["adam", "adam in a tf.function", "adagrad"],
 )
-def test_training_equals_keras_run_eagerly(tmp_path: Path, optimizer: Any, wrapped: bool) -> None:
-    losses: list[float] = []
+def test_model_to_estimator_with_wrong_arguments_raises(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
-    class Losses(v1.train.SessionRunHook):
-        def next_step(self, step: int) -> int:
-            return (step // 7 + 1) * 7
 
-        def before_run(self, run_context: Any) -> Any:
-            return v1.train.SessionRunArgs(run_context.original_args.fetches[0])
-
-        def after_run(self, run_context: Any, run_values: Any) -> None:
-            losses.append(float(run_values.results))
-
-    estimator = make(tmp_path, model=model_of(optimizer, wrapped)).train(rows(), steps=40, hooks=[Losses()])
-    net, expected = eagerly(optimizer(), 40)
-    np.testing.assert_allclose(losses, [expected[i - 1] for i in (7, 14, 21, 28, 35)], rtol=2e-4)
-    values = [estimator.get_variable_value(v.path) for v in net.variables[:-1]]
-    for value, variable in zip(values, net.variables, strict=False):
-        np.testing.assert_allclose(value, variable.numpy(), rtol=2e-3, atol=1e-5, err_msg=variable.path)
-    result = estimator.evaluate(rows(1))
-    predicted = np.stack(list(estimator.predict(rows(1))))
-    assert result["mae"] == pytest.approx(np.mean(np.abs(predicted - Y)), rel=1e-4)
-    assert result["mse"] == pytest.approx(np.mean((predicted - Y) ** 2), rel=1e-4)
-    assert result["mae"] == estimator.evaluate(rows(1))["mae"]
-    np.testing.assert_allclose(predicted, net(X, training=False), rtol=2e-3, atol=1e-5)
+def test_model_to_estimator_with_an_unknown_metric_name_raises(tmp_path):
+    estimator = est.model_to_estimator(compiled(), model_dir=str(tmp_path), metric_names_map={"auc": "x"})
+    with pytest.raises(ValueError, match="metric_names_map names"):
+        estimator.evaluate(input_fn)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ import tensorflow as tf
 from workers.estimator import checkpoint, resume
 from workers.estimator.arguments import checked_hooks, checked_listeners, positive, with_model_dir
 from workers.estimator.evaluation import evaluate as run_evaluation
-from workers.estimator.graph import Trace, in_fresh_thread
+from workers.estimator.exports import Exports
+from workers.estimator.graph import Trace, in_fresh_thread, outside_graphs
 from workers.estimator.inputs.call import open_input
 from workers.estimator.inputs.source import Source
 from workers.estimator.keys import ModeKeys
@@ -32,19 +32,7 @@ from workers.estimator.warm_start import settings_from
 v1 = tf.compat.v1
 
 
-def _outside_graphs(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Lets a method be called inside `with graph.as_default()`, by a hook for example: in its own thread then."""
-
-    @functools.wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if tf.executing_eagerly():
-            return method(*args, **kwargs)
-        return in_fresh_thread(lambda: method(*args, **kwargs))
-
-    return call
-
-
-class Estimator:
+class Estimator(Exports):
     """Trains, evaluates and uses the model that `model_fn` describes.
 
     Args:
@@ -81,7 +69,7 @@ class Estimator:
 
     @classmethod
     def _refuse_overrides(cls) -> None:
-        own = {name for name in vars(Estimator) if not name.startswith("__")}
+        own = {name for kind in (Estimator, Exports) for name in vars(kind) if not name.startswith("__")}
         for kind in cls.__mro__:
             if kind is Estimator:
                 return
@@ -153,7 +141,7 @@ class Estimator:
             raise ValueError(f"Could not find a trained model in model_dir: {self.model_dir}; call train() first.")
         return path
 
-    @_outside_graphs
+    @outside_graphs
     def train(
         self,
         input_fn: Callable[..., Any],
@@ -202,7 +190,7 @@ class Estimator:
         run.run(goal, save_first=path is None)
         return self
 
-    @_outside_graphs
+    @outside_graphs
     def evaluate(
         self,
         input_fn: Callable[..., Any],
@@ -268,70 +256,6 @@ class Estimator:
         elif state is self._state:
             state = state.snapshot(None)
         return trace, state, source
-
-    @_outside_graphs
-    def export_saved_model(
-        self,
-        export_dir_base: str,
-        serving_input_receiver_fn: Callable[[], Any],
-        assets_extra: Mapping[str, str] | None = None,
-        as_text: bool = False,
-        checkpoint_path: str | None = None,
-        experimental_mode: str = ModeKeys.PREDICT,
-    ) -> bytes:
-        """Writes a SavedModel of one mode; see `experimental_export_all_saved_models`."""
-        from workers.estimator.export import saved_model
-
-        receivers = {experimental_mode: serving_input_receiver_fn}
-        return saved_model.export(self, export_dir_base, receivers, assets_extra, as_text, checkpoint_path, True)
-
-    @_outside_graphs
-    def export_savedmodel(
-        self,
-        export_dir_base: str,
-        serving_input_receiver_fn: Callable[[], Any],
-        assets_extra: Mapping[str, str] | None = None,
-        as_text: bool = False,
-        checkpoint_path: str | None = None,
-        strip_default_attrs: bool = False,
-    ) -> bytes:
-        """The older name of `export_saved_model`, with a choice about default attributes."""
-        from workers.estimator.export import saved_model
-
-        receivers = {ModeKeys.PREDICT: serving_input_receiver_fn}
-        return saved_model.export(
-            self, export_dir_base, receivers, assets_extra, as_text, checkpoint_path, strip_default_attrs
-        )
-
-    @_outside_graphs
-    def experimental_export_all_saved_models(
-        self,
-        export_dir_base: str,
-        input_receiver_fn_map: Mapping[str, Callable[[], Any]],
-        assets_extra: Mapping[str, str] | None = None,
-        as_text: bool = False,
-        checkpoint_path: str | None = None,
-    ) -> bytes:
-        """Writes a SavedModel with one MetaGraph per mode and one set of variables.
-
-        Args:
-            export_dir_base: where a directory named by the time is made.
-            input_receiver_fn_map: mode to a function that returns its input receiver.
-            assets_extra: destination inside `assets.extra` to the source file.
-            as_text: write `saved_model.pbtxt`.
-            checkpoint_path: a certain checkpoint; the latest if None.
-
-        Returns:
-            The path of the export as bytes.
-
-        Raises:
-            ValueError: no receiver function, no export outputs, or no checkpoint.
-        """
-        from workers.estimator.export import saved_model
-
-        return saved_model.export(
-            self, export_dir_base, input_receiver_fn_map, assets_extra, as_text, checkpoint_path, True
-        )
 
     def _call_model_fn(self, features: Any, labels: Any, mode: str, config: RunConfig | None = None) -> EstimatorSpec:
         """Calls `model_fn` in the current graph."""
