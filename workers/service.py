@@ -33,7 +33,9 @@ from workers import broker
 
 log = structlog.get_logger("service")
 
-_POLL_S = 0.1
+_POLL_S = 0.05
+_API_FIRST_S = 0.8
+"""Head start of the API: people wait for it, and every part's imports want a core."""
 _QUICK_EXIT_S = 5.0
 _BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 _PR_SET_PDEATHSIG = 1
@@ -46,7 +48,8 @@ class Part:
     name: str
     argv: list[str]
     stop_within_s: float
-    before_restart: Callable[[int], None] = lambda quick_exits: None
+    before_start: Callable[[int], None] = lambda quick_exits: None
+    delay_s: float = 0.0
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     start_at: float = 0.0
@@ -73,12 +76,12 @@ def parts_of(settings: Settings) -> list[Part]:
 
         parts.append(Part("broker", broker.command(settings), 5.0, start_empty))
     parts.append(Part("api", [*python, "app.main"], 15.0))
-    parts.append(Part("reconciler", [*python, "workers.reconciler"], 5.0))
+    parts.append(Part("reconciler", [*python, "workers.reconciler"], 5.0, delay_s=_API_FIRST_S))
     for slot in range(settings.worker_slots):
         worker = [*python, "celery", "-A", "workers.celery_app", "worker", "--pool=prefork", "--concurrency=1"]
         options = [f"--hostname=slot{slot}-{os.getpid()}@%h", f"--queues={','.join(settings.queue_names)}"]
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", f"--loglevel={settings.log_level}"]
-        parts.append(Part(f"worker-{slot}", [*worker, *options, *quiet], settings.grace_s + 10.0))
+        parts.append(Part(f"worker-{slot}", [*worker, *options, *quiet], settings.grace_s + 10.0, delay_s=_API_FIRST_S))
     return parts
 
 
@@ -106,7 +109,7 @@ class Supervisor:
         """Blocks until `stopping` is set, then stops everything."""
         try:
             for part in self.parts:
-                self.start(part)
+                part.start_at = time.monotonic() + part.delay_s
             while not self.stopping:
                 for part in self.parts:
                     self._look_after(part)
@@ -128,7 +131,7 @@ class Supervisor:
             part.start_at = now + wait
             log.warning("died, will be restarted", part=part.name, status=status, in_s=wait)
         elif now >= part.start_at:
-            part.before_restart(part.quick_exits)
+            part.before_start(part.quick_exits)
             self.start(part)
 
     def stop(self) -> None:

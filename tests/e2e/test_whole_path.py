@@ -58,14 +58,14 @@ def test_a_new_version_takes_over_without_a_failed_request(service: RunningServi
 
 def test_killed_trainer_ends_in_the_same_job(service: RunningService) -> None:
     dataset = service.dataset("penguins", KNOWN_CSV)
-    job_id = service.submit(train_job(dataset, "trainer-killed", 60_000, promote=None))
+    job_id = service.submit(train_job(dataset, "trainer-killed", 25_000, promote=None))
     wait_for(lambda: (service.job(job_id)["progress"] or {}).get("step", 0) > 2000, "some steps")
     for trainer in service.processes("workers.trainer"):
         trainer.kill()
 
     job = service.succeeded(job_id)
 
-    assert job["progress"]["step"] == 60_000
+    assert job["progress"]["step"] == 25_000
     assert [attempt["state"] for attempt in job["attempts"]] == ["LOST", "SUCCEEDED"]
     assert job["attempts"][0]["exit_signal"] == 9
     assert job["attempts"][1]["resumed_from_step"] >= 500
@@ -73,14 +73,14 @@ def test_killed_trainer_ends_in_the_same_job(service: RunningService) -> None:
 
 def test_killed_worker_ends_in_the_same_job(service: RunningService) -> None:
     dataset = service.dataset("penguins", KNOWN_CSV)
-    job_id = service.submit(train_job(dataset, "worker-killed", 60_000, promote=None))
+    job_id = service.submit(train_job(dataset, "worker-killed", 25_000, promote=None))
     wait_for(lambda: (service.job(job_id)["progress"] or {}).get("step", 0) > 2000, "some steps")
     for process in service.processes("celery"):
         process.kill()
 
     job = service.succeeded(job_id)
 
-    assert job["progress"]["step"] == 60_000
+    assert job["progress"]["step"] == 25_000
     assert [attempt["state"] for attempt in job["attempts"]] == ["LOST", "SUCCEEDED"]
 
 
