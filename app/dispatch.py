@@ -77,6 +77,7 @@ class Dispatch:
             priority=plan.priority,
             max_attempts=plan.max_attempts,
             timeout_s=plan.timeout_s,
+            wait_timeout_s=plan.wait_timeout_s,
             created_by=token_id,
         )
         for warning in plan.warnings:

@@ -17,6 +17,7 @@ class TimedHeaders(HttpToolsProtocol):
 
     headers_within_s = 20.0
     _timer: asyncio.TimerHandle | None = None
+    _in_headers = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -26,11 +27,17 @@ class TimedHeaders(HttpToolsProtocol):
         self._have_headers()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_headers:  # rare: headers mostly come in one piece, and a timer a request is dear
+            self._expect_headers()
+
     def on_message_begin(self) -> None:
+        self._in_headers = True
         super().on_message_begin()
-        self._expect_headers()
 
     def on_headers_complete(self) -> None:
+        self._in_headers = False
         self._have_headers()
         super().on_headers_complete()
 
@@ -55,6 +62,7 @@ def config(app: Any, *, host: str, port: int) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=STOP_WITHIN_S,
     )
 

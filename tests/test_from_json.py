@@ -74,7 +74,7 @@ def test_estimators_take_both_names_of_the_type(tmp_path):
         ({"type": "DNNClasifier"}, "/type"),
         ({"estimator": None}, "/estimator"),
         (_dnn(hidden_unit=[3]), "/args/hidden_unit"),
-        (_dnn(model_dir="/tmp"), "/args/model_dir"),
+        (_dnn(model_dir="models"), "/args/model_dir"),
         (_dnn(n_classes=1), "/args/n_classes"),
         (_dnn(hidden_units=[0]), "/args/hidden_units"),
         (_dnn(dropout=2), "/args/dropout"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,14 @@ from workers.scratch import remove_checkpoint_files
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Which checkpoints of a job stay: the newest ones, and one for each `every_s` seconds."""
+
+    newest: int
+    every_s: float | None = None
 
 
 class Stopped(Exception):
@@ -118,12 +127,8 @@ class Attempt:
     def jobs(self, session: Session) -> JobRepository:
         return JobRepository(session, retry_backoff_s=self.settings.retry_backoff_s)
 
-    def record_checkpoint(self, step: int, keep: int, best_steps: set[int]) -> Checkpoint:
-        """Puts a complete checkpoint of this attempt's directory on record, and removes those that need not stay.
-
-        Args:
-            keep: how many of the newest stay; `best_steps` stay beside them.
-        """
+    def record_checkpoint(self, step: int) -> Checkpoint:
+        """Puts a complete checkpoint of this attempt's directory on record."""
         prefix = f"{self.key}/model.ckpt-{step}"
         size = sum(file.stat().st_size for file in self.directory.glob(f"model.ckpt-{step}.*"))
         points = self.control.points()
@@ -136,17 +141,16 @@ class Attempt:
 
         row = self.write(add)
         self.control.recorded(points)
-        self.prune_checkpoints(keep, best_steps)
         return row
 
-    def prune_checkpoints(self, keep: int, best_steps: set[int]) -> None:
+    def prune_checkpoints(self, keep: Keep, best_steps: set[int]) -> None:
         """Removes the job's checkpoints that need not stay: the rows first, the files after their commit."""
 
         def remove(session: Session) -> list[str] | None:
             if fence(session, self.claim.job_id, self.claim.attempt) is None:
                 return None
             repository = CheckpointRepository(session)
-            surplus = repository.surplus(self.claim.job_id, keep, best_steps=best_steps)
+            surplus = repository.surplus(self.claim.job_id, keep.newest, best_steps=best_steps, every_s=keep.every_s)
             repository.remove([row.id for row in surplus])
             return [row.path for row in surplus]
 

@@ -42,6 +42,7 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_max_retries=None,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         timezone="UTC",
         enable_utc=True,
     )

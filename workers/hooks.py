@@ -15,14 +15,15 @@ import tensorflow as tf
 
 from workers.control import Control
 
-_POINTS = 500
+_POINTS = 200
+"""Of a job's loss series, about. Each costs the loop a return from the graph (some 2 ms)."""
 _LOOK_EVERY_S = 0.3
 """How long a stop request may go unnoticed inside one call of the loop."""
 
 
 def series_interval(max_steps: int | None) -> int:
-    """Steps between two points of the loss series: each step of a short job, about 500 points of a longer one, a round
-    number. It depends on the specification alone, so that a resumed job has the very series of an undisturbed one."""
+    """Steps between two points of the loss series: each step of a short job, about `_POINTS` points of a longer one, a
+    round number. It depends on the specification alone: a resumed job has the very series of an undisturbed one."""
     wanted = max(1.0, (max_steps or 10_000) / _POINTS)
     power = 10 ** math.floor(math.log10(wanted))
     return int(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted))
@@ -118,10 +119,17 @@ class CheckpointListener(tf.compat.v1.train.CheckpointSaverListener):  # type: i
     Args:
         record: takes the global step; False when the attempt is over and the loop must stop.
         start: the step at which the run starts; the checkpoint of it is on record, or is worth none.
+
+    Attributes:
+        step: the global step at which the run ended.
     """
 
     def __init__(self, record: Any, start: int) -> None:
         self._record, self._start = record, start
+        self.step = start
 
     def after_save(self, session: Any, global_step_value: int) -> bool:
         return int(global_step_value) > self._start and not self._record(int(global_step_value))
+
+    def end(self, session: Any, global_step_value: int) -> None:
+        self.step = int(global_step_value)

@@ -11,7 +11,7 @@ from app.datasets.columns import Table, open_dataset
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
 from workers import build, publication, statistics
-from workers.attempt import Attempt
+from workers.attempt import Attempt, Keep
 from workers.evaluation import evaluate
 from workers.hooks import CheckpointListener, ProgressHook
 from workers.scratch import adopt_checkpoint
@@ -32,7 +32,8 @@ class Training:
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
         self._plan = attempt.spec["train"]
-        self._keep = self._plan["keep_checkpoint_max"]
+        hours = self._plan["keep_checkpoint_every_n_hours"]
+        self._keep = Keep(self._plan["keep_checkpoint_max"], None if hours is None else hours * 3600)
         train_data = attempt.spec["data"]["train"]
         self._table = self._open(train_data["dataset"])
         attempt.mark("data_opened")
@@ -137,12 +138,14 @@ class Training:
         )
         listener = CheckpointListener(self._record, self._step)
         self._estimator.train(self._input_fn, hooks=[hook], max_steps=until, saving_listeners=[listener])
-        self._step = hook.step
+        self._step = listener.step  # the hook was not called at the steps between its points
+        attempt.control.tell(step=self._step)
         attempt.check()
         return self._step >= until
 
     def _record(self, step: int) -> bool:
-        self._attempt.record_checkpoint(step, self._keep, self._best_steps())
+        self._attempt.record_checkpoint(step)
+        self._attempt.prune_checkpoints(self._keep, self._best_steps())
         return True
 
     def _evaluate(self) -> None:

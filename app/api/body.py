@@ -40,6 +40,8 @@ class BoundedBody:
         self._inflater = _Inflater(limit) if gzipped else None
         self._started = asyncio.get_running_loop().time()
         self._came = 0
+        self.complete = False
+        """Whether its end was read."""
         self._chunks: AsyncIterator[bytes] | None = None
         self._told_end = False
 
@@ -90,7 +92,8 @@ class BoundedBody:
         self._came += len(body)
         if self._came > self._limit:
             raise too_large(self._limit)
-        return body, not message.get("more_body", False)
+        self.complete = not message.get("more_body", False)
+        return body, self.complete
 
 
 async def _before(deadline: float, coming: Coroutine[Any, Any, Message]) -> Message:

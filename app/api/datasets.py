@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -26,7 +27,7 @@ from app.api.schemas.dataset import DatasetList, DatasetView, Preview, Usage
 from app.api.schemas.job import EvaluationList, EvaluationView
 from app.api.strict_json import read_json
 from app.api.upload import Form, receive_form
-from app.errors import InvalidInput, ServiceError
+from app.errors import InvalidInput, ServiceError, Unavailable
 from app.ids import new_id
 from app.registry.audit import AuditRepository
 from app.registry.datasets import DatasetRepository
@@ -89,6 +90,10 @@ async def create_dataset(
         once = Once(token.id, idempotency_key, digest, service.settings.idempotency_ttl_s)
         async with service.ingesting:
             return await run_in_threadpool(_store, service, form, spool, once)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise Unavailable("The service's disk is full. Nothing was stored.", retry_after_s=60.0) from error
     finally:
         await asyncio.shield(asyncio.to_thread(service.storage.remove, spool))
 

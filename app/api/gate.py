@@ -121,6 +121,8 @@ class _Exchange:
         self.headers: dict[bytes, bytes] = {}
         self.extra: Headers = [(b"x-content-type-options", b"nosniff")]
         self.body_pending = False
+        self.upload: BoundedBody | None = None
+        self.cut = False
 
     async def run(self) -> None:
         try:
@@ -228,6 +230,7 @@ class _Exchange:
             dropped = (b"content-encoding", b"content-length")
             self.scope["headers"] = [item for item in self.scope["headers"] if item[0] not in dropped]
         if upload:
+            self.upload = body
             return body
         whole = await body.whole()
         self.body_pending = False
@@ -237,6 +240,13 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *self.extra]
+            if self.upload is not None and not self.upload.complete:
+                self.cut = True  # the answer came before the end of the upload: nobody waits for the rest
+                message["headers"].append((b"connection", b"close"))
+        elif self.cut and not message.get("more_body", False):
+            await self.send({**message, "more_body": True})
+            await self._linger()
+            message = {"type": "http.response.body", "body": b""}
         await self.send(message)
 
     async def _refuse(self, error: Exception) -> None:

@@ -87,7 +87,7 @@ def list_jobs(
 ) -> JobList:
     with service.database.read() as session:
         rows, cursor = JobRepository(session).list(
-            state=state, type=type, model=model, page_size=page_size, after=page_token
+            state=state, type=type, model=model, page_size=page_size, after=page_token, specs=False
         )
         attempts = _attempts_of(session, rows)
         views = [JobView.of(row, attempts.get(row.id, []), spec=False) for row in rows]

@@ -20,6 +20,7 @@ from app.api import (
     predict,
     tokens,
 )
+from app.api.body import ClientGone
 from app.api.deps import Service
 from app.api.problems import Headers, from_validation, plain_problem, problem
 from app.errors import ServiceError
@@ -38,12 +39,18 @@ def create_api(service: Service | None = None) -> FastAPI:
     api.add_exception_handler(ServiceError, _on_error)
     api.add_exception_handler(RequestValidationError, _on_error)
     api.add_exception_handler(HTTPException, _on_error)
+    api.add_exception_handler(ClientGone, _on_gone)
     api.add_exception_handler(Exception, _on_error)
     return api
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
     return _response(*_as_problem(error, request.url.path))
+
+
+async def _on_gone(request: Request, error: Exception) -> Response:
+    """Nobody reads this; the status is for the log."""
+    return Response(status_code=499)
 
 
 def _as_problem(error: Exception, path: str) -> tuple[int, Headers, bytes]:

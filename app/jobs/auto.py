@@ -28,7 +28,7 @@ def choose(kind: str, data: DatasetInfo, taken: set[str], warnings: list[str]) -
     usable = [column for column in data.columns if column["name"] not in taken and _usable(column, data, warnings)]
     rnn = estimators.takes(kind, "sequence_feature_columns")
     plain = [column for column in usable if not is_sequence(column)]
-    lists = [column for column in usable if is_sequence(column)]
+    lists: list[Column] = [column for column in usable if is_sequence(column)]
     if rnn:
         return {
             "sequence_feature_columns": [_sequence(column) for column in _of_one_length(lists, warnings)],

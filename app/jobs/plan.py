@@ -22,7 +22,8 @@ class JobPlan:
     queue: str = "default"
     priority: int = 5
     max_attempts: int = 3
-    timeout_s: float | None = None
+    timeout_s: float | None = None  # of one attempt's run
+    wait_timeout_s: float | None = None  # of waiting for a worker
     warnings: list[str] = field(default_factory=list)
 
 

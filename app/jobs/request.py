@@ -81,6 +81,8 @@ TRAINING = _object(
         "max_steps": _nullable(_STEPS) | {"default": None},
         "save_checkpoints_steps": _nullable(_STEPS) | {"default": None},
         "keep_checkpoint_max": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 5},
+        "keep_checkpoint_every_n_hours": _nullable({"type": "number", "exclusiveMinimum": 0, "maximum": 10**5})
+        | {"default": None},
         "seed": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1, "default": 1},
         "evaluate_every_steps": _nullable(_STEPS) | {"default": None},
         "early_stopping": _nullable(
@@ -101,6 +103,7 @@ _JOB_FIELDS: Schema = {
     "queue": _NAME | {"default": "default"},
     "priority": {"type": "integer", "minimum": 0, "maximum": 9, "default": 5},
     "timeout_s": _nullable({"type": "number", "exclusiveMinimum": 0, "maximum": 10**8}) | {"default": None},
+    "wait_timeout_s": _nullable({"type": "number", "exclusiveMinimum": 0, "maximum": 10**8}) | {"default": None},
     "max_attempts": _nullable({"type": "integer", "minimum": 1, "maximum": 100}) | {"default": None},
 }
 _SOURCE: Schema = {

@@ -57,6 +57,7 @@ def parse_job(
         priority=request["priority"],
         max_attempts=request["max_attempts"] or limits.max_attempts,
         timeout_s=request["timeout_s"] or limits.job_timeout_s,
+        wait_timeout_s=request["wait_timeout_s"],
         warnings=warnings,
     )
 

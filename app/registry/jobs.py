@@ -7,6 +7,7 @@ import builtins
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import defer
 
 from app.errors import Conflict, NotFound
 from app.ids import is_id, new_id
@@ -94,13 +95,15 @@ class JobRepository(WaitingRepository):
         model: str | None = None,
         page_size: int = 50,
         after: str | None = None,
+        specs: bool = True,
     ) -> tuple[builtins.list[Job], str | None]:
-        """A page of jobs, newest first, and the cursor of the next page. `state` is one that the API shows.
+        """A page of jobs, newest first, and the cursor of the next page. `state` is one that the API shows. Without
+        `specs` the rows' specifications, which are large, are not read.
 
         Raises:
             InvalidInput: `after` is no cursor of this list.
         """
-        query = select(Job)
+        query = select(Job) if specs else select(Job).options(defer(Job.spec, raiseload=True))
         if state is not None:
             running = state in {JobState.RUNNING, "CANCELLING"}
             query = query.where(Job.state == (JobState.RUNNING if running else state))

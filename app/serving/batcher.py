@@ -99,7 +99,6 @@ class Batch:
     members: list[Pending]
     sent: float
     rows: int
-    watchdog: asyncio.TimerHandle
 
 
 class Batcher:
@@ -153,7 +152,7 @@ class Batcher:
         line.key = None
 
     async def drain(self, line: Line) -> None:
-        """Waits until nothing of a closed line runs. That ends by its answer, its watchdog or the predictor's end."""
+        """Waits until nothing of a closed line runs. That ends by its answer or the predictor's end."""
         if line.running is not None:
             line.drained = self._loop.create_future()
             await line.drained
@@ -202,7 +201,6 @@ class Batcher:
             line.due = False
 
     def _ended(self, batch: Batch) -> None:
-        batch.watchdog.cancel()
         batch.line.running = None
         if batch.line.drained is not None:
             batch.line.drained.set_result(None)
@@ -289,15 +287,11 @@ class Batcher:
                 self._fail(pending, InvalidInput("The request is too large for one call. Send it in parts."))
             self._due(line)
             return
-        watchdog = self._loop.call_later(self.limits.timeout_s, self._hung, self._next_id)
-        line.running = self._running[self._next_id] = Batch(line, members, time.perf_counter(), len(rows), watchdog)
-
-    def _hung(self, number: int) -> None:
-        if number in self._running and self.predictor is not None:
-            self.predictor.kill()
+        line.running = self._running[self._next_id] = Batch(line, members, time.perf_counter(), len(rows))
 
     def _sweep(self) -> None:
-        """Answers what waited or ran too long. One timer for all: requests of a line end in their order."""
+        """Answers what waited or ran too long, and ends a predictor whose call hangs. One timer for all: one more would
+        cost more than the rest of `submit`."""
         now = time.perf_counter()
         oldest = now
         for line in list(self._lines):
@@ -306,6 +300,10 @@ class Batcher:
             if line.waiting:
                 oldest = min(oldest, line.waiting[0].arrived)
         for batch in self._running.values():
+            if now - batch.sent < self.limits.timeout_s:
+                oldest = min(oldest, batch.sent)
+            elif self.predictor is not None:
+                self.predictor.kill()
             for pending in batch.members:
                 if now - pending.arrived >= self.limits.timeout_s:
                     self._fail(pending, self._too_late(batch.line))

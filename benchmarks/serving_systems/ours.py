@@ -1,21 +1,24 @@
-"""The whole service, as `app.main` makes it, with one version in its registry: `ours:app`. No part is left out or
-switched off: tokens from the database, gate, validation, metrics, headers, the spare predictor."""
+"""The whole service, as `app.main` makes it, with one version in its registry: `ours.py PORT`. No part is left out
+or switched off: tokens from the database, gate, validation, metrics, headers, the spare predictor."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 from app.config import Settings
 from app.ids import new_id
+from app.log import configure
 from app.main import create_app
 from app.registry.db import Database, make_engine, migrate
 from app.registry.jobs import JobRepository
 from app.registry.models import ModelRepository
 from app.registry.tables import Export
 from app.registry.tokens import TokenRepository
+from app.server import serve
 from app.storage import Storage
 
 
@@ -47,4 +50,5 @@ publish(database, storage, Path(os.environ["EXPORTS"]) / os.environ["MODEL"])
 with database.session() as session:
     _, secret = TokenRepository(session).create("benchmark", ["predict", "read"])
 Path(os.environ["TOKEN_FILE"]).write_text(secret)
-app = create_app(settings)
+configure("WARNING")
+serve(create_app(settings), host="127.0.0.1", port=int(sys.argv[1]))

@@ -59,8 +59,9 @@ def command(system: str, port: int) -> list[str]:
     if system == "bentoml":
         serve = ["serve", "bentoml_service:Predictor", "--host", "127.0.0.1", "--port", str(port)]
         return [str(peer_python("bentoml")), "-m", "bentoml", *serve, "--working-dir", str(HERE)]
+    if system == "ours":
+        return [sys.executable, str(HERE / "ours.py"), str(port)]
     apps = {
-        "ours": "ours:app",
         "plain_fastapi": "plain_fastapi:app",
         "plain_fastapi_async": "plain_fastapi:app",
         "uvicorn_constant": "constant:app",

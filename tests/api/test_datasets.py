@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -168,3 +172,56 @@ def test_upload_over_the_limit_is_413(api: Api) -> None:
     assert answer.status_code == 413
     assert directories(api) == []
     assert httpx.get(f"{api.http.base_url}/healthz", trust_env=False).status_code == 200
+
+
+def test_upload_that_is_refused_early_is_cut_off(api: Api) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        yield b'--xx\r\nContent-Disposition: form-data; name="unknown"\r\n\r\n'
+        while sent < 200 * 2**20:
+            sent += 2**20
+            yield b"x" * 2**20
+
+    headers = {"Content-Type": "multipart/form-data; boundary=xx", **api.http.headers}
+    try:
+        answer = httpx.post(f"{api.http.base_url}/v1/datasets", content=endless(), headers=headers, trust_env=False)
+        assert answer.status_code == 422
+        assert answer.headers["connection"] == "close"
+    except httpx.WriteError:  # the client was faster than its own reading of the answer
+        pass
+    assert sent < 100 * 2**20
+    assert directories(api) == []
+
+
+def test_client_that_goes_away_leaves_nothing(api: Api) -> None:
+    address = api.http.base_url
+    head = (
+        f"POST /v1/datasets HTTP/1.1\r\nHost: {address.host}\r\nAuthorization: {api.http.headers['Authorization']}\r\n"
+    )
+    form = "Content-Type: multipart/form-data; boundary=xx\r\nContent-Length: 100000\r\n\r\n--xx\r\n"
+    with socket.create_connection((address.host, address.port or 0)) as connection:
+        connection.sendall((head + form).encode())
+        wait_for(lambda: directories(api) != [])
+    wait_for(lambda: directories(api) == [])
+
+
+def test_full_disk_is_503_and_leaves_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **names: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("app.datasets.ingest.ingest", full)
+
+    answer = api.upload()
+
+    assert answer.status_code == 503
+    assert "disk is full" in answer.json()["detail"]
+    assert directories(api) == []
+
+
+def wait_for(probe: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not probe():
+        assert time.monotonic() < end
+        time.sleep(0.02)

@@ -25,7 +25,7 @@ JOBS: list[tuple[str, str, Any, str]] = [
     ("unknown estimator", "estimator/type", "DNNClasifier", "/estimator/type"),
     ("unknown estimator argument", "estimator/args/hiden_units", [4], "/estimator/args/hiden_units"),
     ("negative rate", "estimator/args/optimizer/learning_rate", -1.0, "/estimator/args/optimizer/learning_rate"),
-    ("a billion units", "estimator/args/hidden_units", [10**9], "/estimator/args/hidden_units"),
+    ("a billion units", "estimator/args/hidden_units", [10**9], "/estimator/args/hidden_units/0"),
     (
         "label not in vocabulary",
         "estimator/args/label_vocabulary",

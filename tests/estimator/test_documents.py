@@ -100,7 +100,7 @@ def test_polyaxon_predictions_that_do_not_fit_raise(tmp_path):
         return est.EstimatorSpec(mode, predictions, tf.reduce_sum(value), train_op)
 
     estimator = polyaxon.Estimator(model_fn, model_dir=str(tmp_path)).train(small_model.input_fn, steps=1)
-    with pytest.raises(ValueError, match="[Bb]atch"):
+    with pytest.raises(ValueError, match=r"[Bb]atch"):
         next(estimator.predict(small_model.input_fn))
     with pytest.raises(ValueError, match=r"provided \['c'\]"):
         next(estimator.predict(small_model.input_fn, predict_keys=["c"]))

@@ -83,13 +83,13 @@ def test_stop_at_checkpoint_step_hook_waits_for_the_checkpoint(tmp_path):
 
 
 def test_early_stopping_with_wrong_arguments_raises(estimator):
-    with pytest.raises(TypeError, match="must be an est.Estimator"):
+    with pytest.raises(TypeError, match="must be an est"):
         early_stopping.make_early_stopping_hook("estimator", lambda: True)
     for intervals in ({"run_every_steps": 1}, {"run_every_secs": None}):
         with pytest.raises(ValueError, match="exactly one of"):
             early_stopping.make_early_stopping_hook(estimator, lambda: True, **intervals)
     for make in (early_stopping.stop_if_lower_hook, early_stopping.stop_if_no_decrease_hook):
-        with pytest.raises(TypeError, match="must be an est.Estimator"):
+        with pytest.raises(TypeError, match="must be an est"):
             make("estimator", "loss", 1)
-    with pytest.raises(TypeError, match="must be an est.Estimator"):
+    with pytest.raises(TypeError, match="must be an est"):
         early_stopping.make_stop_at_checkpoint_step_hook("estimator", 1)

@@ -213,7 +213,7 @@ def test_model_fn_signature_is_checked(tmp_path: Path) -> None:
         est.Estimator(lambda features: None, params={"a": 1})
     with pytest.raises(ValueError, match="parameter `features`"):
         est.Estimator(lambda x: None)
-    with pytest.raises(ValueError, match="unknown|parameters"):
+    with pytest.raises(ValueError, match="has parameters"):
         est.Estimator(lambda features, other: None)
     with pytest.raises(ValueError, match="does not take labels"):
         make(tmp_path / "a", model=lambda features, mode: None).train(rows(), steps=1)

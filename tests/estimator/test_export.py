@@ -157,6 +157,38 @@ def test_export_of_keras_layers_restores_them_by_their_names(tmp_path):
     np.testing.assert_allclose(answer["output"], np.array(list(estimator.predict(small_model.input_fn))), rtol=1e-5)
 
 
+def operations(path, tag):
+    """Kinds of the operations of a MetaGraph, those in its functions included."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        graph_def = v1.saved_model.load(session, [tag], path).graph_def
+    inner = [node.op for function in graph_def.library.function for node in function.node_def]
+    return {node.op for node in graph_def.node} | set(inner)
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_export_for_inference_holds_only_what_answers(trained, tmp_path, supervised, as_text):
+    @tf.function
+    def unused(x):
+        return tf.exp(x)
+
+    def chatty(features, labels, mode, params):
+        spec = small_model.model_fn(features, labels, mode, params)
+        v1.summary.scalar("one", unused(tf.reduce_sum(spec.predictions["logits"])))
+        v1.metrics.mean(spec.predictions["logits"])
+        return spec
+
+    estimator = est.Estimator(chatty, model_dir=trained.model_dir, params=trained.params)
+    path = saved_model.export(estimator, str(tmp_path), {PREDICT: parsing, TRAIN: supervised}, as_text=as_text).decode()
+    found = operations(path, "serve")
+    assert not found & {"ScalarSummary", "MergeSummary", "Exp", "AssignAddVariableOp", "Sum"}
+    assert {"ScalarSummary", "Exp"} <= operations(path, "train")
+    features, _ = small_model.arrays()
+    answer = tf.saved_model.load(path, tags="serve").signatures["predict"](
+        examples=tf.constant(small_model.serialized(features))
+    )
+    np.testing.assert_allclose(answer["logits"], expected(trained, "logits"), rtol=1e-6)
+
+
 def test_export_copies_extra_assets(trained, tmp_path):
     source = tmp_path / "source.txt"
     source.write_text("extra")

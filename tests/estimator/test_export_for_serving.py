@@ -1,7 +1,6 @@
 """Exports that need no receiver function: raw features, examples, serving.json, skew."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +141,7 @@ def test_export_for_serving_that_fails_leaves_nothing(trained, tmp_path):
     wrong = [export.FeatureInfo("x", "float32", (5,)), FEATURES[1]]
     with pytest.raises(ValueError, match="must be equal"):
         export.export_for_serving(trained, str(tmp_path / "model"), features=wrong)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_export_for_serving_without_features_raises(trained, tmp_path):

@@ -104,6 +104,17 @@ def test_sequence_columns_give_steps_and_lengths():
     np.testing.assert_array_equal(lengths, [2, 1])
 
 
+def test_sequence_numbers_are_normalized_where_there_are_any():
+    column = fc.sequence_numeric_column("s", normalizer_fn=Standardize(1.0, 2.0))
+
+    def build():
+        features = {"s": tf.SparseTensor([[0, 0], [0, 1], [1, 0]], [1.0, 3.0, 5.0], [2, 2])}
+        return est.layers.SequenceFeatures([column])(features)[0]
+
+    # (1-1)/2, (3-1)/2 | (5-1)/2 and padding.
+    np.testing.assert_array_equal(in_graph(build)[..., 0], [[0.0, 1.0], [2.0, 0.0]])
+
+
 def test_sequences_of_different_lengths_in_one_row_stop_the_run():
     columns = [fc.sequence_numeric_column("a"), fc.sequence_numeric_column("b")]
 

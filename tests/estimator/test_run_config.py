@@ -59,7 +59,7 @@ def test_replace_copies_and_fields_are_fixed() -> None:
     with pytest.raises(AttributeError, match="replace"):
         config.model_dir = "/b"  # type: ignore[misc]
     with pytest.raises(AttributeError, match="nothing"):
-        config.nothing  # noqa: B018
+        config.nothing
 
 
 @pytest.mark.parametrize(

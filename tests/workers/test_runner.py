@@ -274,7 +274,7 @@ def test_early_stopping_ends_before_the_last_step(service: Service, data: str) -
     job_id = service.submit(body)
     assert service.run(job_id) == "succeeded"
     result = service.job(job_id).result
-    assert result["stopped_early"]
+    assert result["stopped_early"], result
     steps = [row.step for row in service.look(EvaluationRepository, "for_job", job_id)]
     losses_ = [row.metrics["loss"] for row in service.look(EvaluationRepository, "for_job", job_id)]
     assert result["step"] == steps[-1] == steps[losses_.index(min(losses_))] + 20

@@ -62,7 +62,7 @@ def body(service: Service) -> dict[str, Any]:
         "estimator": {"type": "DNNClassifier", "args": {"hidden_units": [4]}},
         "columns": "auto",
         "data": {"train": {"dataset": service.upload(flowers()), "label": "kind"}},
-        "train": {"max_steps": 12_000, "save_checkpoints_steps": 500, "seed": 1},
+        "train": {"max_steps": 6_000, "save_checkpoints_steps": 300, "seed": 1},
         "export": "none",
     }
 
@@ -120,10 +120,10 @@ def test_killed_and_stopped_trainer_resumes_exactly(service: Service, slot: Slot
 
     killed, drained, last = service.look(JobRepository, "attempts", disturbed)
     assert (killed.state, killed.exit_signal) == ("LOST", signal.SIGKILL)
-    assert (drained.state, drained.resumed_from_step >= 500) == ("DRAINED", True)
-    assert (last.state, last.last_step) == ("SUCCEEDED", 12_000)
+    assert (drained.state, drained.resumed_from_step >= 300) == ("DRAINED", True)
+    assert (last.state, last.last_step) == ("SUCCEEDED", 6_000)
     series = [service.look(MetricRepository, "series", job, "loss") for job in (undisturbed, disturbed)]
-    assert len(series[0]) > 100
+    assert len(series[0]) > 50
     assert series[0] == series[1]
     assert service.job(disturbed).counted_attempts == 0
 

@@ -29,18 +29,17 @@ def install() -> None:
     legacy = _module("tensorflow.compat.v1.estimator", est)
     # The attribute and the imported module of the same name are different objects in TensorFlow.
     for place in (tf, tf.compat.v2, importlib.import_module("tensorflow.compat.v2")):
-        place.estimator = modern
+        setattr(place, "estimator", modern)  # noqa: B010  modules, to the type checker
     for place in (tf.compat.v1, importlib.import_module("tensorflow.compat.v1"), tf.compat.v2.compat.v1):
-        place.estimator = legacy
+        setattr(place, "estimator", legacy)  # noqa: B010
     sys.modules["tensorflow.estimator"] = modern
     sys.modules["tensorflow.compat.v1.estimator"] = legacy
     sys.modules["tensorflow.compat.v2.estimator"] = modern
     _add(tf.keras.layers, "DenseFeatures", est.layers.DenseFeatures)
     _add(tf.compat.v1.keras.layers, "DenseFeatures", est.layers.DenseFeatures)
-    for name, members in {
-        "experimental": {"SequenceFeatures": est.layers.SequenceFeatures, "LinearModel": est.layers.LinearModel},
-        "estimator": {"model_to_estimator": est.model_to_estimator},
-    }.items():
+    layers = {"SequenceFeatures": est.layers.SequenceFeatures, "LinearModel": est.layers.LinearModel}
+    converters = {"model_to_estimator": est.model_to_estimator}
+    for name, members in (("experimental", layers), ("estimator", converters)):
         _add(tf.keras, name, ModuleType(f"tensorflow.keras.{name}"))
         for member, value in members.items():
             _add(getattr(tf.keras, name), member, value)

@@ -15,7 +15,7 @@ v1 = tf.compat.v1
 log = logging.getLogger("workers.estimator")
 
 
-class Duty(v1.train.SessionRunHook):  # type: ignore[misc]
+class Duty(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
     """A hook that is told the global step.
 
     Attributes:
@@ -50,7 +50,7 @@ class SaveCheckpoints(Duty):
 
     def next_step(self, step: int) -> int | None:
         if self._steps is not None:
-            return max(self._saved_step + self._steps, step + 1)
+            return int(max(self._saved_step + self._steps, step + 1))
         if self._seconds is not None and time.monotonic() - self._saved_at >= self._seconds:
             return step + 1
         return None

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import functools
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from workers.estimator import checkpoint, resume
+from workers.estimator.arguments import checked_hooks, checked_listeners, positive, with_model_dir
 from workers.estimator.evaluation import evaluate as run_evaluation
-from workers.estimator.export import saved_model
-from workers.estimator.graph import Trace, in_fresh_thread
+from workers.estimator.exports import Exports
+from workers.estimator.graph import Trace, in_fresh_thread, outside_graphs
 from workers.estimator.inputs.call import open_input
 from workers.estimator.inputs.source import Source
 from workers.estimator.keys import ModeKeys
@@ -28,23 +27,12 @@ from workers.estimator.spec import EstimatorSpec
 from workers.estimator.tracing import GLOBAL_STEP, new_graph, trace_model
 from workers.estimator.training import TrainingRun
 from workers.estimator.variables import VariableNames, VariableSet
+from workers.estimator.warm_start import settings_from
 
 v1 = tf.compat.v1
 
 
-def _outside_graphs(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Lets a method be called inside `with graph.as_default()` (by a hook, say): it then runs in a thread of its own."""
-
-    @functools.wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if tf.executing_eagerly():
-            return method(*args, **kwargs)
-        return in_fresh_thread(lambda: method(*args, **kwargs))
-
-    return call
-
-
-class Estimator:
+class Estimator(Exports):
     """Trains, evaluates and uses the model that `model_fn` describes.
 
     Args:
@@ -72,16 +60,16 @@ class Estimator:
         self._refuse_overrides()
         check_model_fn(model_fn, params)
         self._model_fn = model_fn
-        self._config = _with_model_dir(config, model_dir)
+        self._config = with_model_dir(config, model_dir)
         self._params = copy.deepcopy(params or {})
-        self._warm_start = _warm_start_settings(warm_start_from)
+        self._warm_start = None if warm_start_from is None else settings_from(warm_start_from)
         self._traces: dict[Any, Trace] = {}
         self._state = VariableSet()
         self._snapshots: dict[str, VariableSet] = {}
 
     @classmethod
     def _refuse_overrides(cls) -> None:
-        own = {name for name in vars(Estimator) if not name.startswith("__")}
+        own = {name for kind in (Estimator, Exports) for name in vars(kind) if not name.startswith("__")}
         for kind in cls.__mro__:
             if kind is Estimator:
                 return
@@ -89,7 +77,8 @@ class Estimator:
             changed = sorted(own & set(vars(kind)) - set(allowed) - {"_may_override"})
             if changed:
                 raise ValueError(
-                    f"Subclasses of Estimator cannot override members of Estimator: {kind.__name__} overrides {changed}. "
+                    f"Subclasses of Estimator cannot override members of Estimator: "
+                    f"{kind.__name__} overrides {changed}. "
                     "Put what is special into model_fn, or add methods with other names."
                 )
 
@@ -152,7 +141,7 @@ class Estimator:
             raise ValueError(f"Could not find a trained model in model_dir: {self.model_dir}; call train() first.")
         return path
 
-    @_outside_graphs
+    @outside_graphs
     def train(
         self,
         input_fn: Callable[..., Any],
@@ -180,10 +169,10 @@ class Estimator:
         """
         if steps is not None and max_steps is not None:
             raise ValueError("Can not provide both steps and max_steps; give one of them.")
-        _positive("steps", steps)
-        _positive("max_steps", max_steps)
-        hooks = _checked_hooks(hooks)
-        listeners = _checked_listeners(saving_listeners)
+        positive("steps", steps)
+        positive("max_steps", max_steps)
+        hooks = checked_hooks(hooks)
+        listeners = checked_listeners(saving_listeners)
         path = self.latest_checkpoint()
         if path is not None and max_steps is not None and _global_step(path) >= max_steps:
             return self
@@ -201,7 +190,7 @@ class Estimator:
         run.run(goal, save_first=path is None)
         return self
 
-    @_outside_graphs
+    @outside_graphs
     def evaluate(
         self,
         input_fn: Callable[..., Any],
@@ -226,10 +215,10 @@ class Estimator:
             ValueError: `steps` is not positive, or the input gives no batch.
             CheckpointError: the checkpoint is missing, damaged or of another model.
         """
-        _positive("steps", steps)
+        positive("steps", steps)
         trace, source = self._open(input_fn, ModeKeys.EVAL)
         state = self._state_at(checkpoint_path, trace)
-        return run_evaluation(trace, state, source, steps, _checked_hooks(hooks), self.eval_dir(name))
+        return run_evaluation(trace, state, source, steps, checked_hooks(hooks), self.eval_dir(name))
 
     def predict(
         self,
@@ -255,100 +244,9 @@ class Estimator:
             ValueError: predictions of different batch lengths with `yield_single_examples`, or `predict_keys` that do
                 not fit the predictions.
         """
-        checked = _checked_hooks(hooks)
-        opened = _call_outside(lambda: self._open_prediction(input_fn, checkpoint_path))
-        yield from predictions(*opened, predict_keys, checked, yield_single_examples)
-
-    def export_saved_model(
-        self,
-        export_dir_base: str,
-        serving_input_receiver_fn: Callable[[], Any],
-        assets_extra: Mapping[str, str] | None = None,
-        as_text: bool = False,
-        checkpoint_path: str | None = None,
-        experimental_mode: str = ModeKeys.PREDICT,
-    ) -> bytes:
-        """Writes a SavedModel for inference (or another single mode) into a new directory below `export_dir_base`.
-
-        Args:
-            export_dir_base: where the timestamped directory is made.
-            serving_input_receiver_fn: returns a `ServingInputReceiver` or `TensorServingInputReceiver`.
-            assets_extra: destination inside `assets.extra` to the full path of the file to copy there.
-            as_text: write the text form.
-            checkpoint_path: the checkpoint to export, None for the latest.
-            experimental_mode: the mode to export.
-
-        Returns:
-            The path of the export as bytes.
-
-        Raises:
-            ValueError: no `serving_input_receiver_fn`, no export outputs, or no checkpoint.
-        """
-        return self.experimental_export_all_saved_models(
-            export_dir_base, {experimental_mode: serving_input_receiver_fn}, assets_extra, as_text, checkpoint_path
-        )
-
-    @_outside_graphs
-    def export_savedmodel(
-        self,
-        export_dir_base: str,
-        serving_input_receiver_fn: Callable[[], Any],
-        assets_extra: Mapping[str, str] | None = None,
-        as_text: bool = False,
-        checkpoint_path: str | None = None,
-        strip_default_attrs: bool = False,
-    ) -> bytes:
-        """As `export_saved_model`, by its old name.
-
-        Args:
-            export_dir_base, serving_input_receiver_fn, assets_extra, as_text, checkpoint_path: as there.
-            strip_default_attrs: leave attributes with default values out of the graph.
-
-        Returns:
-            The path of the export as bytes.
-
-        Raises:
-            ValueError: no `serving_input_receiver_fn`, no export outputs, or no checkpoint.
-        """
-        receivers = {ModeKeys.PREDICT: serving_input_receiver_fn}
-        return saved_model.export(
-            self, export_dir_base, receivers, assets_extra, as_text, checkpoint_path, strip_default_attrs
-        )
-
-    @_outside_graphs
-    def experimental_export_all_saved_models(
-        self,
-        export_dir_base: str,
-        input_receiver_fn_map: Mapping[str, Callable[[], Any]],
-        assets_extra: Mapping[str, str] | None = None,
-        as_text: bool = False,
-        checkpoint_path: str | None = None,
-    ) -> bytes:
-        """Writes a SavedModel with a MetaGraph for each mode and one set of variables.
-
-        Args:
-            export_dir_base: where the timestamped directory is made.
-            input_receiver_fn_map: mode to a function that returns its input receiver.
-            assets_extra, as_text, checkpoint_path: as in `export_saved_model`.
-
-        Returns:
-            The path of the export as bytes.
-
-        Raises:
-            ValueError: an input receiver function is None, no export outputs, or no checkpoint.
-        """
-        return saved_model.export(self, export_dir_base, input_receiver_fn_map, assets_extra, as_text, checkpoint_path)
-
-    def _evaluate_now(self, input_fn: Any, steps: int | None, hooks: list[Any], name: str | None) -> dict[str, Any]:
-        """`evaluate` with the variables as they are in the middle of a training."""
-
-        def run() -> dict[str, Any]:
-            trace, source = self._open(input_fn, ModeKeys.EVAL)
-            state = self._state.snapshot(None)
-            prepare(trace, state, None, None)
-            return run_evaluation(trace, state, source, steps, hooks, self.eval_dir(name))
-
-        return _call_outside(run)  # type: ignore[no-any-return]
+        checked = checked_hooks(hooks)
+        trace, state, source = _call_outside(lambda: self._open_prediction(input_fn, checkpoint_path))
+        yield from predictions(trace, state, source, predict_keys, checked, yield_single_examples)
 
     def _open_prediction(self, input_fn: Any, path: str | None) -> tuple[Trace, VariableSet, Source]:
         trace, source = self._open(input_fn, ModeKeys.PREDICT)
@@ -358,70 +256,6 @@ class Estimator:
         elif state is self._state:
             state = state.snapshot(None)
         return trace, state, source
-
-    @_outside_graphs
-    def export_saved_model(
-        self,
-        export_dir_base: str,
-        serving_input_receiver_fn: Callable[[], Any],
-        assets_extra: Mapping[str, str] | None = None,
-        as_text: bool = False,
-        checkpoint_path: str | None = None,
-        experimental_mode: str = ModeKeys.PREDICT,
-    ) -> bytes:
-        """Writes a SavedModel of one mode; see `experimental_export_all_saved_models`."""
-        from workers.estimator.export import saved_model
-
-        receivers = {experimental_mode: serving_input_receiver_fn}
-        return saved_model.export(self, export_dir_base, receivers, assets_extra, as_text, checkpoint_path, True)
-
-    @_outside_graphs
-    def export_savedmodel(
-        self,
-        export_dir_base: str,
-        serving_input_receiver_fn: Callable[[], Any],
-        assets_extra: Mapping[str, str] | None = None,
-        as_text: bool = False,
-        checkpoint_path: str | None = None,
-        strip_default_attrs: bool = False,
-    ) -> bytes:
-        """The older name of `export_saved_model`, with a choice about default attributes."""
-        from workers.estimator.export import saved_model
-
-        receivers = {ModeKeys.PREDICT: serving_input_receiver_fn}
-        return saved_model.export(
-            self, export_dir_base, receivers, assets_extra, as_text, checkpoint_path, strip_default_attrs
-        )
-
-    @_outside_graphs
-    def experimental_export_all_saved_models(
-        self,
-        export_dir_base: str,
-        input_receiver_fn_map: Mapping[str, Callable[[], Any]],
-        assets_extra: Mapping[str, str] | None = None,
-        as_text: bool = False,
-        checkpoint_path: str | None = None,
-    ) -> bytes:
-        """Writes a SavedModel with one MetaGraph per mode and one set of variables.
-
-        Args:
-            export_dir_base: where a directory named by the time is made.
-            input_receiver_fn_map: mode to a function that returns its input receiver.
-            assets_extra: destination inside `assets.extra` to the source file.
-            as_text: write `saved_model.pbtxt`.
-            checkpoint_path: a certain checkpoint; the latest if None.
-
-        Returns:
-            The path of the export as bytes.
-
-        Raises:
-            ValueError: no receiver function, no export outputs, or no checkpoint.
-        """
-        from workers.estimator.export import saved_model
-
-        return saved_model.export(
-            self, export_dir_base, input_receiver_fn_map, assets_extra, as_text, checkpoint_path, True
-        )
 
     def _call_model_fn(self, features: Any, labels: Any, mode: str, config: RunConfig | None = None) -> EstimatorSpec:
         """Calls `model_fn` in the current graph."""
@@ -482,55 +316,8 @@ def _call_outside(function: Callable[[], Any]) -> Any:
     return function() if tf.executing_eagerly() else in_fresh_thread(function)
 
 
-def _warm_start_settings(given: Any) -> Any:
-    if given is None:
-        return None
-    from workers.estimator.warm_start import settings_from
-
-    return settings_from(given)
-
-
-def _with_model_dir(config: RunConfig | None, model_dir: Any) -> RunConfig:
-    if config is None:
-        config = RunConfig()
-    elif not isinstance(config, RunConfig):
-        raise ValueError(f"config must be an est.RunConfig, not {type(config).__name__}.")
-    if model_dir is not None:
-        model_dir = os.fspath(model_dir)
-        if config.model_dir is not None and config.model_dir != model_dir:
-            raise ValueError(
-                f"model_dir is {model_dir!r} in the constructor but {config.model_dir!r} in the RunConfig; give one, or "
-                "the same."
-            )
-    path = model_dir or config.model_dir or tempfile.mkdtemp(prefix="estimator-")
-    return config.replace(model_dir=path)
-
-
 def _global_step(path: str) -> int:
     reader = checkpoint.Reader(path)
     if GLOBAL_STEP not in reader.shapes:
         return checkpoint.step_of(path)
     return int(np.asarray(reader.value(GLOBAL_STEP)))
-
-
-def _positive(name: str, value: int | None) -> None:
-    if value is not None and value <= 0:
-        raise ValueError(f"Must specify {name} > 0, given: {value}.")
-
-
-def _checked_hooks(hooks: Iterable[Any] | None) -> list[Any]:
-    checked = list(hooks or ())
-    for hook in checked:
-        if not isinstance(hook, v1.train.SessionRunHook):
-            raise TypeError(f"All hooks must be tf.compat.v1.train.SessionRunHook instances, given: {hook!r}.")
-    return checked
-
-
-def _checked_listeners(listeners: Iterable[Any] | None) -> list[Any]:
-    checked = list(listeners or ())
-    for listener in checked:
-        if not isinstance(listener, v1.train.CheckpointSaverListener):
-            raise TypeError(
-                f"saving_listeners must be tf.compat.v1.train.CheckpointSaverListener instances, given: {listener!r}."
-            )
-    return checked

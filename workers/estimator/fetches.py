@@ -53,8 +53,8 @@ class Fetches:
             return self._ragged(item)
         if isinstance(item, tf.IndexedSlices):
             values, indices = self._add(item.values), self._add(item.indices)
-            shape = None if item.dense_shape is None else self._add(item.dense_shape)
-            return lambda got: v1.IndexedSlicesValue(got[values], got[indices], got[shape] if shape else None)
+            dense = None if item.dense_shape is None else self._add(item.dense_shape)
+            return lambda got: v1.IndexedSlicesValue(got[values], got[indices], got[dense] if dense else None)
         if isinstance(item, tuple) and hasattr(item, "_fields"):
             fields = [self._parse(value) for value in item]
             return lambda got: type(item)(*(part(got) for part in fields))

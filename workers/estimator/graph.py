@@ -7,10 +7,11 @@ tens of milliseconds.
 
 from __future__ import annotations
 
+import functools
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import tensorflow as tf
 
@@ -18,6 +19,8 @@ from workers.estimator import program_order
 from workers.estimator.variables import TracedVariable, VariableNames, VariableSet
 
 v1 = tf.compat.v1
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def in_fresh_thread(function: Callable[[], Any]) -> Any:
@@ -40,6 +43,18 @@ def in_fresh_thread(function: Callable[[], Any]) -> Any:
     if failure:
         raise failure[0]
     return result[0]
+
+
+def outside_graphs(method: Method) -> Method:
+    """Lets a method be called inside `with graph.as_default()`, by a hook for example: in its own thread then."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if tf.executing_eagerly():
+            return method(*args, **kwargs)
+        return in_fresh_thread(lambda: method(*args, **kwargs))
+
+    return cast(Method, call)
 
 
 _ONE_SHOT = "OneShotIterator"
@@ -125,7 +140,7 @@ class Trace:
         """
         feeds = self.feeds if feeds is None else list(feeds)
         key = ("function", tuple(f.name for f in fetches), tuple(f.name for f in feeds))
-        return self.cached(key, lambda: self._cut(list(fetches), list(feeds)))
+        return self.cached(key, lambda: self._cut(list(fetches), list(feeds)))  # type: ignore[no-any-return]
 
     def _refresh(self) -> None:
         """Reads the graph again when operations came in since."""

@@ -141,9 +141,8 @@ class HookCalls:
         held = [None if r is None else r.fetches for r in requests]
         fed = any(r is not None and r.feed_dict for r in requests)
         old = self._plan
-        if old is not None and not fed and not old.feeds and len(old.held) == len(held):
-            if all(a is b for a, b in zip(old.held, held, strict=True)):
-                return old
+        if old is not None and not fed and not old.feeds and _same(old.held, held):
+            return old
         feeds: dict[str, tuple[Any, Any]] = {}
         for request in requests:
             items = feed_items(self._trace, request.feed_dict) if request is not None else {}
@@ -159,6 +158,10 @@ class HookCalls:
         names = [name for name, e in elements.items() if isinstance(e, tf.Tensor)]
         self._plan = _Plan(held, fetches, stepper, names, pairs)
         return self._plan
+
+
+def _same(one: list[Any], other: list[Any]) -> bool:
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
 
 
 def stepper_for(

@@ -173,7 +173,7 @@ class RunConfig:
 
     @property
     def global_id_in_cluster(self) -> int | None:
-        """A number that is this task's alone in the cluster (chief, workers, ps in this order); None for an evaluator."""
+        """A number that is this task's alone in the cluster (chief, workers, ps in order); None for an evaluator."""
         return self._cluster.global_id
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,13 +91,11 @@ class ModelSaver:
                 "rate, or clip gradients, and train again from the last checkpoint.",
                 step,
             )
-        prefix = os.path.join(self._directory, f"{BASENAME}-{step}")
+        prefix = f"{self._directory}/{BASENAME}-{step}"
         custom = getattr(self._trace.spec.scaffold, "saver", None)
-        if custom is not None and not getattr(self._trace, "default_saver", False):
+        if custom is not None:
             with self._trace.graph.as_default():
-                custom.save(
-                    self._session, os.path.join(self._directory, BASENAME), global_step=step, write_meta_graph=False
-                )
+                custom.save(self._session, f"{self._directory}/{BASENAME}", global_step=step, write_meta_graph=False)
         else:
             extra = {resume.SUFFIX: resume.encode({} if ended else self._source.state())}
             checkpoint.write(prefix, self._state.values(t.name for t in traced), extra)

@@ -1,4 +1,4 @@
-"""What hooks get as a session: `run` on the trace's graph and the variables of one state, without a TensorFlow session."""
+"""What hooks get as a session: `run` on the trace's graph and one state's variables, without a TensorFlow session."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.estimator.variables import VariableSet
 v1 = tf.compat.v1
 
 
-class EngineSession(v1.Session):  # type: ignore[misc]
+class EngineSession(v1.Session):  # type: ignore[misc,name-defined]
     """Stands in for the `tf.compat.v1.Session` that hooks, savers and scaffolds expect.
 
     It never opens a TensorFlow session: every `run` is a cached function of the trace. It is a subclass only because

@@ -143,7 +143,7 @@ def _checked_metrics(metrics: Any) -> dict[str, Any]:
         pair = isinstance(metric, tuple | list) and len(metric) == 2
         if not pair and not (hasattr(metric, "result") and hasattr(metric, "variables")):
             raise TypeError(
-                f"eval_metric_ops[{name!r}] must be a Metric object or a (value tensor, update op) pair, not {metric!r}."
+                f"eval_metric_ops[{name!r}] must be a Metric object or a (value, update op) pair, not {metric!r}."
             )
     return dict(metrics)
 

@@ -204,7 +204,7 @@ class _Evaluator:
         self._final = final
 
 
-class _EvaluateCheckpoint(_v1.train.CheckpointSaverListener):  # type: ignore[misc]
+class _EvaluateCheckpoint(tf.compat.v1.train.CheckpointSaverListener):  # type: ignore[misc]
     """Evaluates in the training process, after checkpoints."""
 
     def __init__(self, evaluator: _Evaluator) -> None:

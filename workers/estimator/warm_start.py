@@ -171,7 +171,7 @@ def _remap(old: Any, info: VocabInfo, traced: TracedVariable) -> Any:
     size = len(new_words) + info.num_oov_buckets
     if size != shape[info.axis]:
         raise ValueError(
-            f"{traced.name} has {shape[info.axis]} entries on axis {info.axis}, but its VocabInfo says {len(new_words)} "
+            f"{traced.name} has {shape[info.axis]} entries on axis {info.axis}, its VocabInfo says {len(new_words)} "
             f"words and {info.num_oov_buckets} out-of-vocabulary buckets."
         )
     initializer = info.backup_initializer or tf.zeros_initializer()

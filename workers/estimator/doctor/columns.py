@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf import text_format
+from google.protobuf import text_format  # type: ignore[import-untyped, unused-ignore]
 
 #: Scopes in which canned models put their columns.
 DENSE_SCOPES = ("dnn/input_from_feature_columns/input_layer/", "context_features/")
@@ -50,8 +50,9 @@ def find(shapes: Mapping[str, list[int]], scope: str, graph: Graph | None, *, li
         elif linear and variable == "weights":
             columns.append(_linear(column, shapes[name], scope, graph))
             seen.add(column)
-    for column in sorted(graph.scopes(scope) - seen) if graph is not None else ():
-        columns += _without_variables(column, scope, graph)
+    if graph is not None:
+        for column in sorted(graph.scopes(scope) - seen):
+            columns += _without_variables(column, scope, graph)
     return columns
 
 

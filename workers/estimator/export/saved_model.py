@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from workers.estimator.checkpoint import Reader
 from workers.estimator.export.directory import copy_assets_extra, timestamped
+from workers.estimator.export.prune import prune
 from workers.estimator.export.receiver import (
     ServingInputReceiver,
     SupervisedInputReceiver,
@@ -98,8 +100,9 @@ def write(
     modes = [mode for mode in _ORDER if mode in input_receiver_fn_map]
     for mode in modes:
         job = _MetaGraph(estimator, mode, input_receiver_fn_map[mode], checkpoint_path, signatures_of)
-        in_fresh_thread(lambda job=job: job.add_to(builder, job.mode == modes[0], strip_default_attrs))
+        in_fresh_thread(functools.partial(job.add_to, builder, mode == modes[0], strip_default_attrs))
     builder.save(as_text)
+    prune(directory, TAGS[ModeKeys.PREDICT])
 
 
 class _MetaGraph:

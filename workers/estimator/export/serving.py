@@ -108,9 +108,9 @@ def _definition(output: Any, receiver_tensors: Mapping[str, Any]) -> Any:
 
 
 def _describe(output: Any, inputs: str) -> dict[str, Any]:
-    methods = {ClassificationOutput: "classify", RegressionOutput: "regress"}
+    classify, regress = isinstance(output, ClassificationOutput), isinstance(output, RegressionOutput)
     return {
-        "method": methods.get(type(output), PREDICT),
+        "method": "classify" if classify else "regress" if regress else PREDICT,
         "input": inputs,
         "outputs": [
             {"name": name, "dtype": tensor.dtype.name, "shape": _shape(tensor)}

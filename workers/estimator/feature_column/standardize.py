@@ -26,6 +26,6 @@ class Standardize:
             raise ValueError("stddev must not be 0; leave the normalizer out for a constant column.")
 
     def __call__(self, values: Any) -> Any:
-        if isinstance(values, tf.SparseTensor):  # of a sequence column: its elements, not the padding
+        if isinstance(values, tf.SparseTensor):  # what a sequence column gives; absent values stay absent
             return values.with_values(self(values.values))
         return (values - self.mean) / self.stddev

@@ -19,7 +19,7 @@ _log = logging.getLogger("workers.estimator")
 CheckpointSaverListener = _v1.train.CheckpointSaverListener
 
 
-class CheckpointSaverHook(Scheduled, _v1.train.CheckpointSaverHook):  # type: ignore[misc]
+class CheckpointSaverHook(Scheduled, tf.compat.v1.train.CheckpointSaverHook):  # type: ignore[misc]
     """Saves a checkpoint before the first step, every N steps or seconds, and at the end.
 
     Args:

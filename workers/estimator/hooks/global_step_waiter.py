@@ -12,7 +12,7 @@ _v1 = tf.compat.v1
 _log = logging.getLogger("workers.estimator")
 
 
-class GlobalStepWaiterHook(_v1.train.GlobalStepWaiterHook):  # type: ignore[misc]
+class GlobalStepWaiterHook(tf.compat.v1.train.GlobalStepWaiterHook):  # type: ignore[misc]
     """Waits before the first step until the global step, which other workers raise, has reached `wait_until_step`."""
 
     def __init__(self, wait_until_step: int) -> None:

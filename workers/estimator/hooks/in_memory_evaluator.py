@@ -6,9 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from workers.estimator.estimator import Estimator
+from workers.estimator.evaluation import evaluate
+from workers.estimator.graph import in_fresh_thread
 from workers.estimator.hooks.scheduled import Scheduled
 from workers.estimator.hooks.session_run_hook import SessionRunHook
 from workers.estimator.hooks.timer import SecondOrStepTimer
+from workers.estimator.keys import ModeKeys
+from workers.estimator.preparation import prepare
 
 
 class InMemoryEvaluatorHook(Scheduled, SessionRunHook):  # type: ignore[misc]
@@ -68,4 +72,12 @@ class InMemoryEvaluatorHook(Scheduled, SessionRunHook):  # type: ignore[misc]
 
     def _evaluate(self, step: int) -> None:
         self.schedule.update_last_triggered_step(step)
-        self._estimator._evaluate_now(self._input_fn, self._steps, self._hooks, self._name)
+        # A hook runs inside the graph, where nothing runs eagerly.
+        in_fresh_thread(self._run)
+
+    def _run(self) -> None:
+        estimator = self._estimator
+        trace, source = estimator._open(self._input_fn, ModeKeys.EVAL)
+        now = estimator._state.snapshot(None)
+        prepare(trace, now, None, None)
+        evaluate(trace, now, source, self._steps, self._hooks, estimator.eval_dir(self._name))

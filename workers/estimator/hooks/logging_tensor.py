@@ -15,7 +15,7 @@ _v1 = tf.compat.v1
 _log = logging.getLogger("workers.estimator")
 
 
-class LoggingTensorHook(_v1.train.LoggingTensorHook):  # type: ignore[misc]
+class LoggingTensorHook(tf.compat.v1.train.LoggingTensorHook):  # type: ignore[misc]
     """Logs tensors every N steps, every N seconds, or at the end; the first step is always logged.
 
     Args:

@@ -14,7 +14,7 @@ _v1 = tf.compat.v1
 _log = logging.getLogger("workers.estimator")
 
 
-class NanTensorHook(_v1.train.NanTensorHook):  # type: ignore[misc]
+class NanTensorHook(tf.compat.v1.train.NanTensorHook):  # type: ignore[misc]
     """Ends training when a tensor holds a NaN. `Estimator.train` watches the loss by itself, in the graph; this hook
     is for another tensor, or for stopping without an error, and reads the tensor at every step.
 

@@ -15,7 +15,7 @@ from workers.estimator.hooks.timer import SecondOrStepTimer
 _v1 = tf.compat.v1
 
 
-class ProfilerHook(Scheduled, _v1.train.SessionRunHook):  # type: ignore[misc]
+class ProfilerHook(Scheduled, tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
     """Profiles single steps every N steps or seconds, the first one N steps or seconds after the start.
 
     Writes TensorBoard's profile below `output_dir/plugins/profile`, and `output_dir/timeline-<step>.json`, a Chrome

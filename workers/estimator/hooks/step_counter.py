@@ -14,7 +14,7 @@ _v1 = tf.compat.v1
 _log = logging.getLogger("workers.estimator")
 
 
-class StepCounterHook(Scheduled, _v1.train.StepCounterHook):  # type: ignore[misc]
+class StepCounterHook(Scheduled, tf.compat.v1.train.StepCounterHook):  # type: ignore[misc]
     """Measures steps per second every N steps or seconds.
 
     Args:

@@ -9,7 +9,7 @@ import tensorflow as tf
 _v1 = tf.compat.v1
 
 
-class StopAtStepHook(_v1.train.StopAtStepHook):  # type: ignore[misc]
+class StopAtStepHook(tf.compat.v1.train.StopAtStepHook):  # type: ignore[misc]
     """Asks to stop after `num_steps` steps of this run, or when the global step is `last_step`.
 
     Raises:
@@ -39,5 +39,6 @@ class StopAtStepHook(_v1.train.StopAtStepHook):  # type: ignore[misc]
         return None
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
+        assert self.last_step is not None
         if int(run_context.session.run(self._now)) >= self.last_step:
             run_context.request_stop()

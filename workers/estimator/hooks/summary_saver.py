@@ -12,7 +12,7 @@ from workers.estimator.hooks.timer import SecondOrStepTimer
 _v1 = tf.compat.v1
 
 
-class SummarySaverHook(Scheduled, _v1.train.SummarySaverHook):  # type: ignore[misc]
+class SummarySaverHook(Scheduled, tf.compat.v1.train.SummarySaverHook):  # type: ignore[misc]
     """Writes summaries every N steps or seconds, beginning with the first step.
 
     Args:

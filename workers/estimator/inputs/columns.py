@@ -63,7 +63,7 @@ def columns_input_fn(
     chosen = None if rows is None else np.asarray(rows, np.int64)
     packed = Packing(columns)
     count = packed.rows if chosen is None else len(chosen)
-    if chosen is not None and count and not (0 <= chosen.min() and chosen.max() < packed.rows):
+    if chosen is not None and count and not (chosen.min() >= 0 and chosen.max() < packed.rows):
         raise ValueError(
             f"rows must be between 0 and {packed.rows - 1}, they reach from {chosen.min()} to {chosen.max()}."
         )
@@ -192,10 +192,10 @@ class ColumnsSource:
             left = self._order.length - begin
             if left <= 0 or (self._columns.drop_remainder and left < size):
                 return 0
-        start, stop, _, _ = self._present()
+        stop = self._present()[1]
         batches = (stop - begin) // size
         # The last batch of all may be smaller; it is the only one of its window's rest.
-        return max(min(steps, batches, self._block), 1)
+        return int(max(min(steps, batches, self._block), 1))
 
     def advance(self, steps: int) -> None:
         self._taken += steps
@@ -225,10 +225,12 @@ class ColumnsSource:
         """First and last position of the stream that the window holds, its order, its packed columns."""
         size, begin = self._columns.batch_size, self._taken * self._columns.batch_size
         window = self._window
-        if window is None or not (window[0] <= begin and begin + size <= window[1]):
-            if window is None or window[1] != self._order.length or begin < window[0]:
-                self._window = window = self._open_window(begin)
-        return window
+        if window is not None and window[0] <= begin:
+            is_last = window[1] == self._order.length
+            if is_last or begin + size <= window[1]:
+                return window
+        self._window = self._open_window(begin)
+        return self._window
 
     def _open_window(self, begin: int) -> tuple[int, int, tf.Tensor, list[tf.Tensor]]:
         columns, size = self._columns, self._columns.batch_size

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from workers.estimator.inputs.column import Dictionary, Sequence, encode_strings, is_string
 
-#: Columns that together take more bytes than this stay where they are (memory maps), and are gathered outside the graph.
+#: Columns that take more bytes than this together stay where they are (memory maps) and are gathered outside the graph.
 RESIDENT_BYTES = 1 << 30
 
 Path = tuple[str, ...]

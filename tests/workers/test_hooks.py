@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from app.errors import InvalidInput, NotFound
+from app.jobs.state import ErrorKind, VersionState
+from workers import estimator as est
+from workers.control import Control, Stop
+from workers.hooks import ProgressHook, series_interval
+from workers.publication import judge
+from workers.runner import explain
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "interval"), [(1, 1), (200, 1), (201, 2), (2000, 10), (2001, 20), (10**6, 5000), (None, 50)]
+)
+def test_series_has_at_most_two_hundred_points(max_steps: int | None, interval: int) -> None:
+    assert series_interval(max_steps) == interval
+
+
+def test_hook_is_due_at_points_of_the_series_only() -> None:
+    control = Control()
+    hook = ProgressHook(control, 2000)
+    assert hook.next_step(0) == 1  # the first step is told at once
+    hook.after_run(Context(), Values(0.5))
+    hook._begun -= 1.0  # type: ignore[operator]  # as if that step had been a second ago
+    assert hook.next_step(1001) == 1010  # a thousand steps a second: the whole way to the next point
+    control.stop(Stop.CANCEL)
+    assert hook.next_step(1001) == 1002
+
+
+class Context:
+    stopped = False
+
+    def request_stop(self) -> None:
+        self.stopped = True
+
+
+class Values:
+    def __init__(self, results: float) -> None:
+        self.results = results
+
+
+def test_slow_steps_are_looked_at_one_by_one() -> None:
+    hook = ProgressHook(Control(), 2000)
+    hook.next_step(0)
+    hook.after_run(Context(), Values(0.5))
+    hook._begun -= 10.0  # type: ignore[operator]
+    assert hook.next_step(11) == 12  # a step a second
+
+
+def test_stop_request_ends_the_loop_and_progress_is_told() -> None:
+    control, context = Control(), Context()
+    hook = ProgressHook(control, 100)
+    hook.next_step(0)
+    hook.after_run(context, Values(0.25))
+    assert not context.stopped
+    assert control.points()[0] == ("loss", 1, 0.25)
+    control.stop(Stop.DRAIN)
+    hook.next_step(1)
+    hook.after_run(context, Values(0.125))
+    assert context.stopped
+    assert (control.progress["step"], control.progress["loss"], control.progress["max_steps"]) == (2, 0.125, 100)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "word"),
+    [
+        (est.NanLossDuringTrainingError("x", 7), ErrorKind.NAN_LOSS, "step 7"),
+        (InvalidInput("Column 'a' is bad."), ErrorKind.INVALID_DATA, "Column 'a' is bad."),
+        (NotFound("gone"), ErrorKind.INVALID_SPEC, "gone"),
+        (MemoryError(), ErrorKind.OUT_OF_MEMORY, "smaller"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"), ErrorKind.OUT_OF_MEMORY, "smaller"),
+        (tf.errors.ResourceExhaustedError(None, None, "x; No space left on device"), ErrorKind.DISK_FULL, "full"),
+        (OSError(errno.ENOSPC, "No space left on device", "/data/x"), ErrorKind.DISK_FULL, "full"),
+        (OSError("Checkpoint could not be written: No space left on device"), ErrorKind.DISK_FULL, "full"),
+        (ValueError("bad thing at /root/secret/file.py\nmore"), ErrorKind.INTERNAL, "ValueError: bad thing at …"),
+        (tf.errors.InvalidArgumentError(None, None, "{{node x}} out of range"), ErrorKind.INVALID_DATA, "out of range"),
+        (RuntimeError("password=hunter2"), ErrorKind.INTERNAL, "RuntimeError; the job's log tells more."),
+    ],
+)
+def test_failure_is_explained_without_paths_or_traceback(error: Any, kind: ErrorKind, word: str) -> None:
+    found, detail = explain(error)
+    assert found == kind
+    assert word in detail
+    assert "/" not in detail
+    assert "{{" not in detail
+    assert "hunter2" not in detail
+
+
+@pytest.mark.parametrize(
+    ("promote", "metrics", "skew", "state", "word"),
+    [
+        (None, None, 0.0, VersionState.STORED, None),
+        ({"label": "latest", "when": None}, None, None, VersionState.STAGED, None),
+        ({"label": "latest", "when": None}, None, 0.5, VersionState.REFUSED, "0.5"),
+        ({"label": "latest", "when": None}, None, float("nan"), VersionState.REFUSED, "nan"),
+        ({"label": "l", "when": {"metric": "auc", "at_least": 0.9}}, {"auc": 0.9}, 0.0, VersionState.STAGED, None),
+        ({"label": "l", "when": {"metric": "auc", "at_least": 0.9}}, {"auc": 0.8}, 0.0, VersionState.REFUSED, "auc"),
+        (
+            {"label": "l", "when": {"metric": "auc", "at_least": 0.9}},
+            {"loss": 1},
+            0.0,
+            VersionState.REFUSED,
+            "no value",
+        ),
+        ({"label": "l", "when": {"metric": "loss", "at_most": 0.1}}, {"loss": 0.2}, 0.0, VersionState.REFUSED, "over"),
+        ({"label": "l", "when": {"metric": "loss", "at_most": 0.1}}, None, 0.0, VersionState.REFUSED, "no value"),
+    ],
+)
+def test_gate_says_yes_or_why_not(
+    promote: Any, metrics: Any, skew: float | None, state: VersionState, word: str | None
+) -> None:
+    found, reason = judge(promote, metrics, skew, 1e-3)
+    assert found is state
+    assert (word in reason) if word else reason is None
