@@ -66,6 +66,9 @@ class Run:
         submitting.start()
         try:
             self._strike_all()
+        except BaseException:
+            self._end = 0.0  # an interrupted run submits no more
+            raise
         finally:
             submitting.join()
             for pause in self._ground.pauses:

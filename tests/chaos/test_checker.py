@@ -26,6 +26,7 @@ class PlantedRun:
         self.backend = Embedded(data_dir)
         shutil.copy(migrated, data_dir / "registry.db")
         self.connection = sqlite3.connect(data_dir / "registry.db", isolation_level=None)
+        self.connection.execute("PRAGMA synchronous=OFF")
         witness.install(self.backend)
         self.job(REFERENCE, attempts=1)
         self.job(JOB, attempts=2)
