@@ -216,7 +216,8 @@ def orphans(registry: Registry, artifacts: Path) -> list[str]:
             names = {match[0] for path in directory.iterdir() if (match := _CHECKPOINT.search(path.name))}
             keys = {f"jobs/{job.name}/{directory.name}/{name}" for name in names}
             found += sorted(keys - prefixes)
-            found += [f"jobs/{job.name}/{directory.name}/scratch"] if (directory / "scratch").exists() else []
+            left = [*directory.glob("*.tmp-*"), *directory.glob("scratch")]
+            found += [f"jobs/{job.name}/{directory.name}/{path.name}" for path in left]
     return found
 
 

@@ -171,6 +171,7 @@ PLANTED: dict[str, tuple[str, Callable[[PlantedRun], object]]] = {
     "attempt nobody knows": ("orphans", lambda run: run.write("jobs/job_x/1/log.txt", b"")),
     "uncommitted checkpoint": ("orphans", lambda run: run.write(f"jobs/{JOB}/1/model.ckpt-15.index", b"")),
     "half a checkpoint": ("orphans", lambda run: run.write(f"jobs/{JOB}/1/model.ckpt-15.resume", b"")),
+    "half a state file": ("orphans", lambda run: run.write(f"jobs/{JOB}/1/checkpoint.tmp-1a2b", b"")),
     "scratch": ("orphans", lambda run: run.write(f"jobs/{JOB}/1/scratch/a.npy", b"")),
     "data set nobody knows": ("orphans", lambda run: run.write("datasets/ds_x/meta.json", b"")),
 }

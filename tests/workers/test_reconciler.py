@@ -105,6 +105,8 @@ def test_checkpoint_without_a_row_goes_when_its_attempt_is_over(
     for step in (5, 10):
         for suffix in ("index", "data-00000-of-00001"):
             (directory / f"model.ckpt-{step}.{suffix}").write_bytes(b"x")
+    for half in ("model.ckpt-15.data-00000-of-00001", "model.ckpt-20.resume.tmp-1a2b", "checkpoint.tmp-3c4d"):
+        (directory / half).write_bytes(b"x")
     (directory / "scratch").mkdir()
     old(directory)
     with database.session() as session:
