@@ -15,7 +15,7 @@ import redis
 from scripts.chaos_parts.backends import Backend, PostgresqlRedis
 from scripts.chaos_parts.service import SETTINGS, Service
 
-_PAUSE_S = 1.4 * float(SETTINGS["LEASE_S"])
+_PAUSE_S = 1.6 * float(SETTINGS["LEASE_S"])
 
 
 @dataclass

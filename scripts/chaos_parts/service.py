@@ -15,7 +15,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
-    "LEASE_S": "12",
+    "LEASE_S": "6",
     "HEARTBEAT_S": "0.5",
     "RESEND_AFTER_S": "2",
     "RECONCILE_S": "0.5",
