@@ -114,7 +114,9 @@ class Reconciler:
         others = [key for prefix in ("datasets", "exports", "predictions") for key in self._storage.keys(prefix)]
         old = [key for key in attempts + others if self._is_old(key, now)]
         with self._database.read() as session:
-            orphans = ArtifactRepository(session).unreferenced(old)
+            unreferenced = ArtifactRepository(session).unreferenced(old)
+        # A long upload or export writes into its directory, and has a row only at its end.
+        orphans = [key for key in unreferenced if self._is_quiet(key, now)]
         for key in orphans:
             self._storage.remove(key)
             log.info("removed an orphan", key=key)
@@ -126,6 +128,12 @@ class Reconciler:
     def _is_old(self, key: str, now: float) -> bool:
         try:
             return self._storage.age(key, now) > self._settings.orphan_grace_s
+        except NotFound:
+            return False
+
+    def _is_quiet(self, key: str, now: float) -> bool:
+        try:
+            return self._storage.quiet(key, now) > self._settings.orphan_grace_s
         except NotFound:
             return False
 
