@@ -159,6 +159,18 @@ class Storage:
         except FileNotFoundError:
             raise NotFound("There is no such artifact.") from None
 
+    def quiet(self, key: str, now: float) -> float:
+        """Seconds since anything in it was changed, at any depth: a file that grows does not change its directory.
+
+        Raises:
+            NotFound: nothing is there.
+        """
+        path = self.path(key)
+        try:
+            return now - max(entry.lstat().st_mtime for entry in (path, *path.rglob("*")))
+        except FileNotFoundError:
+            raise NotFound("There is no such artifact, or it is being removed.") from None
+
     def _files(self, key: str) -> Iterator[tuple[str, Path]]:
         """Relative name and path of each regular file."""
         top = self.path(key)

@@ -165,3 +165,13 @@ def test_age_is_since_the_last_change(storage: Storage) -> None:
     assert storage.age("exports/x", now) == pytest.approx(100)
     with pytest.raises(NotFound):
         storage.age("exports/y", now)
+
+
+def test_quiet_is_since_the_last_change_at_any_depth(storage: Storage) -> None:
+    fill(storage, "exports/x", {"a": "1", "b/c": "2"})
+    now = time.time()
+    for path, age in (("", 100), ("a", 90), ("b", 80), ("b/c", 70)):
+        os.utime(storage.path("exports/x") / path, (now - age, now - age))
+    assert storage.quiet("exports/x", now) == pytest.approx(70)
+    with pytest.raises(NotFound):
+        storage.quiet("exports/y", now)

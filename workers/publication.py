@@ -17,8 +17,7 @@ from app.registry.models import ModelRepository
 from app.registry.tables import Checkpoint
 from workers import build
 from workers import estimator as est
-from workers.attempt import Attempt, Stopped
-from workers.control import Stop
+from workers.attempt import Attempt
 from workers.trained import open_trained, training_table
 
 log = logging.getLogger(__name__)
@@ -108,12 +107,10 @@ def publish(
             told = {"version_state": state, "version_reason": reason}
             return {"export": export_id, "exported_step": step, "skew": skew, "version": version.number} | told
 
+        # Also a write that ends as fenced may be one whose first try was committed by a connection that died before it
+        # could say so: the directory stays then, and is the reconciler's if no row points to it.
         committed_or_unknown = True
-        try:
-            attempt.succeed(result, commit)
-        except Stopped as stopped:
-            committed_or_unknown = stopped.reason is not Stop.FENCED
-            raise
+        attempt.succeed(result, commit)
     finally:
         if not committed_or_unknown:
             attempt.storage.remove(key)

@@ -11,6 +11,7 @@ Any number may run; a lease in SQL lets one work at a time. It needs no broker t
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -35,6 +36,7 @@ from workers.scratch import clear, remove_checkpoint_files
 log = structlog.get_logger("reconciler")
 
 LEASE = "reconciler"
+_CHECKPOINT = re.compile(r"model\.ckpt-\d+(?=\.)")
 
 
 class Reconciler:
@@ -112,7 +114,9 @@ class Reconciler:
         others = [key for prefix in ("datasets", "exports", "predictions") for key in self._storage.keys(prefix)]
         old = [key for key in attempts + others if self._is_old(key, now)]
         with self._database.read() as session:
-            orphans = ArtifactRepository(session).unreferenced(old)
+            unreferenced = ArtifactRepository(session).unreferenced(old)
+        # A long upload or export writes into its directory, and has a row only at its end.
+        orphans = [key for key in unreferenced if self._is_quiet(key, now)]
         for key in orphans:
             self._storage.remove(key)
             log.info("removed an orphan", key=key)
@@ -127,14 +131,21 @@ class Reconciler:
         except NotFound:
             return False
 
+    def _is_quiet(self, key: str, now: float) -> bool:
+        try:
+            return self._storage.quiet(key, now) > self._settings.orphan_grace_s
+        except NotFound:
+            return False
+
     def _sweep_attempt(self, key: str) -> None:
-        """Removes checkpoints without a row, and temporary files, of an attempt that is over."""
+        """Removes checkpoints without a row, whole or half written, and temporary files, of an attempt that is over."""
         directory = self._storage.path(key)
         changed = _changed(directory)
         if changed is None or self._clean.get(key) == changed:
             return
         _, job_id, number = key.split("/")
-        prefixes = {f"{key}/{index.name.removesuffix('.index')}" for index in directory.glob("model.ckpt-*.index")}
+        names = {match[0] for file in directory.iterdir() if (match := _CHECKPOINT.match(file.name))}
+        prefixes = {f"{key}/{name}" for name in names}
         with self._database.read() as session:
             job = session.get(Job, job_id)
             if job is not None and job.state == JobState.RUNNING and job.attempt == int(number):
@@ -145,6 +156,8 @@ class Reconciler:
             log.info("removed a checkpoint that was never committed", key=prefix)
         for left in ("scratch", "predictions"):
             clear(directory / left)
+        for file in directory.glob("*.tmp-*"):  # a process died between writing and renaming it
+            file.unlink(missing_ok=True)
         self._clean[key] = _changed(directory) or changed
 
 

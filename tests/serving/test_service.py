@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -244,3 +245,20 @@ def test_predictor_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     parent.wait()
     parent.stdout.close()
     until(lambda: not Path(f"/proc/{child}/stat").exists() or "Z" in Path(f"/proc/{child}/stat").read_text(), 5)
+
+
+def test_client_that_leaves_in_the_middle_of_a_batch_harms_nobody(own: Server, wanted: Wanted) -> None:
+    own.sync(wanted("half", 1, "plus2"))
+    until(lambda: own.post("half:predict", {"instances": [2.0]}).status_code == 200)
+    host, port = own.url.removeprefix("http://").split(":")
+    body = b'{"instances": [5.0]}'
+    head = f"POST /v1/models/half:predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with Users(own, "half:predict", 4) as users:
+        for _ in range(100):
+            with socket.create_connection((host, int(port))) as leaving:
+                leaving.sendall(head + body)  # gone before the answer
+            with socket.create_connection((host, int(port))) as leaving:
+                leaving.sendall(head + body[:5])  # gone before the end of its body
+        until(lambda: len(users.answers) > 100)
+    # 2 / 2 + 2 = 3
+    assert all(status == 200 and body == {"predictions": [3.0]} for _, body, status, _, _ in users.answers)

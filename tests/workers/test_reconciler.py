@@ -96,6 +96,19 @@ def test_orphans_go_after_the_grace_and_others_stay(
     assert [path.exists() for path in (orphan, young, needed, never)] == [False, True, True, False]
 
 
+def test_directory_that_is_being_filled_stays(reconciler: Reconciler, storage: Storage) -> None:
+    directory = storage.make(storage.dataset_key(new_id("ds")))
+    column = directory / "0.values.npy"
+    column.write_bytes(b"x")
+    old(directory)  # appending to a file leaves its directory's time as it is
+    reconciler.sweep()
+    assert column.exists()
+    old(column)
+    old(directory)
+    reconciler.sweep()
+    assert not directory.exists()
+
+
 def test_checkpoint_without_a_row_goes_when_its_attempt_is_over(
     reconciler: Reconciler, database: Database, storage: Storage
 ) -> None:
@@ -105,6 +118,8 @@ def test_checkpoint_without_a_row_goes_when_its_attempt_is_over(
     for step in (5, 10):
         for suffix in ("index", "data-00000-of-00001"):
             (directory / f"model.ckpt-{step}.{suffix}").write_bytes(b"x")
+    for half in ("model.ckpt-15.data-00000-of-00001", "model.ckpt-20.resume.tmp-1a2b", "checkpoint.tmp-3c4d"):
+        (directory / half).write_bytes(b"x")
     (directory / "scratch").mkdir()
     old(directory)
     with database.session() as session:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from app.config import Settings
-from app.registry.db import Database
+from app.registry.db import HEAD, Database
 from app.registry.jobs import JobRepository
 from tests.workers import registry
 from workers.slot import Slot
@@ -167,3 +168,19 @@ def test_queue_cap_leaves_the_job_waiting(tmp_path, database: Database) -> None:
     assert slot.run(registry.submit(database, queue="gpu").id, 0) is None
     assert slot.run(registry.submit(database).id, 0) == "succeeded"
     slot.close()
+
+
+def test_worker_refuses_a_job_of_a_newer_database(slot: Slot, database: Database) -> None:
+    job = registry.submit(database)
+    set_revision(database, "9999")
+    try:
+        assert slot.run(job.id, 0) is None
+        assert registry.job(database, job.id).attempt == 0
+    finally:
+        set_revision(database, HEAD)
+    assert slot.run(job.id, 0) == "succeeded"
+
+
+def set_revision(database: Database, revision: str) -> None:
+    with database.session() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})

@@ -1,0 +1,1 @@
+"""Faults at random against a running service, and a checker that reads SQL and files on its own."""

@@ -1,0 +1,124 @@
+"""`scripts/chaos`: does the faults, prints what was done and what was lost, ends with 1 on any loss."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from scripts.chaos_parts import backends, checker, faults, witness, work
+from scripts.chaos_parts.run import Outcome, Run
+from scripts.chaos_parts.service import NotRunning, Service
+
+console = Console(highlight=False)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/chaos", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=50)
+    parser.add_argument("--seed", type=int, help="of the faults (default: a random one, which is printed)")
+    parser.add_argument("--json", type=Path, help="write the result to this file")
+    parser.add_argument("--backend", choices=["embedded", "postgresql+redis"], default="embedded")
+    parser.add_argument("--limit", type=float, help="seconds for the faults (default: 60 and 25 a job)")
+    parser.add_argument("--keep", action="store_true", help="keep the data directory and its log")
+    options = parser.parse_args()
+    seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
+    console.print(f"chaos: {options.jobs} jobs, {options.backend}, seed {seed}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    data_dir = Path(tempfile.mkdtemp(prefix="chaos-"))
+    try:
+        result = chaos(data_dir, options.backend, options.jobs, seed, options.limit or 60 + 25 * options.jobs)
+    except NotRunning as error:
+        console.print(f"[red]{error}[/]", markup=True)
+        console.print(f"data directory: {data_dir}")
+        return 2
+    show(result)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    if options.keep or not result["ok"]:
+        console.print(f"data directory: {data_dir}")
+    else:
+        shutil.rmtree(data_dir, ignore_errors=True)
+    return 0 if result["ok"] else 1
+
+
+def chaos(data_dir: Path, backend_name: str, jobs: int, seed: int, limit_s: float) -> dict[str, Any]:
+    """One run; the result as `--json` writes it."""
+    backend = backends.make(backend_name, data_dir)
+    try:
+        service = Service(data_dir, backend.environment)
+        try:
+            witness.install(backend)
+            begin = time.monotonic()
+
+            def tell(text: str) -> None:
+                console.print(f"{time.monotonic() - begin:7.1f} s  {text}")
+
+            run = Run(faults.Ground(service, backend, random.Random(seed)), jobs, limit_s, tell)
+            run.references(seeds=min(3, 1 + jobs // 5))
+            tell("undisturbed jobs done")
+            run.go()
+        finally:
+            left = service.stop()
+        artifacts = data_dir / "artifacts"
+        service.tidy_up(lambda: not checker.orphans(_rows(backend), artifacts))
+        verdict = checker.check(_rows(backend), artifacts, run.outcome.submitted, run.outcome.references, work.STEPS)
+    finally:
+        backend.close()
+    for text in run.outcome.refused:
+        verdict.find("lost", f"a submit was not answered: {text}")
+    return _result(verdict, run.outcome, left) | {"seed": seed, "backend": backend_name}
+
+
+def _rows(backend: backends.Backend) -> checker.Registry:
+    with backend.sql() as connection:
+        return checker.read_registry(connection, witness.TABLE)
+
+
+def _result(verdict: checker.Verdict, outcome: Outcome, left_running: list[str]) -> dict[str, Any]:
+    return {
+        "jobs": verdict.jobs,
+        "succeeded": verdict.succeeded,
+        "lost": verdict.lost,
+        "doubled": verdict.doubled,
+        "wrong_steps": verdict.wrong_steps,
+        "fenced_writes_accepted": verdict.fenced_writes_accepted,
+        "orphans": verdict.orphans,
+        "loss_series_equal": verdict.loss_series_equal,
+        "faults": dict(sorted(outcome.faults.items())),
+        "attempts": dict(sorted(verdict.attempts.items())),
+        "left_running": left_running,
+        "seconds": round(outcome.seconds, 1),
+        "findings": verdict.findings,
+        "ok": verdict.nothing_lost and not left_running,
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    done = Table("fault", "times", title=f"What was done in {result['seconds']:.0f} s")
+    for kind, count in result["faults"].items():
+        done.add_row(kind, str(count))
+    done.add_row("all", str(sum(result["faults"].values())), style="bold")
+    console.print(done)
+    found = Table("", "", title="What became of it")
+    for name in ("jobs", "succeeded", "lost", "doubled", "wrong_steps", "fenced_writes_accepted", "orphans"):
+        found.add_row(name, str(result[name]))
+    for name in ("loss_series_equal", "attempts", "left_running"):
+        found.add_row(name, str(result[name]))
+    console.print(found)
+    for finding in result["findings"]:
+        console.print(finding, markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

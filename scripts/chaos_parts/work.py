@@ -1,0 +1,43 @@
+"""The jobs of a chaos run: small trainings on made-up data. One undisturbed run of a seed tells what each must give."""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+from typing import Any
+
+STEPS = 12_000
+CHECKPOINT_EVERY = 1_000
+_COLOURS = ("red", "green", "blue", "grey")
+
+
+def table_csv(rows: int = 600) -> bytes:
+    """Three classes, told by four numbers and a word, with some noise."""
+    draw = random.Random(11)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["a", "b", "c", "d", "colour", "kind"])
+    for _ in range(rows):
+        kind = draw.randrange(3)
+        numbers = [round(draw.gauss(kind * scale, 1.0), 4) for scale in (1.0, -0.7, 0.3, 0.0)]
+        colour = draw.choice(_COLOURS) if draw.random() < 0.5 else _COLOURS[kind]
+        writer.writerow([*numbers, colour, ("low", "middle", "high")[kind]])
+    return text.getvalue().encode()
+
+
+def train_body(dataset: str, seed: int, model: str, *, steps: int = STEPS, promote: bool = False) -> dict[str, Any]:
+    """A training job of exactly `steps` steps. Jobs of one seed are the same training."""
+    body: dict[str, Any] = {
+        "type": "train",
+        "model": model,
+        "estimator": {
+            "type": "DNNClassifier",
+            "args": {"hidden_units": [16, 8], "dropout": 0.1, "optimizer": {"type": "Adam", "learning_rate": 0.003}},
+        },
+        "columns": "auto",
+        "data": {"train": {"dataset": dataset, "label": "kind", "batch_size": 32, "shuffle": True}, "holdout": 0.15},
+        "train": {"max_steps": steps, "save_checkpoints_steps": CHECKPOINT_EVERY, "seed": seed},
+        "max_attempts": 100,
+    }
+    return body if promote else body | {"promote": None}
