@@ -72,8 +72,8 @@ def test_a_part_that_dies_at_once_is_started_ever_slower_and_asked_what_to_mend(
     seen: list[int] = []
     part = Part("broken", [sys.executable, "-c", "raise SystemExit(3)"], 5.0, seen.append)
     with supervised(part):
-        wait_for(lambda: len(seen) >= 2)
-    assert seen[:2] == [1, 2]
+        wait_for(lambda: len(seen) >= 3)
+    assert seen[:3] == [0, 1, 2]
 
 
 def test_stop_ends_every_part_and_what_it_started() -> None:
