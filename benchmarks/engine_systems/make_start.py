@@ -15,7 +15,7 @@ def main(directory: str) -> None:
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         variables = [tf.compat.v1.get_variable(n, initializer=tf.constant(v)) for n, v in w1.start_variables().items()]
         session.run(tf.compat.v1.global_variables_initializer())
-        tf.compat.v1.train.Saver(variables).save(
+        tf.compat.v1.train.Saver(variables, save_relative_paths=True).save(
             session,
             f"{directory}/model.ckpt",
             0,

@@ -75,7 +75,7 @@ def main() -> None:
     estimator.train(input_fn, max_steps=job["steps"], hooks=hooks)
     seconds = time.perf_counter() - begin
     loss_end = estimator.evaluate(compared)["loss"]
-    result(steps_per_s=clock.steps_per_s(), seconds=seconds, loss_end=float(loss_end))
+    result(**clock.rates(), seconds=seconds, loss_end=float(loss_end))
 
 
 main()

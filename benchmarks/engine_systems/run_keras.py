@@ -68,7 +68,7 @@ def main() -> None:
     few = {name: column[: w1.COMPARED_ROWS] for name, column in features.items()}
     logits = np.asarray(net.predict(few, batch_size=w1.BATCH, verbose=0))
     losses = keras.losses.sparse_categorical_crossentropy(labels[: w1.COMPARED_ROWS], logits, from_logits=True)
-    result(steps_per_s=clock.steps_per_s(), seconds=seconds, loss_end=float(np.mean(losses)))
+    result(**clock.rates(), seconds=seconds, loss_end=float(np.mean(losses)))
 
 
 main()

@@ -79,7 +79,7 @@ def main() -> None:
     few = {name: column[: w1.COMPARED_ROWS] for name, column in features.items()}
     compared = est.inputs.columns_input_fn(few, labels[: w1.COMPARED_ROWS], batch_size=w1.BATCH, num_epochs=1)
     loss_end = estimator.evaluate(compared)["loss"]
-    result(steps_per_s=clock.steps_per_s(), seconds=seconds, loss_end=float(loss_end))
+    result(**clock.rates(), seconds=seconds, loss_end=float(loss_end))
 
 
 main()
