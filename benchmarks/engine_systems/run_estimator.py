@@ -35,7 +35,7 @@ class LossEveryStepHook(tf.compat.v1.train.SessionRunHook):
 
     def before_run(self, run_context: object) -> object:
         return tf.compat.v1.train.SessionRunArgs(
-            tf.compat.v1.get_default_graph().get_collection(tf.compat.v1.GraphKeys.LOSSES)[0]
+            tf.compat.v1.get_default_graph().get_collection(tf.compat.v1.GraphKeys.LOSSES)[-1]
         )
 
     def after_run(self, run_context: object, run_values: object) -> None:

@@ -137,14 +137,13 @@ class TrainingRun:
 
     def _advance(self, step: int, goal: int | None) -> int:
         """Does at least one step; returns the global step after it."""
-        due = self._calls.next_due(step)
+        hooks, due = self._calls.due(step)
         ends = [n for n in (None if due is None else due - 1, goal) if n is not None]
         wanted = min([end - step for end in ends] + [self._call_limit()])
         count = self._source.limit(max(wanted, 1))
         if count < 1:
             raise tf.errors.OutOfRangeError(None, None, "The input has ended.")
         if count == 1 or wanted <= 1:
-            hooks = self._calls.due(step)
             loss, after = self._calls.step(hooks, self._source, self._state, GLOBAL_STEP)
             _check_loss(float(loss), after)
             return int(after)
