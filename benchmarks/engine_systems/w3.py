@@ -39,13 +39,24 @@ def estimator(library: Any, tf: Any, *, cell: str, **common: Any) -> Any:
 
 def keras_model(keras: Any, *, cell: str) -> Any:
     layer = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[cell]
-    tokens = keras.Input((None,), name="tokens", dtype="string")
-    hashed = keras.layers.Hashing(BUCKETS - 1, mask_value="")(tokens)
-    x = keras.layers.Embedding(BUCKETS, DIMENSION, mask_zero=True, name="embedding")(hashed)
+    tokens = keras.Input((None,), name="tokens", dtype="int64")  # hashed in the input, 0 for padding
+    x = keras.layers.Embedding(BUCKETS + 1, DIMENSION, mask_zero=True, name="embedding")(tokens)
     x = layer(UNITS[0], return_sequences=True, name="layer_0")(x)
     x = layer(UNITS[1], name="layer_1")(x)
     return keras.Model({"tokens": tokens}, keras.layers.Dense(CLASSES, name="logits")(x))
 
 
-LSTM = Workload(data, 32, 0.05, partial(estimator, cell="lstm"), partial(keras_model, cell="lstm"), {})
-GRU = Workload(data, 32, 0.05, partial(estimator, cell="gru"), partial(keras_model, cell="gru"), {})
+EMBEDDING = "sequence_features/tokens_embedding/embedding_weights"
+
+
+def weights(cell: str) -> dict[str, list[str]]:
+    """The recurrent layers and the logits; the embedding has a row more in Keras."""
+    found = {"embedding": [EMBEDDING], "logits": ["rnn_model/logits/kernel", "rnn_model/logits/bias"]}
+    for i, suffix in enumerate(["", "_1"]):
+        scope = f"rnn_model/rnn/stacked_rnn_cells/{cell}_cell{suffix}"
+        found[f"layer_{i}"] = [f"{scope}/kernel", f"{scope}/recurrent_kernel", f"{scope}/bias"]
+    return found
+
+
+LSTM = Workload(data, 32, 0.05, partial(estimator, cell="lstm"), partial(keras_model, cell="lstm"), weights("lstm"))
+GRU = Workload(data, 32, 0.05, partial(estimator, cell="gru"), partial(keras_model, cell="gru"), weights("gru"))

@@ -77,8 +77,8 @@ class DNNLinearCombinedEstimator(Estimator):
             parts: list[tuple[Any, Any]] = []
             logits, update_ops = [], []
             if deep:
-                seed = getattr(config, "tf_random_seed", None)
-                network = Network(head.logits_dimension, widths, deep, dnn_activation_fn, dnn_dropout, batch_norm, seed)
+                width = head.logits_dimension
+                network = Network(width, widths, deep, dnn_activation_fn, dnn_dropout, batch_norm, config)
                 logits.append(network(features, mode))
                 update_ops = network.update_ops
                 parts.append((dnn_optimizer, network.trainable_variables))
