@@ -102,7 +102,9 @@ def main() -> None:
     peer = environments.estimator_python(options.peer_python)
     if peer is None:
         print("tf.estimator: absent (it needs a Python 3.9 to 3.11 on PATH, or --peer-python)", file=sys.stderr)
-    results = run_all(workloads, options.repeats, {**dict.fromkeys(["ours", "keras", "limit"], sys.executable), "estimator": peer})
+    results = run_all(
+        workloads, options.repeats, {**dict.fromkeys(["ours", "keras", "limit"], sys.executable), "estimator": peer}
+    )
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
     text = f"{ratios.bars(results, workloads)}\n\n{ratios.table(results, workloads)}\n"

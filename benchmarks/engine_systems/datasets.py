@@ -42,4 +42,8 @@ def _batched(dataset: tf.data.Dataset, batch: int) -> tf.data.Dataset:
 
     if not any(isinstance(spec, tf.RaggedTensorSpec) for spec in dataset.element_spec[0].values()):
         return dataset.batch(batch)
-    return dataset.ragged_batch(batch).map(sparse) if hasattr(dataset, "ragged_batch") else dataset.batch(batch).map(sparse)
+    return (
+        dataset.ragged_batch(batch).map(sparse)
+        if hasattr(dataset, "ragged_batch")
+        else dataset.batch(batch).map(sparse)
+    )

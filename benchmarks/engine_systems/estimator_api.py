@@ -7,6 +7,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import clock_hooks
@@ -80,7 +81,9 @@ class Measured:
         if kind == "w1_hook":
             hooks.append(clock_hooks.LossEveryStep())
         how = {"group_by_length": True} if kind == "w3_lstm_grouped" else {}
-        input_fn = self.input(self.job["input"], **({"shuffle": True, "seed": 1, **how} if self.job["input"] == "columns" else {}))
+        input_fn = self.input(
+            self.job["input"], **({"shuffle": True, "seed": 1, **how} if self.job["input"] == "columns" else {})
+        )
         begin = time.perf_counter()
         self.estimator.train(input_fn, max_steps=steps, hooks=hooks)
         seconds = time.perf_counter() - begin
@@ -130,13 +133,13 @@ class Measured:
         """Seconds from the start of the process to the end of the first step."""
         clock = SteadyClock(1)
         self.estimator.train(self.input("cached"), max_steps=2, hooks=[self.clock_hook(clock, 2)])
-        seconds = time.perf_counter() - clock.marks[0][1]  # since the first step
-        begun = time.clock_gettime(time.CLOCK_BOOTTIME) - _boot_seconds_at_start()
-        result(steps_per_s=1 / (begun - seconds), steps_per_cpu_s=1 / clock.marks[0][2], seconds=begun - seconds, loss_end=self.loss_end())
+        since_first_step = time.perf_counter() - clock.marks[0][1]
+        alive = time.clock_gettime(time.CLOCK_BOOTTIME) - _boot_seconds_at_start()
+        seconds, processor = alive - since_first_step, clock.marks[0][2]
+        result(steps_per_s=1 / seconds, steps_per_cpu_s=1 / processor, seconds=seconds, loss_end=self.loss_end())
 
 
 def _boot_seconds_at_start() -> float:
     """When this process began, in seconds since boot (field 22 of /proc/self/stat)."""
-    with open("/proc/self/stat") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
+    fields = Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")

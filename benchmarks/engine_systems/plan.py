@@ -1,4 +1,4 @@
-"""What is run: every row of the table with its systems, its input and size, and the ratios wanted. Standard library only."""
+"""What is run: the table's rows with systems, input and size, and the ratios wanted. Standard library only."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ ROWS = {
     ),
     "w1_rows": Row(3000, _all("rows"), unshuffled=True),
     "w1_cached": Row(3000, _all("cached"), unshuffled=True),
-    "w1_jit": Row(
-        30_000, {OURS: "columns", LIMIT: "columns"}, bars=(("w1_cached", SPEED, 4.5),), limit=0.9
-    ),
+    "w1_jit": Row(30_000, {OURS: "columns", LIMIT: "columns"}, bars=(("w1_cached", SPEED, 4.5),), limit=0.9),
     "w1_hook": Row(3000, {OURS: "cached", PEER: "cached"}, unshuffled=True, bars=(("w1_hook", SPEED, 2.0),)),
     "w2": Row(300, _all("rows"), unshuffled=True, bars=(("w2", SPEED, 1.0),), limit=0.95),
     "w2_bf16": Row(300, {OURS: "rows", LIMIT: "rows"}, bars=(("w2", SPEED, 2.2),), limit=0.95),

@@ -85,8 +85,9 @@ class DNNLinearCombinedEstimator(Estimator):
             if wide:
                 model = linear_model(wide, head.logits_dimension, linear_sparse_combiner)
                 logits.append(model(features))
-                add_linear_summaries(model)
-                add_layer_summary(logits[-1], "linear")
+                if mode == ModeKeys.TRAIN:
+                    add_linear_summaries(model)
+                    add_layer_summary(logits[-1], "linear")
                 parts.append((linear_optimizer, model.trainable_variables))
             return head.create_estimator_spec(
                 features=features,

@@ -66,10 +66,14 @@ class Network:
                 net = self._drop(net, number)
             if self._batch_norm:
                 net = self._normalize(net, f"{scope}/batchnorm_{number}", training)
-            add_layer_summary(net, scope)
+            self._summarize(net, scope)
         logits = self._dense(net, self._units, "dnn/logits")
-        add_layer_summary(logits, "dnn/logits")
+        self._summarize(logits, "dnn/logits")
         return logits
+
+    def _summarize(self, net: Any, scope: str) -> None:
+        if self._training:  # Nobody writes summaries in the other modes, where they only cost time to build.
+            add_layer_summary(net, scope)
 
     def _variable(self, name: str, shape: Sequence[int], initializer: Any, trainable: bool = True) -> Any:
         variable = model_variable(name, shape, initializer, trainable=trainable)

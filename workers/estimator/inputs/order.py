@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-
 #: Batches among which rows are exchanged, when batches hold rows of similar length.
 GROUPED_BATCHES = 50
 
@@ -22,9 +21,7 @@ class Order:
         batch: rows per batch; used with `lengths`.
     """
 
-    def __init__(
-        self, rows: int, epochs: int | None, seed: int | None, lengths: Any = None, batch: int = 1
-    ) -> None:
+    def __init__(self, rows: int, epochs: int | None, seed: int | None, lengths: Any = None, batch: int = 1) -> None:
         self.rows = rows
         self.length = None if epochs is None else rows * epochs
         self._seed = seed
