@@ -2,7 +2,8 @@
 and output.
 
     to the trainer     {"run": {claim}, "timings": {...}}    {"drain": true}
-    from the trainer   {"ready": true}                       {"ended": outcome, "job_id": …, "attempt": …}
+    from the trainer   {"ready": true}                       {"started": true, "job_id": …, "attempt": …}
+                       {"ended": outcome, "job_id": …, "attempt": …}
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,8 @@ from workers.trainer_process import Death, TrainerProcess
 log = structlog.get_logger("worker")
 
 _READY_S = 120.0
+_TRIES = 3
+"""Trainers that one claim may use up before one of them starts the attempt."""
 _MAX_ATTEMPTS = 50
 """Attempts that one trainer process runs before a fresh one takes its place."""
 
@@ -46,6 +49,17 @@ class Slot:
         self._draining, self._start_trainer = draining, start_trainer
         self._worker = worker or f"{socket.gethostname()}:{os.getpid()}"
         self.trainer: TrainerProcess | None = None
+        self._busy = threading.Lock()
+
+    def look_after(self, every_s: float = 1.0) -> None:
+        """Sees to it, for ever, that an idle slot has a living trainer; run it in a thread."""
+        while not self._draining():
+            if self._busy.acquire(blocking=False):
+                try:
+                    self.warm_up()
+                finally:
+                    self._busy.release()
+            time.sleep(every_s)
 
     def warm_up(self) -> None:
         """Sees to it that a trainer is there, or on its way; does not wait for it."""
@@ -70,21 +84,29 @@ class Slot:
             return None
         if claimed is None:
             return None
-        message, attempt = claimed
+        with self._busy:
+            return self._run(job_id, *claimed)
+
+    def _run(self, job_id: str, message: dict[str, Any], attempt: int) -> str:
         bound = log.bind(job_id=job_id, attempt=attempt)
         bound.info("claimed")
-        self.warm_up()
-        trainer = self.trainer
-        assert trainer is not None
-        trainer.attempts += 1
-        if not trainer.send(message):
-            trainer.receive(1.0)
-        outcome = self._wait(trainer, job_id, attempt)
-        if trainer.death is not None:
-            self.trainer = None
-        elif trainer.attempts >= _MAX_ATTEMPTS or outcome in ("failed", "lost"):
-            trainer.close()  # its memory, or whatever made it fail, goes with it
-            self.trainer = None
+        outcome = None
+        for tries_left in reversed(range(_TRIES)):
+            self.warm_up()
+            trainer = self.trainer
+            assert trainer is not None
+            trainer.attempts += 1
+            trainer.send(message)
+            outcome = self._wait(trainer, job_id, attempt, may_try_again=tries_left > 0)
+            if trainer.death is not None:
+                self.trainer = None
+            elif trainer.attempts >= _MAX_ATTEMPTS or outcome in ("failed", "lost"):
+                trainer.close()  # its memory, or whatever made it fail, goes with it
+                self.trainer = None
+            if outcome is not None:
+                break
+            bound.warning("the trainer died before it started the attempt; another one takes it")
+        assert outcome is not None
         bound.info("ended", outcome=outcome)
         if not self._draining():
             self.warm_up()
@@ -108,14 +130,22 @@ class Slot:
         timings = {"submitted": submitted, "claimed": time.time()}
         return {"run": claim_to_json(claim), "timings": timings}, claim.attempt
 
-    def _wait(self, trainer: TrainerProcess, job_id: str, attempt: int) -> str:
-        """Until the trainer answers or dies; passes on that the worker is to stop."""
+    def _wait(self, trainer: TrainerProcess, job_id: str, attempt: int, *, may_try_again: bool) -> str | None:
+        """Until the trainer answers or dies; passes on that the worker is to stop. Until the trainer says that it has
+        started the attempt, and so keeps the lease itself, this does. None: it died before, and another may try."""
         drained_at: float | None = None
+        started = False
         ready_by = time.monotonic() + _READY_S
+        beat_at = 0.0
         while trainer.death is None:
-            message = trainer.receive(0.2)
-            if message is not None and message.get("job_id") == job_id and message.get("attempt") == attempt:
-                return str(message["ended"])
+            message = trainer.receive(0.2) or {}
+            if (message.get("job_id"), message.get("attempt")) == (job_id, attempt):
+                if "ended" in message:
+                    return str(message["ended"])
+                started = started or "started" in message
+            if not started and time.monotonic() >= beat_at:
+                beat_at = time.monotonic() + min(self._settings.heartbeat_s, self._settings.lease_s / 4)
+                self._beat(job_id, attempt)
             if not trainer.ready and time.monotonic() > ready_by:
                 return self._lost(job_id, attempt, trainer.kill(), "The trainer process did not get ready.")
             if drained_at is None and self._draining():
@@ -124,7 +154,16 @@ class Slot:
             if drained_at is not None and time.monotonic() - drained_at > self._settings.grace_s:
                 reason = f"The worker stopped, and the trainer did not give the job back in {self._settings.grace_s} s."
                 return self._lost(job_id, attempt, trainer.kill(), reason)
+        if not started and may_try_again and drained_at is None:
+            return None
         return self._lost(job_id, attempt, trainer.death, trainer.death.reason)
+
+    def _beat(self, job_id: str, attempt: int) -> None:
+        try:
+            with self._database.session() as session:
+                JobRepository(session).heartbeat(job_id, attempt, self._settings.lease_s)
+        except Unavailable:
+            log.warning("the registry does not answer", job_id=job_id)
 
     def _lost(self, job_id: str, attempt: int, death: Death, reason: str) -> str:
         """Puts a trainer's death on record. When the registry does not answer, the lease runs out by itself."""

@@ -60,7 +60,7 @@ def _start(**_: Any) -> None:
     if _Pipe.write is not None:
         os.close(_Pipe.write)
     _Child.slot = Slot(settings, Database(make_engine(settings)), draining=lambda: _Child.draining)
-    _Child.slot.warm_up()
+    threading.Thread(target=_Child.slot.look_after, name="look-after-trainer", daemon=True).start()
     threading.Thread(target=_watch, args=(parent,), name="watch-parent", daemon=True).start()
 
 

@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,17 +91,10 @@ def _set_up_logging(level: str) -> None:
     logging.getLogger("absl").setLevel(logging.WARNING)
 
 
-def main() -> None:
-    die_with_parent()
-    # Standard output belongs to the protocol: whatever libraries print goes to standard error instead.
-    outgoing = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent says when to stop
-    parent = Parent(sys.stdin.buffer, outgoing)
-
+def run_attempts(parent: Parent) -> None:
+    """Runs what the parent sends until its end. TensorFlow is imported here."""
     from app.config import Settings
+    from app.errors import Unavailable
     from app.registry.db import Database, make_engine
     from app.storage import Storage
     from workers import catalogue, runner, warm_up
@@ -111,18 +105,41 @@ def main() -> None:
     database = Database(make_engine(settings))
     storage = Storage(settings.artifacts)
     warm_up.warm_up()
-    catalogue.announce(database)
+    try:
+        catalogue.announce(database)
+    except Unavailable:
+        logging.getLogger(__name__).warning("The registry does not answer; the catalogue is announced another time.")
     parent.say({"ready": True})
     while (message := parent.attempts.get()) is not None:
         parent.busy = True
         claim = claim_from_json(message["run"])
+        attempt = {"job_id": claim.job_id, "attempt": claim.attempt}
         with attempt_log(storage.path(storage.attempt_key(claim.job_id, claim.attempt)) / "log.txt"):
+            parent.say({"started": True, **attempt})
             outcome = runner.run(
                 claim, database, storage, settings, drain=parent.drain.is_set, timings=message["timings"]
             )
         parent.busy = False
-        parent.say({"ended": outcome, "job_id": claim.job_id, "attempt": claim.attempt})
-    os._exit(0)
+        parent.say({"ended": outcome, **attempt})
+
+
+def main() -> None:
+    die_with_parent()
+    # Standard output belongs to the protocol: whatever libraries print goes to standard error instead.
+    outgoing = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent says when to stop
+    status = 1
+    try:
+        run_attempts(Parent(sys.stdin.buffer, outgoing))
+        status = 0
+    except Exception:
+        traceback.print_exc()
+    # Not by returning: the interpreter would abort, for the thread that reads holds the lock of standard input.
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

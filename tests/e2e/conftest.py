@@ -45,7 +45,7 @@ class RunningService:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "workers.service", "--port", "0", "--data-dir", str(data_dir)],
                 cwd=ROOT,
-                env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "LEASE_S": "4", "RESEND_AFTER_S": "3", **environment},
+                env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "LEASE_S": "8", "RESEND_AFTER_S": "3", **environment},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -64,6 +64,7 @@ def test_model_to_estimator_of_a_saved_model_with_batch_norm_and_two_outputs(tmp
     hidden = keras.layers.BatchNormalization()(keras.layers.Concatenate()([a, b]))
     model = keras.Model([a, b], [keras.layers.Dense(1, name="one")(hidden), keras.layers.Dense(2, name="two")(hidden)])
     model.compile("adam", {"one": "mse", "two": "mse"})
+    model.optimizer.build(model.trainable_variables)
     model.save(tmp_path / "model.keras")
 
     def two_inputs():

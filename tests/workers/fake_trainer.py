@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from workers.trainer import die_with_parent
@@ -25,6 +26,14 @@ def main() -> None:
             continue
         run = message["run"]
         do = run["spec"].get("do", "succeed")
+        if do.startswith("never start"):
+            once = Path(do.removeprefix("never start").strip() or os.devnull)
+            if do == "never start" or not once.exists():
+                once.touch()
+                os._exit(4)
+        if do == "start late":
+            time.sleep(1.5)
+        say({"started": True, "job_id": run["job_id"], "attempt": run["attempt"]})
         if do == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if do == "exit":

@@ -1,20 +1,30 @@
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from app.config import Settings
 from app.registry.db import Database
+from app.registry.jobs import JobRepository
 from tests.workers import registry
 from workers.slot import Slot
 from workers.trainer_process import TrainerProcess
 
 FAKE = [sys.executable, "-m", "tests.workers.fake_trainer"]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -73,6 +83,56 @@ def test_idle_trainer_that_died_is_replaced(slot: Slot, database: Database) -> N
     assert slot.trainer is not None
     slot.trainer.kill()
     assert slot.run(registry.submit(database).id, 0) == "succeeded"
+
+
+def test_trainer_that_dies_before_it_starts_costs_no_attempt(slot: Slot, database: Database, tmp_path: Path) -> None:
+    job = registry.submit(database, {"do": f"never start {tmp_path / 'once'}"})
+    assert slot.run(job.id, 0) == "succeeded"
+    assert len(registry.attempts(database, job.id)) == 1
+
+
+def test_trainers_that_never_start_lose_the_attempt(slot: Slot, database: Database) -> None:
+    job = registry.submit(database, {"do": "never start"})
+    assert slot.run(job.id, 0) == "lost"
+    (attempt,) = registry.attempts(database, job.id)
+    assert "code 4" in attempt.reason
+
+
+def test_lease_is_kept_until_the_trainer_starts(tmp_path: Path, database: Database) -> None:
+    slot = Slot(Settings(data_dir=tmp_path, lease_s=0.8), database, start_trainer=lambda: TrainerProcess(FAKE))
+    job = registry.submit(database, {"do": "start late"})  # after 1.5 s
+    seen = []
+    stop = threading.Event()
+
+    def reconcile() -> None:
+        while not stop.wait(0.1):
+            with database.session() as session:
+                seen.extend(JobRepository(session).expire_leases(10))
+
+    watching = threading.Thread(target=reconcile)
+    watching.start()
+    outcome = slot.run(job.id, 0)
+    stop.set()
+    watching.join()
+    slot.close()
+    assert (outcome, seen) == ("succeeded", [])
+
+
+def test_idle_slot_gets_a_new_trainer_when_its_own_dies(settings: Settings, database: Database) -> None:
+    stop = threading.Event()
+    slot = Slot(settings, database, draining=stop.is_set, start_trainer=lambda: TrainerProcess(FAKE))
+    looking = threading.Thread(target=slot.look_after, args=(0.05,))
+    looking.start()
+    try:
+        wait_for(lambda: slot.trainer is not None)
+        first = slot.trainer
+        assert first is not None
+        os.kill(first.pid, signal.SIGKILL)
+        wait_for(lambda: slot.trainer not in (None, first))
+    finally:
+        stop.set()
+        looking.join()
+        slot.close()
 
 
 def test_stop_of_the_worker_reaches_the_attempt(settings: Settings, database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -91,7 +92,9 @@ class _Recipe:
             model.compute_metrics(inputs, labels, outputs)
             metrics = {"compiled": _CompiledMetrics(model, self._metric_names)} if _metrics(model) else None
             return EstimatorSpec(mode, predictions, loss, eval_metric_ops=metrics, scaffold=self._scaffold(model))
-        optimizer = resolve_optimizer(outside_graph(lambda: tf.keras.optimizers.deserialize(self._optimizer)))
+        optimizer = resolve_optimizer(
+            outside_graph(lambda: tf.keras.optimizers.deserialize(copy.deepcopy(self._optimizer)))
+        )
         train_op = optimizer.minimize(
             loss, [variable.value for variable in model.trainable_variables], _v1.train.get_global_step()
         )
@@ -99,8 +102,9 @@ class _Recipe:
 
     def _model(self) -> Any:
         with tf.keras.utils.custom_object_scope(self._custom or {}):
-            model = self._type.from_config(self._config)
-            compilation = tf.keras.utils.deserialize_keras_object(self._compile)
+            # Copies, for Keras takes them apart.
+            model = self._type.from_config(copy.deepcopy(self._config))
+            compilation = tf.keras.utils.deserialize_keras_object(copy.deepcopy(self._compile))
         names = ("loss", "loss_weights", "metrics", "weighted_metrics")
         model.compile(optimizer=None, **{name: compilation.get(name) for name in names})
         return model

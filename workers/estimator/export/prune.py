@@ -49,6 +49,13 @@ def _prune(meta_graph: Any) -> None:
     kept = [node for node in meta_graph.graph_def.node if node.name in wanted]
     graph_def = tf.compat.v1.GraphDef(versions=meta_graph.graph_def.versions)
     graph_def.node.extend(kept)
+    for node in graph_def.node:
+        # Colocation with what is cut away would stop the import.
+        together = [name for name in node.attr["_class"].list.s if name.decode().removeprefix("loc:@") in wanted]
+        del node.attr["_class"].list.s[:]
+        node.attr["_class"].list.s.extend(together)
+        if not together:
+            del node.attr["_class"]
     _keep_functions(graph_def, meta_graph.graph_def.library)
     meta_graph.graph_def.CopyFrom(graph_def)
     used = {node.op for node in kept} | {n.op for f in graph_def.library.function for n in f.node_def}
