@@ -1,26 +1,36 @@
-"""Writes W1's starting checkpoint, name-based, as both engines read it."""
+"""Writes the starting checkpoint of a workload, name-based, as both libraries read it: `make_start.py WORKLOAD DIR`."""
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import datasets
 import tensorflow as tf
-import w1
+import workload
+
+from workers import estimator as est
+from workers.estimator import checkpoint
+from workers.estimator.optimizer import Adagrad
 
 
-def main(directory: str) -> None:
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        variables = [tf.compat.v1.get_variable(n, initializer=tf.constant(v)) for n, v in w1.start_variables().items()]
-        session.run(tf.compat.v1.global_variables_initializer())
-        tf.compat.v1.train.Saver(variables).save(
-            session,
-            f"{directory}/model.ckpt",
-            0,
-            write_meta_graph=False,
-        )
+def main(name: str, directory: str) -> None:
+    """One training step writes the initial values as step 0; they are what is kept."""
+    work = workload.find(name)
+    with tempfile.TemporaryDirectory() as scratch:
+        config = est.RunConfig(tf_random_seed=21, checkpoint_save_graph_def=False)
+        estimator = work.estimator(est, tf, model_dir=scratch, optimizer=Adagrad(work.rate, 0.1), config=config)
+        features, labels = workload.head(*work.data(), work.batch)
+        estimator.train(lambda: datasets.once(features, labels, work.batch), steps=1)
+        values = checkpoint.Reader(f"{scratch}/model.ckpt-0")
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        prefix = f"{directory}/model.ckpt-0"
+        checkpoint.write(prefix, {n: tf.constant(values.value(n)) for n in values.shapes})
+        checkpoint.Retention(directory).add(prefix)
 
 
-main(sys.argv[1])
+main(sys.argv[1], sys.argv[2])

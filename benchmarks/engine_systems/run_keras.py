@@ -1,4 +1,4 @@
-"""Keras 3 `fit` on today's TensorFlow, with its best settings for a small model: 50 steps an execution, no JIT."""
+"""Keras 3 `fit` on today's TensorFlow: the best of its settings is 50 steps an execution, no JIT for small models."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from typing import Any
+
+import datasets
 import keras
 import numpy as np
 import tensorflow as tf
-import w1
+import w3
+import workload
 from report import SteadyClock, result, task
 
 STEPS_PER_EXECUTION = 50
@@ -27,48 +31,50 @@ class Clock(keras.callbacks.Callback):
             self.clock.at(step)
 
 
-def model() -> keras.Model:
-    inputs = {name: keras.Input((), name=name) for name in w1.FEATURES}
-    x = keras.layers.Concatenate()([keras.layers.Reshape((1,))(inputs[name]) for name in sorted(w1.FEATURES)])
-    for i, units in enumerate(w1.HIDDEN_UNITS):
-        x = keras.layers.Dense(units, activation="relu", name=f"hiddenlayer_{i}")(x)
-    return keras.Model(inputs, keras.layers.Dense(w1.CLASSES, name="logits")(x))
+def dataset(kind: str, features: dict[str, Any], labels: np.ndarray, batch: int) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.autotune.enabled = False  # else closing the endless iterator may block for seconds
+    made = getattr(datasets, kind)(features, labels, batch)
+    return (made.map(hashed) if "tokens" in features else made).with_options(options)
+
+
+def hashed(features: dict[str, Any], labels: Any) -> Any:
+    tokens = features["tokens"]
+    codes = tf.SparseTensor(
+        tokens.indices, tf.strings.to_hash_bucket_fast(tokens.values, w3.BUCKETS) + 1, tokens.dense_shape
+    )
+    return {"tokens": tf.sparse.to_dense(codes)}, labels
+
+
+def restore(net: keras.Model, weights: dict[str, list[str]], directory: str) -> None:
+    start = tf.train.load_checkpoint(directory)
+    for layer, names in weights.items():
+        values = [start.get_tensor(name) for name in names]
+        if layer == "embedding":  # row 0 is the padding
+            values = [np.concatenate([np.zeros_like(values[0][:1]), values[0]])]
+        net.get_layer(layer).set_weights(values)
 
 
 def main() -> None:
     job = task()
-    features, labels = w1.data()
-    data = tf.data.Dataset.from_tensor_slices((features, labels))
-    if job["workload"] == "w1_rows":
-        data = data.repeat().batch(w1.BATCH).prefetch(2)
-    else:
-        data = data.batch(w1.BATCH).cache().repeat().prefetch(2)
-    options = tf.data.Options()
-    options.autotune.enabled = False  # else closing the endless iterator may block for seconds
-    net = model()
-    start = tf.train.load_checkpoint(job["start"])
-    for layer in net.layers:
-        if layer.weights:
-            layer.set_weights([start.get_tensor(f"dnn/{layer.name}/{kind}") for kind in ("kernel", "bias")])
+    work = workload.find(job["workload"])
+    features, labels = work.data()
+    net = work.keras(keras)
+    restore(net, work.weights, job["start"])
     net.compile(
-        keras.optimizers.Adagrad(w1.LEARNING_RATE, w1.ACCUMULATOR),
+        keras.optimizers.Adagrad(work.rate, 0.1),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        steps_per_execution=STEPS_PER_EXECUTION,
+        steps_per_execution=min(STEPS_PER_EXECUTION, job["steps"] // 4),
+        jit_compile=False,
     )
     clock = SteadyClock()
+    data = dataset(job["input"], features, labels, work.batch)
     begin = time.perf_counter()
-    net.fit(
-        data.with_options(options),
-        steps_per_epoch=job["steps"],
-        epochs=1,
-        verbose=0,
-        callbacks=[Clock(clock, job["steps"])],
-    )
+    net.fit(data, steps_per_epoch=job["steps"], epochs=1, verbose=0, callbacks=[Clock(clock, job["steps"])])
     seconds = time.perf_counter() - begin
-    few = {name: column[: w1.COMPARED_ROWS] for name, column in features.items()}
-    logits = np.asarray(net.predict(few, batch_size=w1.BATCH, verbose=0))
-    losses = keras.losses.sparse_categorical_crossentropy(labels[: w1.COMPARED_ROWS], logits, from_logits=True)
-    result(steps_per_s=clock.steps_per_s(), seconds=seconds, loss_end=float(np.mean(losses)))
+    few = workload.head(features, labels, workload.COMPARED_BATCHES * work.batch)
+    loss_end = net.evaluate(dataset("once", *few, work.batch), verbose=0)
+    result(**clock.rates(), seconds=seconds, loss_end=float(loss_end))
 
 
 main()

@@ -281,6 +281,7 @@ class Estimator(Exports):
             made = self._call_model_fn(features, labels, mode, self._config)
             if mode == ModeKeys.TRAIN:
                 v1.summary.scalar("loss", made.loss)
+                v1.add_to_collection(v1.GraphKeys.LOSSES, made.loss)
             return made
 
         return trace_model(graph, names, model_fn, mode, spec=spec, batch=batch, device_fn=self._config.device_fn)

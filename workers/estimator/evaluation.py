@@ -71,14 +71,14 @@ def evaluate(
 
 
 def _advance(trace: Trace, state: VariableSet, source: Source, calls: HookCalls, done: int, steps: int | None) -> int:
-    due = calls.next_due(done)
+    hooks, due = calls.due(done)
     limits = [CALL_BATCHES] + ([] if steps is None else [steps - done]) + ([] if due is None else [due - 1 - done])
     wanted = min(limits)
     count = source.limit(max(wanted, 1))
     if count < 1:
         raise StopIteration
     if wanted < 1:
-        calls.step(calls.due(done), source, state, EVAL_STEP)
+        calls.step(hooks, source, state, EVAL_STEP)
         return done + 1
     key = ("repeat", source.signature)
     updates = trace.evaluation.updates

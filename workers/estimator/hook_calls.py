@@ -29,6 +29,7 @@ class _Plan:
     fetches: list[Fetches | None]
     stepper: Stepper
     names: list[str]
+    wanted: list[tuple[int, str]]  # position and name of the outputs that hooks ask for
     feeds: list[tuple[Any, Any]] = field(default_factory=list)
 
 
@@ -45,6 +46,7 @@ class HookCalls:
 
     def __init__(self, hooks: Sequence[Any], trace: Trace, session: EngineSession, base: Sequence[Any]) -> None:
         self.hooks = list(hooks)
+        self._duties = [hook for hook in self.hooks if isinstance(hook, Duty)]
         self.stop_requested = False
         self._trace = trace
         self._session = session
@@ -74,30 +76,27 @@ class HookCalls:
 
     def at(self, step: int | None) -> None:
         """Tells the engine's own hooks the step."""
-        for hook in self.hooks:
-            if isinstance(hook, Duty) and step is not None:
+        if step is not None:
+            for hook in self._duties:
                 hook.step = step
 
-    def next_due(self, step: int) -> int | None:
-        """The first step after `step` at which some hook wants to be called; None if none does."""
-        due: int | None = None
-        for hook in self.hooks:
-            wanted = getattr(hook, "next_step", None)
-            at = step + 1 if wanted is None else wanted(step)
-            if at is not None:
-                at = max(int(at), step + 1)
-                due = at if due is None else min(due, at)
-        return due
+    def due(self, step: int) -> tuple[list[Any], int | None]:
+        """The hooks to call for the step that makes `step + 1`, and the first step at which some hook is to be called.
 
-    def due(self, step: int) -> list[Any]:
-        """The hooks to call for the step that makes `step + 1`."""
-        found = []
+        The latter is None if no hook wants any.
+        """
+        found, first = [], None
         for hook in self.hooks:
             wanted = getattr(hook, "next_step", None)
             at = step + 1 if wanted is None else wanted(step)
-            if at is not None and at <= step + 1:
+            if at is None:
+                continue
+            if at <= step + 1:
                 found.append(hook)
-        return found
+                first = step + 1
+            elif first is None or at < first:
+                first = int(at)
+        return found, first
 
     def step(self, hooks: Sequence[Any], source: Source, state: VariableSet, counter: str | None) -> tuple[Any, Any]:
         """Runs one step with `hooks` called around it.
@@ -126,14 +125,18 @@ class HookCalls:
     def _hand_back(
         self, hooks: Sequence[Any], requests: list[Any], plan: _Plan, outputs: list[tf.Tensor], context: Any
     ) -> None:
-        values: dict[str, Any] = {}
-        if any(fetches is not None for fetches in plan.fetches):
-            values = {name: to_numpy(tensor) for name, tensor in zip(plan.names, outputs, strict=False)}
+        values = {name: to_numpy(outputs[i]) for i, name in plan.wanted}
+        graph_hooks, own = [], []
         for hook, request, fetches in zip(hooks, requests, plan.fetches, strict=True):
             results = None if fetches is None else fetches.values(values)
             run_values = v1.train.SessionRunValues(results, getattr(request, "options", None), v1.RunMetadata())
-            with self._context(hook):
-                hook.after_run(context, run_values)
+            (own if isinstance(hook, Duty) else graph_hooks).append((hook, run_values))
+        if graph_hooks:  # In the graph, as users' code expects; entering it costs as much as a hook, so once for all.
+            with self._trace.graph.as_default():
+                for hook, run_values in graph_hooks:
+                    hook.after_run(context, run_values)
+        for hook, run_values in own:
+            hook.after_run(context, run_values)
         if context.stop_requested:
             self.stop_requested = True
 
@@ -156,7 +159,9 @@ class HookCalls:
         pairs = [(tensor, tf.constant(np.asarray(value), tensor.dtype)) for tensor, value in feeds.values()]
         stepper = stepper_for(self._trace, list(elements.values()), [t for t, _ in pairs], source, counter)
         names = [name for name, e in elements.items() if isinstance(e, tf.Tensor)]
-        self._plan = _Plan(held, fetches, stepper, names, pairs)
+        asked = {e.name for part in fetches if part is not None for e in part.elements}
+        wanted = [(i, name) for i, name in enumerate(names) if name in asked]
+        self._plan = _Plan(held, fetches, stepper, names, wanted, pairs)
         return self._plan
 
 

@@ -66,26 +66,34 @@ class Repeater:
         source: gives the batches.
         counter: name of the variable that counts steps.
         loss: whether to watch the loss.
+        compiled: whether the loop is one program compiled by XLA; `source.compilable` says for how many steps at most.
     """
 
-    def __init__(self, function: Function, source: Source, counter: str, loss: bool = True) -> None:
+    def __init__(
+        self, function: Function, source: Source, counter: str, loss: bool = True, compiled: bool = False
+    ) -> None:
         self._bound = _Bound(function)
 
-        def repeat(steps: tf.Tensor, goal: tf.Tensor, *arguments: Any) -> list[tf.Tensor]:
+        def loop(steps: tf.Tensor, goal: tf.Tensor, *block: Any) -> list[tf.Tensor]:
             count = function.trace.value_of(counter)
-            block = source.block(steps, list(arguments))
 
             def more(i: tf.Tensor, done: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
                 return (i < steps) & (done < goal) & tf.math.is_finite(last)
 
             def once(i: tf.Tensor, done: tf.Tensor, last: tf.Tensor) -> tuple[tf.Tensor, ...]:
-                outputs = _call(function, source.batch(i, block))
+                outputs = _call(function, source.batch(i, list(block)))
                 with tf.control_dependencies(outputs):
                     done = tf.cast(count.read_value(), tf.int64)
                     return i + 1, done, tf.reshape(tf.cast(outputs[0], tf.float32), []) if loss else last
 
             start = (tf.constant(0, tf.int64), tf.cast(count.read_value(), tf.int64), tf.constant(0.0))
             return list(tf.while_loop(more, once, start, parallel_iterations=1))
+
+        run = tf.function(loop, autograph=False, jit_compile=True) if compiled else loop
+
+        def repeat(steps: tf.Tensor, goal: tf.Tensor, *arguments: Any) -> list[tf.Tensor]:
+            make = source.padded_block if compiled else source.block  # type: ignore[attr-defined]
+            return list(run(steps, goal, *make(steps, list(arguments))))
 
         int64 = tf.TensorSpec([], tf.int64)
         self._bound.trace(repeat, [int64, int64, *source.trace_arguments()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from workers.estimator.tracing import GLOBAL_STEP
 from workers.estimator.variables import VariableSet
 
 v1 = tf.compat.v1
+log = logging.getLogger("workers.estimator")
 
 #: How long one call may run: a signal, a cancelled job or a timed checkpoint waits at most about so many seconds.
 CALL_SECONDS = 0.5
@@ -67,6 +69,9 @@ class TrainingRun:
             own = self._duties(directory, config, loss, everybody)
         self._calls = HookCalls([*everybody, *own], trace, self.session, self._base)
         self._rate = 0.0
+        self._compiled = int(getattr(source, "compilable", 0)) if config.jit_compile else 0
+        if config.jit_compile and not self._compiled:
+            log.info("jit_compile needs an endless columns_input_fn of dense numbers; this training is not compiled.")
 
     def _duties(self, directory: str, config: RunConfig, loss: tf.Tensor, hooks: list[Any]) -> list[Any]:
         duties: list[Any] = []
@@ -137,35 +142,38 @@ class TrainingRun:
 
     def _advance(self, step: int, goal: int | None) -> int:
         """Does at least one step; returns the global step after it."""
-        due = self._calls.next_due(step)
+        hooks, due = self._calls.due(step)
         ends = [n for n in (None if due is None else due - 1, goal) if n is not None]
         wanted = min([end - step for end in ends] + [self._call_limit()])
         count = self._source.limit(max(wanted, 1))
         if count < 1:
             raise tf.errors.OutOfRangeError(None, None, "The input has ended.")
         if count == 1 or wanted <= 1:
-            hooks = self._calls.due(step)
             loss, after = self._calls.step(hooks, self._source, self._state, GLOBAL_STEP)
             _check_loss(float(loss), after)
             return int(after)
         return self._repeat(count, goal, step)
 
     def _repeat(self, count: int, goal: int | None, step: int) -> int:
-        repeater = self._trace.cached(("repeat", self._source.signature), self._make_repeater)
+        # Fewer steps are not worth it: the program gathers all the batches that it can take.
+        compiled = count >= self._compiled // 2 > 0
+        repeater = self._trace.cached(("repeat", self._source.signature, compiled), lambda: self._repeater(compiled))
         started = time.perf_counter()
         limit = 2**62 if goal is None else goal
+        if compiled:
+            count = min(count, self._compiled)
         done, after, loss = repeater(count, limit, self._source, self._state)
         self._source.advance(done)
         self._rate = done / max(time.perf_counter() - started, 1e-9)
         _check_loss(loss, after)
         return int(after)
 
-    def _make_repeater(self) -> Repeater:
-        return Repeater(self._trace.function(self._base), self._source, GLOBAL_STEP)
+    def _repeater(self, compiled: bool) -> Repeater:
+        return Repeater(self._trace.function(self._base), self._source, GLOBAL_STEP, compiled=compiled)
 
     def _call_limit(self) -> int:
         """How many steps fit one call."""
-        return max(int(self._rate * CALL_SECONDS), 1) if self._rate else 32
+        return max(int(self._rate * CALL_SECONDS), 1) if self._rate else max(self._compiled, 32)
 
     def _step(self) -> int:
         return int(self._state[GLOBAL_STEP].numpy())

@@ -65,7 +65,7 @@ class DNNEstimator(Estimator):
                 activation_fn,
                 dropout,
                 batch_norm,
-                getattr(config, "tf_random_seed", None),
+                config,
             )
             return network_spec(head, network, optimizer, checked_features(features), labels, mode)
 

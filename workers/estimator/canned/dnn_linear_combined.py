@@ -77,16 +77,17 @@ class DNNLinearCombinedEstimator(Estimator):
             parts: list[tuple[Any, Any]] = []
             logits, update_ops = [], []
             if deep:
-                seed = getattr(config, "tf_random_seed", None)
-                network = Network(head.logits_dimension, widths, deep, dnn_activation_fn, dnn_dropout, batch_norm, seed)
+                width = head.logits_dimension
+                network = Network(width, widths, deep, dnn_activation_fn, dnn_dropout, batch_norm, config)
                 logits.append(network(features, mode))
                 update_ops = network.update_ops
                 parts.append((dnn_optimizer, network.trainable_variables))
             if wide:
                 model = linear_model(wide, head.logits_dimension, linear_sparse_combiner)
                 logits.append(model(features))
-                add_linear_summaries(model)
-                add_layer_summary(logits[-1], "linear")
+                if mode == ModeKeys.TRAIN:
+                    add_linear_summaries(model)
+                    add_layer_summary(logits[-1], "linear")
                 parts.append((linear_optimizer, model.trainable_variables))
             return head.create_estimator_spec(
                 features=features,

@@ -57,7 +57,8 @@ class LinearEstimator(Estimator):
         def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
             model = linear_model(columns, head.logits_dimension, sparse_combiner)
             logits = model(checked_features(features))
-            add_linear_summaries(model)
+            if mode == ModeKeys.TRAIN:
+                add_linear_summaries(model)
             return head.create_estimator_spec(
                 features=features,
                 mode=mode,

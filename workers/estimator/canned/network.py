@@ -24,7 +24,7 @@ class Network:
     Args:
         units: width of the logits.
         hidden_units, feature_columns, activation_fn, dropout, batch_norm: see `DNNClassifier`.
-        seed: of dropout.
+        config: a `RunConfig`: seed of dropout, and precision of the products while training.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Network:
         activation_fn: Callable[[Any], Any] | None = None,
         dropout: float | None = None,
         batch_norm: bool = False,
-        seed: int | None = None,
+        config: Any = None,
     ) -> None:
         self._units = units
         self._hidden_units = list(hidden_units)
@@ -43,7 +43,9 @@ class Network:
         self._activation = activation_fn or tf.nn.relu
         self._dropout = dropout
         self._batch_norm = batch_norm
-        self._seed = seed or 0
+        self._seed = getattr(config, "tf_random_seed", None) or 0
+        self._mixed = getattr(config, "mixed_precision", None) == "bfloat16"
+        self._training = False
         self._variables: list[Any] = []
         self.update_ops: list[Any] = []
 
@@ -54,7 +56,7 @@ class Network:
 
     def __call__(self, features: Mapping[str, Any], mode: str) -> tf.Tensor:
         """Logits `[batch, units]`; `update_ops` then holds what moves the batch norm's averages."""
-        training = mode == ModeKeys.TRAIN
+        self._training = training = mode == ModeKeys.TRAIN
         self._variables, self.update_ops = [], []
         net = self._input(features)
         for number, width in enumerate(self._hidden_units):
@@ -64,10 +66,14 @@ class Network:
                 net = self._drop(net, number)
             if self._batch_norm:
                 net = self._normalize(net, f"{scope}/batchnorm_{number}", training)
-            add_layer_summary(net, scope)
+            self._summarize(net, scope)
         logits = self._dense(net, self._units, "dnn/logits")
-        add_layer_summary(logits, "dnn/logits")
+        self._summarize(logits, "dnn/logits")
         return logits
+
+    def _summarize(self, net: Any, scope: str) -> None:
+        if self._training:  # Nobody writes summaries in the other modes, where they only cost time to build.
+            add_layer_summary(net, scope)
 
     def _variable(self, name: str, shape: Sequence[int], initializer: Any, trainable: bool = True) -> Any:
         variable = model_variable(name, shape, initializer, trainable=trainable)
@@ -78,7 +84,13 @@ class Network:
     def _dense(self, net: Any, width: int, scope: str) -> tf.Tensor:
         kernel = self._variable(f"{scope}/kernel", [net.shape[-1], width], v1.glorot_uniform_initializer())
         bias = self._variable(f"{scope}/bias", [width], v1.zeros_initializer())
-        return tf.nn.bias_add(tf.matmul(net, kernel), bias)
+        return tf.nn.bias_add(self._product(net, kernel), bias)
+
+    def _product(self, net: Any, kernel: Any) -> tf.Tensor:
+        if not (self._mixed and self._training):
+            return tf.matmul(net, kernel)
+        product = tf.matmul(tf.cast(net, tf.bfloat16), tf.cast(kernel, tf.bfloat16))
+        return tf.cast(product, tf.float32)
 
     def _drop(self, net: Any, number: int) -> tf.Tensor:
         # The mask depends on seed, step and layer only, so that a resumed run draws what the unbroken one would have.

@@ -60,8 +60,9 @@ class RecurrentNetwork:
         `[batch, time]`."""
         self._variables = []
         inputs, lengths = self._sequence(features)
-        with v1.name_scope(None):
-            v1.summary.histogram("sequence_length", lengths)
+        if training:
+            with v1.name_scope(None):
+                v1.summary.histogram("sequence_length", lengths)
         if self._context:
             inputs = concatenate_context(self._context(features), inputs)
         mask = tf.sequence_mask(lengths, tf.shape(inputs)[1])

@@ -22,6 +22,9 @@ _WINDOW_EPOCHS = 256
 #: Gathered at once in the graph.
 _BLOCK_BYTES = 1 << 23
 
+#: Batches that one compiled program takes.
+COMPILED_BATCHES = 100
+
 
 def columns_input_fn(
     features: Any,
@@ -33,6 +36,7 @@ def columns_input_fn(
     seed: int | None = None,
     rows: Any = None,
     drop_remainder: bool = False,
+    group_by_length: bool = False,
 ) -> ColumnsInput:
     """An `input_fn` that takes batches out of columns.
 
@@ -48,12 +52,15 @@ def columns_input_fn(
         seed: of these orders; drawn, and kept in checkpoints, if None.
         rows: int64 row numbers to use, all if None.
         drop_remainder: leave out a smaller last batch.
+        group_by_length: whether rows are exchanged among 50 batches at a time so that a batch holds sequences of
+            similar length, and less of it is padding. All rows still come once an epoch.
 
     Returns:
         A function to hand to `train`, `evaluate`, `predict`. Called by itself it returns a `tf.data.Dataset`.
 
     Raises:
-        ValueError: no columns, no rows, different lengths, or a batch size or epochs that are not positive.
+        ValueError: no columns, no rows, different lengths, a batch size or epochs that are not positive, or
+            `group_by_length` without a sequence.
     """
     if batch_size <= 0:
         raise ValueError(f"batch_size must be positive, it is {batch_size}.")
@@ -67,7 +74,8 @@ def columns_input_fn(
         raise ValueError(
             f"rows must be between 0 and {packed.rows - 1}, they reach from {chosen.min()} to {chosen.max()}."
         )
-    return ColumnsInput(packed, chosen, count, batch_size, num_epochs, shuffle, seed, drop_remainder)
+    lengths = packed.lengths() if group_by_length else None
+    return ColumnsInput(packed, chosen, count, batch_size, num_epochs, shuffle, seed, drop_remainder, lengths)
 
 
 class ColumnsInput:
@@ -83,6 +91,7 @@ class ColumnsInput:
         shuffle: bool,
         seed: int | None,
         drop_remainder: bool,
+        lengths: Any = None,
     ) -> None:
         self.packing = packed
         self.rows = rows
@@ -92,6 +101,7 @@ class ColumnsInput:
         self.shuffle = shuffle
         self.seed = seed
         self.drop_remainder = drop_remainder
+        self.lengths = lengths if lengths is None or rows is None else lengths[rows]
         self._resident: list[tf.Tensor] | None = None
 
     def __call__(self) -> tf.data.Dataset:
@@ -150,7 +160,8 @@ class ColumnsSource:
 
     def _new_order(self) -> None:
         columns = self._columns
-        self._order = Order(columns.count, columns.num_epochs, self.seed if columns.shuffle else None)
+        seed = self.seed if columns.shuffle else None
+        self._order = Order(columns.count, columns.num_epochs, seed, columns.lengths, columns.batch_size)
         self._window = None
 
     def trace_arguments(self) -> list[Any]:
@@ -175,6 +186,21 @@ class ColumnsSource:
         count = len(rest) - len(self._words)
         packed = self._columns.packing.block(rest[:count], tf.reshape(rows, [-1, width]))
         return [*packed, *rest[count:]]
+
+    @property
+    def compilable(self) -> int:
+        """How many batches a program compiled by XLA can take at once; 0 if it can't take them apart."""
+        if not (self._whole and self._columns.packing.compilable):
+            return 0
+        return min(self._block, COMPILED_BATCHES)
+
+    def padded_block(self, steps: tf.Tensor, arguments: list[Any]) -> list[Any]:
+        """`block` of static shape: `compilable` batches, of which the first `steps` are the next ones."""
+        offset, order, *packed = arguments
+        size, most = self._columns.batch_size, self.compilable
+        rows = order[offset : offset + steps * size]
+        rows = tf.reshape(tf.pad(rows, [[0, most * size - tf.size(rows)]]), [most, size])
+        return self._columns.packing.block(packed, rows)
 
     def batch(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
         count = len(block) - len(self._words)
@@ -218,7 +244,8 @@ class ColumnsSource:
     def _fingerprint(self) -> bytes:
         c = self._columns
         chosen = b"" if c.rows is None else hashlib.sha256(np.ascontiguousarray(c.rows).tobytes()).digest()
-        text = repr((c.packing.describe(), c.count, c.batch_size, c.num_epochs, c.shuffle, c.seed, c.drop_remainder))
+        how = (c.num_epochs, c.shuffle, c.seed, c.drop_remainder, *(() if c.lengths is None else ("grouped",)))
+        text = repr((c.packing.describe(), c.count, c.batch_size, *how))
         return hashlib.sha256(text.encode() + chosen).hexdigest().encode()
 
     def _present(self) -> tuple[int, int, tf.Tensor, list[tf.Tensor]]:

@@ -120,6 +120,21 @@ class Packing:
                 packed += _gather_sequences(values, splits, rows)
         return packed
 
+    def lengths(self) -> Any:
+        """int64 `[rows]`: elements of each row's longest sequence.
+
+        Raises:
+            ValueError: there is no sequence.
+        """
+        if not self._sequences:
+            raise ValueError("group_by_length needs a Sequence among the columns; leave it out for dense ones.")
+        return np.max([np.diff(splits) for _, splits in self._sequences], axis=0)
+
+    @property
+    def compilable(self) -> bool:
+        """Whether XLA can take batches apart: dense numbers only."""
+        return not self.ragged and not self.words
+
     def constants(self) -> list[tf.Tensor]:
         """Vocabularies as string tensors."""
         return [tf.constant(words) for words in self.words]

@@ -1,0 +1,74 @@
+"""Medians, the table of ratios, the bars, and whether the systems did the same work. Standard library only."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from typing import Any
+
+from plan import LIMIT, OURS, PEER, ROWS, SPEED
+
+AGREE = 1e-3
+Results = list[dict[str, Any]]
+
+
+def median(results: Results, workload: str, system: str, field: str) -> float | None:
+    values = [float(r[field]) for r in results if (r["workload"], r["system"]) == (workload, system)]
+    return statistics.median(values) if values else None
+
+
+def ratio(results: Results, workload: str, peer_workload: str, field: str, system: str = PEER) -> float | None:
+    """How many times better ours is on `workload` than `system` on `peer_workload`."""
+    ours, theirs = median(results, workload, OURS, field), median(results, peer_workload, system, field)
+    if ours is None or theirs is None:
+        return None
+    return ours / theirs if field.startswith("steps") else theirs / ours
+
+
+def table(results: Results, workloads: Iterable[str]) -> str:
+    """The medians, a line per workload and system."""
+    lines = [
+        "| workload | system | steps/s | per processor second | seconds | loss at the end | peak MB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for workload in workloads:
+        for system in ROWS[workload].inputs:
+            fields = ("steps_per_s", "steps_per_cpu_s", "seconds", "loss_end", "peak_rss_mb")
+            values = [median(results, workload, system, field) for field in fields]
+            if values[0] is None:
+                lines.append(f"| {workload} | {system} | absent | | | | |")
+                continue
+            speed, cpu, seconds, loss, memory = values
+            lines.append(
+                f"| {workload} | {system} | {speed:,.1f} | {cpu:,.1f} | {seconds:,.4f} | {loss:.5f} | {memory:,.0f} |"
+            )
+    return "\n".join(lines)
+
+
+def bars(results: Results, workloads: Iterable[str]) -> str:
+    """The ratios that are wanted and those that were seen."""
+    lines = ["| ours | against | ratio | by processor time | wanted | |", "|---|---|---|---|---|---|"]
+    for workload in workloads:
+        row = ROWS[workload]
+        wanted = [(PEER, other, field, bar) for other, field, bar in row.bars]
+        wanted += [] if row.limit is None else [(LIMIT, workload, SPEED, row.limit)]
+        for system, other, field, bar in wanted:
+            seen = ratio(results, workload, other, field, system)
+            if seen is None:
+                continue
+            cpu = ratio(results, workload, other, "steps_per_cpu_s", system) if field == SPEED else None
+            verdict = "reached" if seen >= bar else "**missed**"
+            unit = field.replace("_per_s", "/s")
+            cpu_text = "" if cpu is None else f"{cpu:.2f}"
+            lines.append(f"| {workload} | {system}, {other}, {unit} | {seen:.2f} | {cpu_text} | {bar:g} | {verdict} |")
+    return "\n".join(lines)
+
+
+def disagreements(results: Results) -> list[str]:
+    """Unshuffled workloads whose losses at the end differ between systems."""
+    wrong = []
+    for workload in [name for name, row in ROWS.items() if row.unshuffled]:
+        losses = {r["system"]: float(r["loss_end"]) for r in results if r["workload"] == workload}
+        if losses and not max(losses.values()) - min(losses.values()) <= AGREE * min(losses.values()):
+            wrong.append(f"{workload}: the losses at the end differ: {losses}")
+    return wrong
