@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from app.errors import Conflict, NotFound, Unavailable
+from app.errors import Conflict, NotFound, ServiceError, Unavailable
 from app.serving.batcher import Batcher, Limits
 from app.serving.export import BadExport
 from app.serving.measures import Measures
@@ -144,6 +144,14 @@ class ServingService:
                     await asyncio.shield(self._settled)
             except TimeoutError:
                 raise Unavailable("The model's first version is being loaded. Try again.", retry_after_s=1.0) from None
+
+    def at_hand(self, model: str, number: int | None, label: str | None) -> Version | None:
+        """The version that a request means when it is in memory now; None when `ready` has to be asked."""
+        try:
+            version = self.models.find(model, number, label)
+        except ServiceError:
+            return None
+        return version if version is not None and version.loaded else None
 
     def status(self, model: str, number: int | None = None, label: str | None = None) -> dict[str, Any]:
         """TensorFlow Serving's `model_version_status`: of all versions known here, of one, or of a label's.
