@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from app.errors import InvalidInput, Overloaded, ServiceError, Timeout, Unavailable
+from app.serving.answer import Form
 from app.serving.decode import Decoded, Decoder
 from app.serving.layout import Row
 from app.serving.measures import Measures
-from app.serving.messages import Answer, BadFrame, Run
+from app.serving.messages import NO_INSTANCE, Answer, BadFrame, Run
 
 RETRY_AFTER_S = 1.0
 
@@ -185,10 +186,8 @@ class Batcher:
             reply = pending.reply
             if reply.done():
                 continue
-            if body is None:
-                reply.set_exception(
-                    InvalidInput("The model could not compute an answer: a value is outside what its graph can take.")
-                )
+            if isinstance(body, int):
+                reply.set_exception(_not_computed(pending.request.form, body))
             else:
                 queued = int((batch.sent - pending.arrived) * 1e6)
                 reply.set_result(Result(body, batch.rows, queued, answer.run_us))
@@ -330,3 +329,16 @@ class Batcher:
     def _fail(self, pending: Pending, error: ServiceError) -> None:
         if not pending.reply.done():
             pending.reply.set_exception(error)
+
+
+def _not_computed(form: Form, instance: int) -> InvalidInput:
+    """Args:
+    instance: the number of the one at fault, or NO_INSTANCE.
+    """
+    what = "the model could not compute an answer: a value is outside what its graph can take."
+    if instance == NO_INSTANCE:
+        return InvalidInput(what.capitalize())
+    if form == Form.COLUMN:
+        return InvalidInput.at("/inputs", f"Row {instance} of the inputs: {what}")
+    key = "instances" if form == Form.ROW else "examples"
+    return InvalidInput.at(f"/{key}/{instance}", f"{key[:-1].capitalize()} {instance}: {what}")

@@ -225,8 +225,10 @@ class ServingService:
         if self._predictor is None or not self._predictor.alive:
             await self._replace_predictor()
             return True
-        alone = not self._keep_spare or not any(True for _ in self.models.loaded())
-        version = self.models.to_load(unproved=alone)
+        serves = any(True for _ in self.models.loaded())
+        version = self.models.to_load(unproved=not self._keep_spare or not serves)
+        if serves or version is None:  # the first version has the processor for itself, the others can wait
+            self._begin_spare()
         if version is not None:
             await self._load(version)
             return True
@@ -234,13 +236,14 @@ class ServingService:
         if version is not None:
             await self._unload(version)
             return True
-        if self._keep_spare and self._spare_task is None:
-            if self._spare is None:
-                self._spare_task = asyncio.create_task(self._start_spare(), name="spare-predictor")
-            elif (version := self.models.to_try()) is not None:
-                self._spare_task = asyncio.create_task(self._try_in_spare(self._spare, version), name="try-version")
+        if self._spare is not None and self._spare_task is None and (version := self.models.to_try()) is not None:
+            self._spare_task = asyncio.create_task(self._try_in_spare(self._spare, version), name="try-version")
         self._check_leak()
         return False
+
+    def _begin_spare(self) -> None:
+        if self._keep_spare and self._spare is None and self._spare_task is None:
+            self._spare_task = asyncio.create_task(self._start_spare(), name="spare-predictor")
 
     async def _replace_predictor(self) -> None:
         """Puts the spare, or a new process, in the place of one that died."""
