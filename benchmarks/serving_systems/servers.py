@@ -74,7 +74,9 @@ def command(system: str, port: int) -> list[str]:
 class Server:
     """One system serving one model, on the given cores, until `stop`."""
 
-    def __init__(self, system: str, model: str, exports: Path, cores: set[int], *, cases: bool = True) -> None:
+    def __init__(
+        self, system: str, model: str, exports: Path, cores: set[int], *, cases: bool = True, copies: int = 1
+    ) -> None:
         self.system, self.model, self.exports = system, model, exports
         self.port = free_port()
         self._token_file = exports / f"token-{system}-{model}"
@@ -84,6 +86,7 @@ class Server:
             "PYTHONPATH": str(ROOT),
             "EXPORTS": str(exports),
             "MODEL": model,
+            "COPIES": str(copies),
             "TOKEN_FILE": str(self._token_file),
             "ASYNC": "1" if system == "plain_fastapi_async" else "0",
             "TF_CPP_MIN_LOG_LEVEL": "2",
