@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     job_timeout_s: float | None = None
     retry_backoff_s: float = 2.0
 
-    predictor: str = Field(default="process", pattern="^(process|inprocess|none)$")
+    predictor: str = Field(default="process", pattern="^(process|none)$")
     predict_timeout_s: float = 10.0
     predict_max_batch_rows: int = 1024
     predict_max_queue_rows: int = 65_536

@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from app.api.auth import Authenticator, TokenInfo
 from app.api.deps import Service
+from app.api.direct import Direct
 from app.api.feed import EventFeed
 from app.api.gate import Gate
 from app.api.job_measures import JobCollector
@@ -76,14 +77,17 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Gate:
     )
     inner: ASGIApp = create_api(service)
     serving = _serving(settings)
-    live = None
+    live = front = None
     if serving is not None:
         metrics.register(ServingCollector(serving))
         live = Live(database, service.storage, serving, poll_s=settings.serving_poll_s)
-        inner = PredictFront(inner, serving, problem, max_body_bytes=settings.max_body_bytes)
+        inner = front = PredictFront(inner, serving, problem, max_body_bytes=settings.max_body_bytes)
     inner = Lifespan(inner, service, serving, live)
     refused = Refusals(service)
-    return Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic)
+    gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic)
+    if front is not None:
+        gate.direct = Direct(gate, front, service.authenticate.remembered, max_body_bytes=settings.max_body_bytes)
+    return gate
 
 
 def create() -> Gate:

@@ -55,6 +55,7 @@ def measure(model: str, systems: list[str], exports: Path, options: argparse.Nam
             wrong = server.wrong_answers()
             print(f"{system} on {model}: {wrong} wrong answers", file=sys.stderr, flush=True)
             results += _turns_of(server, wrong) if wrong else []
+            server.settle()
             server.pause()
         for connections, rows in CELLS[model]:
             for _ in range(options.repeats):

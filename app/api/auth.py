@@ -74,11 +74,10 @@ class Authenticator:
     async def __call__(self, secret: str) -> TokenInfo | None:
         # The digest as the key: how long a look-up takes then says nothing of the secrets that are stored.
         digest = hashlib.sha256(secret.encode()).digest()
+        fresh = self.remembered(digest)
+        if fresh is not None:
+            return fresh
         known = self._known.get(digest)
-        if known is not None:
-            age = time.monotonic() - known[1]
-            if age < self._fresh_s or (age < 1.5 * self._fresh_s and digest in self._asking):
-                return known[0]
         self._asking.add(digest)
         try:
             token = await asyncio.to_thread(self._find, secret)
@@ -90,6 +89,14 @@ class Authenticator:
             self._asking.discard(digest)
         self._remember(digest, token)
         return token
+
+    def remembered(self, digest: bytes) -> TokenInfo | None:
+        """The token whose secret has this SHA-256 digest, while nothing needs to be asked."""
+        known = self._known.get(digest)
+        if known is None:
+            return None
+        age = time.monotonic() - known[1]
+        return known[0] if age < self._fresh_s or (age < 1.5 * self._fresh_s and digest in self._asking) else None
 
     def forget(self) -> None:
         """Ask the registry anew for each token, for example after a revocation in this process."""

@@ -70,7 +70,9 @@ class Gate:
         self._settings = settings
         self._authenticate = authenticate
         self._refused = refused or (lambda token, method, path, why: None)
-        self._traffic = traffic or Traffic()
+        self.traffic = traffic or Traffic()
+        self.direct: Any = None
+        """The short way of predictions (`app.api.direct`), for a server that knows it."""
         self._rate = RateLimit(settings.rate_per_s, settings.rate_burst)
         names = [*_LOOPBACK, settings.host, *settings.allowed_hosts.split(",")]
         self._hosts = frozenset(name.strip().lower() for name in names if name.strip())
@@ -88,7 +90,38 @@ class Gate:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
 
+    def new_request_id(self) -> bytes:
+        return b"%b%010x" % (_PROCESS_ID, next(_numbers))
+
+    def record(
+        self,
+        method: str,
+        path: str,
+        status: int,
+        took_s: float,
+        *,
+        request_id: str,
+        token: TokenInfo | None,
+        route: str = "none",
+    ) -> None:
+        """Counts a request and writes its line in the log."""
+        predict = path.endswith(PREDICT_VERBS)
+        name = "predict" if predict else route
+        self.traffic.add(method if method in _METHODS else "other", name, status, took_s)
+        if status < 400 and (predict or path in PUBLIC_PATHS):
+            return  # counted in /metrics; a line would cost more than the prediction, and health checks are noise
+        log.info(
+            "request",
+            request_id=request_id,
+            method=method,
+            path=path,
+            status=status,
+            ms=round(took_s * 1000, 2),
+            token_id=token.id if token else None,
+        )
+
     def check_host(self, host: bytes) -> None:
+        """Raises Misdirected."""
         if host in self._good_hosts:
             return
         try:
@@ -154,7 +187,7 @@ class _Exchange:
                 doubled = doubled or name in found
                 found[name] = value
         given = found.get(b"x-request-id", b"")
-        request_id = given if given and _REQUEST_ID.match(given) else b"%b%010x" % (_PROCESS_ID, next(_numbers))
+        request_id = given if given and _REQUEST_ID.match(given) else self.gate.new_request_id()
         state["request_id"] = request_id.decode()
         self.extra.append((b"x-request-id", request_id))
         self.body_pending = b"transfer-encoding" in found or found.get(b"content-length", b"0") != b"0"
@@ -277,21 +310,14 @@ class _Exchange:
             pass
 
     def _record(self) -> None:
-        took = time.perf_counter() - self.started
-        predict = self.path.endswith(PREDICT_VERBS)
-        route = self.scope.get("route")
-        name = "predict" if predict else getattr(route, "path", "none")
-        self.gate._traffic.add(self.method if self.method in _METHODS else "other", name, self.status, took)
-        if self.status < 400 and (predict or self.path in PUBLIC_PATHS):
-            return  # counted in /metrics; a line would cost more than the prediction, and health checks are noise
-        log.info(
-            "request",
+        self.gate.record(
+            self.method,
+            self.path,
+            self.status,
+            time.perf_counter() - self.started,
             request_id=self.request_id,
-            method=self.method,
-            path=self.path,
-            status=self.status,
-            ms=round(took * 1000, 2),
-            token_id=self.token.id if self.token else None,
+            token=self.token,
+            route=getattr(self.scope.get("route"), "path", "none"),
         )
 
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from app.errors import InvalidInput, Overloaded, ServiceError, Timeout, Unavailable
+from app.serving.answer import Form
 from app.serving.decode import Decoded, Decoder
 from app.serving.layout import Row
 from app.serving.measures import Measures
-from app.serving.messages import Answer, BadFrame, Run
+from app.serving.messages import NO_INSTANCE, Answer, BadFrame, Run
 
 RETRY_AFTER_S = 1.0
 
@@ -28,6 +29,16 @@ class Result(NamedTuple):
     batch_rows: int
     queue_us: int
     run_us: int
+
+
+class Reply(Protocol):
+    """Where an answer goes: a future of `Result`, or what looks like one."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, result: Result, /) -> None: ...
+    def set_exception(self, error: ServiceError, /) -> None: ...
 
 
 class Predictor(Protocol):
@@ -60,13 +71,13 @@ class Limits:
 class Pending:
     """A request that waits or runs."""
 
-    __slots__ = ("arrived", "future", "request", "size", "tried")
+    __slots__ = ("arrived", "reply", "request", "size", "tried")
 
-    def __init__(self, request: Decoded, size: int, arrived: float, future: asyncio.Future[Result]) -> None:
+    def __init__(self, request: Decoded, size: int, arrived: float, reply: Reply) -> None:
         self.request = request
         self.size = size
         self.arrived = arrived
-        self.future = future
+        self.reply = reply
         self.tried = False  # was in a predictor that died: runs alone from now on
 
 
@@ -115,8 +126,8 @@ class Batcher:
         self._lines: set[Line] = set()  # with requests waiting
         self._sweeper: asyncio.TimerHandle | None = None
 
-    def submit(self, line: Line, request: Decoded, size: int) -> asyncio.Future[Result]:
-        """Queues a request; the future brings its result or a ServiceError.
+    def submit(self, line: Line, request: Decoded, size: int, reply: Reply) -> None:
+        """Queues a request; `reply` gets its result or a ServiceError, not before this returns.
 
         Raises Overloaded when the queue is full.
         """
@@ -127,7 +138,7 @@ class Batcher:
         self.rows_waiting += rows
         self.bytes_waiting += size
         now = time.perf_counter()
-        pending = Pending(request, size, now, self._loop.create_future())
+        pending = Pending(request, size, now, reply)
         line.waiting.append(pending)
         line.last_used = now
         self._lines.add(line)
@@ -139,7 +150,6 @@ class Batcher:
                 self._loop.call_soon(self._pump)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(self.limits.timeout_s, self._sweep)
-        return pending.future
 
     def open(self, line: Line, key: int) -> None:
         """The predictor has the version now: what waits may run."""
@@ -173,16 +183,14 @@ class Batcher:
         self._pump()  # the next batch runs while these answers go out
         line.measures.ran(batch.rows, answer.run_us)
         for pending, body in zip(batch.members, answer.bodies, strict=False):
-            future = pending.future
-            if future.done():
+            reply = pending.reply
+            if reply.done():
                 continue
-            if body is None:
-                future.set_exception(
-                    InvalidInput("The model could not compute an answer: a value is outside what its graph can take.")
-                )
+            if isinstance(body, int):
+                reply.set_exception(_not_computed(pending.request.form, body))
             else:
                 queued = int((batch.sent - pending.arrived) * 1e6)
-                future.set_result(Result(body, batch.rows, queued, answer.run_us))
+                reply.set_result(Result(body, batch.rows, queued, answer.run_us))
 
     def lost(self) -> None:
         """The predictor died. What it had is tried once more, each request alone; after that it is given up."""
@@ -194,7 +202,7 @@ class Batcher:
             for pending in reversed(batch.members):
                 if pending.tried:
                     self._give_up(pending)
-                elif not pending.future.done():
+                elif not pending.reply.done():
                     pending.tried = True
                     self._back(batch.line, pending)
         for line in self._lines:
@@ -208,8 +216,8 @@ class Batcher:
 
     def _give_up(self, pending: Pending) -> None:
         error = Unavailable("The predictor ended while it ran this request. Try again.", retry_after_s=RETRY_AFTER_S)
-        if not pending.future.done():
-            pending.future.set_exception(error)
+        if not pending.reply.done():
+            pending.reply.set_exception(error)
 
     def _back(self, line: Line, pending: Pending) -> None:
         line.waiting.appendleft(pending)
@@ -319,5 +327,18 @@ class Batcher:
         return Timeout(f"No prediction within {self.limits.timeout_s:g} s.")
 
     def _fail(self, pending: Pending, error: ServiceError) -> None:
-        if not pending.future.done():
-            pending.future.set_exception(error)
+        if not pending.reply.done():
+            pending.reply.set_exception(error)
+
+
+def _not_computed(form: Form, instance: int) -> InvalidInput:
+    """Args:
+    instance: the number of the one at fault, or NO_INSTANCE.
+    """
+    what = "the model could not compute an answer: a value is outside what its graph can take."
+    if instance == NO_INSTANCE:
+        return InvalidInput(what.capitalize())
+    if form == Form.COLUMN:
+        return InvalidInput.at("/inputs", f"Row {instance} of the inputs: {what}")
+    key = "instances" if form == Form.ROW else "examples"
+    return InvalidInput.at(f"/{key}/{instance}", f"{key[:-1].capitalize()} {instance}: {what}")

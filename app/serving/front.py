@@ -3,6 +3,7 @@ times what the prediction does. Token, Host, Origin and size were checked outsid
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -13,7 +14,7 @@ import numpy as np
 
 from app.errors import ServiceError, TooLarge
 from app.serving.answer import Answers
-from app.serving.batcher import Result
+from app.serving.batcher import Reply, Result
 from app.serving.decode import Decoded
 from app.serving.models import Version
 from app.serving.service import ServingService
@@ -62,7 +63,7 @@ class PredictFront:
             await self._app(scope, receive, send)
             return
         path = scope["path"]
-        target = self._targets.get(path) or self._target(path)
+        target = self.target(path)
         if target is None:
             await self._app(scope, receive, send)
             return
@@ -78,7 +79,9 @@ class PredictFront:
             assert line is not None
             request = line.decoder.decode(target.verb, body)
             if request.rows:
-                result = await self._service.batcher.submit(line, request, len(body))
+                reply: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+                self._service.batcher.submit(line, request, len(body), reply)
+                result = await reply
             else:
                 result = _nothing(version, request)
         except ServiceError as error:
@@ -98,7 +101,26 @@ class PredictFront:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": result.body})
 
-    def _target(self, path: str) -> Target | None:
+    def begin(self, target: Target, body: bytes, reply: Reply) -> tuple[Version, int] | None:
+        """Queues a prediction that may run at once; its version and number of rows. None when it has to wait for the
+        version, or is not valid, or the queue is full: nothing was done then, and `__call__` says what is wrong."""
+        version = self._service.at_hand(target.model, target.number, target.label)
+        if version is None or version.line is None:
+            return None
+        try:
+            request = version.line.decoder.decode(target.verb, body)
+            if not request.rows:
+                return None
+            self._service.batcher.submit(version.line, request, len(body), reply)
+        except ServiceError:
+            return None
+        return version, len(request.rows)
+
+    def target(self, path: str) -> Target | None:
+        """What a path names; None when it is no prediction's."""
+        known = self._targets.get(path)
+        if known is not None:
+            return known
         found = _PATH.fullmatch(path)
         if found is None:
             return None

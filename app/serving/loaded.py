@@ -20,12 +20,13 @@ from app.serving.decode import Decoder
 from app.serving.digest import directory_digest
 from app.serving.export import BadExport, Export, Signature, inputs_of, read_export
 from app.serving.layout import Layout, Tensor
-from app.serving.messages import BadFrame, Column
+from app.serving.messages import NO_INSTANCE, BadFrame, Column
 from app.serving.saved_model import check
 
 # TensorFlow's modules look their names up anew each time, which costs 10 µs.
 _constant, _call = tf.constant, tf.raw_ops.StatefulPartitionedCall
 _WARM_UP_ROWS = (1, 16, 128)
+_FAILURES = (tf.errors.OpError, ValueError, TypeError)
 _DTYPES = {"float32": tf.float32, "int64": tf.int64, "string": tf.string}
 
 
@@ -58,7 +59,7 @@ class Loaded:
         self._warm_up()
 
     def run(self, signature: str, columns: Sequence[Column], counts: Sequence[int], forms: Sequence[int]) -> Any:
-        """Bodies, one a request (None: the model could not compute it), and the call's time in microseconds.
+        """As `Answer.bodies`, one a request, and the call's time in microseconds.
 
         Raises BadFrame when the columns do not fit the signature.
         """
@@ -79,7 +80,7 @@ class Loaded:
             for count in _WARM_UP_ROWS:
                 batch = (rows * count)[:count]
                 bodies, _ = runner.run(decoder.layouts[name].pack(batch), [count], [Form.ROW])
-                if bodies[0] is None:
+                if isinstance(bodies[0], int):
                     raise BadExport(f"The signature {name!r} cannot compute the export's own examples.")
 
 
@@ -118,26 +119,39 @@ class _Runner:
         try:
             arrays = self._compute(inputs, rows)
             took = time.perf_counter() - started
-            bodies: list[bytes | None] = list(self._answers.encode(arrays, counts, forms))
-        except (tf.errors.OpError, ValueError, TypeError):
-            if len(counts) == 1:
-                return [None], round((time.perf_counter() - started) * 1e6)
+            bodies: list[bytes | int] = list(self._answers.encode(arrays, counts, forms))
+        except _FAILURES:
             bodies = self._one_by_one(inputs, counts, forms)
             took = time.perf_counter() - started
         return bodies, round(took * 1e6)
 
-    def _one_by_one(self, inputs: list[Any], counts: Sequence[int], forms: Sequence[int]) -> list[bytes | None]:
+    def _one_by_one(self, inputs: list[Any], counts: Sequence[int], forms: Sequence[int]) -> list[bytes | int]:
         """After a batch failed: each request alone, so that only the one at fault fails."""
-        bodies: list[bytes | None] = []
+        bodies: list[bytes | int] = []
         start = 0
         for count, form in zip(counts, forms, strict=True):
             part = [array[start : start + count] for array in inputs]
             start += count
             try:
                 bodies += self._answers.encode(self._compute(part, count), [count], [form])
-            except (tf.errors.OpError, ValueError, TypeError):
-                bodies.append(None)
+            except _FAILURES:
+                bodies.append(self._at_fault(part, count))
         return bodies
+
+    def _at_fault(self, inputs: list[Any], rows: int) -> int:
+        """Number of a row that fails alone, found by halving; NO_INSTANCE when only rows together fail."""
+        low, high = 0, rows
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._fails(inputs, low, middle) else (middle, high)
+        return low if self._fails(inputs, low, high) else NO_INSTANCE
+
+    def _fails(self, inputs: list[Any], start: int, end: int) -> bool:
+        try:
+            self._compute([array[start:end] for array in inputs], end - start)
+        except _FAILURES:
+            return True
+        return False
 
     def _compute(self, inputs: list[Any], rows: int) -> list[Any]:
         if rows <= self._max_rows:

@@ -21,6 +21,9 @@ Column = bytes | list[Any]
 """One input of a batch, row after row: a number column's raw little-endian bytes, or a list of `str` and `bytes`."""
 
 
+NO_INSTANCE = -1
+
+
 class BadFrame(Exception):
     """Bytes that are no frame of ours."""
 
@@ -74,14 +77,16 @@ class Done(msgspec.Struct, array_like=True, tag=5, frozen=True):
 
 
 class Answer(msgspec.Struct, array_like=True, tag=6, frozen=True):
-    """Bodies in the order of the run's requests; None where the model could not compute that request.
+    """The answers in the order of the run's requests.
 
     Attributes:
+        bodies: where the model could not compute a request, the number of the instance at fault stands instead, or
+            `NO_INSTANCE` when no single one is.
         run_us: time of the TensorFlow call, microseconds.
     """
 
     id: int
-    bodies: list[bytes | None]
+    bodies: list[bytes | int]
     run_us: int
 
 

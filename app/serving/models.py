@@ -103,6 +103,8 @@ class Version:
             (b"x-lineage-id", wanted.lineage_id.encode()),
         ]
 
+        self.head = b"".join(b"%b: %b\r\n" % header for header in self.headers)
+
     @property
     def loaded(self) -> bool:
         return self.line is not None and self.line.key is not None

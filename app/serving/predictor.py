@@ -84,7 +84,7 @@ class Predictor:
 
     def _run(self, run: object) -> None:
         assert isinstance(run, self._messages.Run)
-        bodies: list[bytes | None] = [None] * len(run.counts)
+        bodies: list[bytes | int] = [self._messages.NO_INSTANCE] * len(run.counts)
         took = 0
         model = self._models.get(run.key)
         if model is not None:

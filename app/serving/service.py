@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from app.errors import Conflict, NotFound, Unavailable
+from app.errors import Conflict, NotFound, ServiceError, Unavailable
 from app.serving.batcher import Batcher, Limits
 from app.serving.export import BadExport
 from app.serving.measures import Measures
@@ -145,6 +145,14 @@ class ServingService:
             except TimeoutError:
                 raise Unavailable("The model's first version is being loaded. Try again.", retry_after_s=1.0) from None
 
+    def at_hand(self, model: str, number: int | None, label: str | None) -> Version | None:
+        """The version that a request means when it is in memory now; None when `ready` has to be asked."""
+        try:
+            version = self.models.find(model, number, label)
+        except ServiceError:
+            return None
+        return version if version is not None and version.loaded else None
+
     def status(self, model: str, number: int | None = None, label: str | None = None) -> dict[str, Any]:
         """TensorFlow Serving's `model_version_status`: of all versions known here, of one, or of a label's.
 
@@ -217,8 +225,10 @@ class ServingService:
         if self._predictor is None or not self._predictor.alive:
             await self._replace_predictor()
             return True
-        alone = not self._keep_spare or not any(True for _ in self.models.loaded())
-        version = self.models.to_load(unproved=alone)
+        serves = any(True for _ in self.models.loaded())
+        version = self.models.to_load(unproved=not self._keep_spare or not serves)
+        if serves or version is None:  # the first version has the processor for itself, the others can wait
+            self._begin_spare()
         if version is not None:
             await self._load(version)
             return True
@@ -226,13 +236,14 @@ class ServingService:
         if version is not None:
             await self._unload(version)
             return True
-        if self._keep_spare and self._spare_task is None:
-            if self._spare is None:
-                self._spare_task = asyncio.create_task(self._start_spare(), name="spare-predictor")
-            elif (version := self.models.to_try()) is not None:
-                self._spare_task = asyncio.create_task(self._try_in_spare(self._spare, version), name="try-version")
+        if self._spare is not None and self._spare_task is None and (version := self.models.to_try()) is not None:
+            self._spare_task = asyncio.create_task(self._try_in_spare(self._spare, version), name="try-version")
         self._check_leak()
         return False
+
+    def _begin_spare(self) -> None:
+        if self._keep_spare and self._spare is None and self._spare_task is None:
+            self._spare_task = asyncio.create_task(self._start_spare(), name="spare-predictor")
 
     async def _replace_predictor(self) -> None:
         """Puts the spare, or a new process, in the place of one that died."""

@@ -1,7 +1,10 @@
-"""Writes the exports that every system serves, with requests and right answers: `make_exports.py DIRECTORY`.
+"""Writes the exports that every system serves, with requests and right answers:
+
+    make_exports.py DIRECTORY [MEGABYTES,…]
 
 `small`: nine mixed features, [64, 32], 3 classes. `large`: 50 numbers, [1024, 512, 256]. `plus1` … `plus4`: tiny ones
-for swapping, whose answer tells the version. Written with plain TensorFlow, in the layout of the engine's own exports.
+for swapping, whose answer tells the version. `wideN`: as small, but of N megabytes, where they are asked for. Written
+with plain TensorFlow, in the layout of the engine's own exports.
 """
 
 from __future__ import annotations
@@ -130,12 +133,15 @@ def plus(root: Path, number: int) -> None:
     save(module, lambda x: {"y": x + module.offset}, [feature("x", "float32")], {"x": 1.0}, root / f"plus{number}")
 
 
-def main(root: Path) -> None:
+def main(root: Path, *megabytes: str) -> None:
     network(root, "small", SMALL_NUMBERS, SMALL_WORDS, [64, 32])
     network(root, "large", LARGE_NUMBERS, {}, [1024, 512, 256])
     for number in (1, 2, 3, 4):
         plus(root, number)
+    for size in filter(None, ",".join(megabytes).split(",")):
+        width = round((float(size) * 2**20 / 4) ** 0.5)  # float32, one square layer
+        network(root, f"wide{size}", SMALL_NUMBERS, SMALL_WORDS, [width, width])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

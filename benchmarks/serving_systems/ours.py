@@ -46,7 +46,8 @@ settings = make_settings()
 database = Database(make_engine(settings))
 migrate(database.engine)
 storage = Storage(settings.artifacts)
-publish(database, storage, Path(os.environ["EXPORTS"]) / os.environ["MODEL"])
+for copy in range(int(os.environ["COPIES"])):
+    publish(database, storage, Path(os.environ["EXPORTS"]) / os.environ["MODEL"], f"m{copy or ''}")
 with database.session() as session:
     _, secret = TokenRepository(session).create("benchmark", ["predict", "read"])
 Path(os.environ["TOKEN_FILE"]).write_text(secret)

@@ -23,6 +23,7 @@ PEERS = HERE.parent / ".peers"
 PATH = "/v1/models/m:predict"
 PACKAGES = {"bentoml": ["bentoml==1.4.39", "tensorflow-cpu==2.21.0"]}
 _START_TIMEOUT_S = 120.0
+_IDLE_CPU_S = 0.03  # a second
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def command(system: str, port: int) -> list[str]:
 class Server:
     """One system serving one model, on the given cores, until `stop`."""
 
-    def __init__(self, system: str, model: str, exports: Path, cores: set[int], *, cases: bool = True) -> None:
+    def __init__(
+        self, system: str, model: str, exports: Path, cores: set[int], *, cases: bool = True, copies: int = 1
+    ) -> None:
         self.system, self.model, self.exports = system, model, exports
         self.port = free_port()
         self._token_file = exports / f"token-{system}-{model}"
@@ -83,6 +86,7 @@ class Server:
             "PYTHONPATH": str(ROOT),
             "EXPORTS": str(exports),
             "MODEL": model,
+            "COPIES": str(copies),
             "TOKEN_FILE": str(self._token_file),
             "ASYNC": "1" if system == "plain_fastapi_async" else "0",
             "TF_CPP_MIN_LOG_LEVEL": "2",
@@ -143,6 +147,16 @@ class Server:
         requests, microseconds, p50, p99, status, broken, late = numbers
         used = (self.cpu_seconds() - before) * 1e6 / max(1, requests)
         return Load(requests / microseconds * 1e6, p50 / 1e3, p99 / 1e3, status + broken + late, used)
+
+    def settle(self) -> None:
+        """Waits until it does nothing: ours starts a second predictor behind its first answers."""
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        used = -1.0
+        while time.monotonic() < deadline:
+            before, used = used, self.cpu_seconds()
+            if before >= 0 and used - before < _IDLE_CPU_S:
+                return
+            time.sleep(1)
 
     def cpu_seconds(self) -> float:
         times = [process.cpu_times() for process in self._family()]

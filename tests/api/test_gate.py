@@ -16,7 +16,7 @@ import pytest
 from app.api.auth import PUBLIC_PATHS, STATIC_PATHS, TokenInfo
 from app.api.gate import Gate
 from app.config import Settings
-from app.server import TimedHeaders
+from app.server import Connection
 from tests.api.conftest import served
 
 TOKENS = {
@@ -313,7 +313,7 @@ def test_error_is_a_500_that_says_nothing(settings: Settings) -> None:
 
 
 def test_headers_that_never_end_are_cut_off(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TimedHeaders, "headers_within_s", 0.3)
+    monkeypatch.setattr(Connection, "headers_within_s", 0.3)
     start = time.monotonic()
 
     assert raw(http, b"GET /v1/jobs HTTP/1.1\r\nHost: loc") == b""

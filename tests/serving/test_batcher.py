@@ -56,15 +56,17 @@ class Desk:
 
     def ask(self, line: Line, *values: float, signature: str = "serving_default") -> asyncio.Future[Any]:
         rows = self.decoder.rows("serving_default", [{"x": value} for value in values])
-        return self.batcher.submit(line, Decoded(signature, Form.ROW, rows, 0), 10 * len(values))
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.batcher.submit(line, Decoded(signature, Form.ROW, rows, 0), 10 * len(values), reply)
+        return reply
 
     def answer(self, index: int = 0) -> None:
         run = self.predictor.runs.pop(index)
         values = np.frombuffer(run.columns[0], "<f4").tolist()  # type: ignore[arg-type]
-        bodies: list[bytes | None] = []
+        bodies: list[bytes | int] = []
         for count in run.counts:
             part, values = values[:count], values[count:]
-            bodies.append(None if -1.0 in part else str(part).encode())
+            bodies.append(part.index(-1.0) if -1.0 in part else str(part).encode())
         self.batcher.answered(Answer(run.id, bodies, 7))
 
 
@@ -227,7 +229,9 @@ async def test_padding_of_long_sequences_bounds_a_batch() -> None:
     line = desk.line()
     rows = desk.decoder.rows("serving_default", [{"x": 1.0}])
     for longest in (10, 10, 60):  # 2 x 10, then 3 x 60 > 100
-        desk.batcher.submit(line, Decoded("serving_default", Form.ROW, rows, longest), 1)
+        desk.batcher.submit(
+            line, Decoded("serving_default", Form.ROW, rows, longest), 1, asyncio.get_running_loop().create_future()
+        )
     await settle()
     assert desk.predictor.runs[0].counts == [1, 1]
 

@@ -157,6 +157,24 @@ def test_killed_predictor_is_replaced_and_no_answer_is_wrong_or_late(own: Server
             assert status == 503 and "retry-after" in headers
 
 
+def test_second_kill_before_the_spare_is_ready_makes_requests_wait_or_try_again(own: Server, wanted: Wanted) -> None:
+    own.sync(wanted("half", 1, "plus2"))
+    own.post("half:predict", {"instances": [2.0]})
+    until(lambda: own.service._spare is not None)
+    with Users(own, "half:predict", 4) as users:
+        first = own.service.predictor_pid
+        os.kill(first, signal.SIGKILL)
+        until(lambda: own.service.predictor_pid not in (0, first))
+        second = own.service.predictor_pid
+        assert own.service._spare is None
+        os.kill(second, signal.SIGKILL)
+        until(lambda: own.service.predictor_pid not in (0, first, second), 60)
+        until(lambda: own.post("half:predict", {"instances": [2.0]}).status_code == 200, 60)
+    for _, body, status, took, headers in users.answers:
+        assert took < own.service.limits.timeout_s + 2
+        assert body == {"predictions": [3.0]} if status == 200 else status == 503 and "retry-after" in headers
+
+
 def test_hanging_model_is_ended_and_others_serve_on(wanted: Wanted) -> None:
     server = Server(limits=Limits(timeout_s=2.0), spare=True)
     try:
@@ -198,6 +216,25 @@ def test_bad_value_in_a_shared_batch_fails_alone(server: Server) -> None:
         assert response.status_code == expected
         if expected == 200:
             assert response.json() == {"predictions": [13.0]}
+
+
+# picky fails on 7; requests of one row up to several, the one at fault first, in the middle and last.
+@pytest.mark.parametrize(
+    ("path", "body", "place", "words"),
+    [
+        ("picky:predict", {"instances": [7]}, "/instances/0", "Instance 0: "),
+        ("picky:predict", {"instances": [1, 2, 3, 7, 4]}, "/instances/3", "Instance 3: "),
+        ("picky:predict", {"instances": [1] * 99 + [7]}, "/instances/99", "Instance 99: "),
+        ("picky:predict", {"inputs": [1, 7]}, "/inputs", "Row 1 of the inputs: "),
+    ],
+)
+def test_instance_that_makes_the_graph_fail_is_named(
+    server: Server, path: str, body: dict[str, Any], place: str, words: str
+) -> None:
+    response = server.post(path, body)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == place
+    assert response.json()["error"].startswith(words)
 
 
 def test_least_recently_used_model_makes_room_and_comes_back_on_demand(wanted: Wanted) -> None:

@@ -1,0 +1,102 @@
+"""How serving grows with loaded models, rows a request and model size.
+
+    benchmarks/serving_growth.py [--seconds 5] [--models 1,10,100] [--rows 1,10,100,1000,10000] [--megabytes 200]
+
+The whole service on one core, wrk on another. Models: that many copies are in memory, one of them is asked from 32
+connections. Rows: 4 connections. Size: one dense layer of that many megabytes, 32 connections. Prints a table each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "serving_systems"))
+from servers import Server, need_wrk  # noqa: E402
+
+CONNECTIONS, FEW_CONNECTIONS = 32, 4
+
+
+def grown(server: Server, rows: int, connections: int, seconds: float) -> str:
+    generator = min(os.sched_getaffinity(0))
+    server.load(connections, rows, 1.0, generator)
+    load = server.load(connections, rows, seconds, generator)
+    if load.failed:
+        sys.exit(f"{load.failed} requests failed.")
+    rate = f"{load.requests_per_s:,.0f} | {load.requests_per_s * rows:,.0f} | {load.p50_ms:.1f} | {load.p99_ms:.1f}"
+    return f"{rate} | {load.cpu_us:,.0f} | {server.rss_mb():,.0f} |"
+
+
+def write_bodies(exports: Path, model: str, rows: int) -> None:
+    """Requests of that many rows from the known single ones."""
+    cases = json.loads((exports / f"{model}-1.json").read_text())
+    instances = [json.loads(case["body"])["instances"][0] for case in cases]
+    bodies = [
+        json.dumps({"instances": [instances[(start + i) % len(instances)] for i in range(rows)]}) for start in range(4)
+    ]
+    (exports / f"bodies-{model}-{rows}.txt").write_text("\n".join(bodies))
+
+
+def wait_for_copies(server: Server, count: int) -> None:
+    for number in range(1, count):
+        while server.post('{"instances":[{"x":1.0}]}', f"/v1/models/m{number}:predict")[0] != 200:
+            time.sleep(0.1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--models", default="1,10,100")
+    parser.add_argument("--rows", default="1,10,100,1000,10000")
+    parser.add_argument("--megabytes", default="200")
+    options = parser.parse_args()
+    need_wrk()
+    cores = {max(os.sched_getaffinity(0))}
+    units = " | requests/s | rows/s | p50 ms | p99 ms | CPU µs a request | MB |"
+    with tempfile.TemporaryDirectory() as place:
+        exports = Path(place)
+        make = [sys.executable, str(HERE / "serving_systems" / "make_exports.py"), place, options.megabytes]
+        subprocess.run(make, check=True, capture_output=True)
+        (exports / "bodies-plus1-1.txt").write_text('{"instances":[{"x":1.0}]}')
+        print(f"| models in memory{units} all loaded after s |\n|{'---|' * 8}")
+        for count in map(int, filter(None, options.models.split(","))):
+            started = time.monotonic()
+            server = Server("ours", "plus1", exports, cores, cases=False, copies=count)
+            try:
+                wait_for_copies(server, count)
+                took = time.monotonic() - started
+                server.settle()
+                print(f"| {count} | {grown(server, 1, CONNECTIONS, options.seconds)} {took:.1f} |", flush=True)
+            finally:
+                server.stop()
+        print(f"\n| rows a request{units}\n|{'---|' * 7}")
+        server = Server("ours", "small", exports, cores)
+        try:
+            server.settle()
+            for rows in map(int, filter(None, options.rows.split(","))):
+                write_bodies(exports, "small", rows)
+                print(f"| {rows} | {grown(server, rows, FEW_CONNECTIONS, options.seconds)}", flush=True)
+        finally:
+            server.stop()
+        print(f"\n| model size, MB{units} first answer after s |\n|{'---|' * 8}")
+        for megabytes in filter(None, options.megabytes.split(",")):
+            started = time.monotonic()
+            server = Server("ours", f"wide{megabytes}", exports, cores)
+            took = time.monotonic() - started
+            try:
+                server.settle()
+                told = grown(server, 1, CONNECTIONS, options.seconds)
+                print(f"| {megabytes} | {told} {took:.1f} |", flush=True)
+            finally:
+                server.stop()
+
+
+if __name__ == "__main__":
+    main()

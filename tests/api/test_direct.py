@@ -1,0 +1,274 @@
+"""The short way of predictions answers as the gate does: each request is sent until its head is known, then again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from app.api.auth import TokenInfo
+from app.api.direct import Direct
+from app.api.gate import Gate
+from app.api.problems import problem
+from app.api.traffic import Traffic
+from app.config import Settings
+from app.errors import InvalidInput, Overloaded, ServiceError, Unavailable
+from app.server import Connection
+from app.serving.batcher import Result
+from app.serving.decode import Decoded
+from app.serving.front import PredictFront
+from tests.api.conftest import served
+
+TOKENS = {
+    "asker": TokenInfo("tok_1", "asker", frozenset({"predict"})),
+    "reader": TokenInfo("tok_2", "reader", frozenset({"read"})),
+}
+SIZE = re.compile(rb"content-length: (\d+)")
+
+
+class Echo:
+    """Stands for a service with the one model `m`, whose answer is the request's body."""
+
+    def __init__(self) -> None:
+        from app.serving.models import Version, WantedVersion
+
+        self.version: Any = Version(WantedVersion("m", 1, "", "", "ver_1"), 1)
+        self.version.line = self
+        self.key = 1
+        self.decoder = self.batcher = self
+        self.error: ServiceError | None = None
+        self.delay_s = 0.0
+        self.futures = 0
+
+    def at_hand(self, model: str, number: int | None, label: str | None) -> Any:
+        return self.version if model == "m" else None
+
+    async def ready(self, model: str, number: int | None, label: str | None) -> Any:
+        return self.version
+
+    def decode(self, verb: str, body: bytes) -> Decoded:
+        if body == b"bad":
+            raise InvalidInput("The body is bad.")
+        return Decoded(body.decode(), None, [body], 0)  # type: ignore[arg-type]
+
+    def submit(self, line: Any, request: Decoded, size: int, reply: Any) -> None:
+        self.futures += isinstance(reply, asyncio.Future)
+        asyncio.get_running_loop().call_later(self.delay_s, self._answer, request.rows[0], reply)
+
+    def _answer(self, body: bytes, reply: Any) -> None:
+        if reply.done():
+            return
+        if body == b"late":
+            reply.set_exception(Unavailable("Not now.", retry_after_s=1))
+        else:
+            reply.set_result(Result(body, 3, 4, 5))
+
+
+class Site:
+    def __init__(self, address: str, echo: Echo, tokens: dict[str, TokenInfo], traffic: Traffic) -> None:
+        host, port = address.removeprefix("http://").split(":")
+        self.address = host, int(port)
+        self.echo = echo
+        self.tokens = tokens
+        self.traffic = traffic
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(self.address, timeout=5)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    tokens = dict(TOKENS)
+
+    async def authenticate(secret: str) -> TokenInfo | None:
+        return tokens.get(secret)
+
+    def remembered(digest: bytes) -> TokenInfo | None:
+        return {hashlib.sha256(secret.encode()).digest(): token for secret, token in tokens.items()}.get(digest)
+
+    async def nothing(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("only predictions are sent here")
+
+    echo, traffic = Echo(), Traffic()
+    front = PredictFront(nothing, echo, problem)  # type: ignore[arg-type]
+    settings = Settings(host="127.0.0.1", max_body_bytes=1000, body_timeout_s=0.5)
+    gate = Gate(front, settings, authenticate, traffic=traffic)
+    gate.direct = Direct(gate, front, remembered, max_body_bytes=1000)
+    with served(gate) as address:
+        yield Site(address, echo, tokens, traffic)
+
+
+def request(body: bytes, *, path: str = "/v1/models/m:predict", headers: bytes = b"", token: str = "asker") -> bytes:
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n"
+    )
+    return head.encode() + headers + b"\r\n" + body
+
+
+def receive(connection: socket.socket) -> tuple[int, dict[bytes, bytes], bytes]:
+    """One answer."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = connection.recv(65536)
+        assert piece, data
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    found = SIZE.search(head)
+    assert found
+    while len(body) < int(found[1]):
+        body += connection.recv(65536)
+    status, *lines = head.split(b"\r\n")
+    headers = dict(line.split(b": ", 1) for line in lines)
+    assert len(headers) == len(lines)
+    return int(status.split()[1]), headers, body
+
+
+def ask(site: Site, connection: socket.socket, data: bytes) -> tuple[int, dict[bytes, bytes], bytes]:
+    connection.sendall(data)
+    return receive(connection)
+
+
+def plain(answer: tuple[int, dict[bytes, bytes], bytes]) -> tuple[int, dict[bytes, bytes], bytes]:
+    """Without what differs between any two answers."""
+    status, headers, body = answer
+    changing = (b"x-request-id", b"date")
+    return status, {name: value for name, value in headers.items() if name not in changing}, body
+
+
+@pytest.mark.parametrize("body", [b"one", b"late", b"bad"])
+def test_second_answer_equals_the_first_that_went_through_the_gate(site: Site, body: bytes) -> None:
+    with site.connect() as connection:
+        first, second = (ask(site, connection, request(body)) for _ in range(2))
+
+    assert plain(first) == plain(second)
+    assert first[1].keys() == second[1].keys()
+    assert first[1][b"x-request-id"] != second[1][b"x-request-id"]
+    # `one` and `late` are queued twice, the first time for a task that awaits a future; `bad` never is
+    assert site.echo.futures == (0 if body == b"bad" else 1)
+
+
+def test_answers_of_both_ways_are_counted(site: Site) -> None:
+    with site.connect() as connection:
+        for _ in range(3):
+            assert ask(site, connection, request(b"x"))[0] == 200
+
+    requests = {tuple(s.labels.values()): s.value for s in next(iter(site.traffic.collect())).samples}
+    assert requests[("POST", "predict", "200")] == 3
+    assert site.echo.version.measures.requests == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        (request(b"x", token="reader"), 403),
+        (request(b"x", token="nobody"), 401),
+        (request(b"x").replace(b"localhost", b"evil.example"), 421),
+        (request(b"x", headers=b"Origin: https://evil.example\r\n"), 403),
+        (request(b"x", headers=b"Host: localhost\r\n"), 422),
+        (request(b"x", headers=b"Content-Encoding: br\r\n"), 415),
+        (request(b"x" * 1001), 413),
+    ],
+)
+def test_what_the_gate_refuses_is_refused_every_time(site: Site, changed: bytes, status: int) -> None:
+    for _ in range(3):
+        with site.connect() as connection:
+            assert ask(site, connection, request(b"x"))[0] == 200
+            assert ask(site, connection, request(b"x"))[0] == 200
+            assert ask(site, connection, changed)[0] == status
+
+
+def test_revoked_token_is_refused_though_its_head_is_known(site: Site) -> None:
+    with site.connect() as connection:
+        for _ in range(2):
+            assert ask(site, connection, request(b"x"))[0] == 200
+        del site.tokens["asker"]
+        assert ask(site, connection, request(b"x"))[0] == 401
+
+
+def test_request_in_pieces_is_answered_and_a_slow_one_is_cut(site: Site) -> None:
+    data = request(b"hello")
+    with site.connect() as connection:
+        for cut in (3, 30, len(data) - 5, len(data) - 2):
+            assert ask(site, connection, data)[2] == b"hello"
+            connection.sendall(data[:cut])
+            time.sleep(0.05)
+            assert ask(site, connection, data[cut:])[2] == b"hello"
+        connection.sendall(data[:-1])
+        assert receive(connection)[0] == 408
+
+
+def test_requests_without_waiting_are_answered_in_order(site: Site) -> None:
+    site.echo.delay_s = 0.05
+    with site.connect() as connection:
+        ask(site, connection, request(b"a"))
+        connection.sendall(request(b"b"))  # on the short way, still under way when the others come
+        time.sleep(0.01)
+        connection.sendall(request(b"c") + request(b"d"))
+        assert [receive(connection)[2] for _ in range(3)] == [b"b", b"c", b"d"]
+        connection.sendall(request(b"e") + request(b"f"))
+        assert [receive(connection)[2] for _ in range(2)] == [b"e", b"f"]
+
+
+def test_body_that_looks_like_a_request_stays_a_body(site: Site) -> None:
+    inner = request(b"x", path="/v1/models/other:predict")
+    with site.connect() as connection:
+        for _ in range(3):
+            assert ask(site, connection, request(inner))[2] == inner
+
+
+def test_closed_connection_is_closed_after_the_answer(site: Site) -> None:
+    with site.connect() as connection:
+        ask(site, connection, request(b"x"))
+        for _ in range(2):
+            with site.connect() as other:
+                assert ask(site, other, request(b"x", headers=b"Connection: close\r\n"))[1][b"connection"] == b"close"
+                assert other.recv(1) == b""
+
+
+def test_client_that_leaves_harms_nobody(site: Site) -> None:
+    with site.connect() as connection:
+        ask(site, connection, request(b"x"))
+    site.echo.delay_s = 0.1
+    for _ in range(5):
+        with site.connect() as connection:
+            connection.sendall(request(b"x"))
+    site.echo.delay_s = 0.0
+    time.sleep(0.2)
+    with site.connect() as connection:
+        assert ask(site, connection, request(b"x"))[0] == 200
+
+
+def test_idle_connection_is_closed_and_a_used_one_is_not(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Connection.__init__
+
+    def hasty(self: Connection, *args: Any, **options: Any) -> None:
+        made(self, *args, **options)
+        self.timeout_keep_alive = 0.3  # type: ignore[assignment]
+
+    monkeypatch.setattr(Connection, "__init__", hasty)
+    with site.connect() as connection:
+        for _ in range(6):  # 0.6 s in all
+            assert ask(site, connection, request(b"x"))[0] == 200
+            time.sleep(0.1)
+        start = time.monotonic()
+        assert connection.recv(1) == b""
+        assert time.monotonic() - start < 1
+
+
+def test_full_queue_is_told_with_retry_after(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    with site.connect() as connection:
+        for _ in range(2):
+            ask(site, connection, request(b"x"))
+
+        def full(*_: Any) -> None:
+            raise Overloaded("Full.", retry_after_s=1)
+
+        monkeypatch.setattr(site.echo, "submit", full)
+        status, headers, _ = ask(site, connection, request(b"x"))
+    assert (status, headers[b"retry-after"]) == (429, b"1")
