@@ -126,7 +126,8 @@ class HookCalls:
         self, hooks: Sequence[Any], requests: list[Any], plan: _Plan, outputs: list[tf.Tensor], context: Any
     ) -> None:
         values = {name: to_numpy(outputs[i]) for i, name in plan.wanted}
-        graph_hooks, own = [], []
+        graph_hooks: list[tuple[Any, Any]] = []
+        own: list[tuple[Any, Any]] = []
         for hook, request, fetches in zip(hooks, requests, plan.fetches, strict=True):
             results = None if fetches is None else fetches.values(values)
             run_values = v1.train.SessionRunValues(results, getattr(request, "options", None), v1.RunMetadata())

@@ -192,7 +192,7 @@ class ColumnsSource:
         """How many batches a program compiled by XLA can take at once; 0 if it can't take them apart."""
         if not (self._whole and self._columns.packing.compilable):
             return 0
-        return min(self._block, COMPILED_BATCHES)
+        return int(min(self._block, COMPILED_BATCHES))
 
     def padded_block(self, steps: tf.Tensor, arguments: list[Any]) -> list[Any]:
         """`block` of static shape: `compilable` batches, of which the first `steps` are the next ones."""
