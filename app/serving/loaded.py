@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from app.errors import InvalidInput
 from app.serving.answer import Answers, Form
 from app.serving.decode import Decoder
 from app.serving.digest import directory_digest
@@ -76,7 +77,10 @@ class Loaded:
         for name, runner in self._signatures.items():
             if self.export.signatures[name].input != "features":
                 continue
-            rows = decoder.rows(name, self.export.examples)
+            try:
+                rows = decoder.rows(name, self.export.examples)
+            except InvalidInput as error:
+                raise BadExport(f"The export's own examples do not fit its features: {error.detail}") from error
             for count in _WARM_UP_ROWS:
                 batch = (rows * count)[:count]
                 bodies, _ = runner.run(decoder.layouts[name].pack(batch), [count], [Form.ROW])

@@ -25,7 +25,7 @@ def checked(value: Any, feature: Feature, *, example_form: bool = False) -> Any:
     """The value as the packer takes it: float, int, str or bytes, in lists of the feature's shape.
 
     Args:
-        example_form: as in `tf.Example`, a feature of one element may be given bare or as a list of one.
+        example_form: as in `tf.Example`, a scalar may be given as a list of one.
 
     Raises:
         BadValue: with the expected dtype and shape.
@@ -40,8 +40,10 @@ def checked(value: Any, feature: Feature, *, example_form: bool = False) -> Any:
         if not isinstance(value, list):
             raise BadValue(f"is {kind(value)}")
         return [_shaped(item, feature.dtype, feature.shape) for item in value]
-    if example_form:
-        value = _unwrapped(value, feature.shape)
+    if feature.shape == (1,) and not isinstance(value, list):  # the engine's own columns make a bare number that shape
+        value = [value]
+    elif example_form and not feature.shape and isinstance(value, list) and len(value) == 1:
+        value = value[0]
     return _shaped(value, feature.dtype, feature.shape)
 
 
@@ -80,14 +82,6 @@ def kind(value: Any) -> str:
 
 def place(feature: Feature) -> str:
     return f"feature {quote_name(feature.name)}"
-
-
-def _unwrapped(value: Any, shape: tuple[int, ...]) -> Any:
-    if not shape and isinstance(value, list) and len(value) == 1:
-        return value[0]
-    if shape == (1,) and not isinstance(value, list):
-        return [value]
-    return value
 
 
 def _shaped(value: Any, dtype: str, shape: tuple[int, ...]) -> Any:

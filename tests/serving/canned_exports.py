@@ -46,6 +46,8 @@ def export(name: str, root: Path) -> None:
         case = GoldenCase(GOLDEN / name, Path(scratch))
         case.train()
         instances = rows(case, ROWS)
+        for row in instances:
+            row.pop(case.spec["args"].get("weight_column"), None)
         infos = features(case, instances)
         est.export.export_for_serving(case.estimator, str(root / name), features=infos, examples=instances[:2])
         predictions = {key[2:]: as_lists(value) for key, value in case.arrays.items() if key.startswith("p:")}

@@ -16,6 +16,7 @@ from app.serving.decode import Decoded, Decoder
 from app.serving.export import Export, Feature, Missing, Output, Signature
 from app.serving.layout import Layout
 from app.serving.messages import BadFrame
+from app.serving.values import BadValue, checked
 
 FEATURES = [
     Feature("number", "float32", missing=Missing("mean", 0.25)),
@@ -148,3 +149,11 @@ def test_any_bytes_in_a_body_give_rows_or_a_service_error(noise: bytes, place: i
         DECODER.decode("predict", good[:place] + noise + good[place:])
     except ServiceError:
         pass
+
+
+def test_bare_value_is_taken_for_a_feature_of_one_element() -> None:
+    one = Feature("one", "float32", shape=(1,))
+    assert checked(2, one, example_form=False) == [2.0]
+    assert checked([2], one, example_form=False) == [2.0]
+    with pytest.raises(BadValue):
+        checked([2, 3], one, example_form=False)

@@ -24,7 +24,7 @@ RUN = Run(3, 1, "predict", [1, 2], [0, 1], [b"\x00\x01", ["a", b"\xff"]])
 
 
 def test_messages_survive_the_wire_in_any_pieces() -> None:
-    messages = [Answer(1, [b"{}", None], 5), Done(2, None, 0.5, 10), Answer(3, [b"x" * 100_000], 1)]
+    messages = [Answer(1, [b"{}", 3], 5), Done(2, None, 0.5, 10), Answer(3, [b"x" * 100_000], 1)]
     stream = b"".join(map(frame, messages))
     for size in (1, 7, 4096, len(stream)):
         reader = FrameReader()
