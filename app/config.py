@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     resend_after_s: float = Field(default=10.0, gt=0)
     """A queued job that nobody took is sent again after this."""
     orphan_grace_s: float = Field(default=3600.0, gt=0)
+    watchdog_s: float = Field(default=20.0, gt=0)
+    """A worker that is idle for so long, while messages wait for it, ends itself and is started again."""
     grace_s: float = Field(default=30.0, gt=0)
     """What a stopping worker gets to checkpoint and give its job back."""
     max_parameters: int = 2_000_000_000
