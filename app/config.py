@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     """How many jobs of a queue may run at once over all workers, as `gpu=2,nightly=1`; others are not limited."""
     worker_slots: int = Field(default=1, ge=1)
     """Worker processes that `scripts/serve` starts, one trainer each."""
+    gpus: str = Field(default="", pattern=r"^(none|[\w-]+(,[\w-]+)*)?$")
+    """GPUs of this host, as `0,1`: each worker takes one that no other worker holds and waits until there is one. With
+    `scripts/serve` the slots beyond their number have none. `none`: CPU only. Empty: whatever TensorFlow finds."""
     lease_s: float = Field(default=15.0, gt=0)
     heartbeat_s: float = Field(default=1.0, gt=0)
     reconcile_s: float = Field(default=1.0, gt=0)
@@ -63,6 +66,8 @@ class Settings(BaseSettings):
     max_parameters: int = 2_000_000_000
     max_attempts: int = 3
     job_timeout_s: float | None = None
+    job_memory_bytes: int | None = None
+    """What a trainer may hold, unless its job asks for another limit; pages of files that it reads are not counted."""
     retry_backoff_s: float = 2.0
 
     predictor: str = Field(default="process", pattern="^(process|inprocess|none)$")
@@ -107,6 +112,11 @@ class Settings(BaseSettings):
     def queue_caps_by_name(self) -> dict[str, int]:
         pairs = (part.partition("=") for part in self.queue_caps.split(",") if part.strip())
         return {name.strip(): int(cap) for name, _, cap in pairs}
+
+    @property
+    def gpu_names(self) -> list[str]:
+        """The GPUs to choose from; none where none is assigned."""
+        return [] if self.gpus in ("", "none") else self.gpus.split(",")
 
     @property
     def queue_names(self) -> list[str]:
