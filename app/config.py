@@ -50,17 +50,24 @@ class Settings(BaseSettings):
     """How many jobs of a queue may run at once over all workers, as `gpu=2,nightly=1`; others are not limited."""
     worker_slots: int = Field(default=1, ge=1)
     """Worker processes that `scripts/serve` starts, one trainer each."""
+    gpus: str = Field(default="", pattern=r"^(none|[\w-]+(,[\w-]+)*)?$")
+    """GPUs of this host, as `0,1`: each worker takes one that no other worker holds and waits until there is one. With
+    `scripts/serve` the slots beyond their number have none. `none`: CPU only. Empty: whatever TensorFlow finds."""
     lease_s: float = Field(default=15.0, gt=0)
     heartbeat_s: float = Field(default=1.0, gt=0)
     reconcile_s: float = Field(default=1.0, gt=0)
     resend_after_s: float = Field(default=10.0, gt=0)
     """A queued job that nobody took is sent again after this."""
     orphan_grace_s: float = Field(default=3600.0, gt=0)
+    watchdog_s: float = Field(default=20.0, gt=0)
+    """A worker that is idle for so long, while messages wait for it, ends itself and is started again."""
     grace_s: float = Field(default=30.0, gt=0)
     """What a stopping worker gets to checkpoint and give its job back."""
     max_parameters: int = 2_000_000_000
     max_attempts: int = 3
     job_timeout_s: float | None = None
+    job_memory_bytes: int | None = None
+    """What a trainer may hold, unless its job asks for another limit; pages of files that it reads are not counted."""
     retry_backoff_s: float = 2.0
 
     predictor: str = Field(default="process", pattern="^(process|none)$")
@@ -105,6 +112,11 @@ class Settings(BaseSettings):
     def queue_caps_by_name(self) -> dict[str, int]:
         pairs = (part.partition("=") for part in self.queue_caps.split(",") if part.strip())
         return {name.strip(): int(cap) for name, _, cap in pairs}
+
+    @property
+    def gpu_names(self) -> list[str]:
+        """The GPUs to choose from; none where none is assigned."""
+        return [] if self.gpus in ("", "none") else self.gpus.split(",")
 
     @property
     def queue_names(self) -> list[str]:

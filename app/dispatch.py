@@ -42,7 +42,13 @@ class Dispatch:
             InvalidInput: with a JSON pointer for every wrong place.
         """
         settings = self._settings
-        limits = Limits(settings.max_parameters, settings.max_columns, settings.max_attempts, settings.job_timeout_s)
+        limits = Limits(
+            settings.max_parameters,
+            settings.max_columns,
+            settings.max_attempts,
+            settings.job_timeout_s,
+            settings.job_memory_bytes,
+        )
         sources = RegistrySources(session)
         catalogue = [entry.name for entry in CatalogueRepository(session).list()]
         return parse_job(body, sources.dataset, sources, catalogue=catalogue, limits=limits)

@@ -29,6 +29,7 @@ from app.api.problems import problem
 from app.api.routes import create_api
 from app.api.traffic import Traffic
 from app.config import Settings
+from app.datasets.ingestor import INGESTOR
 from app.dispatch import Dispatch
 from app.errors import ServiceError, Unavailable
 from app.live import Live
@@ -131,6 +132,7 @@ class Lifespan:
         if self._live is not None:
             await self._live.start()
         log.info("ready")
+        INGESTOR.warm()
         await asyncio.to_thread(self._service.queue.ping)  # imports what the first submit would wait for
 
     async def _stop(self) -> None:

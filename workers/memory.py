@@ -1,4 +1,4 @@
-"""How much memory this process holds."""
+"""How much memory a process holds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ import psutil
 
 def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
+
+
+def held_bytes(pid: int) -> int:
+    """What a process keeps resident, pages of files left out: the system drops those when memory gets short. 0 when
+    the process is gone."""
+    try:
+        info = psutil.Process(pid).memory_info()
+    except psutil.NoSuchProcess:
+        return 0
+    return int(info.rss - getattr(info, "shared", 0))
 
 
 def peak_bytes() -> int:

@@ -54,6 +54,7 @@ class Part:
     started_at: float = 0.0
     start_at: float = 0.0
     quick_exits: int = field(default=0)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 def die_with_parent() -> None:
@@ -81,7 +82,11 @@ def parts_of(settings: Settings) -> list[Part]:
         worker = [*python, "celery", "-A", "workers.celery_app", "worker", "--pool=prefork", "--concurrency=1"]
         options = [f"--hostname=slot{slot}-{os.getpid()}@%h", f"--queues={','.join(settings.queue_names)}"]
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", f"--loglevel={settings.log_level}"]
-        parts.append(Part(f"worker-{slot}", [*worker, *options, *quiet], settings.grace_s + 10.0, delay_s=_API_FIRST_S))
+        argv = [*worker, *options, *quiet]
+        part = Part(f"worker-{slot}", argv, settings.grace_s + 10.0, delay_s=_API_FIRST_S)
+        if settings.gpu_names and slot >= len(settings.gpu_names):
+            part.environment["GPUS"] = "none"
+        parts.append(part)
     return parts
 
 
@@ -97,7 +102,7 @@ class Supervisor:
     def start(self, part: Part) -> None:
         part.process = subprocess.Popen(
             part.argv,
-            env=self.environment,
+            env=self.environment | part.environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops the parts in order
             preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread

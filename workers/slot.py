@@ -13,9 +13,11 @@ import structlog
 
 from app.config import Settings
 from app.errors import Unavailable
+from app.jobs.state import ErrorKind
 from app.registry.db import Database, revision_state, seconds
 from app.registry.jobs import JobRepository
 from app.registry.tables import Job
+from workers.devices import Devices
 from workers.message import claim_to_json
 from workers.trainer_process import Death, TrainerProcess
 
@@ -33,7 +35,7 @@ class Slot:
 
     Args:
         draining: whether the worker was told to stop.
-        start_trainer: makes a trainer process.
+        start_trainer: makes a trainer process on the slot's devices.
     """
 
     def __init__(
@@ -42,12 +44,13 @@ class Slot:
         database: Database,
         *,
         draining: Callable[[], bool] = lambda: False,
-        start_trainer: Callable[[], TrainerProcess] = TrainerProcess,
+        start_trainer: Callable[[Devices], TrainerProcess] = TrainerProcess,
         worker: str | None = None,
     ) -> None:
         self._settings, self._database = settings, database
         self._draining, self._start_trainer = draining, start_trainer
         self._worker = worker or f"{socket.gethostname()}:{os.getpid()}"
+        self.devices = Devices(settings)
         self.trainer: TrainerProcess | None = None
         self._busy = threading.Lock()
 
@@ -65,18 +68,22 @@ class Slot:
         """Sees to it that a trainer is there, or on its way; does not wait for it."""
         if self.trainer is not None and self.trainer.receive(0.0) is None and self.trainer.death is not None:
             self.trainer = None
-        if self.trainer is None:
-            self.trainer = self._start_trainer()
+        if self.trainer is None and self.devices.take():
+            self.trainer = self._start_trainer(self.devices)
 
     def close(self) -> None:
         if self.trainer is not None:
             self.trainer.close()
             self.trainer = None
+        self.devices.close()
 
     def run(self, job_id: str, attempt_seen: int) -> str | None:
         """Runs one attempt to its end. None: there was nothing to do (the message was old, doubled or early)."""
         if self._draining():
             return None  # the reconciler rings again, for another worker
+        if not self.devices.take():
+            log.warning("other workers hold all GPUs; the job will be rung for again", job_id=job_id)
+            return None
         try:
             claimed = self._claim(job_id, attempt_seen)
         except Unavailable:
@@ -91,13 +98,14 @@ class Slot:
         bound = log.bind(job_id=job_id, attempt=attempt)
         bound.info("claimed")
         outcome = None
+        limit = message["run"]["spec"].get("memory_limit_bytes")
         for tries_left in reversed(range(_TRIES)):
             self.warm_up()
             trainer = self.trainer
             assert trainer is not None
             trainer.attempts += 1
             trainer.send(message)
-            outcome = self._wait(trainer, job_id, attempt, may_try_again=tries_left > 0)
+            outcome = self._wait(trainer, job_id, attempt, limit, may_try_again=tries_left > 0)
             if trainer.death is not None:
                 self.trainer = None
             elif trainer.attempts >= _MAX_ATTEMPTS or outcome in ("failed", "lost"):
@@ -130,7 +138,9 @@ class Slot:
         timings = {"submitted": submitted, "claimed": time.time()}
         return {"run": claim_to_json(claim), "timings": timings}, claim.attempt
 
-    def _wait(self, trainer: TrainerProcess, job_id: str, attempt: int, *, may_try_again: bool) -> str | None:
+    def _wait(
+        self, trainer: TrainerProcess, job_id: str, attempt: int, memory_limit: int | None, *, may_try_again: bool
+    ) -> str | None:
         """Until the trainer answers or dies; passes on that the worker is to stop. Until the trainer says that it has
         started the attempt, and so keeps the lease itself, this does. None: it died before, and another may try."""
         drained_at: float | None = None
@@ -146,6 +156,8 @@ class Slot:
             if not started and time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + min(self._settings.heartbeat_s, self._settings.lease_s / 4)
                 self._beat(job_id, attempt)
+            if started and memory_limit is not None and trainer.memory_bytes() > memory_limit:
+                return self._out_of_memory(job_id, attempt, trainer.kill(), memory_limit)
             if not trainer.ready and time.monotonic() > ready_by:
                 return self._lost(job_id, attempt, trainer.kill(), "The trainer process did not get ready.")
             if drained_at is None and self._draining():
@@ -164,6 +176,22 @@ class Slot:
                 JobRepository(session).heartbeat(job_id, attempt, self._settings.lease_s)
         except Unavailable:
             log.warning("the registry does not answer", job_id=job_id)
+
+    def _out_of_memory(self, job_id: str, attempt: int, death: Death, limit: int) -> str:
+        """Puts on record that the trainer was ended for what it held."""
+        detail = f"The trainer held more than the job's memory_limit_bytes of {limit}. Use smaller batches or layers."
+
+        def fail(session: Any) -> str | None:
+            jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
+            jobs.end_attempt(job_id, attempt, peak_memory_bytes=death.peak_memory_bytes)
+            return jobs.fail(job_id, attempt, ErrorKind.OUT_OF_MEMORY, detail)
+
+        log.warning("trainer ended: over its memory limit", job_id=job_id, attempt=attempt, limit=limit)
+        try:
+            return self._database.run(fail, patience_s=self._settings.lease_s) or "lost"
+        except Unavailable:
+            log.warning("the end could not be put on record; the lease will run out", job_id=job_id)
+            return "lost"
 
     def _lost(self, job_id: str, attempt: int, death: Death, reason: str) -> str:
         """Puts a trainer's death on record. When the registry does not answer, the lease runs out by itself."""

@@ -4,6 +4,7 @@
 
 The main process holds the writing end of a pipe. It closes it when it is told to stop: the child then has its trainer
 checkpoint and give the job back. When the main process dies, the pipe ends too, and the child leaves with its trainer.
+A watchdog in the main process ends it when it takes no messages any more.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from app.queue import TASK_NAME
 from app.registry.db import Database, make_engine
 from workers.celery_app import app
 from workers.slot import Slot
+from workers.watchdog import Taken, Watchdog, waiting_messages
 
 log = structlog.get_logger("worker")
 
@@ -39,14 +41,33 @@ class _Pipe:
     write: int | None = None
 
 
+class _Main:
+    """What the main process holds; `taken` is shared with the child."""
+
+    taken = Taken()
+    watchdog: Watchdog | None = None
+
+
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
 def _open_pipe(**_: Any) -> None:
     _Pipe.read, _Pipe.write = os.pipe()
 
 
+@signals.worker_ready.connect  # type: ignore[untyped-decorator]
+def _watch_consumer(**_: Any) -> None:
+    """In the main process, when it consumes for the first time."""
+    if _Main.watchdog is None:
+        queues = list(app.amqp.queues.consume_from)
+        every_s = Settings().watchdog_s / 10
+        _Main.watchdog = Watchdog(lambda: waiting_messages(app, queues), _Main.taken, every_s=every_s, looks=10)
+        _Main.watchdog.start()
+
+
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _drain(**_: Any) -> None:
     """In the main process, on SIGTERM or SIGINT."""
+    if _Main.watchdog is not None:
+        _Main.watchdog.stop()
     if _Pipe.write is not None:
         os.close(_Pipe.write)
         _Pipe.write = None
@@ -57,6 +78,7 @@ def _start(**_: Any) -> None:
     """In a new pool child. The engine is made here: connections do not survive a fork."""
     settings = Settings()
     parent = os.getppid()
+    _Main.taken.reset()
     if _Pipe.write is not None:
         os.close(_Pipe.write)
     _Child.slot = Slot(settings, Database(make_engine(settings)), draining=lambda: _Child.draining)
@@ -93,4 +115,5 @@ def run_attempt(job_id: str, attempt: int) -> None:
     if _Child.slot is None:
         log.error("this process is no pool child; start the worker with --pool=prefork")
         return
-    _Child.slot.run(job_id, attempt)
+    with _Main.taken.one():
+        _Child.slot.run(job_id, attempt)

@@ -10,11 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
+from workers import memory
+from workers.devices import Devices
 from workers.message import encode
 
 log = structlog.get_logger("trainer")
@@ -45,12 +48,15 @@ class Death:
 class TrainerProcess:
     """A warm trainer: exec'd, has imported TensorFlow, waits for an attempt."""
 
-    def __init__(self, command: list[str] | None = None, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, devices: Devices, command: list[str] | None = None, environment: Mapping[str, str] = os.environ
+    ) -> None:
         self._process = subprocess.Popen(
             command or [sys.executable, "-m", "workers.trainer"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment,
+            env=devices.environment(environment),
+            pass_fds=devices.descriptors(),
             start_new_session=True,  # a signal to the worker's group is the worker's; it tells the trainer itself
         )
         assert self._process.stdout is not None
@@ -64,6 +70,10 @@ class TrainerProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def memory_bytes(self) -> int:
+        """What it holds now; 0 when it is dead."""
+        return memory.held_bytes(self.pid) if self.death is None else 0
 
     def send(self, message: dict[str, Any]) -> bool:
         """False: the trainer is dead."""

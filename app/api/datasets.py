@@ -191,7 +191,7 @@ def _store(service: Service, form: Form, spool: str, once: Once) -> JSONResponse
 
 
 def _ingest(service: Service, form: Form, spool: str, once: Once) -> Answer:
-    from app.datasets.ingest import ingest
+    from app.datasets.ingestor import INGESTOR
     from app.datasets.limits import Limits
 
     limits = Limits(max_bytes=service.settings.max_upload_bytes, max_columns=service.settings.max_columns)
@@ -205,9 +205,7 @@ def _ingest(service: Service, form: Form, spool: str, once: Once) -> Answer:
     directory = service.storage.make(key)
     kept = False
     try:
-        with (service.storage.path(spool) / "upload").open("rb") as stream:
-            made = ingest(stream, filename, directory, limits, schema)
-
+        made = INGESTOR.ingest(service.storage.path(spool) / "upload", filename, directory, limits, schema)
         with service.database.session() as session:
             row = DatasetRepository(session).add(
                 name=name,

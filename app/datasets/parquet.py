@@ -36,6 +36,8 @@ class ParquetReader:
             self._file = arrow_parquet.ParquetFile(pa.PythonFile(file, "r"), pre_buffer=False, buffer_size=1 << 20)
             self.names: list[str] = list(self._file.schema_arrow.names)
             rows = self._file.metadata.num_rows
+        except MemoryError:  # Arrow's is an ArrowException as well
+            raise
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise self._damaged(0) from error
         if len(self.names) > limits.max_columns:
@@ -62,6 +64,8 @@ class ParquetReader:
                     raise TooLarge.at("/file", f"The decoded data has more than {self._limits.max_bytes} bytes.")
                 yield Chunk(columns, len(batch), lambda row, before=rows: f"Row {before + row + 1}")  # type: ignore[misc]
                 rows += len(batch)
+        except MemoryError:
+            raise
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(rows) from error
 

@@ -35,6 +35,7 @@ class Limits:
     max_columns: int = 10_000
     max_attempts: int = 3
     job_timeout_s: float | None = None
+    job_memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)

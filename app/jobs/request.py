@@ -105,6 +105,8 @@ _JOB_FIELDS: Schema = {
     "timeout_s": _nullable({"type": "number", "exclusiveMinimum": 0, "maximum": 10**8}) | {"default": None},
     "wait_timeout_s": _nullable({"type": "number", "exclusiveMinimum": 0, "maximum": 10**8}) | {"default": None},
     "max_attempts": _nullable({"type": "integer", "minimum": 1, "maximum": 100}) | {"default": None},
+    # Less than the least is what a trainer needs before it has read any data.
+    "memory_limit_bytes": _nullable({"type": "integer", "minimum": 2**29, "maximum": 2**50}) | {"default": None},
 }
 _SOURCE: Schema = {
     "model": _NAME,

@@ -52,7 +52,7 @@ def parse_job(
     return JobPlan(
         type=kind,
         model=spec["model"],
-        spec=spec,
+        spec=spec | {"memory_limit_bytes": request["memory_limit_bytes"] or limits.job_memory_bytes},
         queue=request["queue"],
         priority=request["priority"],
         max_attempts=request["max_attempts"] or limits.max_attempts,

@@ -211,7 +211,7 @@ def test_full_disk_is_503_and_leaves_nothing(api: Api, monkeypatch: pytest.Monke
     def full(*arguments: object, **names: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("app.datasets.ingest.ingest", full)
+    monkeypatch.setattr("app.datasets.ingestor.INGESTOR.ingest", full)
 
     answer = api.upload()
 

@@ -397,3 +397,13 @@ def test_dry_run_counts_parameters() -> None:
     assert dry_run(plan)["parameters"] == 115
     assert dry_run(plan)["memory_bytes"] > 350 * 2**20
     json.dumps(dry_run(plan))
+
+
+def test_memory_limit_stands_in_the_spec_of_every_job() -> None:
+    asked, operator = 2**30, 2**31
+    limits = Limits(job_memory_bytes=operator)
+    assert parse_job(request(), find).spec["memory_limit_bytes"] is None
+    assert parse_job(request(), find, limits=limits).spec["memory_limit_bytes"] == operator
+    plan = parse_job(request() | {"memory_limit_bytes": asked}, find, limits=limits)
+    assert plan.spec["memory_limit_bytes"] == asked
+    assert "/memory_limit_bytes" in errors(request() | {"memory_limit_bytes": 1000})  # no trainer fits in that

@@ -34,6 +34,10 @@ def main() -> None:
         if do == "start late":
             time.sleep(1.5)
         say({"started": True, "job_id": run["job_id"], "attempt": run["attempt"]})
+        if do == "eat":
+            eaten = b"x" * 200_000_000
+            time.sleep(60)
+            del eaten
         if do == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if do == "exit":

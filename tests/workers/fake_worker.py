@@ -11,7 +11,7 @@ from workers.slot import Slot
 from workers.trainer_process import TrainerProcess
 
 tasks.Slot = functools.partial(  # type: ignore[misc, assignment]
-    Slot, start_trainer=lambda: TrainerProcess([sys.executable, "-m", "tests.workers.fake_trainer"])
+    Slot, start_trainer=lambda devices: TrainerProcess(devices, [sys.executable, "-m", "tests.workers.fake_trainer"])
 )
 
 __all__ = ["app"]

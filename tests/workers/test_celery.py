@@ -24,7 +24,8 @@ from workers import broker
 class Running:
     """A broker, a registry and Celery workers in a directory."""
 
-    def __init__(self, directory: Path, migrated: Path) -> None:
+    def __init__(self, directory: Path, migrated: Path, environment: dict[str, str] | None = None) -> None:
+        self._environment = environment or {}
         directory.mkdir(exist_ok=True)
         shutil.copy(migrated, directory / "registry.db")
         self.settings = Settings(data_dir=directory, database_url="", redis_url="", artifacts_url="")
@@ -34,17 +35,18 @@ class Running:
         self._start(broker.command(self.settings))
         wait(lambda: self.settings.broker_socket.exists())
 
-    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
-        environment = os.environ | {"DATA_DIR": str(self.settings.data_dir), "DATABASE_URL": "", "REDIS_URL": ""}
+    def _start(self, command: list[str], environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        own = {"DATA_DIR": str(self.settings.data_dir), "DATABASE_URL": "", "REDIS_URL": ""}
+        environment = os.environ | own | self._environment | (environment or {})
         with (self.settings.data_dir / "log").open("ab") as log:
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         self.processes.append(process)
         return process
 
-    def worker(self) -> subprocess.Popen[bytes]:
+    def worker(self, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         options = ["--pool=prefork", "--concurrency=1", "--without-gossip", "--without-mingle", "--loglevel=INFO"]
         command = [sys.executable, "-m", "celery", "-A", "tests.workers.fake_worker", "worker", *options]
-        return self._start([*command, "--queues=default", "--hostname=test@%h"])
+        return self._start([*command, "--queues=default", "--hostname=test@%h"], environment)
 
     def log(self) -> str:
         return (self.settings.data_dir / "log").read_text(errors="replace")

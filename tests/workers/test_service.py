@@ -134,3 +134,9 @@ def test_configured_broker_is_not_started(tmp_path: Path) -> None:
     assert [part.name for part in own] == ["broker", "api", "reconciler", "worker-0", "worker-1"]
     configured = parts_of(Settings(data_dir=tmp_path, redis_url="redis://127.0.0.1:6379/0"))
     assert [part.name for part in configured] == ["api", "reconciler", "worker-0"]
+
+
+def test_slots_beyond_the_number_of_gpus_use_the_cpu(tmp_path: Path) -> None:
+    parts = parts_of(Settings(data_dir=tmp_path, worker_slots=3, gpus="0,1", redis_url="redis://127.0.0.1:6379/0"))
+    gpus = {part.name: part.environment.get("GPUS") for part in parts if part.name.startswith("worker")}
+    assert gpus == {"worker-0": None, "worker-1": None, "worker-2": "none"}

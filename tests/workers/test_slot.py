@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import text
 
@@ -30,7 +31,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 @pytest.fixture
 def slot(settings: Settings, database: Database) -> Iterator[Slot]:
-    made = Slot(settings, database, start_trainer=lambda: TrainerProcess(FAKE), worker="here")
+    made = Slot(settings, database, start_trainer=lambda devices: TrainerProcess(devices, FAKE), worker="here")
     yield made
     made.close()
 
@@ -100,7 +101,9 @@ def test_trainers_that_never_start_lose_the_attempt(slot: Slot, database: Databa
 
 
 def test_lease_is_kept_until_the_trainer_starts(tmp_path: Path, database: Database) -> None:
-    slot = Slot(Settings(data_dir=tmp_path, lease_s=0.8), database, start_trainer=lambda: TrainerProcess(FAKE))
+    slot = Slot(
+        Settings(data_dir=tmp_path, lease_s=0.8), database, start_trainer=lambda devices: TrainerProcess(devices, FAKE)
+    )
     job = registry.submit(database, {"do": "start late"})  # after 1.5 s
     seen = []
     stop = threading.Event()
@@ -121,7 +124,7 @@ def test_lease_is_kept_until_the_trainer_starts(tmp_path: Path, database: Databa
 
 def test_idle_slot_gets_a_new_trainer_when_its_own_dies(settings: Settings, database: Database) -> None:
     stop = threading.Event()
-    slot = Slot(settings, database, draining=stop.is_set, start_trainer=lambda: TrainerProcess(FAKE))
+    slot = Slot(settings, database, draining=stop.is_set, start_trainer=lambda devices: TrainerProcess(devices, FAKE))
     looking = threading.Thread(target=slot.look_after, args=(0.05,))
     looking.start()
     try:
@@ -138,7 +141,7 @@ def test_idle_slot_gets_a_new_trainer_when_its_own_dies(settings: Settings, data
 
 def test_stop_of_the_worker_reaches_the_attempt(settings: Settings, database: Database) -> None:
     stop = threading.Event()
-    slot = Slot(settings, database, draining=stop.is_set, start_trainer=lambda: TrainerProcess(FAKE))
+    slot = Slot(settings, database, draining=stop.is_set, start_trainer=lambda devices: TrainerProcess(devices, FAKE))
     job = registry.submit(database, {"do": "drain"})
     threading.Timer(0.2, stop.set).start()
     assert slot.run(job.id, 0) == "queued"
@@ -149,7 +152,7 @@ def test_stop_of_the_worker_reaches_the_attempt(settings: Settings, database: Da
 def test_attempt_that_does_not_stop_in_its_grace_is_lost(tmp_path, database: Database) -> None:  # type: ignore[no-untyped-def]
     settings = Settings(data_dir=tmp_path, grace_s=0.3)
     stop = threading.Event()
-    slot = Slot(settings, database, draining=stop.is_set, start_trainer=lambda: TrainerProcess(FAKE))
+    slot = Slot(settings, database, draining=stop.is_set, start_trainer=lambda devices: TrainerProcess(devices, FAKE))
     job = registry.submit(database, {"do": "hang"})
     threading.Timer(0.1, stop.set).start()
     began = time.monotonic()
@@ -163,7 +166,7 @@ def test_queue_cap_leaves_the_job_waiting(tmp_path, database: Database) -> None:
     slot = Slot(
         Settings(data_dir=tmp_path, queue_caps="gpu=0, default=2"),
         database,
-        start_trainer=lambda: TrainerProcess(FAKE),
+        start_trainer=lambda devices: TrainerProcess(devices, FAKE),
     )
     assert slot.run(registry.submit(database, queue="gpu").id, 0) is None
     assert slot.run(registry.submit(database).id, 0) == "succeeded"
@@ -184,3 +187,77 @@ def test_worker_refuses_a_job_of_a_newer_database(slot: Slot, database: Database
 def set_revision(database: Database, revision: str) -> None:
     with database.session() as session:
         session.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+
+
+def test_trainer_over_its_memory_limit_is_ended(slot: Slot, database: Database) -> None:
+    job = registry.submit(database, {"do": "eat", "memory_limit_bytes": 100_000_000})  # it eats 200 MB
+    assert slot.run(job.id, 0) == "queued"
+    found = registry.job(database, job.id)
+    assert (found.error_kind, found.counted_attempts) == ("out_of_memory", 1)
+    (attempt,) = registry.attempts(database, job.id)
+    assert attempt.state == "FAILED"
+    assert attempt.peak_memory_bytes > 100_000_000
+    assert slot.run(registry.submit(database).id, 0) == "succeeded"  # with a new trainer
+
+
+def test_memory_that_runs_out_twice_fails_the_job(tmp_path: Path, database: Database) -> None:
+    settings = Settings(data_dir=tmp_path, retry_backoff_s=0.0)
+    slot = Slot(settings, database, start_trainer=lambda devices: TrainerProcess(devices, FAKE))
+    job = registry.submit(database, {"do": "eat", "memory_limit_bytes": 100_000_000}, max_attempts=10)
+    assert [slot.run(job.id, seen) for seen in range(2)] == ["queued", "failed"]
+    found = registry.job(database, job.id)
+    assert (found.state, found.error_kind) == ("FAILED", "out_of_memory")
+    assert "100000000" in found.error_detail
+    slot.close()
+
+
+def test_trainer_under_its_memory_limit_goes_on(slot: Slot, database: Database) -> None:
+    job = registry.submit(database, {"do": "start late", "memory_limit_bytes": 2**29})
+    assert slot.run(job.id, 0) == "succeeded"
+
+
+def gpu_slot(data_dir: Path, database: Database, gpus: str) -> Slot:
+    settings = Settings(data_dir=data_dir, gpus=gpus)
+    return Slot(settings, database, start_trainer=lambda devices: TrainerProcess(devices, FAKE))
+
+
+def seen_devices(slot: Slot) -> str | None:
+    """`CUDA_VISIBLE_DEVICES` of the slot's trainer process."""
+    slot.warm_up()
+    assert slot.trainer is not None
+    environment = psutil.Process(slot.trainer.pid).environ()
+    return environment.get("CUDA_VISIBLE_DEVICES")
+
+
+def test_each_slot_takes_a_gpu_of_its_own(tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")  # of the worker's own environment
+    first, second = gpu_slot(tmp_path, database, "0,3"), gpu_slot(tmp_path, database, "0,3")
+    cpu, free = gpu_slot(tmp_path, database, "none"), gpu_slot(tmp_path, database, "")
+    try:
+        assert [seen_devices(slot) for slot in (first, second, cpu, free)] == ["0", "3", "", "7"]
+    finally:
+        for slot in (first, second, cpu, free):
+            slot.close()
+
+
+def test_slot_without_a_free_gpu_claims_nothing_until_one_is_free(tmp_path: Path, database: Database) -> None:
+    holder, late = gpu_slot(tmp_path, database, "0"), gpu_slot(tmp_path, database, "0")
+    job = registry.submit(database)
+    assert seen_devices(holder) == "0"
+    assert late.run(job.id, 0) is None
+    assert (late.trainer, registry.job(database, job.id).state) == (None, "QUEUED")
+    holder.close()
+    assert late.run(job.id, 0) == "succeeded"
+    assert seen_devices(late) == "0"
+    late.close()
+
+
+def test_gpu_stays_taken_while_the_trainer_of_a_dead_worker_lives(tmp_path: Path, database: Database) -> None:
+    holder, late = gpu_slot(tmp_path, database, "0"), gpu_slot(tmp_path, database, "0")
+    assert seen_devices(holder) == "0"
+    assert holder.trainer is not None
+    holder.devices.close()  # what the system does when the worker is killed
+    assert not late.devices.take()
+    holder.trainer.kill()
+    assert late.devices.take()
+    late.close()

@@ -45,7 +45,7 @@ def slot(service: Service) -> Iterator[Slot]:
         service.settings,
         service.database,
         draining=lambda: Stop.asked,
-        start_trainer=lambda: TrainerProcess(environment=environment),
+        start_trainer=lambda devices: TrainerProcess(devices, environment=environment),
     )
     made.warm_up()
     assert made.trainer is not None
