@@ -19,6 +19,7 @@ from workers.estimator.loop import Repeater
 from workers.estimator.run_config import RunConfig
 from workers.estimator.saver import ModelSaver
 from workers.estimator.session import EngineSession
+from workers.estimator.step_watch import StepWatch
 from workers.estimator.tracing import GLOBAL_STEP
 from workers.estimator.variables import VariableSet
 
@@ -54,7 +55,7 @@ class TrainingRun:
         self._trace = trace
         self._state = state
         self._source = source
-        self.session = EngineSession(trace, state)
+        self.session = EngineSession(trace, state, source)
         self._saver = ModelSaver(directory, config, trace, state, self.session, source, listeners)
         self.session.checkpoint_dir, self.session.write_checkpoint = directory, self._saver.write
         spec = trace.spec
@@ -67,6 +68,7 @@ class TrainingRun:
             own = self._duties(directory, config, loss, everybody)
         self._calls = HookCalls([*everybody, *own], trace, self.session, self._base)
         self._rate = 0.0
+        self._progress = StepWatch(trace)
 
     def _duties(self, directory: str, config: RunConfig, loss: tf.Tensor, hooks: list[Any]) -> list[Any]:
         duties: list[Any] = []
@@ -110,6 +112,7 @@ class TrainingRun:
         Raises:
             EmptyInputError: the input ended before one step.
             NanLossDuringTrainingError: the loss or a variable is not finite.
+            GlobalStepError: `goal` is given, and no step of the model raises the global step.
         """
         step = first = self._step()
         if self._saving is not None:
@@ -123,11 +126,12 @@ class TrainingRun:
             before = step
             with _end_of_input() as end:
                 step = self._advance(step, goal)
+            self._progress.watch(before, step, goal)
             if end:
                 ended, step = True, self._step()
                 self._source.advance(max(step - before, 0))
                 break
-        if ended and step == first and save_first:
+        if ended and step == first and save_first and not self._progress.stands_still:
             raise EmptyInputError("input_fn ended before it gave one batch; return at least one batch of rows.")
         if self._saving is not None:
             self._saving.ended = ended
@@ -146,6 +150,7 @@ class TrainingRun:
         if count == 1 or wanted <= 1:
             hooks = self._calls.due(step)
             loss, after = self._calls.step(hooks, self._source, self._state, GLOBAL_STEP)
+            self._progress.batches += 1
             _check_loss(float(loss), after)
             return int(after)
         return self._repeat(count, goal, step)
@@ -156,6 +161,7 @@ class TrainingRun:
         limit = 2**62 if goal is None else goal
         done, after, loss = repeater(count, limit, self._source, self._state)
         self._source.advance(done)
+        self._progress.batches += done
         self._rate = done / max(time.perf_counter() - started, 1e-9)
         _check_loss(loss, after)
         return int(after)

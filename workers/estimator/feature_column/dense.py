@@ -1,4 +1,4 @@
-"""`DenseFeatures`: dense columns side by side."""
+"""`DenseInput`: dense columns side by side."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from workers.estimator.feature_column.state import ColumnState, FeatureCache, cr
 v1 = tf.compat.v1
 
 
-class DenseFeatures:
-    """A layer from a dict of features to one float tensor `[batch, width]`, columns in the order of their names.
+class DenseInput:
+    """What the networks here use as first layer: from a dict of features to one float tensor `[batch, width]`, columns in the order of their names.
 
     Its variables are `<name>/<column>/<variable>`. Called again in one graph, it uses them again.
 
@@ -43,8 +43,17 @@ class DenseFeatures:
 
     @property
     def trainable_variables(self) -> list[Any]:
-        """The variables of the last call's graph."""
+        """The trainable variables of the last call's graph."""
         return list(self._state.variables)
+
+    @property
+    def variables(self) -> list[Any]:
+        """All variables of the last call's graph."""
+        return self._state.all_variables()
+
+    def renamed(self, name: str) -> DenseInput:
+        """The same columns under another scope."""
+        return DenseInput(self._columns, self._trainable, name)
 
     def __call__(self, features: Mapping[str, Any], training: bool | None = None) -> tf.Tensor:
         """Adds the ops to the current graph.

@@ -113,6 +113,8 @@ def _map(function: Any, item: Any) -> Any:
         return {key: _map(function, value) for key, value in item.items()}
     if isinstance(item, tuple) and not hasattr(item, "_fields"):
         return tuple(_map(function, value) for value in item)
+    if isinstance(item, list) and any(isinstance(value, Mapping) or tf.is_tensor(value) for value in item):
+        return tuple(_map(function, value) for value in item)  # `[features, labels]`
     return function(item)
 
 
