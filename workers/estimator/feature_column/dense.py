@@ -15,7 +15,8 @@ v1 = tf.compat.v1
 
 
 class DenseInput:
-    """What the networks here use as first layer: from a dict of features to one float tensor `[batch, width]`, columns in the order of their names.
+    """First layer of the networks here: from a dict of features to one float tensor
+    `[batch, width]`, columns in the order of their names.
 
     Its variables are `<name>/<column>/<variable>`. Called again in one graph, it uses them again.
 
