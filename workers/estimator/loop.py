@@ -143,11 +143,12 @@ class _Bound:
 def _call(function: Function, batch: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Calls `function` inside another one, on the reference variables.
 
-    All of it waits for the batch: where the function is inlined, an update that takes nothing of the batch would
-    happen once more at the end of the input.
+    The variables come after the batch: where the function is inlined, an update that takes nothing of the batch would
+    otherwise happen once more at the end of the input.
     """
     with tf.control_dependencies(batch):
-        outputs = tf.raw_ops.StatefulPartitionedCall(
-            args=[*batch, *function.bind(function.trace.reference)], Tout=function.output_types, f=function.concrete
-        )
+        handles = [tf.identity(handle) for handle in function.bind(function.trace.reference)]
+    outputs = tf.raw_ops.StatefulPartitionedCall(
+        args=[*batch, *handles], Tout=function.output_types, f=function.concrete
+    )
     return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
