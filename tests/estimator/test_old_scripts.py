@@ -140,3 +140,19 @@ def test_dense_features_begins_a_sequential(tmp_path: Path) -> None:
     estimator.train(lambda: data(({"x": X, "k": kinds}, Y)).batch(16).repeat(), steps=20)
     assert np.abs(estimator.get_variable_value(name) - before).max() > 1e-3
     assert estimator.evaluate(lambda: data(({"x": X, "k": kinds}, Y)).batch(16))["global_step"] == 21
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (X[:, :2], r"'x' has shape \(2,\) per row.*expects \(3,\)"),
+        (X[:, 0], r"'x' has shape \(\) per row.*expects \(3,\)"),
+        (X.astype("S"), "'x' holds strings"),
+    ],
+)
+def test_feature_of_another_shape_or_type_is_named(tmp_path: Path, values: Any, message: str) -> None:
+    column = tf.feature_column.numeric_column("x", shape=(3,))
+    estimator = est.DNNRegressor([2], [column], str(tmp_path))
+    with pytest.raises(est.InputShapeError, match=message):
+        estimator.train(lambda: tf.data.Dataset.from_tensor_slices(({"x": values}, Y)).batch(16))
+    assert not (tmp_path / "checkpoint").exists()

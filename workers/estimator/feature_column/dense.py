@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
 import tensorflow as tf
 
+from workers.estimator.errors import InputShapeError
 from workers.estimator.feature_column.standardize import Standardize
 from workers.estimator.feature_column.state import ColumnState, FeatureCache, create_column_states, prepared_columns
 
@@ -104,11 +106,34 @@ def dense_input(columns: list[Any], cache: FeatureCache, state: ColumnState) -> 
 
 
 def _flat(column: Any, cache: FeatureCache, state: ColumnState) -> tf.Tensor:
+    check_numeric(column, cache)
     tensor = column.get_dense_tensor(cache, state)
     width = column.variable_shape.num_elements()
     if tensor.shape.rank == 2 and tensor.shape[-1] == width:
         return tensor
     return tf.reshape(tensor, [-1, width])
+
+
+def check_numeric(column: Any, cache: FeatureCache) -> None:
+    """Compares a numeric column with its feature; other columns check theirs by themselves.
+
+    Raises:
+        InputShapeError: strings, or rows of another number of values than the column's shape has.
+    """
+    if type(column).__name__ != "NumericColumn":
+        return
+    given = cache.plain(column.key)
+    if not isinstance(given, tf.Tensor) or given.shape.rank is None:
+        return
+    row = given.shape[1:]
+    wanted = tuple(column.shape)
+    if given.dtype == tf.string:
+        raise InputShapeError(f"Feature {column.key!r} holds strings; numeric_column({column.key!r}) needs numbers.")
+    if row.is_fully_defined() and row.num_elements() != math.prod(wanted):
+        raise InputShapeError(
+            f"Feature {column.key!r} has shape {tuple(row)} per row, numeric_column({column.key!r}) expects {wanted}. "
+            "Give the column the shape of the data, or let input_fn return rows of the column's shape."
+        )
 
 
 def is_scalar(column: Any, cache: FeatureCache) -> bool:
