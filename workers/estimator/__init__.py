@@ -13,6 +13,7 @@ from workers.estimator.errors import (
     CheckpointError,
     EmptyInputError,
     EstimatorError,
+    GlobalStepError,
     InputShapeError,
     NanLossDuringTrainingError,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "FeedFnHook",
     "FinalExporter",
     "FinalOpsHook",
+    "GlobalStepError",
     "GlobalStepWaiterHook",
     "Head",
     "InputShapeError",

@@ -16,6 +16,10 @@ class EmptyInputError(EstimatorError, ValueError):
     """`input_fn` ended before it gave one batch."""
 
 
+class GlobalStepError(EstimatorError, ValueError):
+    """The train_op never raises the global step, so that training could not end."""
+
+
 class InputShapeError(EstimatorError, ValueError):
     """A batch does not fit what the model was traced with."""
 

@@ -266,7 +266,8 @@ class Estimator(Exports):
         """The source of an input, and the trace that takes its batches."""
         graph = new_graph(self._config.tf_random_seed)
         names = VariableNames()
-        offered = {"mode": mode, "params": self.params, "config": self._config, "input_context": None}
+        offered = {"mode": mode, "params": self.params, "config": self._config}
+        offered["input_context"] = tf.distribute.InputContext(1, 0, 1)
         source, batch = open_input(input_fn, graph, names, offered)
         if batch is None:
             key = (mode, repr(source.element_spec))

@@ -46,7 +46,7 @@ def evaluate(
         EmptyInputError: there was no batch.
     """
     metrics = trace.evaluation
-    session = EngineSession(trace, state)
+    session = EngineSession(trace, state, source)
     calls = HookCalls([*hooks, *trace.spec.evaluation_hooks], trace, session, metrics.updates)
     calls.begin()
     initialize_local(trace, state)

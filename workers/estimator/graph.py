@@ -142,6 +142,19 @@ class Trace:
         key = ("function", tuple(f.name for f in fetches), tuple(f.name for f in feeds))
         return self.cached(key, lambda: self._cut(list(fetches), list(feeds)))  # type: ignore[no-any-return]
 
+    def needs_batch(self, fetches: Sequence[Any], feeds: Sequence[tf.Tensor]) -> bool:
+        """Whether the fetches depend on the batch's placeholders when `feeds` are given."""
+
+        def search() -> bool:
+            self._refresh()
+            handles = {t.variable.handle.name for t in self.variables()}
+            fed = {t.name for t in self.feeds} | {t.name for t in feeds}
+            _, taken = _ancestors(self._nodes, [f.name for f in fetches], handles | fed)
+            return bool(taken & ({t.name for t in self.feeds} - {t.name for t in feeds}))
+
+        names = (tuple(f.name for f in fetches), tuple(f.name for f in feeds))
+        return bool(self.cached(("needs batch", *names), search)) if self.feeds else False
+
     def _refresh(self) -> None:
         """Reads the graph again when operations came in since."""
         if self._version == self.graph.version:

@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from workers.estimator.duties import Duty
 from workers.estimator.fetches import Fetches, feed_items, to_numpy
-from workers.estimator.graph import Function, Trace
+from workers.estimator.graph import Trace
 from workers.estimator.inputs.source import Source
-from workers.estimator.loop import Stepper
+from workers.estimator.loop import Stepper, stepper_for
 from workers.estimator.session import EngineSession
 from workers.estimator.variables import VariableSet
 
@@ -168,18 +168,3 @@ class HookCalls:
 
 def _same(one: list[Any], other: list[Any]) -> bool:
     return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
-
-
-def stepper_for(
-    trace: Trace, elements: Sequence[Any], fed: Sequence[tf.Tensor], source: Source, counter: str | None
-) -> Stepper:
-    """The cached one-step function of a fetch set; `fed` tensors come first in its call."""
-    fed_names = [t.name for t in fed]
-
-    def make() -> Stepper:
-        function: Function = trace.function(elements, [*trace.feeds, *(t for t in fed if t.name not in by_name)])
-        return Stepper(function, source, counter, [(t, by_name.get(t.name)) for t in fed])
-
-    by_name = {t.name: i for i, t in enumerate(trace.feeds)}
-    key = ("step", tuple(e.name for e in elements), tuple(fed_names), source.signature, counter)
-    return trace.cached(key, make)  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from workers.estimator.graph import Function
+from workers.estimator.graph import Function, Trace
 from workers.estimator.inputs.source import Source
 from workers.estimator.variables import VariableSet
 
@@ -56,6 +56,21 @@ class Stepper:
             OutOfRangeError: the input has ended.
         """
         return self._bound([*fed, *source.arguments()], state)
+
+
+def stepper_for(
+    trace: Trace, elements: Sequence[Any], fed: Sequence[tf.Tensor], source: Source, counter: str | None
+) -> Stepper:
+    """The cached one-step function of a fetch set; `fed` tensors come first in its call."""
+    fed_names = [t.name for t in fed]
+
+    def make() -> Stepper:
+        function: Function = trace.function(elements, [*trace.feeds, *(t for t in fed if t.name not in by_name)])
+        return Stepper(function, source, counter, [(t, by_name.get(t.name)) for t in fed])
+
+    by_name = {t.name: i for i, t in enumerate(trace.feeds)}
+    key = ("step", tuple(e.name for e in elements), tuple(fed_names), source.signature, counter)
+    return trace.cached(key, make)  # type: ignore[no-any-return]
 
 
 class Repeater:
@@ -134,8 +149,14 @@ class _Bound:
 
 
 def _call(function: Function, batch: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """Calls `function` inside another one, on the reference variables."""
+    """Calls `function` inside another one, on the reference variables.
+
+    The variables come after the batch: where the function is inlined, an update that takes nothing of the batch would
+    otherwise happen once more at the end of the input.
+    """
+    with tf.control_dependencies(batch):
+        handles = [tf.identity(handle) for handle in function.bind(function.trace.reference)]
     outputs = tf.raw_ops.StatefulPartitionedCall(
-        args=[*batch, *function.bind(function.trace.reference)], Tout=function.output_types, f=function.concrete
+        args=[*batch, *handles], Tout=function.output_types, f=function.concrete
     )
     return list(outputs) if isinstance(outputs, list | tuple) else [outputs]

@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from workers.estimator.fetches import Fetches, feed_items, to_numpy
 from workers.estimator.graph import Trace, in_fresh_thread
+from workers.estimator.inputs.source import Source
+from workers.estimator.loop import stepper_for
 from workers.estimator.variables import VariableSet
 
 v1 = tf.compat.v1
@@ -18,12 +20,15 @@ v1 = tf.compat.v1
 class EngineSession(v1.Session):  # type: ignore[misc,name-defined]
     """Stands in for the `tf.compat.v1.Session` that hooks, savers and scaffolds expect.
 
+    A fetch that depends on the input takes the next batch, as it did from the iterator of a v1 session.
+
     It never opens a TensorFlow session: every `run` is a cached function of the trace. It is a subclass only because
     `tf.compat.v1.train.Saver` asks for one.
     """
 
-    def __init__(self, trace: Trace, state: VariableSet) -> None:
+    def __init__(self, trace: Trace, state: VariableSet, source: Source | None = None) -> None:
         self._trace = trace
+        self._source = source
         self._state = state
         self._thread: ThreadPoolExecutor | None = None
         self.checkpoint_dir: str | None = None
@@ -49,6 +54,7 @@ class EngineSession(v1.Session):  # type: ignore[misc,name-defined]
         Raises:
             TypeError, ValueError, KeyError: a fetch or a fed tensor is not in the graph.
             InvalidArgumentError: a placeholder that is needed is not fed.
+            OutOfRangeError: a fetch needs a batch, and the input has ended.
         """
         if tf.executing_eagerly():
             return self._run(fetches, feed_dict)
@@ -60,11 +66,23 @@ class EngineSession(v1.Session):  # type: ignore[misc,name-defined]
     def _run(self, structure: Any, feed_dict: Mapping[Any, Any] | None) -> Any:
         fetches = Fetches(self._trace, structure)
         feeds = feed_items(self._trace, feed_dict)
-        function = self._trace.function(fetches.elements, [tensor for tensor, _ in feeds.values()])
+        tensors = [tensor for tensor, _ in feeds.values()]
         arguments = [tf.constant(value, tensor.dtype) for tensor, value in feeds.values()]
-        outputs = iter(function(arguments, self._state))
+        if self._source is not None and self._trace.needs_batch(fetches.elements, tensors):
+            outputs = iter(self._with_batch(fetches.elements, tensors, arguments))
+        else:
+            outputs = iter(self._trace.function(fetches.elements, tensors)(arguments, self._state))
         values = {e.name: to_numpy(next(outputs)) for e in fetches.elements if isinstance(e, tf.Tensor)}
         return fetches.values(values)
+
+    def _with_batch(self, elements: list[Any], tensors: list[tf.Tensor], values: list[tf.Tensor]) -> list[tf.Tensor]:
+        source = self._source
+        assert source is not None
+        if source.limit(1) < 1:
+            raise tf.errors.OutOfRangeError(None, None, "The input has ended.")
+        outputs = stepper_for(self._trace, elements, tensors, source, None)(source, self._state, values)
+        source.advance(1)
+        return outputs
 
     def save_checkpoint(self, step: int) -> None:
         """Writes the engine's checkpoint of `step` into `checkpoint_dir`; for a hook that takes over the saving.

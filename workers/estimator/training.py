@@ -20,6 +20,7 @@ from workers.estimator.loop import Repeater
 from workers.estimator.run_config import RunConfig
 from workers.estimator.saver import ModelSaver
 from workers.estimator.session import EngineSession
+from workers.estimator.step_watch import StepWatch
 from workers.estimator.tracing import GLOBAL_STEP
 from workers.estimator.variables import VariableSet
 
@@ -56,7 +57,7 @@ class TrainingRun:
         self._trace = trace
         self._state = state
         self._source = source
-        self.session = EngineSession(trace, state)
+        self.session = EngineSession(trace, state, source)
         self._saver = ModelSaver(directory, config, trace, state, self.session, source, listeners)
         self.session.checkpoint_dir, self.session.write_checkpoint = directory, self._saver.write
         spec = trace.spec
@@ -72,6 +73,7 @@ class TrainingRun:
         self._compiled = int(getattr(source, "compilable", 0)) if config.jit_compile else 0
         if config.jit_compile and not self._compiled:
             log.info("jit_compile needs an endless columns_input_fn of dense numbers; this training is not compiled.")
+        self._progress = StepWatch(trace)
 
     def _duties(self, directory: str, config: RunConfig, loss: tf.Tensor, hooks: list[Any]) -> list[Any]:
         duties: list[Any] = []
@@ -115,6 +117,7 @@ class TrainingRun:
         Raises:
             EmptyInputError: the input ended before one step.
             NanLossDuringTrainingError: the loss or a variable is not finite.
+            GlobalStepError: `goal` is given, and no step of the model raises the global step.
         """
         step = first = self._step()
         if self._saving is not None:
@@ -128,11 +131,12 @@ class TrainingRun:
             before = step
             with _end_of_input() as end:
                 step = self._advance(step, goal)
+            self._progress.watch(before, step, goal)
             if end:
                 ended, step = True, self._step()
                 self._source.advance(max(step - before, 0))
                 break
-        if ended and step == first and save_first:
+        if ended and step == first and save_first and not self._progress.stands_still:
             raise EmptyInputError("input_fn ended before it gave one batch; return at least one batch of rows.")
         if self._saving is not None:
             self._saving.ended = ended
@@ -150,6 +154,7 @@ class TrainingRun:
             raise tf.errors.OutOfRangeError(None, None, "The input has ended.")
         if count == 1 or wanted <= 1:
             loss, after = self._calls.step(hooks, self._source, self._state, GLOBAL_STEP)
+            self._progress.batches += 1
             _check_loss(float(loss), after)
             return int(after)
         return self._repeat(count, goal, step)
@@ -164,6 +169,7 @@ class TrainingRun:
             count = min(count, self._compiled)
         done, after, loss = repeater(count, limit, self._source, self._state)
         self._source.advance(done)
+        self._progress.batches += done
         self._rate = done / max(time.perf_counter() - started, 1e-9)
         _check_loss(loss, after)
         return int(after)

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from workers.estimator.feature_column import DenseFeatures
+from workers.estimator.feature_column import DenseInput
 from workers.estimator.feature_column.state import model_variable
 from workers.estimator.keys import ModeKeys
 
@@ -39,7 +39,7 @@ class Network:
     ) -> None:
         self._units = units
         self._hidden_units = list(hidden_units)
-        self._input = DenseFeatures(feature_columns, name="dnn/input_from_feature_columns/input_layer")
+        self._input = DenseInput(feature_columns, name="dnn/input_from_feature_columns/input_layer")
         self._activation = activation_fn or tf.nn.relu
         self._dropout = dropout
         self._batch_norm = batch_norm

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from workers.estimator.feature_column import DenseFeatures, SequenceFeatures, concatenate_context
+from workers.estimator.feature_column import DenseInput, SequenceFeatures, concatenate_context
 from workers.estimator.feature_column.state import model_variable
 from workers.estimator.recurrent import gru, lstm, simple_rnn
 from workers.estimator.recurrent.cells import Cell
@@ -43,9 +43,7 @@ class RecurrentNetwork:
         self._units = units
         self._cells = cells
         self._sequence = SequenceFeatures(sequence_feature_columns, name="sequence_features")
-        self._context = (
-            DenseFeatures(context_feature_columns, name="dense_features") if context_feature_columns else None
-        )
+        self._context = DenseInput(context_feature_columns, name="dense_features") if context_feature_columns else None
         self._return_sequences = return_sequences
         self._variables: list[Any] = []
 

@@ -9,7 +9,7 @@ from workers.estimator.canned.arguments import checked_features
 from workers.estimator.canned.head_choice import classifier_head
 from workers.estimator.canned.recurrent_network import RecurrentNetwork
 from workers.estimator.estimator import Estimator
-from workers.estimator.feature_column import DenseFeatures, SequenceFeatures
+from workers.estimator.feature_column import DenseInput, SequenceFeatures
 from workers.estimator.head import Head, SequentialHeadWrapper
 from workers.estimator.head.reduction import SUM_OVER_BATCH_SIZE
 from workers.estimator.keys import ModeKeys
@@ -68,7 +68,7 @@ class RNNEstimator(Estimator):
         columns, context = list(sequence_feature_columns), list(context_feature_columns or [])
         SequenceFeatures(columns)  # for its checks, as is the next
         if context:
-            DenseFeatures(context)
+            DenseInput(context)
         optimizer = optimizer if callable(optimizer) else _optimizer(optimizer)
 
         def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:

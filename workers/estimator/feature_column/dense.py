@@ -1,21 +1,24 @@
-"""`DenseFeatures`: dense columns side by side."""
+"""`DenseInput`: dense columns side by side."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
 import tensorflow as tf
 
+from workers.estimator.errors import InputShapeError
 from workers.estimator.feature_column.standardize import Standardize
 from workers.estimator.feature_column.state import ColumnState, FeatureCache, create_column_states, prepared_columns
 
 v1 = tf.compat.v1
 
 
-class DenseFeatures:
-    """A layer from a dict of features to one float tensor `[batch, width]`, columns in the order of their names.
+class DenseInput:
+    """First layer of the networks here: from a dict of features to one float tensor
+    `[batch, width]`, columns in the order of their names.
 
     Its variables are `<name>/<column>/<variable>`. Called again in one graph, it uses them again.
 
@@ -43,8 +46,17 @@ class DenseFeatures:
 
     @property
     def trainable_variables(self) -> list[Any]:
-        """The variables of the last call's graph."""
+        """The trainable variables of the last call's graph."""
         return list(self._state.variables)
+
+    @property
+    def variables(self) -> list[Any]:
+        """All variables of the last call's graph."""
+        return self._state.all_variables()
+
+    def renamed(self, name: str) -> DenseInput:
+        """The same columns under another scope."""
+        return DenseInput(self._columns, self._trainable, name)
 
     def __call__(self, features: Mapping[str, Any], training: bool | None = None) -> tf.Tensor:
         """Adds the ops to the current graph.
@@ -94,11 +106,34 @@ def dense_input(columns: list[Any], cache: FeatureCache, state: ColumnState) -> 
 
 
 def _flat(column: Any, cache: FeatureCache, state: ColumnState) -> tf.Tensor:
+    check_numeric(column, cache)
     tensor = column.get_dense_tensor(cache, state)
     width = column.variable_shape.num_elements()
     if tensor.shape.rank == 2 and tensor.shape[-1] == width:
         return tensor
     return tf.reshape(tensor, [-1, width])
+
+
+def check_numeric(column: Any, cache: FeatureCache) -> None:
+    """Compares a numeric column with its feature; other columns check theirs by themselves.
+
+    Raises:
+        InputShapeError: strings, or rows of another number of values than the column's shape has.
+    """
+    if type(column).__name__ != "NumericColumn":
+        return
+    given = cache.plain(column.key)
+    if not isinstance(given, tf.Tensor) or given.shape.rank is None:
+        return
+    row = given.shape[1:]
+    wanted = tuple(column.shape)
+    if given.dtype == tf.string:
+        raise InputShapeError(f"Feature {column.key!r} holds strings; numeric_column({column.key!r}) needs numbers.")
+    if row.is_fully_defined() and row.num_elements() != math.prod(wanted):
+        raise InputShapeError(
+            f"Feature {column.key!r} has shape {tuple(row)} per row, numeric_column({column.key!r}) expects {wanted}. "
+            "Give the column the shape of the data, or let input_fn return rows of the column's shape."
+        )
 
 
 def is_scalar(column: Any, cache: FeatureCache) -> bool:

@@ -84,6 +84,10 @@ class ColumnState:
         self._variables: dict[tuple[str, str], Any] = {}
         self._resources: dict[tuple[str, str], Any] = {}
 
+    def all_variables(self) -> list[Any]:
+        """Those that are not trainable too."""
+        return list(self._variables.values())
+
     def create_variable(
         self,
         feature_column: Any,

@@ -50,6 +50,11 @@ def open_input(input_fn: Any, graph: tf.Graph, names: VariableNames, offered: Ma
         return _from_dataset(result, graph), None
     if result is None:
         raise ValueError("input_fn returned None; return a tf.data.Dataset, features, or (features, labels).")
+    if graph.get_collection(v1.GraphKeys.QUEUE_RUNNERS):
+        raise ValueError(
+            "input_fn reads from queues (tf.compat.v1.train.batch, slice_input_producer, …), which nothing would fill "
+            "here; return a tf.data.Dataset, or use est.inputs.numpy_input_fn or pandas_input_fn."
+        )
     return GraphSource(), _tensors(result, graph)
 
 
@@ -113,6 +118,8 @@ def _map(function: Any, item: Any) -> Any:
         return {key: _map(function, value) for key, value in item.items()}
     if isinstance(item, tuple) and not hasattr(item, "_fields"):
         return tuple(_map(function, value) for value in item)
+    if isinstance(item, list) and any(isinstance(value, Mapping) or tf.is_tensor(value) for value in item):
+        return tuple(_map(function, value) for value in item)  # `[features, labels]`
     return function(item)
 
 
