@@ -62,6 +62,7 @@ class ProgressHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
         self.step = step
         if self._begun is None:
             return step + 1  # the first one: its time is told
+        self._tell()  # points of a long job's series lie minutes apart, and its steps are to be seen meanwhile
         due = (step // self._every + 1) * self._every
         return min(due, step + self._reach())
 

@@ -53,6 +53,16 @@ def test_slow_steps_are_looked_at_one_by_one() -> None:
     assert hook.next_step(11) == 12  # a step a second
 
 
+def test_progress_is_told_between_the_points_of_a_long_series() -> None:
+    control = Control()
+    hook = ProgressHook(control, 10**9)
+    hook.next_step(0)
+    hook.after_run(Context(), Values(0.25))
+    hook.next_step(1234)  # the next point is at 5,000,000
+    assert control.progress["step"] == 1234
+    assert control.progress["loss"] == 0.25
+
+
 def test_stop_request_ends_the_loop_and_progress_is_told() -> None:
     control, context = Control(), Context()
     hook = ProgressHook(control, 100)

@@ -297,6 +297,17 @@ def test_warm_start_begins_where_the_other_ended(service: Service, data: str, tr
     assert losses(service, job_id)[0][1] < 1.5 * ended
 
 
+def test_warm_start_from_a_version_and_from_an_older_step(service: Service, data: str, trained: str) -> None:
+    series = dict(losses(service, trained))
+    for source, step in (({"model": "flowers", "version": 1}, 60), ({"job": trained, "step": 20}, 20)):
+        job_id = service.submit(request(data, train={"max_steps": 1}, export="none") | {"warm_start_from": source})
+        assert service.job(job_id).spec["warm_start_from"]["step"] == step
+        assert service.run(job_id) == "succeeded"
+        # The batches differ: its first loss is near that of the step it starts from, and the one of step 1 is not.
+        first = losses(service, job_id)[0][1]
+        assert abs(first - series[step]) < abs(first - series[1])
+
+
 def test_damaged_checkpoint_is_passed_over(service: Service, data: str) -> None:
     job_id = service.submit(request(data, export="none"))
     claim = service.claim(job_id)
