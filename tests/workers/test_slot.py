@@ -225,7 +225,8 @@ def seen_devices(slot: Slot) -> str | None:
     """`CUDA_VISIBLE_DEVICES` of the slot's trainer process."""
     slot.warm_up()
     assert slot.trainer is not None
-    slot.trainer.receive(10.0)  # "ready": right after the start /proc has no environment yet
+    while not slot.trainer.ready:  # right after the start /proc has no environment yet
+        slot.trainer.receive(0.1)
     environment = psutil.Process(slot.trainer.pid).environ()
     return environment.get("CUDA_VISIBLE_DEVICES")
 
