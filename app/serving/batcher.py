@@ -196,6 +196,8 @@ class Batcher:
         """The predictor died. What it had is tried once more, each request alone; after that it is given up."""
         self.predictor = None
         running, self._running = self._running, {}
+        for line in self._turns:
+            line.due = False
         self._turns.clear()
         for batch in running.values():
             self._ended(batch)
@@ -205,8 +207,6 @@ class Batcher:
                 elif not pending.reply.done():
                     pending.tried = True
                     self._back(batch.line, pending)
-        for line in self._lines:
-            line.due = False
 
     def _ended(self, batch: Batch) -> None:
         batch.line.running = None

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from app.api.auth import TokenInfo
+from app.api.auth import Authenticator, TokenInfo
 from app.api.direct import Direct
 from app.api.gate import Gate
 from app.api.problems import problem
@@ -272,3 +272,13 @@ def test_full_queue_is_told_with_retry_after(site: Site, monkeypatch: pytest.Mon
         monkeypatch.setattr(site.echo, "submit", full)
         status, headers, _ = ask(site, connection, request(b"x"))
     assert (status, headers[b"retry-after"]) == (429, b"1")
+
+
+def test_token_is_remembered_until_the_registry_has_to_be_asked_again() -> None:
+    authenticator = Authenticator(TOKENS.get, fresh_s=0.2)
+    digest = hashlib.sha256(b"asker").digest()
+    assert authenticator.remembered(digest) is None
+    assert asyncio.run(authenticator("asker")) == TOKENS["asker"]
+    assert authenticator.remembered(digest) == TOKENS["asker"]
+    time.sleep(0.25)
+    assert authenticator.remembered(digest) is None
