@@ -100,7 +100,7 @@ def test_refused_promotion_says_why_and_leaves_the_label(operated: RunningServic
 
 
 def test_job_killed_five_times_has_the_series_of_an_undisturbed_one(operated: RunningService, penguins: str) -> None:
-    body = train_job(penguins, "killed", 60_000, promote=None, export="none")
+    body = train_job(penguins, "killed", 30_000, promote=None, export="none")
     undisturbed, disturbed = operated.submit(body), operated.submit(body)
     operated.succeeded(undisturbed)
     for kill in range(5):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,7 @@ import tensorflow as tf
 from workers.estimator.inputs.column import Dictionary, Sequence, encode_strings, is_string
 
 #: Columns that take more bytes than this together stay where they are (memory maps) and are gathered outside the graph.
-RESIDENT_BYTES = 1 << 30
+RESIDENT_BYTES = 1 << 27
 
 Path = tuple[str, ...]
 
@@ -104,14 +106,15 @@ class Packing:
         """Packed arrays of some rows (all if None): a matrix per dtype, values and splits per sequence."""
         packed = []
         for pack in self.packs:
-            parts = [a if rows is None else a[rows] for a in self._arrays[pack]]
+            arrays = self._arrays[pack]
             count = self.rows if rows is None else len(rows)
-            matrix = np.empty((count, self._widths[pack]), parts[0].dtype)
+            matrix = np.empty((count, self._widths[pack]), arrays[0].dtype)
             start = 0
-            for part in parts:
-                flat = part.reshape(count, -1)
+            for array in arrays:  # one after the other: the rows of all at once would be held twice
+                flat = (array if rows is None else array[rows]).reshape(count, -1)
                 matrix[:, start : start + flat.shape[1]] = flat
                 start += flat.shape[1]
+                _drop_pages(array)
             packed.append(matrix)
         for values, splits in self._sequences:
             if rows is None:
@@ -233,3 +236,12 @@ def _rows(path: Path, column: Any) -> int:
     if not shape:
         raise ValueError(f"Column {'/'.join(path)!r} has no rows: it is a scalar, not an array.")
     return int(shape[0])
+
+
+def _drop_pages(array: Any) -> None:
+    """Lets go of the pages of a memory-mapped file that were read: they count as resident memory, and would stay
+    until the system runs short of it."""
+    file = getattr(array, "_mmap", None)
+    if isinstance(file, mmap.mmap) and isinstance(array, np.memmap) and array.mode == "r":
+        with contextlib.suppress(OSError, ValueError):  # closed, or a system that has no such advice
+            file.madvise(mmap.MADV_DONTNEED)
