@@ -80,8 +80,6 @@ def test_metric_without_update_is_refused():
 
 def test_shares_as_labels_count_as_true() -> None:
     # As in the old library: a label of 0.3 is not 0, so that all rows are positive, and so is what is found.
-    from workers.estimator.metrics import Precision
-
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         precision = Precision("precision")
         precision.update_state(tf.constant([0.3, 0.9]), tf.constant([0.8, 0.2]))
