@@ -76,3 +76,14 @@ def test_unknown_curve_is_refused():
 def test_metric_without_update_is_refused():
     with tf.Graph().as_default(), pytest.raises(ValueError, match="update_state"):
         Mean("m").value_and_update()
+
+
+def test_shares_as_labels_count_as_true() -> None:
+    # As in the old library: a label of 0.3 is not 0, so that all rows are positive, and so is what is found.
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        precision = Precision("precision")
+        precision.update_state(tf.constant([0.3, 0.9]), tf.constant([0.8, 0.2]))
+        session.run(tf.compat.v1.global_variables_initializer())
+        session.run(tf.compat.v1.local_variables_initializer())
+        session.run(precision.updates)
+        assert session.run(precision.result()) == 1.0

@@ -43,7 +43,7 @@ class AUC(Metric):
     def _update(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tf.Operation:
         scores = tf.cast(y_pred, tf.float32)
         weights = tf.reshape(broadcast_weights(sample_weight, scores), [-1])
-        labels = tf.reshape(tf.cast(y_true, tf.float32), [-1])
+        labels = tf.cast(tf.reshape(tf.cast(y_true, tf.bool), [-1]), tf.float32)  # Anything but 0 is true, as in Keras.
         scores = tf.clip_by_value(tf.reshape(scores, [-1]), 0.0, 1.0)
         bucket = tf.cast(tf.maximum(tf.math.ceil(scores * (self.num_thresholds - 1)) - 1.0, 0.0), tf.int32)
         both = tf.stack([labels * weights, (1.0 - labels) * weights], axis=1)

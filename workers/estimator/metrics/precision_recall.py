@@ -24,7 +24,7 @@ class _AtThreshold(Metric):
     def _update(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tf.Operation:
         scores = tf.cast(y_pred, tf.float32)
         weights = broadcast_weights(sample_weight, scores)
-        true = tf.cast(tf.cast(y_true, tf.float32) > 0.5, tf.float32) * weights
+        true = tf.cast(tf.cast(y_true, tf.bool), tf.float32) * weights  # Anything but 0 is true, as in Keras.
         above = tf.cast(scores > self.threshold, tf.float32)
         return tf.group(
             self.hits.assign_add(tf.reduce_sum(true * above), read_value=False),
