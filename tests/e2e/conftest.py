@@ -148,9 +148,8 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield running
         running.stop()
         return
-    queue = f"test-{secrets.token_hex(4)}"
     with fresh_postgresql() as database:
-        environment = {"DATABASE_URL": database, "REDIS_URL": f"{REDIS}/{REDIS_DATABASE}", "QUEUES": f"default,{queue}"}
+        environment = {"DATABASE_URL": database, "REDIS_URL": f"{REDIS}/{REDIS_DATABASE}"}
         running = RunningService(data_dir, environment)
         yield running
         running.stop()

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from app.config import Settings
+from tests.workers.waiting import wait_for
 from workers.service import Part, Supervisor, check_port, lock_data_dir, parts_of
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -24,13 +25,6 @@ STUBBORN = [
     "-c",
     "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)",
 ]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
 
 
 def members(group: int) -> list[int]:

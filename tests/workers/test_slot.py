@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,17 +16,11 @@ from app.config import Settings
 from app.registry.db import HEAD, Database
 from app.registry.jobs import JobRepository
 from tests.workers import registry
+from tests.workers.waiting import wait_for
 from workers.slot import Slot
 from workers.trainer_process import TrainerProcess
 
 FAKE = [sys.executable, "-m", "tests.workers.fake_trainer"]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
 
 
 @pytest.fixture
