@@ -15,9 +15,11 @@ ROOT = Path(__file__).parent.parent
 RULES: dict[str, tuple[set[str], set[str]]] = {
     "workers.estimator": ({"workers.estimator"}, {"fastapi", "celery", "sqlalchemy", "pydantic", "app"}),
     "app.errors": (set(), {"fastapi", "celery", "sqlalchemy", "tensorflow"}),
+    "app.memory": (set(), {"fastapi", "celery", "sqlalchemy", "tensorflow"}),
+    "app.parent": (set(), {"fastapi", "celery", "sqlalchemy", "tensorflow"}),
     "app.ids": (set(), {"fastapi", "celery", "sqlalchemy", "tensorflow"}),
     "app.jobs": ({"app.jobs", "app.errors", "app.ids"}, {"fastapi", "celery", "sqlalchemy", "tensorflow"}),
-    "app.serving": ({"app.serving", "app.errors"}, {"celery", "fastapi", "sqlalchemy"}),
+    "app.serving": ({"app.serving", "app.errors", "app.memory", "app.parent"}, {"celery", "fastapi", "sqlalchemy"}),
     "app.registry": (
         {"app.registry", "app.jobs", "app.errors", "app.ids", "app.storage", "app.config"},
         {"fastapi", "celery", "tensorflow"},
@@ -36,6 +38,9 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
             "app.datasets",
             "app.storage",
             "app.queue",
+            "app.log",
+            "app.memory",
+            "app.parent",
         },
         {"fastapi"},
     ),

@@ -10,7 +10,6 @@ environment variables (`app/config.py`); `docker-compose.yml` does that.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import fcntl
 import os
 import signal
@@ -29,6 +28,8 @@ from typing import IO
 import structlog
 
 from app.config import Settings
+from app.log import configure
+from app.parent import die_with_parent
 from workers import broker
 
 log = structlog.get_logger("service")
@@ -38,7 +39,6 @@ _API_FIRST_S = 0.8
 """Head start of the API: people wait for it, and every part's imports want a core."""
 _QUICK_EXIT_S = 5.0
 _BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -55,12 +55,6 @@ class Part:
     start_at: float = 0.0
     quick_exits: int = field(default=0)
     environment: dict[str, str] = field(default_factory=dict)
-
-
-def die_with_parent() -> None:
-    """Run in a child before exec: the kernel ends it (SIGTERM) when this process dies, even by SIGKILL. Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def parts_of(settings: Settings) -> list[Part]:
@@ -105,7 +99,7 @@ class Supervisor:
             env=self.environment | part.environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops the parts in order
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread
+            preexec_fn=lambda: die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - this process has one thread
         )
         part.started_at = time.monotonic()
         log.info("started", part=part.name, pid=part.process.pid)
@@ -229,6 +223,7 @@ class Announcement:
 
 def main(arguments: list[str] | None = None) -> None:
     defaults = Settings()
+    configure(defaults.log_level)
     parser = argparse.ArgumentParser(prog="scripts/serve", description="Runs the whole service on this machine.")
     parser.add_argument("--host", default=defaults.host, help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", default=defaults.port, type=int, help="port; 0: any free one (default: %(default)s)")
