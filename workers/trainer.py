@@ -8,7 +8,7 @@ Python and TensorFlow print while an attempt runs goes to that attempt's log. It
 
 from __future__ import annotations
 
-import ctypes
+import gc
 import json
 import logging
 import os
@@ -23,16 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent() -> None:
-    """The kernel ends this process when its parent is gone (Linux); elsewhere the end of input does it."""
-    parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+from app.memory import SYSTEM_ALLOCATOR, give_memory_back
+from app.parent import die_with_parent
 
 
 class Parent:
@@ -93,6 +85,7 @@ def _set_up_logging(level: str) -> None:
 
 def run_attempts(parent: Parent) -> None:
     """Runs what the parent sends until its end. TensorFlow is imported here."""
+    gc.disable()  # meanwhile: nothing is garbage yet, and looking for it took a quarter of the import
     from app.config import Settings
     from app.errors import Unavailable
     from app.registry.db import Database, make_engine
@@ -109,6 +102,8 @@ def run_attempts(parent: Parent) -> None:
         catalogue.announce(database)
     except Unavailable:
         logging.getLogger(__name__).warning("The registry does not answer; the catalogue is announced another time.")
+    gc.freeze()  # a full collection would look at all that was imported, in the middle of a training
+    gc.enable()
     parent.say({"ready": True})
     while (message := parent.attempts.get()) is not None:
         parent.busy = True
@@ -121,6 +116,7 @@ def run_attempts(parent: Parent) -> None:
             )
         parent.busy = False
         parent.say({"ended": outcome, **attempt})
+        give_memory_back()
 
 
 def main() -> None:
@@ -128,7 +124,7 @@ def main() -> None:
     # Standard output belongs to the protocol: whatever libraries print goes to standard error instead.
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    os.environ.update({"TF_CPP_MIN_LOG_LEVEL": "1", **SYSTEM_ALLOCATOR, **os.environ})
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent says when to stop
     status = 1
