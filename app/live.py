@@ -37,8 +37,10 @@ class Live:
         self._poll_s = poll_s
         self._outcomes: list[tuple[str, int, str | None]] = []
         self._news = asyncio.Event()
-        self._others: list[LiveVersion] = []
+        self._others: dict[tuple[str, int], WantedVersion] = {}
         self._all_read = 0.0
+        self._changes = database.changes
+        self._missed = False  # something of what changed was not read yet
         self._task: asyncio.Task[None] | None = None
         self._looking = asyncio.Lock()
         self._looks = 0
@@ -86,15 +88,24 @@ class Live:
         down = False
         while True:
             try:
-                await self.refresh()
+                if self._is_due():
+                    await self.refresh()
                 down = False
             except ServiceError as error:  # the database is away: what is in memory serves on
                 if not down:
                     log.warning("registry does not answer", event_detail=error.detail)
-                down = True
+                down = self._missed = True
             except Exception as error:
                 log.error("live", exc_info=error)
+                self._missed = True
             await self._pause()
+
+    def _is_due(self) -> bool:
+        """Whether a look can bring anything: it costs some milliseconds of whichever request comes in meanwhile."""
+        if self._changes.any():
+            self._missed = True
+            return True
+        return bool(self._outcomes) or (self._missed and time.monotonic() - self._all_read >= _ALL_S)
 
     async def _pause(self) -> None:
         """Until the next poll, or until a load is through, whose label should not wait."""
@@ -111,11 +122,15 @@ class Live:
         with self._database.read() as session:
             found = LiveRepository(session).wanted(available=everything)
         if everything:
-            self._all_read = now
-            self._others = [version for version in found if not version.staged]
+            self._all_read, self._missed = now, False
+            self._others = {
+                (version.model, version.number): self._wanted(version, labelled=False)
+                for version in found
+                if not version.staged
+            }
         known = {(version.model, version.number) for version in found}
-        others = (version for version in self._others if (version.model, version.number) not in known)
-        return [*map(self._wanted, found), *(self._wanted(version, labelled=False) for version in others)]
+        others = (version for place, version in self._others.items() if place not in known)
+        return [*map(self._wanted, found), *others]
 
     def _write(self, model: str, number: int, reason: str | None) -> None:
         with contextlib.suppress(NotFound), self._database.session() as session:  # it may be deleted by now

@@ -73,7 +73,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Gate:
         queue=queue,
         dispatch=Dispatch(settings, database, queue),
         feed=EventFeed(database),
-        authenticate=Authenticator(lambda secret: _find_token(service, secret)),
+        authenticate=Authenticator(lambda secret: _find_token(service, secret), version=database.changes.version),
         metrics=metrics,
     )
     inner: ASGIApp = create_api(service)
@@ -134,6 +134,7 @@ class Lifespan:
         log.info("ready")
         INGESTOR.warm()
         await asyncio.to_thread(self._service.queue.ping)  # imports what the first submit would wait for
+        gc.freeze()  # a full collection would look at all that was imported, while every request waits
 
     async def _stop(self) -> None:
         if self._preparing is not None:

@@ -163,3 +163,29 @@ def test_a_request_for_an_unknown_model_looks_again_before_it_is_refused(databas
         assert live._looks - before <= 4  # the twenty shared one; the others are the loop's own
 
     run(database, storage, test)
+
+
+def test_registry_is_read_when_something_changed_and_not_before(database: Database, storage: Storage) -> None:
+    async def look(live: Live, service: FakeService) -> None:
+        reads = 0
+        exchange = live._exchange
+
+        def counted(outcomes: Any) -> Any:
+            nonlocal reads
+            reads += 1
+            return exchange(outcomes)
+
+        live._exchange = counted  # type: ignore[method-assign]
+        await live.start()
+        await asyncio.sleep(0.3)
+        before = reads
+        await asyncio.sleep(0.5)
+        if database.engine.dialect.name == "sqlite":
+            assert reads == before
+        number = await asyncio.to_thread(publish, database, storage)
+        async with asyncio.timeout(5):
+            while [version.number for version in service.wanted] != [number]:  # noqa: ASYNC110  nothing tells of it
+                await asyncio.sleep(0.02)
+        await live.stop()
+
+    run(database, storage, look)

@@ -14,12 +14,20 @@ SCOPES = ("read", "submit", "predict", "admin")
 PREDICT_VERBS = (":predict", ":classify", ":regress")
 
 STATIC_PATHS = (
+    "/static/chart.js",
     "/static/dashboard.css",
     "/static/dashboard.js",
+    "/static/datasets.js",
+    "/static/element.js",
     "/static/favicon.png",
+    "/static/job.js",
+    "/static/jobs.js",
+    "/static/models.js",
     "/static/redoc.standalone.js",
+    "/static/service.js",
     "/static/swagger-ui-bundle.js",
     "/static/swagger-ui.css",
+    "/static/text.js",
 )
 PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", *STATIC_PATHS})
 """All that is answered without a token: exact paths, GET and HEAD only. `/` is the dashboard's empty page."""
@@ -60,15 +68,23 @@ class Authenticator:
 
     Args:
         find: asks the registry, called in a thread; None means unknown or revoked.
+        version: of the registry, equal to an earlier one only when nothing was committed since: then a token need not
+            be asked for again, which would hold up whatever request comes in meanwhile.
     """
 
     def __init__(
-        self, find: Callable[[str], TokenInfo | None], *, fresh_s: float = 1.0, outage_s: float = 300.0
+        self,
+        find: Callable[[str], TokenInfo | None],
+        *,
+        version: Callable[[], object] = lambda: None,
+        fresh_s: float = 1.0,
+        outage_s: float = 300.0,
     ) -> None:
         self._find = find
+        self._version = version
         self._fresh_s = fresh_s
         self._outage_s = outage_s
-        self._known: dict[bytes, tuple[TokenInfo, float]] = {}
+        self._known: dict[bytes, tuple[TokenInfo, float, object]] = {}
         self._asking: set[bytes] = set()
 
     async def __call__(self, secret: str) -> TokenInfo | None:
@@ -78,6 +94,7 @@ class Authenticator:
         if fresh is not None:
             return fresh
         known = self._known.get(digest)
+        version = self._version()
         self._asking.add(digest)
         try:
             token = await asyncio.to_thread(self._find, secret)
@@ -87,7 +104,7 @@ class Authenticator:
             raise
         finally:
             self._asking.discard(digest)
-        self._remember(digest, token)
+        self._remember(digest, token, version)
         return token
 
     def remembered(self, digest: bytes) -> TokenInfo | None:
@@ -96,16 +113,21 @@ class Authenticator:
         if known is None:
             return None
         age = time.monotonic() - known[1]
-        return known[0] if age < self._fresh_s or (age < 1.5 * self._fresh_s and digest in self._asking) else None
+        if age < self._fresh_s or (age < 1.5 * self._fresh_s and digest in self._asking):
+            return known[0]
+        if known[2] is None or known[2] != self._version():
+            return None
+        self._remember(digest, known[0], known[2])
+        return known[0]
 
     def forget(self) -> None:
         """Ask the registry anew for each token, for example after a revocation in this process."""
         self._known.clear()
 
-    def _remember(self, digest: bytes, token: TokenInfo | None) -> None:
+    def _remember(self, digest: bytes, token: TokenInfo | None, version: object) -> None:
         if token is None:
             self._known.pop(digest, None)
             return
         if len(self._known) >= 10_000:
             self._known.clear()
-        self._known[digest] = (token, time.monotonic())
+        self._known[digest] = (token, time.monotonic(), version)

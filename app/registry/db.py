@@ -23,6 +23,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from app.config import Settings
 from app.errors import Unavailable
+from app.registry.changes import Changes
 from app.registry.outage import answering
 from app.registry.upgrade import HEAD, READ, migrate, revision_state
 
@@ -137,10 +138,15 @@ def _finite(value: Any) -> Any:
 
 
 class Database:
-    """Transactions on one engine. Repositories flush; the `with` block here commits."""
+    """Transactions on one engine. Repositories flush; the `with` block here commits.
+
+    Attributes:
+        changes: tells whether anything was committed.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.changes = Changes(engine)
         self._writer = sessionmaker(engine, expire_on_commit=False)
         self._reader = sessionmaker(engine.execution_options(**{READ: True}), expire_on_commit=False)
 
@@ -185,4 +191,5 @@ class Database:
                 pause = min(2 * pause, 1.0)
 
     def close(self) -> None:
+        self.changes.close()
         self.engine.dispose()
