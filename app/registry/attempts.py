@@ -134,11 +134,13 @@ class AttemptRepository:
         first_step: int | None = None,
         last_step: int | None = None,
         peak_memory_bytes: int | None = None,
+        exit_signal: int | None = None,
     ) -> bool:
         """Notes facts of the running attempt, before the call that ends it. False: fenced."""
         if fence(self.session, job_id, attempt) is None:
             return False
-        given = {"first_step": first_step, "last_step": last_step, "peak_memory_bytes": peak_memory_bytes}
+        given = {"first_step": first_step, "last_step": last_step}
+        given |= {"peak_memory_bytes": peak_memory_bytes, "exit_signal": exit_signal}
         self._describe(job_id, attempt, **{name: value for name, value in given.items() if value is not None})
         return True
 

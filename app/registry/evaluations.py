@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from app.ids import new_id
 from app.registry.db import now
 from app.registry.events import record
 from app.registry.moves import fence
-from app.registry.tables import Evaluation
+from app.registry.tables import Evaluation, Export, Version
 
 
 class EvaluationRepository:
@@ -73,6 +73,24 @@ class EvaluationRepository:
         """Of one checkpoint, on whatever data; oldest first."""
         query = select(Evaluation).where(Evaluation.train_job_id == train_job_id, Evaluation.step == step)
         return self._ordered(query.order_by(Evaluation.created_at, Evaluation.id))
+
+    def of_model(self, model: str, *, dataset_id: str | None = None, limit: int = 1000) -> list[tuple[int, Evaluation]]:
+        """Of the checkpoints that a model's versions were made from, each with the version's number; newest version
+        first, then by data set, name and age.
+
+        Args:
+            dataset_id: only what was measured on that data set.
+        """
+        query = (
+            select(Version.number, Evaluation)
+            .join(Export, Export.id == Version.export_id)
+            .join(Evaluation, and_(Evaluation.train_job_id == Export.train_job_id, Evaluation.step == Export.step))
+            .where(Version.model == model)
+        )
+        if dataset_id is not None:
+            query = query.where(Evaluation.dataset_id == dataset_id)
+        order = Version.number.desc(), Evaluation.dataset_id, Evaluation.name, Evaluation.created_at, Evaluation.id
+        return [(number, row) for number, row in self.session.execute(query.order_by(*order).limit(limit))]
 
     def on_dataset(self, dataset_id: str, *, limit: int = 1000) -> list[Evaluation]:
         """On one data set, of whatever model; newest first."""

@@ -151,7 +151,7 @@ class Evaluation(Base):
     __tablename__ = "evaluations"
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)  # that measured
-    train_job_id: Mapped[str | None] = mapped_column(String(40), index=True)  # whose checkpoint it is
+    train_job_id: Mapped[str | None] = mapped_column(String(40))  # whose checkpoint it is
     step: Mapped[int] = mapped_column(BigInteger)
     name: Mapped[str] = mapped_column(String(100), default="")
     dataset_id: Mapped[str | None] = mapped_column(String(40), index=True)
@@ -160,6 +160,7 @@ class Evaluation(Base):
     rows: Mapped[int | None] = mapped_column(BigInteger)
     metrics: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[float] = mapped_column(Float)
+    __table_args__ = (Index(None, "train_job_id", "step"),)
 
 
 class MetricPoint(Base):

@@ -15,6 +15,7 @@ from app.ids import new_id
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.datasets import DatasetRepository
 from app.registry.db import now
+from app.registry.evaluations import EvaluationRepository
 from app.registry.events import EventRepository
 from app.registry.idempotency import IdempotencyRepository
 from app.registry.jobs import JobRepository
@@ -123,6 +124,7 @@ DAILY: dict[str, Callable[[Session, str], object]] = {
     "surplus": lambda session, job: CheckpointRepository(session).surplus(job, 1),
     "points": lambda session, job: MetricRepository(session).add_points(job, 1, [("loss", 1, 1.0)]),
     "series": lambda session, job: MetricRepository(session).series(job, "loss"),
+    "compare versions": lambda session, job: EvaluationRepository(session).of_model("penguins"),
     "staged": lambda session, job: ModelRepository(session).staged(),
     "set label": lambda session, job: ModelRepository(session).set_label("penguins", "latest", 1),
     "token": lambda session, job: TokenRepository(session).find("secret"),

@@ -13,7 +13,9 @@ from app.ids import new_id
 from app.registry.evaluations import EvaluationRepository
 from app.registry.events import EventRepository
 from app.registry.exports import ExportRepository
+from app.registry.jobs import Claim
 from app.registry.metrics import MetricRepository
+from app.registry.models import ModelRepository
 from tests.registry.conftest import make_claim, make_dataset, make_export, make_job
 
 
@@ -58,6 +60,31 @@ def test_evaluations_are_found_by_job_checkpoint_and_data_set(session: Session) 
     assert evaluations.for_job(judge.job_id) == [judged]
     assert evaluations.of_checkpoint(train.job_id, 5) == [own, judged]
     assert evaluations.on_dataset(data.id) == [judged]
+
+
+def test_versions_are_compared_on_the_same_data(session: Session) -> None:
+    evaluations, models = EvaluationRepository(session), ModelRepository(session)
+    first, second = make_dataset(session), make_dataset(session)
+    trained = [make_claim(session) for _ in range(2)]
+    judge = make_claim(session, make_job(session, type="evaluate"))
+
+    def measure(claim: Claim, step: int, dataset: str, accuracy: float) -> None:
+        evaluations.add(
+            judge.job_id, 1, train_job_id=claim.job_id, step=step, metrics={"accuracy": accuracy}, dataset_id=dataset
+        )
+
+    for accuracy, claim in zip((0.5, 0.75), trained, strict=True):
+        export = make_export(session, claim, step=10)
+        models.create_version("m", export.id, claim.job_id, {}, "STORED", None)
+        measure(claim, 10, first.id, accuracy)
+        measure(claim, 10, second.id, accuracy / 2)
+        measure(claim, 5, first.id, 0.0)  # a checkpoint that no version was made from
+    found = evaluations.of_model("m", dataset_id=first.id)
+    assert [(number, row.metrics["accuracy"]) for number, row in found] == [(2, 0.75), (1, 0.5)]
+    everything = evaluations.of_model("m")
+    assert sorted(row.metrics["accuracy"] for _, row in everything) == [0.25, 0.375, 0.5, 0.75]
+    assert [number for number, _ in everything] == [2, 2, 1, 1]
+    assert evaluations.of_model("other") == []
 
 
 def test_series_come_by_name_and_step(session: Session) -> None:
