@@ -34,6 +34,7 @@ from app.registry.datasets import DatasetRepository
 from app.registry.evaluations import EvaluationRepository
 from app.registry.idempotency import Answer, IdempotencyRepository
 from app.registry.jobs import JobRepository
+from app.storage import Storage
 
 router = APIRouter(tags=["datasets"])
 
@@ -84,6 +85,7 @@ async def create_dataset(
     line or byte offset, and then nothing is stored. The same content again answers with the same id."""
     spool = service.storage.dataset_key(new_id("ds"))
     file = service.storage.make(spool) / "upload"
+    signs = asyncio.create_task(_give_signs(service.storage, spool))
     try:
         form = await receive_form(request.stream(), request.headers.get("content-type", ""), file, _FIELDS)
         digest = request_digest(request, repr((form.digest, form.filename, sorted(form.fields.items()))).encode())
@@ -91,11 +93,21 @@ async def create_dataset(
         async with service.ingesting:
             return await run_in_threadpool(_store, service, form, spool, once)
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
-        raise Unavailable("The service's disk is full. Nothing was stored.", retry_after_s=60.0) from error
+        detail = "The service's disk is full, or takes no file so large. Nothing was stored."
+        raise Unavailable(detail, retry_after_s=60.0) from error
     finally:
+        signs.cancel()
         await asyncio.shield(asyncio.to_thread(service.storage.remove, spool))
+
+
+async def _give_signs(storage: Storage, key: str, every_s: float = 1.0) -> None:
+    """For ever: shows that somebody needs a directory in which nothing changes, while its upload waits for its turn or
+    is read. Else the reconciler takes it for one that a dead process left."""
+    while True:
+        await asyncio.sleep(every_s)
+        storage.touch(key)
 
 
 @router.get("/v1/datasets", operation_id="list_datasets", summary="List data sets, newest first")

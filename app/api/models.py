@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Query, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.api.deps import (
     Caller,
+    DatasetId,
     JsonOnly,
     LabelName,
     ModelName,
@@ -27,10 +28,12 @@ from app.api.schemas.model import (
     LabelUpdate,
     LabelView,
     Metadata,
+    ModelEvaluationList,
     ModelList,
     ModelStatus,
     ModelSummary,
     StatusError,
+    VersionEvaluation,
     VersionStatus,
     VersionView,
 )
@@ -87,6 +90,27 @@ def get_model(
         ModelRepository(session).get(model)
         rows, cursor = ModelRepository(session).versions(model, page_size=page_size, after=page_token)
         return _status(session, model, rows, cursor)
+
+
+@router.get(
+    "/v1/models/{model}/evaluations",
+    operation_id="compare_versions",
+    summary="What was measured of a model's versions, to compare them",
+    responses=problems(404),
+)
+def list_evaluations(
+    service: ServiceDep,
+    model: ModelName,
+    dataset: Annotated[DatasetId | None, Query(description="Only on this data set.")] = None,
+) -> ModelEvaluationList:
+    """Newest version first, then by data set and name; at most 1,000. A job of type `evaluate` measures any version on
+    any data set, so that two versions can be compared on the same rows."""
+    with service.database.read() as session:
+        ModelRepository(session).get(model)
+        rows = EvaluationRepository(session).of_model(model, dataset_id=dataset)
+    return ModelEvaluationList(
+        evaluations=[VersionEvaluation(version=number, **EvaluationView.of(row).model_dump()) for number, row in rows]
+    )
 
 
 @router.get(

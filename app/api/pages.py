@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from app.api.auth import STATIC_PATHS
@@ -24,16 +24,18 @@ _PAGE_POLICY = (
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 
-_SWAGGER = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Estimator Service: API</title>
-<link rel="icon" href="/static/favicon.png"><link rel="stylesheet" href="/static/swagger-ui.css"></head>
+_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Estimator Service: API</title><link rel="icon" href="/static/favicon.png"><style>body { margin: 0; }</style>
+"""
+_SWAGGER = f"""{_HEAD}<link rel="stylesheet" href="/static/swagger-ui.css"></head>
 <body><div id="swagger-ui"></div><script src="/static/swagger-ui-bundle.js"></script>
-<script>SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});</script>
+<script>
+SwaggerUIBundle({{url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null}});
+</script>
 </body></html>
 """
-_REDOC = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Estimator Service: API</title>
-<link rel="icon" href="/static/favicon.png"></head>
+_REDOC = f"""{_HEAD}</head>
 <body><redoc spec-url="/openapi.json"></redoc><script src="/static/redoc.standalone.js"></script></body></html>
 """
 
@@ -54,11 +56,15 @@ def dashboard() -> HTMLResponse:
 
 
 @router.get("/static/{name}")
-def static(name: str) -> Response:
+def static(name: str, request: Request) -> Response:
     path = _files().get(f"/static/{name}")
     if path is None:
         return Response(status_code=404)
-    return FileResponse(path, media_type=_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
+    headers = {"Cache-Control": "no-cache"}
+    file = FileResponse(path, media_type=_TYPES[path.suffix], headers=headers, stat_result=path.stat())
+    if request.headers.get("if-none-match") == file.headers["etag"]:
+        return Response(status_code=304, headers=headers | {"ETag": file.headers["etag"]})
+    return file
 
 
 def _files() -> dict[str, Path]:

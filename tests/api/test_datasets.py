@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from app.errors import TooLarge
 from app.registry.jobs import JobRepository
 from tests.api.conftest import CSV, Api, train_job
 
@@ -205,6 +208,21 @@ def test_client_that_goes_away_leaves_nothing(api: Api) -> None:
         connection.sendall((head + form).encode())
         wait_for(lambda: directories(api) != [])
     wait_for(lambda: directories(api) == [])
+
+
+def test_upload_that_is_being_read_shows_signs_of_life(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first pass over a file changes nothing on disk for as long as it takes."""
+
+    def slow(file: Path, *arguments: object) -> None:
+        os.utime(file, (1e9, 1e9))
+        os.utime(file.parent, (1e9, 1e9))
+        key = f"datasets/{file.parent.name}"
+        wait_for(lambda: api.service.storage.quiet(key, time.time()) < 60)
+        raise TooLarge("read long enough")
+
+    monkeypatch.setattr("app.datasets.ingestor.INGESTOR.ingest", slow)
+    assert api.upload().status_code == 413
+    assert directories(api) == []
 
 
 def test_full_disk_is_503_and_leaves_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -282,3 +282,24 @@ def test_token_is_remembered_until_the_registry_has_to_be_asked_again() -> None:
     assert authenticator.remembered(digest) == TOKENS["asker"]
     time.sleep(0.25)
     assert authenticator.remembered(digest) is None
+
+
+def test_token_is_not_asked_for_again_while_nothing_was_committed() -> None:
+    versions, asked = [1, 1], []
+
+    def find(secret: str) -> TokenInfo | None:
+        asked.append(secret)
+        return TOKENS.get(secret)
+
+    authenticator = Authenticator(find, version=lambda: versions[-1], fresh_s=0.1)
+    digest = hashlib.sha256(b"asker").digest()
+    asyncio.run(authenticator("asker"))
+    time.sleep(0.15)
+    assert authenticator.remembered(digest) == TOKENS["asker"]
+    assert asyncio.run(authenticator("asker")) == TOKENS["asker"]
+    assert asked == ["asker"]
+    time.sleep(0.15)
+    versions.append(2)
+    assert authenticator.remembered(digest) is None
+    asyncio.run(authenticator("asker"))
+    assert asked == ["asker", "asker"]

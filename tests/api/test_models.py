@@ -56,6 +56,19 @@ def publish(api: Api, *, loaded: bool = True, promote: str | None = "latest") ->
         return version.number
 
 
+def test_versions_are_compared_by_what_was_measured(api: Api) -> None:
+    for _ in range(2):
+        publish(api)
+    found = api.http.get("/v1/models/things/evaluations").json()["evaluations"]
+    assert [(row["version"], row["step"], row["metrics"]) for row in found] == [
+        (2, 10, {"loss": 1.0}),
+        (1, 10, {"loss": 1.0}),
+    ]
+    other = api.upload(b"a,b\n1,2\n", "other.csv").json()["id"]
+    assert api.http.get("/v1/models/things/evaluations", params={"dataset": other}).json() == {"evaluations": []}
+    assert api.http.get("/v1/models/nothing/evaluations").status_code == 404
+
+
 def test_status_is_as_tensorflow_serving_tells_it(api: Api) -> None:
     publish(api)
     publish(api, loaded=False)

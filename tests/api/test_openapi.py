@@ -103,3 +103,14 @@ def test_pages_load_from_this_server_only(shared_api: Api, path: str) -> None:
     for link in answer.text.split('"'):
         if link.startswith("/static/"):
             assert httpx.get(f"{shared_api.http.base_url}{link}", trust_env=False).status_code == 200, link
+
+
+def test_static_file_that_the_browser_has_is_not_sent_again(shared_api: Api) -> None:
+    address = f"{shared_api.http.base_url}/static/dashboard.js"
+    first = httpx.get(address, trust_env=False)
+    again = httpx.get(address, headers={"If-None-Match": first.headers["etag"]}, trust_env=False)
+    changed = httpx.get(address, headers={"If-None-Match": '"another"'}, trust_env=False)
+
+    assert (first.status_code, again.status_code, changed.status_code) == (200, 304, 200)
+    assert again.content == b""
+    assert changed.content == first.content

@@ -24,7 +24,7 @@ PREDICT = ("predict", "classify", "regress")
 
 
 def test_made_up_requests_get_documented_answers(api: Api) -> None:
-    """Predictions are apart: they need a predictor (`tests/serving`)."""
+    """Predictions are apart: they need a predictor (`tests/serving/test_documented.py`)."""
     dataset = api.dataset()
     job = api.http.post("/v1/jobs", json=train_job(dataset)).json()["id"]
     api.http.post(f"/v1/jobs/{job}/cancel")  # the events of a job that has ended come to their end

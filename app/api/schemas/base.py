@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +19,15 @@ class View(BaseModel):
     """Something that is answered."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @classmethod
+    def copy_of(cls, row: object, **others: Any) -> Self:
+        """The view of a table's row: each field that `others` does not give is the row's own of that name; moments
+        (fields that end with `_at`) become text."""
+        for name in cls.model_fields.keys() - others.keys():
+            value = getattr(row, name)
+            others[name] = time_text(value) if name.endswith("_at") else value
+        return cls(**others)
 
 
 class Request(BaseModel):

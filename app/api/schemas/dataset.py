@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from app.api.schemas.base import Json, Time, View, must_time
+from app.api.schemas.base import Json, Time, View
 from app.registry import tables
 
 
@@ -25,17 +25,7 @@ class DatasetView(View):
 
     @classmethod
     def of(cls, row: tables.Dataset) -> DatasetView:
-        return cls(
-            id=row.id,
-            name=row.name,
-            digest=row.digest,
-            format=row.format,
-            rows=row.rows,
-            bytes=row.bytes,
-            columns=row.columns,
-            created_at=must_time(row.created_at),
-            created_by=row.created_by,
-        )
+        return cls.copy_of(row)
 
 
 class DatasetList(View):

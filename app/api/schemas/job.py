@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from app.api.schemas.base import Json, Time, View, must_time, time_text
+from app.api.schemas.base import Json, Time, View
 from app.jobs.state import JobState, shown_state
 from app.registry import tables
 
@@ -26,19 +26,7 @@ class AttemptView(View):
 
     @classmethod
     def of(cls, row: tables.Attempt) -> AttemptView:
-        return cls(
-            number=row.number,
-            state=row.state,
-            worker=row.worker,
-            reason=row.reason,
-            exit_signal=row.exit_signal,
-            peak_memory_bytes=row.peak_memory_bytes,
-            resumed_from_step=row.resumed_from_step,
-            first_step=row.first_step,
-            last_step=row.last_step,
-            started_at=must_time(row.started_at),
-            ended_at=time_text(row.ended_at),
-        )
+        return cls.copy_of(row)
 
 
 class JobError(View):
@@ -57,7 +45,10 @@ class JobView(View):
     max_attempts: int
     counted_attempts: int = Field(description="Those that count against max_attempts.")
     timeout_s: float | None
-    progress: Json = Field(description="step, max_steps, loss, steps_per_s, eta_s: as far as they are known.")
+    progress: Json = Field(
+        description="step, max_steps, loss, steps_per_s, eta_s, memory_bytes, cpu_cores, devices, gpu_memory_bytes: "
+        "as far as they are known."
+    )
     result: Json = Field(description="Ids of what the job made.")
     timings: dict[str, float] = Field(description="When each part of the way was reached, seconds after the submit.")
     error: JobError | None = Field(description="The last failure, also while the job waits to try again.")
@@ -73,29 +64,14 @@ class JobView(View):
     def of(
         cls, row: tables.Job, attempts: list[tables.Attempt], *, spec: bool = True, warnings: list[str] | None = None
     ) -> JobView:
-        error = JobError(kind=row.error_kind, detail=row.error_detail or "") if row.error_kind else None
-        return cls(
-            id=row.id,
-            type=row.type,
+        return cls.copy_of(
+            row,
             state=shown_state(JobState(row.state), row.cancel_requested),
-            model=row.model,
-            queue=row.queue,
-            priority=row.priority,
-            attempt=row.attempt,
-            max_attempts=row.max_attempts,
-            counted_attempts=row.counted_attempts,
-            timeout_s=row.timeout_s,
-            progress=row.progress,
-            result=row.result,
             timings=row.result.get("timings") or row.progress.get("timings") or {},
-            error=error,
+            error=JobError(kind=row.error_kind, detail=row.error_detail or "") if row.error_kind else None,
             attempts=[AttemptView.of(attempt) for attempt in attempts],
             warnings=warnings or [],
             spec=row.spec if spec else None,
-            created_at=must_time(row.created_at),
-            started_at=time_text(row.started_at),
-            finished_at=time_text(row.finished_at),
-            created_by=row.created_by,
         )
 
 
@@ -127,14 +103,7 @@ class CheckpointView(View):
 
     @classmethod
     def of(cls, row: tables.Checkpoint) -> CheckpointView:
-        return cls(
-            id=row.id,
-            job=row.job_id,
-            attempt=row.attempt,
-            step=row.step,
-            bytes=row.bytes,
-            created_at=must_time(row.created_at),
-        )
+        return cls.copy_of(row, job=row.job_id)
 
 
 class CheckpointList(View):
@@ -156,19 +125,7 @@ class EvaluationView(View):
 
     @classmethod
     def of(cls, row: tables.Evaluation) -> EvaluationView:
-        return cls(
-            id=row.id,
-            job=row.job_id,
-            train_job=row.train_job_id,
-            step=row.step,
-            name=row.name,
-            dataset=row.dataset_id,
-            dataset_digest=row.dataset_digest,
-            split=row.split,
-            rows=row.rows,
-            metrics=row.metrics,
-            created_at=must_time(row.created_at),
-        )
+        return cls.copy_of(row, job=row.job_id, train_job=row.train_job_id, dataset=row.dataset_id)
 
 
 class EvaluationList(View):
@@ -187,16 +144,7 @@ class ExportView(View):
 
     @classmethod
     def of(cls, row: tables.Export) -> ExportView:
-        return cls(
-            id=row.id,
-            job=row.job_id,
-            train_job=row.train_job_id,
-            attempt=row.attempt,
-            step=row.step,
-            digest=row.digest,
-            bytes=row.bytes,
-            created_at=must_time(row.created_at),
-        )
+        return cls.copy_of(row, job=row.job_id, train_job=row.train_job_id)
 
 
 class ExportList(View):

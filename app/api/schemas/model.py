@@ -75,6 +75,16 @@ class ModelList(View):
     next_page_token: str | None
 
 
+class VersionEvaluation(EvaluationView):
+    """A measurement of the checkpoint that a version was made from."""
+
+    version: int
+
+
+class ModelEvaluationList(View):
+    evaluations: list[VersionEvaluation]
+
+
 class Metadata(View):
     """TensorFlow Serving's metadata, and what the predictor knows of the features."""
 

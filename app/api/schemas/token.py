@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.base import Json, Request, Time, View, must_time, time_text
+from app.api.schemas.base import Json, Request, Time, View, must_time
 from app.registry import tables
 
 
@@ -31,14 +31,7 @@ class TokenView(View):
 
     @classmethod
     def of(cls, row: tables.Token, secret: str | None = None) -> TokenView:
-        return cls(
-            id=row.id,
-            name=row.name,
-            scopes=row.scopes,
-            created_at=must_time(row.created_at),
-            revoked_at=time_text(row.revoked_at),
-            token=secret,
-        )
+        return cls.copy_of(row, token=secret)
 
 
 class TokenList(View):
@@ -55,14 +48,7 @@ class AuditView(View):
 
     @classmethod
     def of(cls, row: tables.AuditEntry) -> AuditView:
-        return cls(
-            id=row.id,
-            at=must_time(row.at),
-            token_id=row.token_id,
-            action=row.action,
-            target=row.target,
-            detail=row.detail,
-        )
+        return cls.copy_of(row, at=must_time(row.at))
 
 
 class AuditList(View):
