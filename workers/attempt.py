@@ -131,7 +131,8 @@ class Attempt:
         """Puts a complete checkpoint of this attempt's directory on record."""
         prefix = f"{self.key}/model.ckpt-{step}"
         size = sum(file.stat().st_size for file in self.directory.glob(f"model.ckpt-{step}.*"))
-        points = self.control.points()
+        # A checkpoint is put on record when it is complete, and the loop may be some steps further by then.
+        points = [point for point in self.control.points() if point[1] <= step]
 
         def add(session: Session) -> Checkpoint | None:
             row = CheckpointRepository(session).add(self.claim.job_id, self.claim.attempt, step, prefix, size)

@@ -8,9 +8,10 @@ from typing import Any
 from app.datasets.columns import Table
 from workers import catalogue, columns
 from workers import estimator as est
-from workers.columns import Rows, Scratch, Values
+from workers.columns import Values
 from workers.from_json import estimator_from_json
 from workers.hooks import series_interval
+from workers.pieces import Rows, Scratch
 
 Json = dict[str, Any]
 
@@ -60,9 +61,9 @@ class Inputs:
         if not labelled:
             columns.refuse_missing(table, needed)  # each row gets its prediction
             needed = []
-        self.rows: Rows = columns.select_rows(table, spec["data"]["holdout"], data.get("part", "all"), needed)
-        self.count = table.rows if self.rows is None else len(self.rows)
         store = Scratch(scratch)
+        self.rows: Rows = columns.select_rows(table, spec["data"]["holdout"], data.get("part", "all"), needed, store)
+        self.count = table.rows if self.rows is None else len(self.rows)
         self._features = {
             name: _for_engine(values) for name, values in columns.feature_values(table, spec["features"], store).items()
         }

@@ -7,22 +7,18 @@ memory-mapped, so that data larger than memory can be trained from disk.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from app.datasets.columns import Column, NumberColumn, SequenceColumn, StringColumn, Table
 from app.errors import InvalidInput, quote_name
+from workers.pieces import Array, Rows, Scratch, arrays, null_mask, pieces, where
 
-Array = npt.NDArray[Any]
-Rows = npt.NDArray[np.int64] | None
 Json = dict[str, Any]
-
-IN_MEMORY_BYTES = 64 * 2**20
-_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -44,33 +40,27 @@ class Lists:
 Values = Array | Coded | Lists
 
 
-class Scratch:
-    """Arrays that may be too big for memory. Files are made in `directory` and die with it."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory, self._number = directory, 0
-
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """An array to be filled."""
-        dtype = np.dtype(dtype)
-        if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize <= IN_MEMORY_BYTES:
-            return np.empty(shape, dtype)
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._number += 1
-        return np.lib.format.open_memmap(self._directory / f"{self._number}.npy", "w+", dtype, shape)
-
-
-def select_rows(table: Table, holdout: float | None, part: str, needed: list[str]) -> Rows:
+def select_rows(table: Table, holdout: float | None, part: str, needed: list[str], scratch: Scratch) -> Rows:
     """The rows of a part ("all", "train", "holdout") that have a value in each column of `needed`; None for all rows.
 
     Raises:
         InvalidInput: no row is left.
     """
-    rows = None if part == "all" or holdout is None else table.split(holdout, part)
-    for name in needed:
-        null = _null_mask(table.column(name), slice(None) if rows is None else rows)
-        if null.any():
-            rows = (np.arange(table.rows, dtype=np.int64) if rows is None else rows)[~null]
+    columns = [table.column(name) for name in needed]
+    read = [array for column in columns for array in arrays(column)]
+    whole = part == "all" or holdout is None
+
+    def is_left(some: slice) -> Array:
+        left = np.ones(some.stop - some.start, np.bool_) if whole else table.split_mask(holdout or 0.0, part, some)
+        for column in columns:
+            left &= ~null_mask(column, some)
+        return left
+
+    rows: Rows = None
+    if not whole or any(where(table.rows, None, arrays(c), functools.partial(null_mask, c))[1] for c in columns):
+        read += [] if whole else [table.row_digests]
+        found = (np.flatnonzero(is_left(some)) + some.start for some in pieces(table.rows, None, read))
+        rows = scratch.store(found, table.rows, np.int64)
     if (table.rows if rows is None else len(rows)) == 0:
         raise InvalidInput(f"No row is left in the part '{part}' of the data set; give more data or another holdout.")
     return rows
@@ -89,9 +79,9 @@ def refuse_missing(table: Table, names: list[str]) -> None:
         InvalidInput: a row has no value in one of the columns.
     """
     for name in names:
-        null = _null_mask(table.column(name), slice(None))
-        if null.any():
-            row = int(np.flatnonzero(null)[0])
+        column = table.column(name)
+        row, number = where(table.rows, None, arrays(column), functools.partial(null_mask, column))
+        if number:
             raise InvalidInput(f"Column {quote_name(name)} has no value in row {row + 1}, which the model needs.")
 
 
@@ -121,8 +111,8 @@ def _constant(feature: Json, rows: int) -> Values:
         empty = np.empty(0, object if feature["dtype"] == "string" else feature["dtype"])
         return Lists(empty, np.zeros(rows + 1, np.int64))
     if feature["dtype"] == "string":
-        return Coded(np.zeros(rows, np.int32), _objects([_encode(value)]))
-    return np.full((rows, *feature["shape"]), value, feature["dtype"])
+        return Coded(np.broadcast_to(np.int32(0), (rows,)), _objects([_encode(value)]))
+    return np.broadcast_to(np.asarray(value, feature["dtype"]), (rows, *feature["shape"]))
 
 
 def _elements(values: NumberColumn | StringColumn, dtype: str, scratch: Scratch) -> Array | Coded:
@@ -134,53 +124,68 @@ def _elements(values: NumberColumn | StringColumn, dtype: str, scratch: Scratch)
 def _numbers(column: NumberColumn, dtype: np.dtype[Any], fill: float, scratch: Scratch) -> Array:
     """The values with `fill` where null, [rows, *shape]; the stored array itself when nothing is to be changed."""
     values: Array = column.values.reshape(len(column.values), *column.shape)
-    nulls = column.nulls if column.nulls is not None and column.nulls.any() else None
+    nulls = column.nulls if column.nulls is not None and _any(column.nulls) else None
     if nulls is None and values.dtype == dtype:
         return values
-    filled = scratch.empty(values.shape, dtype)
-    for start in range(0, len(values), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        filled[part] = values[part]
+
+    def filled(some: slice) -> Array:
+        part = values[some].astype(dtype)
         if nulls is not None:
-            filled[part][nulls[part] != 0] = fill
-    return filled
+            part[nulls[some] != 0] = fill
+        return part
+
+    return _made(filled, len(values), arrays(column), scratch, dtype, values.shape[1:])
+
+
+def _made(
+    part: Callable[[slice], Array],
+    count: int,
+    read: list[Any],
+    scratch: Scratch,
+    dtype: Any,
+    shape: tuple[int, ...] = (),
+) -> Array:
+    """An array of `count` rows whose parts a function makes from the same rows of the arrays `read`."""
+    return scratch.store((part(some) for some in pieces(count, None, read)), count, dtype, shape)
+
+
+def _any(flags: Array) -> bool:
+    return where(len(flags), None, [flags], lambda some: flags[some] != 0)[1] > 0
 
 
 def _strings(column: StringColumn, fill: str | None, scratch: Scratch) -> Array | Coded:
     missing = _encode(fill or "")
     if column.codes is None or column.dictionary is None:
         return _plain(column, missing, scratch)
-    nulls = _any_null(column.codes)
-    if not nulls:
-        return Coded(column.codes, column.dictionary)
+    codes = column.codes
+    if not where(len(codes), None, [codes], lambda some: codes[some] < 0)[1]:
+        return Coded(codes, column.dictionary)
     known = np.flatnonzero(column.dictionary == missing)
     code = int(known[0]) if len(known) else len(column.dictionary)
     vocabulary = column.dictionary if len(known) else np.append(column.dictionary, _objects([missing]))
-    codes = scratch.empty(column.codes.shape, np.int32)
-    for start in range(0, len(codes), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        codes[part] = np.where(column.codes[part] < 0, code, column.codes[part])
-    return Coded(codes, vocabulary)
 
+    def filled(some: slice) -> Array:
+        return np.where(codes[some] < 0, code, codes[some])
 
-def _any_null(codes: Array) -> bool:
-    return any(bool((codes[start : start + _CHUNK] < 0).any()) for start in range(0, len(codes), _CHUNK))
+    return Coded(_made(filled, len(codes), [codes], scratch, np.int32), vocabulary)
 
 
 def _plain(column: StringColumn, missing: bytes, scratch: Scratch) -> Array:
-    """Strings that are nearly all different: fixed-width bytes, as wide as the longest one."""
-    assert column.offsets is not None
-    widest = len(missing)
-    for start in range(0, len(column), _CHUNK):
-        lengths = np.diff(column.offsets[start : start + _CHUNK + 1])
-        widest = max(widest, int(lengths.max(initial=0)))
-    strings = scratch.empty((len(column),), f"S{max(widest, 1)}")
-    for start in range(0, len(column), _CHUNK):
-        part = slice(start, min(start + _CHUNK, len(column)))
-        taken = column.take(part)
-        taken[column.is_null(part)] = missing
-        strings[part] = taken
-    return strings
+    """Strings that are nearly all different: fixed-width bytes, as wide as the longest one, in a file: from there the
+    engine takes a batch's strings, where it would encode an array's."""
+    offsets = column.offsets
+    assert offsets is not None
+    widest = max(len(missing), 1)
+    for some in pieces(len(column), None, [offsets]):
+        widest = max(widest, int(np.diff(offsets[some.start : some.stop + 1]).max(initial=0)))
+
+    def filled(some: slice) -> Array:
+        taken = column.take(some)
+        taken[column.is_null(some)] = missing
+        return taken.astype(f"S{widest}")
+
+    parts = (filled(some) for some in pieces(len(column), None, arrays(column)))
+    return scratch.store(parts, len(column), f"S{widest}", as_file=True)
 
 
 def label_values(table: Table, labels: list[Json], heads: dict[str | None, Json], rows: Rows, scratch: Scratch) -> Any:
@@ -200,13 +205,12 @@ def _label(table: Table, entry: Json, head: Json, rows: Rows, scratch: Scratch) 
     columns = [table.column(name) for name in entry["columns"]]
     name, kind = entry["columns"][0], entry["kind"]
     if kind == "multilabel":
-        return _multi_hot(columns, entry, int(head["n_classes"]))
+        return _multi_hot(columns, entry, int(head["n_classes"]), scratch)
     column = columns[0]
     if len(columns) > 1:
         if not all(isinstance(c, NumberColumn) for c in columns):
             raise InvalidInput("Several label columns must all hold numbers.")
-        parts = [np.asarray(c.values, np.float32).reshape(table.rows, -1) for c in columns]  # type: ignore[union-attr]
-        return np.concatenate(parts, axis=1)
+        return _side_by_side(columns, np.float32, scratch)
     _refuse_nulls(column, name, rows)
     if isinstance(column, SequenceColumn):
         return Lists(_elements(column.values, str(table.info(name)["dtype"]), scratch), column.row_splits)
@@ -223,58 +227,84 @@ def _label(table: Table, entry: Json, head: Json, rows: Rows, scratch: Scratch) 
 
 
 def _refuse_nulls(column: Column, name: str, rows: Rows) -> None:
-    null = _null_mask(column, slice(None) if rows is None else rows)
-    if null.any():
-        place = int(np.flatnonzero(null)[0])
-        row = place if rows is None else int(rows[place])
+    row, number = where(_length(column), rows, arrays(column), functools.partial(null_mask, column))
+    if number:
         raise InvalidInput(f"Label column {quote_name(name)} has no value in row {row + 1}; mend or drop such rows.")
+
+
+def _length(column: Column) -> int:
+    if isinstance(column, SequenceColumn):
+        return len(column.row_splits) - 1
+    return len(column) if isinstance(column, StringColumn) else len(column.values)
 
 
 def _check_words(strings: Array | Coded, vocabulary: list[str], name: str, rows: Rows) -> None:
     known = {_encode(word) for word in vocabulary}
     if isinstance(strings, Coded):
-        bad = np.array([word not in known for word in strings.vocabulary], np.bool_)
-        wrong = bad[strings.codes if rows is None else strings.codes[rows]]
+        codes, bad = strings.codes, np.array([word not in known for word in strings.vocabulary], np.bool_)
+        found = where(len(codes), rows, [codes], lambda some: bad[codes[some]])
     else:
-        wrong = np.array([word not in known for word in (strings if rows is None else strings[rows])], np.bool_)
-    _refuse(wrong, name, rows, "a value that is not in label_vocabulary")
+
+        def unknown(some: Any) -> Array:
+            return np.array([word not in known for word in strings[some].tolist()], np.bool_)
+
+        found = where(len(strings), rows, [strings], unknown)
+    _refuse(found, name, "a value that is not in label_vocabulary")
 
 
 def _check_classes(values: Array, n_classes: int, name: str, rows: Rows) -> None:
-    values = values if rows is None else values[rows]
-    wrong = (values < 0) | (values > n_classes - 1)
-    _refuse(wrong, name, rows, f"a value outside 0 to {n_classes - 1}")
+    found = where(len(values), rows, [values], lambda some: (values[some] < 0) | (values[some] > n_classes - 1))
+    _refuse(found, name, f"a value outside 0 to {n_classes - 1}")
 
 
-def _refuse(wrong: Array, name: str, rows: Rows, what: str) -> None:
-    places = np.flatnonzero(wrong)
-    if len(places):
-        row = int(places[0] if rows is None else rows[places[0]])
+def _refuse(found: tuple[int, int], name: str, what: str) -> None:
+    row, number = found
+    if number:
         detail = f"Label column {quote_name(name)} has {what} in row {row + 1}"
-        raise InvalidInput(f"{detail} and in {len(places) - 1} more; mend the data or the estimator's arguments.")
+        raise InvalidInput(f"{detail} and in {number - 1} more; mend the data or the estimator's arguments.")
 
 
-def _multi_hot(columns: list[Column], entry: Json, n_classes: int) -> Array:
+def _side_by_side(columns: list[Column], dtype: Any, scratch: Scratch) -> Array:
+    """Number columns as one array [rows, n]."""
+    values = [column.values for column in columns if isinstance(column, NumberColumn)]
+    width = sum(int(np.prod(array.shape[1:], dtype=np.int64)) for array in values)
+
+    def joined(some: slice) -> Array:
+        return np.concatenate([array[some].reshape(some.stop - some.start, -1) for array in values], axis=1).astype(
+            dtype
+        )
+
+    return _made(joined, len(values[0]), values, scratch, dtype, (width,))
+
+
+def _multi_hot(columns: list[Column], entry: Json, n_classes: int, scratch: Scratch) -> Array:
     """int64 [rows, n_classes]: 1 for each class of the row."""
     column = columns[0]
     if not isinstance(column, SequenceColumn):
-        parts = [np.asarray(c.values, np.int64) for c in columns if isinstance(c, NumberColumn)]
-        return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
-    total = len(column.row_splits) - 1
-    hot = np.zeros((total, n_classes), np.int64)
-    owners = np.repeat(np.arange(total), np.diff(column.row_splits))
-    if isinstance(column.values, NumberColumn):
-        classes = np.asarray(column.values.values)
-        wrong = (classes < 0) | (classes >= n_classes)
-    else:
-        index = {_encode(word): number for number, word in enumerate(entry["vocabulary"])}
-        words = column.values.take(slice(None))
-        classes = np.array([index.get(word, -1) for word in words], np.int64)
-        wrong = classes < 0
-    if wrong.any():
-        _refuse(wrong, entry["columns"][0], owners, "a class that no label has")
-    hot[owners, classes] = 1
-    return hot
+        return _side_by_side(columns, np.int64, scratch)
+    index = {_encode(word): number for number, word in enumerate(entry["vocabulary"] or [])}
+
+    def classes(some: slice) -> tuple[Array, Array]:
+        """Classes of some rows, -1 where there is none of that name, and the row, from the first of these, of each."""
+        elements, splits = column.take(np.arange(some.start, some.stop))
+        owners = np.repeat(np.arange(some.stop - some.start), np.diff(splits))
+        if isinstance(column.values, NumberColumn):
+            return np.where((elements < 0) | (elements >= n_classes), -1, elements), owners
+        return np.array([index.get(word, -1) for word in elements], np.int64), owners
+
+    def wrong(some: slice) -> Array:
+        found, owners = classes(some)
+        return np.bincount(owners[found < 0], minlength=some.stop - some.start) > 0
+
+    def hot(some: slice) -> Array:
+        found, owners = classes(some)
+        part = np.zeros((some.stop - some.start, n_classes), np.int64)
+        part[owners, found] = 1
+        return part
+
+    count, read = _length(column), arrays(column)
+    _refuse(where(count, None, read, wrong), entry["columns"][0], "a class that no label has")
+    return _made(hot, count, read, scratch, np.int64, (n_classes,))
 
 
 def weight_values(table: Table, name: str, scratch: Scratch) -> Array:
@@ -287,17 +317,6 @@ def weight_values(table: Table, name: str, scratch: Scratch) -> Array:
     if not isinstance(column, NumberColumn):
         raise InvalidInput(f"Weight column {quote_name(name)} must hold one number per row.")
     return _numbers(column, np.dtype(np.float32), 0, scratch)
-
-
-def _null_mask(column: Column, rows: Any) -> Array:
-    if isinstance(column, SequenceColumn):
-        count = len(column.row_splits) - 1
-        return np.zeros(count if isinstance(rows, slice) else len(rows), np.bool_)
-    if isinstance(column, StringColumn):
-        return np.asarray(column.is_null(rows))
-    if column.nulls is None:
-        return np.zeros(len(column.values[rows]), np.bool_)
-    return np.asarray(column.nulls[rows] != 0)
 
 
 def _encode(value: Any) -> bytes:

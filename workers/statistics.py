@@ -14,7 +14,8 @@ import numpy as np
 
 from app.datasets.columns import NumberColumn, SequenceColumn, Table
 from app.jobs.columns import map_columns
-from workers.columns import Rows, dropped_columns, select_rows
+from workers.columns import dropped_columns, select_rows
+from workers.pieces import Rows, Scratch, arrays, pieces
 
 FILE = "features.json"
 _CHUNK = 1 << 20
@@ -22,13 +23,13 @@ _CHUNK = 1 << 20
 Json = dict[str, Any]
 
 
-def resolve(spec: Json, table: Table) -> Json:
+def resolve(spec: Json, table: Table, scratch: Scratch) -> Json:
     """A copy of a training specification in which every mean and normalizer has its value, over the training rows of
     `table`, the training data set."""
     spec = copy.deepcopy(spec)
     train = spec["data"]["train"]
     dropped = dropped_columns(spec["features"], spec["labels"], spec["weight"], train["missing"])
-    rows = select_rows(table, spec["data"]["holdout"], train["part"], dropped)
+    rows = select_rows(table, spec["data"]["holdout"], train["part"], dropped, scratch)
     known: dict[str, tuple[float, float]] = {}
 
     def moments(name: str) -> tuple[float, float]:
@@ -71,11 +72,7 @@ def mean_and_stddev(column: Any, rows: Rows) -> tuple[float, float]:
 def _chunks(column: Any, rows: Rows) -> Any:
     """float64 pieces of bounded size."""
     total = len(column.row_splits) - 1 if isinstance(column, SequenceColumn) else len(column.values)
-    count = total if rows is None else len(rows)
-    for start in range(0, count, _CHUNK):
-        some: Any = slice(start, min(start + _CHUNK, count))
-        if rows is not None:
-            some = rows[some]
+    for some in pieces(total, rows, arrays(column), _CHUNK):
         if isinstance(column, SequenceColumn):
             index = np.arange(some.start, some.stop) if isinstance(some, slice) else some
             yield np.asarray(column.take(index)[0], np.float64).reshape(-1)

@@ -11,6 +11,7 @@ from app.errors import NotFound
 from app.registry.checkpoints import CheckpointRepository
 from workers import statistics
 from workers.attempt import Attempt
+from workers.pieces import Scratch
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def open_trained(attempt: Attempt) -> Trained:
     spec = attempt.spec["train_spec"]
     resolved = statistics.read(spec, path.parent)
     if resolved is None:  # trained before such files were kept: the same numbers again, from the data
-        resolved = statistics.resolve(spec, training_table(attempt, spec))
+        resolved = statistics.resolve(spec, training_table(attempt, spec), Scratch(attempt.scratch / "statistics"))
     return Trained(row.job_id, row.attempt, row.step, row.id, path, resolved)
 
 

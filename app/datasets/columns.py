@@ -198,7 +198,16 @@ class Table:
         return self._file(ROW_DIGESTS)
 
     def split(self, holdout: float, part: str) -> Array:
-        """int64 indexes, ascending, of the rows in one part.
+        """int64 indexes, ascending, of the rows in one part; see `split_mask`."""
+        step = 1 << 20
+        found = [np.zeros(0, np.int64)]
+        for start in range(0, self.rows, step):
+            some = slice(start, start + step)
+            found.append(np.flatnonzero(self.split_mask(holdout, part, some)) + start)
+        return np.concatenate(found)
+
+    def split_mask(self, holdout: float, part: str, rows: slice) -> Array:
+        """bool, which of some rows are in one part.
 
         Args:
             holdout: share of the rows, by digest, that is held out; 0 to 1.
@@ -208,12 +217,8 @@ class Table:
             raise ValueError(f"part must be 'train' or 'holdout', not {part!r}")
         if not 0.0 <= holdout <= 1.0:
             raise InvalidInput("holdout must lie between 0 and 1.")
-        step = 1 << 20
-        found = [np.zeros(0, np.int64)]
-        for start in range(0, self.rows, step):
-            mask = holdout_mask(self.row_digests[start : start + step], holdout)
-            found.append(np.flatnonzero(mask if part == "holdout" else ~mask) + start)
-        return np.concatenate(found)
+        mask = holdout_mask(self.row_digests[rows], holdout)
+        return mask if part == "holdout" else ~mask
 
     def preview(self, n: int) -> list[dict[str, Any]]:
         """The first `n` rows as JSON values; bytes that are not UTF-8 as {"b64": ...}."""

@@ -27,6 +27,9 @@ MEMORY_BYTES = 2 * 2**30
 TIMEOUT_S = 3600.0
 _KEEP_UP_TO = 64 * 2**20
 """Bytes of a file after which a child's memory may be left in pieces."""
+_SIGN_EVERY_S = 1.0
+"""A directory that nothing happens in is taken for one that nobody fills, but the first pass over a file writes
+nothing: so the directory gets a new time of change now and then."""
 _TELLING = {kind.__name__: kind for kind in (InvalidInput, TooLarge)}
 _DIED = (
     "The file made its reader crash: it is damaged, or needs more memory than there is. Nothing was stored. Check the "
@@ -135,13 +138,18 @@ class Ingestor:
         assert child.stdin is not None
         assert child.stdout is not None
         deadline = time.monotonic() + self._timeout_s
+        directory = request["directory"]
         try:
             child.stdin.write(json.dumps(request).encode() + b"\n")
         except BrokenPipeError:
             raise InvalidInput.at("/file", _DIED) from None
         pieces: list[bytes] = []
         while not (pieces and pieces[-1].endswith(b"\n")):
-            if not select.select([child.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([child.stdout], [], [], min(left, _SIGN_EVERY_S))[0]:
+                if left > 0.0:
+                    os.utime(directory)
+                    continue
                 raise Timeout(f"The file was not read within {self._timeout_s:g} s. Split it into several data sets.")
             piece = os.read(child.stdout.fileno(), 1 << 20)
             if not piece:

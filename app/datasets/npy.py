@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +105,12 @@ def open_npy(path: Path) -> np.ndarray[Any, Any]:
         if array.size:
             raise
         return array  # type: ignore[no-any-return]
+
+
+def drop_pages(array: Any) -> None:
+    """Lets go of the pages of an array from `open_npy` that were read: they count as resident memory, and would stay
+    until the system runs short of it. They come back from the file when they are read again."""
+    file = getattr(array, "_mmap", None)
+    if isinstance(file, mmap.mmap) and isinstance(array, np.memmap) and array.mode == "r":
+        with contextlib.suppress(OSError, ValueError):  # closed, or a system that has no such advice
+            file.madvise(mmap.MADV_DONTNEED)

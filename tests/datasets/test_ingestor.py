@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from app.datasets import ingestor as ingestor_module
 from app.datasets.columns import open_dataset
 from app.datasets.ingest import ingest
 from app.datasets.ingestor import Ingestor
@@ -115,6 +117,17 @@ def test_child_that_never_answers_is_ended(tmp_path: Path) -> None:
     ingestor = Ingestor(timeout_s=0.3, command=[sys.executable, "-c", "import time; input(); time.sleep(60)"])
     with pytest.raises(Timeout):
         ingestor.ingest(write(tmp_path, CSV), "t.csv", into(tmp_path), Limits())
+    ingestor.close()
+
+
+def test_directory_shows_signs_of_life_while_its_child_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingestor_module, "_SIGN_EVERY_S", 0.05)
+    ingestor = Ingestor(timeout_s=0.5, command=[sys.executable, "-c", "import time; input(); time.sleep(60)"])
+    directory, long_ago = into(tmp_path), 1e9
+    os.utime(directory, (long_ago, long_ago))
+    with pytest.raises(Timeout):
+        ingestor.ingest(write(tmp_path, CSV), "t.csv", directory, Limits())
+    assert time.time() - directory.stat().st_mtime < 60
     ingestor.close()
 
 

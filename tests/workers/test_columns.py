@@ -11,8 +11,9 @@ from app.datasets.columns import Table, open_dataset
 from app.datasets.ingest import ingest
 from app.datasets.limits import Limits
 from app.errors import InvalidInput
-from workers import columns, statistics
-from workers.columns import Coded, Lists, Scratch
+from workers import columns, pieces, statistics
+from workers.columns import Coded, Lists
+from workers.pieces import Scratch
 
 CSV = 'kind,size,n,tags\nrose,1.5,1,"[""a"", ""b""]"\n,,2,"[]"\ndaisy,2.5,,"[""c""]"\nrose,5.0,4,"[""a""]"\n'
 
@@ -69,10 +70,10 @@ def test_policy_error_names_the_row(table: Table, scratch: Scratch) -> None:
         columns.feature_values(table, [feature("size", "float32", "error", None)], scratch)
 
 
-def test_rows_without_a_needed_value_are_dropped(table: Table) -> None:
-    assert columns.select_rows(table, None, "all", []) is None
-    assert columns.select_rows(table, None, "all", ["kind", "n"]).tolist() == [0, 3]
-    parts = [columns.select_rows(table, 0.5, part, []) for part in ("train", "holdout")]
+def test_rows_without_a_needed_value_are_dropped(table: Table, scratch: Scratch) -> None:
+    assert columns.select_rows(table, None, "all", [], scratch) is None
+    assert columns.select_rows(table, None, "all", ["kind", "n"], scratch).tolist() == [0, 3]
+    parts = [columns.select_rows(table, 0.5, part, [], scratch) for part in ("train", "holdout")]
     assert sorted(np.concatenate(parts).tolist()) == [0, 1, 2, 3]
 
 
@@ -83,7 +84,7 @@ def test_no_row_left_is_told(tmp_path: Path) -> None:
     one = open_dataset(directory)
     part = "train" if 2 in one.split(0.5, "holdout") else "holdout"
     with pytest.raises(InvalidInput, match="No row is left"):
-        columns.select_rows(one, 0.5, part, ["b"])
+        columns.select_rows(one, 0.5, part, ["b"], Scratch(tmp_path / "scratch"))
 
 
 def test_labels_are_checked_in_the_chosen_rows_only(table: Table, scratch: Scratch) -> None:
@@ -114,14 +115,45 @@ def test_several_number_columns_stand_side_by_side(table: Table, scratch: Scratc
     assert values["h"].shape == (4, 2)
 
 
-def test_big_columns_are_filled_on_disk(
-    table: Table, tmp_path: Path, scratch: Scratch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(columns, "IN_MEMORY_BYTES", 8)
+def test_big_columns_are_filled_on_disk(table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "IN_MEMORY_BYTES", 8)
+    scratch = Scratch(tmp_path / "scratch")
     values = columns.feature_values(table, [feature("size", "float32", "mean", 3.0)], scratch)["size"]
     assert isinstance(values, np.memmap)
     assert values.tolist() == [1.5, 3.0, 2.5, 5.0]
     assert list((tmp_path / "scratch").glob("*.npy"))
+
+
+def test_what_is_made_is_the_same_in_memory_and_on_disk_and_in_pieces(
+    table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [feature("size", "float32", "mean", 3.0), feature("kind", "string", "category", "(missing)")]
+    labels = [
+        {"head": "several", "columns": ["size", "size"], "kind": "number", "vocabulary": None},
+        {"head": "tags", "columns": ["tags"], "kind": "multilabel", "vocabulary": ["a", "b", "c"]},
+    ]
+    heads: dict[str | None, Any] = {"several": {}, "tags": {"n_classes": 3}}
+
+    def made(name: str) -> list[Any]:
+        scratch = Scratch(tmp_path / name)
+        rows = columns.select_rows(table, 0.5, "train", ["kind"], scratch)
+        features = columns.feature_values(table, asked, scratch)
+        found = columns.label_values(table, labels, heads, rows, scratch)
+        return [rows, features["size"], features["kind"].codes, *found.values()]
+
+    expected = made("memory")
+    monkeypatch.setattr(pieces, "CHUNK", 1)
+    monkeypatch.setattr(pieces, "IN_MEMORY_BYTES", 0)
+    for taken, wanted in zip(made("disk"), expected, strict=True):
+        np.testing.assert_array_equal(taken, wanted)
+        assert taken.dtype == wanted.dtype
+
+
+def test_memory_is_a_budget_of_all_arrays_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "IN_MEMORY_BYTES", 40)
+    scratch = Scratch(tmp_path)
+    kinds = [isinstance(scratch.store([np.zeros(3)], 3, np.float64), np.memmap) for _ in range(2)]
+    assert kinds == [False, True]  # 24 bytes each
 
 
 def test_moments_leave_nulls_out(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +175,7 @@ def test_resolved_statistics_are_those_of_the_training_rows(table: Table, tmp_pa
         "weight": None,
         "data": {"train": {"missing": {}, "part": "train"}, "holdout": 0.5},
     }
-    resolved = statistics.resolve(spec, table)
+    resolved = statistics.resolve(spec, table, Scratch(tmp_path / "scratch"))
     assert resolved["features"][0]["missing"]["value"] == mean
     made = resolved["estimator"]["args"]["feature_columns"][0]["normalizer"]
     assert made == {"mean": mean, "stddev": stddev or 1.0}
