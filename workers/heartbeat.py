@@ -7,13 +7,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from app.errors import Unavailable
 from app.jobs.state import ErrorKind
 from app.registry.db import Database
 from app.registry.jobs import JobRepository
 from app.registry.metrics import MetricRepository
-from workers import memory
 from workers.control import Control, Stop
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ class Heartbeat(threading.Thread):
         timeout_s: limit of the attempt's run time, None for none.
         grace_s: how long the attempt may take to stop once it is told to; then the process ends itself, for a loop
             that hangs in one step cannot be stopped otherwise.
+        usage: what the attempt uses of its host, for the progress.
         die: ends the process; another one in tests.
     """
 
@@ -45,6 +46,7 @@ class Heartbeat(threading.Thread):
         every_s: float,
         timeout_s: float | None,
         grace_s: float,
+        usage: Callable[[], dict[str, Any]] = dict,
         die: Callable[[int], object] = os._exit,
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
@@ -53,7 +55,7 @@ class Heartbeat(threading.Thread):
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._answered = time.monotonic()
         self._ended = threading.Event()
-        self._die = die
+        self._usage, self._die = usage, die
 
     def run(self) -> None:
         while not self._ended.wait(self._every_s):
@@ -71,7 +73,7 @@ class Heartbeat(threading.Thread):
             self._control.stop(Stop.TIMEOUT)
         asked = time.monotonic()
         points = self._control.points()
-        self._control.tell(memory_bytes=memory.resident_bytes())
+        self._control.tell(**self._usage())
         try:
             with self._database.session() as session:
                 jobs = JobRepository(session)

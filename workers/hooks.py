@@ -125,6 +125,9 @@ class CheckpointListener(tf.compat.v1.train.CheckpointSaverListener):  # type: i
         step: the global step at which the run ended.
     """
 
+    asynchronous = True
+    """It looks at the files alone, so the training may go on while they are written."""
+
     def __init__(self, record: Any, start: int) -> None:
         self._record, self._start = record, start
         self.step = start

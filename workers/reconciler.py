@@ -23,6 +23,7 @@ import structlog
 from app.config import Settings
 from app.errors import NotFound, Unavailable
 from app.jobs.state import JobState
+from app.log import configure
 from app.queue import CeleryQueue, Queue
 from app.registry.artifacts import ArtifactRepository
 from app.registry.db import Database, make_engine, revision_state
@@ -186,6 +187,7 @@ def run(reconciler: Reconciler, stopped: threading.Event, every_s: float) -> Non
 
 def main() -> None:
     settings = Settings()
+    configure(settings.log_level)
     database = Database(make_engine(settings))
     reconciler = Reconciler(settings, database, CeleryQueue(settings.broker_url), Storage(settings.artifacts))
     stopped = threading.Event()

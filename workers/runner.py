@@ -22,6 +22,7 @@ from workers import evaluation, memory, prediction, publication, scratch, traini
 from workers.attempt import Attempt, Stopped
 from workers.control import Control, Stop
 from workers.heartbeat import Heartbeat
+from workers.usage import Usage
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class _Draining(Heartbeat):
             every_s=settings.heartbeat_s,
             timeout_s=claim.timeout_s,
             grace_s=settings.grace_s,
+            usage=Usage(control),
         )
         self._drain = drain
 
@@ -142,13 +144,10 @@ def explain(error: BaseException) -> tuple[ErrorKind, str]:
         return ErrorKind.INVALID_DATA, error.detail
     if isinstance(error, NotFound | Conflict):
         return ErrorKind.INVALID_SPEC, error.detail
+    if (full := _disk_full(error)) is not None:
+        return ErrorKind.DISK_FULL, full
     if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
-        # TensorFlow gives the same error for memory and for a full disk.
-        if "No space left" in str(error):
-            return ErrorKind.DISK_FULL, "The disk is full."
         return ErrorKind.OUT_OF_MEMORY, "Memory ran out. Use smaller batches, layers or embeddings."
-    if isinstance(error, OSError) and (error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)):
-        return ErrorKind.DISK_FULL, "The disk is full."
     if isinstance(error, tf.errors.InvalidArgumentError):
         return ErrorKind.INVALID_DATA, f"A batch does not fit the model: {_without_paths(str(error))}"
     if isinstance(error, ValueError | KeyError | TypeError):
@@ -156,6 +155,19 @@ def explain(error: BaseException) -> tuple[ErrorKind, str]:
     if isinstance(error, Unavailable):
         return ErrorKind.INTERNAL, error.detail
     return ErrorKind.INTERNAL, f"{type(error).__name__}; the job's log tells more."
+
+
+def _disk_full(error: BaseException) -> str | None:
+    """What to tell of an error that a full disk made. TensorFlow gives the same kinds of errors for other things (of
+    EFBIG even the one that ends an input), so its message decides."""
+    if not isinstance(error, OSError | tf.errors.OpError):
+        return None
+    number, text = getattr(error, "errno", None), str(error)
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "Disk quota exceeded" in text:
+        return "The disk is full."
+    if number == errno.EFBIG or "File too large" in text:
+        return "A file grew larger than the system allows (ulimit -f, or the file system's limit)."
+    return None
 
 
 def _without_paths(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from app.jobs.state import ErrorKind
 from app.registry.db import Database, revision_state, seconds
 from app.registry.jobs import JobRepository
 from app.registry.tables import Job
+from workers import memory
 from workers.devices import Devices
 from workers.message import claim_to_json
 from workers.trainer_process import Death, TrainerProcess
@@ -36,6 +38,7 @@ class Slot:
     Args:
         draining: whether the worker was told to stop.
         start_trainer: makes a trainer process on the slot's devices.
+        oom_kills: how often the kernel ended a process for want of memory so far, None if that is not known.
     """
 
     def __init__(
@@ -46,9 +49,10 @@ class Slot:
         draining: Callable[[], bool] = lambda: False,
         start_trainer: Callable[[Devices], TrainerProcess] = TrainerProcess,
         worker: str | None = None,
+        oom_kills: Callable[[], int | None] = memory.oom_kills,
     ) -> None:
         self._settings, self._database = settings, database
-        self._draining, self._start_trainer = draining, start_trainer
+        self._draining, self._start_trainer, self._oom_kills = draining, start_trainer, oom_kills
         self._worker = worker or f"{socket.gethostname()}:{os.getpid()}"
         self.devices = Devices(settings)
         self.trainer: TrainerProcess | None = None
@@ -104,6 +108,7 @@ class Slot:
             trainer = self.trainer
             assert trainer is not None
             trainer.attempts += 1
+            trainer.oom_kills_before = self._oom_kills()
             trainer.send(message)
             outcome = self._wait(trainer, job_id, attempt, limit, may_try_again=tries_left > 0)
             if trainer.death is not None:
@@ -157,7 +162,8 @@ class Slot:
                 beat_at = time.monotonic() + min(self._settings.heartbeat_s, self._settings.lease_s / 4)
                 self._beat(job_id, attempt)
             if started and memory_limit is not None and trainer.memory_bytes() > memory_limit:
-                return self._out_of_memory(job_id, attempt, trainer.kill(), memory_limit)
+                detail = f"The trainer held more than the job's memory_limit_bytes of {memory_limit}."
+                return self._out_of_memory(job_id, attempt, trainer.kill(), detail)
             if not trainer.ready and time.monotonic() > ready_by:
                 return self._lost(job_id, attempt, trainer.kill(), "The trainer process did not get ready.")
             if drained_at is None and self._draining():
@@ -168,7 +174,17 @@ class Slot:
                 return self._lost(job_id, attempt, trainer.kill(), reason)
         if not started and may_try_again and drained_at is None:
             return None
+        if self._was_out_of_memory(trainer):
+            detail = "The system ended the trainer because memory ran out."
+            return self._out_of_memory(job_id, attempt, trainer.death, detail)
         return self._lost(job_id, attempt, trainer.death, trainer.death.reason)
+
+    def _was_out_of_memory(self, trainer: TrainerProcess) -> bool:
+        """Whether a trainer's death was the kernel's doing: SIGKILL, and the kernel has counted a kill meanwhile."""
+        if trainer.death is None or trainer.death.signal != signal.SIGKILL:
+            return False
+        before, now = trainer.oom_kills_before, self._oom_kills()
+        return before is not None and now is not None and now > before
 
     def _beat(self, job_id: str, attempt: int) -> None:
         try:
@@ -177,16 +193,16 @@ class Slot:
         except Unavailable:
             log.warning("the registry does not answer", job_id=job_id)
 
-    def _out_of_memory(self, job_id: str, attempt: int, death: Death, limit: int) -> str:
+    def _out_of_memory(self, job_id: str, attempt: int, death: Death, why: str) -> str:
         """Puts on record that the trainer was ended for what it held."""
-        detail = f"The trainer held more than the job's memory_limit_bytes of {limit}. Use smaller batches or layers."
+        detail = f"{why} Use smaller batches, layers or embeddings, or a worker with more memory."
 
         def fail(session: Any) -> str | None:
             jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
-            jobs.end_attempt(job_id, attempt, peak_memory_bytes=death.peak_memory_bytes)
+            jobs.end_attempt(job_id, attempt, peak_memory_bytes=death.peak_memory_bytes, exit_signal=death.signal)
             return jobs.fail(job_id, attempt, ErrorKind.OUT_OF_MEMORY, detail)
 
-        log.warning("trainer ended: over its memory limit", job_id=job_id, attempt=attempt, limit=limit)
+        log.warning("trainer ended: out of memory", job_id=job_id, attempt=attempt, why=why)
         try:
             return self._database.run(fail, patience_s=self._settings.lease_s) or "lost"
         except Unavailable:

@@ -65,6 +65,7 @@ class TrainerProcess:
         self._buffer = b""
         self.ready = False
         self.attempts = 0
+        self.oom_kills_before: int | None = None  # the kernel's count when the attempt began
         self.death: Death | None = None
 
     @property

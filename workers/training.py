@@ -14,6 +14,7 @@ from workers import build, publication, statistics
 from workers.attempt import Attempt, Keep
 from workers.evaluation import evaluate
 from workers.hooks import CheckpointListener, ProgressHook
+from workers.pieces import Scratch
 from workers.scratch import adopt_checkpoint
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Training:
         resume = attempt.claim.resume
         known = statistics.read(spec, attempt.storage.path(resume.path).parent) if resume is not None else None
         if known is None:
-            known = statistics.resolve(spec, self._table)
+            known = statistics.resolve(spec, self._table, Scratch(attempt.scratch / "statistics"))
         statistics.write(known, attempt.directory)
         return known
 
@@ -180,9 +181,7 @@ class Training:
         return min(known, key=lambda step: (sign * known[step], step))
 
     def _best_steps(self) -> set[int]:
-        """Steps whose checkpoints must outlive the newest ones."""
-        if self._attempt.spec["export"] != "best":
-            return set()
+        """Steps whose checkpoints must outlive the newest ones: the best of those that were measured."""
         best = self._best(**self._attempt.spec["best_metric"])
         return set() if best is None else {best}
 

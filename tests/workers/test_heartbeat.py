@@ -100,10 +100,10 @@ def test_attempt_that_hangs_is_ended_with_its_process(
     make: Make, database: Database, control: Control, job_id: str
 ) -> None:
     codes: list[int] = []
-    beat = make(timeout_s=0.0, grace_s=0.05, die=codes.append)
+    beat = make(timeout_s=0.0, grace_s=0.5, die=codes.append)
     beat.beat()
     assert codes == []
-    time.sleep(0.1)
+    time.sleep(0.6)
     beat.beat()
     assert codes == [HUNG]
     job = registry.job(database, job_id)

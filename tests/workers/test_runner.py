@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 
 from app.ids import new_id
 from app.registry.attempts import AttemptRepository
@@ -21,6 +22,7 @@ from app.registry.jobs import JobRepository
 from app.registry.metrics import MetricRepository
 from app.registry.models import ModelRepository
 from tests.workers.service import Service, flowers
+from workers.estimator import checkpoint, saver
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,44 @@ def test_training_leaves_everything_on_record(service: Service, trained: str) ->
     assert attempt.peak_memory_bytes > 50e6
 
 
+def test_checkpoints_written_in_the_background_are_on_record_when_complete(
+    service: Service, data: str, trained: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    write = checkpoint.write
+
+    def slow(prefix: str, *given: Any) -> None:
+        if threading.current_thread().name.startswith("checkpoint"):
+            written.append(checkpoint.step_of(prefix))
+            time.sleep(0.1)  # some steps' time
+        write(prefix, *given)
+
+    monkeypatch.setattr(saver, "BACKGROUND_BYTES", 0)
+    monkeypatch.setattr(checkpoint, "write", slow)
+    job_id = service.submit(request(data))
+    assert service.run(job_id) == "succeeded"
+    assert written == [0, 20, 40, 60]
+    rows = service.look(CheckpointRepository, "list", job_id)
+    assert [row.step for row in rows] == [20, 40, 60]
+    for row in rows:
+        assert sum(file.stat().st_size for file in service.storage.root.glob(f"{row.path}.*")) == row.bytes
+    series = [service.look(MetricRepository, "series", job, "loss") for job in (job_id, trained)]
+    assert series[0] == series[1]
+
+
+def test_tensorboard_reads_every_job(service: Service, data: str, trained: str) -> None:
+    def tags(job_id: str) -> set[str]:
+        files = list(service.storage.path(service.storage.attempt_key(job_id, 1)).rglob("events.out.tfevents.*"))
+        events = [event for file in files for event in tf.compat.v1.train.summary_iterator(str(file))]
+        return {value.tag for event in events for value in event.summary.value}
+
+    assert {"loss", "accuracy"} <= tags(trained)
+    source = {"type": "evaluate", "model": "flowers", "version": 1, "data": {"eval": {"dataset": data}}}
+    judge = service.submit(source)
+    assert service.run(judge) == "succeeded"
+    assert "accuracy" in tags(judge)
+
+
 def test_training_publishes_one_version(service: Service, trained: str) -> None:
     (export,) = service.look(ExportRepository, "for_job", trained)
     assert service.storage.digest(export.path) == export.digest
@@ -112,8 +152,9 @@ def test_evaluate_job_measures_the_same_again(service: Service, data: str, train
     body = {"type": "evaluate", "job": trained, "data": {"eval": part}, "name": "again"}
     job_id = service.submit(body)
     assert service.run(job_id) == "succeeded"
-    first, again = service.look(EvaluationRepository, "of_checkpoint", trained, 60)
-    assert again.name == "again"
+    evaluations = service.look(EvaluationRepository, "of_checkpoint", trained, 60)
+    first = evaluations[0]
+    again = next(evaluation for evaluation in evaluations if evaluation.name == "again")
     assert again.metrics["accuracy"] == pytest.approx(first.metrics["accuracy"])
     assert again.metrics["average_loss"] == pytest.approx(first.metrics["average_loss"], rel=1e-5)
 
@@ -251,18 +292,30 @@ def test_gate_refuses_with_a_reason(service: Service, data: str) -> None:
     assert "accuracy" in version.reason
 
 
-def test_best_checkpoint_is_kept_and_exported(service: Service, data: str) -> None:
+@pytest.mark.parametrize("export", ["best", "final"])
+def test_best_checkpoint_is_kept_and_exported_on_request(service: Service, data: str, export: str) -> None:
     training = {"max_steps": 60, "save_checkpoints_steps": 10, "evaluate_every_steps": 10, "keep_checkpoint_max": 1}
-    # With a rate this high the last step is not the best one.
-    body = request(data, export="best", train=training)
-    body["estimator"]["args"]["optimizer"] = {"type": "Adam", "learning_rate": 0.5}
-    job_id = service.submit(body)
+    # The best is what the job says it is: with the highest loss it is an early step, which the latest one is not.
+    best_metric = {"metric": "loss", "mode": "max"}
+    job_id = service.submit(request(data, export=export, train=training, best_metric=best_metric))
     assert service.run(job_id) == "succeeded"
     rows = service.look(EvaluationRepository, "for_job", job_id)
     assert [row.step for row in rows] == [10, 20, 30, 40, 50, 60]
-    best = min(rows, key=lambda row: (row.metrics["loss"], row.step)).step
-    assert service.job(job_id).result["exported_step"] == best
+    best = max(rows, key=lambda row: (row.metrics["loss"], -row.step)).step
+    assert best != 60
+    assert service.job(job_id).result["exported_step"] == (best if export == "best" else 60)
     assert {row.step for row in service.look(CheckpointRepository, "list", job_id)} == {best, 60}
+
+
+def test_one_checkpoint_for_each_period_is_kept(service: Service, data: str) -> None:
+    kept = {}
+    for hours in (1e-9, 1000.0):
+        training = {"max_steps": 40, "save_checkpoints_steps": 10, "keep_checkpoint_max": 1}
+        training["keep_checkpoint_every_n_hours"] = hours
+        job_id = service.submit(request(data, train=training, data={"holdout": None}, export="none"))
+        assert service.run(job_id) == "succeeded"
+        kept[hours] = [row.step for row in service.look(CheckpointRepository, "list", job_id)]
+    assert kept == {1e-9: [10, 20, 30, 40], 1000.0: [10, 40]}  # the first one begins the first period
 
 
 def test_early_stopping_ends_before_the_last_step(service: Service, data: str) -> None:

@@ -17,6 +17,7 @@ from app.registry.db import HEAD, Database
 from app.registry.jobs import JobRepository
 from tests.workers import registry
 from tests.workers.waiting import wait_for
+from workers.devices import Devices
 from workers.slot import Slot
 from workers.trainer_process import TrainerProcess
 
@@ -202,6 +203,38 @@ def test_memory_that_runs_out_twice_fails_the_job(tmp_path: Path, database: Data
     found = registry.job(database, job.id)
     assert (found.state, found.error_kind) == ("FAILED", "out_of_memory")
     assert "100000000" in found.error_detail
+    slot.close()
+
+
+def test_trainer_that_the_kernel_ended_is_out_of_memory(tmp_path: Path, database: Database) -> None:
+    settings = Settings(data_dir=tmp_path, retry_backoff_s=0.0)
+    kills = iter([4, 5, 5, 6])  # as the kernel counts: before and after each attempt
+
+    def start(devices: Devices) -> TrainerProcess:
+        return TrainerProcess(devices, FAKE)
+
+    slot = Slot(settings, database, start_trainer=start, oom_kills=lambda: next(kills))
+    job = registry.submit(database, {"do": "die"}, max_attempts=10)
+    assert [slot.run(job.id, seen) for seen in range(2)] == ["queued", "failed"]
+    found = registry.job(database, job.id)
+    assert (found.state, found.error_kind) == ("FAILED", "out_of_memory")
+    assert "memory ran out" in found.error_detail
+    assert [attempt.exit_signal for attempt in registry.attempts(database, job.id)] == [signal.SIGKILL] * 2
+    slot.close()
+
+
+@pytest.mark.parametrize(("do", "kills"), [("die", [4, 4]), ("exit", [4, 5]), ("die", [None, None])])
+def test_other_deaths_are_losses(database: Database, tmp_path: Path, do: str, kills: list[int | None]) -> None:
+    counts = iter(kills)
+    slot = Slot(
+        Settings(data_dir=tmp_path),
+        database,
+        start_trainer=lambda devices: TrainerProcess(devices, FAKE),
+        oom_kills=lambda: next(counts),
+    )
+    job = registry.submit(database, {"do": do})
+    assert slot.run(job.id, 0) == "lost"
+    assert registry.job(database, job.id).error_kind is None
     slot.close()
 
 
