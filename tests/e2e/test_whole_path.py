@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import threading
 import time
 
 import httpx
+import psutil
+import pyarrow.parquet as pq
 
 from tests.e2e.conftest import RunningService, wait_for
-from tests.e2e.penguins import INSTANCES, KNOWN_CSV, share_right, train_job
+from tests.e2e.penguins import INSTANCES, KEPT_BACK, KNOWN_CSV, TRUTH, demo, share_right, train_job
 
 PREDICT = "/v1/models/{}:predict"
 
@@ -30,6 +35,29 @@ def test_from_data_file_to_predictions(service: RunningService) -> None:
 
     (version,) = service.get("/v1/models/whole/versions/1")["versions"]
     assert version["lineage"]["job"] == job["id"]
+
+
+def test_batch_predictions_are_downloaded_and_versions_compared(service: RunningService) -> None:
+    known = service.dataset("penguins", KNOWN_CSV)
+    service.succeeded(service.submit(train_job(known, "batch")))
+    kept_back = service.dataset("penguins-kept-back", demo.as_csv(KEPT_BACK))
+    source = {"model": "batch", "version": 1}
+    job = service.succeeded(service.submit({"type": "predict", **source, "data": {"predict": {"dataset": kept_back}}}))
+
+    path = f"/v1/jobs/{job['id']}/predictions"
+    lines = service.http.get(path)
+    assert lines.headers["content-type"].startswith("application/jsonl")
+    rows = [json.loads(line) for line in lines.text.splitlines()]
+    assert [row["classes"] for row in rows].count("Adelie") > 10
+    columns = pq.read_table(io.BytesIO(service.http.get(path, params={"format": "parquet"}).content))
+    assert columns["classes"].to_pylist() == [row["classes"] for row in rows]
+    assert sum(row["classes"] == truth for row, truth in zip(rows, TRUTH, strict=True)) >= 0.9 * len(TRUTH)
+
+    judge = {"type": "evaluate", **source, "data": {"eval": {"dataset": kept_back}}, "name": "kept-back"}
+    service.succeeded(service.submit(judge))
+    found = service.http.get("/v1/models/batch/evaluations", params={"dataset": kept_back}).json()["evaluations"]
+    assert [(row["version"], row["name"], row["rows"]) for row in found] == [(1, "kept-back", len(TRUTH))]
+    assert found[0]["metrics"]["accuracy"] >= 0.9
 
 
 def test_a_new_version_takes_over_without_a_failed_request(service: RunningService) -> None:
@@ -90,8 +118,9 @@ def test_killed_predictor_gives_no_wrong_answer(service: RunningService) -> None
     path = PREDICT.format("predictor-killed")
     right = service.http.post(path, json={"instances": INSTANCES}).json()
 
-    for predictor in service.processes("app.serving.predictor"):  # the one that answers, and its spare
-        predictor.kill()
+    for predictor in service.processes("app.serving.predictor"):  # the one that answers, its spare, and what forks them
+        with contextlib.suppress(psutil.NoSuchProcess):  # they end with the one that forked them
+            predictor.kill()
     answers = []
     end = time.monotonic() + 40
     while time.monotonic() < end:

@@ -1,242 +1,211 @@
-// The dashboard. Text from the service goes into the page by textContent only, so nothing in it can act.
-"use strict";
+// The dashboard: which view is shown, when it is read again, what its buttons do.
 
+import {readUnderPointer} from "./chart.js";
+import {dataset, datasets} from "./datasets.js";
+import {sync} from "./element.js";
+import {job, toggleLogarithmic} from "./job.js";
+import {jobs} from "./jobs.js";
+import {model, models} from "./models.js";
+import {patient, send, token} from "./service.js";
+
+const VIEWS = {jobs, job, models, model, datasets, dataset};
+const AT_MOST_EVERY_MS = 700;
 const byId = (id) => document.getElementById(id);
-const ENDED = ["SUCCEEDED", "FAILED", "CANCELLED"];
-const REFRESH_MS = 3000;
-let token = sessionStorage.getItem("token") || "";
-let pages = 1;
-let chosen = null;
-let watching = null;
-let timer = null;
+/** The view that is shown: {view, subject, query, abort, timer, busy (it is being read), again (it is to be
+ *  read once more), soon (that is timed already), fresh (nothing of it is shown yet),
+ *  moved (it was reached from another one)}. */
+let current = null;
+let sticky = false;
 
-class Refused extends Error {
-  constructor(status, detail) {
-    super(detail);
-    this.status = status;
-  }
+function route() {
+  const [path, query = ""] = location.hash.slice(1).split("?");
+  const [name, subject = ""] = path.split("/");
+  return {view: VIEWS[name] || jobs, subject: decodeURIComponent(subject), query: new URLSearchParams(query)};
 }
 
-async function call(path, options = {}) {
-  const answer = await fetch(path, {...options, headers: {...options.headers, Authorization: `Bearer ${token}`}});
-  if (answer.ok) return answer;
-  let detail = answer.statusText;
+function open() {
+  close();
+  if (!token.get()) {
+    byId("enter").hidden = false;
+    byId("view").hidden = true;
+    byId("leave").hidden = true;
+    byId("token").focus();
+    return;
+  }
+  const found = route();
+  const same = current?.view.title === found.view.title && current.subject === found.subject;
+  const moved = current !== null && !same;
+  current = {...found, abort: new AbortController(), timer: null, busy: false, again: false, soon: false, fresh: !same, moved};
+  document.title = `${current.view.title(current.subject)} · Estimator Service`;
+  for (const link of document.querySelectorAll("nav a")) {
+    const here = link.getAttribute("href") === `#${current.view.section}`;
+    if (here) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  refresh(current);
+  follow(current);
+}
+
+function close() {
+  if (!current) return;
+  clearTimeout(current.timer);
+  current.abort.abort();
+  clear();
+}
+
+/** Reads the view anew. Calls that come while it reads lead to one more reading after it. */
+async function refresh(shown) {
+  clearTimeout(shown.timer);
+  if (shown.busy) {
+    shown.again = true;
+    return;
+  }
+  shown.busy = true;
+  shown.soon = false;
   try {
-    detail = (await answer.json()).detail;
-  } catch {
-    // not one of the service's own answers
-  }
-  throw new Refused(answer.status, detail);
-}
-
-const json = async (path, options) => (await call(path, options)).json();
-
-function cell(row, content, className) {
-  const made = row.insertCell();
-  if (content instanceof Node) made.append(content);
-  else made.textContent = content === null || content === undefined ? "" : String(content);
-  if (className) made.className = className;
-  return made;
-}
-
-function number(value) {
-  return typeof value === "number" ? value.toPrecision(4).replace(/\.?0+$/, "") : "";
-}
-
-function bar(progress) {
-  const made = document.createElement("span");
-  if (typeof progress.step !== "number") return made;
-  if (progress.max_steps) {
-    const meter = document.createElement("progress");
-    meter.max = progress.max_steps;
-    meter.value = progress.step;
-    made.append(meter, " ");
-  }
-  made.append(progress.max_steps ? `${progress.step} / ${progress.max_steps}` : String(progress.step));
-  return made;
-}
-
-function clickable(row, act) {
-  row.tabIndex = 0;
-  row.addEventListener("click", act);
-  row.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") act();
-  });
-}
-
-function showJobs(jobs, more) {
-  const body = document.createElement("tbody");
-  body.id = "jobs";
-  for (const job of jobs) {
-    const row = body.insertRow();
-    row.classList.toggle("chosen", job.id === chosen);
-    cell(row, job.id);
-    cell(row, job.type);
-    cell(row, job.model);
-    cell(row, job.state, job.state);
-    cell(row, bar(job.progress));
-    cell(row, number(job.progress.loss));
-    cell(row, job.state === "RUNNING" ? number(job.progress.steps_per_s) : "");
-    cell(row, new Date(job.created_at).toLocaleString());
-    clickable(row, () => choose(job.id));
-  }
-  byId("jobs").replaceWith(body);
-  byId("more").hidden = !more;
-}
-
-async function loadJobs() {
-  const jobs = [];
-  let after = "";
-  for (let page = 0; page < pages; page += 1) {
-    const found = await json(`/v1/jobs?page_size=25${after}`);
-    jobs.push(...found.jobs);
-    if (!found.next_page_token) return [jobs, false];
-    after = `&page_token=${encodeURIComponent(found.next_page_token)}`;
-  }
-  return [jobs, true];
-}
-
-async function loadModels() {
-  const body = document.createElement("tbody");
-  body.id = "models";
-  for (const model of (await json("/v1/models?page_size=50")).models) {
-    const status = await json(`/v1/models/${encodeURIComponent(model.name)}?page_size=5`);
-    for (const version of status.versions) {
-      const row = body.insertRow();
-      cell(row, model.name);
-      cell(row, version.version);
-      cell(row, version.state, version.state);
-      cell(row, version.labels.join(", "));
-      cell(row, version.reason);
-    }
-  }
-  byId("models").replaceWith(body);
-}
-
-async function choose(id) {
-  if (watching) watching.abort();
-  chosen = id;
-  await showDetail();
-  byId("detail").scrollIntoView({behavior: "smooth", block: "nearest"});
-  watching = new AbortController();
-  watch(id, watching.signal).catch((error) => {
-    if (error.name !== "AbortError") tell(error);
-  });
-}
-
-async function showDetail() {
-  const job = await json(`/v1/jobs/${chosen}`);
-  const found = await json(`/v1/jobs/${chosen}/evaluations`);
-  const log = await (await call(`/v1/jobs/${chosen}/logs?tail_bytes=20000`)).text();
-  if (job.id !== chosen) return;
-  byId("detail").hidden = false;
-  byId("detail-title").textContent = `${job.id} ${job.model || ""}`;
-  const error = job.error ? `${job.error.kind}: ${job.error.detail}` : "";
-  byId("detail-state").textContent = `${job.state}, attempt ${job.attempt}. ${error}`;
-  byId("cancel").disabled = ENDED.includes(job.state);
-  byId("retry").disabled = !["FAILED", "CANCELLED"].includes(job.state);
-  const body = document.createElement("tbody");
-  body.id = "evaluations";
-  for (const evaluation of found.evaluations) {
-    const row = body.insertRow();
-    cell(row, evaluation.step);
-    cell(row, evaluation.name);
-    cell(row, evaluation.rows);
-    cell(row, Object.entries(evaluation.metrics).map(([name, value]) => `${name} ${number(value)}`).join(", "));
-  }
-  byId("evaluations").replaceWith(body);
-  byId("log").textContent = log;
-}
-
-// EventSource cannot send the token, so the stream is read by hand.
-async function watch(id, signal) {
-  let last = "";
-  for (;;) {
-    const answer = await call(`/v1/jobs/${id}/events`, {signal, headers: last ? {"Last-Event-ID": last} : {}});
-    if (answer.status === 204) return;
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
-    for (;;) {
-      const {value, done} = await reader.read();
-      if (done) break;
-      text += value;
-      const blocks = text.split("\n\n");
-      text = blocks.pop();
-      for (const block of blocks) {
-        const found = /^id: (\d+)$/m.exec(block);
-        if (found) last = found[1];
-      }
-      if (chosen === id && blocks.length) await Promise.all([showDetail(), refreshJobs()]);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-  }
-}
-
-async function refreshJobs() {
-  showJobs(...await loadJobs());
-}
-
-async function refresh() {
-  clearTimeout(timer);
-  try {
-    await Promise.all([refreshJobs(), loadModels(), health()]);
-    byId("error").hidden = true;
-    byId("enter").hidden = true;
-    byId("board").hidden = false;
-    byId("leave").hidden = false;
+    const [nodes] = await Promise.all([shown.view.load(shown.subject, shown.query, shown.abort.signal), health()]);
+    if (shown.abort.signal.aborted) return;
+    show(shown, nodes);
   } catch (error) {
-    tell(error);
-    if (error.status === 401) return;
+    if (shown.abort.signal.aborted) return;
+    await failed(shown, error);
+  } finally {
+    shown.busy = false;
   }
-  timer = setTimeout(refresh, REFRESH_MS);
+  if (shown.abort.signal.aborted) return;
+  const pause = shown.again ? AT_MOST_EVERY_MS : shown.view.every;
+  shown.soon = shown.again;
+  shown.again = false;
+  if (pause) shown.timer = setTimeout(() => (document.hidden ? (shown.again = true) : refresh(shown)), pause);
+}
+
+function show(shown, nodes) {
+  if (!sticky) clear();
+  const log = document.querySelector('[data-key="log"]');
+  const atEnd = !log || log.scrollTop + log.clientHeight >= log.scrollHeight - 5;
+  const filled = nodes.filter((node) => node !== "");
+  if (shown.fresh) byId("view").replaceChildren(...filled);
+  else sync(byId("view"), filled);
+  for (const select of byId("view").querySelectorAll("select")) select.value = select.querySelector("[selected]").value;
+  for (const id of ["view", "leave"]) byId(id).hidden = false;
+  byId("enter").hidden = true;
+  const now = document.querySelector('[data-key="log"]');
+  if (now && atEnd) now.scrollTop = now.scrollHeight;
+  if (shown.fresh) byId("view").focus({preventScroll: true});
+  if (shown.fresh && shown.moved) scrollTo(0, 0);
+  shown.fresh = false;
+}
+
+async function failed(shown, error) {
+  if (error.status === 401 || error.status === 403) {
+    leave(error.status === 401 ? "This token is not known, or was revoked." : error.message);
+    return;
+  }
+  tell(error.message);
+  await health();
+  if (shown.fresh) byId("view").replaceChildren();
+  if (error.status === 404) shown.view = {...shown.view, every: 0};
+}
+
+/** A running job is read again when something happened to it. */
+function follow(shown) {
+  if (!shown.view.follow) return;
+  const changed = () => {
+    if (shown.busy) shown.again = true;
+    if (shown.busy || shown.soon) return; // events that come one after the other must not put it off for ever
+    shown.soon = true;
+    clearTimeout(shown.timer);
+    shown.timer = setTimeout(() => refresh(shown), AT_MOST_EVERY_MS);
+  };
+  shown.view.follow(shown.subject, shown.abort.signal, changed).then(changed, () => {
+    // Reading every few seconds goes on without the events, and tells what is wrong.
+  });
 }
 
 async function health() {
-  const answer = await fetch("/readyz");
-  const status = answer.ok ? (await answer.json()).status : "not ready";
-  byId("health").textContent = status === "degraded" ? "degraded: the broker is down" : status;
-}
-
-function tell(error) {
-  byId("error").textContent = error.message;
-  byId("error").hidden = false;
-  if (error.status === 401) leave();
-}
-
-function leave() {
-  clearTimeout(timer);
-  if (watching) watching.abort();
-  token = "";
-  chosen = null;
-  sessionStorage.removeItem("token");
-  for (const id of ["board", "leave", "detail"]) byId(id).hidden = true;
-  byId("enter").hidden = false;
-  byId("token").focus();
-}
-
-async function act(verb) {
+  let text = "not reachable", kind = "bad";
   try {
-    await call(`/v1/jobs/${chosen}/${verb}`, {method: "POST"});
-    await choose(chosen);
-  } catch (error) {
-    tell(error);
+    const answer = await fetch("/readyz", {signal: patient()});
+    const {status} = answer.ok ? await answer.json() : {status: "not ready"};
+    text = status === "degraded" ? "degraded: the broker is down" : status === "ok" ? "ready" : status;
+    kind = status === "ok" ? "good" : status === "degraded" ? "wait" : "bad";
+  } catch {
+    // told by the text
   }
+  const pill = byId("health");
+  if (pill.textContent !== text) pill.textContent = text;
+  pill.className = `pill ${kind}`;
+}
+
+function tell(text, stays = false) {
+  sticky = stays;
+  if (byId("trouble").textContent !== text) byId("trouble").textContent = text;
+  byId("trouble").hidden = false;
+}
+
+function clear() {
+  sticky = false;
+  byId("trouble").hidden = true;
+  byId("trouble").textContent = "";
+}
+
+function leave(why) {
+  token.forget();
+  byId("view").replaceChildren();
+  open();
+  current = null;
+  if (why) tell(why, true);
+}
+
+const ACTIONS = {
+  cancel: ({job: id}) => send("POST", `/v1/jobs/${id}/cancel`),
+  retry: ({job: id}) => send("POST", `/v1/jobs/${id}/retry`),
+  load: ({model: name, version}) => send("POST", `/v1/models/${encodeURIComponent(name)}/versions/${version}/load`),
+  promote: ({model: name, version}) =>
+    confirm(`Serve version ${version} of ${name} to all who ask for its latest?`) &&
+    send("PUT", `/v1/models/${encodeURIComponent(name)}/labels/latest`, {version: Number(version)}),
+  logarithmic: toggleLogarithmic,
+};
+
+async function act(button) {
+  clear();
+  button.disabled = true;
+  try {
+    await ACTIONS[button.dataset.action](button.dataset);
+  } catch (error) {
+    tell(error.message, true);
+  }
+  button.disabled = false;
+  if (!current) return;
+  if (button.dataset.action === "retry" && !sticky) open(); // its events begin anew
+  else refresh(current);
 }
 
 byId("enter").addEventListener("submit", (event) => {
   event.preventDefault();
-  token = byId("token").value.trim();
+  token.set(byId("token").value.trim());
   byId("token").value = "";
-  sessionStorage.setItem("token", token);
-  refresh();
+  clear();
+  open();
 });
-byId("leave").addEventListener("click", leave);
-byId("more").addEventListener("click", () => {
-  pages += 1;
-  refreshJobs().catch(tell);
+byId("leave").addEventListener("click", () => leave());
+byId("view").addEventListener("click", (event) => {
+  const button = event.target.closest("[data-action]");
+  if (button) act(button);
 });
-byId("cancel").addEventListener("click", () => act("cancel"));
-byId("retry").addEventListener("click", () => act("retry"));
+byId("view").addEventListener("change", (event) => {
+  const {filter} = event.target.dataset;
+  if (!filter) return;
+  const {query} = route();
+  query.delete("page_token");
+  query.set(filter, event.target.value);
+  location.hash = `jobs?${query}`;
+});
+byId("view").addEventListener("pointermove", readUnderPointer);
+addEventListener("hashchange", open);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && current && !current.abort.signal.aborted) refresh(current);
+});
 
-if (token) refresh();
-else leave();
+health();
+open();

@@ -1,0 +1,108 @@
+// Models, their versions and labels.
+
+import {empty, link, make, summary, table} from "./element.js";
+import {jobLink, modelLink, state, when} from "./jobs.js";
+import {json, list} from "./service.js";
+import {number} from "./text.js";
+
+const PAGE = 50;
+const LATEST = "latest";
+
+const MODELS = [
+  {title: "Model", cell: (model) => modelLink(model.name)},
+  {title: "Serves", cell: (model) => Object.entries(model.labels).map(([label, version]) => `${label} → ${version}`).join(", ") || make("span", {class: "quiet"}, "nothing yet")},
+  {title: "Made", cell: (model) => when(model.created_at), fixed: true},
+];
+
+export const models = {
+  title: () => "Models",
+  section: "models",
+  every: 5000,
+  async load(_, query, signal) {
+    const found = await list("/v1/models", {page_size: PAGE, page_token: query.get("page_token")}, signal);
+    return [
+      make("h1", {}, "Models"),
+      found.models.length
+        ? table("Models", MODELS, found.models, (model) => model.name)
+        : empty("No models yet. A training job makes one when it names it."),
+      older("models", found),
+    ];
+  },
+};
+
+export const older = (route, {next_page_token: next}) =>
+  make("p", {}, next ? link(`${route}?${new URLSearchParams({page_token: next})}`, "More") : "");
+
+export const model = {
+  title: (name) => name,
+  section: "models",
+  every: 3000,
+  async load(name, query, signal) {
+    const path = `/v1/models/${encodeURIComponent(name)}`;
+    const status = await versionsOf(path, query, signal);
+    const serving = status.versions.find((version) => version.labels.includes(LATEST));
+    const measured = serving ? await json(`${path}/versions/${serving.version}`, {signal}) : null;
+    return [
+      link("models", "← Models", "back"),
+      make("h1", {}, name),
+      summary([
+        ["Labels", Object.entries(status.labels).map(([label, version]) => `${label} → ${version}`).join(", ") || "none"],
+        ["Jobs", link(`jobs?model=${encodeURIComponent(name)}`, "of this model")],
+        ["Ask it", make("code", {}, `POST ${path}:predict`)],
+      ]),
+      make("h2", {}, "Versions"),
+      status.versions.length ? table("Versions", versions(name), status.versions, (version) => String(version.version)) : empty("No version was exported yet."),
+      older(`model/${encodeURIComponent(name)}`, status),
+      ...(measured ? lineage(measured.versions[0]) : []),
+    ];
+  },
+};
+
+/** A job may name a model that has nothing exported yet, which the service does not know. */
+async function versionsOf(path, query, signal) {
+  try {
+    return await list(path, {page_size: PAGE, page_token: query.get("page_token")}, signal);
+  } catch (error) {
+    if (error.status === 404) return {labels: {}, versions: []};
+    throw error;
+  }
+}
+
+const versions = (name) => [
+  {title: "Version", cell: (one) => String(one.version)},
+  {title: "State", cell: (one) => state(one.state), fixed: true},
+  {title: "Labels", cell: (one) => one.labels.join(", ")},
+  {title: "Job", cell: (one) => jobLink(one.job), wide: true},
+  {title: "Made", cell: (one) => when(one.created_at), fixed: true, wide: true},
+  {title: "Why", cell: (one) => one.reason, wide: true},
+  {title: "", cell: (one) => button(name, one), fixed: true},
+];
+
+/** A version that was loaded and warmed up can be served at once; one that is only stored must be loaded first. */
+function button(name, {version, state: now, labels}) {
+  const attributes = {"data-model": name, "data-version": version};
+  if (now === "AVAILABLE" && !labels.includes(LATEST)) {
+    return make("button", {...attributes, "data-action": "promote", "aria-label": `Make version ${version} the latest`}, "Make latest");
+  }
+  if (now === "STORED" || now === "FAILED") {
+    return make("button", {...attributes, "data-action": "load", "aria-label": `Load version ${version}`}, "Load");
+  }
+  return "";
+}
+
+function lineage(version) {
+  const {estimator, step, datasets = [], engine, tensorflow} = version.lineage || {};
+  const evaluations = version.evaluations || [];
+  return [
+    make("h2", {"data-key": "lineage title"}, `What serves: version ${version.version}`),
+    summary([
+      ["Estimator", estimator],
+      ["Step", number(step)],
+      ["Trained by", jobLink(version.job)],
+      ["Data", datasets.map(({role, id}) => make("div", {}, `${role}: `, link(`dataset/${id}`, id, "id")))],
+      ["Engine", engine && `${engine}, TensorFlow ${tensorflow}`],
+      ...evaluations.flatMap(({name, rows, metrics}) =>
+        Object.entries(metrics).map(([metric, value]) => [`${metric} (${name}${rows ? `, ${number(rows)} rows` : ""})`, number(value)])),
+    ]),
+  ];
+}

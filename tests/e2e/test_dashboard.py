@@ -1,0 +1,190 @@
+"""The dashboard in a real browser. Skipped where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.browser import ENTER, MISSING, TAB, Browser
+from tests.e2e.conftest import RunningService, wait_for
+from tests.e2e.penguins import KNOWN_CSV, train_job
+
+pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+
+MARKUP = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    running = RunningService(tmp_path_factory.mktemp("service"), {"DATABASE_URL": "", "REDIS_URL": ""})
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def dataset(service: RunningService) -> str:
+    return service.dataset(MARKUP, KNOWN_CSV)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser: Browser, service: RunningService) -> Browser:
+    """The dashboard before anybody has signed in."""
+    browser.emulate(width=1200)
+    browser.open(f"{service.address}/healthz")
+    browser.run("sessionStorage.clear()")
+    browser.open(f"{service.address}/")
+    browser.console()
+    return browser
+
+
+def token(service: RunningService) -> str:
+    return (service.data_dir / "admin-token").read_text().strip()
+
+
+def sign_in(page: Browser, service: RunningService) -> None:
+    page.type("#token", token(service) + ENTER)
+    wait_for(lambda: page.text("main h1") == "Jobs", "the list of jobs", 15)
+
+
+def go(page: Browser, route: str, title: str) -> None:
+    page.run("location.hash = arguments[0]", route)
+    wait_for(lambda: title in page.text("main h1"), f"the view {route}", 15)
+
+
+def test_job_is_seen_live_from_the_list_to_its_end(page: Browser, service: RunningService, dataset: str) -> None:
+    sign_in(page, service)
+    assert "No jobs yet" in page.text("main .empty")
+    page.run("window.neverReloaded = true")
+
+    job = service.submit(train_job(dataset, "watched", 20_000))
+    wait_for(lambda: page.text(f'tr[data-key="{job}"]'), "the job in the list", 15)
+    page.click(f'tr[data-key="{job}"] td:nth-child(2) a')
+    wait_for(lambda: job in page.text("main h1"), "the job's own view", 15)
+    seen: set[str] = set()
+
+    def ended() -> bool:
+        seen.add(page.text("main .row"))
+        return page.text("main .row .pill") not in {"QUEUED", "RUNNING"}
+
+    wait_for(ended, "the end of the job", 150)
+    assert page.text("main .row .pill") == "SUCCEEDED", service.job(job)
+    assert len([text for text in seen if text.startswith("RUNNING") and "/ 20,000 steps" in text]) >= 2, seen
+    wait_for(lambda: page.text("figure[data-key='chart loss']").startswith("loss"), "the curve of the loss", 15)
+    assert page.run("return document.querySelector('figure path.line').getAttribute('d')").count("L") > 5
+    assert "20,000 steps" in page.text("main .row")
+    assert "Saved checkpoint" in page.text('[data-key="log"]')
+    assert page.run("return window.neverReloaded")
+    assert page.console() == []
+
+
+def test_rollback_after_a_question(page: Browser, service: RunningService, dataset: str) -> None:
+    for _ in range(2):
+        service.succeeded(service.submit(train_job(dataset, "rolled", 20)))
+    sign_in(page, service)
+    go(page, "model/rolled", "rolled")
+    older = 'tr[data-key="1"]'
+    wait_for(lambda: "latest" in page.text('tr[data-key="2"]') and "AVAILABLE" in page.text(older), "version 2", 30)
+
+    page.click(f"{older} [data-action=promote]")
+    page.accept()
+
+    wait_for(lambda: "latest" in page.text(f"{older} td:nth-child(3)"), "the label on version 1", 15)
+    assert service.get("/v1/models/rolled")["labels"] == {"latest": 1}
+    assert page.console() == []
+
+
+def test_cancel_with_the_keyboard_alone(page: Browser, service: RunningService, dataset: str) -> None:
+    job = service.submit(train_job(dataset, "keys", 1_000_000))
+    sign_in(page, service)
+    focused = "const {tagName, innerText} = document.activeElement; return [tagName, innerText]"
+
+    def tab_to(words: str) -> None:
+        for _ in range(20):
+            page.press(TAB)
+            tag, text = page.run(focused)
+            if tag in {"A", "BUTTON"} and words in text:
+                return
+        raise AssertionError(f"{words!r} is not reached with the Tab key")
+
+    tab_to(job[-6:])
+    page.press(ENTER)
+    wait_for(lambda: page.text("main .row .pill") == "RUNNING", "the running job", 30)
+    tab_to("Cancel")
+    page.press(ENTER)
+
+    wait_for(lambda: page.text("main .row .pill") == "CANCELLED", "the end of the job", 30)
+    assert service.job(job)["state"] == "CANCELLED"
+
+
+def test_wrong_token_is_told_and_forgotten(page: Browser, service: RunningService) -> None:
+    page.type("#token", "wrong" + ENTER)
+
+    wait_for(lambda: "not known" in page.text("#trouble"), "the message", 15)
+    assert page.run("return sessionStorage.length") == 0
+    assert page.run("return document.activeElement.id") == "token"
+    sign_in(page, service)
+    assert page.text("#trouble") == ""
+    page.click("#leave")
+    assert page.run("return [sessionStorage.length, document.querySelector('main').hidden]") == [0, True]
+
+
+def test_views_fit_a_telephone_and_names_stay_text(page: Browser, service: RunningService, dataset: str) -> None:
+    page.emulate(width=360)
+    sign_in(page, service)
+    for route, title in [
+        ("jobs?state=FAILED", "Jobs"),
+        ("models", "Models"),
+        ("model/nobody-made-it", "nobody-made-it"),
+        ("datasets", "Data sets"),
+        (f"dataset/{dataset}", MARKUP),
+    ]:
+        go(page, route, title)
+        assert page.run("return document.documentElement.scrollWidth") <= 360, route
+        assert page.run("return document.querySelectorAll('main img').length") == 0, route
+    assert "bill_length_mm" in page.text("main table")
+
+
+_CONTRASTS = """
+const style = getComputedStyle(document.documentElement);
+const canvas = document.createElement("canvas").getContext("2d");
+const light = (name) => {
+  canvas.fillStyle = style.getPropertyValue(name);
+  canvas.fillRect(0, 0, 1, 1);
+  const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const found = {};
+for (const text of arguments[0]) for (const back of ["--back", "--card"]) {
+  const [low, high] = [light(text), light(back)].sort((a, b) => a - b);
+  found[`${text} on ${back}`] = (high + 0.05) / (low + 0.05);
+}
+return found;
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast(page: Browser, scheme: str) -> None:
+    """At least 4.5 : 1, as WCAG 2.2 asks of text (https://www.w3.org/TR/WCAG22/#contrast-minimum)."""
+    page.emulate(width=1200, scheme=scheme)
+    names = ["text", "quiet", "link", "good", "bad", "busy", "wait", *(f"series-{i}" for i in range(4))]
+    colours = [f"--{name}" for name in names]
+
+    found = page.run(_CONTRASTS, colours)
+
+    assert len(found) == 2 * len(colours)
+    assert not {pair: ratio for pair, ratio in found.items() if ratio < 4.5}
+
+
+def test_documentation_page_lists_the_operations(page: Browser, service: RunningService) -> None:
+    page.open(f"{service.address}/docs")
+
+    wait_for(lambda: "Submit a job" in page.text("#swagger-ui"), "the operations", 30)
+    assert page.console() == []
