@@ -22,6 +22,9 @@ from app.serving.values import ABSENT, FLOAT32_LIMIT, INT64_MAX, INT64_MIN, BadV
 
 DEFAULT_SIGNATURE = "serving_default"
 _EXAMPLE_CHARACTERS = 600
+_MOST_CELLS = 2**24
+"""Rows times longest sequence, of one request: the predictor pads all rows to the longest."""
+_BYTES_A_VALUE = 4  # of a serialized example, about
 _VERB_FORM = {"classify": Form.CLASSIFY, "regress": Form.REGRESS}
 _VERB_SIGNATURE = {"predict": DEFAULT_SIGNATURE, "classify": "classification", "regress": "regression"}
 _TYPES: dict[str, Any] = {
@@ -35,7 +38,7 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
     """A valid request.
 
     Attributes:
-        longest: length of its longest sequence, 0 without sequences.
+        longest: length of its longest sequence, 0 without sequences. Of serialized examples it is a guess.
     """
 
     signature: str
@@ -72,7 +75,7 @@ class Decoder:
         Raises:
             InvalidInput: naming instance, feature and what is expected.
             NotFound: no such signature.
-            TooLarge: too many instances.
+            TooLarge: too many instances, or too many values once sequences are padded.
         """
         if verb == "predict":
             try:
@@ -97,11 +100,18 @@ class Decoder:
     def _decoded(self, signature: str, form: Form, rows: list[Row]) -> Decoded:
         if len(rows) > self._max_rows:
             raise TooLarge(f"The request has {len(rows)} instances; the most is {self._max_rows}. Send it in parts.")
-        longest = 0
-        if self.export.signatures[signature].input == "features":
-            for i in self._sequences:
-                longest = max(longest, max((len(getattr(row, f"f{i}")) for row in rows), default=0))
+        longest = self._longest(signature, rows) if self._sequences else 0
+        if longest * len(rows) > _MOST_CELLS:
+            raise TooLarge(
+                f"The request has {len(rows)} instances and a sequence of about {longest} values; padded to the longest"
+                f" that is more than {_MOST_CELLS}. Send long sequences apart from short ones, or the request in parts."
+            )
         return Decoded(signature, form, rows, longest)
+
+    def _longest(self, signature: str, rows: list[Row]) -> int:
+        if self.export.signatures[signature].input == "examples":
+            return max((len(row.f0) for row in rows), default=0) // _BYTES_A_VALUE
+        return max((len(getattr(row, f"f{i}")) for i in self._sequences for row in rows), default=0)
 
     def _fill(self, rows: list[Row]) -> None:
         for row in rows:

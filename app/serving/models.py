@@ -12,7 +12,7 @@ from pathlib import Path
 from app.errors import Conflict, NotFound, quote_name
 from app.serving.batcher import Line
 from app.serving.decode import Decoder
-from app.serving.export import Export, read_export
+from app.serving.export import BadExport, Export, read_export
 from app.serving.measures import Measures
 
 DEFAULT_LABEL = "latest"
@@ -79,7 +79,7 @@ class Version:
         bytes: memory that it is counted with.
         error: why it cannot be loaded, for a person.
         retry_at: when a failed load may be tried again (monotonic seconds).
-        proved: a staged version was loaded where nobody is served, and nothing broke.
+        proved: it was loaded before, or, if staged, where nobody is served, and nothing broke.
     """
 
     def __init__(self, wanted: WantedVersion, key: int) -> None:
@@ -119,6 +119,17 @@ class Version:
             self.export = description.export
             self.line = Line(description.decoder, self.measures)
             self.bytes = description.bytes
+
+    def check_fits(self, memory_bytes: int) -> None:
+        """Raises BadExport when it needs more than there is for all models."""
+        if self.bytes > memory_bytes:
+            raise BadExport(f"It needs {self.bytes} bytes of memory; {memory_bytes} is for all models together.")
+
+    def forget(self) -> None:
+        """Drops what was read of it and counted, as if nobody had asked for it yet. Only while it is idle."""
+        self.export = self.line = None
+        self.measures = Measures()
+        self.bytes = 0
 
     def failed(self, error: str) -> None:
         self.error = error
@@ -229,7 +240,8 @@ class Models:
         """A staged version that was not proved yet. The first version of all needs no proof: it can disturb nobody."""
         if not any(True for _ in self.loaded()):
             return None
-        staged = [v for v in self.versions.values() if v.wanted.staged and not v.proved and v.error is None]
+        untried = (v for v in self.versions.values() if not v.proved and not v.loaded and v.error is None)
+        staged = [version for version in untried if version.wanted.staged]
         return min(staged, key=lambda version: version.wanted.number, default=None)
 
     def to_load(self, *, unproved: bool) -> Version | None:

@@ -1,14 +1,13 @@
 """The predictor process: holds SavedModels and runs them. TensorFlow lives here, so that it may die here.
 
-Started by `app.serving.process` as `python -m app.serving.predictor FD`, FD being its end of a socket pair; ends when
-the other end closes. Some threads take turns: one waits for the next frame while the others run theirs, so that a slow
-model does not hold up the others and nothing is handed from thread to thread. Loads and unloads have a thread of their
-own.
+Forked by the nursery (`python -m app.serving.predictor nursery PARENT FD`, see `app.serving.nursery`), or started for
+itself (`… alone PARENT THREADS ROWS FD`), FD being its end of a socket pair; ends when the other end closes. Some
+threads take turns: one waits for the next frame while the others run theirs, so that a slow model does not hold up the
+others and nothing is handed from thread to thread. Loads and unloads have a thread of their own.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import queue
@@ -17,26 +16,62 @@ import socket
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
-_PR_SET_PDEATHSIG = 1
+from app.memory import give_memory_back
+from app.parent import die_with_parent
+from app.serving.nursery import PID
+
+if TYPE_CHECKING:
+    from app.serving import messages
+
+_NOT_NEEDED = ("pandas", "pyarrow")
+"""Keras imports them where they are, at a tenth of the whole import and 35 MB, and Arrow starts a thread."""
+_ASIDE_NICENESS = 10
+"""Of the thread that loads while others are served: a tenth of a core that is wanted. On one core 95 of 100 calls
+during a load take 0.6 ms then and not 4; the load takes five times as long."""
 
 
 def main(arguments: list[str]) -> None:
-    descriptor, threads, max_rows = (int(argument) for argument in arguments)
-    _die_with_parent()
+    kind, parent, *numbers = arguments
+    die_with_parent(parent=int(parent))
+    gc.disable()  # while TensorFlow is imported: nothing is garbage yet, and looking for it took a quarter of that
+    for name in _NOT_NEEDED:
+        sys.modules[name] = None  # type: ignore[assignment]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API closes our socket when done
+    if kind == "nursery":
+        numbers = _nurse(socket.socket(fileno=int(*numbers)))
+    _predict(*(int(number) for number in numbers))
+
+
+def _nurse(control: socket.socket) -> list[str]:
+    """Forks a predictor for each socket that comes. Returns in those only: with their arguments."""
+    import app.serving.loaded  # noqa: F401  imports TensorFlow; no operation may run here, that would start threads
+
+    gc.freeze()  # a collection in a predictor does not write to the pages that it shares with us
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel clears them away
+    ourselves = os.getpid()
+    while True:
+        words, descriptors, *_ = socket.recv_fds(control, 1024, 1)
+        if not descriptors:
+            os._exit(0)  # the API is gone
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            die_with_parent(parent=ourselves)
+            return [*words.decode().split(), str(descriptors[0])]
+        os.close(descriptors[0])
+        control.sendall(PID.pack(pid))
+
+
+def _predict(threads: int, max_rows: int, descriptor: int) -> None:
+    """Never returns."""
     connection = socket.socket(fileno=descriptor)
     try:
         Predictor(connection, max_rows=max_rows).serve(threads)
     except BrokenPipeError:  # the API ended while TensorFlow was imported
         os._exit(0)
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == 1:  # it died before we asked
-            os._exit(0)
 
 
 class Predictor:
@@ -61,6 +96,7 @@ class Predictor:
         tf.constant(0.0)  # starts its threads and devices now
         gc.collect()
         gc.freeze()  # a collection after an unload looks at that model's objects only
+        gc.enable()
         self._send(messages.Ready(tf.__version__))
 
     def serve(self, threads: int) -> None:
@@ -88,30 +124,47 @@ class Predictor:
         took = 0
         model = self._models.get(run.key)
         if model is not None:
-            bodies, took = model.run(run.signature, run.columns, run.counts, run.forms)
+            try:
+                bodies, took = model.run(run.signature, run.columns, run.counts, run.forms)
+            except MemoryError:
+                give_memory_back()
         self._send(self._messages.Answer(run.id, bodies, took))
 
     def _load_for_ever(self) -> None:
         while True:
             message = self._loads.get()
-            started = time.perf_counter()
-            error: str | None = None
-            size = 0
-            if isinstance(message, self._messages.Load):
-                try:
-                    model = self._loaded.Loaded(message.path, message.digest, max_rows=self._max_rows)
-                    self._models[message.key] = model
-                    size = model.bytes
-                    del model
-                except Exception as failure:
-                    named = isinstance(failure, self._export.BadExport)
-                    error = str(failure) if named else f"Loading failed ({type(failure).__name__})."
-                    print(f"predictor: cannot load {message.path}: {failure!r}", file=sys.stderr, flush=True)
+            if isinstance(message, self._messages.Load) and message.aside:
+                thread = threading.Thread(target=self._load_aside, args=(message,), name="load-aside")
+                thread.start()
+                thread.join()
             else:
-                self._models.pop(message.key, None)
-            if error is not None or not isinstance(message, self._messages.Load):
-                _give_memory_back()
-            self._send(self._messages.Done(message.id, error, time.perf_counter() - started, size))
+                self._load_or_unload(message)
+
+    def _load_aside(self, message: messages.Load) -> None:
+        """In a thread that ends with it, for a thread may not raise its priority again."""
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _ASIDE_NICENESS)
+        self._load_or_unload(message)
+
+    def _load_or_unload(self, message: messages.Load | messages.Unload) -> None:
+        started = time.perf_counter()
+        error: str | None = None
+        size = 0
+        if isinstance(message, self._messages.Load):
+            try:
+                model = self._loaded.Loaded(message.path, message.digest, max_rows=self._max_rows)
+                self._models[message.key] = model
+                size = model.bytes
+                del model
+            except Exception as failure:
+                named = isinstance(failure, self._export.BadExport)
+                error = str(failure) if named else f"Loading failed ({type(failure).__name__})."
+                print(f"predictor: cannot load {message.path}: {failure!r}", file=sys.stderr, flush=True)
+        else:
+            self._models.pop(message.key, None)
+        if error is not None or not isinstance(message, self._messages.Load):
+            give_memory_back()
+        self._send(self._messages.Done(message.id, error, time.perf_counter() - started, size))
 
     def _receive(self) -> object:
         length = self._messages.frame_length(self._exactly(4))
@@ -135,12 +188,6 @@ class Predictor:
         data = self._messages.frame(message)  # type: ignore[arg-type]
         with self._writing:
             self._connection.sendall(data)
-
-
-def _give_memory_back() -> None:
-    gc.collect()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 if __name__ == "__main__":

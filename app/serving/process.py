@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -25,8 +24,8 @@ from app.serving.messages import (
     decode_reply,
     frame,
 )
+from app.serving.nursery import Forked, Nursery, NurseryDied, start
 
-_ROOT = Path(__file__).resolve().parents[2]
 _START_TIMEOUT_S = 120.0
 
 
@@ -42,6 +41,7 @@ class PredictorProcess(asyncio.Protocol):
         on_death: called once when the process is gone, for whatever reason.
         threads: signatures that may run at the same time.
         max_rows: rows of one TensorFlow call.
+        nursery: forks it; without one it is started for itself and imports TensorFlow.
     """
 
     def __init__(
@@ -51,16 +51,18 @@ class PredictorProcess(asyncio.Protocol):
         *,
         threads: int,
         max_rows: int,
+        nursery: Nursery | None = None,
     ) -> None:
         self.alive = False
         self.tensorflow = ""
         self._on_answer = on_answer
         self._on_death = on_death
         self._arguments = [str(threads), str(max_rows)]
+        self._nursery = nursery
         self._frames = FrameReader()
         self._ids = count(1)
         self._waiting: dict[int, asyncio.Future[Done]] = {}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self._transport: asyncio.Transport | None = None
         self._ready: asyncio.Future[None] | None = None
         self._gone = asyncio.Event()
@@ -70,10 +72,10 @@ class PredictorProcess(asyncio.Protocol):
         return self._process.pid if self._process is not None else 0
 
     async def start(self) -> None:
-        """Starts the process and waits until TensorFlow is imported there. Raises PredictorDied."""
+        """Starts the process and waits until TensorFlow is ready there. Raises PredictorDied."""
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
-        ours = self._spawn()
+        ours = await self._spawn()
         ours.setblocking(False)
         try:
             await loop.create_unix_connection(lambda: self, sock=ours)
@@ -90,21 +92,20 @@ class PredictorProcess(asyncio.Protocol):
             if not self.alive:
                 self.kill()
 
-    def _spawn(self) -> socket.socket:
-        """Starts the process (exec'd, never a fork that carries the API's state) and returns our end of its socket."""
+    async def _spawn(self) -> socket.socket:
+        """Starts the process and returns our end of its socket."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            environment = {
-                "TF_CPP_MIN_LOG_LEVEL": "2",
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])),
-            }
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "app.serving.predictor", str(theirs.fileno()), *self._arguments],
-                pass_fds=[theirs.fileno()],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-            )
+        try:
+            with theirs:
+                if self._nursery is None:
+                    self._process = start("alone", *self._arguments, theirs)
+                else:
+                    self._process = await self._nursery.fork(theirs, self._arguments, _START_TIMEOUT_S)
+        except BaseException as error:
+            ours.close()
+            if isinstance(error, NurseryDied | ProcessLookupError):
+                raise PredictorDied(str(error)) from None
+            raise
         return ours
 
     def run(self, run: Run) -> None:
@@ -112,10 +113,14 @@ class PredictorProcess(asyncio.Protocol):
         assert self._transport is not None
         self._transport.write(frame(run))
 
-    async def load(self, key: int, path: str, digest: str, timeout_s: float) -> Done:
-        """Loads a version under `key`. A process that does not answer in time is killed. Raises PredictorDied."""
+    async def load(self, key: int, path: str, digest: str, timeout_s: float, *, aside: bool = False) -> Done:
+        """Loads a version under `key`. A process that does not answer in time is killed. Raises PredictorDied.
+
+        Args:
+            aside: whoever serves on this machine goes before.
+        """
         number = next(self._ids)
-        return await self._told(Load(number, key, path, digest), number, timeout_s)
+        return await self._told(Load(number, key, path, digest, aside), number, timeout_s)
 
     async def unload(self, key: int, timeout_s: float) -> Done:
         """Frees a version. Raises as `load` does."""

@@ -20,9 +20,9 @@ from app.errors import Conflict, NotFound, ServiceError, Unavailable
 from app.serving.batcher import Batcher, Limits
 from app.serving.export import BadExport
 from app.serving.measures import Measures
-from app.serving.messages import Answer
 from app.serving.metadata import metadata, status
 from app.serving.models import Models, State, Version, WantedVersion, read_description
+from app.serving.nursery import POSSIBLE, Nursery
 from app.serving.process import PredictorDied, PredictorProcess
 
 log = structlog.get_logger("app.serving")
@@ -30,7 +30,8 @@ log = structlog.get_logger("app.serving")
 _TICK_S = 1.0
 _LEAK_CHECK_S = 10.0
 _RESTART_S = 1.0  # between two starts that fail
-_MOST_CRASHES = 2  # of a process while it loads one version
+_MOST_CRASHES = 4  # of a process while it loads one version; one is enough for a version that was never loaded
+_ASIDE_PATIENCE = 2  # a load that lets others go before takes longer
 _KILLED = "Loading it ended the predictor process, or took too long."
 
 Loaded = Callable[[str, int], None]
@@ -41,7 +42,7 @@ class ServingService:
     """Args:
     limits: of batches, queues and times.
     memory_bytes: of all loaded versions together; beyond it the least recently used are evicted.
-    load_timeout_s: of one load with its warm-up.
+    load_timeout_s: of one load with its warm-up; twice that while others are served.
     spare: keep the second process.
     on_loaded, on_failed: told of staged versions; called on the event loop, must not block.
     """
@@ -70,6 +71,7 @@ class ServingService:
         self._keep_spare = spare
         self._predictor: PredictorProcess | None = None
         self._spare: PredictorProcess | None = None
+        self._nursery = Nursery() if POSSIBLE else None
         self._batcher: Batcher | None = None
         self._changed = asyncio.Event()
         self._settled: asyncio.Future[None] | None = None
@@ -103,6 +105,8 @@ class ServingService:
         for process in (self._predictor, self._spare):
             if process is not None:
                 await process.stop()
+        if self._nursery is not None:
+            await self._nursery.stop()
         for version in [*self.models.versions.values(), *self.models.gone]:
             if version.line is not None:
                 self.batcher.refuse(version.line, Unavailable("The service stops."))
@@ -175,7 +179,8 @@ class ServingService:
         return metadata(model, version)
 
     def measures(self) -> Iterable[tuple[str, int, Measures]]:
-        return [(v.wanted.model, v.wanted.number, v.measures) for v in self.models.versions.values()]
+        """Of the versions that are in memory or were asked for."""
+        return [(v.wanted.model, v.wanted.number, v.measures) for v in self.models.versions.values() if v.line]
 
     def gauges(self) -> Iterable[tuple[str, str, float]]:
         yield "serving_queue_rows", "Instances that wait for a call", self.batcher.rows_waiting
@@ -235,6 +240,8 @@ class ServingService:
         version = self.models.to_unload()
         if version is not None:
             await self._unload(version)
+            if version.idle:
+                version.forget()
             return True
         if self._spare is not None and self._spare_task is None and (version := self.models.to_try()) is not None:
             self._spare_task = asyncio.create_task(self._try_in_spare(self._spare, version), name="try-version")
@@ -279,8 +286,8 @@ class ServingService:
         version.state = State.LOADING
         try:
             await self._describe(version)
-            self._check_fits(version)
-            await self._load_in(spare, version)
+            version.check_fits(self._memory_bytes)
+            await self._load_in(spare, version, aside=True)
             await spare.unload(version.key, self._load_timeout_s)
             version.proved = True
         except BadExport as error:
@@ -292,12 +299,10 @@ class ServingService:
             self._wake()
 
     def _new_process(self) -> PredictorProcess:
+        limits, answered = self.limits, self.batcher.answered
         return PredictorProcess(
-            self._answered, self._died, threads=self.limits.in_flight, max_rows=self.limits.batch_rows
+            answered, self._died, threads=limits.in_flight, max_rows=limits.batch_rows, nursery=self._nursery
         )
-
-    def _answered(self, answer: Answer) -> None:
-        self.batcher.answered(answer)
 
     def _died(self, process: PredictorProcess) -> None:
         if process is self._spare:
@@ -319,19 +324,21 @@ class ServingService:
         version.error = None
         try:
             await self._describe(version)
-            self._check_fits(version)
+            version.check_fits(self._memory_bytes)
             await self._make_room(version.bytes)
-            await self._load_in(self._predictor, version)
+            asked = version.line is not None and bool(version.line.waiting)
+            await self._load_in(self._predictor, version, aside=not asked and any(True for _ in self.models.loaded()))
         except BadExport as error:
             self._refuse(version, str(error))
         except PredictorDied:
-            version.crashes += 1
-            if wanted.staged or version.crashes >= _MOST_CRASHES:
+            if self._nursery is None or self._nursery.alive:  # else every predictor ended with it
+                version.crashes += 1
+            if version.crashes >= (_MOST_CRASHES if version.proved or not wanted.staged else 1):
                 self._refuse(version, _KILLED)
         else:
             assert version.line is not None
             version.state = State.AVAILABLE
-            version.due = False
+            version.due, version.proved = False, True
             version.crashes = 0
             version.measures.loads += 1
             self.batcher.open(version.line, version.key)
@@ -340,16 +347,11 @@ class ServingService:
                 self.on_loaded(wanted.model, wanted.number)
         self._wake()
 
-    def _check_fits(self, version: Version) -> None:
-        if version.bytes > self._memory_bytes:
-            raise BadExport(
-                f"It needs {version.bytes} bytes of memory; {self._memory_bytes} is for all models together."
-            )
-
-    async def _load_in(self, process: PredictorProcess | None, version: Version) -> None:
+    async def _load_in(self, process: PredictorProcess | None, version: Version, *, aside: bool = False) -> None:
         if process is None:
             raise PredictorDied("There is no predictor process.")
-        done = await process.load(version.key, version.wanted.path, version.wanted.digest, self._load_timeout_s)
+        timeout_s = self._load_timeout_s * (_ASIDE_PATIENCE if aside else 1)
+        done = await process.load(version.key, version.wanted.path, version.wanted.digest, timeout_s, aside=aside)
         if done.error is not None:
             raise BadExport(done.error)
 

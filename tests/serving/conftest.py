@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,10 @@ class Server:
         self._thread = threading.Thread(target=self._run, name="server")
         self._thread.start()
         assert self._started.wait(30)
+        deadline = time.monotonic() + 120  # on a busy machine TensorFlow's import takes longer than a request may
+        while not self.service.predictor_pid:
+            assert time.monotonic() < deadline, "no predictor came"
+            time.sleep(0.02)
         self.client = httpx.Client(base_url=self.url, timeout=60)
 
     def _run(self) -> None:

@@ -37,11 +37,11 @@ def write(
     examples: list[dict[str, Any]],
     *,
     examples_input: tuple[str, ...] = (),
-    assets: Any = None,
+    kept: Any = None,
 ) -> None:
     """Writes a SavedModel and its description. `functions`: signature name to (method, function of named tensors)."""
     module = tf.Module()
-    module.assets = assets
+    module.kept = kept
     signatures, described = {}, {}
     made: dict[int, Any] = {}
     for name, (method, function) in functions.items():
@@ -94,6 +94,16 @@ def linear(directory: Path, plus: float) -> None:
         "regression": ("regress", regress),
     }
     write(directory, [_feature("x")], functions, [{"x": 1.0}])
+
+
+def large(directory: Path) -> None:
+    """y = x / 2 + 2, with 64 MiB of variable."""
+    ones = tf.Variable(tf.ones([2**24]))
+
+    def predict(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"y": x / 2.0 + 1.0 + ones[0]}
+
+    write(directory, [_feature("x")], {"serving_default": ("predict", predict)}, [{"x": 1.0}], kept=ones)
 
 
 def mixed(directory: Path) -> None:
@@ -179,6 +189,7 @@ def unable(directory: Path) -> None:
 def main(root: Path) -> None:
     linear(root / "plus2", 2.0)
     linear(root / "plus3", 3.0)
+    large(root / "large")
     mixed(root / "mixed")
     picky(root / "picky")
     reader(root / "reader")

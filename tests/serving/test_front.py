@@ -175,6 +175,15 @@ def test_too_many_instances_are_too_large(server: Server) -> None:
     assert server.post("half:predict", body).status_code == 413
 
 
+def test_padding_to_one_long_sequence_is_refused_before_it_is_made(server: Server) -> None:
+    """A few MB of JSON that would take 40 GB once all rows are padded to the longest."""
+    rows = [ROW | {"q": [1] * 1_000_000}, *[ROW] * 9_999]
+    response = server.post("mixed:predict", {"instances": rows})
+    assert response.status_code == 413
+    assert "padded" in response.json()["detail"]
+    assert server.post("mixed:predict", {"instances": [ROW]}).status_code == 200
+
+
 def test_status_and_metadata_have_the_shapes_of_tensorflow_serving(server: Server) -> None:
     server.post("half/versions/2:predict", {"instances": [1.0]})
     status = server.service.status("half", 1)["model_version_status"]
