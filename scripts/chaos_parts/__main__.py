@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the result to this file")
     parser.add_argument("--backend", choices=["embedded", "postgresql+redis"], default="embedded")
     parser.add_argument("--limit", type=float, help="seconds for the faults (default: 60 and 25 a job)")
+    parser.add_argument("--steps", type=int, default=work.STEPS, help="of each job")
     parser.add_argument("--keep", action="store_true", help="keep the data directory and its log")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
@@ -37,7 +38,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     data_dir = Path(tempfile.mkdtemp(prefix="chaos-"))
     try:
-        result = chaos(data_dir, options.backend, options.jobs, seed, options.limit or 60 + 25 * options.jobs)
+        limit_s = options.limit or 60 + 25 * options.jobs
+        result = chaos(data_dir, options.backend, options.jobs, options.steps, seed, limit_s)
     except NotRunning as error:
         console.print(f"[red]{error}[/]", markup=True)
         console.print(f"data directory: {data_dir}")
@@ -52,7 +54,7 @@ def main() -> int:
     return 0 if result["ok"] else 1
 
 
-def chaos(data_dir: Path, backend_name: str, jobs: int, seed: int, limit_s: float) -> dict[str, Any]:
+def chaos(data_dir: Path, backend_name: str, jobs: int, steps: int, seed: int, limit_s: float) -> dict[str, Any]:
     """One run; the result as `--json` writes it."""
     backend = backends.make(backend_name, data_dir)
     try:
@@ -64,7 +66,7 @@ def chaos(data_dir: Path, backend_name: str, jobs: int, seed: int, limit_s: floa
             def tell(text: str) -> None:
                 console.print(f"{time.monotonic() - begin:7.1f} s  {text}")
 
-            run = Run(faults.Ground(service, backend, random.Random(seed)), jobs, limit_s, tell)
+            run = Run(faults.Ground(service, backend, random.Random(seed)), jobs, steps, limit_s, tell)
             run.references(seeds=min(3, 1 + jobs // 5))
             tell("undisturbed jobs done")
             run.go()
@@ -72,7 +74,7 @@ def chaos(data_dir: Path, backend_name: str, jobs: int, seed: int, limit_s: floa
             left = service.stop()
         artifacts = data_dir / "artifacts"
         service.tidy_up(lambda: not checker.orphans(_rows(backend), artifacts))
-        verdict = checker.check(_rows(backend), artifacts, run.outcome.submitted, run.outcome.references, work.STEPS)
+        verdict = checker.check(_rows(backend), artifacts, run.outcome.submitted, run.outcome.references, steps)
     finally:
         backend.close()
     for text in run.outcome.refused:

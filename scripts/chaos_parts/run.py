@@ -38,8 +38,18 @@ class Outcome:
 
 
 class Run:
-    def __init__(self, ground: faults.Ground, jobs: int, limit_s: float, tell: Callable[[str], None]) -> None:
+    """
+    Args:
+        steps: of each job.
+        limit_s: for all of it.
+        tell: is told what is done.
+    """
+
+    def __init__(
+        self, ground: faults.Ground, jobs: int, steps: int, limit_s: float, tell: Callable[[str], None]
+    ) -> None:
         self._ground, self._service, self._jobs, self._tell = ground, ground.service, jobs, tell
+        self._steps = steps
         self._draw = ground.random
         self._begin = time.monotonic()
         self._end = self._begin + limit_s
@@ -54,11 +64,10 @@ class Run:
         self._dataset = answer["id"]
         for seed in range(seeds):
             self.outcome.references[seed] = self._submit(f"reference-{seed}", seed, "reference")
-        end = time.monotonic() + 120
-        while (left := self._unfinished(list(self.outcome.references.values()))) and time.monotonic() < end:
+        while (left := self._unfinished(list(self.outcome.references.values()))) and time.monotonic() < self._end:
             time.sleep(0.3)
         if left:
-            raise NotRunning("The undisturbed jobs did not end within two minutes.")
+            raise NotRunning("The undisturbed jobs did not end in the time that all has.")
 
     def go(self) -> None:
         """Submits and strikes until all is done or the time is over."""
@@ -79,7 +88,7 @@ class Run:
         self.outcome.seconds = time.monotonic() - self._begin
 
     def _submit(self, key: str, seed: int, model: str, *, promote: bool = False) -> str:
-        body = work.train_body(self._dataset, seed, model, promote=promote)
+        body = work.train_body(self._dataset, seed, model, steps=self._steps, promote=promote)
         answer = self._service.call("POST", "/v1/jobs", json=body, headers={"Idempotency-Key": key})
         return str(answer["id"])
 

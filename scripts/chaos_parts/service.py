@@ -15,7 +15,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
-    "LEASE_S": "6",
+    "LEASE_S": "4",
     "HEARTBEAT_S": "0.5",
     "RESEND_AFTER_S": "2",
     "RECONCILE_S": "0.5",
@@ -86,13 +86,14 @@ class Service:
 
     def processes(self, kind: str) -> list[psutil.Process]:
         """Living ones of a kind: broker api reconciler worker child trainer."""
-        return [process for found, process in self._family() if found == kind]
+        return [process for found, process in self.family() if found == kind]
 
     def family_of(self, worker: psutil.Process) -> list[psutil.Process]:
         """A worker's main process with its pool child and trainer."""
         return [worker, *worker.children(recursive=True)]
 
-    def _family(self) -> list[tuple[str, psutil.Process]]:
+    def family(self) -> list[tuple[str, psutil.Process]]:
+        """All living processes of a kind that is known: those of `processes`, and reader (of uploads) and predictor."""
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
             try:
@@ -143,6 +144,9 @@ def _kind(command: str, is_part: bool) -> str | None:
         return "trainer"
     if "celery" in command:
         return "worker" if is_part else "child"
+    for module, kind in (("app.datasets.child", "reader"), ("app.serving.", "predictor")):
+        if module in command:
+            return kind
     if not is_part:
         return None
     if "app.main" in command:

@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 STEPS = 12_000
-CHECKPOINT_EVERY = 1_000
+_CHECKPOINTS = 12
 _COLOURS = ("red", "green", "blue", "grey")
 
 
@@ -37,7 +37,7 @@ def train_body(dataset: str, seed: int, model: str, *, steps: int = STEPS, promo
         },
         "columns": "auto",
         "data": {"train": {"dataset": dataset, "label": "kind", "batch_size": 32, "shuffle": True}, "holdout": 0.15},
-        "train": {"max_steps": steps, "save_checkpoints_steps": CHECKPOINT_EVERY, "seed": seed},
+        "train": {"max_steps": steps, "save_checkpoints_steps": steps // _CHECKPOINTS, "seed": seed},
         "max_attempts": 100,
     }
     return body if promote else body | {"promote": None}
