@@ -248,3 +248,55 @@ def test_scaffold_and_hooks_of_the_spec_are_used(tmp_path: Path) -> None:
         estimator.get_variable_value("w"), by_hand(1, w=np.ones([3, 1], np.float32)), rtol=1e-5, atol=1e-6
     )
     assert len(seen.values) == 1
+
+
+class FailsAt(v1.train.SessionRunHook):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        self.step -= 1
+        if not self.step:
+            raise RuntimeError("as wanted")
+
+
+def test_summaries_of_a_training_that_fails_are_written(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="as wanted"):
+        make(tmp_path, log_step_count_steps=3).train(rows(), hooks=[FailsAt(8)])
+    with tf.Graph().as_default():
+        v1.summary.FileWriterCache.get(str(tmp_path)).flush()
+    events = [e for f in tmp_path.glob("events*") for e in v1.train.summary_iterator(str(f))]
+    found = [(e.step, v.tag) for e in events for v in e.summary.value if v.tag == "global_step/sec"]
+    assert found == [(4, "global_step/sec"), (7, "global_step/sec")]
+    assert all(abs(e.wall_time - events[0].wall_time) < 60 for e in events)
+
+
+class Pairs(v1.train.SessionRunHook):
+    """Writes down its calls; asks for the step's tensor each time anew."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.calls: list[str] = []
+        self.contexts: list[Any] = []
+        self.stop_at = stop_at
+
+    def before_run(self, run_context: Any) -> Any:
+        assert v1.get_default_graph() is run_context.session.graph
+        self.calls.append("before")
+        self.contexts.append(run_context)
+        return v1.train.SessionRunArgs({"step": v1.train.get_global_step()})
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        assert run_context is self.contexts[-1]
+        self.calls.append(f"after {run_values.results['step']}")
+        if len(self.contexts) == self.stop_at:
+            run_context.request_stop()
+
+
+@pytest.mark.parametrize(("stop_at", "steps"), [(None, 7), (4, 7), (None, 1)])
+def test_hooks_are_asked_before_each_step_and_told_after_it(tmp_path: Path, stop_at: int | None, steps: int) -> None:
+    hooks = [Pairs(stop_at), Pairs()]
+    make(tmp_path, log_step_count_steps=3, save_checkpoints_steps=2).train(rows(), hooks=hooks, max_steps=steps)
+    done = stop_at or steps
+    for hook in hooks:
+        assert hook.calls == [call for step in range(done) for call in ("before", f"after {step}")]
+        assert len({id(context) for context in hook.contexts}) == done
