@@ -23,6 +23,7 @@ from workers.estimator.errors import CheckpointError
 _STATE = "checkpoint"
 _DATA = ".data-00000-of-00001"
 _STEP = re.compile(r"-(\d+)$")
+_TEMPORARY = re.compile(r"(model\.ckpt-\d+|checkpoint)(\.\w+)?\.tmp-[0-9a-f]{8}(\.|$)")
 
 
 def latest(directory: str) -> str | None:
@@ -173,7 +174,7 @@ def write(prefix: str, values: Mapping[str, tf.Tensor], extra: Mapping[str, byte
     Args:
         prefix: path without suffix; its directory exists.
         values: variables by name.
-        extra: further files of the checkpoint, suffix (with its dot) to content; written first.
+        extra: further files of the checkpoint, suffix (with its dot) to content; in place before it.
 
     Raises:
         OSError: the disk is full, or the directory can't be written; nothing is left behind.
@@ -181,8 +182,6 @@ def write(prefix: str, values: Mapping[str, tf.Tensor], extra: Mapping[str, byte
     temporary = f"{prefix}.tmp-{uuid.uuid4().hex[:8]}"
     names = sorted(values)
     try:
-        for suffix, content in (extra or {}).items():
-            replace_file(prefix + suffix, content)
         try:
             tf.raw_ops.SaveV2(
                 prefix=temporary,
@@ -192,10 +191,16 @@ def write(prefix: str, values: Mapping[str, tf.Tensor], extra: Mapping[str, byte
             )
         except tf.errors.OpError as error:
             raise OSError(f"Checkpoint {prefix!r} could not be written: {_first_line(error)}") from error
+        for suffix, content in (extra or {}).items():
+            replace_file(prefix + suffix, content)
         for suffix in (_DATA, ".index"):  # The index last: it is what makes a checkpoint.
             _sync(temporary + suffix)
             Path(temporary + suffix).replace(prefix + suffix)
         _sync(str(Path(prefix).parent))
+    except BaseException:
+        if not exists(prefix):  # one of that name that was there before stays
+            remove(prefix)
+        raise
     finally:
         for left in Path(prefix).parent.glob(Path(temporary).name + "*"):
             left.unlink(missing_ok=True)
@@ -249,9 +254,14 @@ class Retention:
             self._recent = [(Path(p).name, times.get(p, time.time())) for p in paths if _inside(p, self.directory)]
 
     def add(self, prefix: str) -> None:
-        """Makes `prefix` the latest in the state file, and removes what is over the limit."""
+        """Makes `prefix` the latest in the state file, and removes what is over the limit.
+
+        Raises:
+            OSError: the state file can't be written; it stays as it is, and `prefix` is removed if it was not in it.
+        """
         name, now = Path(prefix).name, time.time()
-        self._recent = [entry for entry in self._recent if entry[0] != name] + [(name, now)]
+        before, kept_until = self._recent, self._next_kept
+        self._recent = [entry for entry in before if entry[0] != name] + [(name, now)]
         dropped: list[str] = []
         while self.keep and len(self._recent) > self.keep:
             old, written = self._recent.pop(0)
@@ -259,7 +269,13 @@ class Retention:
                 self._next_kept += self.every_n_hours * 3600
             else:
                 dropped.append(old)
-        self._write_state()
+        try:
+            self._write_state()
+        except OSError:
+            self._recent, self._next_kept = before, kept_until
+            if name not in (known_name for known_name, _ in before):
+                remove(prefix)
+            raise
         for old in dropped:
             remove(str(Path(self.directory) / old))
 
@@ -268,6 +284,13 @@ class Retention:
         lines += [f'all_model_checkpoint_paths: "{name}"' for name, _ in self._recent]
         lines += [f"all_model_checkpoint_timestamps: {written!r}" for _, written in self._recent]
         replace_file(str(Path(self.directory) / _STATE), ("\n".join(lines) + "\n").encode())
+
+
+def remove_unfinished(directory: str) -> None:
+    """Removes temporary files that a process left which was killed while it wrote a checkpoint."""
+    for path in Path(directory).glob("*.tmp-*"):
+        if _TEMPORARY.match(path.name):
+            path.unlink(missing_ok=True)
 
 
 def remove(prefix: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ SUFFIX = ".resume"
 log = logging.getLogger(__name__)
 
 
-def encode(state: dict[str, bytes]) -> bytes:
+def encode(state: Mapping[str, bytes]) -> bytes:
     """The file's content."""
     file = io.BytesIO()
     np.savez(file, **{key: np.frombuffer(value, np.uint8) for key, value in state.items()})  # type: ignore[arg-type]
