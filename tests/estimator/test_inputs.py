@@ -11,8 +11,10 @@ import tensorflow as tf
 
 from tests.estimator.linear_model import X, Y, by_hand, make, rows
 from workers import estimator as est
-from workers.estimator.inputs import packing
-from workers.estimator.inputs.order import Order
+from workers.estimator.inputs import buffers, mapped, packing
+from workers.estimator.inputs import columns as columns_module
+from workers.estimator.inputs import order as order_module
+from workers.estimator.inputs.order import Order, permuted
 
 v1 = tf.compat.v1
 
@@ -71,6 +73,41 @@ def test_called_by_itself_it_is_the_same_dataset() -> None:
         np.testing.assert_array_equal(tf.sparse.to_dense(features["tokens"]), expected["tokens"])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint8, ">f4", np.bool_, "S3"])
+def test_array_of_ours_becomes_a_tensor_of_the_same_values(dtype: Any) -> None:
+    array = buffers.copied(np.arange(12).reshape(4, 3).astype(dtype))
+    assert array.ctypes.data % 64 == 0 or array.dtype.kind not in "iuf" or array.dtype.byteorder == ">"
+    tensor = buffers.as_tensor(array)
+    np.testing.assert_array_equal(tensor.numpy(), array)
+    gathered = tf.gather(tensor, [3, 0])  # aborts where a tensor is not aligned
+    np.testing.assert_array_equal(gathered.numpy(), array[[3, 0]])
+    shifted = np.concatenate([array.ravel()[:1], array.ravel()])[1:]
+    np.testing.assert_array_equal(tf.gather(buffers.as_tensor(shifted), [1]).numpy(), shifted[[1]])
+    assert buffers.as_tensor(buffers.empty((0, 3), dtype)).shape == (0, 3)
+
+
+def test_tensors_keep_their_memory_alive_and_users_arrays_stay_theirs() -> None:
+    x = np.zeros([64, 3], np.float32)
+    made = est.inputs.columns_input_fn({"x": x}, batch_size=64)
+    source = made.open_source()
+    first = [part.numpy().copy() for part in source.next()]
+    x[:] = 7  # after the columns were packed
+    np.testing.assert_array_equal(source.next()[0], first[0])
+    tensors = [buffers.as_tensor(buffers.copied(np.full(1 << 16, i))) for i in range(20)]
+    assert [int(tf.reduce_max(tensor)) for tensor in tensors] == list(range(20))
+
+
+def test_windows_grow_with_shuffled_columns_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "RESIDENT_BYTES", 10)
+    monkeypatch.setattr(columns_module, "_WINDOW_BYTES", 1 << 10)
+    x = np.arange(64_000, dtype=np.float32)  # 256,000 bytes: a 32nd is 8,000, which are 2,000 rows
+    held = {}
+    for shuffle in (False, True):
+        source = est.inputs.columns_input_fn({"x": x}, batch_size=10, shuffle=shuffle, seed=1).open_source()
+        held[shuffle] = source.arguments()[1].shape[0]
+    assert held == {False: 250, True: 2000}
+
+
 def test_columns_too_big_for_memory_give_the_same_batches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     expected = batches(mixed(shuffle=True, seed=3), 9)
     monkeypatch.setattr(packing, "RESIDENT_BYTES", 10)
@@ -85,6 +122,42 @@ def test_columns_too_big_for_memory_give_the_same_batches(monkeypatch: pytest.Mo
     np.testing.assert_array_equal(taken[0]["x"], X)
 
 
+@pytest.mark.parametrize("resident", [True, False])
+def test_strings_of_a_mapped_file_are_not_encoded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, resident: bool
+) -> None:
+    words = np.array([b"a", b"", b"ccc", b"dd", b"\xff"])
+    np.save(tmp_path / "words.npy", words)
+    np.save(tmp_path / "pairs.npy", np.array([[b"p", b"q"]] * 5))
+    if not resident:
+        monkeypatch.setattr(packing, "RESIDENT_BYTES", 10)
+    mapped_words = np.load(tmp_path / "words.npy", mmap_mode="r")
+    columns = {
+        "word": mapped_words,
+        "narrow": np.load(tmp_path / "pairs.npy", mmap_mode="r"),
+        "tokens": est.inputs.Sequence(mapped_words, np.array([0, 1, 1, 3, 4, 5])),
+        "number": np.arange(5, dtype=np.float32),
+        "coded": est.inputs.Dictionary(np.array([1, -1, 0, 0, 1], np.int32), [b"x", b"y"]),
+    }
+    made = est.inputs.columns_input_fn(columns, batch_size=3, num_epochs=1)
+    assert not made.packing.compilable
+    assert len(made.packing.words) == 1
+    first, rest = batches(made)
+    assert [*first["word"].tolist(), *rest["word"].tolist()] == words.tolist()
+    assert first["narrow"].tolist() == [[b"p", b"q"]] * 3
+    assert first["tokens"].tolist() == [[b"a", b""], [b"", b""], [b"", b"ccc"]]
+    assert first["coded"].tolist() == [b"y", b"", b"x"]
+    hashed = tf.feature_column.categorical_column_with_hash_bucket("word", 10)
+    estimator = est.LinearRegressor([hashed], model_dir=str(tmp_path / "model"))
+    shuffled = est.inputs.columns_input_fn({"word": mapped_words}, columns["number"], batch_size=3, shuffle=True)
+    estimator.train(shuffled, max_steps=4)
+    assert estimator.evaluate(made_with_labels(columns), steps=1)["global_step"] == 4
+
+
+def made_with_labels(columns: dict[str, Any]) -> Any:
+    return est.inputs.columns_input_fn({"word": columns["word"]}, columns["number"], batch_size=5, num_epochs=1)
+
+
 def test_each_epoch_is_a_permutation_of_its_own() -> None:
     order = Order(10, 3, seed=5)
     epochs = [order.slice(10 * i, 10) for i in range(3)]
@@ -93,6 +166,38 @@ def test_each_epoch_is_a_permutation_of_its_own() -> None:
     np.testing.assert_array_equal(order.slice(7, 16), np.concatenate(epochs)[7:23])
     np.testing.assert_array_equal(Order(10, 3, seed=5).slice(25, 99), epochs[2][5:])
     np.testing.assert_array_equal(Order(4, None, None).slice(2, 6), [2, 3, 0, 1, 2, 3])
+
+
+def test_order_of_many_rows_is_a_permutation_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order_module, "KEPT_ROWS", 100)
+    for count in (101, 256, 4097):
+        order = Order(count, 3, seed=5)
+        epochs = [order.slice(count * i, count) for i in range(3)]
+        assert all(sorted(e.tolist()) == list(range(count)) for e in epochs)
+        assert len({tuple(e.tolist()) for e in epochs}) == 3
+        np.testing.assert_array_equal(order.slice(7, count + 16), np.concatenate(epochs)[7 : count + 23])
+        assert Order(count, 3, seed=6).slice(0, count).tolist() != epochs[0].tolist()
+
+
+def test_order_of_many_rows_looks_random() -> None:
+    # Of 10,000 rows in 10 tenths by place and by number 100 are expected in each cell; the sum of
+    # (found - 100)^2 / 100 is near chi-squared with 81 degrees of freedom: 127 is exceeded once in a thousand times.
+    for seed in range(3):
+        found = permuted(np.arange(10_000, dtype=np.uint64), 10_000, seed, 0).astype(np.int64)
+        cells = np.bincount(np.arange(10_000) // 1000 * 10 + found // 1000, minlength=100)
+        assert ((cells - 100) ** 2 / 100).sum() < 127
+        # neighbours in the order are none in the data: |difference| < 10 is expected 10,000 * 0.0019 = 19 times
+        assert (np.abs(np.diff(found)) < 10).sum() < 50
+
+
+def test_rows_of_a_mapped_file_are_taken_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapped, "PIECE_BYTES", 64)
+    values = np.arange(300, dtype=np.float32).reshape(100, 3)
+    np.save(tmp_path / "x.npy", values)
+    file = np.load(tmp_path / "x.npy", mmap_mode="r")
+    rows = np.array([99, 0, 5, 5, 42, 99])
+    np.testing.assert_array_equal(mapped.Chosen(rows).of(file), values[rows])
+    np.testing.assert_array_equal(np.concatenate(list(mapped.pieces(file))), values)
 
 
 def test_batches_run_on_over_epochs_and_only_the_last_is_smaller() -> None:

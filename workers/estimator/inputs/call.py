@@ -93,8 +93,15 @@ def _from_dataset(dataset: tf.data.Dataset, graph: tf.Graph) -> Source:
     function = v1.wrap_function(make, [])
     eager = tf.data.experimental.from_variant(function(), dataset.element_spec)
     source = IteratorSource(eager, fingerprint(graph_def))
-    source.keep = (graph, function)  # type: ignore[attr-defined]  # Python functions and tables die with them.
+    # Tables die with the function, Python functions with the graph; rows given as constants need not stay in it.
+    source.keep = (graph if _calls_python(graph_def) else None, function)  # type: ignore[attr-defined]
+    graph_def.Clear()  # `make`, which the function refers to, would keep the rows once more.
     return source
+
+
+def _calls_python(graph_def: Any) -> bool:
+    bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
+    return any("PyFunc" in node.op for nodes in bodies for node in nodes)
 
 
 def _tensors(result: Any, graph: tf.Graph) -> Any:

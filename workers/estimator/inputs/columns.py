@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from workers.estimator.inputs import packing
+from workers.estimator.inputs import buffers, packing
+from workers.estimator.inputs.mapped import Chosen, pieces
 from workers.estimator.inputs.order import Order
 from workers.estimator.inputs.packing import Packing
 from workers.estimator.inputs.source import flatten
@@ -18,6 +20,7 @@ from workers.estimator.inputs.source import flatten
 _ORDER_ROWS = 1 << 20
 _WINDOW_BYTES = 1 << 26
 _WINDOW_EPOCHS = 256
+_WINDOWS_PER_EPOCH = 32
 
 #: Gathered at once in the graph.
 _BLOCK_BYTES = 1 << 23
@@ -67,13 +70,14 @@ def columns_input_fn(
     if num_epochs is not None and num_epochs <= 0:
         raise ValueError(f"num_epochs must be positive or None, it is {num_epochs}.")
     columns = features if labels is None else (features, labels)
-    chosen = None if rows is None else np.asarray(rows, np.int64)
+    chosen = None if rows is None else np.asanyarray(rows, np.int64)
     packed = Packing(columns)
     count = packed.rows if chosen is None else len(chosen)
-    if chosen is not None and count and not (chosen.min() >= 0 and chosen.max() < packed.rows):
-        raise ValueError(
-            f"rows must be between 0 and {packed.rows - 1}, they reach from {chosen.min()} to {chosen.max()}."
-        )
+    for part in pieces(chosen) if chosen is not None else ():
+        if not (part.min() >= 0 and part.max() < packed.rows):
+            raise ValueError(
+                f"rows must be between 0 and {packed.rows - 1}, there are some from {part.min()} to {part.max()}."
+            )
     lengths = packed.lengths() if group_by_length else None
     return ColumnsInput(packed, chosen, count, batch_size, num_epochs, shuffle, seed, drop_remainder, lengths)
 
@@ -102,6 +106,7 @@ class ColumnsInput:
         self.seed = seed
         self.drop_remainder = drop_remainder
         self.lengths = lengths if lengths is None or rows is None else lengths[rows]
+        self.rows_digest: bytes | None = None
         self._resident: list[tf.Tensor] | None = None
 
     def __call__(self) -> tf.data.Dataset:
@@ -133,7 +138,7 @@ class ColumnsInput:
             return None
         if self._resident is None:
             with tf.device("CPU"):
-                self._resident = [tf.constant(a) for a in self.packing.gather(None)]
+                self._resident = [buffers.as_tensor(a) for a in self.packing.gather(None)]
         return self._resident
 
 
@@ -142,7 +147,13 @@ class ColumnsSource:
 
     Each call of a function gets a window: the order of the next rows and the columns, or, when these are too big, the
     rows of the next batches themselves.
+
+    Attributes:
+        same_everywhere: whether the processes of a cluster that have one state get the same batches.
     """
+
+    may_end = False
+    same_everywhere = True
 
     def __init__(self, columns: ColumnsInput, seed: int | None = None) -> None:
         self._columns = columns
@@ -164,11 +175,9 @@ class ColumnsSource:
         self._order = Order(columns.count, columns.num_epochs, seed, columns.lengths, columns.batch_size)
         self._window = None
 
-    def trace_arguments(self) -> list[Any]:
+    def specs(self) -> list[tf.TensorSpec]:
         return [
-            tf.TensorSpec([None] * a.shape.rank, a.dtype)
-            if a.shape.rank != 2
-            else tf.TensorSpec([None, a.shape[1]], a.dtype)
+            tf.TensorSpec([None] * a.shape.rank if a.shape.rank != 2 else [None, a.shape[1]], a.dtype)
             for a in self.arguments()
         ]
 
@@ -177,14 +186,17 @@ class ColumnsSource:
         offset = self._taken * self._columns.batch_size - start
         return [tf.constant(offset, tf.int64), order, *packed, *self._words]
 
-    def block(self, steps: tf.Tensor, arguments: list[Any]) -> list[Any]:
+    def place(self, positions: Sequence[int]) -> Any:
+        return self._columns.packing.stacked(positions)
+
+    def block(self, steps: tf.Tensor, arguments: list[Any], places: Sequence[Any] = ()) -> list[Any]:
         offset, order, *rest = arguments
         size = self._columns.batch_size
-        rows = order[offset : offset + steps * size]
+        rows = _next(order, offset, steps * size)
         # Only a smaller last batch makes the second dimension differ, and it comes alone.
         width = size if self._whole else tf.cast(tf.shape(rows)[0], tf.int64) // steps
         count = len(rest) - len(self._words)
-        packed = self._columns.packing.block(rest[:count], tf.reshape(rows, [-1, width]))
+        packed = self._columns.packing.block(rest[:count], tf.reshape(rows, [-1, width]), _packs(places))
         return [*packed, *rest[count:]]
 
     @property
@@ -194,17 +206,18 @@ class ColumnsSource:
             return 0
         return int(min(self._block, COMPILED_BATCHES))
 
-    def padded_block(self, steps: tf.Tensor, arguments: list[Any]) -> list[Any]:
+    def padded_block(self, steps: tf.Tensor, arguments: list[Any], places: Sequence[Any] = ()) -> list[Any]:
         """`block` of static shape: `compilable` batches, of which the first `steps` are the next ones."""
         offset, order, *packed = arguments
         size, most = self._columns.batch_size, self.compilable
-        rows = order[offset : offset + steps * size]
+        rows = _next(order, offset, steps * size)
         rows = tf.reshape(tf.pad(rows, [[0, most * size - tf.size(rows)]]), [most, size])
-        return self._columns.packing.block(packed, rows)
+        return self._columns.packing.block(packed, rows, _packs(places))
 
-    def batch(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
-        count = len(block) - len(self._words)
-        return flatten(self._columns.packing.batch(block[:count], block[count:], index))
+    def batch(self, index: tf.Tensor, block: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
+        count, packing = len(block) - len(self._words), self._columns.packing
+        parts = flatten(packing.batch(block[:count], block[count:], index, _packs(places)))
+        return parts + [packing.matrix(block, index, place) for place in places]
 
     def next(self) -> list[tf.Tensor]:
         """The components of the next batch, eagerly; `advance` goes on."""
@@ -243,10 +256,11 @@ class ColumnsSource:
 
     def _fingerprint(self) -> bytes:
         c = self._columns
-        chosen = b"" if c.rows is None else hashlib.sha256(np.ascontiguousarray(c.rows).tobytes()).digest()
+        if c.rows_digest is None:
+            c.rows_digest = b"" if c.rows is None else _digest(c.rows)
         how = (c.num_epochs, c.shuffle, c.seed, c.drop_remainder, *(() if c.lengths is None else ("grouped",)))
         text = repr((c.packing.describe(), c.count, c.batch_size, *how))
-        return hashlib.sha256(text.encode() + chosen).hexdigest().encode()
+        return hashlib.sha256(text.encode() + c.rows_digest).hexdigest().encode()
 
     def _present(self) -> tuple[int, int, tf.Tensor, list[tf.Tensor]]:
         """First and last position of the stream that the window holds, its order, its packed columns."""
@@ -256,8 +270,18 @@ class ColumnsSource:
             is_last = window[1] == self._order.length
             if is_last or begin + size <= window[1]:
                 return window
+        window = self._window = None  # its tensors go before the next ones come, so that two are never held at once
         self._window = self._open_window(begin)
         return self._window
+
+    def _window_bytes(self) -> int:
+        """How much of columns that stay where they are is held at once.
+
+        Rows in random order touch each page of a file, so every window of them costs a pass over the file. A window
+        that grows with the file keeps the passes of an epoch from growing too.
+        """
+        share = self._columns.packing.bytes // _WINDOWS_PER_EPOCH if self._columns.shuffle else 0
+        return max(_WINDOW_BYTES, share)
 
     def _open_window(self, begin: int) -> tuple[int, int, tf.Tensor, list[tf.Tensor]]:
         columns, size = self._columns, self._columns.batch_size
@@ -265,12 +289,31 @@ class ColumnsSource:
         if resident is not None:
             wanted = max(_ORDER_ROWS if columns.shuffle else _ORDER_ROWS // 4, size)
         else:
-            wanted = max(_WINDOW_BYTES * columns.packing.rows // max(columns.packing.bytes, 1), size)
+            wanted = max(self._window_bytes() * columns.packing.rows // max(columns.packing.bytes, 1), size)
         wanted = max(min(wanted, _WINDOW_EPOCHS * columns.count), size)
         rows = self._order.slice(begin, wanted - wanted % size)
         if columns.rows is not None:
-            rows = columns.rows[rows]
+            rows = Chosen(rows).of(columns.rows)
         if resident is not None:
-            return begin, begin + len(rows), tf.constant(rows), resident
-        own = [tf.constant(a) for a in columns.packing.gather(rows)]
+            return begin, begin + len(rows), buffers.as_tensor(buffers.copied(rows)), resident
+        own = [buffers.as_tensor(a) for a in columns.packing.gather(rows)]
         return begin, begin + len(rows), tf.range(len(rows), dtype=tf.int64), own
+
+
+def _next(order: tf.Tensor, offset: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """So many of an order, from `offset` on; fewer at its end."""
+    begin = tf.reshape(offset, [1])
+    end = begin + tf.reshape(count, [1])
+    return tf.raw_ops.StridedSlice(input=order, begin=begin, end=end, strides=tf.ones([1], tf.int64))
+
+
+def _packs(places: Sequence[tuple[str, int, int]]) -> set[str]:
+    return {pack for pack, _, _ in places}
+
+
+def _digest(rows: Any) -> bytes:
+    """Of row numbers, which may be a mapped file."""
+    digest = hashlib.sha256()
+    for part in pieces(rows):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.digest()

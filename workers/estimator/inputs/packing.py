@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import mmap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from collections.abc import Sequence as Sequence_
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from workers.estimator.inputs import buffers
 from workers.estimator.inputs.column import Dictionary, Sequence, encode_strings, is_string
+from workers.estimator.inputs.mapped import Chosen, drop_pages
 
 #: Columns that take more bytes than this together stay where they are (memory maps) and are gathered outside the graph.
 RESIDENT_BYTES = 1 << 27
@@ -71,25 +72,35 @@ class Packing:
         self._widths: dict[str, int] = {}
         for path, column in leaves:
             self._add(path, column)
-        self.bytes = sum(a.nbytes for parts in self._arrays.values() for a in parts)
-        self.bytes += sum(values.nbytes for values, _ in self._sequences)
+        self._place()
+        self.bytes = sum(_bytes(a) for parts in self._arrays.values() for a in parts)
+        self.bytes += sum(_bytes(values) for values, _ in self._sequences)
         self.packs = sorted(self._arrays)
 
     def _add(self, path: Path, column: Any) -> None:
         if isinstance(column, Sequence):
             values, words = self._plain(column.values)
             self.ragged.append(_Ragged(path, len(self._sequences), words))
-            self._sequences.append((values, np.asarray(column.row_splits)))
+            self._sequences.append((values, np.asanyarray(column.row_splits)))
             return
         values, words = self._plain(column)
         shape = tuple(values.shape[1:])
         width = int(np.prod(shape, dtype=np.int64))
-        dtype = values.dtype.name
+        dtype = "string" if values.dtype.kind == "S" else values.dtype.name
         pack = dtype if shape else f"{dtype} scalar"
         start = self._widths.get(pack, 0)
         self._widths[pack] = start + width
         self._arrays.setdefault(pack, []).append(values)
         self.dense.append(_Dense(path, pack, dtype, start, start + width, shape, words))
+
+    def _place(self) -> None:
+        """Lays the columns of a pack out by name: models take them in that order, often all at once."""
+        self._layout: dict[str, list[_Dense]] = {}
+        self._offsets: dict[Path, int] = {}
+        for dense in sorted(self.dense, key=lambda dense: dense.path):
+            placed = self._layout.setdefault(dense.pack, [])
+            self._offsets[dense.path] = sum(d.stop - d.start for d in placed)
+            placed.append(dense)
 
     def _plain(self, column: Any) -> tuple[Any, int | None]:
         """Numbers of a column, and the index of the vocabulary that they are codes of."""
@@ -98,29 +109,36 @@ class Packing:
             codes = column.codes
             return codes, len(self.words) - 1
         array = column if isinstance(column, np.ndarray) else np.asarray(column)
+        if isinstance(array, np.memmap) and array.dtype.kind == "S":
+            return array, None  # too many to be encoded: each batch is given its own
         if is_string(array):
             return self._plain(encode_strings(array))
         return array, None
 
     def gather(self, rows: Any) -> list[Any]:
-        """Packed arrays of some rows (all if None): a matrix per dtype, values and splits per sequence."""
+        """Packed arrays of some rows (all if None): a matrix per dtype, values and splits per sequence.
+
+        They are new ones, made for `buffers.as_tensor`.
+        """
         packed = []
+        chosen = None if rows is None else Chosen(rows)
         for pack in self.packs:
             arrays = self._arrays[pack]
             count = self.rows if rows is None else len(rows)
-            matrix = np.empty((count, self._widths[pack]), arrays[0].dtype)
-            start = 0
-            for array in arrays:  # one after the other: the rows of all at once would be held twice
-                flat = (array if rows is None else array[rows]).reshape(count, -1)
+            matrix = buffers.empty((count, self._widths[pack]), np.result_type(*arrays))
+            columns = [dense for dense in self.dense if dense.pack == pack]
+            # One after the other: the rows of all at once would be held twice.
+            for array, dense in zip(arrays, columns, strict=True):
+                flat = (array if chosen is None else chosen.of(array)).reshape(count, -1)
+                start = self._offsets[dense.path]
                 matrix[:, start : start + flat.shape[1]] = flat
-                start += flat.shape[1]
-                _drop_pages(array)
+                drop_pages(array)
             packed.append(matrix)
         for values, splits in self._sequences:
             if rows is None:
-                packed += [np.ascontiguousarray(values), np.asarray(splits, np.int64)]
+                packed += [buffers.copied(values), buffers.copied(np.asarray(splits, np.int64))]
             else:
-                packed += _gather_sequences(values, splits, rows)
+                packed += [buffers.copied(part) for part in _gather_sequences(values, splits, rows)]
         return packed
 
     def lengths(self) -> Any:
@@ -136,44 +154,69 @@ class Packing:
     @property
     def compilable(self) -> bool:
         """Whether XLA can take batches apart: dense numbers only."""
-        return not self.ragged and not self.words
+        return not self.ragged and not self.words and not any(d.dtype == "string" for d in self.dense)
 
     def constants(self) -> list[tf.Tensor]:
         """Vocabularies as string tensors."""
         return [tf.constant(words) for words in self.words]
 
-    def block(self, packed: list[Any], rows: tf.Tensor) -> list[Any]:
+    def stacked(self, positions: Sequence_[int]) -> tuple[str, int, int] | None:
+        """Where the components `positions` of a batch sit side by side: pack, first and last column; None if they
+        are not scalar columns that follow one another in one pack."""
+        named = {f"{i}": dense for i, dense in enumerate(self.dense)}
+        made = {d.path: tf.TensorSpec([], tf.int32, name=key) for key, d in named.items()}
+        made |= {r.path: tf.SparseTensorSpec([None, None], tf.int32) for r in self.ragged}
+        flat = tf.nest.flatten(_rebuild(self._nest, (), made), expand_composites=True)
+        found = [named.get(flat[position].name or "") for position in positions]
+        first = found[0]
+        if first is None or first.words is not None or not first.pack.endswith("scalar"):
+            return None
+        start = self._offsets[first.path]
+        for i, dense in enumerate(found):
+            if dense is None or dense.pack != first.pack or dense.words or self._offsets[dense.path] != start + i:
+                return None
+        return first.pack, start, start + len(found)
+
+    def block(self, packed: list[Any], rows: tf.Tensor, by_row: Collection[str] = ()) -> list[Any]:
         """In the graph: what the batches of `rows` `[batches, size]` are cut from.
 
         One gather for many batches costs little more than one for a single batch. Scalar columns are laid out column
-        by column, so that taking them apart is a plain copy.
+        by column, so that taking them apart is a plain copy; those of the packs `by_row` are left as they are.
         """
         made: list[Any] = [rows]
         for i, pack in enumerate(self.packs):
             gathered = tf.gather(packed[i], rows)
-            made.append(tf.transpose(gathered, [0, 2, 1]) if pack.endswith("scalar") else gathered)
+            by_column = pack.endswith("scalar") and pack not in by_row
+            made.append(tf.transpose(gathered, [0, 2, 1]) if by_column else gathered)
         return made + list(packed[len(self.packs) :])
 
-    def batch(self, block: list[Any], words: list[Any], index: tf.Tensor) -> Any:
+    def matrix(self, block: list[Any], index: tf.Tensor, place: tuple[str, int, int]) -> tf.Tensor:
+        """In the graph: columns of a pack that is laid out by row, `[size, columns]`, of the `index`-th batch."""
+        pack, start, stop = place
+        whole = _At(index).of(block[1 + self.packs.index(pack)])
+        return whole if (start, stop) == (0, self._widths[pack]) else whole[:, start:stop]
+
+    def batch(self, block: list[Any], words: list[Any], index: tf.Tensor, by_row: Collection[str] = ()) -> Any:
         """In the graph: the nest of tensors of the `index`-th batch of a block."""
-        rows, size = block[0][index], block[0].shape[1] or -1
+        at, size = _At(index), block[0].shape[1] or -1
         made: dict[Path, Any] = {}
-        parts: dict[str, Any] = {}
         for matrices, pack in zip(block[1:], self.packs, strict=False):
-            matrix, widths = matrices[index], [d.stop - d.start for d in self.dense if d.pack == pack]
-            if pack.endswith("scalar"):
-                parts[pack] = iter(tf.unstack(matrix, num=len(widths), axis=0))
+            matrix, columns = at.of(matrices), self._layout[pack]
+            if pack in by_row:
+                parts = tf.unstack(matrix, num=len(columns), axis=1)
+            elif pack.endswith("scalar"):
+                parts = tf.unstack(matrix, num=len(columns), axis=0)
             else:
-                parts[pack] = iter([matrix] if len(widths) == 1 else tf.split(matrix, widths, axis=1))
-        for dense in self.dense:
-            part = next(parts[dense.pack])
-            if len(dense.shape) > 1:
-                part = tf.reshape(part, [size, *dense.shape])
-            made[dense.path] = part if dense.words is None else _decode(words[dense.words], part)
+                widths = [dense.stop - dense.start for dense in columns]
+                parts = [matrix] if len(widths) == 1 else tf.split(matrix, widths, axis=1)
+            for dense, part in zip(columns, parts, strict=True):
+                shaped = tf.reshape(part, [size, *dense.shape]) if len(dense.shape) > 1 else part
+                made[dense.path] = shaped if dense.words is None else _decode(words[dense.words], shaped)
         offset = 1 + len(self.packs)
         for ragged in self.ragged:
             values, splits = block[offset + 2 * ragged.index], block[offset + 2 * ragged.index + 1]
-            sequence = tf.gather(tf.RaggedTensor.from_row_splits(values, splits, validate=False), rows)
+            ragged_rows = tf.RaggedTensor.from_row_splits(values, splits, validate=False)
+            sequence = tf.gather(ragged_rows, at.of(block[0]))
             if ragged.words is not None:
                 sequence = sequence.with_flat_values(_decode(words[ragged.words], sequence.flat_values))
             made[ragged.path] = sequence.to_sparse()
@@ -196,6 +239,26 @@ class Packing:
         return repr((self.rows, self.dense, self.ragged))
 
 
+class _At:
+    """One index of a first dimension. `tensor[index]` would add five operations to the graph for each tensor."""
+
+    def __init__(self, index: tf.Tensor) -> None:
+        self._begin = tf.reshape(index, [1])
+        self._strides = tf.ones([1], index.dtype)
+        self._end = self._begin + self._strides
+
+    def of(self, tensor: tf.Tensor) -> tf.Tensor:
+        """`tensor[index]`."""
+        return tf.raw_ops.StridedSlice(
+            input=tensor, begin=self._begin, end=self._end, strides=self._strides, shrink_axis_mask=1
+        )
+
+
+def _bytes(array: Any) -> int:
+    """What an array takes as a tensor: each string has a head of 24 bytes."""
+    return int(array.nbytes + (24 * array.size if array.dtype.kind == "S" else 0))
+
+
 def _decode(words: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
     """Strings of codes; the empty string that ends `words` stands for -1."""
     last = tf.cast(tf.shape(words)[0] - 1, codes.dtype)
@@ -203,11 +266,11 @@ def _decode(words: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
 
 
 def _gather_sequences(values: Any, splits: Any, rows: Any) -> list[Any]:
-    starts, ends = splits[rows], splits[np.asarray(rows) + 1]
+    starts, ends = Chosen(rows).of(splits), Chosen(np.asarray(rows) + 1).of(splits)
     lengths = np.asarray(ends - starts, np.int64)
     made = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     index = np.repeat(starts - made[:-1], lengths) + np.arange(made[-1])
-    return [values[index], made]
+    return [Chosen(index).of(values), made]
 
 
 def _leaves(item: Any, path: Path) -> Any:
@@ -236,12 +299,3 @@ def _rows(path: Path, column: Any) -> int:
     if not shape:
         raise ValueError(f"Column {'/'.join(path)!r} has no rows: it is a scalar, not an array.")
     return int(shape[0])
-
-
-def _drop_pages(array: Any) -> None:
-    """Lets go of the pages of a memory-mapped file that were read: they count as resident memory, and would stay
-    until the system runs short of it."""
-    file = getattr(array, "_mmap", None)
-    if isinstance(file, mmap.mmap) and isinstance(array, np.memmap) and array.mode == "r":
-        with contextlib.suppress(OSError, ValueError):  # closed, or a system that has no such advice
-            file.madvise(mmap.MADV_DONTNEED)

@@ -7,6 +7,7 @@ A source says what one batch looks like (`element_spec`), gives the eager tensor
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import tensorflow as tf
@@ -23,19 +24,34 @@ class Source(Protocol):
     """
 
     element_spec: Any
-    signature: Any
 
-    def trace_arguments(self) -> list[Any]:
-        """What a `tf.function` is traced with; flattens to as many tensors as `arguments` gives."""
+    @property
+    def signature(self) -> Any: ...
+
+    #: Whether a batch may turn out not to be there, so that nothing may happen before it is.
+    may_end: bool
+
+    def specs(self) -> list[tf.TensorSpec]:
+        """Shape and dtype of each of the `arguments`."""
 
     def arguments(self) -> list[tf.Tensor]:
         """Eager tensors for the next call."""
 
-    def block(self, steps: tf.Tensor, arguments: list[Any]) -> list[Any]:
+    def place(self, positions: Sequence[int]) -> Any:
+        """Where the source has the components `positions` of a batch side by side; None if it has not."""
+
+    def block(self, steps: tf.Tensor, arguments: list[Any], places: Sequence[Any] = ()) -> list[Any]:
         """In the graph, once per call: what the next `steps` batches are made from."""
 
-    def batch(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
-        """In the graph: the components of the `index`-th batch of this call."""
+    def batch(self, index: tf.Tensor, block: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
+        """In the graph: the components of the `index`-th batch of this call, then a matrix for each of `places`."""
+
+    def next(self) -> list[tf.Tensor]:
+        """The components of the next batch, eagerly.
+
+        Raises:
+            StopIteration: the input has ended.
+        """
 
     def limit(self, steps: int) -> int:
         """How many batches one call can take, at most `steps`; 0 at the end of the input."""
@@ -60,18 +76,25 @@ class GraphSource:
 
     element_spec: Any = None
     signature: Any = "graph"
+    may_end = False
 
-    def trace_arguments(self) -> list[Any]:
+    def specs(self) -> list[tf.TensorSpec]:
         return []
 
     def arguments(self) -> list[tf.Tensor]:
         return []
 
-    def block(self, steps: tf.Tensor, arguments: list[Any]) -> list[Any]:
+    def place(self, positions: Sequence[int]) -> Any:
+        return None
+
+    def block(self, steps: tf.Tensor, arguments: list[Any], places: Sequence[Any] = ()) -> list[Any]:
         return arguments
 
-    def batch(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
+    def batch(self, index: tf.Tensor, block: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
         return []
+
+    def next(self) -> list[tf.Tensor]:
+        raise StopIteration
 
     def limit(self, steps: int) -> int:
         return steps
@@ -94,6 +117,8 @@ class IteratorSource:
         fingerprint: stands for what the data set computes; a saved position is only taken up under the same one.
     """
 
+    may_end = True
+
     def __init__(self, dataset: tf.data.Dataset, fingerprint: str = "") -> None:
         options = tf.data.Options()
         # Closing an endless iterator whose autotuning is on sometimes blocks for seconds.
@@ -105,17 +130,20 @@ class IteratorSource:
         self.element_spec = dataset.element_spec
         self.signature = ("iterator", repr(dataset.element_spec))
 
-    def trace_arguments(self) -> list[Any]:
-        return [self._iterator]
+    def specs(self) -> list[tf.TensorSpec]:
+        return [tf.TensorSpec([], tf.resource)]
 
     def arguments(self) -> list[tf.Tensor]:
         return [self._handle]
 
-    def block(self, steps: tf.Tensor, arguments: list[Any]) -> list[Any]:
+    def place(self, positions: Sequence[int]) -> Any:
+        return None
+
+    def block(self, steps: tf.Tensor, arguments: list[Any], places: Sequence[Any] = ()) -> list[Any]:
         return arguments
 
-    def batch(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
-        return flatten(next(block[0]))
+    def batch(self, index: tf.Tensor, block: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
+        return flatten(next(tf.nest.pack_sequence_as(self._iterator, block, expand_composites=True)))
 
     def next(self) -> list[tf.Tensor]:
         """The next batch's components, eagerly.
