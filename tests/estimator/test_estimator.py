@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import tensorflow as tf
 
 from tests.estimator.linear_model import X, Y, by_hand, make, model_fn, rows
 from workers import estimator as est
+from workers.estimator import training
+from workers.estimator.loop import Repeater
 
 v1 = tf.compat.v1
 
@@ -100,6 +103,22 @@ def test_steps_add_up_and_max_steps_is_a_goal(tmp_path: Path) -> None:
     assert not calls
     estimator.train(rows(), max_steps=13)
     assert estimator.get_variable_value("global_step") == 13
+
+
+def test_one_slow_call_does_not_leave_training_in_single_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    run = Repeater.__call__
+
+    def first_slow(repeater: Repeater, steps: int, *rest: Any) -> Any:
+        calls.append(steps)
+        if len(calls) == 1:
+            time.sleep(0.3)  # 32 steps at about 100 a second: not two of them fit a call of 0.01 s
+        return run(repeater, steps, *rest)
+
+    monkeypatch.setattr(Repeater, "__call__", first_slow)
+    monkeypatch.setattr(training, "CALL_SECONDS", 0.01)
+    make(tmp_path).train(rows(), max_steps=200)
+    assert len(calls) > 1
 
 
 def test_train_ends_with_the_input(tmp_path: Path) -> None:

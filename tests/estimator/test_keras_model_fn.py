@@ -106,3 +106,29 @@ def test_training_equals_keras_run_eagerly(tmp_path: Path, optimizer: Any, wrapp
     assert result["mse"] == pytest.approx(np.mean((predicted - Y) ** 2), rel=1e-4)
     assert result["mae"] == estimator.evaluate(rows(1))["mae"]
     np.testing.assert_allclose(predicted, net(X, training=False), rtol=2e-3, atol=1e-5)
+
+
+class _Scale(keras.layers.Layer):  # type: ignore[misc]
+    def build(self, shape: Any) -> None:
+        self.factor = self.add_weight(name="factor", shape=(), initializer="ones")
+
+    def call(self, x: Any) -> Any:
+        return x * self.factor
+
+
+def test_layer_of_a_private_class_has_a_name_in_the_graph(tmp_path: Path) -> None:
+    def model_fn(features: Any, labels: Any, mode: str) -> est.EstimatorSpec:
+        predicted = tf.reduce_sum(_Scale(name="_scale")(features["x"]), axis=1, keepdims=True)
+        if mode == est.ModeKeys.PREDICT:
+            return est.EstimatorSpec(mode, predictions=predicted)
+        loss = tf.reduce_mean((predicted - labels) ** 2)
+        step = v1.train.GradientDescentOptimizer(0.01).minimize(loss, v1.train.get_global_step())
+        return est.EstimatorSpec(mode, loss=loss, train_op=step)
+
+    estimator = est.Estimator(model_fn, tmp_path / "model")
+    estimator.train(rows(4), steps=3)
+
+    assert estimator.get_variable_names() == ["_scale/factor", "global_step"]
+    assert estimator.get_variable_value("_scale/factor") != 1.0
+    (first, *_) = estimator.predict(rows(4))
+    assert np.isfinite(first).all()

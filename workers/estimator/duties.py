@@ -14,6 +14,8 @@ from workers.estimator.saver import ModelSaver
 v1 = tf.compat.v1
 log = logging.getLogger("workers.estimator")
 
+_EVENTS_WAIT_S = 5.0
+
 
 class Duty(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
     """A hook that is told the global step.
@@ -26,7 +28,7 @@ class Duty(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
 
 
 class SaveCheckpoints(Duty):
-    """Saves at the start, whenever the configuration says, and at the end."""
+    """Saves at the start, whenever the configuration says, and at the end, when it waits for the files."""
 
     def __init__(self, saver: ModelSaver, config: RunConfig) -> None:
         self._saver = saver
@@ -61,27 +63,63 @@ class SaveCheckpoints(Duty):
 
     def end(self, session: Any) -> None:
         if self._saver.last_step != self.step or self.ended:
-            self._save(self.step)
+            self._save(self.step, finish=True)
+        self._saver.settle()
         for listener in self._saver.listeners:
             listener.end(session, self.step)
 
-    def _save(self, step: int) -> bool:
+    def _save(self, step: int, *, finish: bool = False) -> bool:
         self._saved_step, self._saved_at = step, time.monotonic()
-        return self._saver.save(step, ended=self.ended)
+        return self._saver.save(step, ended=self.ended, finish=finish)
+
+
+class Events:
+    """Summaries on their way to the event file of a directory.
+
+    The writer's thread would wake up for each of them and hold up the steps; it gets them a few seconds later. It
+    flushes every two minutes.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._writer: Any = None
+        self._waiting: list[tuple[float, int, bytes]] = []
+
+    def open(self) -> None:
+        """Makes the file, if there is none yet; in a graph."""
+        self._writer = v1.summary.FileWriterCache.get(self._directory)
+
+    def add(self, summary: bytes, step: int) -> None:
+        """Takes a serialized `Summary`."""
+        now = time.time()
+        self._waiting.append((now, step, summary))
+        if now - self._waiting[0][0] > _EVENTS_WAIT_S:
+            self.write()
+
+    def write(self) -> None:
+        """Hands over what waits."""
+        for when, step, summary in self._waiting:
+            self._writer.add_event(v1.Event(wall_time=when, step=step, summary=v1.Summary.FromString(summary)))
+        self._waiting.clear()
+
+    def flush(self) -> None:
+        """Hands over what waits, and has it on disk; nothing where no duty opened the file."""
+        self.write()
+        if self._writer is not None:
+            self._writer.flush()
 
 
 class WriteSummaries(Duty):
     """Writes the merged summaries of the model every so many steps, the first step included."""
 
-    def __init__(self, directory: str, every: int, operation: Any) -> None:
-        self._directory = directory
+    def __init__(self, events: Events, every: int, operation: Any) -> None:
+        self._events = events
         self._every = every
         self._args = v1.train.SessionRunArgs(operation)
         self._next: int | None = None
-        self._writer: Any = None
 
     def begin(self) -> None:
-        self._writer = v1.summary.FileWriterCache.get(self._directory)
+        self._events.open()
 
     def next_step(self, step: int) -> int | None:
         return step + 1 if self._next is None else self._next
@@ -91,26 +129,22 @@ class WriteSummaries(Duty):
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
         if run_values.results is not None:
-            self._writer.add_summary(run_values.results, self.step)
+            self._events.add(run_values.results, self.step)
         self._next = self.step + self._every
-
-    def end(self, session: Any) -> None:
-        self._writer.flush()
 
 
 class LogProgress(Duty):
     """Logs loss, step and steps per second every so many steps, and writes the rate as summary `global_step/sec`."""
 
-    def __init__(self, directory: str | None, every: int, loss: tf.Tensor) -> None:
-        self._directory = directory
+    def __init__(self, events: Events, every: int, loss: tf.Tensor) -> None:
+        self._events = events
         self._every = every
         self._args = v1.train.SessionRunArgs(loss)
         self._next: int | None = None
-        self._writer: Any = None
         self._last: tuple[int, float] | None = None
 
     def begin(self) -> None:
-        self._writer = v1.summary.FileWriterCache.get(self._directory) if self._directory else None
+        self._events.open()
 
     def next_step(self, step: int) -> int | None:
         return step + 1 if self._next is None else self._next
@@ -126,9 +160,9 @@ class LogProgress(Duty):
             seconds = now - self._last[1]
             rate = (self.step - self._last[0]) / seconds if seconds > 0 else 0.0
             log.info("loss = %s, step = %d (%.3f sec, %.6g steps/s)", run_values.results, self.step, seconds, rate)
-            if self._writer is not None and rate:
+            if rate:
                 value = v1.Summary(value=[v1.Summary.Value(tag="global_step/sec", simple_value=rate)])
-                self._writer.add_summary(value, self.step)
+                self._events.add(value.SerializeToString(), self.step)
         self._last = (self.step, now)
         self._next = self.step + self._every
 

@@ -57,9 +57,8 @@ def stop_if_higher_hook(
         min_steps: evaluations before this global step don't count.
         run_every_secs, run_every_steps: how often to look, see `make_early_stopping_hook`.
     """
-    return _threshold(
-        operator.gt, estimator, metric_name, threshold, eval_dir, min_steps, run_every_secs, run_every_steps
-    )
+    enough = _crossed(operator.gt, threshold)
+    return _metric_hook(enough, estimator, metric_name, eval_dir, min_steps, run_every_secs, run_every_steps)
 
 
 def stop_if_lower_hook(
@@ -72,9 +71,8 @@ def stop_if_lower_hook(
     run_every_steps: int | None = None,
 ) -> SessionRunHook:
     """A hook that ends training when an evaluation gave `metric_name` below `threshold`; see `stop_if_higher_hook`."""
-    return _threshold(
-        operator.lt, estimator, metric_name, threshold, eval_dir, min_steps, run_every_secs, run_every_steps
-    )
+    enough = _crossed(operator.lt, threshold)
+    return _metric_hook(enough, estimator, metric_name, eval_dir, min_steps, run_every_secs, run_every_steps)
 
 
 def stop_if_no_increase_hook(
@@ -96,16 +94,8 @@ def stop_if_no_increase_hook(
         min_steps: evaluations before this global step don't count.
         run_every_secs, run_every_steps: how often to look, see `make_early_stopping_hook`.
     """
-    return _no_better(
-        operator.gt,
-        estimator,
-        metric_name,
-        max_steps_without_increase,
-        eval_dir,
-        min_steps,
-        run_every_secs,
-        run_every_steps,
-    )
+    enough = _stuck(operator.gt, max_steps_without_increase)
+    return _metric_hook(enough, estimator, metric_name, eval_dir, min_steps, run_every_secs, run_every_steps)
 
 
 def stop_if_no_decrease_hook(
@@ -119,16 +109,8 @@ def stop_if_no_decrease_hook(
 ) -> SessionRunHook:
     """A hook that ends training when `metric_name` has not gone down for so many steps; see
     `stop_if_no_increase_hook`."""
-    return _no_better(
-        operator.lt,
-        estimator,
-        metric_name,
-        max_steps_without_decrease,
-        eval_dir,
-        min_steps,
-        run_every_secs,
-        run_every_steps,
-    )
+    enough = _stuck(operator.lt, max_steps_without_decrease)
+    return _metric_hook(enough, estimator, metric_name, eval_dir, min_steps, run_every_secs, run_every_steps)
 
 
 def make_stop_at_checkpoint_step_hook(
@@ -153,50 +135,46 @@ def make_stop_at_checkpoint_step_hook(
     return StopOnPredicateHook(reached, run_every_secs=wait_after_file_check_secs)
 
 
-def _threshold(
-    beyond: Callable[[float, float], bool],
-    estimator: Estimator,
-    metric_name: str,
-    threshold: float,
-    eval_dir: str | None,
-    min_steps: int,
-    run_every_secs: float | None,
-    run_every_steps: int | None,
-) -> SessionRunHook:
-    _check(estimator)
-
-    def should_stop() -> bool:
-        values = _values(eval_dir or estimator.eval_dir(), metric_name, min_steps)
-        return any(beyond(value, threshold) for _, value in values)
-
-    return make_early_stopping_hook(estimator, should_stop, run_every_secs, run_every_steps)
+_Values = list[tuple[int, float]]
+"""(step, value) of a metric, in the order of the evaluations."""
 
 
-def _no_better(
-    better: Callable[[float, float], bool],
-    estimator: Estimator,
-    metric_name: str,
-    patience: int,
-    eval_dir: str | None,
-    min_steps: int,
-    run_every_secs: float | None,
-    run_every_steps: int | None,
-) -> SessionRunHook:
-    _check(estimator)
+def _crossed(beyond: Callable[[float, float], bool], threshold: float) -> Callable[[_Values], bool]:
+    return lambda values: any(beyond(value, threshold) for _, value in values)
 
-    def should_stop() -> bool:
+
+def _stuck(better: Callable[[float, float], bool], patience: int) -> Callable[[_Values], bool]:
+    def stuck(values: _Values) -> bool:
         best: tuple[int, float] | None = None
-        for step, value in _values(eval_dir or estimator.eval_dir(), metric_name, min_steps):
+        for step, value in values:
             if best is None or better(value, best[1]):
                 best = (step, value)
             elif step - best[0] >= patience:
                 return True
         return False
 
+    return stuck
+
+
+def _metric_hook(
+    enough: Callable[[_Values], bool],
+    estimator: Estimator,
+    metric_name: str,
+    eval_dir: str | None,
+    min_steps: int,
+    run_every_secs: float | None,
+    run_every_steps: int | None,
+) -> SessionRunHook:
+    """A hook that ends training when the metric's values so far are `enough`."""
+    _check(estimator)
+
+    def should_stop() -> bool:
+        return enough(_values(eval_dir or estimator.eval_dir(), metric_name, min_steps))
+
     return make_early_stopping_hook(estimator, should_stop, run_every_secs, run_every_steps)
 
 
-def _values(eval_dir: str, metric_name: str, min_steps: int) -> list[tuple[int, float]]:
+def _values(eval_dir: str, metric_name: str, min_steps: int) -> _Values:
     """(step, value) of the metric in the evaluations from `min_steps` on, in order."""
     return [
         (step, float(metrics[metric_name]))

@@ -34,3 +34,7 @@ class NanLossDuringTrainingError(EstimatorError):
     def __init__(self, message: str = "NaN loss during training.", step: int | None = None) -> None:
         super().__init__(message)
         self.step = step
+
+
+class LostWorkerError(EstimatorError):
+    """Another process of the cluster died, or can't be reached."""

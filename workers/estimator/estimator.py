@@ -13,10 +13,14 @@ import tensorflow as tf
 
 from workers.estimator import checkpoint, resume
 from workers.estimator.arguments import checked_hooks, checked_listeners, positive, with_model_dir
+from workers.estimator.distribution.colleagues import Colleagues
+from workers.estimator.distribution.replicas import Replicas, evaluation_replicas, training_replicas
+from workers.estimator.distribution.strategy import current
 from workers.estimator.evaluation import evaluate as run_evaluation
 from workers.estimator.exports import Exports
 from workers.estimator.graph import Trace, in_fresh_thread, outside_graphs
 from workers.estimator.inputs.call import open_input
+from workers.estimator.inputs.dealt import Dealt
 from workers.estimator.inputs.source import Source
 from workers.estimator.keys import ModeKeys
 from workers.estimator.prediction import predictions
@@ -64,7 +68,8 @@ class Estimator(Exports):
         self._params = copy.deepcopy(params or {})
         self._warm_start = None if warm_start_from is None else settings_from(warm_start_from)
         self._traces: dict[Any, Trace] = {}
-        self._state = VariableSet()
+        replicas = training_replicas(self._config)
+        self._state = VariableSet(device=replicas.devices[0] if replicas is not None else None)
         self._snapshots: dict[str, VariableSet] = {}
 
     @classmethod
@@ -166,6 +171,7 @@ class Estimator(Exports):
             ValueError: both `steps` and `max_steps`, or one that is not positive; an input without a batch.
             NanLossDuringTrainingError: the loss is not finite; the last checkpoint is untouched.
             CheckpointError: the checkpoint in `model_dir` is damaged or of another model.
+            LostWorkerError: another process of the cluster died.
         """
         if steps is not None and max_steps is not None:
             raise ValueError("Can not provide both steps and max_steps; give one of them.")
@@ -173,21 +179,46 @@ class Estimator(Exports):
         positive("max_steps", max_steps)
         hooks = checked_hooks(hooks)
         listeners = checked_listeners(saving_listeners)
-        path = self.latest_checkpoint()
-        if path is not None and max_steps is not None and _global_step(path) >= max_steps:
+        replicas = training_replicas(self._config)
+        if replicas is None or replicas.workers == 1:
+            return self._train(input_fn, hooks, listeners, steps, max_steps, None)
+        colleagues = Colleagues(replicas)
+        with colleagues.working():
+            return self._train(input_fn, hooks, listeners, steps, max_steps, colleagues)
+
+    def _train(
+        self,
+        input_fn: Any,
+        hooks: list[Any],
+        listeners: list[Any],
+        steps: int | None,
+        max_steps: int | None,
+        colleagues: Colleagues | None,
+    ) -> Estimator:
+        # The chief's checkpoint counts; the others get their values from it.
+        leads = colleagues is None or colleagues.is_chief
+        path = self.latest_checkpoint() if leads else None
+        begun = -1 if path is None else _global_step(path)
+        if colleagues is not None:
+            begun = colleagues.number_of_chief(begun)
+        if max_steps is not None and begun >= max_steps:
             return self
         trace, source = self._open(input_fn, ModeKeys.TRAIN)
-        Path(self.model_dir).mkdir(parents=True, exist_ok=True)
-        run = TrainingRun(trace, self._state, source, self.model_dir, self._config, hooks, listeners)
+        if leads:
+            Path(self.model_dir).mkdir(parents=True, exist_ok=True)
+        run = TrainingRun(trace, self._state, source, self.model_dir, self._config, hooks, listeners, colleagues)
         run.begin()
-        prepare(trace, self._state, path, self._apply_warm_start)
+        prepare(trace, self._state, path, self._apply_warm_start if leads else None)
         if path is not None:
             source.restore(resume.read(path))
+        if colleagues is not None:
+            colleagues.state_of_chief(self._state, [t.name for t in trace.model_variables()])
+            colleagues.position_of_chief(source)
         goal = max_steps
         if steps is not None:
             goal = int(self._state[GLOBAL_STEP].numpy()) + steps
         self._state.path = None
-        run.run(goal, save_first=path is None)
+        run.run(goal, save_first=begun < 0)
         return self
 
     @outside_graphs
@@ -264,11 +295,19 @@ class Estimator(Exports):
 
     def _open(self, input_fn: Any, mode: str) -> tuple[Trace, Source]:
         """The source of an input, and the trace that takes its batches."""
+        replicas = self._replicas(mode)
         graph = new_graph(self._config.tf_random_seed)
         names = VariableNames()
         offered = {"mode": mode, "params": self.params, "config": self._config}
-        offered["input_context"] = tf.distribute.InputContext(1, 0, 1)
+        offered["input_context"] = (replicas or Replicas(("",))).input_context()
         source, batch = open_input(input_fn, graph, names, offered)
+        if batch is not None and replicas is not None:
+            raise ValueError(
+                f"input_fn returned tensors, but the run is distributed over {replicas.total} replicas, which take "
+                "batches in turn: return a tf.data.Dataset, or use est.inputs.columns_input_fn."
+            )
+        if replicas is not None:
+            source = Dealt(source, replicas, eager=mode == ModeKeys.EVAL or replicas.workers > 1)
         if batch is None:
             key = (mode, repr(source.element_spec))
             if key not in self._traces:
@@ -277,15 +316,33 @@ class Estimator(Exports):
             return self._traces[key], source
         return self._trace(graph, names, mode, None, batch), source
 
+    def _replicas(self, mode: str) -> Replicas | None:
+        """The replicas that `RunConfig` asks for; None where one device of TensorFlow's choice is enough."""
+        if mode == ModeKeys.TRAIN:
+            return training_replicas(self._config)
+        return evaluation_replicas(self._config) if mode == ModeKeys.EVAL else None
+
     def _trace(self, graph: tf.Graph, names: VariableNames, mode: str, spec: Any, batch: Any) -> Trace:
         def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
             made = self._call_model_fn(features, labels, mode, self._config)
             if mode == ModeKeys.TRAIN:
+                strategy = current()
+                if strategy is not None:
+                    made = made._replace(loss=strategy.reduced_loss(made.loss))
                 v1.summary.scalar("loss", made.loss)
                 v1.add_to_collection(v1.GraphKeys.LOSSES, made.loss)
             return made
 
-        return trace_model(graph, names, model_fn, mode, spec=spec, batch=batch, device_fn=self._config.device_fn)
+        return trace_model(
+            graph,
+            names,
+            model_fn,
+            mode,
+            spec=spec,
+            batch=batch,
+            device_fn=self._config.device_fn,
+            replicas=self._replicas(mode),
+        )
 
     def _state_at(self, checkpoint_path: str | None, trace: Trace) -> VariableSet:
         """Variables with the values of a checkpoint (the latest if None; initial ones if there is none)."""

@@ -12,8 +12,9 @@ import tensorflow as tf
 from workers.estimator.errors import EmptyInputError
 from workers.estimator.graph import Trace
 from workers.estimator.hook_calls import HookCalls
+from workers.estimator.inputs.dealt import Dealt
 from workers.estimator.inputs.source import Source
-from workers.estimator.loop import Repeater
+from workers.estimator.loop import repeater_for
 from workers.estimator.preparation import initialize_local
 from workers.estimator.session import EngineSession
 from workers.estimator.tracing import EVAL_STEP, GLOBAL_STEP
@@ -49,19 +50,22 @@ def evaluate(
     session = EngineSession(trace, state, source)
     calls = HookCalls([*hooks, *trace.spec.evaluation_hooks], trace, session, metrics.updates)
     calls.begin()
+    trace.share(state)
     initialize_local(trace, state)
     calls.after_create_session()
     done = 0
+    values: list[tf.Tensor] = []
     while not calls.stop_requested and (steps is None or done < steps):
         try:
-            done = _advance(trace, state, source, calls, done, steps)
-        except (tf.errors.OutOfRangeError, StopIteration):
+            done, values = _advance(trace, state, source, calls, done, steps)
+        except (tf.errors.OutOfRangeError, StopIteration) as end:
+            values = values if isinstance(end, StopIteration) else []
             break
-    done = int(trace.local[EVAL_STEP].numpy())
+    done = _finish(trace, state, source, rest=steps is None or done < steps)
     if done == 0:
         raise EmptyInputError("input_fn ended before it gave one batch; there is nothing to evaluate.")
     names = list(metrics.values)
-    values = trace.function([metrics.values[n] for n in names], [])([], state)
+    values = values or trace.function([metrics.values[n] for n in names], [])([], state)
     result = {name: value.numpy() for name, value in zip(names, values, strict=True)}
     calls.end()
     session.close()
@@ -70,7 +74,10 @@ def evaluate(
     return result
 
 
-def _advance(trace: Trace, state: VariableSet, source: Source, calls: HookCalls, done: int, steps: int | None) -> int:
+def _advance(
+    trace: Trace, state: VariableSet, source: Source, calls: HookCalls, done: int, steps: int | None
+) -> tuple[int, list[tf.Tensor]]:
+    """Takes at least one batch; returns how many were taken so far, and the metrics' values if they are known."""
     hooks, due = calls.due(done)
     limits = [CALL_BATCHES] + ([] if steps is None else [steps - done]) + ([] if due is None else [due - 1 - done])
     wanted = min(limits)
@@ -79,13 +86,28 @@ def _advance(trace: Trace, state: VariableSet, source: Source, calls: HookCalls,
         raise StopIteration
     if wanted < 1:
         calls.step(hooks, source, state, EVAL_STEP)
-        return done + 1
+        return done + 1, []
     key = ("repeat", source.signature)
-    updates = trace.evaluation.updates
-    repeater = trace.cached(key, lambda: Repeater(trace.function(updates), source, EVAL_STEP, loss=False))
+    metrics = trace.evaluation
+    after = list(metrics.values.values())
+    repeater = trace.cached(
+        key, lambda: repeater_for(trace, metrics.updates, source, EVAL_STEP, loss=False, after=after)
+    )
     taken, _, _ = repeater(count, 2**62, source, state)
     source.advance(taken)
-    return done + int(taken)
+    return done + int(taken), repeater.values
+
+
+def _finish(trace: Trace, state: VariableSet, source: Source, rest: bool) -> int:
+    """Brings the replicas' metrics together, the batches included that were too few for a step of all; batches done."""
+    steps = int(trace.local[EVAL_STEP].numpy())
+    if not isinstance(source, Dealt):
+        return steps
+    trace.local.add_up(t.name for t in trace.local_variables())
+    left = source.left if rest else []
+    for batch in left:
+        trace.function(trace.evaluation.updates)(batch, state)
+    return steps * len(trace.devices) + len(left)
 
 
 def _write(trace: Trace, directory: str, result: dict[str, Any]) -> None:

@@ -10,12 +10,16 @@ from __future__ import annotations
 import functools
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, cast
 
 import tensorflow as tf
 
 from workers.estimator import program_order
+from workers.estimator.bound import Bound
+from workers.estimator.cut import Cut, Stack, ancestors, stacks
+from workers.estimator.distribution.copies import copies, prefix
+from workers.estimator.distribution.strategy import ReplicaStrategy
 from workers.estimator.variables import TracedVariable, VariableNames, VariableSet
 
 v1 = tf.compat.v1
@@ -57,6 +61,15 @@ def outside_graphs(method: Method) -> Method:
     return cast(Method, call)
 
 
+def wrapped(body: Callable[..., Any], signature: Sequence[Any]) -> Any:
+    """The concrete function of a graph function, made outside of any graph."""
+
+    def make() -> Any:
+        return v1.wrap_function(body, signature)
+
+    return make() if tf.executing_eagerly() else in_fresh_thread(make)
+
+
 _ONE_SHOT = "OneShotIterator"
 
 
@@ -68,6 +81,7 @@ class Trace:
         names: its variables.
         batch: the placeholders of one batch, any nest; None when the batch is made in the graph itself.
         spec: the `EstimatorSpec`.
+        strategy: that of its replicas, if there are several.
 
     Attributes:
         mode: the mode it was traced in.
@@ -76,14 +90,18 @@ class Trace:
         reference: the set of variables that functions capture; `run` puts the wanted set in its place.
     """
 
-    def __init__(self, graph: tf.Graph, names: VariableNames, batch: Any, spec: Any) -> None:
+    def __init__(
+        self, graph: tf.Graph, names: VariableNames, batch: Any, spec: Any, strategy: ReplicaStrategy | None = None
+    ) -> None:
         self.graph = graph
+        self.strategy = strategy
         self.spec = spec
         self.batch = batch
         self.names = names
         self.feeds = tf.nest.flatten(batch, expand_composites=True) if batch is not None else []
-        self.reference = VariableSet()
-        self.local = VariableSet()
+        home = None if strategy is None else strategy.replicas.devices[0]
+        self.reference = VariableSet(device=home)
+        self.local = VariableSet(device=home)
         self.mode = ""
         self.train_ops: list[Any] = []
         self.evaluation: Any = None
@@ -142,6 +160,56 @@ class Trace:
         key = ("function", tuple(f.name for f in fetches), tuple(f.name for f in feeds))
         return self.cached(key, lambda: self._cut(list(fetches), list(feeds)))  # type: ignore[no-any-return]
 
+    def step_function(self, fetches: Sequence[Any], fed: Sequence[tf.Tensor] = (), *, batch: bool = True) -> Function:
+        """The function of a fetch set, done by all replicas of this process; returns the first one's tensors.
+
+        Args:
+            fetches: as in `function`.
+            fed: tensors that become arguments after the batches, the same for all replicas.
+            batch: whether the batches' components come first, replica by replica.
+        """
+        feeds = self.feeds if batch else []
+        if self.strategy is None:
+            return self.function(fetches, [*feeds, *fed])
+        key = ("step function", batch, tuple(f.name for f in fetches), tuple(f.name for f in fed))
+        return self.cached(key, lambda: self._cut(list(fetches), list(feeds), list(fed), self.strategy))  # type: ignore[no-any-return]
+
+    @property
+    def devices(self) -> list[str | None]:
+        """Per replica of this process, where its copies of the variables are; None for the variables themselves."""
+        return [None] if self.strategy is None else [None, *self.strategy.replicas.devices[1:]]
+
+    def share(self, state: VariableSet) -> None:
+        """Gives the further replicas of this process the values that `state` has now."""
+        devices = [device for device in self.devices if device is not None]
+        names = [t.name for t in self.model_variables()] if devices else []
+        for device in devices:
+            state.copy(names, device)
+        state.spread(names, devices)
+
+    def writes(self, fetches: Sequence[Any]) -> bool:
+        """Whether the fetches change a variable of the model."""
+
+        def search() -> bool:
+            handles = {t.key for t in self.model_variables()}
+            reads = {"ReadVariableOp", "VarIsInitializedOp", "ResourceGather", "VariableShape"}
+            needed = [self.graph.get_operation_by_name(name) for name in self._needed(fetches)]
+            return any(op.type not in reads and any(t.op.name in handles for t in op.inputs) for op in needed)
+
+        return bool(self.cached(("writes", tuple(f.name for f in fetches)), search))
+
+    def reduces(self, fetches: Sequence[Any]) -> bool:
+        """Whether the fetches need a value of all processes of a cluster."""
+        if self.strategy is None or self.strategy.replicas.workers == 1:
+            return False
+        marks = {mark.operation for mark in self.strategy.marks}
+        return bool(self.cached(("reduces", tuple(f.name for f in fetches)), lambda: marks & self._needed(fetches)))
+
+    def _needed(self, fetches: Sequence[Any]) -> set[str]:
+        """Names of the operations that the fetches need."""
+        self._refresh()
+        return set(ancestors(self._nodes, [f.name for f in fetches], {t.name for t in self.feeds})[0])
+
     def needs_batch(self, fetches: Sequence[Any], feeds: Sequence[tf.Tensor]) -> bool:
         """Whether the fetches depend on the batch's placeholders when `feeds` are given."""
 
@@ -149,7 +217,7 @@ class Trace:
             self._refresh()
             handles = {t.variable.handle.name for t in self.variables()}
             fed = {t.name for t in self.feeds} | {t.name for t in feeds}
-            _, taken = _ancestors(self._nodes, [f.name for f in fetches], handles | fed)
+            _, taken = ancestors(self._nodes, [f.name for f in fetches], handles | fed)
             return bool(taken & ({t.name for t in self.feeds} - {t.name for t in feeds}))
 
         names = (tuple(f.name for f in fetches), tuple(f.name for f in feeds))
@@ -177,45 +245,96 @@ class Trace:
         self._library = (graph_def.versions, graph_def.library)
         self._version = self.graph.version
 
-    def _cut(self, fetches: list[Any], feeds: list[tf.Tensor]) -> Function:
+    def _cut(
+        self,
+        fetches: list[Any],
+        feeds: list[tf.Tensor],
+        shared: Sequence[tf.Tensor] = (),
+        strategy: ReplicaStrategy | None = None,
+    ) -> Function:
+        """Cuts a function out; with a strategy `feeds` come once per replica, and `shared` ones after them, for all."""
+        devices = [None] if strategy is None else self.devices
         self._refresh()
         handles = {t.variable.handle.name: t for t in self.variables()}
         roots = [f.name for f in fetches]
         iterators = {f"{node.name}:0" for node in self._nodes.values() if node.op == _ONE_SHOT} - set(roots)
-        nodes, mapped = _ancestors(self._nodes, roots, {*handles, *iterators, *(t.name for t in feeds)})
-        shared = {name: self._one_shot_iterator(name) for name in iterators & mapped}
+        fed = [*feeds, *shared]
+        nodes, mapped = ancestors(self._nodes, roots, {*handles, *iterators, *(t.name for t in fed)})
+        iterator_handles = {name: self._one_shot_iterator(name) for name in iterators & mapped}
         variables = [traced for name, traced in handles.items() if name in mapped]
-        self._materialize(variables)
-        part = v1.GraphDef(versions=self._library[0], library=self._library[1])
-        part.node.extend(self._nodes[name] for name in nodes)
-        program_order.add_control_inputs(part, self._chains)
+        self._materialize(variables, [device for device in devices if device is not None])
+        part = self._part(nodes)
         tensors = [f for f in fetches if isinstance(f, tf.Tensor)]
         operations = [f for f in fetches if not isinstance(f, tf.Tensor)]
+        if strategy is not None:
+            part = copies(part, strategy.replicas, strategy.marks)
+
+        def inputs_of(replica: int, arguments: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            device = devices[replica]
+            found = {t.variable.handle.name: tf.identity(self._home(t).on(t.name, device).handle) for t in variables}
+            found.update({name: tf.identity(handle) for name, handle in iterator_handles.items()})
+            found.update({name: argument for name, argument in arguments.items() if name in mapped})
+            if strategy is not None and strategy.replica_id.partition(":")[0] in nodes:
+                found[strategy.replica_id] = tf.constant(strategy.replicas.first + replica)
+            return {prefix(replica) + name: tensor for name, tensor in found.items()}
 
         def body(*arguments: tf.Tensor) -> list[tf.Tensor]:
-            inputs = {t.variable.handle.name: tf.identity(self._home(t)[t.name].handle) for t in variables}
-            inputs.update({name: tf.identity(handle) for name, handle in shared.items()})
-            fed = {feed.name: argument for feed, argument in zip(feeds, arguments, strict=True)}
-            inputs.update({name: argument for name, argument in fed.items() if name in mapped})
-            cut = [f.name for f in operations + tensors if f.name not in fed]
-            made = dict(
-                zip(cut, tf.import_graph_def(part, input_map=inputs, return_elements=cut, name=""), strict=True)
-            )
-            made.update(fed)
-            must_run = [made[op.name] for op in operations]
+            given = [_by_name(arguments, fed, len(feeds), len(devices), r) for r in range(len(devices))]
+            inputs: dict[str, tf.Tensor] = {}
+            for replica, own in enumerate(given):
+                inputs.update(inputs_of(replica, own))
+            cut = [f.name for f in operations + tensors if f.name not in given[0]]
+            others = [prefix(r) + name for r in range(1, len(devices)) for name in cut]
+            imported = tf.import_graph_def(part, input_map=inputs, return_elements=[*cut, *others], name="")
+            made = {**dict(zip(cut, imported, strict=False)), **given[0]}
+            # What the first replica does for a fetch, the others do too.
+            must_run = [made[op.name] for op in operations] + imported[len(cut) :]
             with tf.control_dependencies(must_run):
                 outputs = [tf.identity(made[t.name]) for t in tensors] or [tf.constant(0, tf.int32)]
             # Where a function is inlined, those who wait for it wait for its control outputs only.
-            v1.get_default_graph().control_outputs.extend([*must_run, *(t.op for t in outputs)])
+            waited = [item.op if isinstance(item, tf.Tensor) else item for item in must_run]
+            v1.get_default_graph().control_outputs.extend([*waited, *(t.op for t in outputs)])
             return outputs
 
-        signature = [tf.TensorSpec(t.shape, t.dtype) for t in feeds]
+        signature = [tf.TensorSpec(t.shape, t.dtype) for t in [*feeds * len(devices), *shared]]
 
-        def make() -> Any:
-            return v1.wrap_function(body, signature)
+        return Function(wrapped(body, signature), self, variables)
 
-        concrete = make() if tf.executing_eagerly() else in_fresh_thread(make)
-        return Function(concrete, self, variables)
+    def _part(self, names: Iterable[str]) -> Any:
+        """Some of the graph's nodes, those that use variables in the order that is promised."""
+        part = v1.GraphDef(versions=self._library[0], library=self._library[1])
+        part.node.extend(self._nodes[name] for name in names)
+        program_order.add_control_inputs(part, self._chains)
+        for step in self.graph.get_collection(v1.GraphKeys.GLOBAL_STEP):
+            program_order.read_first(part, step.handle.op.name)
+        return part
+
+    def cut(self, fetches: Sequence[Any], feeds: Sequence[tf.Tensor]) -> Cut:
+        """What a fetch set needs when `feeds` are given, for one replica; its variables are there afterwards."""
+        self._refresh()
+        handles = {t.variable.handle.name: t for t in self.variables()}
+        roots = [f.name for f in fetches]
+        iterators = {f"{node.name}:0" for node in self._nodes.values() if node.op == _ONE_SHOT} - set(roots)
+        names, taken = ancestors(self._nodes, roots, {*handles, *iterators, *(t.name for t in feeds)})
+        shared = {name: self._one_shot_iterator(name) for name in iterators & taken}
+        variables = [traced for name, traced in handles.items() if name in taken]
+        self._materialize(variables, [])
+        part = self._part(names)
+        return Cut(part, list(fetches), list(feeds), taken, variables, shared)
+
+    def stacks(self) -> list[Stack]:
+        """The tensors that hold components of the batch side by side."""
+        self._refresh()
+        return stacks(self.graph, self._nodes, self.feeds)
+
+    def handles(self, cut: Cut, *, waiting: bool = False) -> dict[str, tf.Tensor]:
+        """By name, what a part takes from outside beside its feeds, as tensors of the function that is being made.
+
+        With `waiting`, they are there only after the control dependencies that are in force.
+        """
+        outside = {t.variable.handle.name: self._home(t)[t.name].handle for t in cut.variables} | cut.shared
+        take = tf.identity if waiting else v1.get_default_graph().capture
+        return {name: take(handle) for name, handle in outside.items()}
 
     def _one_shot_iterator(self, name: str) -> tf.Tensor:
         """Handle of the one iterator that all functions take, where each would have its own."""
@@ -238,59 +357,30 @@ class Trace:
     def _home(self, traced: TracedVariable) -> VariableSet:
         return self.local if traced.name in self.local else self.reference
 
-    def _materialize(self, variables: list[TracedVariable]) -> None:
+    def _materialize(self, variables: list[TracedVariable], devices: Sequence[str]) -> None:
         model = {t.key for t in self.model_variables()}
-        self.reference.ensure([t for t in variables if t.key in model])
-        self.local.ensure([t for t in variables if t.key not in model])
+        for home, own in ((self.reference, True), (self.local, False)):
+            traced = [t for t in variables if (t.key in model) == own]
+            home.ensure(traced)
+            for device in devices:
+                home.copy([t.name for t in traced], device)
 
 
-class Function:
-    """A function cut out of a trace, called with any set of variables."""
+class Function(Bound):
+    """A function cut out of a trace, called with any set of variables: one eager tensor per fetched tensor."""
 
     def __init__(self, concrete: Any, trace: Trace, variables: list[TracedVariable]) -> None:
-        self.concrete = concrete
+        super().__init__(trace, concrete)
         self.trace = trace
         self.variables = variables
-        self.output_types = [t.dtype for t in concrete.outputs]
-        homes = {id(trace._home(t)[t.name].handle): t.name for t in variables if t.name not in trace.local}
-        self._captures = [(c, homes.get(id(c))) for c in concrete.captured_inputs]
 
-    def bind(self, state: VariableSet) -> list[tf.Tensor]:
-        """The arguments that follow the batch: handles of `state` for model variables."""
-        return [capture if name is None else state[name].handle for capture, name in self._captures]
-
-    def __call__(self, arguments: Sequence[tf.Tensor], state: VariableSet) -> list[tf.Tensor]:
-        """Runs it; returns one eager tensor per fetched tensor."""
-        outputs = tf.raw_ops.StatefulPartitionedCall(
-            args=[*arguments, *self.bind(state)], Tout=self.output_types, f=self.concrete
-        )
-        return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+    def places(self, position: int) -> list[int]:
+        """Where the component at `position` of one replica's batch is among the arguments."""
+        size = len(self.trace.feeds)
+        return [position + size * replica for replica in range(len(self.trace.devices))]
 
 
-def _ancestors(nodes: dict[str, Any], roots: list[str], fed: set[str]) -> tuple[dict[str, None], set[str]]:
-    """Names of the nodes that `roots` (operations and tensors by name) need, and the fed tensors that they take.
-
-    Raises:
-        InvalidArgumentError: a placeholder that is not fed is needed.
-    """
-    wanted: dict[str, None] = {}
-    taken: set[str] = set()
-    pending = [root if ":" in root else f"^{root}" for root in roots]
-    while pending:
-        source, _, index = pending.pop().partition(":")
-        if f"{source}:{index or 0}" in fed:
-            taken.add(f"{source}:{index or 0}")
-            continue
-        name = source.removeprefix("^")
-        if name in wanted:
-            continue
-        wanted[name] = None
-        node = nodes[name]
-        if node.op == "Placeholder" and f"{name}:0" in fed:
-            continue  # Only the order of things hangs on it, not its value.
-        if node.op == "Placeholder":
-            raise tf.errors.InvalidArgumentError(
-                None, None, f"You must feed a value for placeholder tensor {name!r}: give it in the feed_dict."
-            )
-        pending.extend(node.input)
-    return wanted, taken
+def _by_name(arguments: Sequence[tf.Tensor], feeds: list[tf.Tensor], own: int, replicas: int, replica: int) -> Any:
+    """What one replica is fed, by name; the first `own` of the feeds are its alone."""
+    of_it = arguments[own * replica : own * (replica + 1)]
+    return {f.name: a for f, a in zip(feeds, [*of_it, *arguments[own * replicas :]], strict=True)}

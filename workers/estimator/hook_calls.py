@@ -14,7 +14,7 @@ from workers.estimator.duties import Duty
 from workers.estimator.fetches import Fetches, feed_items, to_numpy
 from workers.estimator.graph import Trace
 from workers.estimator.inputs.source import Source
-from workers.estimator.loop import Stepper, stepper_for
+from workers.estimator.loop import AnyStepper, stepper_for
 from workers.estimator.session import EngineSession
 from workers.estimator.variables import VariableSet
 
@@ -27,7 +27,7 @@ class _Plan:
 
     held: list[Any]
     fetches: list[Fetches | None]
-    stepper: Stepper
+    stepper: AnyStepper
     names: list[str]
     wanted: list[tuple[int, str]]  # position and name of the outputs that hooks ask for
     feeds: list[tuple[Any, Any]] = field(default_factory=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -87,13 +88,24 @@ def initialize_local(trace: Trace, state: VariableSet) -> None:
     """Sets local variables (metrics) to their start, and fills the tables once."""
     local = trace.local_variables()
     trace.local.ensure(local)
-    operations = [t.variable.initializer for t in local]
     graph = trace.graph
+    # Each replica has its own, which a function sets.
+    alone = trace.strategy is None
+    starts = trace.cached(("starts", graph.version), lambda: _constant_starts(graph, local)) if alone else {}
+    trace.local.assign(starts)
+    operations = [t.variable.initializer for t in local if t.name not in starts]
     tables = [op for op in graph.get_collection(v1.GraphKeys.TABLE_INITIALIZERS) if op is not None]
     own = trace.spec.scaffold.local_init_op if trace.spec.scaffold is not None else None
     if tables:
-        trace.cached(("tables", len(tables)), lambda: trace.function(tables, [])([], state))
+        trace.cached(("tables", len(tables)), lambda: trace.step_function(tables, batch=False)([], state))
     if own is not None:
         operations = [*operations, own]
     if operations:
-        trace.function(operations, [])([], state)
+        trace.step_function(operations, batch=False)([], state)
+
+
+def _constant_starts(graph: tf.Graph, variables: list[TracedVariable]) -> dict[str, Any]:
+    """Initial values that are known without running anything, by name: zero, mostly. They need no function."""
+    with graph.as_default():  # where a variable of the graph gives its initial value
+        values = {t.name: tf.get_static_value(t.variable.initial_value) for t in variables}
+    return {name: value for name, value in values.items() if value is not None}

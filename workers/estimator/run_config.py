@@ -42,6 +42,7 @@ _FIELDS = (
     "checkpoint_save_graph_def",
     "jit_compile",
     "mixed_precision",
+    "background_checkpoints",
 )
 
 
@@ -59,20 +60,27 @@ class RunConfig:
         keep_checkpoint_max: how many recent checkpoints to keep; None or 0 keeps all.
         keep_checkpoint_every_n_hours: beside those, keep one per so many hours.
         log_step_count_steps: steps between log lines of loss and steps/s; None for none.
-        train_distribute, eval_distribute: a `tf.distribute.Strategy`, or None.
+        train_distribute: a `tf.distribute.MirroredStrategy` (several devices), `MultiWorkerMirroredStrategy` (several
+            processes, with `TF_CONFIG`) or `OneDeviceStrategy`; None for one device of TensorFlow's choice. Each
+            replica takes batches of its own, so the global batch is the input's batch times the replicas; gradients
+            and loss are averaged, and the results are those of one device with the global batch, up to rounding.
+        eval_distribute: a `MirroredStrategy` or `OneDeviceStrategy` for `evaluate`, or None.
         device_fn: maps an operation to a device string, applied while model_fn is traced.
         protocol: protocol of the servers, None for grpc.
-        experimental_distribute: a `DistributeConfig`-like object with `train_distribute`, `eval_distribute` and
-            `remote_cluster`.
+        experimental_distribute: a `DistributeConfig`-like object whose `train_distribute` and `eval_distribute` are
+            used where the arguments of that name are None. A `remote_cluster` is refused.
         experimental_max_worker_delay_secs: upper limit of the wait of a worker that starts after the chief.
         session_creation_timeout_secs: how long a worker waits for the chief.
         checkpoint_save_graph_def: whether `graph.pbtxt` and a `.meta` file per checkpoint are written.
         jit_compile: whether a training on `columns_input_fn` with dense numbers runs many steps in one program compiled
-            by XLA. Faster for small models in long trainings, for compiling takes some seconds; results agree within
-            rounding. XLA leaves out run-time checks such as that of the range of labels.
+            by XLA, on one replica. Faster for small models in long trainings, for compiling takes some seconds; results
+            agree within rounding. XLA leaves out run-time checks such as that of the range of labels.
         mixed_precision: "bfloat16" lets the fully connected networks of the canned estimators multiply in bfloat16
             while they train, with variables, sums and everything else in float32. Faster on processors with
             instructions for it.
+        background_checkpoints: whether a model of some megabytes is written by a second thread while the training goes
+            on. It takes as much memory again as the variables have, until the files are complete. Not where a
+            checkpoint listener is to see each checkpoint at its step (see `CheckpointSaverListener`).
 
     Raises:
         ValueError: a value out of range, both checkpoint intervals set, or a `TF_CONFIG` that is not valid.
@@ -99,6 +107,7 @@ class RunConfig:
         checkpoint_save_graph_def: bool = True,
         jit_compile: bool = False,
         mixed_precision: str | None = None,
+        background_checkpoints: bool = True,
     ) -> None:
         if save_checkpoints_steps is _DEFAULT and save_checkpoints_secs is _DEFAULT:
             save_checkpoints_steps, save_checkpoints_secs = None, 600

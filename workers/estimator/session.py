@@ -68,8 +68,16 @@ class EngineSession(v1.Session):  # type: ignore[misc,name-defined]
         feeds = feed_items(self._trace, feed_dict)
         tensors = [tensor for tensor, _ in feeds.values()]
         arguments = [tf.constant(value, tensor.dtype) for tensor, value in feeds.values()]
+        if self._source is not None and self._trace.reduces(fetches.elements):
+            raise RuntimeError(
+                "session.run(...) can't give what all workers of the cluster compute together: ask for it in "
+                "before_run, which every step does."
+            )
         if self._source is not None and self._trace.needs_batch(fetches.elements, tensors):
             outputs = iter(self._with_batch(fetches.elements, tensors, arguments))
+        elif self._source is not None and self._trace.strategy is not None and self._trace.writes(fetches.elements):
+            function = self._trace.step_function(fetches.elements, tensors, batch=False)
+            outputs = iter(function(arguments, self._state))
         else:
             outputs = iter(self._trace.function(fetches.elements, tensors)(arguments, self._state))
         values = {e.name: to_numpy(next(outputs)) for e in fetches.elements if isinstance(e, tf.Tensor)}

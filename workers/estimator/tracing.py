@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import tensorflow as tf
 
 from workers.estimator import program_order
+from workers.estimator.distribution.divergence import check_metrics, settled
+from workers.estimator.distribution.replicas import Replicas
+from workers.estimator.distribution.strategy import ReplicaStrategy
 from workers.estimator.graph import Trace, in_fresh_thread
 from workers.estimator.inputs.call import split_batch
 from workers.estimator.keys import MetricKeys, ModeKeys
@@ -36,16 +40,33 @@ class Evaluation:
     updates: list[Any] = field(default_factory=list)
 
 
+class _Graph(tf.Graph):  # type: ignore[misc]
+    """A graph in which an outermost scope may begin with an underscore, as the name of a Keras layer does whose class
+    is private. TensorFlow refuses that; the operations' names get a word before it, the variables keep Keras's path."""
+
+    def name_scope(self, name: Any) -> Any:
+        outermost = isinstance(name, str) and not self.get_name_scope()
+        return super().name_scope(f"private{name}" if outermost and name.startswith("_") else name)
+
+
 def new_graph(seed: int | None) -> tf.Graph:
     """A graph with its seed and global step."""
-    graph = tf.Graph()
+    graph = _Graph()
     with graph.as_default():
         v1.set_random_seed(seed)
     return graph
 
 
 def trace_model(
-    graph: tf.Graph, names: VariableNames, model_fn: ModelFn, mode: str, *, spec: Any, batch: Any, device_fn: Any = None
+    graph: tf.Graph,
+    names: VariableNames,
+    model_fn: ModelFn,
+    mode: str,
+    *,
+    spec: Any,
+    batch: Any,
+    device_fn: Any = None,
+    replicas: Replicas | None = None,
 ) -> Trace:
     """Calls `model_fn` in `graph`.
 
@@ -57,27 +78,46 @@ def trace_model(
         spec: nest of type specs, from which placeholders are made; unused when `batch` is given.
         batch: nest of tensors of `graph`, or None.
         device_fn: as in `RunConfig`.
+        replicas: who runs it, when it is more than one.
+
+    Raises:
+        ValueError: with several replicas, the step would make them differ.
     """
 
     def build() -> Trace:
-        with graph.as_default(), names.collect(), graph.device(device_fn):
+        strategy = ReplicaStrategy(replicas, graph) if replicas is not None else None
+        scope = strategy.tracing() if strategy is not None else contextlib.nullcontext()
+        with graph.as_default(), names.collect(), graph.device(device_fn), scope:
             v1.train.get_or_create_global_step(graph)
             held = placeholders(spec) if batch is None else batch
             features, labels = split_batch(held, mode)
             made = model_fn(features, labels, mode)
-            trace = Trace(graph, names, held if batch is None else None, made)
+            trace = Trace(graph, names, held if batch is None else None, made, strategy)
             trace.mode = mode
             if mode == ModeKeys.EVAL:
                 trace.evaluation = _evaluation(trace, made)
+                if strategy is not None:
+                    check_metrics(strategy, trace.local_variables())
             elif mode == ModeKeys.TRAIN:
                 # Assignments of Keras code belong to the step, whether or not the train_op leads to them.
                 trace.train_ops = [trace.element(_plain(made.train_op))]
                 known = {op.name for op in trace.train_ops}
                 writes = program_order.assignments(graph, trace.variables())
                 trace.train_ops += [op for op in writes if op.name not in known]
+                if strategy is not None:
+                    trace.train_ops = _in_step(trace, strategy)
             return trace
 
     return in_fresh_thread(build)  # type: ignore[no-any-return]
+
+
+def _in_step(trace: Trace, strategy: ReplicaStrategy) -> list[Any]:
+    """The training step's operations, so that replicas stay equal and all of them do all reductions."""
+    operations = settled(strategy, trace.feeds, trace.model_variables(), trace.train_ops)
+    if strategy.replicas.workers > 1:
+        # A reduction that only one process asks for, for a summary, would wait for the others for ever.
+        operations = [*operations, *(trace.graph.get_operation_by_name(mark.operation) for mark in strategy.marks)]
+    return operations
 
 
 def placeholders(spec: Any) -> Any:

@@ -216,12 +216,20 @@ class _EvaluateCheckpoint(tf.compat.v1.train.CheckpointSaverListener):  # type: 
         path = self._evaluator.estimator.latest_checkpoint()
         self._start = int(path.rpartition("-")[2]) if path else 0
 
+    @property
+    def asynchronous(self) -> bool:
+        """The variables of the training can be evaluated as they are only while they equal the checkpoint."""
+        return not self._due()
+
     def after_save(self, session: Any, global_step_value: int) -> None:
         if global_step_value == self._start:
             return  # saved before the first step: nothing new to evaluate
-        if self._last is None or time.monotonic() - self._last >= self._evaluator.eval_spec.throttle_secs:
+        if self._due():
             self._last = time.monotonic()
             self._evaluator.evaluate(last=False)
+
+    def _due(self) -> bool:
+        return self._last is None or time.monotonic() - self._last >= self._evaluator.eval_spec.throttle_secs
 
     def end(self, session: Any, global_step_value: int) -> None:
         self._evaluator.evaluate(last=True)

@@ -11,12 +11,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from workers.estimator.duties import LogProgress, SaveCheckpoints, WriteSummaries
+from workers.estimator.distribution.colleagues import Colleagues
+from workers.estimator.duties import Events, LogProgress, SaveCheckpoints, WriteSummaries
 from workers.estimator.errors import EmptyInputError, NanLossDuringTrainingError
 from workers.estimator.graph import Trace
 from workers.estimator.hook_calls import HookCalls
 from workers.estimator.inputs.source import Source
-from workers.estimator.loop import Repeater
+from workers.estimator.loop import AnyRepeater, repeater_for
 from workers.estimator.run_config import RunConfig
 from workers.estimator.saver import ModelSaver
 from workers.estimator.session import EngineSession
@@ -42,6 +43,7 @@ class TrainingRun:
         config: intervals and limits.
         hooks: the user's.
         listeners: checkpoint listeners.
+        colleagues: the other processes, if there are any.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class TrainingRun:
         config: RunConfig,
         hooks: Sequence[Any],
         listeners: Sequence[Any],
+        colleagues: Colleagues | None = None,
     ) -> None:
         self._trace = trace
+        self._colleagues = colleagues
         self._state = state
         self._source = source
         self.session = EngineSession(trace, state, source)
@@ -64,24 +68,28 @@ class TrainingRun:
         loss = trace.element(spec.loss)
         self._base = [loss, *trace.train_ops]
         self._saving: SaveCheckpoints | None = None
+        self._events = Events(directory)
         own: list[Any] = []
         everybody = [*hooks, *spec.training_hooks, *(spec.training_chief_hooks if config.is_chief else ())]
         if config.is_chief:
-            own = self._duties(directory, config, loss, everybody)
+            own = self._duties(config, loss, everybody)
         self._calls = HookCalls([*everybody, *own], trace, self.session, self._base)
         self._rate = 0.0
         self._compiled = int(getattr(source, "compilable", 0)) if config.jit_compile else 0
         if config.jit_compile and not self._compiled:
-            log.info("jit_compile needs an endless columns_input_fn of dense numbers; this training is not compiled.")
+            log.info(
+                "jit_compile needs an endless columns_input_fn of dense numbers and one replica; this training is not "
+                "compiled."
+            )
         self._progress = StepWatch(trace)
 
-    def _duties(self, directory: str, config: RunConfig, loss: tf.Tensor, hooks: list[Any]) -> list[Any]:
+    def _duties(self, config: RunConfig, loss: tf.Tensor, hooks: list[Any]) -> list[Any]:
         duties: list[Any] = []
         if config.log_step_count_steps:
-            duties.append(LogProgress(directory, config.log_step_count_steps, loss))
+            duties.append(LogProgress(self._events, config.log_step_count_steps, loss))
         summary = self._summary_op()
         if config.save_summary_steps and summary is not None:
-            duties.append(WriteSummaries(directory, config.save_summary_steps, summary))
+            duties.append(WriteSummaries(self._events, config.save_summary_steps, summary))
         saving = [hook for hook in hooks if isinstance(hook, v1.train.CheckpointSaverHook)]
         if saving:
             # As in tf.estimator: a hook of the user's takes the place of ours, and our listeners.
@@ -119,19 +127,37 @@ class TrainingRun:
             NanLossDuringTrainingError: the loss or a variable is not finite.
             GlobalStepError: `goal` is given, and no step of the model raises the global step.
         """
+        try:
+            self._run(goal, save_first)
+        except BaseException:
+            self._saver.abandon()
+            self._events.write()
+            raise
+        self._saver.close()
+
+    def _run(self, goal: int | None, save_first: bool) -> None:
+        self._trace.share(self._state)
         step = first = self._step()
         if self._saving is not None:
-            self._saver.write_graph()
+            self._saver.open()
             if self._saving.start(step, save=save_first):
-                return
+                self._saver.settle()
+                if self._colleagues is None:
+                    return
+                self._calls.stop_requested = True  # the others are told before the first step
         self._calls.at(step)
         self._calls.after_create_session()
         ended = False
-        while not self._calls.stop_requested and (goal is None or step < goal):
+        while goal is None or step < goal:
+            stops, ended = self._stops()
+            if stops or ended:
+                break
             before = step
             with _end_of_input() as end:
                 step = self._advance(step, goal)
             self._progress.watch(before, step, goal)
+            if self._saver.poll():
+                self._calls.stop_requested = True
             if end:
                 ended, step = True, self._step()
                 self._source.advance(max(step - before, 0))
@@ -142,10 +168,20 @@ class TrainingRun:
             self._saving.ended = ended
         self._calls.at(step)
         self._calls.end()
+        self._events.flush()
         self.session.close()
+
+    def _stops(self) -> tuple[bool, bool]:
+        """Whether a hook asked to stop, and whether the input has ended, if that is known before the step."""
+        if self._colleagues is None:
+            return self._calls.stop_requested, False
+        # Whoever went on alone would wait for the others' gradients for ever.
+        stops, ends = self._colleagues.votes(self._calls.stop_requested, self._source.limit(1) < 1)
+        return stops > 0, ends > 0
 
     def _advance(self, step: int, goal: int | None) -> int:
         """Does at least one step; returns the global step after it."""
+        self._state.path = None  # the values leave the checkpoint that they came from, or were saved to
         hooks, due = self._calls.due(step)
         ends = [n for n in (None if due is None else due - 1, goal) if n is not None]
         wanted = min([end - step for end in ends] + [self._call_limit()])
@@ -153,8 +189,12 @@ class TrainingRun:
         if count < 1:
             raise tf.errors.OutOfRangeError(None, None, "The input has ended.")
         if count == 1 or wanted <= 1:
+            started = time.perf_counter()
             loss, after = self._calls.step(hooks, self._source, self._state, GLOBAL_STEP)
             self._progress.batches += 1
+            if 0 < self._rate * CALL_SECONDS < 2:
+                # After one slow call, in which something was compiled, steps would be done singly for ever.
+                self._rate = 1 / max(time.perf_counter() - started, 1e-9)
             _check_loss(float(loss), after)
             return int(after)
         return self._repeat(count, goal, step)
@@ -174,8 +214,8 @@ class TrainingRun:
         _check_loss(loss, after)
         return int(after)
 
-    def _repeater(self, compiled: bool) -> Repeater:
-        return Repeater(self._trace.function(self._base), self._source, GLOBAL_STEP, compiled=compiled)
+    def _repeater(self, compiled: bool) -> AnyRepeater:
+        return repeater_for(self._trace, self._base, self._source, GLOBAL_STEP, compiled=compiled)
 
     def _call_limit(self) -> int:
         """How many steps fit one call."""

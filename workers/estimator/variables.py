@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 v1 = tf.compat.v1
@@ -121,13 +120,22 @@ def _keras_path() -> str | None:
 class VariableSet:
     """Eager variables by name: one state of a model.
 
+    Further replicas have a copy of each variable on their device; functions of theirs keep it up to date from the last
+    `spread` on.
+
+    Args:
+        path: see below.
+        device: where the variables live; None leaves it to TensorFlow.
+
     Attributes:
         path: prefix of the checkpoint that the values equal, or None when they equal none (fresh, or trained further).
     """
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, path: str | None = None, device: str | None = None) -> None:
         self.path = path
+        self._device = device
         self._variables: dict[str, tf.Variable] = {}
+        self._copies: dict[str, dict[str, tf.Variable]] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._variables
@@ -138,14 +146,48 @@ class VariableSet:
     def names(self) -> list[str]:
         return list(self._variables)
 
+    def on(self, name: str, device: str | None) -> tf.Variable:
+        """A variable, or (with a device) the copy of it that a further replica has."""
+        return self._variables[name] if device is None else self._copies[device][name]
+
+    def handles(self) -> dict[int, tuple[str, str | None]]:
+        """The arguments of `on` by the identity of the handle that it gives."""
+        found: dict[int, tuple[str, str | None]] = {id(v.handle): (n, None) for n, v in self._variables.items()}
+        for device, copies in self._copies.items():
+            found.update({id(v.handle): (n, device) for n, v in copies.items()})
+        return found
+
     def ensure(self, traced: Iterable[TracedVariable]) -> list[TracedVariable]:
         """Makes the variables that are not there yet (zero for now); returns them."""
         missing = [t for t in traced if t.name not in self._variables]
         for t in missing:
             shape = t.variable.shape
-            fill = tf.zeros([] if not shape.is_fully_defined() else shape, t.variable.dtype.base_dtype)
-            self._variables[t.name] = tf.Variable(fill, shape=shape, trainable=False)
+            with tf.device(self._device):
+                fill = tf.zeros([] if not shape.is_fully_defined() else shape, t.variable.dtype.base_dtype)
+                self._variables[t.name] = tf.Variable(fill, shape=shape, trainable=False)
         return missing
+
+    def copy(self, names: Iterable[str], device: str) -> None:
+        """Makes the copies on `device` that are missing, with the present values."""
+        copies = self._copies.setdefault(device, {})
+        for name in names:
+            if name not in copies:
+                with tf.device(device):
+                    value = tf.identity(self._variables[name].read_value())
+                    copies[name] = tf.Variable(value, shape=self._variables[name].shape, trainable=False)
+
+    def spread(self, names: Iterable[str], devices: Iterable[str]) -> None:
+        """Gives the copies on `devices` the present values."""
+        for device in devices:
+            for name in names:
+                self._copies[device][name].assign(self._variables[name].read_value(), read_value=False)
+
+    def add_up(self, names: Iterable[str]) -> None:
+        """Adds the values of all copies to the variables."""
+        for name in names:
+            for copies in self._copies.values():
+                if name in copies:
+                    self._variables[name].assign_add(copies[name].read_value(), read_value=False)
 
     def assign(self, values: Mapping[str, Any]) -> None:
         """Sets variables that are there; values are arrays or tensors."""
@@ -162,8 +204,3 @@ class VariableSet:
     def values(self, names: Iterable[str]) -> dict[str, tf.Tensor]:
         """Present values as tensors; later writes to the variables do not change them."""
         return {name: self._variables[name].read_value() for name in names}
-
-    def not_finite(self, names: Iterable[str]) -> list[str]:
-        """Those of `names` that hold a NaN or an infinity."""
-        floating = [n for n in names if n in self._variables and self._variables[n].dtype.is_floating]
-        return [n for n in floating if not np.isfinite(tf.reduce_sum(self._variables[n].read_value() * 0).numpy())]

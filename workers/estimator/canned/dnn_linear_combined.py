@@ -110,9 +110,6 @@ def _training(parts: Sequence[tuple[Any, Any]], head: Head) -> Callable[[Any], A
     """One step of each part's optimizer; the first one raises the global step, as the old library had it."""
 
     def train_op_fn(loss: Any) -> Any:
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        if replicas > 1 and head.loss_reduction == SUM_OVER_BATCH_SIZE:
-            loss = loss / replicas
         steps = [tf.compat.v1.train.get_or_create_global_step(), None]
         return tf.group(
             *[

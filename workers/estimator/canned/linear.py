@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from workers.estimator.canned.arguments import checked_features
 from workers.estimator.canned.head_choice import classifier_head
+from workers.estimator.canned.zeros import zero_fraction
 from workers.estimator.estimator import Estimator
 from workers.estimator.feature_column import LinearModel
 from workers.estimator.head import Head, RegressionHead
@@ -86,7 +87,7 @@ def add_linear_summaries(model: LinearModel) -> None:
         else:
             tf.compat.v1.summary.histogram("bias", model.bias)
         flat = tf.concat([tf.reshape(variable, [-1]) for variable in weights], axis=0)
-        tf.compat.v1.summary.scalar("fraction_of_zero_weights", tf.nn.zero_fraction(flat))
+        tf.compat.v1.summary.scalar("fraction_of_zero_weights", zero_fraction(flat))
 
 
 class LinearClassifier(LinearEstimator):

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from workers.estimator.canned.zeros import zero_fraction
 from workers.estimator.feature_column import DenseInput
 from workers.estimator.feature_column.state import model_variable
 from workers.estimator.keys import ModeKeys
@@ -95,7 +96,11 @@ class Network:
     def _drop(self, net: Any, number: int) -> tf.Tensor:
         # The mask depends on seed, step and layer only, so that a resumed run draws what the unbroken one would have.
         step = tf.cast(v1.train.get_or_create_global_step(), tf.int64)
-        seed = tf.stack([tf.constant(self._seed * 1009 + number, tf.int64), step])
+        key = tf.constant(self._seed * 1009 + number, tf.int64)
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        if tf.is_tensor(replica):  # Replicas draw masks of their own.
+            key += tf.cast(replica, tf.int64) << 40
+        seed = tf.stack([key, step])
         return tf.nn.experimental.stateless_dropout(net, rate=self._dropout, seed=seed)
 
     def _normalize(self, net: Any, scope: str, training: bool) -> tf.Tensor:
@@ -116,5 +121,5 @@ class Network:
 def add_layer_summary(values: Any, tag: str) -> None:
     """Summaries of a layer's output: share of zeros, and a histogram."""
     with v1.name_scope(None):
-        v1.summary.scalar(f"{tag}/fraction_of_zero_values", tf.nn.zero_fraction(values))
+        v1.summary.scalar(f"{tag}/fraction_of_zero_values", zero_fraction(values))
         v1.summary.histogram(f"{tag}/activation", values)

@@ -14,7 +14,7 @@ from workers.estimator.recurrent.cells import Cell
 
 v1 = tf.compat.v1
 _SCOPE = "rnn_model"
-_COMPILE_FROM_STEP = 100
+_COMPILE_FROM_STEP = 50
 _COMPILE_FROM_TIME = 16
 _KERNELS: dict[str, tuple[Callable[..., Any], int]] = {
     "simple_rnn": (simple_rnn, 1),
@@ -57,23 +57,23 @@ class RecurrentNetwork:
         """Logits `[batch, units]` (`[batch, time, units]` with return_sequences) and the mask of steps, bool
         `[batch, time]`."""
         self._variables = []
-        inputs, lengths = self._sequence(features)
+        fast = not callable(self._cells)
+        inputs, lengths = self._sequence.time_major(features) if fast else self._sequence(features)
         if training:
             with v1.name_scope(None):
                 v1.summary.histogram("sequence_length", lengths)
         if self._context:
-            inputs = concatenate_context(self._context(features), inputs)
-        mask = tf.sequence_mask(lengths, tf.shape(inputs)[1])
-        if callable(self._cells):
-            outputs = self._keras_outputs(inputs, mask, training)
-        else:
-            compiled = _worth_compiling(tf.shape(inputs)[1]) if training else None
-            outputs = self._fast_outputs(inputs, tf.cast(lengths, tf.int32), compiled)
+            context = self._context(features)
+            inputs = _context_first(context, inputs) if fast else concatenate_context(context, inputs)
+        time = tf.shape(inputs)[0 if fast else 1]
+        mask = tf.sequence_mask(lengths, time)
+        if not fast:
+            return self._logits(self._keras_outputs(inputs, mask, training)), mask
+        outputs = self._fast_outputs(inputs, tf.cast(lengths, tf.int32), _worth_compiling(time) if training else None)
         return self._logits(outputs), mask
 
-    def _fast_outputs(self, inputs: Any, lengths: Any, compiled: Any) -> tf.Tensor:
+    def _fast_outputs(self, net: Any, lengths: Any, compiled: Any) -> tf.Tensor:
         assert not callable(self._cells)
-        net = tf.transpose(inputs, [1, 0, 2])
         for cell in self._cells:
             run, gates = _KERNELS[cell.kind]
             net = run(net, *self._weights(cell, net.shape[-1], gates), compiled)
@@ -118,6 +118,12 @@ class RecurrentNetwork:
     def _variable(self, name: str, shape: Sequence[int], initializer: Any) -> Any:
         self._variables.append(model_variable(name, shape, initializer))
         return self._variables[-1]
+
+
+def _context_first(context: Any, sequence: Any) -> tf.Tensor:
+    """`context` `[batch, c]` beside every step of `sequence` `[time, batch, s]`: `[time, batch, s + c]`."""
+    repeated = tf.tile(tf.expand_dims(context, 0), [tf.shape(sequence)[0], 1, 1])
+    return tf.concat([sequence, repeated], axis=2)
 
 
 def _worth_compiling(time: Any) -> tf.Tensor:

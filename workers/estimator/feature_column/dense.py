@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from workers.estimator.errors import InputShapeError
+from workers.estimator.feature_column.single_ids import embed_rows
 from workers.estimator.feature_column.standardize import Standardize
 from workers.estimator.feature_column.state import ColumnState, FeatureCache, create_column_states, prepared_columns
 
@@ -107,7 +108,9 @@ def dense_input(columns: list[Any], cache: FeatureCache, state: ColumnState) -> 
 
 def _flat(column: Any, cache: FeatureCache, state: ColumnState) -> tf.Tensor:
     check_numeric(column, cache)
-    tensor = column.get_dense_tensor(cache, state)
+    tensor = embed_rows(column, cache, state)
+    if tensor is None:
+        tensor = column.get_dense_tensor(cache, state)
     width = column.variable_shape.num_elements()
     if tensor.shape.rank == 2 and tensor.shape[-1] == width:
         return tensor

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from workers.estimator.feature_column.dense import layer_scope
+from workers.estimator.feature_column.single_ids import embed_steps
 from workers.estimator.feature_column.state import ColumnState, FeatureCache, create_column_states, prepared_columns
 
 v1 = tf.compat.v1
@@ -50,15 +51,25 @@ class SequenceFeatures:
             KeyError: a column's feature is missing (the error is a ValueError too).
             InvalidArgumentError: at run time, when two columns' sequences have different lengths.
         """
+        return self._sequences(features, time_major=False)
+
+    def time_major(self, features: Mapping[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same as `[time, batch, width]`, as recurrent layers take it, and the lengths `[batch]`.
+
+        Raises:
+            KeyError, InvalidArgumentError: as `__call__`.
+        """
+        return self._sequences(features, time_major=True)
+
+    def _sequences(self, features: Mapping[str, Any], *, time_major: bool) -> tuple[tf.Tensor, tf.Tensor]:
         self._enter_graph()
         cache = FeatureCache(features)
         parts, lengths = [], []
         for column in self._sorted:
-            sequence = column.get_sequence_dense_tensor(cache, self._state)
-            width = column.variable_shape.num_elements()
-            shape = tf.shape(sequence.dense_tensor)
-            parts.append(tf.reshape(sequence.dense_tensor, [shape[0], shape[1], width]))
-            lengths.append(sequence.sequence_length)
+            made = embed_steps(column, cache, self._state, time_major=time_major)
+            sequence, length = made or _any_sequence(column, cache, self._state, time_major)
+            parts.append(sequence)
+            lengths.append(length)
         same = [_assert_same(lengths[0], other) for other in lengths[1:]]
         with tf.control_dependencies(same):
             length = tf.identity(lengths[0])
@@ -77,6 +88,16 @@ class SequenceFeatures:
         self._state = ColumnState(layer_scope(self._name, "sequence_features"), self._trainable)
         self._sorted = self._prepared(self._columns)
         create_column_states(self._sorted, self._state)
+
+
+def _any_sequence(
+    column: Any, cache: FeatureCache, state: ColumnState, time_major: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """What the column itself makes of its sequence."""
+    made = column.get_sequence_dense_tensor(cache, state)
+    shape = tf.shape(made.dense_tensor)
+    sequence = tf.reshape(made.dense_tensor, [shape[0], shape[1], column.variable_shape.num_elements()])
+    return (tf.transpose(sequence, [1, 0, 2]) if time_major else sequence), made.sequence_length
 
 
 def _assert_same(first: Any, other: Any) -> Any:

@@ -135,11 +135,20 @@ class ColumnState:
 def model_variable(
     name: str, shape: Sequence[int], initializer: Any = None, dtype: Any = tf.float32, trainable: bool = True
 ) -> Any:
-    """A variable called exactly `name` whatever the present scope, made or found again."""
+    """A variable called exactly `name` whatever the present scope, made or found again.
+
+    One that is not trained is averaged over the replicas of a training that has several.
+    """
     root = v1.VariableScope(reuse=v1.AUTO_REUSE)
     with v1.variable_scope(root, auxiliary_name_scope=False):
         return v1.get_variable(
-            name, shape=shape, dtype=dtype, initializer=initializer, trainable=trainable, use_resource=True
+            name,
+            shape=shape,
+            dtype=dtype,
+            initializer=initializer,
+            trainable=trainable,
+            use_resource=True,
+            aggregation=tf.VariableAggregation.NONE if trainable else tf.VariableAggregation.MEAN,
         )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from workers.estimator.distribution.strategy import loss_is_a_sum
 from workers.estimator.export.output import PredictOutput
-from workers.estimator.head.reduction import SUM_OVER_BATCH_SIZE
+from workers.estimator.head.reduction import SUM
 from workers.estimator.keys import MetricKeys, ModeKeys
 from workers.estimator.metrics import Mean
 from workers.estimator.optimizer import TRAINING_SCOPE, resolve_optimizer
@@ -191,10 +192,9 @@ def training_op(
             raise ValueError(f"{name} should be a list or a tuple. Given type: {type(given)}.")
     if optimizer is not None and train_op_fn is not None:
         raise ValueError("train_op_fn and optimizer cannot both be set; pass one of them.")
+    if loss_reduction == SUM:
+        loss_is_a_sum()
     if optimizer is not None:
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        if replicas > 1 and loss_reduction == SUM_OVER_BATCH_SIZE:
-            loss = loss / replicas  # the gradients of the replicas are summed
         variables = v1.trainable_variables() if trainable_variables is None else trainable_variables
         op = resolve_optimizer(optimizer).minimize(loss, variables, v1.train.get_or_create_global_step(), scope)
     elif train_op_fn is not None:

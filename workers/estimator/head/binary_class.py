@@ -9,22 +9,15 @@ import tensorflow as tf
 
 from workers.estimator.export.output import PredictOutput, RegressionOutput
 from workers.estimator.head import checks
-from workers.estimator.head.base import (
-    CLASSIFICATION,
-    PREDICT,
-    REGRESSION,
-    SERVING_DEFAULT,
-    Head,
-    checked_keys,
-    with_regularization,
-)
+from workers.estimator.head.base import CLASSIFICATION, PREDICT, REGRESSION, SERVING_DEFAULT, checked_keys
 from workers.estimator.head.classes import all_class_ids, all_classes, class_names, classification_output
-from workers.estimator.head.reduction import SUM_OVER_BATCH_SIZE, canonical_reduction, reduce_loss
+from workers.estimator.head.reduction import SUM_OVER_BATCH_SIZE
+from workers.estimator.head.single import SingleHead
 from workers.estimator.keys import MetricKeys, PredictionKeys
 from workers.estimator.metrics import AUC, Accuracy, AccuracyBaseline, BinaryAccuracy, Mean, Metric, Precision, Recall
 
 
-class BinaryClassHead(Head):
+class BinaryClassHead(SingleHead):
     """Sigmoid cross entropy over one logit; metrics and predictions of two classes.
 
     Labels are `[D0, …, DN]` or `[D0, …, DN, 1]`: numbers in [0, 1], or strings of `label_vocabulary`.
@@ -51,37 +44,9 @@ class BinaryClassHead(Head):
         loss_fn: Callable[..., Any] | None = None,
         name: str | None = None,
     ) -> None:
-        self._weight_column = weight_column
         self._thresholds = checks.checked_thresholds(thresholds)
         self._label_vocabulary = checks.checked_vocabulary(label_vocabulary, 2)
-        self._loss_reduction = canonical_reduction(loss_reduction)
-        self._loss_fn = checks.checked_loss_fn(loss_fn)
-        self._name = name
-
-    @property
-    def name(self) -> str | None:
-        return self._name
-
-    @property
-    def logits_dimension(self) -> int:
-        return 1
-
-    @property
-    def loss_reduction(self) -> str:
-        return self._loss_reduction
-
-    def loss(
-        self,
-        labels: Any,
-        logits: Any,
-        features: Mapping[str, Any] | None = None,
-        mode: str | None = None,
-        regularization_losses: Sequence[Any] | None = None,
-    ) -> tf.Tensor:
-        """See `Head.loss`."""
-        logits = checks.checked_logits(logits, 1)
-        losses, weights = self._losses(logits, self._float_labels(labels, logits), features)
-        return with_regularization(reduce_loss(losses, weights, self._loss_reduction), regularization_losses)
+        super().__init__(1, weight_column, loss_reduction, loss_fn, name)
 
     def predictions(self, logits: Any, keys: Sequence[str] | None = None) -> dict[Any, tf.Tensor]:
         """See `Head.predictions`; keys: logits, logistic, probabilities, class_ids, classes, all_class_ids,
@@ -134,7 +99,7 @@ class BinaryClassHead(Head):
         logits = checks.checked_logits(logits, 1)
         predictions = self.predictions(logits, [PredictionKeys.LOGISTIC, PredictionKeys.CLASS_IDS])
         logistic, class_ids = predictions[PredictionKeys.LOGISTIC], predictions[PredictionKeys.CLASS_IDS]
-        labels = self._float_labels(labels, logits)
+        labels = self._checked_labels(labels, logits)
         losses, weights = self._losses(logits, labels, features)
         eval_metrics[key(MetricKeys.LOSS_MEAN)].update_state(losses, weights)
         for name in (MetricKeys.ACCURACY, MetricKeys.PRECISION, MetricKeys.RECALL):
@@ -160,7 +125,7 @@ class BinaryClassHead(Head):
             PREDICT: PredictOutput(predictions),
         }
 
-    def _float_labels(self, labels: Any, logits: Any) -> tf.Tensor:
+    def _checked_labels(self, labels: Any, logits: Any) -> tf.Tensor:
         labels = checks.checked_labels(labels, logits, 1)
         if self._label_vocabulary is not None:
             labels = checks.label_ids(labels, self._label_vocabulary)

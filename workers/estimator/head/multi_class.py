@@ -9,21 +9,15 @@ import tensorflow as tf
 
 from workers.estimator.export.output import PredictOutput
 from workers.estimator.head import checks
-from workers.estimator.head.base import (
-    CLASSIFICATION,
-    PREDICT,
-    SERVING_DEFAULT,
-    Head,
-    checked_keys,
-    with_regularization,
-)
+from workers.estimator.head.base import CLASSIFICATION, PREDICT, SERVING_DEFAULT, checked_keys
 from workers.estimator.head.classes import all_class_ids, all_classes, class_names, classification_output
-from workers.estimator.head.reduction import SUM_OVER_BATCH_SIZE, canonical_reduction, reduce_loss
+from workers.estimator.head.reduction import SUM_OVER_BATCH_SIZE
+from workers.estimator.head.single import SingleHead
 from workers.estimator.keys import MetricKeys, PredictionKeys
 from workers.estimator.metrics import Accuracy, Mean
 
 
-class MultiClassHead(Head):
+class MultiClassHead(SingleHead):
     """Softmax cross entropy over `n_classes` logits.
 
     Labels are `[D0, …, DN]` or `[D0, …, DN, 1]`: integers in [0, n_classes), or strings of `label_vocabulary`.
@@ -53,36 +47,8 @@ class MultiClassHead(Head):
         if n_classes is None or n_classes <= 2:
             raise ValueError(f"n_classes must be > 2: {n_classes}. Use BinaryClassHead for two classes.")
         self._n_classes = int(n_classes)
-        self._weight_column = weight_column
         self._label_vocabulary = checks.checked_vocabulary(label_vocabulary, n_classes)
-        self._loss_reduction = canonical_reduction(loss_reduction)
-        self._loss_fn = checks.checked_loss_fn(loss_fn)
-        self._name = name
-
-    @property
-    def name(self) -> str | None:
-        return self._name
-
-    @property
-    def logits_dimension(self) -> int:
-        return self._n_classes
-
-    @property
-    def loss_reduction(self) -> str:
-        return self._loss_reduction
-
-    def loss(
-        self,
-        labels: Any,
-        logits: Any,
-        features: Mapping[str, Any] | None = None,
-        mode: str | None = None,
-        regularization_losses: Sequence[Any] | None = None,
-    ) -> tf.Tensor:
-        """See `Head.loss`."""
-        logits = checks.checked_logits(logits, self._n_classes)
-        losses, weights = self._losses(logits, self._integer_labels(labels, logits), features)
-        return with_regularization(reduce_loss(losses, weights, self._loss_reduction), regularization_losses)
+        super().__init__(self._n_classes, weight_column, loss_reduction, loss_fn, name)
 
     def predictions(self, logits: Any, keys: Sequence[str] | None = None) -> dict[Any, tf.Tensor]:
         """See `Head.predictions`; keys: logits, probabilities, class_ids, classes, all_class_ids, all_classes."""
@@ -120,7 +86,7 @@ class MultiClassHead(Head):
     ) -> dict[str, Any]:
         """See `Head.update_metrics`."""
         logits = checks.checked_logits(logits, self._n_classes)
-        labels = self._integer_labels(labels, logits)
+        labels = self._checked_labels(labels, logits)
         losses, weights = self._losses(logits, labels, features)
         class_ids = self.predictions(logits, [PredictionKeys.CLASS_IDS])[PredictionKeys.CLASS_IDS]
         eval_metrics[self._summary_key(MetricKeys.LOSS_MEAN)].update_state(losses, weights)
@@ -138,7 +104,7 @@ class MultiClassHead(Head):
             PREDICT: PredictOutput(predictions),
         }
 
-    def _integer_labels(self, labels: Any, logits: Any) -> tf.Tensor:
+    def _checked_labels(self, labels: Any, logits: Any) -> tf.Tensor:
         labels = checks.checked_labels(labels, logits, 1)
         if self._label_vocabulary is not None:
             labels = checks.label_ids(labels, self._label_vocabulary)

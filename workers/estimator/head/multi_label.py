@@ -9,22 +9,16 @@ import tensorflow as tf
 
 from workers.estimator.export.output import PredictOutput
 from workers.estimator.head import checks
-from workers.estimator.head.base import (
-    CLASSIFICATION,
-    PREDICT,
-    SERVING_DEFAULT,
-    Head,
-    checked_keys,
-    with_regularization,
-)
+from workers.estimator.head.base import CLASSIFICATION, PREDICT, SERVING_DEFAULT, checked_keys
 from workers.estimator.head.binary_class import threshold_metrics, threshold_names
 from workers.estimator.head.classes import all_classes, classification_output
-from workers.estimator.head.reduction import SUM_OVER_BATCH_SIZE, canonical_reduction, reduce_loss
+from workers.estimator.head.reduction import SUM_OVER_BATCH_SIZE
+from workers.estimator.head.single import SingleHead
 from workers.estimator.keys import MetricKeys, PredictionKeys
 from workers.estimator.metrics import AUC, Mean
 
 
-class MultiLabelHead(Head):
+class MultiLabelHead(SingleHead):
     """Sigmoid cross entropy per class, averaged over the classes.
 
     Labels are a dense 0/1 tensor `[D0, …, DN, n_classes]`, or a SparseTensor of class numbers or, with
@@ -59,38 +53,10 @@ class MultiLabelHead(Head):
         if n_classes is None or n_classes < 2:
             raise ValueError(f"n_classes must be > 1 for multi-label classification. Given: {n_classes}.")
         self._n_classes = int(n_classes)
-        self._weight_column = weight_column
         self._thresholds = checks.checked_thresholds(thresholds)
         self._label_vocabulary = checks.checked_vocabulary(label_vocabulary, n_classes)
-        self._loss_reduction = canonical_reduction(loss_reduction)
-        self._loss_fn = checks.checked_loss_fn(loss_fn)
+        super().__init__(self._n_classes, weight_column, loss_reduction, loss_fn, name)
         self._class_metrics = [self._class_id(given) for given in classes_for_class_based_metrics or ()]
-        self._name = name
-
-    @property
-    def name(self) -> str | None:
-        return self._name
-
-    @property
-    def logits_dimension(self) -> int:
-        return self._n_classes
-
-    @property
-    def loss_reduction(self) -> str:
-        return self._loss_reduction
-
-    def loss(
-        self,
-        labels: Any,
-        logits: Any,
-        features: Mapping[str, Any] | None = None,
-        mode: str | None = None,
-        regularization_losses: Sequence[Any] | None = None,
-    ) -> tf.Tensor:
-        """See `Head.loss`."""
-        logits = checks.checked_logits(logits, self._n_classes)
-        losses, weights = self._losses(logits, self._indicators(labels, logits), features)
-        return with_regularization(reduce_loss(losses, weights, self._loss_reduction), regularization_losses)
 
     def predictions(self, logits: Any, keys: Sequence[str] | None = None) -> dict[Any, tf.Tensor]:
         """See `Head.predictions`; keys: logits, probabilities, classes (the names of all classes)."""
@@ -131,7 +97,7 @@ class MultiLabelHead(Head):
         """See `Head.update_metrics`."""
         key = self._summary_key
         logits = checks.checked_logits(logits, self._n_classes)
-        labels = self._indicators(labels, logits)
+        labels = self._checked_labels(labels, logits)
         losses, weights = self._losses(logits, labels, features)
         scores = tf.sigmoid(logits)
         eval_metrics[key(MetricKeys.LOSS_MEAN)].update_state(losses, weights)
@@ -177,7 +143,7 @@ class MultiLabelHead(Head):
         name = self._label_vocabulary[class_id]
         return keys.PROBABILITY_MEAN_AT_NAME % name, keys.AUC_AT_NAME % name, keys.AUC_PR_AT_NAME % name
 
-    def _indicators(self, labels: Any, logits: Any) -> tf.Tensor:
+    def _checked_labels(self, labels: Any, logits: Any) -> tf.Tensor:
         """Labels as float32 zeros and ones of the logits' shape."""
         if isinstance(labels, tf.sparse.SparseTensor):
             labels = self._sparse_indicators(labels)

@@ -9,20 +9,14 @@ import tensorflow as tf
 
 from workers.estimator.export.output import PredictOutput, RegressionOutput
 from workers.estimator.head import checks
-from workers.estimator.head.base import (
-    PREDICT,
-    REGRESSION,
-    SERVING_DEFAULT,
-    Head,
-    checked_keys,
-    with_regularization,
-)
-from workers.estimator.head.reduction import SUM_OVER_BATCH_SIZE, canonical_reduction, reduce_loss
+from workers.estimator.head.base import PREDICT, REGRESSION, SERVING_DEFAULT, checked_keys
+from workers.estimator.head.reduction import SUM_OVER_BATCH_SIZE
+from workers.estimator.head.single import SingleHead
 from workers.estimator.keys import MetricKeys, PredictionKeys
 from workers.estimator.metrics import Mean
 
 
-class RegressionHead(Head):
+class RegressionHead(SingleHead):
     """Squared error over `label_dimension` logits.
 
     Labels are `[D0, …, DN, label_dimension]`, or `[D0, …, DN]` when that is 1. Weights may also be per label.
@@ -50,37 +44,8 @@ class RegressionHead(Head):
     ) -> None:
         if label_dimension < 1:
             raise ValueError(f"Invalid label_dimension {label_dimension}; it must be 1 or more.")
-        self._logits_dimension = int(label_dimension)
-        self._weight_column = weight_column
-        self._loss_reduction = canonical_reduction(loss_reduction)
-        self._loss_fn = checks.checked_loss_fn(loss_fn)
+        super().__init__(int(label_dimension), weight_column, loss_reduction, loss_fn, name)
         self._inverse_link_fn = inverse_link_fn
-        self._name = name
-
-    @property
-    def name(self) -> str | None:
-        return self._name
-
-    @property
-    def logits_dimension(self) -> int:
-        return self._logits_dimension
-
-    @property
-    def loss_reduction(self) -> str:
-        return self._loss_reduction
-
-    def loss(
-        self,
-        labels: Any,
-        logits: Any,
-        features: Mapping[str, Any] | None = None,
-        mode: str | None = None,
-        regularization_losses: Sequence[Any] | None = None,
-    ) -> tf.Tensor:
-        """See `Head.loss`."""
-        logits = checks.checked_logits(logits, self._logits_dimension)
-        losses, weights = self._losses(logits, self._float_labels(labels, logits), features)
-        return with_regularization(reduce_loss(losses, weights, self._loss_reduction), regularization_losses)
 
     def predictions(self, logits: Any, keys: Sequence[str] | None = None) -> dict[Any, tf.Tensor]:
         """See `Head.predictions`; keys: predictions, and logits when there is an inverse link."""
@@ -111,7 +76,7 @@ class RegressionHead(Head):
         """See `Head.update_metrics`."""
         logits = checks.checked_logits(logits, self._logits_dimension)
         predicted = self.predictions(logits)[PredictionKeys.PREDICTIONS]
-        labels = self._float_labels(labels, logits)
+        labels = self._checked_labels(labels, logits)
         losses, weights = self._losses(logits, labels, features)
         eval_metrics[self._summary_key(MetricKeys.LOSS_MEAN)].update_state(losses, weights)
         eval_metrics[self._summary_key(MetricKeys.PREDICTION_MEAN)].update_state(predicted, weights)
@@ -124,7 +89,7 @@ class RegressionHead(Head):
         regression = RegressionOutput(predictions[PredictionKeys.PREDICTIONS])
         return {SERVING_DEFAULT: regression, REGRESSION: regression, PREDICT: PredictOutput(predictions)}
 
-    def _float_labels(self, labels: Any, logits: Any) -> tf.Tensor:
+    def _checked_labels(self, labels: Any, logits: Any) -> tf.Tensor:
         labels = checks.checked_labels(labels, logits, self._logits_dimension)
         if labels.dtype == tf.string:
             raise ValueError("Labels are strings; a regression needs numbers.")

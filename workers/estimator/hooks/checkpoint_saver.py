@@ -16,6 +16,9 @@ _v1 = tf.compat.v1
 _log = logging.getLogger("workers.estimator")
 
 #: Called before and after each saved checkpoint: `begin`, `before_save`, `after_save` (True stops training), `end`.
+#: When `after_save` is called the files are complete, and the session stands at the checkpoint's step. A listener that
+#: only needs the former may say so by a true attribute `asynchronous`: the Estimator then may write in the background,
+#: and calls `after_save` in the training's thread some steps later, before `end` in any case.
 CheckpointSaverListener = _v1.train.CheckpointSaverListener
 
 

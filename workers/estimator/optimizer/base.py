@@ -13,6 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from workers.estimator.distribution.strategy import current
 from workers.estimator.optimizer.slot import bare_name, root_variable
 
 Number = float | int
@@ -182,7 +183,7 @@ def call_rate(rate: Rate, iterations: Any) -> Any:
 
 def gradients_of(loss: Any, variables: Sequence[Any]) -> list[tuple[Any, Any]]:
     """Pairs of gradient and variable, for the variables that the loss depends on; rows of sparse ones are all
-    different; summed over replicas.
+    different; those of all replicas together.
 
     Raises:
         ValueError: there is no variable, or the loss depends on none of them.
@@ -194,12 +195,11 @@ def gradients_of(loss: Any, variables: Sequence[Any]) -> list[tuple[Any, Any]]:
     if not pairs:
         names = [bare_name(v) for v in plain]
         raise ValueError(f"The loss depends on none of the variables {names}; compute it from logits made with them.")
-    pairs = [(_summed(g), v) for g, v in pairs]
-    context = tf.distribute.get_replica_context()
-    if context is not None and context.num_replicas_in_sync > 1:
-        summed = context.all_reduce(tf.distribute.ReduceOp.SUM, [g for g, _ in pairs])
-        pairs = [(g, v) for g, (_, v) in zip(summed, pairs, strict=True)]
-    return pairs
+    strategy = current()
+    if strategy is not None:
+        reduced = strategy.reduced_gradients([_summed(g) for g, _ in pairs])
+        pairs = [(g, v) for g, (_, v) in zip(reduced, pairs, strict=True)]
+    return [(_summed(g), v) for g, v in pairs]
 
 
 def _free_scope(wanted: str) -> str:

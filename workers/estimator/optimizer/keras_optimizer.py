@@ -14,6 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from workers.estimator.distribution.strategy import suspended
 from workers.estimator.optimizer.adadelta import Adadelta
 from workers.estimator.optimizer.adagrad import Adagrad
 from workers.estimator.optimizer.adam import Adam
@@ -80,7 +81,8 @@ class KerasOptimizer:
         # tf.function would trace an IndexedSlices argument as a dense one; its parts are passed instead.
         def apply(*parts: Any) -> Any:
             given = tf.nest.pack_sequence_as(gradients, list(parts), expand_composites=True)
-            optimizer.apply(given, plain)
+            with suspended():
+                optimizer.apply(given, plain)
             return optimizer_step(optimizer).read_value()
 
         applied = tf.function(apply, autograph=False)(*tf.nest.flatten(gradients, expand_composites=True))

@@ -26,7 +26,7 @@ def root_variable(
             trainable=False,
             collections=collections,
             use_resource=True,
-            # Replicas change their own copy with the same, already summed gradients.
+            # Replicas change their own copy with the same, already reduced gradients.
             synchronization=tf.VariableSynchronization.AUTO,
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from workers.estimator.recurrent.loop import run_cell
+from workers.estimator.recurrent.loop import Factors, run_cell
 
 
 def gru(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any, compiled: Any = None) -> tf.Tensor:
@@ -35,14 +35,12 @@ def gru(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any, compiled: An
         c = tf.tanh(x[:, 2 * units :] + r * inner)
         return c + z * (h - c), tf.concat([gates, c, inner], axis=1)
 
-    def backward(d_new: Any, h: Any, kept: Any) -> tuple[Any, Any, Any]:
-        z, r, c, inner = tf.split(kept, 4, axis=1)
-        direct = d_new * z
-        d_c = (d_new - direct) * (1.0 - c * c)
-        d_z = direct * (1.0 - z) * (h - c)  # d_new (h - c) σ'(z), with σ' = z (1 - z)
-        d_r = d_c * inner * r * (1.0 - r)
-        gates = tf.concat([d_z, d_r], axis=1)
-        return tf.concat([gates, d_c], axis=1), tf.concat([gates, d_c * r], axis=1), direct
+    def backward(before: Any, kept: Any) -> Factors:
+        z, r, c, inner = tf.split(kept, 4, axis=2)
+        to_c = (1.0 - z) * (1.0 - c * c)
+        to_z = z * (1.0 - z) * (before - c)  # σ' = σ (1 - σ)
+        to_r = to_c * inner * r * (1.0 - r)
+        return Factors(direct=z, products=[to_z, to_r, to_c * r], inputs=[to_z, to_r, to_c])
 
     projected = project(inputs, kernel, bias[0])
     return run_cell(projected, recurrent_kernel, bias[1], forward, backward, compiled)

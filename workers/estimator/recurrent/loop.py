@@ -1,8 +1,9 @@
 """A loop over time with a gradient derived by hand.
 
-Automatic differentiation of a loop stores and moves every intermediate value of every step. A cell here says itself
-what its gradient needs, and everything that does not depend on the step before is done for all steps in one product,
-before the loop or after it.
+Automatic differentiation of a loop stores and moves every intermediate value of every step. Here a cell keeps what its
+gradient needs, and everything that does not depend on the step before is done for all steps at once, before the loop or
+after it. The gradient of a cell's state reaches its gates by factors that are known from the way forward, so that the
+loop backward has a product with the kernel and a few multiplications left.
 
 A step is some dozens of tiny operations, so that most of the time goes into starting them. Compiled by XLA the same
 loops run several times faster, but the compilation takes a second or so for each size of input: it pays in long
@@ -13,17 +14,31 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 # From (input of a step, state before it, recurrent kernel, recurrent bias) to (state after it, what its gradient
-# needs).
+# needs), for one step.
 Forward = Callable[[Any, Any, Any, Any], tuple[Any, Any]]
-# From (gradient of the state after a step, state before it, what was kept) to (gradient of the step's input, gradient
-# of `state @ recurrent kernel + recurrent bias`, the part of the gradient of the state before it that does not go
-# through the kernel).
-Backward = Callable[[Any, Any, Any], tuple[Any, Any, Any]]
+
+
+class Factors(NamedTuple):
+    """By what the gradient of the states is multiplied; all `[time, batch, units]`.
+
+    Attributes:
+        direct: to reach the state before, past the kernel; None for nothing.
+        products: to reach each gate's part of `state before @ recurrent kernel + recurrent bias`, one per gate.
+        inputs: to reach each gate's input.
+    """
+
+    direct: Any
+    products: list[Any]
+    inputs: list[Any]
+
+
+# From (states before every step, what was kept of every step) to the factors of all steps.
+Backward = Callable[[Any, Any], Factors]
 
 
 def run_cell(
@@ -40,7 +55,8 @@ def run_cell(
         inputs: what reaches the cell from outside, `[time, batch, n]`.
         recurrent_kernel: `[units, m]`.
         recurrent_bias: `[m]`.
-        forward, backward: one step of the cell; see above.
+        forward: one step of the cell; see above.
+        backward: the factors of its gradient.
         compiled: bool scalar tensor, whether to run the loops compiled; never if None.
     """
     units = recurrent_kernel.shape[0]
@@ -50,34 +66,37 @@ def run_cell(
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def over_time(x: Any, kernel: Any, bias: Any) -> Any:
         steps = tf.shape(x)[0]
-        states, kept = run_forward([x], steps, kernel, bias)
+        states, kept = run_forward(x, [], steps, kernel, bias)
 
         def gradient(upstream: Any) -> tuple[Any, Any, Any]:
-            before = tf.concat([tf.zeros_like(states[:1]), states[:-1]], axis=0)
-            d_inputs, d_products = run_backward([upstream, before, kept], steps, kernel, bias)
-            flat = tf.reshape(d_products, [-1, kernel.shape[1]])
-            d_kernel = tf.matmul(tf.reshape(before, [-1, units]), flat, transpose_a=True)
-            return tf.ensure_shape(d_inputs, x.shape), d_kernel, tf.reduce_sum(flat, axis=0)
+            d_inputs, d_products = run_backward(upstream, [states, kept], steps, kernel, bias)
+            flat = tf.reshape(d_products[:steps], [-1, kernel.shape[1]])
+            # The state before the first step is zero, and so is that step's part of the kernel's gradient.
+            before, after = states[: steps - 1], d_products[1:steps]
+            d_kernel = tf.matmul(
+                tf.reshape(before, [-1, units]), tf.reshape(after, [-1, kernel.shape[1]]), transpose_a=True
+            )
+            return tf.ensure_shape(d_inputs[:steps], x.shape), d_kernel, tf.reduce_sum(flat, axis=0)
 
-        return tf.ensure_shape(states, [None, None, units]), gradient
+        return tf.ensure_shape(states[:steps], [None, None, units]), gradient
 
     return over_time(inputs, recurrent_kernel, recurrent_bias)
 
 
 def _switched(loop: Callable[..., Any], compiled: Any) -> Callable[..., Any]:
     """`loop`, or where `compiled` is true the same compiled, with the time padded to a power of two so that few sizes
-    are ever compiled; the padding is not run through."""
+    are ever compiled. The padding is not run through, and is left on the results: those that the loop backward takes
+    from the loop forward have it then."""
     if compiled is None:
         return loop
     compiled_loop = tf.function(loop, jit_compile=True, autograph=False)
 
-    def call(sequences: list[Any], steps: Any, kernel: Any, bias: Any) -> Any:
-        def padded() -> Any:
-            missing = _power_of_two(steps) - steps
-            longer = [tf.pad(s, [[0, missing], [0, 0], [0, 0]]) for s in sequences]
-            return [result[:steps] for result in compiled_loop(longer, steps, kernel, bias)]
+    def call(sequence: Any, padded: list[Any], steps: Any, kernel: Any, bias: Any) -> Any:
+        def run_compiled() -> Any:
+            longer = tf.pad(sequence, [[0, _power_of_two(steps) - steps], [0, 0], [0, 0]])
+            return list(compiled_loop(longer, padded, steps, kernel, bias))
 
-        return tf.cond(compiled, padded, lambda: list(loop(sequences, steps, kernel, bias)))
+        return tf.cond(compiled, run_compiled, lambda: list(loop(sequence, padded, steps, kernel, bias)))
 
     return call
 
@@ -87,9 +106,8 @@ def _power_of_two(steps: Any) -> Any:
     return tf.cast(tf.round(tf.pow(2.0, exponent)), tf.int32)
 
 
-def _forward_loop(forward: Forward, sequences: list[Any], steps: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
+def _forward_loop(forward: Forward, x: Any, _: list[Any], steps: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
     """States, and what was kept, after each of `steps` steps."""
-    (x,) = sequences
     start = tf.zeros([tf.shape(x)[1], kernel.shape[0]])
     _, kept = forward(x[0], start, kernel, bias)  # for its shape only
     inputs = _array(x)
@@ -103,21 +121,30 @@ def _forward_loop(forward: Forward, sequences: list[Any], steps: Any, kernel: An
     return states.stack(), keeps.stack()
 
 
-def _backward_loop(backward: Backward, sequences: list[Any], steps: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
+def _backward_loop(
+    backward: Backward, upstream: Any, forward: list[Any], steps: Any, kernel: Any, _: Any
+) -> tuple[Any, Any]:
     """Gradients of each step's input and product, from the last step to the first."""
-    upstream, before, kept = sequences
-    ups, befores, keeps = _array(upstream), _array(before), _array(kept)
+    states, kept = forward
+    before = tf.concat([tf.zeros_like(states[:1]), states[:-1]], axis=0)
+    factors = backward(before, kept)
+    ups, products = _array(upstream), [_array(factor) for factor in factors.products]
+    direct = None if factors.direct is None else _array(factors.direct)
     start = tf.zeros_like(before[0])
-    d_input, d_product, _ = backward(start, start, kept[0])  # for their shapes only
-    d_inputs, d_products = _room(upstream, d_input.shape), _room(upstream, d_product.shape)
+    transposed = tf.transpose(kernel)
 
-    def body(t: Any, d_state: Any, d_inputs: Any, d_products: Any) -> Any:
-        d_input, d_product, d_direct = backward(d_state + ups.read(t), befores.read(t), keeps.read(t))
-        d_before = d_direct + tf.matmul(d_product, kernel, transpose_b=True)
-        return t - 1, d_before, d_inputs.write(t, d_input), d_products.write(t, d_product)
+    def body(t: Any, d_state: Any, d_states: Any) -> Any:
+        d_new = d_state + ups.read(t)
+        d_product = [d_new * factor.read(t) for factor in products]
+        d_before = tf.matmul(d_product[0] if len(products) == 1 else tf.concat(d_product, axis=1), transposed)
+        if direct is not None:
+            d_before += d_new * direct.read(t)
+        return t - 1, d_before, d_states.write(t, d_new)
 
-    _, _, d_inputs, d_products = tf.while_loop(lambda t, *_: t >= 0, body, (steps - 1, start, d_inputs, d_products))
-    return d_inputs.stack(), d_products.stack()
+    d_states = _room(upstream, start.shape)
+    d_states = tf.while_loop(lambda t, *_: t >= 0, body, (steps - 1, start, d_states))[2].stack()
+    d_inputs, d_products = ([d_states * f for f in each] for each in (factors.inputs, factors.products))
+    return tf.concat(d_inputs, axis=2), tf.concat(d_products, axis=2)
 
 
 def _array(sequence: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from workers.estimator.recurrent.gru import project
-from workers.estimator.recurrent.loop import run_cell
+from workers.estimator.recurrent.loop import Factors, run_cell
 
 
 def simple_rnn(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any, compiled: Any = None) -> tf.Tensor:
@@ -29,9 +29,9 @@ def simple_rnn(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any, compi
         new = tf.tanh(x + tf.matmul(h, kernel))
         return new, new
 
-    def backward(d_new: Any, h: Any, new: Any) -> tuple[Any, Any, Any]:
-        d_product = d_new * (1.0 - new * new)
-        return d_product, d_product, tf.zeros_like(d_product)
+    def backward(before: Any, new: Any) -> Factors:
+        to_product = [1.0 - new * new]
+        return Factors(direct=None, products=to_product, inputs=to_product)
 
     no_bias = tf.zeros([units])
     return run_cell(project(inputs, kernel, bias), recurrent_kernel, no_bias, forward, backward, compiled)
