@@ -5,9 +5,13 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
+
+from app.errors import InvalidInput
 from app.ids import new_id
 from app.jobs.dataset import DatasetInfo
 from app.jobs.plan import Source
+from app.jobs.spec import parse_job
 
 PENGUINS = new_id("ds")
 
@@ -78,3 +82,21 @@ class FakeSources:
 
     def job(self, job_id: str, step: int | None) -> Source | None:
         return self.source if job_id == self.source.job and step in (None, self.source.step) else None
+
+
+DATA = dataset()
+
+
+def find(dataset_id: str, data: Any = DATA) -> Any:
+    return data if dataset_id == data.id else None
+
+
+def errors(body: Any, **kwargs: Any) -> dict[str, str]:
+    """Pointer to detail of a body that is refused."""
+    with pytest.raises(InvalidInput) as caught:
+        parse_job(body, kwargs.pop("datasets", find), **kwargs)
+    return {error.pointer: error.detail for error in caught.value.errors}
+
+
+def with_columns(*columns: dict[str, Any]) -> dict[str, Any]:
+    return request(feature_columns=list(columns))
