@@ -1,11 +1,13 @@
-"""Stores a large generated CSV file and says how fast that went and how much memory it took.
+"""Stores a large generated CSV file, trains on it, and says how fast that went and how much memory it took.
 
-    python benchmarks/big_csv.py [--megabytes 5000] [--directory DIR] [--service] [--steps 2000] [--json FILE]
+    scripts/bench big_csv [--megabytes 5000] [--directory DIR] [--steps 2000] [--all-columns] [--json FILE]
+    scripts/bench big_csv --ingest-only
 
-Ingestion runs in a process of its own; its peak resident memory is compared with that after a tiny file, when all
-modules are loaded ("idle"). With --service the file is uploaded to a running service, which trains on it, and each
-process of the service is compared with itself after a tiny upload and a tiny training. Resident memory counts pages of
-mapped files, though the system may take those back at any time; they are shown apart. Exits 1 over 400 MiB.
+The file is uploaded to a running service, which trains on it, and each process of the service is compared with itself
+after a tiny upload and a tiny training. Resident memory is RSS as the system tells it, sampled ten times a second: it
+counts pages of mapped files, though the system may take those back at any time; what is left without them is shown
+apart. With --ingest-only the file is just read into columns, in a process of its own, whose peak is compared with that
+after a tiny file, when all modules are loaded ("idle"). Exits 1 over 400 MiB.
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ from typing import Any
 
 import psutil
 
-from scripts.chaos_parts.service import Service
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from scripts.chaos_parts.service import Service  # noqa: E402
+
 BOUND = 400 * 2**20
 HEADER = b"f0,f1,f2,f3,f4,f5,i0,i1,word,user,label\n"
 
@@ -89,7 +92,8 @@ def measure(directory: Path, megabytes: int) -> dict[str, float]:
 
 
 class Watch:
-    """Samples the resident memory of a service's processes: the most of each, and how much of that was mapped files."""
+    """Samples the resident memory of a service's processes: the most of each kind, and the most without pages of
+    mapped files."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -98,12 +102,12 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name="watch")
 
     def _run(self) -> None:
-        while not self._stop.wait(0.2):
-            for kind in ("api", "reconciler", "worker", "child", "trainer"):
-                for process in self._service.processes(kind):
-                    with contextlib.suppress(psutil.Error):
-                        memory = process.memory_info()
-                        self.peak[kind] = max(self.peak.get(kind, (0, 0)), (memory.rss, memory.shared))
+        while not self._stop.wait(0.1):
+            for kind, process in self._service.family():
+                with contextlib.suppress(psutil.Error):
+                    memory = process.memory_info()
+                    most = self.peak.get(kind, (0, 0))
+                    self.peak[kind] = max(most[0], memory.rss), max(most[1], memory.rss - memory.shared)
 
     def __enter__(self) -> Watch:
         self._thread.start()
@@ -114,7 +118,7 @@ class Watch:
         self._thread.join()
 
 
-def upload_and_train(directory: Path, megabytes: int, steps: int) -> dict[str, Any]:
+def upload_and_train(directory: Path, megabytes: int, steps: int, ignore: list[str]) -> dict[str, Any]:
     """The whole path; of each kind of process its idle and its highest resident memory, and the seconds taken."""
     (directory / "small.csv").write_bytes(HEADER + lines(0, 500))
     write_csv(directory / "large.csv", megabytes * 10**6)
@@ -123,20 +127,23 @@ def upload_and_train(directory: Path, megabytes: int, steps: int) -> dict[str, A
     service = Service(data_dir, {"DATABASE_URL": "", "REDIS_URL": "", "WORKER_SLOTS": "1", "LEASE_S": "30"})
     try:
         with Watch(service) as idle:
-            train(service, upload(service, directory / "small.csv")["id"], 20)
+            train(service, upload(service, directory / "small.csv")["id"], 20, ["user"])
         with Watch(service) as busy:
             begun = time.perf_counter()
             dataset = upload(service, directory / "large.csv")
             uploaded = time.perf_counter()
-            train(service, dataset["id"], steps)
+            train(service, dataset["id"], steps, ignore)
             trained = time.perf_counter()
+    except BaseException:
+        print("".join(service.log.read_text(errors="replace").splitlines(keepends=True)[-20:]), file=sys.stderr)
+        raise
     finally:
         service.stop()
     processes = {}
-    for kind, (resident, mapped) in busy.peak.items():
-        before = idle.peak.get(kind, (resident, mapped))
-        grown, grown_mapped = resident - before[0], mapped - before[1]
-        processes[kind] = {"idle_bytes": before[0], "grown_bytes": grown, "grown_mapped_bytes": grown_mapped}
+    for kind, (resident, own) in sorted(busy.peak.items()):
+        before = idle.peak.get(kind, (resident, own))
+        grown, grown_own = resident - before[0], own - before[1]
+        processes[kind] = {"idle_bytes": before[0], "grown_bytes": grown, "grown_without_files_bytes": grown_own}
     took = {"upload_s": uploaded - begun, "train_s": trained - uploaded}
     return took | {"rows": dataset["rows"], "steps": steps, "megabytes": megabytes, "processes": processes}
 
@@ -147,9 +154,9 @@ def upload(service: Service, path: Path) -> dict[str, Any]:
         return service.call("POST", "/v1/datasets", patience_s=0, **given)
 
 
-def train(service: Service, dataset: str, steps: int) -> None:
+def train(service: Service, dataset: str, steps: int, ignore: list[str]) -> None:
     """Trains on shuffled rows of the whole data set, and waits for the end."""
-    data = {"dataset": dataset, "label": "label", "batch_size": 128, "shuffle": True, "ignore": ["user"]}
+    data = {"dataset": dataset, "label": "label", "batch_size": 128, "shuffle": True, "ignore": ignore}
     body = {
         "type": "train",
         "model": "big",
@@ -175,7 +182,7 @@ def show_service(result: dict[str, Any], to: str | None) -> int:
     for kind, memory in result["processes"].items():
         print(
             f"  {kind:<10} {memory['grown_bytes'] / 2**20:6.0f} MiB above {memory['idle_bytes'] / 2**20:.0f} idle, "
-            f"{memory['grown_mapped_bytes'] / 2**20:.0f} of them mapped files"
+            f"{memory['grown_without_files_bytes'] / 2**20:.0f} without pages of mapped files"
         )
     if to:
         Path(to).write_text(json.dumps(result), encoding="utf-8")
@@ -187,12 +194,15 @@ def main() -> int:
     parser.add_argument("--megabytes", type=int, default=5000)
     parser.add_argument("--directory", help="where the files go (twice the size is needed); default: a temporary one")
     parser.add_argument("--json", help="write the numbers there, too")
-    parser.add_argument("--service", action="store_true", help="upload it to a service and train on it")
+    parser.add_argument("--ingest-only", action="store_true", help="no service: only read the file into columns")
+    parser.add_argument("--all-columns", action="store_true", help="train on the column of row names too")
     parser.add_argument("--steps", type=int, default=2000, help="of the training")
     options = parser.parse_args()
-    if options.service:
+    if not options.ingest_only:
         with tempfile.TemporaryDirectory(dir=options.directory) as directory:
-            return show_service(upload_and_train(Path(directory), options.megabytes, options.steps), options.json)
+            ignore = [] if options.all_columns else ["user"]
+            done = upload_and_train(Path(directory), options.megabytes, options.steps, ignore)
+            return show_service(done, options.json)
     with tempfile.TemporaryDirectory(dir=options.directory) as directory:
         numbers = measure(Path(directory), options.megabytes)
     print(

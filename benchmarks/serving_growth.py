@@ -1,9 +1,11 @@
-"""How serving grows with loaded models, rows a request and model size.
+"""How serving grows with cores, loaded models, rows a request and model size.
 
-    benchmarks/serving_growth.py [--seconds 5] [--models 1,10,100] [--rows 1,10,100,1000,10000] [--megabytes 200]
+    benchmarks/serving_growth.py [--seconds 5] [--cores 1,2] [--models 1,10,100] [--rows 1,10,100,1000,10000]
+                                 [--megabytes 200]
 
-The whole service on one core, wrk on another. Models: that many copies are in memory, one of them is asked from 32
-connections. Rows: 4 connections. Size: one dense layer of that many megabytes, 32 connections. Prints a table each.
+The whole service on one core, wrk on another. Cores: the service may use that many, wrk's among them when there are no
+more. Models: that many copies are in memory, one of them is asked from 32 connections. Rows: 4 connections. Size: one
+dense layer of that many megabytes, 32 connections. Prints a table each; an empty list leaves one out.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ sys.path.insert(0, str(HERE / "serving_systems"))
 from servers import Server, need_wrk  # noqa: E402
 
 CONNECTIONS, FEW_CONNECTIONS = 32, 4
+UNITS = " | requests/s | rows/s | p50 ms | p99 ms | CPU µs a request | MB |"
+CELLS = [(1, 1), (32, 1), (128, 1), (32, 32)]
 
 
 def grown(server: Server, rows: int, connections: int, seconds: float) -> str:
@@ -50,52 +54,90 @@ def wait_for_copies(server: Server, count: int) -> None:
             time.sleep(0.1)
 
 
+def over_cores(exports: Path, counts: list[int], seconds: float) -> None:
+    every = sorted(os.sched_getaffinity(0))
+    print(f"| cores | connections | rows{UNITS}\n|{'---|' * 9}")
+    for count in counts:
+        server = Server("ours", "small", exports, set(every[-count:]))
+        try:
+            server.settle()
+            for connections, rows in CELLS:
+                told = grown(server, rows, connections, seconds)
+                print(f"| {count} | {connections} | {rows} | {told}", flush=True)
+        finally:
+            server.stop()
+
+
+def over_models(exports: Path, counts: list[int], seconds: float) -> None:
+    (exports / "bodies-plus1-1.txt").write_text('{"instances":[{"x":1.0}]}')
+    print(f"\n| models in memory{UNITS} all loaded after s |\n|{'---|' * 8}")
+    for count in counts:
+        started = time.monotonic()
+        server = Server("ours", "plus1", exports, _one_core(), cases=False, copies=count)
+        try:
+            wait_for_copies(server, count)
+            took = time.monotonic() - started
+            server.settle()
+            print(f"| {count} | {grown(server, 1, CONNECTIONS, seconds)} {took:.1f} |", flush=True)
+        finally:
+            server.stop()
+
+
+def over_rows(exports: Path, counts: list[int], seconds: float) -> None:
+    print(f"\n| rows a request{UNITS}\n|{'---|' * 7}")
+    server = Server("ours", "small", exports, _one_core())
+    try:
+        server.settle()
+        for rows in counts:
+            write_bodies(exports, "small", rows)
+            print(f"| {rows} | {grown(server, rows, FEW_CONNECTIONS, seconds)}", flush=True)
+    finally:
+        server.stop()
+
+
+def over_sizes(exports: Path, sizes: list[int], seconds: float) -> None:
+    print(f"\n| model size, MB{UNITS} first answer after s |\n|{'---|' * 8}")
+    for megabytes in sizes:
+        started = time.monotonic()
+        server = Server("ours", f"wide{megabytes}", exports, _one_core())
+        took = time.monotonic() - started
+        try:
+            server.settle()
+            print(f"| {megabytes} | {grown(server, 1, CONNECTIONS, seconds)} {took:.1f} |", flush=True)
+        finally:
+            server.stop()
+
+
+def _one_core() -> set[int]:
+    return {max(os.sched_getaffinity(0))}
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",") if number]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--cores", default="1,2")
     parser.add_argument("--models", default="1,10,100")
     parser.add_argument("--rows", default="1,10,100,1000,10000")
     parser.add_argument("--megabytes", default="200")
     options = parser.parse_args()
     need_wrk()
-    cores = {max(os.sched_getaffinity(0))}
-    units = " | requests/s | rows/s | p50 ms | p99 ms | CPU µs a request | MB |"
+    parts = {
+        over_cores: options.cores,
+        over_models: options.models,
+        over_rows: options.rows,
+        over_sizes: options.megabytes,
+    }
     with tempfile.TemporaryDirectory() as place:
         exports = Path(place)
         make = [sys.executable, str(HERE / "serving_systems" / "make_exports.py"), place, options.megabytes]
         subprocess.run(make, check=True, capture_output=True)
-        (exports / "bodies-plus1-1.txt").write_text('{"instances":[{"x":1.0}]}')
-        print(f"| models in memory{units} all loaded after s |\n|{'---|' * 8}")
-        for count in map(int, filter(None, options.models.split(","))):
-            started = time.monotonic()
-            server = Server("ours", "plus1", exports, cores, cases=False, copies=count)
-            try:
-                wait_for_copies(server, count)
-                took = time.monotonic() - started
-                server.settle()
-                print(f"| {count} | {grown(server, 1, CONNECTIONS, options.seconds)} {took:.1f} |", flush=True)
-            finally:
-                server.stop()
-        print(f"\n| rows a request{units}\n|{'---|' * 7}")
-        server = Server("ours", "small", exports, cores)
-        try:
-            server.settle()
-            for rows in map(int, filter(None, options.rows.split(","))):
-                write_bodies(exports, "small", rows)
-                print(f"| {rows} | {grown(server, rows, FEW_CONNECTIONS, options.seconds)}", flush=True)
-        finally:
-            server.stop()
-        print(f"\n| model size, MB{units} first answer after s |\n|{'---|' * 8}")
-        for megabytes in filter(None, options.megabytes.split(",")):
-            started = time.monotonic()
-            server = Server("ours", f"wide{megabytes}", exports, cores)
-            took = time.monotonic() - started
-            try:
-                server.settle()
-                told = grown(server, 1, CONNECTIONS, options.seconds)
-                print(f"| {megabytes} | {told} {took:.1f} |", flush=True)
-            finally:
-                server.stop()
+        for part, numbers in parts.items():
+            if numbers:
+                part(exports, _numbers(numbers), options.seconds)
 
 
 if __name__ == "__main__":

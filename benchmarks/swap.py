@@ -19,7 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "serving_systems"))
 from servers import need_wrk  # noqa: E402
-from versions import ChangingServer, VersionLoad, cores, make_exports, workplace  # noqa: E402
+from versions import ChangingServer, VersionLoad, cores, make_exports, step_aside, workplace  # noqa: E402
 
 QUIET_S = 10.0
 BROKEN_EVERY = 10
@@ -101,6 +101,7 @@ def main() -> None:
             time.sleep(QUIET_S)
             quiet = load.stop()
             load = VersionLoad(server, generator)
+            step_aside(generator)
             number, memory = 1, []
             for swap in range(1, options.swaps + 1):
                 if swap % BROKEN_EVERY == 0:
@@ -112,7 +113,8 @@ def main() -> None:
                 wait_for(server, number, broken=False)
                 memory.append(server.rss_mb())
                 if swap % 20 == 0:
-                    print(f"{swap} swaps, {memory[-1]:.0f} MB", file=sys.stderr, flush=True)
+                    parts = " + ".join(f"{part:.1f}" for part in server.memory_mb())
+                    print(f"{swap} swaps, {memory[-1]:.1f} MB = {parts}", file=sys.stderr, flush=True)
             busy = load.stop()
         finally:
             server.stop()

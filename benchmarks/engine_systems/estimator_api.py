@@ -94,7 +94,7 @@ class Measured:
 
     def evaluate(self) -> None:
         """Wall time of the first evaluation; the steady rate from two of different lengths."""
-        input_fn = self.input("columns" if self.columns else "cached", **({"num_epochs": None} if self.columns else {}))
+        input_fn = self.input(self.job["input"])
 
         def seconds(batches: int) -> float:
             begin = time.perf_counter()

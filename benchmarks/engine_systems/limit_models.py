@@ -49,16 +49,17 @@ def _w2_input(variables: Variables, features: dict[str, Any]) -> tf.Tensor:
 
 
 def _recurrent(variables: Variables, tokens: tf.SparseTensor, layer: Any) -> tf.Tensor:
-    codes = tf.sparse.to_dense(
-        tf.SparseTensor(tokens.indices, tf.strings.to_hash_bucket_fast(tokens.values, w3.BUCKETS), tokens.dense_shape)
-    )
-    ones = tf.SparseTensor(tokens.indices, tf.ones_like(tokens.indices[:, 0]), tokens.dense_shape)
-    lengths = tf.sparse.reduce_sum(ones, axis=1)
-    net = tf.transpose(tf.gather(variables[w3.EMBEDDING], codes), [1, 0, 2])
+    codes = tf.strings.to_hash_bucket_fast(tokens.values, w3.BUCKETS)
+    rows, steps = tf.unstack(tokens.indices, num=2, axis=1)
+    batch, time = tokens.dense_shape[0], tokens.dense_shape[1]
+    lengths = tf.math.unsorted_segment_max(steps + 1, rows, batch)
+    places = tf.stack([steps, rows], axis=1)
+    net = tf.scatter_nd(places, tf.gather(variables[w3.EMBEDDING], codes), tf.stack([time, batch, w3.DIMENSION]))
+    net = tf.ensure_shape(net, [None, None, w3.DIMENSION])
     cell = "gru" if layer is gru else "lstm"
     for suffix in ("", "_1"):
         scope = f"rnn_model/rnn/stacked_rnn_cells/{cell}_cell{suffix}"
         weights = [variables[f"{scope}/{part}"] for part in ("kernel", "recurrent_kernel", "bias")]
         net = layer(net, *weights, tf.constant(True))
-    last = tf.gather_nd(net, tf.stack([lengths - 1, tf.range(tf.size(lengths, tf.int64))], axis=1))
+    last = tf.gather_nd(net, tf.stack([lengths - 1, tf.range(batch)], axis=1))
     return tf.nn.bias_add(tf.matmul(last, variables["rnn_model/logits/kernel"]), variables["rnn_model/logits/bias"])

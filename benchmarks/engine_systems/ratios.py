@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from plan import LIMIT, OURS, PEER, ROWS, SPEED
 
 AGREE = 1e-3
+MEMORY = 1.2
+"""How many times the peer's memory ours may be at most, both without that of the bare imports."""
 Results = list[dict[str, Any]]
 
 
@@ -57,11 +60,44 @@ def bars(results: Results, workloads: Iterable[str]) -> str:
             if seen is None:
                 continue
             cpu = ratio(results, workload, other, "steps_per_cpu_s", system) if field == SPEED else None
-            verdict = "reached" if seen >= bar else "**missed**"
+            reached = "reached" if seen >= bar else "**missed**"
+            verdict = _missing(row.unit) or reached if system == PEER else reached
             unit = field.replace("_per_s", "/s")
             cpu_text = "" if cpu is None else f"{cpu:.2f}"
             lines.append(f"| {workload} | {system}, {other}, {unit} | {seen:.2f} | {cpu_text} | {bar:g} | {verdict} |")
     return "\n".join(lines)
+
+
+def memory(results: Results, workloads: Iterable[str]) -> str:
+    """The peak memory beside that of the imports, ours and tf.estimator's."""
+    lines = [
+        "| ours | against | MB above the imports | the peer's | ratio | at most | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for workload in workloads:
+        own = _above(results, workload, OURS)
+        for other in dict.fromkeys([workload, *(other for other, _, _ in ROWS[workload].bars)]):
+            theirs = _above(results, other, PEER)
+            if own is None or not theirs:
+                continue
+            verdict = "reached" if own / theirs <= MEMORY else "**missed**"
+            sizes = f"{own:,.0f} | {theirs:,.0f} | {own / theirs:.2f} | {MEMORY}"
+            lines.append(f"| {workload} | {PEER}, {other} | {sizes} | {verdict} |")
+    return "\n".join(lines)
+
+
+def _above(results: Results, workload: str, system: str) -> float | None:
+    peak, imported = (median(results, workload, system, field) for field in ("peak_rss_mb", "import_mb"))
+    return None if peak is None or imported is None else peak - imported
+
+
+def _missing(unit: str | None) -> str | None:
+    """`no AMX here` where the processor lacks `unit` (or the system does not tell), else None."""
+    if unit is None:
+        return None
+    cpuinfo = Path("/proc/cpuinfo")
+    words = cpuinfo.read_text().split() if cpuinfo.exists() else []
+    return None if unit in words else f"no {unit.partition('_')[0].upper()} here"
 
 
 def disagreements(results: Results) -> list[str]:

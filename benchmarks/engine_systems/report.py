@@ -7,15 +7,27 @@ import resource
 import sys
 import time
 
+_imported_mb = 0.0
+
 
 def task() -> dict:
-    """The task that the driver gave as the only argument: workload, steps, start (checkpoint directory), work …"""
+    """The task that the driver gave as the only argument: workload, steps, start (checkpoint directory), work …
+
+    Call it after the imports and before anything else: it notes the memory that these take.
+    """
+    global _imported_mb
+    _imported_mb = peak_mb()
     return json.loads(sys.argv[1])
 
 
-def result(**values: float) -> None:
-    """Prints the result as the last line. Adds the peak resident memory in MB (Linux gives it in kB)."""
-    values["peak_rss_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+def peak_mb() -> float:
+    """The largest resident memory of this process so far, in MB (Linux gives it in kB)."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def result(**values: float | str) -> None:
+    """Prints the result as the last line. Adds the peak resident memory, and that after the imports, in MB."""
+    values["peak_rss_mb"], values["import_mb"] = peak_mb(), _imported_mb
     print("RESULT " + json.dumps(values), flush=True)
 
 

@@ -49,7 +49,10 @@ class Loop:
                 "epsilon": 1e-7,
             }
             if isinstance(gradient, tf.IndexedSlices):
-                tf.raw_ops.ResourceSparseApplyAdagradV2(grad=gradient.values, indices=gradient.indices, **common)
+                # Rows that came up many times are summed first, as all libraries do; else it would be another rule.
+                rows, place = tf.unique(gradient.indices)
+                total = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
+                tf.raw_ops.ResourceSparseApplyAdagradV2(grad=total, indices=rows, **common)
             else:
                 tf.raw_ops.ResourceApplyAdagradV2(grad=gradient, **common)
         return loss

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -21,8 +22,18 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PEERS = HERE.parent / ".peers"
 PATH = "/v1/models/m:predict"
-PACKAGES = {"bentoml": ["bentoml==1.4.39", "tensorflow-cpu==2.21.0"]}
+OTHER_PATHS = {"mlflow": "/invocations"}
+PACKAGES = {
+    "bentoml": "bentoml==1.4.39",
+    "litserve": "litserve==0.2.19",
+    "mlflow": "mlflow==3.17.2",
+    "ray": "ray[serve]==2.60.0",
+}
+_TENSORFLOW = "tensorflow-cpu==2.21.0"
+_SCRIPTS = {"litserve": "litserve_service.py", "mlflow": "mlflow_service.py", "ray": "ray_service.py"}
+_LOUD = {"ours", "plain_fastapi", "plain_fastapi_async", "uvicorn_constant"}  # what they print is worth reading
 _START_TIMEOUT_S = 120.0
+_SETTLE_S = 20.0
 _IDLE_CPU_S = 0.03  # a second
 
 
@@ -51,7 +62,7 @@ def peer_python(name: str) -> Path:
         print(f"Making the environment of {name} (once) ...", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(directory)], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *PACKAGES[name]], check=True)
+        subprocess.run([*pip, PACKAGES[name], _TENSORFLOW], check=True)
         (directory / "made").touch()
     return python
 
@@ -62,6 +73,8 @@ def command(system: str, port: int) -> list[str]:
         return [str(peer_python("bentoml")), "-m", "bentoml", *serve, "--working-dir", str(HERE)]
     if system == "ours":
         return [sys.executable, str(HERE / "ours.py"), str(port)]
+    if system in _SCRIPTS:
+        return [str(peer_python(system)), str(HERE / _SCRIPTS[system]), str(port)]
     apps = {
         "plain_fastapi": "plain_fastapi:app",
         "plain_fastapi_async": "plain_fastapi:app",
@@ -79,6 +92,7 @@ class Server:
     ) -> None:
         self.system, self.model, self.exports = system, model, exports
         self.port = free_port()
+        self.path = OTHER_PATHS.get(system, PATH)
         self._token_file = exports / f"token-{system}-{model}"
         self._token_file.write_text("none")
         environment = {
@@ -91,12 +105,14 @@ class Server:
             "ASYNC": "1" if system == "plain_fastapi_async" else "0",
             "TF_CPP_MIN_LOG_LEVEL": "2",
             "BENTOML_DO_NOT_TRACK": "1",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "RAY_USAGE_STATS_ENABLED": "0",
         }
         self.process = subprocess.Popen(
             command(system, self.port),
             env=environment,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL if system == "bentoml" else None,
+            stderr=None if system in _LOUD else subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=lambda: os.sched_setaffinity(0, cores),  # noqa: PLW1509  there are no threads here
         )
@@ -109,10 +125,10 @@ class Server:
     def token(self) -> str:
         return self._token_file.read_text()
 
-    def post(self, body: str, path: str = PATH) -> tuple[int, bytes]:
+    def post(self, body: str, path: str | None = None) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {"content-type": "application/json", "authorization": f"Bearer {self.token}"}
-        connection.request("POST", path, body, headers)
+        connection.request("POST", path or self.path, body, headers)
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
@@ -134,7 +150,14 @@ class Server:
         if not bodies.exists():
             bodies.write_text("\n".join(case["body"] for case in self._cases[rows]))
         wrk = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s"]
-        script = ["-s", str(HERE / "load.lua"), f"http://127.0.0.1:{self.port}{PATH}", "--", str(bodies), self.token]
+        script = [
+            "-s",
+            str(HERE / "load.lua"),
+            f"http://127.0.0.1:{self.port}{self.path}",
+            "--",
+            str(bodies),
+            self.token,
+        ]
         before = self.cpu_seconds()
         output = subprocess.run(
             [*wrk, *script],
@@ -149,8 +172,9 @@ class Server:
         return Load(requests / microseconds * 1e6, p50 / 1e3, p99 / 1e3, status + broken + late, used)
 
     def settle(self) -> None:
-        """Waits until it does nothing: ours starts a second predictor behind its first answers."""
-        deadline = time.monotonic() + _START_TIMEOUT_S
+        """Waits until it does nothing: ours starts a second predictor behind its first answers. Some peers look at
+        their queues all the time, so there is an end to it."""
+        deadline = time.monotonic() + _SETTLE_S
         used = -1.0
         while time.monotonic() < deadline:
             before, used = used, self.cpu_seconds()
@@ -164,7 +188,11 @@ class Server:
 
     def rss_mb(self) -> float:
         """Of the whole process tree; pages shared between its processes are counted once (PSS)."""
-        return sum(process.memory_full_info().pss for process in self._family()) / 2**20
+        return sum(self.memory_mb())
+
+    def memory_mb(self) -> list[float]:
+        """PSS of each process, the first one first."""
+        return [process.memory_full_info().pss / 2**20 for process in self._family()]
 
     def _family(self) -> list[psutil.Process]:
         return [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
@@ -177,15 +205,20 @@ class Server:
 
     def stop(self) -> None:
         self.resume()
+        family = self._family() if self.process.poll() is None else []
         self.process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait()
 
     def _signal(self, number: int) -> None:
-        os.killpg(self.process.pid, number)
+        """To each process of the tree: some of Ray's are in groups of their own."""
+        for process in self._family() if self.process.poll() is None else []:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_S

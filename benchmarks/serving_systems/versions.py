@@ -64,8 +64,10 @@ class ChangingServer(Server):
         self.storage = Storage(self.settings.artifacts)
 
     def predictors(self) -> list[psutil.Process]:
-        children = psutil.Process(self.process.pid).children()
-        return [child for child in children if "app.serving.predictor" in " ".join(child.cmdline())]
+        """Those that run models or may take over; not the one that forks them."""
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        named = [child for child in family if "app.serving.predictor" in " ".join(child.cmdline())]
+        return [child for child in named if not child.children()]
 
 
 def make_exports(directory: Path) -> None:
@@ -75,6 +77,13 @@ def make_exports(directory: Path) -> None:
 
 def workplace() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="serving-benchmark-")
+
+
+def step_aside(generator: int) -> None:
+    """From now on this process, which plays the rest of the system, takes no time from the server's core and little
+    from the load generator's. After those are started: they would inherit it."""
+    os.sched_setaffinity(0, {generator})
+    os.nice(10)
 
 
 def cores() -> tuple[int, set[int]]:
