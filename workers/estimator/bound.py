@@ -11,6 +11,7 @@ from workers.estimator.variables import VariableSet
 
 if TYPE_CHECKING:
     from workers.estimator.graph import Trace
+    from workers.estimator.inputs.source import Source
 
 
 class Bound:
@@ -34,6 +35,56 @@ class Bound:
     def __call__(self, arguments: Sequence[tf.Tensor], state: VariableSet) -> list[tf.Tensor]:
         """Runs it; returns its outputs."""
         return call(self, [*arguments, *self.bind(state)])
+
+
+class BoundStep:
+    """One step with the values of a fetch set, input included.
+
+    Args:
+        trace: whose step it is.
+        concrete: takes what hooks feed, then the arguments of a source.
+    """
+
+    def __init__(self, trace: Trace, concrete: Any) -> None:
+        self._bound = Bound(trace, concrete)
+
+    def __call__(self, source: Source, state: VariableSet, fed: Sequence[tf.Tensor] = ()) -> list[tf.Tensor]:
+        """Runs one step.
+
+        Raises:
+            OutOfRangeError: the input has ended.
+        """
+        return self._bound([*fed, *source.arguments()], state)
+
+
+class BoundLoop:
+    """Up to k steps in one call, input included.
+
+    Args:
+        trace: whose steps they are.
+        concrete: takes the number of steps, the counter's goal and the arguments of a source; returns the steps done,
+            the counter, the last loss, and any `values`.
+
+    Attributes:
+        values: what the last call returned behind these.
+    """
+
+    def __init__(self, trace: Trace, concrete: Any) -> None:
+        self.values: list[tf.Tensor] = []
+        self._bound = Bound(trace, concrete)
+
+    def __call__(self, steps: int, goal: int, source: Source, state: VariableSet) -> tuple[int, int, float]:
+        """Runs at most `steps` steps.
+
+        Returns:
+            Steps done, value of the counter, last loss.
+
+        Raises:
+            OutOfRangeError: the input has ended; the counter tells after how many steps.
+        """
+        arguments = [tf.constant(steps, tf.int64), tf.constant(goal, tf.int64), *source.arguments()]
+        done, count, last, *self.values = self._bound(arguments, state)
+        return int(done.numpy()), int(count.numpy()), float(last.numpy())
 
 
 def call(function: Bound, arguments: Sequence[tf.Tensor]) -> list[tf.Tensor]:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from workers.estimator.bound import BoundStep
 from workers.estimator.duties import Duty
 from workers.estimator.fetches import Fetches, feed_items, to_numpy
 from workers.estimator.graph import Trace
 from workers.estimator.inputs.source import Source
-from workers.estimator.loop import AnyStepper, stepper_for
+from workers.estimator.loop import stepper_for
 from workers.estimator.session import EngineSession
 from workers.estimator.variables import VariableSet
 
@@ -27,7 +28,7 @@ class _Plan:
 
     held: list[Any]
     fetches: list[Fetches | None]
-    stepper: AnyStepper
+    stepper: BoundStep
     names: list[str]
     wanted: list[tuple[int, str]]  # position and name of the outputs that hooks ask for
     feeds: list[tuple[Any, Any]] = field(default_factory=list)

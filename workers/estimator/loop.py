@@ -7,15 +7,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from workers.estimator.bound import Bound, call, while_counting
+from workers.estimator.bound import BoundLoop, BoundStep, call, while_counting
 from workers.estimator.graph import Function, Trace, wrapped
 from workers.estimator.inputs.source import Source
 from workers.estimator.replica_loop import ReplicaRepeater, ReplicaStepper
 from workers.estimator.step_graph import StepInput, one_step, repeated
-from workers.estimator.variables import VariableSet
 
 
-class Stepper:
+class Stepper(BoundStep):
     """One step with the values of a fetch set: takes the next batch and runs what the fetches need on it.
 
     Args:
@@ -45,26 +44,15 @@ class Stepper:
                 return [*outputs, tf.cast(trace.value_of(counter).read_value(), tf.int64)]
 
         specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in fed]
-        self._bound = Bound(trace, wrapped(step, [*specs, *source.specs()]))
-
-    def __call__(self, source: Source, state: VariableSet, fed: Sequence[tf.Tensor] = ()) -> list[tf.Tensor]:
-        """Runs one step.
-
-        Raises:
-            OutOfRangeError: the input has ended.
-        """
-        return self._bound([*fed, *source.arguments()], state)
-
-
-AnyStepper = Stepper | ReplicaStepper
+        super().__init__(trace, wrapped(step, [*specs, *source.specs()]))
 
 
 def stepper_for(
     trace: Trace, elements: Sequence[Any], fed: Sequence[tf.Tensor], source: Source, counter: str | None
-) -> AnyStepper:
+) -> BoundStep:
     """The cached one-step function of a fetch set; `fed` tensors come first in its call."""
 
-    def make() -> AnyStepper:
+    def make() -> BoundStep:
         if trace.strategy is None:
             return Stepper(trace, elements, source, counter, fed)
         position = {t.name: i for i, t in enumerate(trace.feeds)}
@@ -75,7 +63,7 @@ def stepper_for(
     return trace.cached(key, make)  # type: ignore[no-any-return]
 
 
-class Repeater:
+class Repeater(BoundLoop):
     """Up to k steps in one call; stops early after a loss that is not finite, or when the counter reaches its goal.
 
     Args:
@@ -101,7 +89,6 @@ class Repeater:
         compiled: bool = False,
         after: Sequence[tf.Tensor] = (),
     ) -> None:
-        self.values: list[tf.Tensor] = []
         then = trace.cut(after, []) if after else None
         inputs = StepInput(trace, elements, source)
         program = _program(inputs, trace, elements, counter, loss) if compiled else None
@@ -112,23 +99,7 @@ class Repeater:
             return repeated(inputs, trace, counter, loss, steps, goal, inputs.block(steps, list(arguments)), then)
 
         int64 = tf.TensorSpec([], tf.int64)
-        self._bound = Bound(trace, wrapped(repeat, [int64, int64, *source.specs()]))
-
-    def __call__(self, steps: int, goal: int, source: Source, state: VariableSet) -> tuple[int, int, float]:
-        """Runs at most `steps` steps.
-
-        Returns:
-            Steps done, value of the counter, last loss.
-
-        Raises:
-            OutOfRangeError: the input has ended; the counter tells after how many steps.
-        """
-        arguments = [tf.constant(steps, tf.int64), tf.constant(goal, tf.int64), *source.arguments()]
-        done, count, last, *self.values = self._bound(arguments, state)
-        return int(done.numpy()), int(count.numpy()), float(last.numpy())
-
-
-AnyRepeater = Repeater | ReplicaRepeater
+        super().__init__(trace, wrapped(repeat, [int64, int64, *source.specs()]))
 
 
 def repeater_for(
@@ -140,7 +111,7 @@ def repeater_for(
     loss: bool = True,
     compiled: bool = False,
     after: Sequence[tf.Tensor] = (),
-) -> AnyRepeater:
+) -> BoundLoop:
     """A `Repeater`, for as many replicas as the trace has; several are not compiled."""
     if trace.strategy is None:
         return Repeater(trace, elements, source, counter, loss, compiled, after)

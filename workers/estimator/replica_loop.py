@@ -7,13 +7,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from workers.estimator.bound import Bound, call, while_counting
+from workers.estimator.bound import BoundLoop, BoundStep, call, while_counting
 from workers.estimator.graph import Function
 from workers.estimator.inputs.source import Source
-from workers.estimator.variables import VariableSet
 
 
-class ReplicaStepper:
+class ReplicaStepper(BoundStep):
     """One step with the values of a fetch set: takes the next batch and calls the function on it.
 
     Args:
@@ -47,20 +46,12 @@ class ReplicaStepper:
                 return [*outputs, tf.cast(function.trace.value_of(counter).read_value(), tf.int64)]
 
         specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor, _ in fed]
-        self._bound = Bound(
+        super().__init__(
             function.trace, tf.function(step, autograph=False).get_concrete_function(*specs, *source.specs())
         )
 
-    def __call__(self, source: Source, state: VariableSet, fed: Sequence[tf.Tensor] = ()) -> list[tf.Tensor]:
-        """Runs one step.
 
-        Raises:
-            OutOfRangeError: the input has ended.
-        """
-        return self._bound([*fed, *source.arguments()], state)
-
-
-class ReplicaRepeater:
+class ReplicaRepeater(BoundLoop):
     """Up to k steps in one call; stops early after a loss that is not finite, or when the counter reaches its goal.
 
     Args:
@@ -74,30 +65,15 @@ class ReplicaRepeater:
     """
 
     def __init__(self, function: Function, source: Source, counter: str, loss: bool = True) -> None:
-        self.values: list[tf.Tensor] = []
-
         def repeat(steps: tf.Tensor, goal: tf.Tensor, *arguments: Any) -> list[tf.Tensor]:
             block = source.block(steps, list(arguments))
             count = function.trace.value_of(counter)
             return while_counting(count, steps, goal, loss, lambda i: _call(function, source.batch(i, list(block))))
 
         int64 = tf.TensorSpec([], tf.int64)
-        self._bound = Bound(
+        super().__init__(
             function.trace, tf.function(repeat, autograph=False).get_concrete_function(int64, int64, *source.specs())
         )
-
-    def __call__(self, steps: int, goal: int, source: Source, state: VariableSet) -> tuple[int, int, float]:
-        """Runs at most `steps` steps.
-
-        Returns:
-            Steps done, value of the counter, last loss.
-
-        Raises:
-            OutOfRangeError: the input has ended; the counter tells after how many steps.
-        """
-        arguments = [tf.constant(steps, tf.int64), tf.constant(goal, tf.int64), *source.arguments()]
-        done, count, last = self._bound(arguments, state)
-        return int(done.numpy()), int(count.numpy()), float(last.numpy())
 
 
 def _call(function: Function, batch: Sequence[tf.Tensor]) -> list[tf.Tensor]:

@@ -11,13 +11,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from workers.estimator.bound import BoundLoop
 from workers.estimator.distribution.colleagues import Colleagues
 from workers.estimator.duties import Events, LogProgress, SaveCheckpoints, WriteSummaries
 from workers.estimator.errors import EmptyInputError, NanLossDuringTrainingError
 from workers.estimator.graph import Trace
 from workers.estimator.hook_calls import HookCalls
 from workers.estimator.inputs.source import Source
-from workers.estimator.loop import AnyRepeater, repeater_for
+from workers.estimator.loop import repeater_for
 from workers.estimator.run_config import RunConfig
 from workers.estimator.saver import ModelSaver
 from workers.estimator.session import EngineSession
@@ -214,7 +215,7 @@ class TrainingRun:
         _check_loss(loss, after)
         return int(after)
 
-    def _repeater(self, compiled: bool) -> AnyRepeater:
+    def _repeater(self, compiled: bool) -> BoundLoop:
         return repeater_for(self._trace, self._base, self._source, GLOBAL_STEP, compiled=compiled)
 
     def _call_limit(self) -> int:
