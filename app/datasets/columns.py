@@ -197,15 +197,6 @@ class Table:
         """uint64 [rows]."""
         return self._file(ROW_DIGESTS)
 
-    def split(self, holdout: float, part: str) -> Array:
-        """int64 indexes, ascending, of the rows in one part; see `split_mask`."""
-        step = 1 << 20
-        found = [np.zeros(0, np.int64)]
-        for start in range(0, self.rows, step):
-            some = slice(start, start + step)
-            found.append(np.flatnonzero(self.split_mask(holdout, part, some)) + start)
-        return np.concatenate(found)
-
     def split_mask(self, holdout: float, part: str, rows: slice) -> Array:
         """bool, which of some rows are in one part.
 

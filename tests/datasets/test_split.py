@@ -10,6 +10,8 @@ from app.datasets.split import mix
 from app.errors import InvalidInput
 from tests.datasets.ingested import ingested
 
+ALL = slice(None)
+
 
 def table(path: Path, columns: dict[str, object], **options: int) -> Table:
     write_table(path, columns, **options)
@@ -24,18 +26,20 @@ def test_mix_is_the_finalizer_of_splitmix64() -> None:
 
 def test_parts_are_a_partition_of_about_the_asked_share(tmp_path: Path) -> None:
     rows = table(tmp_path, {"x": list(range(10_000)), "s": [f"t{i % 7}" for i in range(10_000)]})
-    train, holdout = rows.split(0.2, "train"), rows.split(0.2, "holdout")
-    assert train.dtype == np.int64
-    assert sorted([*train.tolist(), *holdout.tolist()]) == list(range(10_000))
+    train, holdout = rows.split_mask(0.2, "train", ALL), rows.split_mask(0.2, "holdout", ALL)
+    assert (train.dtype, len(train)) == (np.bool_, 10_000)
+    assert train.tolist() == (~holdout).tolist()
     # 2,000 expected, standard deviation sqrt(10000 * 0.2 * 0.8) = 40: five of them on either side.
-    assert 1800 < len(holdout) < 2200
-    assert np.all(np.diff(holdout) > 0)
-    assert set(rows.split(0.1, "holdout")) < set(holdout.tolist())
-    assert (len(rows.split(0.0, "holdout")), len(rows.split(1.0, "train"))) == (0, 0)
+    assert 1800 < holdout.sum() < 2200
+    parts = [rows.split_mask(0.2, "holdout", slice(start, start + 3000)) for start in range(0, 10_000, 3000)]
+    assert np.concatenate(parts).tolist() == holdout.tolist()
+    fewer = rows.split_mask(0.1, "holdout", ALL)
+    assert set(np.flatnonzero(fewer)) < set(np.flatnonzero(holdout))
+    assert (rows.split_mask(0.0, "holdout", ALL).sum(), rows.split_mask(1.0, "train", ALL).sum()) == (0, 0)
     with pytest.raises(InvalidInput):
-        rows.split(1.5, "train")
+        rows.split_mask(1.5, "train", ALL)
     with pytest.raises(ValueError, match="part"):
-        rows.split(0.5, "test")
+        rows.split_mask(0.5, "test", ALL)
 
 
 def test_split_stays_when_the_data_set_grows(tmp_path: Path) -> None:
@@ -45,8 +49,9 @@ def test_split_stays_when_the_data_set_grows(tmp_path: Path) -> None:
     grown = {"new": [None] * 500 + [1, 2], "s": [*words, "c", None], "x": [*numbers, 0.5, None]}
     after = table(tmp_path / "2", grown, rows_per_chunk=77)
     assert before.row_digests.tolist() == after.row_digests[:500].tolist()
-    held = after.split(0.3, "holdout")
-    assert before.split(0.3, "holdout").tolist() == held[held < 500].tolist()
+    held = before.split_mask(0.3, "holdout", ALL)
+    assert held.any()
+    assert held.tolist() == after.split_mask(0.3, "holdout", slice(0, 500)).tolist()
 
 
 def test_equal_rows_go_to_the_same_side_and_different_ones_differ(tmp_path: Path) -> None:
