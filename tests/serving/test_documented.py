@@ -13,10 +13,8 @@ import httpx
 import hypothesis.strategies as st
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi import checks
 
 from app.config import Settings
 from app.ids import new_id
@@ -27,18 +25,12 @@ from app.registry.models import ModelRepository
 from app.registry.tables import Export
 from app.storage import Storage
 from tests.api.conftest import Api, run_api
+from tests.api.made_up import REPEATABLE, REQUESTS, check_answer
 from tests.serving.test_front import ROW
 from tests.workers.waiting import wait_for
 
 EXAMPLES = 25
 VERBS = ("predict", "classify", "regress")
-CHECKS = [
-    not_a_server_error,
-    checks.status_code_conformance,
-    checks.content_type_conformance,
-    checks.response_headers_conformance,
-    checks.response_schema_conformance,
-]
 ANY_JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -91,23 +83,14 @@ def operations(api: Api) -> list[Any]:
 @pytest.mark.parametrize("number", range(9))
 def test_made_up_predictions_get_documented_answers(api: Api, number: int) -> None:
     operation = operations(api)[number]
-    headers = {"Authorization": api.http.headers["Authorization"]}
 
     @given(case=operation.as_strategy(), known=st.booleans())
-    @hypothesis_settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @hypothesis_settings(REQUESTS, max_examples=EXAMPLES)
     def check(case: schemathesis.Case, known: bool) -> None:
         if known:  # else a model that is not there, nearly always
             case.path_parameters |= {"model": "mixed"}
             case.path_parameters |= {name: value for name, value in KNOWN.items() if name in case.path_parameters}
-        response = case.call(base_url=str(api.http.base_url), headers=headers, timeout=20)
-        case.validate_response(response, checks=CHECKS)
+        check_answer(api, case)
 
     check()
 
@@ -117,9 +100,7 @@ KNOWN = {"version": 1, "label": "latest"}
 
 def test_any_value_of_any_feature_is_answered_or_refused_with_its_place(api: Api) -> None:
     @given(name=st.sampled_from(sorted(ROW)), value=ANY_JSON, verb=st.sampled_from(["predict", "classify"]))
-    @hypothesis_settings(
-        max_examples=300, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-    )
+    @hypothesis_settings(REPEATABLE, max_examples=300)
     def check(name: str, value: Any, verb: str) -> None:
         rows = [ROW, {**ROW, name: value}]
         answer = post(api, verb, {"instances": rows} if verb == "predict" else {"examples": rows})
