@@ -26,38 +26,6 @@ BROKEN_EVERY = 10
 WAIT_S = 60.0
 
 
-def publish(server: ChangingServer, exports: Path, number: int, *, broken: bool) -> None:
-    """Records the next version; a broken one has other files than its digest says."""
-    from app.ids import new_id
-    from app.registry.jobs import JobRepository
-    from app.registry.models import ModelRepository
-    from app.registry.tables import Export
-
-    export = new_id("exp")
-    key = server.storage.export_key(export)
-    _link_tree(exports / f"plus{(number - 1) % 4 + 1}", server.storage.path(key))
-    digest = "sha256:" + "0" * 64 if broken else server.storage.digest(key)
-    with server.database.session() as session:
-        job = JobRepository(session).create(
-            type="train", model="m", spec={}, queue="q", priority=5, max_attempts=1, timeout_s=None, created_by=None
-        )
-        row = {"job_id": job.id, "train_job_id": job.id, "attempt": 1, "step": 1, "bytes": 1, "created_at": 0.0}
-        session.add(Export(id=export, path=key, digest=digest, **row))
-        session.flush()
-        made = ModelRepository(session).create_version("m", export, job.id, {}, "STAGED", "latest").number
-    assert made == number
-
-
-def _link_tree(source: Path, target: Path) -> None:
-    for path in source.rglob("*"):
-        place = target / path.relative_to(source)
-        if path.is_dir():
-            place.mkdir(parents=True, exist_ok=True)
-        else:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.hardlink_to(path)
-
-
 def wait_for(server: ChangingServer, number: int, *, broken: bool) -> None:
     """Until the version is FAILED, or serves."""
     from app.registry.models import ModelRepository
@@ -106,10 +74,10 @@ def main() -> None:
             for swap in range(1, options.swaps + 1):
                 if swap % BROKEN_EVERY == 0:
                     number += 1
-                    publish(server, exports, number, broken=True)
+                    server.publish(number, broken=True)
                     wait_for(server, number, broken=True)
                 number += 1
-                publish(server, exports, number, broken=False)
+                server.publish(number, broken=False)
                 wait_for(server, number, broken=False)
                 memory.append(server.rss_mb())
                 if swap % 20 == 0:

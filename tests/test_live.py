@@ -11,15 +11,13 @@ from typing import Any
 import pytest
 
 from app.errors import Unavailable
-from app.ids import new_id
 from app.jobs.state import VersionState
 from app.live import Live
 from app.registry.db import Database
-from app.registry.jobs import JobRepository
 from app.registry.models import ModelRepository
-from app.registry.tables import Export
 from app.serving.models import WantedVersion
 from app.storage import Storage
+from tests.publication import publish
 
 
 class FakeService:
@@ -33,28 +31,6 @@ class FakeService:
 
     def sync(self, wanted: Sequence[WantedVersion]) -> None:
         self.wanted = list(wanted)
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(tmp_path / "artifacts")
-
-
-def publish(database: Database, storage: Storage, state: str = "STAGED", label: str | None = "latest") -> int:
-    """A version of the model m with a directory; gives its number."""
-    export = new_id("exp")
-    key = storage.export_key(export)
-    storage.path(key).mkdir(parents=True)
-    (storage.path(key) / "saved_model.pb").write_bytes(b"x")
-    with database.session() as session:
-        job = JobRepository(session).create(
-            type="train", model="m", spec={}, queue="q", priority=5, max_attempts=1, timeout_s=None, created_by=None
-        )
-        row = {"job_id": job.id, "train_job_id": job.id, "attempt": 1, "step": 1, "bytes": 1, "created_at": 0.0}
-        session.add(Export(id=export, path=key, digest=storage.digest(key), **row))
-        session.flush()
-        version = ModelRepository(session).create_version("m", export, job.id, {}, state, label)
-        return version.number
 
 
 def run(database: Database, storage: Storage, test: Callable[[Live, FakeService], Coroutine[Any, Any, None]]) -> None:

@@ -4,37 +4,19 @@ or switched off: tokens from the database, gate, validation, metrics, headers, t
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
+from publication import publish
+
 from app.config import Settings
-from app.ids import new_id
 from app.log import configure
 from app.main import create_app
 from app.registry.db import Database, make_engine, migrate
-from app.registry.jobs import JobRepository
-from app.registry.models import ModelRepository
-from app.registry.tables import Export
 from app.registry.tokens import TokenRepository
 from app.server import serve
 from app.storage import Storage
-
-
-def publish(database: Database, storage: Storage, directory: Path, model: str = "m") -> int:
-    """Puts an export on record as a STAGED version that takes the label `latest`. Returns its number."""
-    export = new_id("exp")
-    key = storage.export_key(export)
-    shutil.copytree(directory, storage.path(key))
-    with database.session() as session:
-        job = JobRepository(session).create(
-            type="train", model=model, spec={}, queue="q", priority=5, max_attempts=1, timeout_s=None, created_by=None
-        )
-        row = {"job_id": job.id, "train_job_id": job.id, "attempt": 1, "step": 1, "bytes": 1, "created_at": 0.0}
-        session.add(Export(id=export, path=key, digest=storage.digest(key), **row))
-        session.flush()
-        return ModelRepository(session).create_version(model, export, job.id, {}, "STAGED", "latest").number
 
 
 def make_settings() -> Settings:

@@ -17,15 +17,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
 from app.config import Settings
-from app.ids import new_id
 from app.log import configure
 from app.registry.db import Database, make_engine
-from app.registry.jobs import JobRepository
-from app.registry.models import ModelRepository
-from app.registry.tables import Export
 from app.storage import Storage
 from tests.api.conftest import Api, run_api
 from tests.api.made_up import REPEATABLE, REQUESTS, check_answer
+from tests.publication import publish
 from tests.serving.test_front import ROW
 from tests.workers.waiting import wait_for
 
@@ -45,27 +42,13 @@ def api(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, exports
     data_dir.mkdir()
     shutil.copy(migrated_sqlite, data_dir / "registry.db")
     settings = Settings(data_dir=data_dir, database_url="", redis_url="", artifacts_url="", predictor="process")
-    publish(settings, exports / "mixed")
+    database = Database(make_engine(settings))
+    publish(database, Storage(settings.artifacts), "mixed", exports / "mixed")
+    database.close()
     configure("WARNING")
     with contextmanager(run_api)(settings) as running:
         wait_for(lambda: post(running, "predict", {"instances": [ROW]}).status_code == 200, 120)
         yield running
-
-
-def publish(settings: Settings, saved_model: Path) -> None:
-    storage, database, export = Storage(settings.artifacts), Database(make_engine(settings)), new_id("exp")
-    key = storage.export_key(export)
-    storage.path(key).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(saved_model, storage.path(key))
-    with database.session() as session:
-        job = JobRepository(session).create(
-            type="train", model="mixed", spec={}, queue="q", priority=5, max_attempts=1, timeout_s=None, created_by=None
-        )
-        row = {"job_id": job.id, "train_job_id": job.id, "attempt": 1, "step": 1, "bytes": 1, "created_at": 0.0}
-        session.add(Export(id=export, path=key, digest=storage.digest(key), **row))
-        session.flush()
-        ModelRepository(session).create_version("mixed", export, job.id, {}, "STAGED", "latest")
-    database.close()
 
 
 def post(api: Api, verb: str, body: Any) -> httpx.Response:
