@@ -1,8 +1,7 @@
 // Data sets: their columns, first rows, and what was made from them.
 
-import {empty, link, make, summary, table} from "./element.js";
+import {empty, link, make, older, summary, table} from "./element.js";
 import {jobLink, modelLink, when} from "./jobs.js";
-import {older} from "./models.js";
 import {json, list} from "./service.js";
 import {bytes, number} from "./text.js";
 

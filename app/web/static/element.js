@@ -69,3 +69,7 @@ export function summary(pairs) {
 
 export const empty = (...words) => make("p", {class: "empty"}, words);
 export const link = (route, text, kind = null) => make("a", {href: `#${route}`, class: kind}, text);
+
+/** A link to the next page of a list, where there is one. */
+export const older = (route, {next_page_token: next}) =>
+  make("p", {}, next ? link(`${route}?${new URLSearchParams({page_token: next})}`, "More") : "");

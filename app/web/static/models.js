@@ -1,6 +1,6 @@
 // Models, their versions and labels.
 
-import {empty, link, make, summary, table} from "./element.js";
+import {empty, link, make, older, summary, table} from "./element.js";
 import {jobLink, modelLink, state, when} from "./jobs.js";
 import {json, list} from "./service.js";
 import {number} from "./text.js";
@@ -29,9 +29,6 @@ export const models = {
     ];
   },
 };
-
-export const older = (route, {next_page_token: next}) =>
-  make("p", {}, next ? link(`${route}?${new URLSearchParams({page_token: next})}`, "More") : "");
 
 export const model = {
   title: (name) => name,
