@@ -10,14 +10,13 @@ from typing import Any
 import tensorflow as tf
 
 from workers.estimator.errors import InputShapeError
+from workers.estimator.feature_column.layer import ColumnLayer
 from workers.estimator.feature_column.single_ids import embed_rows
 from workers.estimator.feature_column.standardize import Standardize
-from workers.estimator.feature_column.state import ColumnState, FeatureCache, create_column_states, prepared_columns
-
-v1 = tf.compat.v1
+from workers.estimator.feature_column.state import ColumnState, FeatureCache
 
 
-class DenseInput:
+class DenseInput(ColumnLayer):
     """First layer of the networks here: from a dict of features to one float tensor
     `[batch, width]`, columns in the order of their names.
 
@@ -32,23 +31,9 @@ class DenseInput:
         ValueError: a column that is not dense, or two of one name.
     """
 
-    def __init__(self, feature_columns: Any, trainable: bool = True, name: str | None = None) -> None:
-        self._columns = feature_columns
-        self._prepared(feature_columns)
-        self._trainable = trainable
-        self._name = name
-        self._graph: Any = None
-        self._state = ColumnState("")
-        self._sorted: list[Any] = []
-
-    @property
-    def name(self) -> str:
-        return self._name or "dense_features"
-
-    @property
-    def trainable_variables(self) -> list[Any]:
-        """The trainable variables of the last call's graph."""
-        return list(self._state.variables)
+    _default_name = "dense_features"
+    _kind = "a DenseColumn. You can wrap a categorical column with an embedding_column or indicator_column"
+    _methods = ["get_dense_tensor"]
 
     @property
     def variables(self) -> list[Any]:
@@ -71,28 +56,6 @@ class DenseInput:
         """
         self._enter_graph()
         return dense_input(self._sorted, FeatureCache(features), self._state)
-
-    @staticmethod
-    def _prepared(columns: Any) -> list[Any]:
-        kind = "a DenseColumn. You can wrap a categorical column with an embedding_column or indicator_column"
-        return prepared_columns(columns, kind, ["get_dense_tensor"])
-
-    def _enter_graph(self) -> None:
-        graph = v1.get_default_graph()
-        if self._graph is graph:
-            return
-        self._graph = graph
-        self._state = ColumnState(layer_scope(self._name, "dense_features"), self._trainable)
-        self._sorted = self._prepared(self._columns)
-        create_column_states(self._sorted, self._state)
-
-
-def layer_scope(name: str | None, default: str) -> str:
-    """The variable scope of a layer: its name, or the first free one of `default`, `default_1` …."""
-    if name is not None:
-        return name
-    with v1.variable_scope(None, default_name=default) as scope:
-        return str(scope.name)
 
 
 def dense_input(columns: list[Any], cache: FeatureCache, state: ColumnState) -> tf.Tensor:

@@ -7,20 +7,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from workers.estimator.feature_column.dense import is_scalar, layer_scope, stack_scalars
-from workers.estimator.feature_column.state import (
-    ColumnState,
-    FeatureCache,
-    create_column_states,
-    model_variable,
-    prepared_columns,
-)
+from workers.estimator.feature_column.dense import is_scalar, stack_scalars
+from workers.estimator.feature_column.layer import ColumnLayer
+from workers.estimator.feature_column.state import FeatureCache, model_variable
 
 v1 = tf.compat.v1
 _COMBINERS = ("mean", "sqrtn", "sum")
 
 
-class LinearModel:
+class LinearModel(ColumnLayer):
     """A layer from a dict of features to `[batch, units]`: a weight for each category and number, and a bias.
 
     Variables: `<name>/<column>/weights` and `<name>/bias_weights`, all zero at first.
@@ -36,6 +31,10 @@ class LinearModel:
         ValueError: a column of another kind, two of one name, or an unknown combiner.
     """
 
+    _default_name = "linear_model"
+    _kind = "either a DenseColumn or a CategoricalColumn"
+    _methods = ["get_dense_tensor", "get_sparse_tensors"]
+
     def __init__(
         self,
         feature_columns: Any,
@@ -46,20 +45,10 @@ class LinearModel:
     ) -> None:
         if sparse_combiner not in _COMBINERS:
             raise ValueError(f"sparse_combiner must be one of {list(_COMBINERS)}, not {sparse_combiner!r}.")
-        self._columns = feature_columns
-        self._prepared(feature_columns)
+        super().__init__(feature_columns, trainable, name)
         self._units = units
         self._combiner = sparse_combiner
-        self._trainable = trainable
-        self._name = name
-        self._graph: Any = None
-        self._state = ColumnState("")
-        self._sorted: list[Any] = []
         self._bias: Any = None
-
-    @property
-    def name(self) -> str:
-        return self._name or "linear_model"
 
     @property
     def bias(self) -> Any:
@@ -99,11 +88,6 @@ class LinearModel:
             sums.append(tf.matmul(dense[0] if len(dense) == 1 else tf.concat(dense, axis=1), matrix))
         return tf.nn.bias_add(sums[0] if len(sums) == 1 else tf.add_n(sums), self._bias)
 
-    @staticmethod
-    def _prepared(columns: Any) -> list[Any]:
-        kind = "either a DenseColumn or a CategoricalColumn"
-        return prepared_columns(columns, kind, ["get_dense_tensor", "get_sparse_tensors"])
-
     def _categories(self, column: Any, cache: FeatureCache) -> tf.Tensor:
         pair = column.get_sparse_tensors(cache, self._state)
         ids = _as_matrix(pair.id_tensor)
@@ -116,15 +100,8 @@ class LinearModel:
         zeros = v1.zeros_initializer()
         return self._state.create_variable(column, "weights", (rows, self._units), initializer=zeros)
 
-    def _enter_graph(self) -> None:
-        graph = v1.get_default_graph()
-        if self._graph is graph:
-            return
-        self._graph = graph
-        scope = layer_scope(self._name, "linear_model")
-        self._state = ColumnState(scope, self._trainable)
-        self._sorted = self._prepared(self._columns)
-        create_column_states(self._sorted, self._state)
+    def _make_variables(self, scope: str) -> None:
+        super()._make_variables(scope)
         self._bias = model_variable(
             f"{scope}/bias_weights", [self._units], v1.zeros_initializer(), trainable=self._trainable
         )

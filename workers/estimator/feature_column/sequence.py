@@ -7,14 +7,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from workers.estimator.feature_column.dense import layer_scope
+from workers.estimator.feature_column.layer import ColumnLayer
 from workers.estimator.feature_column.single_ids import embed_steps
-from workers.estimator.feature_column.state import ColumnState, FeatureCache, create_column_states, prepared_columns
-
-v1 = tf.compat.v1
+from workers.estimator.feature_column.state import ColumnState, FeatureCache
 
 
-class SequenceFeatures:
+class SequenceFeatures(ColumnLayer):
     """A layer from a dict of sparse features to one tensor `[batch, time, width]` and the lengths `[batch]`.
 
     Args:
@@ -26,23 +24,9 @@ class SequenceFeatures:
         ValueError: a column that is not for sequences, or two of one name.
     """
 
-    def __init__(self, feature_columns: Any, trainable: bool = True, name: str | None = None) -> None:
-        self._columns = feature_columns
-        self._prepared(feature_columns)
-        self._trainable = trainable
-        self._name = name
-        self._graph: Any = None
-        self._state = ColumnState("")
-        self._sorted: list[Any] = []
-
-    @property
-    def name(self) -> str:
-        return self._name or "sequence_features"
-
-    @property
-    def trainable_variables(self) -> list[Any]:
-        """The variables of the last call's graph."""
-        return list(self._state.variables)
+    _default_name = "sequence_features"
+    _kind = "a sequence column, or a dense column made of one (tf.feature_column.sequence_*)"
+    _methods = ["get_sequence_dense_tensor"]
 
     def __call__(self, features: Mapping[str, Any], training: bool | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Adds the ops to the current graph; see the class.
@@ -74,20 +58,6 @@ class SequenceFeatures:
         with tf.control_dependencies(same):
             length = tf.identity(lengths[0])
         return (parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)), length
-
-    @staticmethod
-    def _prepared(columns: Any) -> list[Any]:
-        kind = "a sequence column, or a dense column made of one (tf.feature_column.sequence_*)"
-        return prepared_columns(columns, kind, ["get_sequence_dense_tensor"])
-
-    def _enter_graph(self) -> None:
-        graph = v1.get_default_graph()
-        if self._graph is graph:
-            return
-        self._graph = graph
-        self._state = ColumnState(layer_scope(self._name, "sequence_features"), self._trainable)
-        self._sorted = self._prepared(self._columns)
-        create_column_states(self._sorted, self._state)
 
 
 def _any_sequence(
