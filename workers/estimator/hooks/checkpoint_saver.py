@@ -81,11 +81,8 @@ class CheckpointSaverHook(Scheduled, tf.compat.v1.train.CheckpointSaverHook):  #
         return None
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
-        if not self.may_be_due():
-            self.step_without_asking()
-            return
-        step = self.step_now(run_context)
-        if self.schedule.should_trigger_for_step(step) and self._save(run_context.session, step):
+        step = self.due_step(run_context)
+        if step is not None and self._save(run_context.session, step):
             run_context.request_stop()
 
     def end(self, session: Any) -> None:

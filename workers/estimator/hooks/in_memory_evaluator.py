@@ -58,11 +58,8 @@ class InMemoryEvaluatorHook(Scheduled, SessionRunHook):  # type: ignore[misc]
         self._evaluate(int(session.run(self.global_step_tensor)))
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
-        if not self.may_be_due():
-            self.step_without_asking()
-            return
-        step = self.step_now(run_context)
-        if self.schedule.should_trigger_for_step(step):
+        step = self.due_step(run_context)
+        if step is not None:
             self._evaluate(step)
 
     def end(self, session: Any) -> None:

@@ -53,6 +53,14 @@ class Scheduled:
         self._step = int(run_context.session.run(self.global_step_tensor))
         return self._step
 
+    def due_step(self, run_context: Any) -> int | None:
+        """The global step after the step that has just run, if the hook is due at it; call it in `after_run`."""
+        if not self.may_be_due():
+            self.step_without_asking()
+            return None
+        step = self.step_now(run_context)
+        return step if self.schedule.should_trigger_for_step(step) else None
+
     def step_without_asking(self) -> None:
         """Counts a step whose values nobody wanted."""
         if self._step is not None:

@@ -45,11 +45,8 @@ class StepCounterHook(Scheduled, tf.compat.v1.train.StepCounterHook):  # type: i
         self._tag = f"{_v1.train.get_global_step().op.name}/sec"
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
-        if not self.may_be_due():
-            self.step_without_asking()
-            return
-        step = self.step_now(run_context)
-        if not self.schedule.should_trigger_for_step(step):
+        step = self.due_step(run_context)
+        if step is None:
             return
         seconds, steps = self.schedule.update_last_triggered_step(step)
         if seconds and steps:

@@ -35,11 +35,8 @@ class StopOnPredicateHook(Scheduled, SessionRunHook):  # type: ignore[misc]
         self.find_global_step()
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
-        if not self.may_be_due():
-            self.step_without_asking()
-            return
-        step = self.step_now(run_context)
-        if not self.schedule.should_trigger_for_step(step):
+        step = self.due_step(run_context)
+        if step is None:
             return
         self.schedule.update_last_triggered_step(step)
         if self._should_stop():
