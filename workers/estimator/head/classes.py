@@ -1,4 +1,4 @@
-"""What the heads of one class per row share: names of classes."""
+"""What the heads of classes share: the classes' names, and exports of their scores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from workers.estimator.export.output import ClassificationOutput
+from workers.estimator.export.output import ClassificationOutput, PredictOutput
+from workers.estimator.head.base import CLASSIFICATION, PREDICT, SERVING_DEFAULT
+from workers.estimator.keys import PredictionKeys
 
 
 def class_names(class_ids: Any, vocabulary: Sequence[str] | None) -> tf.Tensor:
@@ -31,3 +33,15 @@ def all_classes(logits: Any, n_classes: int, vocabulary: Sequence[str] | None) -
 def classification_output(scores: Any, n_classes: int, vocabulary: Sequence[str] | None) -> ClassificationOutput:
     """All classes with their scores `[batch, n_classes]`."""
     return ClassificationOutput(scores=scores, classes=all_classes(scores, n_classes, vocabulary))
+
+
+def class_outputs(
+    predictions: dict[Any, tf.Tensor], n_classes: int, vocabulary: Sequence[str] | None
+) -> dict[str, Any]:
+    """The export outputs of a head that tells a score of each class, see `Head.export_outputs`."""
+    classification = classification_output(predictions[PredictionKeys.PROBABILITIES], n_classes, vocabulary)
+    return {
+        SERVING_DEFAULT: classification,
+        CLASSIFICATION: classification,
+        PREDICT: PredictOutput(predictions),
+    }

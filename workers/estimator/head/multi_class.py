@@ -7,10 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from workers.estimator.export.output import PredictOutput
 from workers.estimator.head import checks
-from workers.estimator.head.base import CLASSIFICATION, PREDICT, SERVING_DEFAULT, checked_keys
-from workers.estimator.head.classes import all_class_ids, all_classes, class_names, classification_output
+from workers.estimator.head.base import checked_keys
+from workers.estimator.head.classes import all_class_ids, all_classes, class_names, class_outputs
 from workers.estimator.head.reduction import SUM_OVER_BATCH_SIZE
 from workers.estimator.head.single import SingleHead
 from workers.estimator.keys import MetricKeys, PredictionKeys
@@ -96,13 +95,7 @@ class MultiClassHead(SingleHead):
 
     def export_outputs(self, predictions: dict[Any, tf.Tensor]) -> dict[str, Any]:
         """See `Head.export_outputs`."""
-        scores = predictions[PredictionKeys.PROBABILITIES]
-        classification = classification_output(scores, self._n_classes, self._label_vocabulary)
-        return {
-            SERVING_DEFAULT: classification,
-            CLASSIFICATION: classification,
-            PREDICT: PredictOutput(predictions),
-        }
+        return class_outputs(predictions, self._n_classes, self._label_vocabulary)
 
     def _checked_labels(self, labels: Any, logits: Any) -> tf.Tensor:
         labels = checks.checked_labels(labels, logits, 1)

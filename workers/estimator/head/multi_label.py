@@ -7,11 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from workers.estimator.export.output import PredictOutput
 from workers.estimator.head import checks
-from workers.estimator.head.base import CLASSIFICATION, PREDICT, SERVING_DEFAULT, checked_keys
+from workers.estimator.head.base import checked_keys
 from workers.estimator.head.binary_class import threshold_metrics, threshold_names
-from workers.estimator.head.classes import all_classes, classification_output
+from workers.estimator.head.classes import all_classes, class_outputs
 from workers.estimator.head.reduction import SUM_OVER_BATCH_SIZE
 from workers.estimator.head.single import SingleHead
 from workers.estimator.keys import MetricKeys, PredictionKeys
@@ -114,13 +113,7 @@ class MultiLabelHead(SingleHead):
 
     def export_outputs(self, predictions: dict[Any, tf.Tensor]) -> dict[str, Any]:
         """See `Head.export_outputs`."""
-        scores = predictions[PredictionKeys.PROBABILITIES]
-        classification = classification_output(scores, self._n_classes, self._label_vocabulary)
-        return {
-            SERVING_DEFAULT: classification,
-            CLASSIFICATION: classification,
-            PREDICT: PredictOutput(predictions),
-        }
+        return class_outputs(predictions, self._n_classes, self._label_vocabulary)
 
     def _class_id(self, given: int | str) -> int:
         if isinstance(given, str):
