@@ -14,7 +14,9 @@ from workers import estimator as est
 from workers.estimator.inputs import buffers, mapped, packing
 from workers.estimator.inputs import columns as columns_module
 from workers.estimator.inputs import order as order_module
+from workers.estimator.inputs.call import open_input
 from workers.estimator.inputs.order import Order, permuted
+from workers.estimator.variables import VariableNames
 
 v1 = tf.compat.v1
 
@@ -79,6 +81,9 @@ def test_array_of_ours_becomes_a_tensor_of_the_same_values(dtype: Any) -> None:
     assert array.ctypes.data % 64 == 0 or array.dtype.kind not in "iuf" or array.dtype.byteorder == ">"
     tensor = buffers.as_tensor(array)
     np.testing.assert_array_equal(tensor.numpy(), array)
+    aligned = buffers.empty((array.nbytes,), np.uint8).view(array.dtype).reshape(array.shape)
+    aligned[...] = array
+    np.testing.assert_array_equal(buffers.as_tensor(aligned).numpy(), array)
     gathered = tf.gather(tensor, [3, 0])  # aborts where a tensor is not aligned
     np.testing.assert_array_equal(gathered.numpy(), array[[3, 0]])
     shifted = np.concatenate([array.ravel()[:1], array.ravel()])[1:]
@@ -307,3 +312,45 @@ def test_dataset_with_a_lookup_table_works(tmp_path: Path) -> None:
         return est.EstimatorSpec(mode, predictions=table.lookup(features["x"]))
 
     assert list(make(tmp_path, model=model).predict(input_fn)) == [b"two", b"one", b"none"]
+
+
+def test_large_constants_of_a_dataset_keep_their_places(tmp_path: Path) -> None:
+    # More bytes than a constant may have inside a function: a table's words, a mapped function's constant, and one
+    # that a small one waits for.
+    words = [f"word {i}" for i in range(5000)]
+
+    def input_fn() -> Any:
+        table = tf.lookup.StaticVocabularyTable(
+            tf.lookup.KeyValueTensorInitializer(tf.constant(words), tf.range(5000, dtype=tf.int64)), 1
+        )
+        weights = tf.constant(np.arange(5001, dtype=np.float32))
+        with tf.control_dependencies([weights]):
+            count = tf.constant(3, tf.int64)
+        rows = tf.data.Dataset.from_tensor_slices(tf.constant([*words[::-1], "other"])).take(count).batch(2)
+        return rows.map(lambda t: {"x": tf.gather(weights, table.lookup(t))})
+
+    def model(features: Any, mode: str) -> est.EstimatorSpec:
+        return est.EstimatorSpec(mode, predictions=features["x"])
+
+    assert list(make(tmp_path, model=model).predict(input_fn)) == [4999, 4998, 4997]
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_dataset_is_asked_directly_where_it_runs_no_function(mapped: bool) -> None:
+    def input_fn() -> Any:
+        rows = tf.data.Dataset.from_tensor_slices({"x": np.arange(6)}).shuffle(6, seed=1).batch(2).cache().repeat(2)
+        return (rows.map(lambda batch: batch) if mapped else rows).prefetch(1)
+
+    graph = tf.Graph()
+    source, _ = open_input(input_fn, graph, VariableNames(), {})
+    batch = tf.function(lambda: source.batch(tf.constant(0), source.block(tf.constant(1), source.arguments())))
+    made = batch.get_concrete_function()
+    operations = {op.type for op in made.graph.get_operations()}
+
+    assert operations & {"IteratorGetNext", "IteratorGetNextSync"} == {
+        "IteratorGetNext" if mapped else "IteratorGetNextSync"
+    }
+    taken = np.concatenate([made()[0].numpy() for _ in range(6)])
+    assert sorted(taken) == sorted([*range(6), *range(6)])
+    with pytest.raises(tf.errors.OutOfRangeError):
+        made()

@@ -52,7 +52,8 @@ class Cut:
             The fetched tensors and operations there.
         """
         given = {feed.name: tensor for feed, tensor in zip(self.feeds, fed, strict=True)}
-        mapping = {**inputs, **{name: tensor for name, tensor in given.items() if name in self.taken}}
+        used = taken_by(self.definition)
+        mapping = {name: tensor for name, tensor in {**inputs, **given}.items() if name in used}
         wanted = [f.name for f in [*self.tensors, *self.operations] if f.name not in given]
         found = tf.import_graph_def(self.definition, input_map=mapping, return_elements=wanted, name="")
         made = {**dict(zip(wanted, found, strict=True)), **given}
@@ -90,6 +91,11 @@ def stacks(graph: tf.Graph, nodes: Mapping[str, Any], feeds: Sequence[tf.Tensor]
             positions = tuple(position[cast.get(name, name)] for name in node.input)
             found.append(Stack(graph.get_tensor_by_name(f"{node.name}:0"), positions))
     return found
+
+
+def taken_by(definition: Any) -> set[str]:
+    """Names of the tensors that the nodes of a graph definition take."""
+    return {name if ":" in name else f"{name}:0" for node in definition.node for name in node.input}
 
 
 def ancestors(nodes: Mapping[str, Any], roots: Iterable[str], fed: set[str]) -> tuple[dict[str, None], set[str]]:

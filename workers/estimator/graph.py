@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from workers.estimator import program_order
 from workers.estimator.bound import Bound
-from workers.estimator.cut import Cut, Stack, ancestors, stacks
+from workers.estimator.cut import Cut, Stack, ancestors, stacks, taken_by
 from workers.estimator.distribution.copies import copies, prefix
 from workers.estimator.distribution.strategy import ReplicaStrategy
 from workers.estimator.variables import TracedVariable, VariableNames, VariableSet
@@ -264,6 +264,7 @@ class Trace:
         variables = [traced for name, traced in handles.items() if name in mapped]
         self._materialize(variables, [device for device in devices if device is not None])
         part = self._part(nodes)
+        used = taken_by(part)
         tensors = [f for f in fetches if isinstance(f, tf.Tensor)]
         operations = [f for f in fetches if not isinstance(f, tf.Tensor)]
         if strategy is not None:
@@ -273,10 +274,10 @@ class Trace:
             device = devices[replica]
             found = {t.variable.handle.name: tf.identity(self._home(t).on(t.name, device).handle) for t in variables}
             found.update({name: tf.identity(handle) for name, handle in iterator_handles.items()})
-            found.update({name: argument for name, argument in arguments.items() if name in mapped})
+            found.update(arguments)
             if strategy is not None and strategy.replica_id.partition(":")[0] in nodes:
                 found[strategy.replica_id] = tf.constant(strategy.replicas.first + replica)
-            return {prefix(replica) + name: tensor for name, tensor in found.items()}
+            return {prefix(replica) + name: tensor for name, tensor in found.items() if name in used}
 
         def body(*arguments: tf.Tensor) -> list[tf.Tensor]:
             given = [_by_name(arguments, fed, len(feeds), len(devices), r) for r in range(len(devices))]

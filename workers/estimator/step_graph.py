@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from workers.estimator.cut import Cut
+from workers.estimator.cut import Cut, taken_by
 from workers.estimator.graph import Trace
 from workers.estimator.graph_loop import GraphLoop
 from workers.estimator.inputs.source import Source
@@ -160,7 +160,7 @@ def _run(loop: GraphLoop, inputs: StepInput, given: dict[str, Any], variable: An
     definition.library.CopyFrom(inputs.cut.definition.library)
     definition.versions.CopyFrom(inputs.cut.definition.versions)
     wanted = [loop.exit_of("index"), *([loop.exit_of("loss")] if loss else [])]
-    used = {name if ":" in name else f"{name}:0" for node in definition.node for name in node.input}
+    used = taken_by(definition)
     mapping = {name: tensor for name, tensor in given.items() if name in used}
     exits = tf.import_graph_def(definition, input_map=mapping, return_elements=wanted, name="")
     with tf.control_dependencies(exits):

@@ -10,6 +10,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from workers.estimator.bound import call_once
+from workers.estimator.cut import ancestors
+from workers.estimator.inputs.buffers import as_tensor, copied
 from workers.estimator.inputs.source import GraphSource, IteratorSource, Source
 from workers.estimator.keys import ModeKeys
 from workers.estimator.variables import VariableNames
@@ -83,20 +86,62 @@ def _from_dataset(dataset: tf.data.Dataset, graph: tf.Graph) -> Source:
         return IteratorSource(tf.data.experimental.from_variant(variant, dataset.element_spec))
     graph_def = graph.as_graph_def()
     initializers = [op for op in graph.get_collection(v1.GraphKeys.TABLE_INITIALIZERS) if op is not None]
+    stamp = fingerprint(graph_def)  # before the rows are taken out of it
+    names = [variant.name, *(op.name for op in initializers)]
+    nodes = {node.name: node for node in graph_def.node}
+    needed = [nodes[name] for name in ancestors(nodes, names, set())[0]]
+    rows = _take_rows(needed)
+    part = v1.GraphDef(versions=graph_def.versions, library=graph_def.library, node=needed)
 
-    def make() -> tf.Tensor:
-        names = [variant.name] + [op.name for op in initializers]
-        made = tf.import_graph_def(graph_def, name="", return_elements=names)
+    def make(*given: tf.Tensor) -> tf.Tensor:
+        replaced = dict(zip(rows, given, strict=True))
+        made = tf.import_graph_def(part, name="", input_map=replaced, return_elements=names)
         with tf.control_dependencies(made[1:]):
             return tf.identity(made[0])
 
-    function = v1.wrap_function(make, [])
-    eager = tf.data.experimental.from_variant(function(), dataset.element_spec)
-    source = IteratorSource(eager, fingerprint(graph_def))
-    # Tables die with the function, Python functions with the graph; rows given as constants need not stay in it.
-    source.keep = (graph if _calls_python(graph_def) else None, function)  # type: ignore[attr-defined]
-    graph_def.Clear()  # `make`, which the function refers to, would keep the rows once more.
+    function = v1.wrap_function(make, [tf.TensorSpec(t.shape, t.dtype) for t in rows.values()])
+    made = call_once(function, [*rows.values(), *function.captured_inputs])[0]
+    eager = tf.data.experimental.from_variant(made, dataset.element_spec)
+    source = IteratorSource(eager, stamp, direct=_runs_no_function(part))
+    # Tables die with the function, Python functions with the graph.
+    source.keep = (graph if _calls_python(part) else None, function)  # type: ignore[attr-defined]
     return source
+
+
+#: Constants of more bytes are taken for the rows of a data set.
+_ROWS_BYTES = 1 << 14
+
+
+def _take_rows(nodes: list[Any]) -> dict[str, tf.Tensor]:
+    """Takes the values of large constants out of nodes; returns them by the names of their tensors.
+
+    A function with its constants is kept some four times over: a data set of 200 MB took 800 MB more and twice the
+    time, one of 200,000 words 35 times their bytes.
+    """
+    rows = {}
+    for node in nodes:
+        if node.op == "Const" and node.attr["value"].tensor.ByteSize() > _ROWS_BYTES:
+            value = node.attr["value"].tensor
+            rows[f"{node.name}:0"] = as_tensor(copied(tf.make_ndarray(value)))
+            value.Clear()  # A scalar zero: others may wait for the node, or want to be where it is.
+            value.dtype = node.attr["dtype"].type
+            value.tensor_shape.SetInParent()
+    return rows
+
+
+# Data sets that compute in the thread that asks, or in one of their own.
+_WITHOUT_FUNCTIONS = {
+    "BatchDatasetV2", "CacheDataset", "CacheDatasetV2", "ConcatenateDataset", "PaddedBatchDatasetV2",
+    "PrefetchDataset", "RangeDataset", "RepeatDataset", "ShardDataset", "ShuffleDataset", "ShuffleDatasetV2",
+    "ShuffleDatasetV3", "SkipDataset", "TakeDataset", "TensorDataset", "TensorSliceDataset", "ZipDataset",
+}  # fmt: skip
+
+
+def _runs_no_function(graph_def: Any) -> bool:
+    """Whether all data sets of a graph do without TensorFlow's pool of threads."""
+    made = [node for node in graph_def.node if "Dataset" in node.op]
+    parallel = any("parallel_copy" in node.attr and node.attr["parallel_copy"].b for node in made)
+    return not parallel and all(node.op in _WITHOUT_FUNCTIONS for node in made)
 
 
 def _calls_python(graph_def: Any) -> bool:
