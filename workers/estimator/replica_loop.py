@@ -32,7 +32,7 @@ class ReplicaStepper(BoundStep):
     ) -> None:
         def step(*arguments: Any) -> list[tf.Tensor]:
             given, rest = list(arguments[: len(fed)]), list(arguments[len(fed) :])
-            batch = source.batch(tf.constant(0, tf.int64), source.block(tf.constant(1, tf.int64), rest))
+            batch = source.one(rest)
             for value, (_, position) in zip(given, fed, strict=True):
                 if position is None:
                     batch.append(value)

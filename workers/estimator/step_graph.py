@@ -56,7 +56,13 @@ class StepInput:
 
     def parts(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
         """What the source gives for the `index`-th batch of a block: a tensor for each feed that is not fed besides."""
-        parts = self.source.batch(index, block, self._places)
+        return self._cast(self.source.batch(index, block, self._places))
+
+    def one(self, arguments: list[Any]) -> list[tf.Tensor]:
+        """`parts` of the next batch alone."""
+        return self._cast(self.source.one(arguments, self._places))
+
+    def _cast(self, parts: list[tf.Tensor]) -> list[tf.Tensor]:
         count = len(parts) - len(self._given)
         return [*parts[:count], *(tf.cast(m, t.dtype) for m, (t, _) in zip(parts[count:], self._given, strict=True))]
 
@@ -81,8 +87,7 @@ def one_step(
     Returns:
         The fetched tensors, and what has to be done before the step is.
     """
-    block = inputs.block(tf.constant(1, tf.int64), list(arguments))
-    parts = inputs.parts(tf.constant(0, tf.int64), block)
+    parts = inputs.one(list(arguments))
     first = parts if inputs.source.may_end else []
     # An update that takes nothing of the batch would otherwise happen once more at the end of the input.
     with tf.control_dependencies(first):

@@ -184,7 +184,7 @@ class ColumnsSource:
     def arguments(self) -> list[tf.Tensor]:
         start, _, order, packed = self._present()
         offset = self._taken * self._columns.batch_size - start
-        return [tf.constant(offset, tf.int64), order, *packed, *self._words]
+        return [tf.constant([offset], tf.int64), order, *packed, *self._words]
 
     def place(self, positions: Sequence[int]) -> Any:
         return self._columns.packing.stacked(positions)
@@ -215,13 +215,22 @@ class ColumnsSource:
         return self._columns.packing.block(packed, rows, _packs(places))
 
     def batch(self, index: tf.Tensor, block: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
-        count, packing = len(block) - len(self._words), self._columns.packing
-        parts = flatten(packing.batch(block[:count], block[count:], index, _packs(places)))
-        return parts + [packing.matrix(block, index, place) for place in places]
+        count = len(block) - len(self._words)
+        nest, matrices = self._columns.packing.batch(block[:count], block[count:], index, places)
+        return flatten(nest) + matrices
+
+    def one(self, arguments: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
+        offset, order, *rest = arguments
+        rows = _next(order, offset, tf.constant(self._columns.batch_size, tf.int64))
+        if self._whole:
+            rows.set_shape([self._columns.batch_size])
+        count = len(rest) - len(self._words)
+        nest, matrices = self._columns.packing.one(rest[:count], rest[count:], rows, places)
+        return flatten(nest) + matrices
 
     def next(self) -> list[tf.Tensor]:
         """The components of the next batch, eagerly; `advance` goes on."""
-        return self.batch(tf.constant(0, tf.int64), self.block(tf.constant(1, tf.int64), self.arguments()))
+        return self.one(self.arguments())
 
     def limit(self, steps: int) -> int:
         if self._columns.count == 0:
@@ -302,9 +311,8 @@ class ColumnsSource:
 
 def _next(order: tf.Tensor, offset: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """So many of an order, from `offset` on; fewer at its end."""
-    begin = tf.reshape(offset, [1])
-    end = begin + tf.reshape(count, [1])
-    return tf.raw_ops.StridedSlice(input=order, begin=begin, end=end, strides=tf.ones([1], tf.int64))
+    strides = tf.constant([1], tf.int64)
+    return tf.raw_ops.StridedSlice(input=order, begin=offset, end=offset + count, strides=strides)
 
 
 def _packs(places: Sequence[tuple[str, int, int]]) -> set[str]:

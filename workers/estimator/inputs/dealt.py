@@ -67,10 +67,13 @@ class Dealt:
         parts = [self.source.batch(first + tf.cast(r, first.dtype), block) for r in range(self._count)]
         return [tensor for part in parts for tensor in part]
 
+    def one(self, arguments: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
+        return self.batch(tf.constant(0, tf.int64), self.block(tf.constant(1, tf.int64), arguments))
+
     def next(self) -> list[tf.Tensor]:
         if self.limit(1) < 1:
             raise StopIteration
-        return self.batch(tf.constant(0, tf.int64), self.block(tf.constant(1, tf.int64), self.arguments()))
+        return self.one(self.arguments())
 
     def limit(self, steps: int) -> int:
         if self._held is None and not self._eager:

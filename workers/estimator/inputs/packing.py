@@ -18,6 +18,9 @@ from workers.estimator.inputs.mapped import Chosen, drop_pages
 RESIDENT_BYTES = 1 << 27
 
 Path = tuple[str, ...]
+#: Pack, first and last column: `Packing.stacked`.
+Places = Sequence_[tuple[str, int, int]]
+Batch = tuple[Any, list[tf.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -190,37 +193,46 @@ class Packing:
             made.append(tf.transpose(gathered, [0, 2, 1]) if by_column else gathered)
         return made + list(packed[len(self.packs) :])
 
-    def matrix(self, block: list[Any], index: tf.Tensor, place: tuple[str, int, int]) -> tf.Tensor:
-        """In the graph: columns of a pack that is laid out by row, `[size, columns]`, of the `index`-th batch."""
-        pack, start, stop = place
-        whole = _At(index).of(block[1 + self.packs.index(pack)])
-        return whole if (start, stop) == (0, self._widths[pack]) else whole[:, start:stop]
+    def batch(self, block: list[Any], words: list[Any], index: tf.Tensor, places: Places = ()) -> Batch:
+        """In the graph: the nest of tensors of the `index`-th batch of a block, and a matrix for each of `places`."""
+        at, count = _At(index), 1 + len(self.packs)
+        by_row = {pack for pack, _, _ in places}
+        return self._taken_apart([at.of(part) for part in block[:count]], block[count:], words, by_row, places)
 
-    def batch(self, block: list[Any], words: list[Any], index: tf.Tensor, by_row: Collection[str] = ()) -> Any:
-        """In the graph: the nest of tensors of the `index`-th batch of a block."""
-        at, size = _At(index), block[0].shape[1] or -1
+    def one(self, packed: list[Any], words: list[Any], rows: tf.Tensor, places: Places = ()) -> Batch:
+        """In the graph: `batch` of the one that has `rows`. It takes half of the operations."""
+        count = len(self.packs)
+        parts = [rows, *(tf.gather(pack, rows) for pack in packed[:count])]
+        return self._taken_apart(parts, packed[count:], words, set(self.packs), places)
+
+    def _taken_apart(
+        self, parts: list[tf.Tensor], sequences: list[Any], words: list[Any], by_row: Collection[str], places: Places
+    ) -> Batch:
+        rows, *matrices = parts
+        size = rows.shape[0] or -1
         made: dict[Path, Any] = {}
-        for matrices, pack in zip(block[1:], self.packs, strict=False):
-            matrix, columns = at.of(matrices), self._layout[pack]
-            if pack in by_row:
-                parts = tf.unstack(matrix, num=len(columns), axis=1)
-            elif pack.endswith("scalar"):
-                parts = tf.unstack(matrix, num=len(columns), axis=0)
+        for matrix, pack in zip(matrices, self.packs, strict=True):
+            columns = self._layout[pack]
+            if pack.endswith("scalar"):
+                split = tf.unstack(matrix, num=len(columns), axis=1 if pack in by_row else 0)
             else:
                 widths = [dense.stop - dense.start for dense in columns]
-                parts = [matrix] if len(widths) == 1 else tf.split(matrix, widths, axis=1)
-            for dense, part in zip(columns, parts, strict=True):
+                split = [matrix] if len(widths) == 1 else tf.split(matrix, widths, axis=1)
+            for dense, part in zip(columns, split, strict=True):
                 shaped = tf.reshape(part, [size, *dense.shape]) if len(dense.shape) > 1 else part
                 made[dense.path] = shaped if dense.words is None else _decode(words[dense.words], shaped)
-        offset = 1 + len(self.packs)
         for ragged in self.ragged:
-            values, splits = block[offset + 2 * ragged.index], block[offset + 2 * ragged.index + 1]
-            ragged_rows = tf.RaggedTensor.from_row_splits(values, splits, validate=False)
-            sequence = tf.gather(ragged_rows, at.of(block[0]))
+            values, splits = sequences[2 * ragged.index], sequences[2 * ragged.index + 1]
+            sequence = tf.gather(tf.RaggedTensor.from_row_splits(values, splits, validate=False), rows)
             if ragged.words is not None:
                 sequence = sequence.with_flat_values(_decode(words[ragged.words], sequence.flat_values))
             made[ragged.path] = sequence.to_sparse()
-        return _rebuild(self._nest, (), made)
+        by_pack = dict(zip(self.packs, matrices, strict=True))
+        wanted = [
+            by_pack[pack] if (start, stop) == (0, self._widths[pack]) else by_pack[pack][:, start:stop]
+            for pack, start, stop in places
+        ]
+        return _rebuild(self._nest, (), made), wanted
 
     def spec(self, size: int | None) -> Any:
         """Nest of type specs of a batch of `size` rows (None if that differs)."""

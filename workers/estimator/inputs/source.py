@@ -46,6 +46,9 @@ class Source(Protocol):
     def batch(self, index: tf.Tensor, block: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
         """In the graph: the components of the `index`-th batch of this call, then a matrix for each of `places`."""
 
+    def one(self, arguments: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
+        """In the graph: `batch` of a call that takes a single one."""
+
     def next(self) -> list[tf.Tensor]:
         """The components of the next batch, eagerly.
 
@@ -91,6 +94,9 @@ class GraphSource:
         return arguments
 
     def batch(self, index: tf.Tensor, block: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
+        return []
+
+    def one(self, arguments: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
         return []
 
     def next(self) -> list[tf.Tensor]:
@@ -148,14 +154,15 @@ class IteratorSource:
         return arguments
 
     def batch(self, index: tf.Tensor, block: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
-        if self._direct:
-            specs = tf.nest.flatten(self.element_spec)
-            return list(
-                tf.raw_ops.IteratorGetNextSync(
-                    iterator=block[0], output_types=[s.dtype for s in specs], output_shapes=[s.shape for s in specs]
-                )
-            )
-        return flatten(next(tf.nest.pack_sequence_as(self._iterator, block, expand_composites=True)))
+        return self.one(block)
+
+    def one(self, arguments: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
+        if not self._direct:
+            return flatten(next(tf.nest.pack_sequence_as(self._iterator, arguments, expand_composites=True)))
+        specs = tf.nest.flatten(self.element_spec)
+        types, shapes = [s.dtype for s in specs], [s.shape for s in specs]
+        made = tf.raw_ops.IteratorGetNextSync(iterator=arguments[0], output_types=types, output_shapes=shapes)
+        return list(made)
 
     def next(self) -> list[tf.Tensor]:
         """The next batch's components, eagerly.
