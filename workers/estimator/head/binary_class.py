@@ -63,8 +63,8 @@ class BinaryClassHead(SingleHead):
             names.PROBABILITIES: lambda: tf.nn.softmax(both),
             names.CLASS_IDS: lambda: class_ids,
             names.CLASSES: lambda: class_names(class_ids, self._label_vocabulary),
-            names.ALL_CLASS_IDS: lambda: all_class_ids(logits, 2),
-            names.ALL_CLASSES: lambda: all_classes(logits, 2, self._label_vocabulary),
+            names.ALL_CLASS_IDS: lambda: all_class_ids(both, 2),
+            names.ALL_CLASSES: lambda: all_classes(both, 2, self._label_vocabulary),
         }
         return {key: make[key]() for key in keys}
 

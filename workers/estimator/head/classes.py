@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from workers.estimator.export.output import ClassificationOutput, PredictOutput
@@ -19,15 +20,20 @@ def class_names(class_ids: Any, vocabulary: Sequence[str] | None) -> tf.Tensor:
     return tf.gather(tf.constant(list(vocabulary)), class_ids)
 
 
-def all_class_ids(logits: Any, n_classes: int) -> tf.Tensor:
-    """`[batch, n_classes]` int32, the numbers of all classes in every row."""
-    return tf.tile(tf.expand_dims(tf.range(n_classes), 0), [tf.shape(logits)[0], 1])
+def all_class_ids(scores: Any, n_classes: int) -> tf.Tensor:
+    """`[batch, n_classes]` int32, the numbers of all classes in every row of `scores`."""
+    return _in_every_row(np.arange(n_classes, dtype=np.int32), scores)
 
 
-def all_classes(logits: Any, n_classes: int, vocabulary: Sequence[str] | None) -> tf.Tensor:
-    """`[batch, n_classes]` string, the names of all classes in every row."""
-    names = list(vocabulary) if vocabulary is not None else [str(i) for i in range(n_classes)]
-    return tf.tile(tf.constant([names]), [tf.shape(logits)[0], 1])
+def all_classes(scores: Any, n_classes: int, vocabulary: Sequence[str] | None) -> tf.Tensor:
+    """`[batch, n_classes]` string, the names of all classes in every row of `scores`."""
+    return _in_every_row(list(vocabulary) if vocabulary is not None else [str(i) for i in range(n_classes)], scores)
+
+
+def _in_every_row(row: Any, scores: Any) -> tf.Tensor:
+    if scores.shape.rank == 2 and scores.shape[1] == len(row):  # two operations instead of eight
+        return tf.broadcast_to(tf.constant(row), tf.shape(scores))
+    return tf.tile(tf.expand_dims(tf.constant(row), 0), [tf.shape(scores)[0], 1])
 
 
 def classification_output(scores: Any, n_classes: int, vocabulary: Sequence[str] | None) -> ClassificationOutput:
