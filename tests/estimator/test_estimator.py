@@ -150,6 +150,27 @@ def test_evaluate_and_predict_without_a_checkpoint_use_initial_values(tmp_path: 
     assert estimator.latest_checkpoint() is None
 
 
+def test_graph_of_a_restored_model_has_no_random_initial_values(tmp_path: Path) -> None:
+    operations: list[str] = []
+
+    def model(features: Any, labels: Any, mode: str) -> est.EstimatorSpec:
+        w = v1.get_variable("w", [3, 1], initializer=v1.glorot_uniform_initializer())
+        operations[:] = [op.type for op in v1.get_default_graph().get_operations()]
+        return est.EstimatorSpec(mode, predictions=features["x"] @ w)
+
+    estimator = make(tmp_path, model=model)
+    fresh = np.array(list(estimator.predict(rows(1))))
+    assert "RandomUniform" in operations
+    assert np.abs(fresh).max() > 0
+
+    stepping = make(tmp_path)
+    stepping.train(rows(), steps=3)
+    restored = np.array(list(make(tmp_path, model=model).predict(rows(1))))
+    assert "RandomUniform" not in operations
+    np.testing.assert_allclose(restored, X @ stepping.get_variable_value("w"), rtol=1e-5)
+    np.testing.assert_allclose(list(estimator.predict(rows(1))), restored)  # its first graph had initial values
+
+
 def test_methods_work_inside_a_graph(trained: est.Estimator) -> None:
     with tf.Graph().as_default():
         assert trained.evaluate(rows(1))["global_step"] == 30

@@ -68,6 +68,7 @@ class Estimator(Exports):
         self._params = copy.deepcopy(params or {})
         self._warm_start = None if warm_start_from is None else settings_from(warm_start_from)
         self._traces: dict[Any, Trace] = {}
+        self._restored: tuple[str | None, frozenset[str]] = (None, frozenset())  # names in the last checkpoint opened
         replicas = training_replicas(self._config)
         self._state = VariableSet(device=replicas.devices[0] if replicas is not None else None)
         self._snapshots: dict[str, VariableSet] = {}
@@ -247,8 +248,9 @@ class Estimator(Exports):
             CheckpointError: the checkpoint is missing, damaged or of another model.
         """
         positive("steps", steps)
-        trace, source = self._open(input_fn, ModeKeys.EVAL)
-        state = self._state_at(checkpoint_path, trace)
+        path = self._path(checkpoint_path)
+        trace, source = self._open(input_fn, ModeKeys.EVAL, path)
+        state = self._state_at(path, trace)
         return run_evaluation(trace, state, source, steps, checked_hooks(hooks), self.eval_dir(name))
 
     def predict(
@@ -279,13 +281,12 @@ class Estimator(Exports):
         trace, state, source = _call_outside(lambda: self._open_prediction(input_fn, checkpoint_path))
         yield from predictions(trace, state, source, predict_keys, checked, yield_single_examples)
 
-    def _open_prediction(self, input_fn: Any, path: str | None) -> tuple[Trace, VariableSet, Source]:
-        trace, source = self._open(input_fn, ModeKeys.PREDICT)
+    def _open_prediction(self, input_fn: Any, checkpoint_path: str | None) -> tuple[Trace, VariableSet, Source]:
+        path = self._path(checkpoint_path)
+        trace, source = self._open(input_fn, ModeKeys.PREDICT, path)
         state = self._state_at(path, trace)
-        if state is self._state and state.path is not None:
-            state = self._snapshot()
-        elif state is self._state:
-            state = state.snapshot(None)
+        if state is self._state:
+            state = self._snapshot(trace)
         return trace, state, source
 
     def _call_model_fn(self, features: Any, labels: Any, mode: str, config: RunConfig | None = None) -> EstimatorSpec:
@@ -293,11 +294,14 @@ class Estimator(Exports):
         offered = {"mode": mode, "params": self.params, "config": config or self._config, "model_dir": self.model_dir}
         return call_model_fn(self._model_fn, features, labels, offered)
 
-    def _open(self, input_fn: Any, mode: str) -> tuple[Trace, Source]:
-        """The source of an input, and the trace that takes its batches."""
+    def _open(self, input_fn: Any, mode: str, path: str | None = None) -> tuple[Trace, Source]:
+        """The source of an input, and the trace that takes its batches, on variables restored from a checkpoint."""
         replicas = self._replicas(mode)
         graph = new_graph(self._config.tf_random_seed)
-        names = VariableNames()
+        if path != self._restored[0]:
+            self._restored = path, frozenset(checkpoint.Reader(path).shapes if path is not None else ())
+        restored = self._restored[1]
+        names = VariableNames(restored)
         offered = {"mode": mode, "params": self.params, "config": self._config}
         offered["input_context"] = (replicas or Replicas(("",))).input_context()
         source, batch = open_input(input_fn, graph, names, offered)
@@ -309,9 +313,9 @@ class Estimator(Exports):
         if replicas is not None:
             source = Dealt(source, replicas, eager=mode == ModeKeys.EVAL or replicas.workers > 1)
         if batch is None:
-            key = (mode, repr(source.element_spec))
+            key = (mode, repr(source.element_spec), restored)
             if key not in self._traces:
-                graph, names = new_graph(self._config.tf_random_seed), VariableNames()
+                graph, names = new_graph(self._config.tf_random_seed), VariableNames(restored)
                 self._traces[key] = self._trace(graph, names, mode, source.element_spec, None)
             return self._traces[key], source
         return self._trace(graph, names, mode, None, batch), source
@@ -344,9 +348,12 @@ class Estimator(Exports):
             replicas=self._replicas(mode),
         )
 
-    def _state_at(self, checkpoint_path: str | None, trace: Trace) -> VariableSet:
-        """Variables with the values of a checkpoint (the latest if None; initial ones if there is none)."""
-        path = os.fspath(checkpoint_path) if checkpoint_path is not None else self.latest_checkpoint()
+    def _path(self, checkpoint_path: str | None) -> str | None:
+        """The checkpoint that is meant: the latest if None, and None if there is none."""
+        return os.fspath(checkpoint_path) if checkpoint_path is not None else self.latest_checkpoint()
+
+    def _state_at(self, path: str | None, trace: Trace) -> VariableSet:
+        """Variables with the values of a checkpoint; initial ones if None."""
         if path is not None and path == self._state.path:
             state = self._state
         elif path is not None:
@@ -357,12 +364,16 @@ class Estimator(Exports):
         prepare(trace, state, path, self._apply_warm_start)
         return state
 
-    def _snapshot(self) -> VariableSet:
-        """The trained variables as they are now, in variables of their own; kept until the model changes."""
+    def _snapshot(self, trace: Trace) -> VariableSet:
+        """The trained variables that a trace takes, as they are now, in variables of their own.
+
+        They are kept until the model changes.
+        """
         path = str(self._state.path)
         kept = self._snapshots.get(path)
-        if kept is None or set(self._state.names()) - set(kept.names()):
-            kept = self._state.snapshot(path)
+        wanted = {t.name for t in trace.model_variables()} | set(kept.names() if kept is not None else ())
+        if kept is None or wanted - set(kept.names()):
+            kept = self._state.snapshot(path, sorted(wanted))
             self._snapshots = {path: kept}
         return kept
 

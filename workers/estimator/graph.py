@@ -100,7 +100,7 @@ class Trace:
         self.names = names
         self.feeds = tf.nest.flatten(batch, expand_composites=True) if batch is not None else []
         home = None if strategy is None else strategy.replicas.devices[0]
-        self.reference = VariableSet(device=home)
+        self.reference = VariableSet(device=home, hollow=True)
         self.local = VariableSet(device=home)
         self.mode = ""
         self.train_ops: list[Any] = []

@@ -8,6 +8,7 @@ takes the handles of a set as arguments. So one trace serves any number of sets,
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -62,9 +63,14 @@ class VariableNames:
 
     A variable made by Keras takes `keras.Variable.path`, which does not depend on how often a layer was called before;
     any other takes the name of its operation. A name that comes twice in one trace gets `_1`, `_2` ….
+
+    Args:
+        restored: names of variables whose values come from a checkpoint. Those of `get_variable` get no operations for
+            their initial values, which would take half of the time to make a small network's graph; they are zero.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, restored: Iterable[str] = ()) -> None:
+        self._restored = frozenset(restored)
         self.variables: list[TracedVariable] = []
         self._taken: set[str] = set()
         self._seen: set[int] = set()
@@ -74,6 +80,8 @@ class VariableNames:
         """Records the variables made in the current graph; enter it inside the graph."""
 
         def record(next_creator: Any, **kwargs: Any) -> Any:
+            if kwargs.get("name") in self._restored and _is_plain(kwargs):
+                kwargs["initial_value"] = functools.partial(tf.constant, 0, kwargs["dtype"], kwargs["shape"])
             variable = next_creator(**kwargs)
             self.add(variable, _keras_path())
             return variable
@@ -103,6 +111,15 @@ class VariableNames:
                 self.add(variable)
 
 
+def _is_plain(made: Mapping[str, Any]) -> bool:
+    """Whether a variable is made as `get_variable` does: of a known shape, and under exactly the name that it gives."""
+    shape, dtype = made.get("shape"), made.get("dtype")
+    if not callable(made.get("initial_value")) or not isinstance(shape, tf.TensorShape) or dtype is None:
+        return False
+    numeric = tf.as_dtype(dtype).is_floating or tf.as_dtype(dtype).is_integer
+    return numeric and shape.is_fully_defined() and not v1.get_default_graph().get_name_scope()
+
+
 def _keras_path() -> str | None:
     """Path of the `keras.Variable` that is being made by the callers, or None."""
     keras = sys.modules.get("keras")
@@ -126,14 +143,17 @@ class VariableSet:
     Args:
         path: see below.
         device: where the variables live; None leaves it to TensorFlow.
+        hollow: whether only the variables' handles are wanted, which stand for those of other sets while functions are
+            made; the variables then take no memory and can't be read.
 
     Attributes:
         path: prefix of the checkpoint that the values equal, or None when they equal none (fresh, or trained further).
     """
 
-    def __init__(self, path: str | None = None, device: str | None = None) -> None:
+    def __init__(self, path: str | None = None, device: str | None = None, *, hollow: bool = False) -> None:
         self.path = path
         self._device = device
+        self._hollow = hollow
         self._variables: dict[str, tf.Variable] = {}
         self._copies: dict[str, dict[str, tf.Variable]] = {}
 
@@ -161,20 +181,26 @@ class VariableSet:
         """Makes the variables that are not there yet (zero for now); returns them."""
         missing = [t for t in traced if t.name not in self._variables]
         for t in missing:
-            shape = t.variable.shape
-            with tf.device(self._device):
-                fill = tf.zeros([] if not shape.is_fully_defined() else shape, t.variable.dtype.base_dtype)
-                self._variables[t.name] = tf.Variable(fill, shape=shape, trainable=False)
+            self._variables[t.name] = self._made(t.variable.shape, t.variable.dtype.base_dtype, self._device)
         return missing
+
+    def _made(self, shape: tf.TensorShape, dtype: tf.DType, device: str | None) -> tf.Variable:
+        with tf.device(device):
+            made = tf.Variable(tf.zeros(shape if shape.is_fully_defined() else [], dtype), shape=shape, trainable=False)
+            if self._hollow:
+                tf.raw_ops.AssignVariableOp(resource=made.handle, value=tf.zeros([], dtype))
+        return made
 
     def copy(self, names: Iterable[str], device: str) -> None:
         """Makes the copies on `device` that are missing, with the present values."""
         copies = self._copies.setdefault(device, {})
         for name in names:
-            if name not in copies:
-                with tf.device(device):
-                    value = tf.identity(self._variables[name].read_value())
-                    copies[name] = tf.Variable(value, shape=self._variables[name].shape, trainable=False)
+            if name in copies:
+                continue
+            variable = self._variables[name]
+            copies[name] = self._made(variable.shape, variable.dtype, device)
+            if not self._hollow:
+                copies[name].assign(variable.read_value(), read_value=False)
 
     def spread(self, names: Iterable[str], devices: Iterable[str]) -> None:
         """Gives the copies on `devices` the present values."""
@@ -194,10 +220,11 @@ class VariableSet:
         for name, value in values.items():
             self._variables[name].assign(value, read_value=False)
 
-    def snapshot(self, path: str | None) -> VariableSet:
-        """An own copy of the present values. Buffers are shared until either side writes."""
+    def snapshot(self, path: str | None, names: Iterable[str]) -> VariableSet:
+        """An own copy of some variables' present values. Buffers are shared until either side writes."""
         copy = VariableSet(path)
-        for name, variable in self._variables.items():
+        for name in names:
+            variable = self._variables[name]
             copy._variables[name] = tf.Variable(variable.read_value(), shape=variable.shape, trainable=False)
         return copy
 

@@ -75,6 +75,6 @@ class InMemoryEvaluatorHook(Scheduled, SessionRunHook):  # type: ignore[misc]
     def _run(self) -> None:
         estimator = self._estimator
         trace, source = estimator._open(self._input_fn, ModeKeys.EVAL)
-        now = estimator._state.snapshot(None)
+        now = estimator._state.snapshot(None, estimator._state.names())
         prepare(trace, now, None, None)
         evaluate(trace, now, source, self._steps, self._hooks, estimator.eval_dir(self._name))
