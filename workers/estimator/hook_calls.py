@@ -53,7 +53,7 @@ class HookCalls:
         self._session = session
         self._base = list(base)
         self._original = v1.train.SessionRunArgs(list(base))
-        self._plan: _Plan | None = None
+        self._plans: list[_Plan] = []  # those without feeds, the newest first
 
     def begin(self) -> None:
         with self._trace.graph.as_default():
@@ -145,9 +145,10 @@ class HookCalls:
     def _planned(self, requests: list[Any], source: Source, counter: str | None) -> _Plan:
         held = [None if r is None else r.fetches for r in requests]
         fed = any(r is not None and r.feed_dict for r in requests)
-        old = self._plan
-        if old is not None and not fed and not old.feeds and _same(old.held, held):
-            return old
+        if not fed:
+            for old in self._plans:
+                if _same(old.held, held):
+                    return old
         feeds: dict[str, tuple[Any, Any]] = {}
         for request in requests:
             items = feed_items(self._trace, request.feed_dict) if request is not None else {}
@@ -163,8 +164,10 @@ class HookCalls:
         names = [name for name, e in elements.items() if isinstance(e, tf.Tensor)]
         asked = {e.name for part in fetches if part is not None for e in part.elements}
         wanted = [(i, name) for i, name in enumerate(names) if name in asked]
-        self._plan = _Plan(held, fetches, stepper, names, wanted, pairs)
-        return self._plan
+        plan = _Plan(held, fetches, stepper, names, wanted, pairs)
+        if not fed:  # Summaries are due now and then: two sets of requests take turns, or three with another hook's.
+            self._plans = [plan, *self._plans[:3]]
+        return plan
 
 
 def _same(one: list[Any], other: list[Any]) -> bool:
