@@ -33,7 +33,8 @@ HEADING = """# Speed of the engine
 
 Written by `scripts/bench engine --all`. Every process ran pinned to one core, systems in turn; figures are medians.
 `per processor second` divides by the process's own processor time, which tells the work of a step where other
-programs share the machine. A ratio says how many times better ours is. `limit` is a loop written by hand for the
+programs share the machine. A ratio says how many times better ours is, by the medians; `round by round` is the median
+of the ratios of each round, whose runs are minutes apart at most. `limit` is a loop written by hand for the
 workload, without hooks or checkpoints; its recurrent kernels are ours. `keras` runs with the fastest of three settings
 in a short trial: one step an execution, 50 steps, 50 steps that XLA compiles (`setting` in `--json`). `start` is taken
 without pandas in either environment.

@@ -15,8 +15,13 @@ MEMORY = 1.2
 Results = list[dict[str, Any]]
 
 
+def seen(results: Results, workload: str, system: str, field: str) -> list[float]:
+    """The values, one for each round."""
+    return [float(r[field]) for r in results if (r["workload"], r["system"]) == (workload, system)]
+
+
 def median(results: Results, workload: str, system: str, field: str) -> float | None:
-    values = [float(r[field]) for r in results if (r["workload"], r["system"]) == (workload, system)]
+    values = seen(results, workload, system, field)
     return statistics.median(values) if values else None
 
 
@@ -26,6 +31,12 @@ def ratio(results: Results, workload: str, peer_workload: str, field: str, syste
     if ours is None or theirs is None:
         return None
     return ours / theirs if field.startswith("steps") else theirs / ours
+
+
+def round_by_round(results: Results, workload: str, peer_workload: str, field: str, system: str) -> float:
+    """The median of the rounds' own ratios: a slow minute of the machine hits both sides of one of them."""
+    pairs = zip(seen(results, workload, OURS, field), seen(results, peer_workload, system, field), strict=True)
+    return statistics.median(a / b if field.startswith("steps") else b / a for a, b in pairs)
 
 
 def table(results: Results, workloads: Iterable[str]) -> str:
@@ -50,21 +61,22 @@ def table(results: Results, workloads: Iterable[str]) -> str:
 
 def bars(results: Results, workloads: Iterable[str]) -> str:
     """The ratios that are wanted and those that were seen."""
-    lines = ["| ours | against | ratio | by processor time | wanted | |", "|---|---|---|---|---|---|"]
+    lines = ["| ours | against | ratio | round by round | wanted | |", "|---|---|---|---|---|---|"]
     for workload in workloads:
         row = ROWS[workload]
         wanted = [(PEER, other, field, bar) for other, field, bar in row.bars]
         wanted += [] if row.limit is None else [(LIMIT, workload, SPEED, row.limit)]
         for system, other, field, bar in wanted:
-            seen = ratio(results, workload, other, field, system)
-            if seen is None:
+            found = ratio(results, workload, other, field, system)
+            if found is None:
                 continue
-            cpu = ratio(results, workload, other, "steps_per_cpu_s", system) if field == SPEED else None
-            reached = "reached" if seen >= bar else "**missed**"
+            rounds = round_by_round(results, workload, other, field, system)
+            reached = "reached" if found >= bar else "**missed**"
             verdict = _missing(row.unit) or reached if system == PEER else reached
             unit = field.replace("_per_s", "/s")
-            cpu_text = "" if cpu is None else f"{cpu:.2f}"
-            lines.append(f"| {workload} | {system}, {other}, {unit} | {seen:.2f} | {cpu_text} | {bar:g} | {verdict} |")
+            lines.append(
+                f"| {workload} | {system}, {other}, {unit} | {found:.2f} | {rounds:.2f} | {bar:g} | {verdict} |"
+            )
     return "\n".join(lines)
 
 
