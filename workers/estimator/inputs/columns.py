@@ -196,7 +196,7 @@ class ColumnsSource:
         # Only a smaller last batch makes the second dimension differ, and it comes alone.
         width = size if self._whole else tf.cast(tf.shape(rows)[0], tf.int64) // steps
         count = len(rest) - len(self._words)
-        packed = self._columns.packing.block(rest[:count], tf.reshape(rows, [-1, width]), _packs(places))
+        packed = self._columns.packing.block(rest[:count], tf.reshape(rows, [-1, width]), places)
         return [*packed, *rest[count:]]
 
     @property
@@ -212,7 +212,7 @@ class ColumnsSource:
         size, most = self._columns.batch_size, self.compilable
         rows = _next(order, offset, steps * size)
         rows = tf.reshape(tf.pad(rows, [[0, most * size - tf.size(rows)]]), [most, size])
-        return self._columns.packing.block(packed, rows, _packs(places))
+        return self._columns.packing.block(packed, rows, places)
 
     def batch(self, index: tf.Tensor, block: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
         count = len(block) - len(self._words)
@@ -313,10 +313,6 @@ def _next(order: tf.Tensor, offset: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """So many of an order, from `offset` on; fewer at its end."""
     strides = tf.constant([1], tf.int64)
     return tf.raw_ops.StridedSlice(input=order, begin=offset, end=offset + count, strides=strides)
-
-
-def _packs(places: Sequence[tuple[str, int, int]]) -> set[str]:
-    return {pack for pack, _, _ in places}
 
 
 def _digest(rows: Any) -> bytes:

@@ -180,13 +180,14 @@ class Packing:
                 return None
         return first.pack, start, start + len(found)
 
-    def block(self, packed: list[Any], rows: tf.Tensor, by_row: Collection[str] = ()) -> list[Any]:
+    def block(self, packed: list[Any], rows: tf.Tensor, places: Places = ()) -> list[Any]:
         """In the graph: what the batches of `rows` `[batches, size]` are cut from.
 
         One gather for many batches costs little more than one for a single batch. Scalar columns are laid out column
-        by column, so that taking them apart is a plain copy; those of the packs `by_row` are left as they are.
+        by column, so that taking them apart is a plain copy; those of packs that `places` names are left as they are.
         """
         made: list[Any] = [rows]
+        by_row = _packs(places)
         for i, pack in enumerate(self.packs):
             gathered = tf.gather(packed[i], rows)
             by_column = pack.endswith("scalar") and pack not in by_row
@@ -196,8 +197,8 @@ class Packing:
     def batch(self, block: list[Any], words: list[Any], index: tf.Tensor, places: Places = ()) -> Batch:
         """In the graph: the nest of tensors of the `index`-th batch of a block, and a matrix for each of `places`."""
         at, count = _At(index), 1 + len(self.packs)
-        by_row = {pack for pack, _, _ in places}
-        return self._taken_apart([at.of(part) for part in block[:count]], block[count:], words, by_row, places)
+        parts = [at.of(part) for part in block[:count]]
+        return self._taken_apart(parts, block[count:], words, _packs(places), places)
 
     def one(self, packed: list[Any], words: list[Any], rows: tf.Tensor, places: Places = ()) -> Batch:
         """In the graph: `batch` of the one that has `rows`. It takes half of the operations."""
@@ -249,6 +250,10 @@ class Packing:
     def describe(self) -> str:
         """Text that is equal for columns of the same names, dtypes, shapes and number of rows."""
         return repr((self.rows, self.dense, self.ragged))
+
+
+def _packs(places: Places) -> set[str]:
+    return {pack for pack, _, _ in places}
 
 
 class _At:
