@@ -20,6 +20,7 @@ RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin estimator \
     && mkdir /data && chown estimator:estimator /data
 WORKDIR /srv
 COPY --chown=root:root app app
+COPY --chown=root:root tf_estimator tf_estimator
 COPY --chown=root:root workers workers
 COPY --chown=root:root migrations migrations
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/srv DATA_DIR=/data HOST=0.0.0.0 PORT=8000

@@ -11,17 +11,17 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.errors import Overloaded, Unavailable
+from app.jobs.parse import dry_run, parse_job
 from app.jobs.plan import JobPlan, Limits
-from app.jobs.spec import dry_run, parse_job
 from app.queue import Queue
 from app.registry.audit import AuditRepository
 from app.registry.catalogue import CatalogueRepository
 from app.registry.db import Database
 from app.registry.events import EventRepository
-from app.registry.jobs import JobRepository
-from app.registry.outbox import OutboxRepository
+from app.registry.job_sources import RegistrySources
+from app.registry.jobs.outbox import OutboxRepository
+from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Job
-from app.sources import RegistrySources
 
 log = structlog.get_logger("app.dispatch")
 

@@ -14,7 +14,7 @@
     └── Unavailable           a part that is needed does not answer now; try again after `retry_after_s`
 
 `detail` is for a person: it names the field, the row and the limit and says how to mend it. It never holds a
-caller's values, a path, SQL or a traceback. `app/api/problems.py` is the one place that maps kinds to status codes.
+caller's values, a path, SQL or a traceback. `app/http/problems.py` is the one place that maps kinds to status codes.
 """
 
 from __future__ import annotations

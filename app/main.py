@@ -19,29 +19,29 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry
 
-from app.api.auth import Authenticator, TokenInfo
+from app.api.application import create_api
 from app.api.deps import Service
-from app.api.direct import Direct
-from app.api.feed import EventFeed
-from app.api.gate import Gate
-from app.api.job_measures import JobCollector
-from app.api.problems import problem
-from app.api.routes import create_api
-from app.api.traffic import Traffic
+from app.api.event_feed import EventFeed
+from app.api.job_metrics import JobCollector
 from app.config import Settings
 from app.datasets.ingestor import INGESTOR
 from app.dispatch import Dispatch
 from app.errors import ServiceError, Unavailable
-from app.live import Live
+from app.http.auth import Authenticator, TokenInfo
+from app.http.fast_predict import Direct
+from app.http.gate import Gate
+from app.http.predict import PredictFront
+from app.http.problems import problem
+from app.http.request_metrics import Traffic
+from app.http.server import serve
 from app.log import configure
+from app.model_sync import Live
 from app.queue import CeleryQueue, Queue
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
 from app.registry.tokens import TokenRepository
-from app.server import serve
 from app.serving.batcher import Limits
-from app.serving.front import PredictFront
-from app.serving.measures import ServingCollector
+from app.serving.metrics import ServingCollector
 from app.serving.service import ServingService
 from app.startup import prepare
 from app.storage import Storage

@@ -1,4 +1,4 @@
-"""How Alembic meets the database: on the connection that `app.registry.upgrade` gives it, inside its transaction; from
+"""How Alembic meets the database: on the connection `app.registry.migrations` gives it, inside its transaction; from
 the command line (`python -m alembic …`, see `[tool.alembic]` in pyproject.toml) on the database of the settings."""
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ ERRORS = (
 
 def required() -> set[str]:
     """Names of the rows that there must be, from the signatures themselves."""
-    from workers import estimator as est
+    import tf_estimator as est
 
     return set(ERRORS) | {
         name

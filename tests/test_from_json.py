@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from workers.estimator.optimizer import Adam
-from workers.from_json import (
+from tf_estimator.optimizer import Adam
+from workers.estimator_json.build import (
     InvalidArgument,
     column_from_json,
     estimator_from_json,

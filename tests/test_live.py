@@ -12,10 +12,10 @@ import pytest
 
 from app.errors import Unavailable
 from app.jobs.state import VersionState
-from app.live import Live
+from app.model_sync import Live
 from app.registry.db import Database
 from app.registry.models import ModelRepository
-from app.serving.models import WantedVersion
+from app.serving.versions import WantedVersion
 from app.storage import Storage
 from tests.publication import publish
 

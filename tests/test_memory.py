@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from app.memory import SYSTEM_ALLOCATOR
+from app.process import SYSTEM_ALLOCATOR
 
 _HOLD_AND_LET_GO = """
 import os
 from pathlib import Path
 import tensorflow as tf
-from app.memory import give_memory_back
+from app.process import give_memory_back
 
 def private():
     fields = Path("/proc/self/statm").read_text().split()

@@ -15,8 +15,8 @@ from sqlalchemy import Engine, inspect, text
 
 from app.config import Settings
 from app.registry.db import HEAD, Database, make_engine, migrate, revision_state
+from app.registry.migrations import alembic_config, downgrade, upgrade
 from app.registry.tables import Base, CleanText
-from app.registry.upgrade import alembic_config, downgrade, upgrade
 from tests import databases
 
 ROOT = Path(__file__).parent.parent

@@ -19,12 +19,12 @@ from app.queue import MemoryQueue
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.datasets import DatasetRepository
 from app.registry.db import Database, make_engine, revision_state
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from app.storage import Storage
 from tests import databases
 from tests.workers import registry
+from workers.attempt.files import adopt_checkpoint
 from workers.reconciler import Reconciler
-from workers.scratch import adopt_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "operations.md").read_text()

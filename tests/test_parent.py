@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 _CHILD = """
 import time
-from app.parent import die_with_parent
+from app.process import die_with_parent
 die_with_parent()
 print("asked", flush=True)
 time.sleep(60)
@@ -40,7 +40,7 @@ def test_child_ends_when_its_parent_is_killed() -> None:
 
 def test_parent_may_be_the_first_process_of_a_container() -> None:
     code = (
-        "import os; os.getppid = lambda: 1; from app.parent import die_with_parent; die_with_parent(); print('lives')"
+        "import os; os.getppid = lambda: 1; from app.process import die_with_parent; die_with_parent(); print('lives')"
     )
 
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -14,7 +14,7 @@ import redis
 from app.config import Settings
 from app.errors import Unavailable
 from app.queue import TASK_NAME, CeleryQueue
-from workers import broker
+from workers.service import broker
 
 
 class Broker:

@@ -27,12 +27,12 @@ from app.log import configure
 from app.queue import CeleryQueue, Queue
 from app.registry.artifacts import ArtifactRepository
 from app.registry.db import Database, make_engine, revision_state
-from app.registry.jobs import JobRepository
+from app.registry.jobs.outbox import OutboxRepository
+from app.registry.jobs.repository import JobRepository
 from app.registry.leases import LeaseRepository
-from app.registry.outbox import OutboxRepository
 from app.registry.tables import Job
 from app.storage import Storage
-from workers.scratch import clear, remove_checkpoint_files
+from workers.attempt.files import clear, remove_checkpoint_files
 
 log = structlog.get_logger("reconciler")
 

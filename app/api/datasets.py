@@ -25,7 +25,6 @@ from app.api.deps import (
 )
 from app.api.schemas.dataset import DatasetList, DatasetView, Preview, Usage
 from app.api.schemas.job import EvaluationList, EvaluationView
-from app.api.strict_json import read_json
 from app.api.upload import Form, receive_form
 from app.errors import InvalidInput, ServiceError, Unavailable
 from app.ids import new_id
@@ -33,8 +32,9 @@ from app.registry.audit import AuditRepository
 from app.registry.datasets import DatasetRepository
 from app.registry.evaluations import EvaluationRepository
 from app.registry.idempotency import Answer, IdempotencyRepository
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from app.storage import Storage
+from app.strict_json import read_json
 
 router = APIRouter(tags=["datasets"])
 
@@ -132,7 +132,7 @@ def get_dataset(service: ServiceDep, dataset_id: DatasetId) -> DatasetView:
 def preview_dataset(
     service: ServiceDep, dataset_id: DatasetId, rows: Annotated[int, Query(ge=1, le=1000)] = 20
 ) -> Preview:
-    from app.datasets.columns import open_dataset
+    from app.datasets.table import open_dataset
 
     with service.database.read() as session:
         path = DatasetRepository(session).get(dataset_id).path

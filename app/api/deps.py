@@ -13,10 +13,10 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
 from sqlalchemy.orm import Session
 
-from app.api.auth import Authenticator, TokenInfo
 from app.config import Settings
 from app.dispatch import Dispatch
 from app.errors import UnsupportedMedia
+from app.http.auth import Authenticator, TokenInfo
 from app.ids import NAME_PATTERN
 from app.queue import Queue
 from app.registry.db import Database
@@ -24,7 +24,7 @@ from app.registry.idempotency import Answer, IdempotencyRepository
 from app.storage import Storage
 
 if TYPE_CHECKING:
-    from app.api.feed import EventFeed
+    from app.api.event_feed import EventFeed
 
 
 @dataclass

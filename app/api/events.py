@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api.deps import JobId, Service, ServiceDep, problems
 from app.jobs.state import ENDED
 from app.registry.events import EventRepository
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 
 router = APIRouter(tags=["jobs"])
 

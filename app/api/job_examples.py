@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.jobs.request import JOBS
+from app.jobs.request_schema import JOBS
 
 _DATASET = "ds_01k9zv0q2m8x4t6b3c5d7e9f1g"
 

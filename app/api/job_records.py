@@ -26,7 +26,7 @@ from app.jobs.state import JobState
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
 from app.registry.exports import ExportRepository
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
 from app.registry.tables import Job
 

@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 from app.api.deps import Caller, JobId, JsonOnly, OnceDep, PageSize, PageToken, ServiceDep, problems, respond
 from app.api.job_examples import EXAMPLES, JOB_SCHEMA
 from app.api.schemas.job import DryRun, JobList, JobView
-from app.api.strict_json import StrictRoute
+from app.api.strict_route import StrictRoute
 from app.ids import NAME_PATTERN
 from app.registry.idempotency import Answer
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Attempt, Job
 
 router = APIRouter(tags=["jobs"], route_class=StrictRoute)

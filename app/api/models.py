@@ -38,7 +38,7 @@ from app.api.schemas.model import (
     VersionView,
 )
 from app.api.serving_metadata import read_metadata
-from app.api.strict_json import StrictRoute
+from app.api.strict_route import StrictRoute
 from app.errors import InvalidInput
 from app.jobs.state import VersionState
 from app.registry.evaluations import EvaluationRepository

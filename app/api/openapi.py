@@ -8,10 +8,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from app.api.auth import PUBLIC_PATHS, scope_needed
-from app.api.problems import MEDIA_TYPE
 from app.api.schemas.base import Problem
 from app.api.schemas.predict import PREDICT_BODIES
+from app.http.auth import PUBLIC_PATHS, scope_needed
+from app.http.problems import MEDIA_TYPE
 
 TITLE = "Estimator Service"
 VERSION = "0.1.0"

@@ -10,7 +10,7 @@ from app.api.deps import Caller, PageSize, PageToken, ServiceDep
 from app.api.schemas.token import AuditList, AuditView, Drained
 from app.ids import NAME_PATTERN
 from app.registry.audit import AuditRepository
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 
 router = APIRouter(tags=["operations"])
 

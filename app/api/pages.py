@@ -8,7 +8,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
-from app.api.auth import STATIC_PATHS
+from app.http.auth import STATIC_PATHS
 
 router = APIRouter(include_in_schema=False)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from app.errors import NotFound
 from app.registry.tables import Version as VersionRow
-from app.serving.export import BadExport, read_export
+from app.serving.export_description import BadExport, read_export
 from app.serving.metadata import metadata
-from app.serving.models import Version, WantedVersion
+from app.serving.versions import Version, WantedVersion
 
 
 def read_metadata(directory: Path, row: VersionRow) -> dict[str, Any]:

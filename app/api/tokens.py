@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from app.api.deps import Caller, JsonOnly, OnceDep, ServiceDep, TokenId, problems, respond
 from app.api.schemas.token import TokenList, TokenRequest, TokenView
-from app.api.strict_json import StrictRoute
+from app.api.strict_route import StrictRoute
 from app.errors import Conflict
 from app.registry.audit import AuditRepository
 from app.registry.idempotency import Answer

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from app.datasets.chunk import Chunk
-from app.datasets.csv import CsvReader
-from app.datasets.jsonl import JsonlReader
 from app.datasets.limits import Limits
-from app.datasets.parquet import ParquetReader
+from app.datasets.readers.csv import CsvReader
+from app.datasets.readers.decompress import file_format, open_source
+from app.datasets.readers.jsonl import JsonlReader
+from app.datasets.readers.parquet import ParquetReader
+from app.datasets.readers.tfrecord import TFRecordReader
 from app.datasets.schema import Schema, parse_schema
-from app.datasets.source import file_format, open_source
-from app.datasets.table_writer import TableWriter
-from app.datasets.tfrecord import TFRecordReader
+from app.datasets.writers.table import TableWriter
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class IngestedDataset:
         format: "csv", "jsonl", "parquet" or "tfrecord".
         rows: at least 1.
         bytes: size of the file, uncompressed.
-        columns: type and statistics of each column; `app.datasets.columns.Table.info` says which.
+        columns: type and statistics of each column; `app.datasets.table.Table.info` says which.
     """
 
     digest: str

@@ -61,7 +61,7 @@ class Ingestor:
     def __init__(
         self, memory_bytes: int = MEMORY_BYTES, timeout_s: float = TIMEOUT_S, command: list[str] | None = None
     ) -> None:
-        self._command = command or [sys.executable, "-m", "app.datasets.child", str(memory_bytes)]
+        self._command = command or [sys.executable, "-m", "app.datasets.ingest_process", str(memory_bytes)]
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
         self._idle: subprocess.Popen[bytes] | None = None

@@ -1,5 +1,5 @@
 """The estimators, heads, columns and optimizers that a job can ask for, with the JSON Schema of their arguments, as
-`workers.schema` wrote them down from the engine's signatures."""
+`workers.estimator_json.schema` wrote them down from the engine's signatures."""
 
 from __future__ import annotations
 

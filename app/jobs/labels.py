@@ -7,7 +7,7 @@ from typing import Any
 from app.errors import FieldError, quote_name
 from app.jobs import estimators
 from app.jobs.dataset import Column, DatasetInfo, all_null, is_number, is_sequence, width
-from app.jobs.schema import pointer
+from app.jobs.json_schema import pointer
 
 _CLASS_HEADS = {"BinaryClassHead", "MultiClassHead"}
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import Any
 
 from app.errors import FieldError, quote_name
-from app.jobs.columns import Reading
 from app.jobs.dataset import Column, is_number, is_sequence
-from app.jobs.schema import pointer
+from app.jobs.feature_columns import Reading
+from app.jobs.json_schema import pointer
 
 MISSING_STRING = "(missing)"
 Policy = dict[str, Any]

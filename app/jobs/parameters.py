@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from app.jobs.columns import COLUMN_ARGUMENTS
+from app.jobs.feature_columns import COLUMN_ARGUMENTS
 
 Json = dict[str, Any]
 SLOTS = {"adam": 2, "adamw": 2, "nadam": 2, "adamax": 2, "lamb": 2, "ftrl": 2, "adadelta": 2, "rmsprop": 1, "sgd": 0}

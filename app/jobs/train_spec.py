@@ -7,13 +7,15 @@ from collections.abc import Collection
 from typing import Any
 
 from app.errors import quote_name
-from app.jobs import auto, estimators, parameters, schema
-from app.jobs.columns import COLUMN_ARGUMENTS, Reading, resolve_arguments
+from app.jobs import auto_columns as auto
+from app.jobs import estimators, parameters
+from app.jobs import json_schema as schema
 from app.jobs.dataset import DatasetInfo, all_null, is_number, is_sequence, width
+from app.jobs.feature_columns import COLUMN_ARGUMENTS, Reading, resolve_arguments
 from app.jobs.labels import Labels
 from app.jobs.missing import features
 from app.jobs.plan import Datasets, Limits, Mistakes, Sources
-from app.jobs.source import check_same_columns, find_source, renamed
+from app.jobs.trained_source import check_same_columns, find_source, renamed
 
 Json = dict[str, Any]
 _RISING = ("accuracy", "auc", "precision", "recall")

@@ -9,7 +9,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from app.registry.db import now
-from app.registry.page import page
+from app.registry.pagination import page
 from app.registry.tables import AuditEntry
 
 

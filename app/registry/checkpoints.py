@@ -13,7 +13,7 @@ from app.ids import new_id
 from app.jobs.state import ENDED
 from app.registry.db import now
 from app.registry.events import record
-from app.registry.moves import fence
+from app.registry.jobs.transitions import fence
 from app.registry.tables import Checkpoint, Evaluation, Export, Job, JobLink
 
 

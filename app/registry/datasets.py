@@ -12,7 +12,7 @@ from app.errors import Conflict, NotFound
 from app.ids import new_id
 from app.jobs.state import ENDED
 from app.registry.db import now, upsert
-from app.registry.page import page
+from app.registry.pagination import page
 from app.registry.tables import Dataset, Export, Job, JobLink, Version
 
 

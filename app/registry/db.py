@@ -23,9 +23,9 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from app.config import Settings
 from app.errors import Unavailable
-from app.registry.changes import Changes
+from app.registry.commit_watch import Changes
+from app.registry.migrations import HEAD, READ, migrate, revision_state
 from app.registry.outage import answering
-from app.registry.upgrade import HEAD, READ, migrate, revision_state
 
 __all__ = ["HEAD", "Database", "make_engine", "migrate", "now", "revision_state", "seconds", "upsert"]
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.ids import new_id
 from app.registry.db import now
 from app.registry.events import record
-from app.registry.moves import fence
+from app.registry.jobs.transitions import fence
 from app.registry.tables import Evaluation, Export, Version
 
 

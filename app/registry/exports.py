@@ -9,7 +9,7 @@ from app.errors import NotFound
 from app.ids import new_id
 from app.registry.db import now
 from app.registry.events import record
-from app.registry.moves import fence
+from app.registry.jobs.transitions import fence
 from app.registry.tables import Export
 
 

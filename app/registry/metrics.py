@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.registry.db import now, upsert
-from app.registry.moves import fence
+from app.registry.jobs.transitions import fence
 from app.registry.tables import MetricPoint
 
 NAME_LENGTH = 100

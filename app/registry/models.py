@@ -18,7 +18,7 @@ from app.ids import new_id
 from app.jobs.state import VersionState
 from app.registry.audit import AuditRepository
 from app.registry.db import now, upsert
-from app.registry.page import page
+from app.registry.pagination import page
 from app.registry.tables import Label, Model, Version
 
 

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from app.errors import InvalidInput, Overloaded, ServiceError, Timeout, Unavailable
-from app.serving.answer import Form
 from app.serving.decode import Decoded, Decoder
-from app.serving.layout import Row
-from app.serving.measures import Measures
-from app.serving.messages import NO_INSTANCE, Answer, BadFrame, Run
+from app.serving.metrics import Measures
+from app.serving.packing import Row
+from app.serving.protocol import NO_INSTANCE, Answer, BadFrame, Form, Run
 
 RETRY_AFTER_S = 1.0
 

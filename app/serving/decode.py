@@ -14,11 +14,11 @@ import msgspec
 from msgspec import Meta
 
 from app.errors import InvalidInput, NotFound, TooLarge, quote_name
-from app.serving.answer import Form
-from app.serving.export import Export, Feature, Signature, inputs_of
-from app.serving.layout import Layout, Row
+from app.serving.export_description import Export, Feature, Signature, inputs_of
+from app.serving.feature_values import ABSENT, FLOAT32_LIMIT, INT64_MAX, INT64_MIN, BadValue, checked, stand_in, wrong
+from app.serving.packing import Layout, Row
+from app.serving.protocol import Form
 from app.serving.strict import parse
-from app.serving.values import ABSENT, FLOAT32_LIMIT, INT64_MAX, INT64_MIN, BadValue, checked, stand_in, wrong
 
 DEFAULT_SIGNATURE = "serving_default"
 _EXAMPLE_CHARACTERS = 600

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.serving.export import EXAMPLES_FEATURE, Export, Feature, Output, Signature
-from app.serving.models import State, Version
+from app.serving.export_description import EXAMPLES_FEATURE, Export, Feature, Output, Signature
+from app.serving.versions import State, Version
 
 _DTYPES = {
     "float16": "DT_HALF",

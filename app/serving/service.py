@@ -18,12 +18,12 @@ import structlog
 
 from app.errors import Conflict, NotFound, ServiceError, Unavailable
 from app.serving.batcher import Batcher, Limits
-from app.serving.export import BadExport
-from app.serving.measures import Measures
+from app.serving.export_description import BadExport
+from app.serving.forkserver import POSSIBLE, Nursery
 from app.serving.metadata import metadata, status
-from app.serving.models import Models, State, Version, WantedVersion, read_description
-from app.serving.nursery import POSSIBLE, Nursery
-from app.serving.process import PredictorDied, PredictorProcess
+from app.serving.metrics import Measures
+from app.serving.predictor_process import PredictorDied, PredictorProcess
+from app.serving.versions import Models, State, Version, WantedVersion, read_description
 
 log = structlog.get_logger("app.serving")
 

@@ -9,7 +9,7 @@ import w1
 import w2
 import w3
 
-from workers.estimator.recurrent import gru, lstm  # the fastest kernels known here; no library has better ones
+from tf_estimator.recurrent import gru, lstm  # the fastest kernels known here; no library has better ones
 
 Variables = dict[str, tf.Variable]
 

@@ -13,9 +13,9 @@ import datasets
 import tensorflow as tf
 import workload
 
-from workers import estimator as est
-from workers.estimator import checkpoint
-from workers.estimator.optimizer import Adagrad
+import tf_estimator as est
+from tf_estimator.checkpoint import files as checkpoint
+from tf_estimator.optimizer import Adagrad
 
 
 def main(name: str, directory: str) -> None:

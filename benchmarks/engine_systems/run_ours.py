@@ -6,7 +6,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from workers import estimator as est  # before TensorFlow, which it imports faster
+import tf_estimator as est  # before TensorFlow, which it imports faster
 
 # isort: split
 from typing import Any
@@ -16,7 +16,7 @@ from clock_hooks import AskingClock
 from estimator_api import Measured
 from report import task
 
-from workers.estimator.optimizer import Adagrad
+from tf_estimator.optimizer import Adagrad
 
 CONFIG = {"w1_jit": {"jit_compile": True}, "w2_bf16": {"mixed_precision": "bfloat16"}}
 

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, event, insert, text
 
 from app.ids import new_id
 from app.registry.db import Database
-from app.registry.jobs import JobRepository
-from app.registry.outbox import OutboxRepository
+from app.registry.jobs.outbox import OutboxRepository
+from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Attempt, Base, Checkpoint, Job, JobEvent
 
 QUEUED = 1_000

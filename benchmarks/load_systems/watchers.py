@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from app.registry.db import Database
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from benchmarks.load_systems.api import Api, train_body
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from publication import publish
 
 from app.config import Settings
+from app.http.server import serve
 from app.log import configure
 from app.main import create_app
 from app.registry.db import Database, make_engine, migrate
 from app.registry.tokens import TokenRepository
-from app.server import serve
 from app.storage import Storage
 
 

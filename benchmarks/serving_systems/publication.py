@@ -9,7 +9,7 @@ from typing import Any
 
 from app.ids import new_id
 from app.registry.db import Database
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from app.registry.models import ModelRepository
 from app.registry.tables import Export
 from app.storage import Storage

@@ -19,8 +19,8 @@ import tensorflow as tf
 from clock_hooks import AskingClock
 from report import SteadyClock, peak_mb, result, task
 
-from workers import estimator as est
-from workers.estimator.inputs import packing
+import tf_estimator as est
+from tf_estimator.inputs import packing
 
 tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
 

@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 from report import result, task
 
-from workers import estimator as est
-from workers.estimator import saver
+import tf_estimator as est
+from tf_estimator.training import saver
 
 v1 = tf.compat.v1
 v1.logging.set_verbosity(v1.logging.ERROR)

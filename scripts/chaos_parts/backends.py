@@ -17,7 +17,7 @@ import psycopg
 import redis
 
 from app.config import Settings
-from workers.broker import find_server
+from workers.service.broker import find_server
 
 POSTGRESQL = os.environ.get("CHAOS_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres")
 """A server on which a database may be made (and dropped)."""

@@ -144,7 +144,7 @@ def _kind(command: str, is_part: bool) -> str | None:
         return "trainer"
     if "celery" in command:
         return "worker" if is_part else "child"
-    for module, kind in (("app.datasets.child", "reader"), ("app.serving.", "predictor")):
+    for module, kind in (("app.datasets.ingest_process", "reader"), ("app.serving.", "predictor")):
         if module in command:
             return kind
     if not is_part:

@@ -17,12 +17,12 @@ import pytest
 import uvicorn
 
 from app.api.deps import Service
-from app.api.gate import Gate
 from app.config import Settings
+from app.http.gate import Gate
+from app.http.server import config
 from app.log import configure
 from app.main import create_app
 from app.queue import MemoryQueue
-from app.server import config
 
 CSV = b"size,colour,kind\n" + b"".join(
     f"{index % 7},{['red', 'green', 'blue'][index % 3]},{'big' if index % 7 > 3 else 'small'}\n".encode()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from app.cli import app
-from app.client import ApiError, Client, Unreachable
+from estimator_client.cli import app
+from estimator_client.client import ApiError, Client, Unreachable
 from tests.api.conftest import CSV, Api, train_job
 from tests.api.test_events import run_job
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from app.errors import TooLarge
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from tests.api.conftest import CSV, Api, train_job
 
 

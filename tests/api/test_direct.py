@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from app.api.auth import Authenticator, TokenInfo
-from app.api.direct import Direct
-from app.api.gate import Gate
-from app.api.problems import problem
-from app.api.traffic import Traffic
 from app.config import Settings
 from app.errors import InvalidInput, Overloaded, ServiceError, Unavailable
-from app.server import Connection
+from app.http.auth import Authenticator, TokenInfo
+from app.http.fast_predict import Direct
+from app.http.gate import Gate
+from app.http.predict import PredictFront
+from app.http.problems import problem
+from app.http.request_metrics import Traffic
+from app.http.server import Connection
 from app.serving.batcher import Result
 from app.serving.decode import Decoded
-from app.serving.front import PredictFront
 from tests.api.conftest import served
 
 TOKENS = {
@@ -36,7 +36,7 @@ class Echo:
     """Stands for a service with the one model `m`, whose answer is the request's body."""
 
     def __init__(self) -> None:
-        from app.serving.models import Version, WantedVersion
+        from app.serving.versions import Version, WantedVersion
 
         self.version: Any = Version(WantedVersion("m", 1, "", "", "ver_1"), 1)
         self.version.line = self

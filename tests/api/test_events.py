@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from app.api.feed import EventFeed
-from app.registry.jobs import JobRepository
+from app.api.event_feed import EventFeed
+from app.registry.jobs.repository import JobRepository
 from tests.api.conftest import Api
 
 

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from app.api.auth import PUBLIC_PATHS, STATIC_PATHS, TokenInfo
-from app.api.gate import Gate
 from app.config import Settings
-from app.server import Connection
+from app.http.auth import PUBLIC_PATHS, STATIC_PATHS, TokenInfo
+from app.http.gate import Gate
+from app.http.server import Connection
 from tests.api.conftest import served
 
 TOKENS = {
@@ -284,8 +284,8 @@ def test_request_id_is_taken_when_harmless(http: httpx.Client) -> None:
 
 
 def test_rate_over_the_limit_is_429_with_retry_after(settings: Settings) -> None:
-    from app.api.rate import RateLimit
     from app.errors import Overloaded
+    from app.http.rate_limit import RateLimit
 
     rate = RateLimit(2.0, 3)
     for _ in range(3):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.api.strict_json import read_json
 from app.errors import InvalidInput
+from app.strict_json import read_json
 from tests.api.conftest import Api, train_job
 
 XSS = "<script>alert(1)</script>"

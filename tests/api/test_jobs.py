@@ -9,8 +9,8 @@ import pytest
 
 from app.config import Settings
 from app.errors import Unavailable
-from app.registry.jobs import JobRepository
-from app.registry.outbox import OutboxRepository
+from app.registry.jobs.outbox import OutboxRepository
+from app.registry.jobs.repository import JobRepository
 from tests.api.conftest import Api, run_api, train_job
 
 

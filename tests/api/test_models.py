@@ -8,7 +8,7 @@ import pytest
 
 from app.registry.evaluations import EvaluationRepository
 from app.registry.exports import ExportRepository
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from app.registry.models import ModelRepository
 from app.storage import Storage
 from tests.api.conftest import Api

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.auth import PUBLIC_PATHS
+from app.http.auth import PUBLIC_PATHS
 from tests.api.conftest import Api
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
@@ -37,7 +37,7 @@ def committed() -> dict[str, Any]:
 
 
 def test_committed_document_is_current(shared_api: Api) -> None:
-    """Renew it with `python -m app.cli openapi docs/openapi.json`."""
+    """Renew it with `scripts/openapi`."""
     assert shared_api.http.get("/openapi.json").json() == json.loads(COMMITTED.read_text())
 
 

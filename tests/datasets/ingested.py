@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.datasets.columns import Table, open_dataset
 from app.datasets.ingest import IngestedDataset, ingest
 from app.datasets.limits import Limits
+from app.datasets.table import Table, open_dataset
 
 
 class OneWay(io.RawIOBase):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.datasets.columns import NumberColumn, SequenceColumn, StringColumn, open_dataset, write_table
+from app.datasets.table import NumberColumn, SequenceColumn, StringColumn, open_dataset, write_table
 from app.errors import InvalidInput, NotFound
 
 
@@ -107,7 +107,7 @@ def test_missing_dataset_and_column_are_told(tmp_path: Path) -> None:
 def test_reading_needs_neither_pyarrow_nor_any_server_library(tmp_path: Path) -> None:
     write_table(tmp_path, {"x": [1], "s": ["a"], "l": [[1]]})
     program = (
-        "import sys; from app.datasets.columns import open_dataset; print(open_dataset(sys.argv[1]).preview(1));"
+        "import sys; from app.datasets.table import open_dataset; print(open_dataset(sys.argv[1]).preview(1));"
         "assert not {'pyarrow', 'tensorflow', 'sqlalchemy', 'fastapi', 'celery', 'pandas'} & set(sys.modules)"
     )
     run = subprocess.run(

@@ -2,7 +2,7 @@
 
 import random
 
-from app.datasets.crc32c import crc32c, crc32c_many
+from app.datasets.readers.crc32c import crc32c, crc32c_many
 
 
 def test_published_values() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.datasets.columns import NumberColumn, open_dataset
 from app.datasets.ingest import ingest
 from app.datasets.limits import Limits
+from app.datasets.table import NumberColumn, open_dataset
 from app.errors import InvalidInput
 from tests.datasets.ingested import ingested
 

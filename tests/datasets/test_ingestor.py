@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.datasets import ingestor as ingestor_module
-from app.datasets.columns import open_dataset
 from app.datasets.ingest import ingest
 from app.datasets.ingestor import Ingestor
 from app.datasets.limits import Limits
+from app.datasets.table import open_dataset
 from app.errors import InvalidInput, Timeout, TooLarge, UnsupportedMedia
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.datasets.ingest import ingest
 from app.datasets.limits import Limits
-from app.datasets.source import file_format, open_source
+from app.datasets.readers.decompress import file_format, open_source
 from app.errors import InvalidInput, TooLarge, UnsupportedMedia
 from tests.datasets.ingested import OneWay, ingested, rows_of
 

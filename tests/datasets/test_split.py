@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.datasets.columns import Table, open_dataset, write_table
-from app.datasets.split import mix
+from app.datasets.row_hash import mix
+from app.datasets.table import Table, open_dataset, write_table
 from app.errors import InvalidInput
 from tests.datasets.ingested import ingested
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from app.datasets.budget import MemoryBudget
-from app.datasets.statistics import DISTINCT_CAP, NumberStatistics, string_info
+from app.datasets.writers.memory_budget import MemoryBudget
+from app.datasets.writers.statistics import DISTINCT_CAP, NumberStatistics, string_info
 
 
 def test_chunks_merge_to_the_statistics_of_the_whole() -> None:

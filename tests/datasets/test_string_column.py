@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from app.datasets import string_writer
-from app.datasets.budget import MemoryBudget
-from app.datasets.columns import StringColumn, open_dataset, write_table
-from app.datasets.string_writer import StringWriter
+from app.datasets.table import StringColumn, open_dataset, write_table
+from app.datasets.writers import strings as string_writer
+from app.datasets.writers.memory_budget import MemoryBudget
+from app.datasets.writers.strings import StringWriter
 
 
 @pytest.fixture

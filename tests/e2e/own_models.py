@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from workers import estimator as est
+import tf_estimator as est
 
 
 def line(features: Any, labels: Any, mode: str, params: Any) -> Any:

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from workers import estimator as est
+import tf_estimator as est
 
 v1 = tf.compat.v1
 ROWS, GLOBAL_BATCH, STEPS, MORE = 64, 16, 8, 14

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-
-from workers import estimator as est
 from workers.estimator.keys import ModeKeys
 from workers.from_json import estimator_from_json
+
+from workers import estimator as est
 
 _LOSS = {"rtol": 1e-4, "atol": 0.0}
 _VALUE = {"rtol": 1e-3, "atol": 1e-5}

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from workers import estimator as est
-from workers.estimator import saver
+import tf_estimator as est
+from tf_estimator.training import saver
 
 fc = tf.feature_column
 v1 = tf.compat.v1

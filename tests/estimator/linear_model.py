@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from workers import estimator as est
+import tf_estimator as est
 
 v1 = tf.compat.v1
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from workers import estimator as est
-from workers.estimator import export
+import tf_estimator as est
+from tf_estimator import export
 
 v1 = tf.compat.v1
 ROWS = 32

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator.linear_model import X, Y, by_hand, make, rows
-from workers import estimator as est
-from workers.estimator import checkpoint, saver
+from tf_estimator.checkpoint import files as checkpoint
+from tf_estimator.training import saver
 
 v1 = tf.compat.v1
 WAIT_S = 30

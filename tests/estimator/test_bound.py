@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from workers.estimator.bound import call_once, optimization
+from tf_estimator.graph.function import call_once, optimization
 
 
 def test_functions_are_optimized_in_one_round() -> None:

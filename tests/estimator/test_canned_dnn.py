@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from workers import estimator as est
+import tf_estimator as est
 
 v1 = tf.compat.v1
 fc = tf.feature_column

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from workers import estimator as est
-from workers.estimator.canned.rnn import RNNClassifier, RNNEstimator
+import tf_estimator as est
+from tf_estimator.canned.rnn import RNNClassifier, RNNEstimator
 
 fc = tf.feature_column
 v1 = tf.compat.v1

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator.linear_model import make, model_fn, rows
-from workers import estimator as est
-from workers.estimator import checkpoint
+from tf_estimator.checkpoint import files as checkpoint
 
 v1 = tf.compat.v1
 GOLDEN = Path(__file__).parent.parent / "golden"

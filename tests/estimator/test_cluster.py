@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator import cluster_member
-from workers import estimator as est
-from workers.estimator import resume
+from tf_estimator.checkpoint import input_position as resume
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -107,7 +107,7 @@ KERAS = """
 
 INSTALLED = """
     import tensorflow as tf
-    from workers.estimator import compat
+    from tf_estimator import compat
 
     first = tf.estimator.DNNClassifier
     compat.install()
@@ -119,7 +119,7 @@ INSTALLED = """
 
 RUN = """
 import os, runpy
-from workers.estimator import compat
+from tf_estimator import compat
 compat.install()
 for script in ("canned", "tf1", "old_keras", "installed"):
     os.makedirs(script)

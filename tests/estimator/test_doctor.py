@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from tests.estimator.test_golden import _DIRECTORY
-from workers.estimator.doctor import __main__ as command
-from workers.estimator.doctor import diagnose
+from tf_estimator.doctor import __main__ as command
+from tf_estimator.doctor import diagnose
 
 v1 = tf.compat.v1
 CASES = sorted(p for p in _DIRECTORY.iterdir() if p.is_dir())
@@ -200,7 +200,7 @@ def test_command_line_prints_the_report(capsys, tmp_path):
 
 def test_module_runs_as_a_command():
     run = subprocess.run(
-        [sys.executable, "-m", "workers.estimator.doctor", str(CASES[1] / "model")],
+        [sys.executable, "-m", "tf_estimator.doctor", str(CASES[1] / "model")],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator import small_model
-from workers import estimator as est
-from workers.estimator import eval_events, export, polyaxon
+from tf_estimator import eval_events, export
+from tf_estimator.compat import polyaxon
 
 v1 = tf.compat.v1
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests.estimator import small_model
-from workers.estimator import early_stopping
+from tf_estimator import early_stopping
 
 v1 = tf.compat.v1
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator.linear_model import X, Y, by_hand, make, model_fn, rows
-from workers import estimator as est
-from workers.estimator import training
-from workers.estimator.loop import Repeater
+from tf_estimator.loop.functions import Repeater
+from tf_estimator.training import run as training
 
 v1 = tf.compat.v1
 

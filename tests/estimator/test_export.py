@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator import small_model
-from workers import estimator as est
-from workers.estimator import export
-from workers.estimator.export import saved_model
+from tf_estimator import export
+from tf_estimator.export import saved_model
 
 v1 = tf.compat.v1
 PREDICT, TRAIN, EVAL = est.ModeKeys.PREDICT, est.ModeKeys.TRAIN, est.ModeKeys.EVAL

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator.golden_case import GoldenCase
 from tests.estimator.test_golden import _DIRECTORY
-from workers import estimator as est
-from workers.estimator import export
+from tf_estimator import export
 
 v1 = tf.compat.v1
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator import small_model
-from workers import estimator as est
-from workers.estimator import export
-from workers.estimator.export import feature, rows
+from tf_estimator import export
+from tf_estimator.export import feature, rows
 
 v1 = tf.compat.v1
 MISSING_WORD = {"policy": "empty", "value": ""}

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 from tests.estimator import small_model
-from workers.estimator.extenders import add_metrics
-from workers.estimator.parse_example_spec import classifier_parse_example_spec, regressor_parse_example_spec
+from tf_estimator.compat.extenders import add_metrics
+from tf_estimator.export.parse_example_spec import classifier_parse_example_spec, regressor_parse_example_spec
 
 v1 = tf.compat.v1
 

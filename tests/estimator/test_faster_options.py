@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from workers import estimator as est
-from workers.estimator.inputs.order import GROUPED_BATCHES, Order
-from workers.estimator.training import TrainingRun
+import tf_estimator as est
+from tf_estimator.inputs.shuffle import GROUPED_BATCHES, Order
+from tf_estimator.training.run import TrainingRun
 
 BATCH = 8
 RANDOM = np.random.default_rng(5)
@@ -66,7 +66,7 @@ def test_strings_are_trained_without_compiling(tmp_path: Path, caplog: pytest.Lo
     columns = [tf.feature_column.indicator_column(word)]
     features = {"w": np.array(["x", "y"] * 20, object)}
     input_fn = est.inputs.columns_input_fn(features, np.array([0, 1] * 20), batch_size=4)
-    with caplog.at_level("INFO", "workers.estimator"):
+    with caplog.at_level("INFO", "tf_estimator"):
         estimator = est.DNNClassifier([4], columns, str(tmp_path), config=est.RunConfig(jit_compile=True))
         estimator.train(input_fn, steps=3)
     assert "not compiled" in caplog.text

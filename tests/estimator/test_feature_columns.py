@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator.graph_session import in_graph
-from workers import estimator as est
-from workers.estimator.feature_column import Standardize
+from tf_estimator.feature_column import Standardize
 
 v1 = tf.compat.v1
 fc = tf.feature_column

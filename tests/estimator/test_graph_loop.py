@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator.linear_model import X, Y, make, rows
-from workers import estimator as est
-from workers.estimator.inputs.packing import Packing
+from tf_estimator.inputs.packing import Packing
 
 v1 = tf.compat.v1
 ROWS = 40

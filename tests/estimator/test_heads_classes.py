@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator.graph_session import in_graph, metric_values
-from workers import estimator as est
 
 LN2, LN3, LN4 = math.log(2), math.log(3), math.log(4)
 _LOGITS = [[0.0], [LN3]]  # logistic 1/2 and 3/4

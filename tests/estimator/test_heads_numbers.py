@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator.graph_session import in_graph, metric_values
-from workers import estimator as est
 
 v1 = tf.compat.v1
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator import small_model
-from workers import estimator as est
-from workers.estimator import eval_events, hooks
-from workers.estimator.hooks import xplane
+from tf_estimator import eval_events, hooks
+from tf_estimator.hooks import xplane
 
 v1 = tf.compat.v1
 
@@ -65,7 +65,7 @@ def train(estimator, *all_hooks, steps=10, **arguments):
 
 
 def test_logging_tensor_hook_logs_first_step_and_every_nth(estimator, others, caplog):
-    with caplog.at_level(logging.INFO, "workers.estimator"):
+    with caplog.at_level(logging.INFO, "tf_estimator"):
         train(estimator, hooks.LoggingTensorHook({"step": "global_step:0"}, every_n_iter=4), *others)
     lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("step = ")]
     # Steps 1, 5 and 9 of ten; the first line has no time since the one before.
@@ -78,7 +78,7 @@ def test_logging_tensor_hook_formats_and_logs_at_the_end(estimator, caplog):
     hook = hooks.LoggingTensorHook(
         ["global_step:0"], at_end=True, formatter=lambda values: f"end {values['global_step:0']:d}"
     )
-    with caplog.at_level(logging.INFO, "workers.estimator"):
+    with caplog.at_level(logging.INFO, "tf_estimator"):
         train(estimator, hook)
     assert [r.getMessage() for r in caplog.records if r.getMessage().startswith("end")] == ["end 10"]
     assert hook.next_step(3) is None
@@ -86,7 +86,7 @@ def test_logging_tensor_hook_formats_and_logs_at_the_end(estimator, caplog):
 
 def test_logging_tensor_hook_counts_batches_of_an_evaluation(estimator, caplog):
     train(estimator)
-    with caplog.at_level(logging.INFO, "workers.estimator"):
+    with caplog.at_level(logging.INFO, "tf_estimator"):
         hook = hooks.LoggingTensorHook(["global_step:0"], every_n_iter=2)
         estimator.evaluate(small_model.input_fn, hooks=[hook])
     # Four batches, the global step stands still: batches 1 and 3.
@@ -184,7 +184,7 @@ def test_global_step_waiter_hook_waits_once(estimator, monkeypatch):
             waits.append(seconds)
             hook.wait_until_step = 0
 
-    monkeypatch.setattr("workers.estimator.hooks.global_step_waiter.time", Other())
+    monkeypatch.setattr("tf_estimator.hooks.global_step_waiter.time", Other())
     train(estimator, hook)
     assert waits == [0.5]
     assert hook.next_step(5) is None

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator.linear_model import X, Y, by_hand, make, rows
-from workers import estimator as est
 
 v1 = tf.compat.v1
 

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator.linear_model import X, Y, by_hand, make, rows
-from workers import estimator as est
-from workers.estimator.inputs import buffers, mapped, packing
-from workers.estimator.inputs import columns as columns_module
-from workers.estimator.inputs import order as order_module
-from workers.estimator.inputs.call import open_input
-from workers.estimator.inputs.order import Order, permuted
-from workers.estimator.variables import VariableNames
+from tf_estimator.inputs import columns_input as columns_module
+from tf_estimator.inputs import memory_map as mapped
+from tf_estimator.inputs import packing
+from tf_estimator.inputs import shuffle as order_module
+from tf_estimator.inputs import zero_copy as buffers
+from tf_estimator.inputs.input_fn import open_input
+from tf_estimator.inputs.shuffle import Order, permuted
+from tf_estimator.variables import VariableNames
 
 v1 = tf.compat.v1
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from workers.estimator import checkpoint
+from tf_estimator.checkpoint import files as checkpoint
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.estimator.graph_session import metric_values
-from workers.estimator.metrics import AUC, Accuracy, AccuracyBaseline, Mean, Precision, Recall
+from tf_estimator.metrics import AUC, Accuracy, AccuracyBaseline, Mean, Precision, Recall
 
 _LABELS = [[1.0], [1.0], [0.0], [0.0]]
 _SCORES = [[0.9], [0.4], [0.6], [0.2]]

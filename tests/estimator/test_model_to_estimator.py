@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from workers import estimator as est
-from workers.estimator import export
+import tf_estimator as est
+from tf_estimator import export
 
 keras = tf.keras
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from workers.estimator.optimizer import GraphOptimizer, resolve_optimizer
+from tf_estimator.optimizer import GraphOptimizer, resolve_optimizer
 
 v1 = tf.compat.v1
 K = tf.keras.optimizers

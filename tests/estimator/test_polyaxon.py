@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator import small_model
-from workers import estimator as est
-from workers.estimator import export, polyaxon
+from tf_estimator import export
+from tf_estimator.compat import polyaxon
 
 v1 = tf.compat.v1
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from workers.estimator.program_order import read_first
+from tf_estimator.graph.program_order import read_first
 
 v1 = tf.compat.v1
 

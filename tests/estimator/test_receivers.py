@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from workers.estimator import export
+from tf_estimator import export
 
 v1 = tf.compat.v1
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator.linear_model import X, Y, make
-from workers import estimator as est
 
 v1 = tf.compat.v1
 
@@ -105,7 +105,7 @@ def test_input_from_python_can_not_be_continued_and_says_so(tmp_path: Path, capl
         signature = ({"x": tf.TensorSpec([4, 3])}, tf.TensorSpec([4, 1]))
         return tf.data.Dataset.from_generator(pairs, output_signature=signature)
 
-    with caplog.at_level(logging.INFO, logger="workers.estimator"):
+    with caplog.at_level(logging.INFO, logger="tf_estimator"):
         make(tmp_path).train(generated, steps=3)
     assert "position of the input can't be saved" in caplog.text
     assert make(tmp_path).train(generated, steps=3).get_variable_value("global_step") == 6

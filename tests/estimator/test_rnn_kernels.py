@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.estimator.graph_session import in_graph
-from workers.estimator.recurrent import gru, lstm, simple_rnn
+from tf_estimator.recurrent import gru, lstm, simple_rnn
 
 _TIME, _BATCH, _FEATURES, _UNITS = 6, 4, 3, 5
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workers import estimator as est
+import tf_estimator as est
 
 CLUSTER = {"chief": ["h0:1"], "worker": ["h1:1", "h2:1"], "ps": ["h3:1", "h4:1"]}
 

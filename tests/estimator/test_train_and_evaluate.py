@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator import small_model
-from workers import estimator as est
-from workers.estimator import EvalSpec, TrainSpec, eval_events, export, hooks, train_and_evaluate
-from workers.estimator.exporter import BestExporter, Exporter, FinalExporter, LatestExporter, loss_smaller
+from tf_estimator import EvalSpec, TrainSpec, eval_events, export, hooks, train_and_evaluate
+from tf_estimator.export.exporter import BestExporter, Exporter, FinalExporter, LatestExporter, loss_smaller
 
 receiver_fn = export.build_parsing_serving_input_receiver_fn(small_model.FEATURE_SPEC)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator.linear_model import rows
-from workers import estimator as est
 
 v1 = tf.compat.v1
 

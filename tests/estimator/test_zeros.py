@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from workers.estimator.canned.zeros import zero_fraction
+from tf_estimator.canned.zeros import zero_fraction
 
 
 @pytest.mark.parametrize(

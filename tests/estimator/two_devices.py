@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from workers import estimator as est
-from workers.estimator import inputs
+import tf_estimator as est
+from tf_estimator import inputs
 
 v1 = tf.compat.v1
 ROWS, GLOBAL_BATCH = 64, 16

@@ -10,8 +10,8 @@ import pytest
 from app.errors import InvalidInput
 from app.ids import new_id
 from app.jobs.dataset import DatasetInfo
+from app.jobs.parse import parse_job
 from app.jobs.plan import Source
-from app.jobs.spec import parse_job
 
 PENGUINS = new_id("ds")
 

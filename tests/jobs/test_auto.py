@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.jobs import parameters
-from app.jobs.spec import parse_job
+from app.jobs.parse import parse_job
 from tests.jobs.penguins import dataset, number, request, text
 
 

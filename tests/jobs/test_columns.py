@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.jobs.spec import parse_job
+from app.jobs.parse import parse_job
 from tests.jobs.penguins import dataset, errors, find, number, request, with_columns
 
 

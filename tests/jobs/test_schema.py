@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.jobs.schema import check, fill, pointer
+from app.jobs.json_schema import check, fill, pointer
 
 
 @pytest.mark.parametrize(

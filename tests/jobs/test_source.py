@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.ids import new_id
+from app.jobs.parse import parse_job
 from app.jobs.plan import Source
-from app.jobs.spec import parse_job
 from tests.jobs.penguins import PENGUINS, FakeSources, errors, find, request
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from app.ids import new_id
+from app.jobs.parse import dry_run, parse_job
 from app.jobs.plan import Limits
-from app.jobs.spec import dry_run, parse_job
 from tests.jobs.penguins import DATA, PENGUINS, dataset, errors, find, request, text
 
 

@@ -14,7 +14,7 @@ from app.ids import new_id
 from app.registry.datasets import DatasetRepository
 from app.registry.db import Database, now
 from app.registry.exports import ExportRepository
-from app.registry.jobs import Claim, JobRepository
+from app.registry.jobs.repository import Claim, JobRepository
 from app.registry.tables import Dataset, Export, Job
 
 _numbers = itertools.count()

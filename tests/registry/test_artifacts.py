@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 from app.ids import new_id
 from app.registry.artifacts import ArtifactRepository
 from app.registry.checkpoints import CheckpointRepository
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from tests.registry.conftest import make_claim, make_dataset, make_export, make_job
 
 

@@ -6,15 +6,15 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.jobs.state import HOPELESS
-from app.registry.attempts import MAX_BACKOFF_S
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.db import seconds
 from app.registry.evaluations import EvaluationRepository
 from app.registry.events import EventRepository
 from app.registry.exports import ExportRepository
-from app.registry.jobs import Beat, JobRepository
+from app.registry.jobs.attempts import MAX_BACKOFF_S
+from app.registry.jobs.outbox import OutboxRepository
+from app.registry.jobs.repository import Beat, JobRepository
 from app.registry.metrics import MetricRepository
-from app.registry.outbox import OutboxRepository
 from app.registry.tables import Attempt
 from tests.registry.conftest import due, make_claim, make_job
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.registry.changes import Changes
+from app.registry.commit_watch import Changes
 from app.registry.db import Database
 from app.registry.tokens import TokenRepository
 

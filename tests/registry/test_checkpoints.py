@@ -10,7 +10,7 @@ from app.registry.checkpoints import CheckpointRepository
 from app.registry.db import now
 from app.registry.evaluations import EvaluationRepository
 from app.registry.events import EventRepository
-from app.registry.jobs import Claim, JobRepository
+from app.registry.jobs.repository import Claim, JobRepository
 from app.registry.tables import Checkpoint
 from tests.registry.conftest import make_claim, make_export, make_job
 

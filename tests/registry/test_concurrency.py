@@ -17,10 +17,10 @@ from app.registry.datasets import DatasetRepository
 from app.registry.db import Database
 from app.registry.events import EventRepository
 from app.registry.idempotency import IdempotencyRepository
-from app.registry.jobs import JobRepository
+from app.registry.jobs.outbox import OutboxRepository
+from app.registry.jobs.repository import JobRepository
 from app.registry.leases import LeaseRepository
 from app.registry.models import ModelRepository
-from app.registry.outbox import OutboxRepository
 from tests import databases
 from tests.registry.conftest import due, make_claim, make_dataset, make_export, make_job, past_lease
 

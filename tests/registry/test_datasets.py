@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, NotFound
 from app.ids import new_id
 from app.registry.datasets import DatasetRepository
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from app.registry.models import ModelRepository
 from tests.registry.conftest import make_claim, make_dataset, make_export, make_job
 

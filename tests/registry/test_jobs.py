@@ -11,9 +11,9 @@ from app.jobs.state import MOVES, JobState
 from app.registry.datasets import DatasetRepository
 from app.registry.db import seconds
 from app.registry.events import EventRepository
-from app.registry.jobs import JobRepository
-from app.registry.moves import move
-from app.registry.outbox import OutboxRepository
+from app.registry.jobs.outbox import OutboxRepository
+from app.registry.jobs.repository import JobRepository
+from app.registry.jobs.transitions import move
 from tests.registry.conftest import make_claim, make_dataset, make_job
 
 

@@ -6,8 +6,8 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
 from app.ids import is_id
 from app.registry.audit import AuditRepository
-from app.registry.live import LiveRepository
 from app.registry.models import ModelRepository
+from app.registry.served_versions import LiveRepository
 from app.registry.tables import Version
 from tests.registry.conftest import make_export
 

@@ -18,11 +18,11 @@ from app.registry.db import now
 from app.registry.evaluations import EvaluationRepository
 from app.registry.events import EventRepository
 from app.registry.idempotency import IdempotencyRepository
-from app.registry.jobs import JobRepository
-from app.registry.live import LiveRepository
+from app.registry.jobs.outbox import OutboxRepository
+from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
 from app.registry.models import ModelRepository
-from app.registry.outbox import OutboxRepository
+from app.registry.served_versions import LiveRepository
 from app.registry.tables import Base, Job, JobEvent
 from app.registry.tokens import TokenRepository
 from tests.registry.conftest import make_claim, make_dataset, make_export, make_job

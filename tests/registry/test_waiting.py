@@ -5,8 +5,8 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.registry.db import now
-from app.registry.jobs import JobRepository
-from app.registry.outbox import OutboxRepository, Ring
+from app.registry.jobs.outbox import OutboxRepository, Ring
+from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Job
 from tests.registry.conftest import due, make_claim, make_job, past_lease
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator.golden_case import GoldenCase
 from tests.estimator.test_export_canned import features, rows
 from tests.serving.canned_cases import CASES
-from workers import estimator as est
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ROWS = 8  # predictions that were recorded of each case

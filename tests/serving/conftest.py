@@ -18,12 +18,12 @@ import httpx
 import pytest
 import uvicorn
 
-from app.api.problems import plain_problem, problem
+from app.digest import directory_digest
+from app.http.predict import PredictFront
+from app.http.problems import plain_problem, problem
 from app.serving.batcher import Limits
-from app.serving.digest import directory_digest
-from app.serving.front import PredictFront
-from app.serving.models import WantedVersion
 from app.serving.service import ServingService
+from app.serving.versions import WantedVersion
 
 ROOT = Path(__file__).parents[2]
 

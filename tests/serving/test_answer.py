@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from app.serving.answer import Answers, Form
+from app.serving.predictor.response import Answers
+from app.serving.protocol import Form
 
 
 def encode(outputs: dict[str, Any], counts: list[int], forms: list[Form]) -> list[Any]:

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidInput, Overloaded, Timeout, Unavailable
-from app.serving.answer import Form
 from app.serving.batcher import Batcher, Limits, Line
 from app.serving.decode import Decoded, Decoder
-from app.serving.export import Export, Feature, Output, Signature
-from app.serving.measures import Measures
-from app.serving.messages import Answer, Run
+from app.serving.export_description import Export, Feature, Output, Signature
+from app.serving.metrics import Measures
+from app.serving.protocol import Answer, Form, Run
 
 OUTPUT = [Output("y", "float32", (None,))]
 EXPORT = Export(

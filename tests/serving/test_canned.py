@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from app.digest import directory_digest
 from app.serving.batcher import Limits
-from app.serving.digest import directory_digest
-from app.serving.models import WantedVersion
+from app.serving.versions import WantedVersion
 from tests.serving.canned_cases import CASES
 from tests.serving.conftest import ROOT, Server
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidInput, ServiceError
 from app.serving.decode import Decoded, Decoder
-from app.serving.export import Export, Feature, Missing, Output, Signature
-from app.serving.layout import Layout
-from app.serving.messages import BadFrame
-from app.serving.values import BadValue, checked
+from app.serving.export_description import Export, Feature, Missing, Output, Signature
+from app.serving.feature_values import BadValue, checked
+from app.serving.packing import Layout
+from app.serving.protocol import BadFrame
 
 FEATURES = [
     Feature("number", "float32", missing=Missing("mean", 0.25)),

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from app.serving.export import Feature
-from app.serving.layout import Layout
-from app.serving.messages import BadFrame, Run, decode_request, frame
+from app.serving.export_description import Feature
+from app.serving.packing import Layout
+from app.serving.protocol import BadFrame, Run, decode_request, frame
 from tests.serving.conftest import Server
 
 ROW = {"n": 1, "v": [1.0, 2.0], "s": "x", "q": [1, 2]}

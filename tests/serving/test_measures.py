@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from app.serving.measures import Measures, ServingCollector
+from app.serving.metrics import Measures, ServingCollector
 
 
 class FakeService:

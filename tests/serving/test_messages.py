@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.serving.messages import (
+from app.serving.protocol import (
     MAX_FRAME_BYTES,
     Answer,
     BadFrame,

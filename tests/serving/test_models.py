@@ -9,8 +9,8 @@ import pytest
 from app.errors import Conflict, NotFound
 from app.serving.batcher import Line
 from app.serving.decode import Decoder
-from app.serving.export import Export, Feature, Output, Signature
-from app.serving.models import Description, Models, Version, WantedVersion
+from app.serving.export_description import Export, Feature, Output, Signature
+from app.serving.versions import Description, Models, Version, WantedVersion
 
 EXPORT = Export(
     format=1,

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from app.serving.digest import directory_digest
-from app.serving.export import BadExport, read_export
-from app.serving.saved_model import allowed_ops, check
+from app.digest import directory_digest
+from app.serving.export_description import BadExport, read_export
+from app.serving.predictor.graph_check import allowed_ops, check
 from app.storage import Storage
 
 saved_model_pb2 = pytest.importorskip("tensorflow.core.protobuf.saved_model_pb2")

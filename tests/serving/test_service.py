@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from app.serving.batcher import Limits
-from app.serving.models import WantedVersion
+from app.serving.versions import WantedVersion
 from tests.serving.conftest import ROOT, Server
 
 Wanted = Callable[..., WantedVersion]
@@ -357,8 +357,8 @@ def test_version_over_the_budget_is_refused_before_loading(wanted: Wanted) -> No
 def test_predictor_ends_when_its_parent_is_killed(nursery: str) -> None:
     program = (
         "import asyncio, os\n"
-        "from app.serving.nursery import Nursery\n"
-        "from app.serving.process import PredictorProcess\n"
+        "from app.serving.forkserver import Nursery\n"
+        "from app.serving.predictor_process import PredictorProcess\n"
         "async def main():\n"
         "    more = {'threads': 2, 'max_rows': 8, 'nursery': " + nursery + "}\n"
         "    process = PredictorProcess(lambda a: None, lambda p: None, **more)\n"

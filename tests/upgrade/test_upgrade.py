@@ -14,13 +14,13 @@ from app.config import Settings
 from app.log import configure
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.db import HEAD, Database, make_engine, migrate, revision_state
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
 from app.storage import Storage
 from tests.api.conftest import run_api
 from tests.upgrade.record import INSTANCES
 from tests.workers.waiting import wait_for
-from workers import runner
+from workers.trainer import runner
 
 HERE = Path(__file__).parent
 RECORDED = sorted(HERE.glob("*.tar.xz"))

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from app.parent import die_with_parent
+from app.process import die_with_parent
 
 
 def say(message: dict[str, Any]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import sys
 
-from workers import tasks
-from workers.celery_app import app
-from workers.slot import Slot
-from workers.trainer_process import TrainerProcess
+from workers.worker import tasks
+from workers.worker.celery_app import app
+from workers.worker.slot import Slot
+from workers.worker.trainer_handle import TrainerProcess
 
 tasks.Slot = functools.partial(  # type: ignore[misc, assignment]
     Slot, start_trainer=lambda devices: TrainerProcess(devices, [sys.executable, "-m", "tests.workers.fake_trainer"])

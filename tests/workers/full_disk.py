@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.registry.checkpoints import CheckpointRepository
 from tests.workers.service import Service, flowers
-from workers import training
+from workers.jobs import train as training
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.registry.db import Database
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Attempt, Job
 
 

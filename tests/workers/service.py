@@ -13,14 +13,14 @@ from app.config import Settings
 from app.datasets.ingest import ingest
 from app.datasets.limits import Limits
 from app.ids import new_id
+from app.jobs.parse import parse_job
 from app.jobs.plan import JobPlan
-from app.jobs.spec import parse_job
-from app.registry.attempts import Claim
 from app.registry.datasets import DatasetRepository
 from app.registry.db import Database, make_engine
-from app.registry.jobs import JobRepository
+from app.registry.job_sources import RegistrySources
+from app.registry.jobs.attempts import Claim
+from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Job
-from app.sources import RegistrySources
 from app.storage import Storage
 
 
@@ -98,7 +98,7 @@ class Service:
 
     def run(self, job_id: str, **kwargs: Any) -> str:
         """Claims and runs one attempt."""
-        from workers import runner
+        from workers.trainer import runner
 
         return runner.run(self.claim(job_id), self.database, self.storage, self.settings, **kwargs)
 

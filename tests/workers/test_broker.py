@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.config import Settings
-from workers import broker
+from workers.service import broker
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from app.config import Settings
 from app.queue import CeleryQueue
 from app.registry.db import Database, make_engine
 from tests.workers import registry
-from workers import broker
+from workers.service import broker
 
 
 class Running:

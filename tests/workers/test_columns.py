@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.datasets.columns import Table, open_dataset
 from app.datasets.ingest import ingest
 from app.datasets.limits import Limits
+from app.datasets.table import Table, open_dataset
 from app.errors import InvalidInput
-from workers import columns, pieces, statistics
-from workers.columns import Coded, Lists
-from workers.pieces import Scratch
+from workers.data import chunks as pieces
+from workers.data import features as columns
+from workers.data import statistics
+from workers.data.chunks import Scratch
+from workers.data.features import Coded, Lists
 
 CSV = 'kind,size,n,tags\nrose,1.5,1,"[""a"", ""b""]"\n,,2,"[]"\ndaisy,2.5,,"[""c""]"\nrose,5.0,4,"[""a""]"\n'
 

@@ -9,11 +9,11 @@ import pytest
 
 from app.errors import Unavailable
 from app.registry.db import Database
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
 from tests.workers import registry
-from workers.control import Control, Stop
-from workers.heartbeat import HUNG, Heartbeat
+from workers.attempt.heartbeat import HUNG, Heartbeat
+from workers.attempt.stop import Control, Stop
 
 
 @pytest.fixture

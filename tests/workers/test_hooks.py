@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from app.errors import InvalidInput, NotFound
 from app.jobs.state import ErrorKind, VersionState
-from workers import estimator as est
-from workers.control import Control, Stop
-from workers.hooks import ProgressHook, series_interval
-from workers.publication import judge
-from workers.runner import explain
+from workers.attempt.hooks import ProgressHook, series_interval
+from workers.attempt.stop import Control, Stop
+from workers.jobs.export import judge
+from workers.trainer.runner import explain
 
 
 @pytest.mark.parametrize(

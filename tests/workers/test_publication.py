@@ -10,14 +10,14 @@ from sqlalchemy.orm import Session
 
 from app.errors import Unavailable
 from app.jobs.state import JobState
-from app.registry.attempts import Claim
 from app.registry.db import Database
 from app.registry.exports import ExportRepository
-from app.registry.jobs import JobRepository
+from app.registry.jobs.attempts import Claim
+from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Job
 from tests.workers.service import Service, flowers
 from tests.workers.test_runner import request
-from workers import runner
+from workers.trainer import runner
 
 
 class ForgetfulDatabase(Database):

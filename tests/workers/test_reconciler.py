@@ -11,7 +11,7 @@ from app.ids import new_id
 from app.queue import MemoryQueue
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.db import Database
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from app.storage import Storage
 from tests.workers import registry
 from workers.reconciler import Reconciler

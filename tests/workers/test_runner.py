@@ -14,15 +14,16 @@ import pytest
 import tensorflow as tf
 
 from app.ids import new_id
-from app.registry.attempts import AttemptRepository
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
 from app.registry.exports import ExportRepository
-from app.registry.jobs import JobRepository
+from app.registry.jobs.attempts import AttemptRepository
+from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
 from app.registry.models import ModelRepository
 from tests.workers.service import Service, flowers
-from workers.estimator import checkpoint, saver
+from tf_estimator.checkpoint import files as checkpoint
+from tf_estimator.training import saver
 
 
 @pytest.fixture(scope="module")

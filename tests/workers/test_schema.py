@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from app.jobs import estimators
-from app.jobs.schema import check
-from workers import from_json, schema
+from app.jobs.json_schema import check
+from workers.estimator_json import build as from_json
+from workers.estimator_json import schema
 
 CASES = sorted((Path(__file__).parents[1] / "golden").glob("*/spec.json"))
 DEFS = estimators.document()["$defs"]
 
 
 def test_file_is_what_the_signatures_say() -> None:
-    assert schema.text() == schema.PATH.read_text(), "run: python -m workers.schema"
+    assert schema.text() == schema.PATH.read_text(), "run: python -m workers.estimator_json.schema"
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.parent.name)

@@ -17,7 +17,7 @@ import pytest
 
 from app.config import Settings
 from tests.workers.waiting import wait_for
-from workers.service import Part, Supervisor, check_port, lock_data_dir, parts_of
+from workers.service.supervisor import Part, Supervisor, check_port, lock_data_dir, parts_of
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -95,7 +95,7 @@ def test_stop_kills_a_part_that_does_not_obey() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a child's life to its parent's")
 def test_parts_die_when_the_supervisor_is_killed() -> None:
     code = (
-        "import os, sys\nfrom workers.service import Part, Supervisor\n"
+        "import os, sys\nfrom workers.service.supervisor import Part, Supervisor\n"
         "part = Part('sleeper', [sys.executable, '-c', 'import time; time.sleep(60)'], 5.0)\n"
         "Supervisor([part], dict(os.environ), lambda: print('PID', part.process.pid, flush=True)).run()"
     )

@@ -14,12 +14,12 @@ from sqlalchemy import text
 
 from app.config import Settings
 from app.registry.db import HEAD, Database
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from tests.workers import registry
 from tests.workers.waiting import wait_for
-from workers.devices import Devices
-from workers.slot import Slot
-from workers.trainer_process import TrainerProcess
+from workers.worker.devices import Devices
+from workers.worker.slot import Slot
+from workers.worker.trainer_handle import TrainerProcess
 
 FAKE = [sys.executable, "-m", "tests.workers.fake_trainer"]
 

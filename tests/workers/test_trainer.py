@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from app.registry.checkpoints import CheckpointRepository
-from app.registry.jobs import JobRepository
+from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
 from tests.workers.service import Service, flowers
-from workers.slot import Slot
-from workers.trainer_process import TrainerProcess
+from workers.worker.slot import Slot
+from workers.worker.trainer_handle import TrainerProcess
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import time
 import pytest
 import tensorflow as tf
 
-from workers import usage
-from workers.control import Control
-from workers.usage import Usage
+from workers.attempt import resource_usage as usage
+from workers.attempt.resource_usage import Usage
+from workers.attempt.stop import Control
 
 
 def test_cores_are_those_in_use_since_the_last_call() -> None:

@@ -13,8 +13,8 @@ import pytest
 from app.config import Settings
 from tests.workers import registry
 from tests.workers.test_celery import Running, state, wait
-from workers.celery_app import make_app
-from workers.watchdog import STUCK, Taken, Watchdog
+from workers.worker.celery_app import make_app
+from workers.worker.watchdog import STUCK, Taken, Watchdog
 
 
 class Kennel:

@@ -1,0 +1,65 @@
+"""FastAPI: the routes together, and errors as problems."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app.api import datasets, estimators, events, health, job_records, jobs, models, openapi, operations, pages, tokens
+from app.api import predict_docs as predict
+from app.api.deps import Service
+from app.errors import ServiceError
+from app.http.body import ClientGone
+from app.http.problems import Headers, from_validation, plain_problem, problem
+
+_ROUTERS = (datasets, jobs, job_records, events, estimators, predict, models, tokens, operations, health, pages)
+
+
+def create_api(service: Service | None = None) -> FastAPI:
+    """The FastAPI application. It stands behind the gate: alone it checks no token. Without a service it only has its
+    document."""
+    api = FastAPI(title=openapi.TITLE, version=openapi.VERSION, docs_url=None, redoc_url=None)
+    api.state.service = service
+    api.openapi = lambda: openapi.document(api)  # type: ignore[method-assign]
+    for module in _ROUTERS:
+        api.include_router(module.router)
+    api.add_exception_handler(ServiceError, _on_error)
+    api.add_exception_handler(RequestValidationError, _on_error)
+    api.add_exception_handler(HTTPException, _on_error)
+    api.add_exception_handler(ClientGone, _on_gone)
+    api.add_exception_handler(Exception, _on_error)
+    return api
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    return _response(*_as_problem(error, request.url.path))
+
+
+async def _on_gone(request: Request, error: Exception) -> Response:
+    """Nobody reads this; the status is for the log."""
+    return Response(status_code=499)
+
+
+def _as_problem(error: Exception, path: str) -> tuple[int, Headers, bytes]:
+    if isinstance(error, HTTPException):
+        if isinstance(error.__cause__, ServiceError):  # FastAPI wraps what reading a body raises
+            return problem(error.__cause__, path)
+        headers = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
+        return plain_problem(error.status_code, path, _DETAILS.get(error.status_code, ""), headers)
+    if isinstance(error, RequestValidationError):
+        return problem(from_validation(list(error.errors())), path)
+    return problem(error, path)
+
+
+_DETAILS = {
+    400: "The request's body cannot be read.",
+    404: "There is nothing at this path. See /docs.",
+    405: "The path does not take this method. See /docs.",
+}
+
+
+def _response(status: int, headers: Headers, body: bytes) -> Response:
+    response = Response(body, status)
+    response.raw_headers = [*headers, (b"content-length", str(len(body)).encode())]
+    return response

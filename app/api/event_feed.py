@@ -1,0 +1,150 @@
+"""Events of jobs for many watchers. One query a round asks for all watched jobs at once, whoever watches; an event is
+read and written as text once, however many watch it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.errors import Unavailable
+from app.jobs.state import ENDED
+from app.registry.db import Database
+from app.registry.events import EventRepository
+from app.registry.jobs.repository import JobRepository
+from app.registry.tables import JobEvent
+
+_AT_ONCE = 500  # jobs in one query; SQLite takes a limited number of parameters
+_WAITING = 1_000  # events that a slow watcher may be behind
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One event as it goes over the wire."""
+
+    id: int
+    text: bytes
+    ends: bool
+
+
+@dataclass
+class _Topic:
+    """A job that somebody watches."""
+
+    last_id: int
+    queues: set[asyncio.Queue[Told]] = field(default_factory=set)
+
+
+class EventFeed:
+    """Args:
+    poll_s: how often the registry is asked, while anybody watches.
+    """
+
+    def __init__(self, database: Database, *, poll_s: float = 0.5) -> None:
+        self._database = database
+        self._poll_s = poll_s
+        self._topics: dict[str, _Topic] = {}
+        self._poller: asyncio.Task[None] | None = None
+
+    async def watch(self, job_id: str, after: int, *, idle_s: float) -> AsyncIterator[Told | None]:
+        """Events with ids above `after`, then new ones as they come, to the end of the job. None: nothing came for
+        `idle_s` seconds. Ends too when the watcher falls far behind: it comes back with its last id."""
+        queue: asyncio.Queue[Told] = asyncio.Queue(_WAITING)
+        topic = self._topics.setdefault(job_id, _Topic(after))
+        topic.queues.add(queue)
+        try:
+            told, ended = await asyncio.to_thread(self._history, job_id, after)
+            for event in told:
+                after = event.id
+                yield event
+            if ended or (told and told[-1].ends):
+                return
+            self._start()
+            while not queue.full():
+                try:
+                    event = await asyncio.wait_for(queue.get(), idle_s)
+                except TimeoutError:
+                    yield None
+                    continue
+                if event.id > after:
+                    after = event.id
+                    yield event
+                    if event.ends:
+                        return
+        finally:
+            topic.queues.discard(queue)
+            if not topic.queues and self._topics.get(job_id) is topic:
+                del self._topics[job_id]
+
+    async def stop(self) -> None:
+        if self._poller is not None:
+            self._poller.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._poller
+            self._poller = None
+
+    def _start(self) -> None:
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll())
+
+    async def _poll(self) -> None:
+        while self._topics:
+            seen = {job_id: topic.last_id for job_id, topic in self._topics.items()}
+            try:
+                news = await asyncio.to_thread(self._news, seen)
+            except Unavailable:
+                news = {}
+            for job_id, told in news.items():
+                self._tell(job_id, told)
+            await asyncio.sleep(self._poll_s)
+
+    def _tell(self, job_id: str, told: list[Told]) -> None:
+        topic = self._topics.get(job_id)
+        if topic is None:
+            return
+        topic.last_id = told[-1].id
+        for queue in topic.queues:
+            for event in told:
+                if not queue.full():
+                    queue.put_nowait(event)
+
+    def _news(self, seen: dict[str, int]) -> dict[str, list[Told]]:
+        news = {}
+        jobs = sorted(seen)
+        with self._database.read() as session:
+            for start in range(0, len(jobs), _AT_ONCE):
+                newest = select(JobEvent.job_id, func.max(JobEvent.id)).where(
+                    JobEvent.job_id.in_(jobs[start : start + _AT_ONCE])
+                )
+                for job_id, last_id in session.execute(newest.group_by(JobEvent.job_id)):
+                    if last_id > seen[job_id]:
+                        news[job_id] = _told(EventRepository(session).after(job_id, seen[job_id]))
+        return news
+
+    def _history(self, job_id: str, after: int) -> tuple[list[Told], bool]:
+        """What is on record, and whether the job has ended."""
+        with self._database.read() as session:
+            ended = JobRepository(session).get(job_id).state in ENDED
+            return _told(_all_after(session, job_id, after)), ended
+
+
+def _all_after(session: Session, job_id: str, after: int) -> list[JobEvent]:
+    events = EventRepository(session)
+    found: list[JobEvent] = []
+    while page := events.after(job_id, found[-1].id if found else after):
+        found += page
+    return found
+
+
+def _told(rows: list[JobEvent]) -> list[Told]:
+    return [Told(row.id, _text(row), row.kind == "state" and row.data.get("state") in ENDED) for row in rows]
+
+
+def _text(row: JobEvent) -> bytes:
+    data = json.dumps({**row.data, "at": row.at})  # ASCII, one line: nothing in it can end the event
+    return f"id: {row.id}\nevent: {row.kind}\ndata: {data}\n\n".encode()

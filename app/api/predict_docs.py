@@ -1,0 +1,88 @@
+"""The predict operations, for the OpenAPI document. `app.http.predict` answers them before FastAPI is asked; what
+comes here was not for it: a process without a predictor, or a path that only looks like one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from fastapi import APIRouter
+
+from app.api.deps import LabelName, ModelName, VersionNumber, problems
+from app.api.schemas.predict import (
+    CLASSIFY_EXAMPLES,
+    PREDICT_EXAMPLES,
+    REGRESS_EXAMPLES,
+    Classifications,
+    Examples,
+    Predictions,
+    PredictRequest,
+    Regressions,
+)
+from app.errors import Unavailable
+
+router = APIRouter(tags=["predict"])
+
+_HEADERS: dict[str, Any] = {
+    "headers": {
+        "x-model": {"schema": {"type": "string"}},
+        "x-model-version": {"schema": {"type": "string"}},
+        "x-lineage-id": {"schema": {"type": "string"}},
+        "x-batch-rows": {"schema": {"type": "string"}, "description": "Rows of the batch that this was part of."},
+        "x-queue-us": {"schema": {"type": "string"}},
+        "x-run-us": {"schema": {"type": "string"}},
+    }
+}
+_VERBS: dict[str, tuple[type, dict[str, Any], str]] = {
+    "predict": (PredictRequest, PREDICT_EXAMPLES, "Predict, by rows (`instances`) or by columns (`inputs`)"),
+    "classify": (Examples, CLASSIFY_EXAMPLES, "Classify examples"),
+    "regress": (Examples, REGRESS_EXAMPLES, "Regress examples"),
+}
+_ANSWERS = {"predict": Predictions, "classify": Classifications, "regress": Regressions}
+
+
+def refuse() -> NoReturn:
+    raise Unavailable("This process has no predictor. Ask one that has, or start it with PREDICTOR=process.")
+
+
+def latest(model: ModelName) -> None:
+    refuse()
+
+
+def by_version(model: ModelName, version: VersionNumber) -> None:
+    refuse()
+
+
+def by_label(model: ModelName, label: LabelName) -> None:
+    refuse()
+
+
+_PLACES: dict[str, tuple[str, Callable[..., None], str]] = {
+    "": ("", latest, "The version behind the label `latest` answers."),
+    "_version": ("/versions/{version}", by_version, "That version answers."),
+    "_label": ("/labels/{label}", by_label, "The version behind the label answers."),
+}
+
+for _verb, (_request, _examples, _summary) in _VERBS.items():
+    for _suffix, (_place, _endpoint, _who) in _PLACES.items():
+        router.add_api_route(
+            f"/v1/models/{{model}}{_place}:{_verb}",
+            _endpoint,
+            methods=["POST"],
+            operation_id=f"{_verb}{_suffix}",
+            summary=_summary,
+            description=f"{_who} TensorFlow Serving's request and answer.",
+            response_model=_ANSWERS[_verb],
+            responses={**problems(404, 409), 200: _HEADERS},
+            openapi_extra={
+                "requestBody": {
+                    "required": True,
+                    "content": {
+                        "application/json": {
+                            "schema": {"$ref": f"#/components/schemas/{_request.__name__}"},
+                            "examples": _examples,
+                        }
+                    },
+                }
+            },
+        )

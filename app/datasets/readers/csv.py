@@ -1,0 +1,140 @@
+"""CSV: comma, RFC 4180 quotes, UTF-8 with or without a BOM, a header, any line end.
+
+Two passes over the file: the first checks it and finds every column's type, the second gives typed chunks.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from app.datasets.chunk import Chunk
+from app.datasets.limits import Limits
+from app.datasets.readers.csv_bytes import CheckedText
+from app.datasets.readers.csv_text import find_fault, line_of_row, read_header
+from app.datasets.readers.csv_types import NULLS, CellType, Kind, NotOfKind, convert
+from app.datasets.readers.shared_file import SharedFile
+from app.datasets.schema import Schema
+from app.errors import FieldError, InvalidInput, TooLarge, quote_name
+
+_BLOCK = 2 << 20
+
+
+class _Straddles(TooLarge):
+    """A row is longer than the block that Arrow parses at a time."""
+
+    def __init__(self) -> None:
+        detail = "A row is longer than a line may be. Is a quote left open?"
+        super().__init__(detail, [FieldError("/file", detail)])
+
+
+class CsvReader:
+    """Reads one CSV file.
+
+    Attributes:
+        names: columns, by the header.
+
+    Raises (all methods): InvalidInput or TooLarge, naming the line and where possible the column.
+    """
+
+    def __init__(self, file: BinaryIO, limits: Limits, schema: Schema) -> None:
+        self._file = SharedFile(file)
+        self._limits = limits
+        self.names, self._start, self._line = read_header(file, limits)
+        schema.check_names(self.names)
+        self._schema = schema
+        self._types: list[CellType] = []
+        # Work on a column costs the same for a few rows as for many: wide tables take more rows at a time.
+        self._block = min(max(_BLOCK, len(self.names) * 2000), 8 * _BLOCK)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The rows, typed."""
+        try:
+            self._find_types()
+        except _Straddles:
+            # Small blocks keep memory small; a row must fit into one, so these rows need larger ones.
+            self._block = max(self._block, self._limits.max_line_bytes)
+            self._find_types()
+        rows = 0
+        for batch in self._batches(self._data(), [cells.arrow for cells in self._types]):
+            columns = {}
+            for name, cells, array in zip(self.names, self._types, batch.columns, strict=True):
+                columns[name] = (
+                    array if array.type == cells.arrow != pa.large_string() else convert(array, cells.kind)[1]
+                )
+            yield Chunk(columns, len(batch), lambda row, before=rows: self._where(before + row))  # type: ignore[misc]
+            rows += len(batch)
+
+    def _data(self) -> BinaryIO:
+        return self._file.view(self._start)
+
+    def _where(self, row: int) -> str:
+        return f"Line {line_of_row(self._data(), self._line, row, self._limits)}"
+
+    def _find_types(self) -> None:
+        self._types = [CellType(self._schema[name]) for name in self.names]
+        # A row of our own behind the last one: when it does not come out again, an open quote has swallowed it.
+        mark = secrets.token_hex(16)
+        tail = f"\n{mark}{',' * (len(self.names) - 1)}\n".encode("ascii")
+        checked = CheckedText(self._data(), self._line, self.names, tail, self._limits)
+        rows = 0
+        last: pa.RecordBatch | None = None
+        for batch in self._batches(checked, [pa.large_string()] * len(self.names)):
+            if last is not None:
+                self._see(last, rows)
+                rows += len(last)
+            last = batch
+        if last is None or not len(last) or last.column(0)[-1].as_py() != mark:
+            raise find_fault(self._data(), self._line, self.names, self._limits) or self._unreadable()
+        self._see(last.slice(0, len(last) - 1), rows)
+        for name, cells in zip(self.names, self._types, strict=True):
+            if cells.kind is Kind.FLOAT and cells.beyond is not None:
+                raise InvalidInput.at(
+                    "/file",
+                    f"{self._where(cells.beyond)}, column {quote_name(name)}: an integer beyond int64. Give the column "
+                    "dtype string (or float32, which rounds) in the schema.",
+                )
+
+    def _see(self, batch: pa.RecordBatch, rows_before: int) -> None:
+        for name, cells, array in zip(self.names, self._types, batch.columns, strict=True):
+            try:
+                cells.see(array, rows_before)
+            except NotOfKind as error:
+                raise InvalidInput.at(
+                    "/file",
+                    f"{self._where(rows_before + error.row)}, column {quote_name(name)}: the cell is not "
+                    f"{_EXPECTED[cells.kind]}, as the schema says. Correct it, leave it empty, or change the schema.",
+                ) from None
+
+    def _unreadable(self) -> InvalidInput:
+        return InvalidInput.at("/file", "The file does not read as CSV. Put cells with commas or quotes into quotes.")
+
+    def _batches(self, file: Any, types: list[pa.DataType]) -> Iterator[pa.RecordBatch]:
+        try:
+            reader = arrow_csv.open_csv(
+                pa.PythonFile(file, "r"),
+                arrow_csv.ReadOptions(column_names=self.names, block_size=self._block, use_threads=True),
+                arrow_csv.ParseOptions(newlines_in_values=True),
+                arrow_csv.ConvertOptions(
+                    column_types=dict(zip(self.names, types, strict=True)), null_values=NULLS, strings_can_be_null=True
+                ),
+            )
+            yield from reader
+        except pa.ArrowInvalid as error:
+            if str(error).startswith("Empty CSV"):
+                return
+            fault = find_fault(self._data(), self._line, self.names, self._limits)
+            if fault is None and "straddl" in str(error):
+                raise _Straddles from error
+            raise fault or self._unreadable() from error
+
+
+_EXPECTED = {
+    Kind.INTEGER: "an integer of 64 bits",
+    Kind.FLOAT: "a number",
+    Kind.LIST: "a JSON list of numbers or of texts",
+}

@@ -1,0 +1,174 @@
+"""The short way of a prediction: from the connection's bytes to the batcher and back, without an ASGI task.
+
+It takes only what is certainly in order, and does nothing to a request that it does not take: those go through the
+gate, which words the refusals. The head of a request is checked once; a client sends the same one again and again, and
+whatever is equal byte for byte has the same host, path, token and length. What can change meanwhile is asked each time:
+whether the token still holds, and whether the version is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from app.errors import Forbidden, ServiceError
+from app.http.auth import PREDICT_VERBS, TokenInfo, check_scope
+from app.http.gate import Gate
+from app.http.predict import PredictFront, Target
+from app.http.problems import Misdirected, problem
+from app.serving.batcher import Result
+from app.serving.versions import Version
+
+Remembered = Callable[[bytes], TokenInfo | None]
+
+_PLAIN = frozenset({b"host", b"authorization", b"content-length", b"content-type", b"user-agent", b"accept",
+                    b"accept-encoding", b"accept-language", b"connection"})  # fmt: skip
+_MOST_HEADS, _LONGEST_HEAD = 4096, 4096
+_VERBS = tuple(verb.encode() for verb in PREDICT_VERBS)
+
+
+class Plan(NamedTuple):
+    """What a head says.
+
+    Attributes:
+        token: digest of its secret.
+        length: of the body, bytes.
+    """
+
+    path: str
+    target: Target
+    token: bytes
+    length: int
+
+
+class Direct:
+    """Args:
+    remembered: the token with a digest, as long as the registry need not be asked about it.
+    max_body_bytes: longer bodies go the usual way, to be refused.
+    """
+
+    def __init__(self, gate: Gate, front: PredictFront, remembered: Remembered, *, max_body_bytes: int) -> None:
+        self.gate = gate
+        self._front = front
+        self._remembered = remembered
+        self._max_body_bytes = max_body_bytes
+        self._plans: dict[bytes, Plan] = {}
+
+    def take(self, connection: Any, data: bytes) -> Exchange | None:
+        """Begins the prediction that `data` asks for; None when it is not a whole one with a known head."""
+        end = data.find(b"\r\n\r\n") + 4
+        plan = self._plans.get(_digest(data[:end]))
+        if plan is None or len(data) - end != plan.length:
+            return None
+        token = self._remembered(plan.token)
+        if token is None:
+            return None
+        exchange = Exchange(self.gate, connection, plan.path, token)
+        found = self._front.begin(plan.target, data[end:], exchange)
+        if found is None:
+            return None
+        exchange.version, exchange.rows = found
+        return exchange
+
+    def remember(self, head: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        """Keeps what the head of a request means, when it is one for the short way."""
+        if len(head) > _LONGEST_HEAD or head.count(b"\n") != head.count(b"\r\n") or not url.endswith(_VERBS):
+            return
+        plan = self._plan(url, headers)
+        if plan is None:
+            return
+        if len(self._plans) >= _MOST_HEADS:
+            self._plans.clear()
+        self._plans[_digest(head)] = plan
+
+    def _plan(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> Plan | None:
+        found = dict(headers)
+        if len(found) < len(headers) or not _PLAIN.issuperset(found):
+            return None
+        path = url.decode("latin-1")
+        target = self._front.target(path)  # None for any with % or ?
+        scheme, _, secret = found.get(b"authorization", b"").partition(b" ")
+        length = found.get(b"content-length", b"")
+        if target is None or scheme.lower() != b"bearer" or not length.isdigit() or len(length) > 15:
+            return None
+        token = hashlib.sha256(secret.strip()).digest()
+        known = self._remembered(token)
+        try:
+            self.gate.check_host(found.get(b"host", b""))
+            if known is None or int(length) > self._max_body_bytes:
+                return None
+            check_scope(known, "predict")
+        except (Misdirected, Forbidden):
+            return None
+        return Plan(path, target, token, int(length))
+
+
+class Exchange:
+    """One prediction on the short way: the batcher's `Reply`, and for uvicorn the connection's cycle."""
+
+    __slots__ = ("_connection", "_gate", "_path", "_started", "_token", "keep_alive", "response_complete", "rows",
+                 "version")  # fmt: skip
+
+    disconnected = property(lambda self: False, lambda self, value: None)
+    message_event = property(lambda self: self)
+
+    def __init__(self, gate: Gate, connection: Any, path: str, token: TokenInfo) -> None:
+        self._gate = gate
+        self._connection = connection
+        self._path = path
+        self._token = token
+        self._started = time.perf_counter()
+        self.version: Version
+        self.rows = 0
+        self.keep_alive = True
+        self.response_complete = False
+
+    def set(self) -> None:
+        """The client left. There is no task to wake; `done` sees it."""
+
+    def done(self) -> bool:
+        return self.response_complete or bool(self._connection.transport.is_closing())
+
+    def set_result(self, result: Result) -> None:
+        took = time.perf_counter() - self._started
+        self.version.measures.answered(self.rows, took)
+        told = b"%bx-batch-rows: %d\r\nx-queue-us: %d\r\nx-run-us: %d\r\n" % (
+            self.version.head, result.batch_rows, result.queue_us, result.run_us,
+        )  # fmt: skip
+        self._answer(200, told, self._gate.new_request_id(), result.body)
+        self._gate.traffic.add("POST", "predict", 200, took)
+
+    def set_exception(self, error: ServiceError) -> None:
+        status, headers, body = problem(error, self._path)
+        self.version.measures.failed(status)
+        told = b"".join([b"%b: %b\r\n" % header for header in [*headers, *self.version.headers[1:]]])
+        request_id = self._gate.new_request_id()
+        self._answer(status, told, request_id, body)
+        took = time.perf_counter() - self._started
+        self._gate.record("POST", self._path, status, took, request_id=request_id.decode(), token=self._token)
+
+    def _answer(self, status: int, headers: bytes, request_id: bytes, body: bytes) -> None:
+        self.response_complete = True
+        connection = self._connection
+        if connection.transport.is_closing():
+            return
+        general = b"".join([b"%b: %b\r\n" % header for header in connection.server_state.default_headers])
+        connection.transport.write(
+            b"%b%b%bx-content-type-options: nosniff\r\nx-request-id: %b\r\ncontent-length: %d\r\n%b\r\n%b"
+            % (
+                _STATUS_LINES[status], general, headers, request_id, len(body),
+                b"" if self.keep_alive else b"connection: close\r\n", body,
+            )
+        )  # fmt: skip
+        connection.answered(self)
+
+
+def _digest(head: bytes) -> bytes:
+    """Stands for a head in memory, so that no secret does."""
+    return hashlib.blake2b(head, digest_size=16).digest()
+
+
+_STATUS_LINES = {int(status): b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}

@@ -1,0 +1,78 @@
+"""The reconciler's side of the jobs: who waits and should be rung again, whose lease or patience is over."""
+
+from __future__ import annotations
+
+from sqlalchemy import or_, select, update
+
+from app.jobs.state import ErrorKind, JobState
+from app.registry.db import now
+from app.registry.jobs.attempts import AttemptRepository
+from app.registry.jobs.outbox import Ring
+from app.registry.jobs.transitions import move
+from app.registry.tables import Job
+
+
+class WaitingRepository(AttemptRepository):
+    def unsent(self, older_than_s: float, limit: int = 32) -> list[Ring]:
+        """Waiting jobs whose message seems lost: due, and not sent since `older_than_s` seconds (or ever).
+
+        Only the first `limit` of each queue are looked at. That keeps the cost flat, and a busy worker with a long
+        queue from being rung for all of it again and again; who comes to the head later is looked at then.
+        """
+        found: list[Ring] = []
+        for queue in self.session.scalars(select(Job.queue).where(Job.state == JobState.QUEUED).distinct()):
+            head = (
+                select(Job.id, Job.attempt, Job.queue, Job.priority, Job.sent_at)
+                .where(Job.state == JobState.QUEUED, Job.queue == queue, Job.not_before <= now())
+                .order_by(Job.priority, Job.created_at, Job.id)
+                .limit(limit)
+                .subquery()
+            )
+            late = select(head).where(or_(head.c.sent_at.is_(None), head.c.sent_at < now() - older_than_s))
+            found += [Ring(row.id, row.attempt, row.queue, row.priority) for row in self.session.execute(late)]
+        return found
+
+    def mark_sent(self, job_id: str) -> None:
+        """Notes that the broker has taken a message for the job just now."""
+        self.session.execute(
+            update(Job).where(Job.id == job_id, Job.state == JobState.QUEUED).values(sent_at=now()),
+            execution_options={"synchronize_session": False},
+        )
+
+    def expire_leases(self, limit: int = 100) -> list[str]:
+        """Ends the attempts whose lease is over, as lost, and says which jobs they were. Rows that somebody works on
+        at this moment are left for the next time."""
+        late = (
+            select(Job.id, Job.attempt)
+            .where(Job.state == JobState.RUNNING, Job.lease_expires_at < now())
+            .order_by(Job.lease_expires_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True, key_share=True)
+        )
+        expired = []
+        for job_id, attempt in self.session.execute(late).all():
+            if self.lose(job_id, attempt, "Its worker did not extend the lease in time."):
+                expired.append(job_id)
+        return expired
+
+    def expire_waiting(self, limit: int = 100) -> list[str]:
+        """Fails the jobs that no worker took within their `wait_timeout_s`, and says which they were."""
+        patience = Job.not_before + Job.wait_timeout_s
+        late = select(Job.id, Job.wait_timeout_s).where(Job.state == JobState.QUEUED, patience < now()).limit(limit)
+        failed = []
+        for job_id, limit_s in self.session.execute(late).all():
+            detail = f"No worker took the job within its waiting limit of {limit_s:g} s."
+            values = {"error_kind": ErrorKind.TIMEOUT, "error_detail": detail}
+            told = {"error": {"kind": ErrorKind.TIMEOUT, "detail": detail}}
+            over = patience < now()
+            if move(self.session, job_id, JobState.QUEUED, JobState.FAILED, over, values=values, event=told):
+                failed.append(job_id)
+        return failed
+
+    def request_drain(self, *, queue: str | None = None) -> int:
+        """Asks the running jobs (of one queue) to checkpoint and go back to the queue; how many were asked."""
+        asked = update(Job).where(Job.state == JobState.RUNNING).values(drain_requested=True)
+        if queue is not None:
+            asked = asked.where(Job.queue == queue)
+        result = self.session.execute(asked.returning(Job.id), execution_options={"synchronize_session": False})
+        return len(result.all())

@@ -1,0 +1,204 @@
+"""Jobs: made, listed, cancelled and retried here; `attempts.py` has what workers write, `waiting.py` the reconciler's
+side. `JobRepository` is all three."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import defer
+
+from app.errors import Conflict, NotFound
+from app.ids import is_id, new_id
+from app.jobs.state import ENDED, JobState, shown_state
+from app.registry.db import now
+from app.registry.events import record
+from app.registry.jobs.attempts import Beat, CheckpointInfo, Claim
+from app.registry.jobs.outbox import ring
+from app.registry.jobs.reconcile import WaitingRepository
+from app.registry.jobs.transitions import find, move
+from app.registry.pagination import page
+from app.registry.tables import Attempt, Dataset, Job, JobLink
+
+__all__ = ["Beat", "CheckpointInfo", "Claim", "JobRepository"]
+
+
+class JobRepository(WaitingRepository):
+    """The jobs of the registry, in the caller's transaction.
+
+    Invariants: a job changes state by the moves of `app.jobs.state` only; each move writes an event, and a message to
+    the broker where a worker is to be rung, in the same transaction; a worker whose attempt is over changes nothing.
+    """
+
+    def create(
+        self,
+        *,
+        type: str,
+        model: str | None,
+        spec: dict[str, Any],
+        queue: str,
+        priority: int,
+        max_attempts: int,
+        timeout_s: float | None,
+        created_by: str | None,
+        wait_timeout_s: float | None = None,
+    ) -> Job:
+        """A new job, QUEUED. `spec` is complete; the ids in it of data sets, jobs and checkpoints are noted as links.
+
+        Raises:
+            NotFound: a data set that the specification names was deleted meanwhile.
+        """
+        links = _named_ids(spec)
+        self._hold_datasets([target for target in links if is_id(target, "ds")])
+        job = Job(
+            id=new_id("job"),
+            type=type,
+            model=model,
+            spec=spec,
+            state=JobState.QUEUED,
+            attempt=0,
+            cancel_requested=False,
+            drain_requested=False,
+            queue=queue,
+            priority=priority,
+            max_attempts=max_attempts,
+            counted_attempts=0,
+            timeout_s=timeout_s,
+            wait_timeout_s=wait_timeout_s,
+            progress={},
+            result={},
+            not_before=now(),
+            created_at=now(),
+            created_by=created_by,
+        )
+        self.session.add(job)
+        self.session.flush()
+        if links:
+            self.session.execute(insert(JobLink), [{"job_id": job.id, "target_id": target} for target in links])
+        record(self.session, job.id, "state", {"state": JobState.QUEUED, "attempt": 0})
+        ring(self.session, job)
+        return job
+
+    def get(self, job_id: str) -> Job:
+        """
+        Raises:
+            NotFound: no such job.
+        """
+        return find(self.session, job_id)
+
+    def list(
+        self,
+        *,
+        state: str | None = None,
+        type: str | None = None,
+        model: str | None = None,
+        page_size: int = 50,
+        after: str | None = None,
+        specs: bool = True,
+    ) -> tuple[builtins.list[Job], str | None]:
+        """A page of jobs, newest first, and the cursor of the next page. `state` is one that the API shows. Without
+        `specs` the rows' specifications, which are large, are not read.
+
+        Raises:
+            InvalidInput: `after` is no cursor of this list.
+        """
+        query = select(Job) if specs else select(Job).options(defer(Job.spec, raiseload=True))
+        if state is not None:
+            running = state in {JobState.RUNNING, "CANCELLING"}
+            query = query.where(Job.state == (JobState.RUNNING if running else state))
+            if running:
+                query = query.where(Job.cancel_requested == (state == "CANCELLING"))
+        if type is not None:
+            query = query.where(Job.type == type)
+        if model is not None:
+            query = query.where(Job.model == model)
+        return page(self.session, query, [Job.created_at, Job.id], page_size=page_size, after=after)
+
+    def attempts(self, job_id: str) -> builtins.list[Attempt]:
+        """The job's attempts, first to last."""
+        return list(self.session.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)))
+
+    def count_queued(self) -> int:
+        return self.session.scalar(select(func.count()).where(Job.state == JobState.QUEUED)) or 0
+
+    def count_by_state(self) -> dict[str, int]:
+        """How many jobs are in each state (states without a job are left out)."""
+        rows = self.session.execute(select(Job.state, func.count()).group_by(Job.state))
+        return {state: count for state, count in rows}  # noqa: C416  # rows are no pairs to a type checker
+
+    def request_cancel(self, job_id: str) -> Job:
+        """Cancels a waiting job; asks a running one to stop, which its worker learns with its next heartbeat. Asking
+        twice changes nothing.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: the job has ended; the message says how.
+        """
+        job = find(self.session, job_id, lock=True)
+        if job.state in ENDED:
+            raise Conflict(f"The job is {job.state}: it has ended and cannot be cancelled.")
+        if job.state == JobState.QUEUED:
+            moved = move(self.session, job_id, JobState.QUEUED, JobState.CANCELLED)
+            return moved or find(self.session, job_id)
+        if not job.cancel_requested:
+            asked = update(Job).where(Job.id == job_id, Job.state == JobState.RUNNING).values(cancel_requested=True)
+            self.session.execute(asked, execution_options={"synchronize_session": False})
+            told = {"state": shown_state(JobState.RUNNING, True), "attempt": job.attempt}
+            record(self.session, job_id, "state", told)
+        return find(self.session, job_id)
+
+    def retry(self, job_id: str) -> Job:
+        """Queues a failed or cancelled job again, with all its attempts to spend; it goes on from its last checkpoint.
+
+        Raises:
+            NotFound: no such job.
+            Conflict: the job is in another state, or a data set that it needs was deleted; the message says which.
+        """
+        job = find(self.session, job_id, lock=True)
+        state = JobState(job.state)
+        if state not in {JobState.FAILED, JobState.CANCELLED}:
+            shown = shown_state(state, job.cancel_requested)
+            raise Conflict(f"The job is {shown}: only a FAILED or CANCELLED job can be retried.")
+        try:
+            self._hold_datasets([target for target in _named_ids(job.spec) if is_id(target, "ds")])
+        except NotFound as error:
+            raise Conflict(f"The job cannot be retried. {error.detail}") from None
+        fresh = {
+            "counted_attempts": 0,
+            "cancel_requested": False,
+            "error_kind": None,
+            "error_detail": None,
+            "finished_at": None,
+            "not_before": now(),
+        }
+        return move(self.session, job_id, state, JobState.QUEUED, values=fresh) or find(self.session, job_id)
+
+    def using(self, target_id: str, *, limit: int = 100) -> builtins.list[Job]:
+        """Jobs whose specification names that data set, job or checkpoint, newest first."""
+        query = select(Job).join(JobLink, JobLink.job_id == Job.id).where(JobLink.target_id == target_id)
+        return list(self.session.scalars(query.order_by(Job.created_at.desc(), Job.id.desc()).limit(limit)))
+
+    def _hold_datasets(self, ids: builtins.list[str]) -> None:
+        """Keeps the data sets from being deleted before this transaction ends."""
+        if not ids:
+            return
+        held = (
+            select(Dataset.id)
+            .where(Dataset.id.in_(ids))
+            .order_by(Dataset.id)
+            .with_for_update(read=True, key_share=True)
+        )
+        if len(list(self.session.scalars(held))) < len(ids):
+            raise NotFound("A data set that the job names does not exist any more.")
+
+
+def _named_ids(value: Any) -> builtins.list[str]:
+    """The ids of data sets, jobs and checkpoints anywhere in a specification, each once."""
+    if isinstance(value, str):
+        return [value] if any(is_id(value, prefix) for prefix in ("ds", "job", "ckpt")) else []
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return sorted({name for item in value for name in _named_ids(item)})
+    return []

@@ -1,0 +1,161 @@
+"""Where predictor processes come from on Linux: one process imports TensorFlow once and forks them.
+
+An import takes two seconds of a free core and 190 MB; a fork takes a tenth of a second, and the processes share that
+memory. So a predictor that died is replaced at once, however fast the next one dies after it. The nursery itself runs
+no model, starts no TensorFlow device and has one thread: what is forked is a process at rest. It ends with the API
+process, and predictors end with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.process import SYSTEM_ALLOCATOR
+
+ROOT = Path(__file__).resolve().parents[2]
+PID = struct.Struct("<I")
+_ATTEMPTS = 2
+
+
+def _possible() -> bool:
+    """Some containers forbid the call without which a forked predictor cannot be held."""
+    if sys.platform != "linux":
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return False
+    return True
+
+
+POSSIBLE = _possible()
+
+
+class NurseryDied(Exception):
+    """The nursery ended before it answered."""
+
+
+class Forked:
+    """A predictor that the nursery forked, with what is needed of `subprocess.Popen`. It is no child of ours, so it is
+    held by a descriptor: its number may belong to another process one day."""
+
+    def __init__(self, pid: int) -> None:
+        """Raises ProcessLookupError when it is gone already."""
+        self.pid = pid
+        self._descriptor = os.pidfd_open(pid)
+
+    def poll(self) -> int | None:
+        return self._ended(0)
+
+    def wait(self) -> int:
+        ended = self._ended(None)
+        return 0 if ended is None else ended
+
+    def kill(self) -> None:
+        try:
+            signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def _ended(self, timeout_ms: int | None) -> int | None:
+        waiter = select.poll()
+        waiter.register(self._descriptor, select.POLLIN)
+        return 0 if waiter.poll(timeout_ms) else None
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+
+class Nursery:
+    """The process that forks predictors; started when the first one is wanted, and again when it died."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._turn = asyncio.Lock()
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    async def fork(self, theirs: socket.socket, arguments: Sequence[str], timeout_s: float) -> Forked:
+        """A new predictor that has that end of a socket pair.
+
+        Raises:
+            NurseryDied: it died twice, or did not answer in time.
+            ProcessLookupError: the predictor ended at once.
+        """
+        async with self._turn:
+            for _ in range(_ATTEMPTS):
+                if self._process is None or self._process.poll() is not None:
+                    self.kill()
+                    self._start()
+                try:
+                    return await asyncio.to_thread(self._ask, theirs, arguments, timeout_s)
+                except ProcessLookupError:
+                    raise
+                except (OSError, EOFError):
+                    self.kill()
+        raise NurseryDied("The process that starts predictors ended, or did not answer in time.")
+
+    def kill(self) -> None:
+        """Ends it, and with it whatever it forked."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+
+    async def stop(self) -> None:
+        """Ends it; a request to it that is under way fails."""
+        if self._process is not None:
+            self._process.kill()
+        async with self._turn:
+            await asyncio.to_thread(self.kill)
+
+    def _ask(self, theirs: socket.socket, arguments: Sequence[str], timeout_s: float) -> Forked:
+        assert self._control is not None
+        self._control.settimeout(timeout_s)
+        socket.send_fds(self._control, [" ".join(arguments).encode()], [theirs.fileno()])
+        answer = self._control.recv(PID.size)
+        if len(answer) < PID.size:
+            raise EOFError
+        return Forked(PID.unpack(answer)[0])
+
+    def _start(self) -> None:
+        """On the event loop's thread: the kernel ends it with the thread that started it, not with the process."""
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = start("nursery", theirs)
+
+
+def start(kind: str, *arguments: str | socket.socket) -> subprocess.Popen[bytes]:
+    """Runs `app.serving.predictor` (exec'd, never a fork that carries the API's state). Sockets among the arguments are
+    passed on, as their numbers."""
+    descriptors = [argument.fileno() for argument in arguments if isinstance(argument, socket.socket)]
+    words = [argument if isinstance(argument, str) else str(argument.fileno()) for argument in arguments]
+    environment = {
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        **SYSTEM_ALLOCATOR,
+        "OPENBLAS_NUM_THREADS": "1",  # numpy's threads are not used, and the nursery forks with one thread only
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "app.serving.predictor", kind, str(os.getpid()), *words],
+        pass_fds=descriptors,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+    )

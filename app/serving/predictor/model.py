@@ -1,0 +1,239 @@
+"""A SavedModel in memory and the call of its signatures. Imported by the predictor process only.
+
+Each signature gets one packed function around it, traced once at load: its inputs are the few tensors of
+`app.serving.packing` instead of one a feature. It is called as a flat `AtomicFunction`, which costs half of a call
+through Python's `ConcreteFunction`. The raw op `StatefulPartitionedCall` would cost 13 µs less, but TensorFlow's cache
+of kernels keeps what such a call made of a function (40 kB and more) after the function is gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from app.digest import directory_digest
+from app.errors import InvalidInput
+from app.serving.decode import Decoder
+from app.serving.export_description import BadExport, Export, Signature, inputs_of, read_export
+from app.serving.packing import Layout, Tensor
+from app.serving.predictor.graph_check import check
+from app.serving.predictor.response import Answers
+from app.serving.protocol import NO_INSTANCE, BadFrame, Column, Form
+
+# TensorFlow's modules look their names up anew each time, which costs 10 µs.
+_constant = tf.constant
+_WARM_UP_ROWS = (1, 16, 128)
+_FAILURES = (tf.errors.OpError, ValueError, TypeError)
+_DTYPES = {"float32": tf.float32, "int64": tf.int64, "string": tf.string}
+
+
+class Loaded:
+    """One version, loaded, checked and warmed up.
+
+    Args:
+        directory: the export.
+        digest: what `directory_digest` has to find there.
+        max_rows: rows of one TensorFlow call; more are run in parts.
+
+    Raises:
+        BadExport: it is not what the registry says, or may not be loaded, or cannot run its own examples.
+    """
+
+    def __init__(self, directory: str, digest: str, *, max_rows: int) -> None:
+        path = Path(directory)
+        self.export = _verified(path, digest)
+        try:
+            self._model = tf.saved_model.load(directory, tags=["serve"])
+            self._signatures = {
+                name: _Runner(self.export, name, signature, self._model.signatures[name], max_rows)
+                for name, signature in _different(self.export).items()
+            }
+        except (tf.errors.OpError, ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
+            raise BadExport(f"TensorFlow cannot load the export ({type(error).__name__}).") from error
+        for name, same in _aliases(self.export).items():
+            self._signatures[name] = self._signatures[same]
+        self.bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        self._warm_up()
+
+    def run(self, signature: str, columns: Sequence[Column], counts: Sequence[int], forms: Sequence[int]) -> Any:
+        """As `Answer.bodies`, one a request, and the call's time in microseconds.
+
+        Raises BadFrame when the columns do not fit the signature.
+        """
+        runner = self._signatures.get(signature)
+        if runner is None:
+            raise BadFrame("The run names a signature that the model does not have.")
+        return runner.run(columns, counts, forms)
+
+    def _warm_up(self) -> None:
+        """Runs every signature on the export's own examples, in several batch sizes."""
+        if not self.export.examples:
+            return
+        decoder = Decoder(self.export, max_rows=max(_WARM_UP_ROWS))
+        for name, runner in self._signatures.items():
+            if self.export.signatures[name].input != "features":
+                continue
+            try:
+                rows = decoder.rows(name, self.export.examples)
+            except InvalidInput as error:
+                raise BadExport(f"The export's own examples do not fit its features: {error.detail}") from error
+            for count in _WARM_UP_ROWS:
+                batch = (rows * count)[:count]
+                bodies, _ = runner.run(decoder.layouts[name].pack(batch), [count], [Form.ROW])
+                if isinstance(bodies[0], int):
+                    raise BadExport(f"The signature {name!r} cannot compute the export's own examples.")
+
+
+class _Runner:
+    """Calls one signature."""
+
+    def __init__(self, export: Export, name: str, signature: Signature, function: Any, max_rows: int) -> None:
+        self._layout = Layout(inputs_of(export, signature))
+        lengths = {feature.name: feature.length_input for feature in export.features}
+        outputs = function.structured_outputs
+        self._names = [output.name for output in signature.outputs if output.name in outputs] or sorted(outputs)
+        wanted = function.structured_input_signature[1]
+        tensors = self._layout.tensors
+        names = self._names
+
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+        def packed(*inputs: Any) -> list[Any]:
+            named = _named(tensors, inputs, lengths)
+            answer = function(**{key: tf.cast(named[key], spec.dtype) if named[key].dtype != spec.dtype else named[key]
+                                 for key, spec in wanted.items()})  # fmt: skip
+            return [answer[output] for output in names]
+
+        specs = _specs(tensors)
+        self._function = packed.get_concrete_function(*specs)
+        self._captured = list(self._function.captured_inputs)
+        self._call_flat = _call_flat(self._function)
+        self._answers = Answers(names)
+        self._max_rows = max_rows
+        self._specs = [(spec.dtype, spec.dtype == tf.string) for spec in specs]
+
+    def run(self, columns: Sequence[Column], counts: Sequence[int], forms: Sequence[int]) -> Any:
+        rows = sum(counts)
+        inputs = self._layout.unpack(columns, rows)
+        started = time.perf_counter()
+        try:
+            arrays = self._compute(inputs, rows)
+            took = time.perf_counter() - started
+            bodies: list[bytes | int] = list(self._answers.encode(arrays, counts, forms))
+        except _FAILURES:
+            bodies = self._one_by_one(inputs, counts, forms)
+            took = time.perf_counter() - started
+        return bodies, round(took * 1e6)
+
+    def _one_by_one(self, inputs: list[Any], counts: Sequence[int], forms: Sequence[int]) -> list[bytes | int]:
+        """After a batch failed: each request alone, so that only the one at fault fails."""
+        bodies: list[bytes | int] = []
+        start = 0
+        for count, form in zip(counts, forms, strict=True):
+            part = [array[start : start + count] for array in inputs]
+            start += count
+            try:
+                bodies += self._answers.encode(self._compute(part, count), [count], [form])
+            except _FAILURES:
+                bodies.append(self._at_fault(part, count))
+        return bodies
+
+    def _at_fault(self, inputs: list[Any], rows: int) -> int:
+        """Number of a row that fails alone, found by halving; NO_INSTANCE when only rows together fail."""
+        low, high = 0, rows
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._fails(inputs, low, middle) else (middle, high)
+        return low if self._fails(inputs, low, high) else NO_INSTANCE
+
+    def _fails(self, inputs: list[Any], start: int, end: int) -> bool:
+        try:
+            self._compute([array[start:end] for array in inputs], end - start)
+        except _FAILURES:
+            return True
+        return False
+
+    def _compute(self, inputs: list[Any], rows: int) -> list[Any]:
+        if rows <= self._max_rows:
+            return self._call(inputs, rows)
+        parts = []
+        for start in range(0, rows, self._max_rows):
+            end = min(start + self._max_rows, rows)
+            parts.append(self._call([array[start:end] for array in inputs], end - start))
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+    def _call(self, inputs: list[Any], rows: int) -> list[Any]:
+        tensors = [
+            _constant(array, dtype) if string else _constant(array)
+            for array, (dtype, string) in zip(inputs, self._specs, strict=True)
+        ]
+        if self._call_flat is None:
+            outputs = tf.nest.flatten(self._function(*tensors))
+        else:
+            outputs = self._call_flat(*tensors, *self._captured)
+        return [_batched(output.numpy(), rows) for output in outputs]
+
+
+def _call_flat(function: Any) -> Callable[..., Sequence[Any]] | None:
+    """The function's call on a flat list of tensors; None in a TensorFlow whose functions have none."""
+    call: Callable[..., Sequence[Any]] | None = getattr(getattr(function, "inference_fn", None), "call_flat", None)
+    return call
+
+
+def _verified(path: Path, digest: str) -> Export:
+    try:
+        found = directory_digest(path)
+    except (OSError, ValueError) as error:
+        raise BadExport("The export's files cannot be read.") from error
+    if found != digest:
+        raise BadExport("The export's files are not those that were registered (other digest).")
+    check(path)
+    return read_export(path)
+
+
+def _different(export: Export) -> dict[str, Signature]:
+    aliases = _aliases(export)
+    return {name: signature for name, signature in export.signatures.items() if name not in aliases}
+
+
+def _aliases(export: Export) -> dict[str, str]:
+    """`serving_default` and `predict` are usually one and the same: it is traced once then."""
+    default, predict = export.signatures.get("serving_default"), export.signatures.get("predict")
+    return {"predict": "serving_default"} if default is not None and default == predict else {}
+
+
+def _specs(tensors: Sequence[Tensor]) -> list[Any]:
+    specs = []
+    for tensor in tensors:
+        if tensor.sequence:
+            specs.append(tf.TensorSpec([None, None, *tensor.shape], _DTYPES[tensor.dtype]))
+            specs.append(tf.TensorSpec([None], tf.int64))
+        else:
+            specs.append(tf.TensorSpec([None, *tensor.shape], _DTYPES[tensor.dtype]))
+    return specs
+
+
+def _named(tensors: Sequence[Tensor], inputs: Sequence[Any], lengths: dict[str, str | None]) -> dict[str, Any]:
+    """The signature's own inputs from the packed ones."""
+    named: dict[str, Any] = {}
+    rest = iter(inputs)
+    for tensor in tensors:
+        values = next(rest)
+        if tensor.together:
+            named.update(zip(tensor.names, tf.unstack(values, num=len(tensor.names), axis=1), strict=True))
+            continue
+        named[tensor.names[0]] = values
+        if tensor.sequence:
+            named[lengths[tensor.names[0]] or f"{tensor.names[0]}_length"] = next(rest)
+    return named
+
+
+def _batched(array: Any, rows: int) -> Any:
+    """An output that does not depend on the rows is the same for each."""
+    if array.ndim and array.shape[0] == rows:
+        return array
+    return np.broadcast_to(array, (rows, *array.shape))

@@ -1,0 +1,199 @@
+"""A predictor process as the API sees it: started, spoken to over a socket pair, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import cast
+
+from app.serving.forkserver import Forked, Nursery, NurseryDied, start
+from app.serving.protocol import (
+    Answer,
+    BadFrame,
+    Done,
+    FrameReader,
+    Load,
+    Ready,
+    Reply,
+    Run,
+    Unload,
+    decode_reply,
+    frame,
+)
+
+_START_TIMEOUT_S = 120.0
+
+
+class PredictorDied(Exception):
+    """The process ended before it answered."""
+
+
+class PredictorProcess(asyncio.Protocol):
+    """One process, from its start to its end.
+
+    Args:
+        on_answer: called with each `Answer`.
+        on_death: called once when the process is gone, for whatever reason.
+        threads: signatures that may run at the same time.
+        max_rows: rows of one TensorFlow call.
+        nursery: forks it; without one it is started for itself and imports TensorFlow.
+    """
+
+    def __init__(
+        self,
+        on_answer: Callable[[Answer], None],
+        on_death: Callable[[PredictorProcess], None],
+        *,
+        threads: int,
+        max_rows: int,
+        nursery: Nursery | None = None,
+    ) -> None:
+        self.alive = False
+        self.tensorflow = ""
+        self._on_answer = on_answer
+        self._on_death = on_death
+        self._arguments = [str(threads), str(max_rows)]
+        self._nursery = nursery
+        self._frames = FrameReader()
+        self._ids = count(1)
+        self._waiting: dict[int, asyncio.Future[Done]] = {}
+        self._process: subprocess.Popen[bytes] | Forked | None = None
+        self._transport: asyncio.Transport | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._gone = asyncio.Event()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process is not None else 0
+
+    async def start(self) -> None:
+        """Starts the process and waits until TensorFlow is ready there. Raises PredictorDied."""
+        loop = asyncio.get_running_loop()
+        self._ready = loop.create_future()
+        ours = await self._spawn()
+        ours.setblocking(False)
+        try:
+            await loop.create_unix_connection(lambda: self, sock=ours)
+        except BaseException:
+            ours.close()
+            self.kill()
+            raise
+        try:
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                await self._ready
+        except TimeoutError:
+            raise PredictorDied("The predictor process did not start in time.") from None
+        finally:
+            if not self.alive:
+                self.kill()
+
+    async def _spawn(self) -> socket.socket:
+        """Starts the process and returns our end of its socket."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                if self._nursery is None:
+                    self._process = start("alone", *self._arguments, theirs)
+                else:
+                    self._process = await self._nursery.fork(theirs, self._arguments, _START_TIMEOUT_S)
+        except BaseException as error:
+            ours.close()
+            if isinstance(error, NurseryDied | ProcessLookupError):
+                raise PredictorDied(str(error)) from None
+            raise
+        return ours
+
+    def run(self, run: Run) -> None:
+        """Sends one run; its `Answer` comes to `on_answer`."""
+        assert self._transport is not None
+        self._transport.write(frame(run))
+
+    async def load(self, key: int, path: str, digest: str, timeout_s: float, *, aside: bool = False) -> Done:
+        """Loads a version under `key`. A process that does not answer in time is killed. Raises PredictorDied.
+
+        Args:
+            aside: whoever serves on this machine goes before.
+        """
+        number = next(self._ids)
+        return await self._told(Load(number, key, path, digest, aside), number, timeout_s)
+
+    async def unload(self, key: int, timeout_s: float) -> Done:
+        """Frees a version. Raises as `load` does."""
+        number = next(self._ids)
+        return await self._told(Unload(number, key), number, timeout_s)
+
+    def kill(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+
+    async def stop(self) -> None:
+        """Ends the process and waits for it."""
+        self.kill()
+        if self._transport is not None:
+            self._transport.abort()
+            await self._gone.wait()
+        if self._process is not None:
+            await asyncio.to_thread(self._process.wait)
+
+    def memory_bytes(self) -> int:
+        """Private memory of the process: what is in use there and not shared. 0 when it cannot be read."""
+        try:
+            fields = Path(f"/proc/{self.pid}/statm").read_text().split()
+        except OSError:
+            return 0
+        return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for payload in self._frames.feed(data):
+                self._take(decode_reply(payload))
+        except BadFrame:
+            self.kill()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.alive = False
+        self._gone.set()
+        self.kill()
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(PredictorDied("The predictor process ended while it started."))
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(PredictorDied("The predictor process ended."))
+        self._waiting.clear()
+        if self._process is not None:
+            asyncio.get_running_loop().run_in_executor(None, self._process.wait)
+        self._on_death(self)
+
+    def _take(self, reply: Reply) -> None:
+        if isinstance(reply, Answer):
+            self._on_answer(reply)
+        elif isinstance(reply, Ready):
+            self.alive = True
+            self.tensorflow = reply.tensorflow
+            if self._ready is not None and not self._ready.done():
+                self._ready.set_result(None)
+        else:
+            future = self._waiting.pop(reply.id, None)
+            if future is not None and not future.done():
+                future.set_result(reply)
+
+    async def _told(self, message: Load | Unload, number: int, timeout_s: float) -> Done:
+        if not self.alive or self._transport is None:
+            raise PredictorDied("The predictor process ended.")
+        future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        self._transport.write(frame(message))
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError:
+            self.kill()
+            raise PredictorDied("The predictor process did not answer in time.") from None

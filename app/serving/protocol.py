@@ -1,0 +1,168 @@
+"""What the API and a predictor process say to each other, and how it stands on the wire.
+
+A frame is a 4-byte little-endian length and that many bytes of MessagePack: one of the structs below as an array whose
+first element is its tag. Decoding is typed, so that a frame of another form raises `BadFrame` and nothing else.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+MAX_FRAME_BYTES = 2**29
+_LENGTH = struct.Struct("<I")
+
+Column = bytes | list[Any]
+"""One input of a batch, row after row: a number column's raw little-endian bytes, or a list of `str` and `bytes`."""
+
+
+NO_INSTANCE = -1
+
+
+class BadFrame(Exception):
+    """Bytes that are no frame of ours."""
+
+
+class Form(IntEnum):
+    """Form in which a request wants its answer."""
+
+    ROW = 0
+    COLUMN = 1
+    CLASSIFY = 2
+    REGRESS = 3
+
+
+class Load(msgspec.Struct, array_like=True, tag=1, frozen=True):
+    """Load the SavedModel at `path`, check that its digest is `digest` first, warm it up, call it `key`.
+
+    `aside`: with little of the processor while others want it.
+    """
+
+    id: int
+    key: int
+    path: str
+    digest: str
+    aside: bool = False
+
+
+class Unload(msgspec.Struct, array_like=True, tag=2, frozen=True):
+    """Forget `key` and give its memory back."""
+
+    id: int
+    key: int
+
+
+class Run(msgspec.Struct, array_like=True, tag=3, frozen=True):
+    """Run one signature over the rows of one or more requests.
+
+    Attributes:
+        counts: rows of each request; their sum is the number of rows.
+        forms: the form in which each request wants its answer (`Form`).
+        columns: as `app.serving.packing.Layout` lays them out.
+    """
+
+    id: int
+    key: int
+    signature: str
+    counts: list[int]
+    forms: list[int]
+    columns: list[Column]
+
+
+class Ready(msgspec.Struct, array_like=True, tag=4, frozen=True):
+    """First word of a predictor: TensorFlow is imported."""
+
+    tensorflow: str
+
+
+class Done(msgspec.Struct, array_like=True, tag=5, frozen=True):
+    """A load or unload is through. `error`: why not, for a person; None when it is."""
+
+    id: int
+    error: str | None
+    seconds: float
+    model_bytes: int
+
+
+class Answer(msgspec.Struct, array_like=True, tag=6, frozen=True):
+    """The answers in the order of the run's requests.
+
+    Attributes:
+        bodies: where the model could not compute a request, the number of the instance at fault stands instead, or
+            `NO_INSTANCE` when no single one is.
+        run_us: time of the TensorFlow call, microseconds.
+    """
+
+    id: int
+    bodies: list[bytes | int]
+    run_us: int
+
+
+Request = Load | Unload | Run
+Reply = Ready | Done | Answer
+_encoder = msgspec.msgpack.Encoder()
+_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+
+def frame(message: Request | Reply) -> bytes:
+    """The bytes of one message, length first. Raises BadFrame when it is longer than `MAX_FRAME_BYTES`."""
+    buffer = bytearray(4)
+    _encoder.encode_into(message, buffer, 4)
+    size = len(buffer) - 4
+    if size > MAX_FRAME_BYTES:
+        raise BadFrame(f"A frame of {size} bytes is over the limit of {MAX_FRAME_BYTES}.")
+    _LENGTH.pack_into(buffer, 0, size)
+    return bytes(buffer)
+
+
+def frame_length(prefix: bytes) -> int:
+    """Length of the payload that follows. Raises BadFrame over the limit, before anything is allocated."""
+    size: int = _LENGTH.unpack(prefix)[0]
+    if size > MAX_FRAME_BYTES:
+        raise BadFrame(f"A frame of {size} bytes is over the limit of {MAX_FRAME_BYTES}.")
+    return size
+
+
+def decode_request(payload: bytes) -> Request:
+    """Raises BadFrame."""
+    return _decode(_requests, payload)
+
+
+def decode_reply(payload: bytes) -> Reply:
+    """Raises BadFrame."""
+    return _decode(_replies, payload)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], payload: bytes) -> T:
+    try:
+        return decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadFrame("The payload is no message of this protocol.") from error
+
+
+class FrameReader:
+    """Cuts a byte stream into payloads. Feed it what arrives; it keeps what is not complete."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Payloads that are complete now. Raises BadFrame for a length over the limit."""
+        if not self._buffer and len(data) >= 4 and frame_length(data[:4]) == len(data) - 4:
+            yield data[4:]  # the usual case: one whole frame, no copy into the buffer
+            return
+        self._buffer += data
+        while len(self._buffer) >= 4:
+            end = 4 + frame_length(bytes(self._buffer[:4]))
+            if len(self._buffer) < end:
+                return
+            payload = bytes(memoryview(self._buffer)[4:end])
+            del self._buffer[:end]
+            yield payload

@@ -1,0 +1,300 @@
+"""Which versions there are, which label points to which, and which of them have to be in memory. Plain values and
+decisions: nothing here waits, loads or talks to a process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from app.errors import Conflict, NotFound, quote_name
+from app.serving.batcher import Line
+from app.serving.decode import Decoder
+from app.serving.export_description import BadExport, Export, read_export
+from app.serving.metrics import Measures
+
+DEFAULT_LABEL = "latest"
+UNUSED_S = 60.0
+"""A version without a label that somebody asked for by number is kept so long after the last time."""
+RETRY_S = 30.0
+
+
+@dataclass(frozen=True)
+class WantedVersion:
+    """A version as the registry has it.
+
+    Attributes:
+        path: the export's directory.
+        digest: `app.digest.directory_digest` of it.
+        labels: that point to it now.
+        staged: not proved yet: it is loaded, warmed up and reported through `on_loaded` or `on_failed`.
+        previous: had a label just before: it is kept in memory for a quick way back.
+    """
+
+    model: str
+    number: int
+    path: str
+    digest: str
+    lineage_id: str
+    labels: tuple[str, ...] | list[str] = ()
+    staged: bool = False
+    previous: bool = False
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is read of an export before it is loaded; `bytes` of all its files."""
+
+    export: Export
+    decoder: Decoder
+    bytes: int
+
+
+def read_description(wanted: WantedVersion, max_rows: int) -> Description:
+    """Raises BadExport."""
+    export = read_export(wanted.path)
+    size = sum(file.stat().st_size for file in Path(wanted.path).rglob("*") if file.is_file())
+    return Description(export, Decoder(export, max_rows=max_rows), size)
+
+
+class State(StrEnum):
+    """The names that TensorFlow Serving's model status uses."""
+
+    START = "START"
+    LOADING = "LOADING"
+    AVAILABLE = "AVAILABLE"
+    UNLOADING = "UNLOADING"
+    END = "END"
+
+
+class Version:
+    """One version here.
+
+    Attributes:
+        line: its requests; None until its description was read.
+        loaded: the predictor has it.
+        due: to be loaded without waiting for a request.
+        bytes: memory that it is counted with.
+        error: why it cannot be loaded, for a person.
+        retry_at: when a failed load may be tried again (monotonic seconds).
+        proved: it was loaded before, or, if staged, where nobody is served, and nothing broke.
+    """
+
+    def __init__(self, wanted: WantedVersion, key: int) -> None:
+        self.wanted = wanted
+        self.key = key
+        self.measures = Measures()
+        self.export: Export | None = None
+        self.line: Line | None = None
+        self.state = State.START
+        self.due = False
+        self.bytes = 0
+        self.error: str | None = None
+        self.retry_at = 0.0
+        self.crashes = 0
+        self.proved = False
+        self.asked_at = 0.0
+        self.headers = [
+            (b"content-type", b"application/json"),
+            (b"x-model", wanted.model.encode()),
+            (b"x-model-version", str(wanted.number).encode()),
+            (b"x-lineage-id", wanted.lineage_id.encode()),
+        ]
+
+        self.head = b"".join(b"%b: %b\r\n" % header for header in self.headers)
+
+    @property
+    def loaded(self) -> bool:
+        return self.line is not None and self.line.key is not None
+
+    @property
+    def idle(self) -> bool:
+        return self.line is None or self.line.idle
+
+    def describe(self, description: Description) -> None:
+        """Takes what was read of it; requests can be checked and queued from now on."""
+        if self.line is None:
+            self.export = description.export
+            self.line = Line(description.decoder, self.measures)
+            self.bytes = description.bytes
+
+    def check_fits(self, memory_bytes: int) -> None:
+        """Raises BadExport when it needs more than there is for all models."""
+        if self.bytes > memory_bytes:
+            raise BadExport(f"It needs {self.bytes} bytes of memory; {memory_bytes} is for all models together.")
+
+    def forget(self) -> None:
+        """Drops what was read of it and counted, as if nobody had asked for it yet. Only while it is idle."""
+        self.export = self.line = None
+        self.measures = Measures()
+        self.bytes = 0
+
+    def failed(self, error: str) -> None:
+        self.error = error
+        self.state = State.END
+        self.due = False
+        self.retry_at = time.monotonic() + RETRY_S
+
+
+class Models:
+    """All versions and labels. `sync` brings the registry's word; a label follows it once its new version is loaded."""
+
+    def __init__(self) -> None:
+        self.versions: dict[tuple[str, int], Version] = {}
+        self.gone: list[Version] = []
+        self._names: frozenset[str] = frozenset()
+        self._labels: dict[tuple[str, str], Version] = {}
+        self._previous: dict[str, Version] = {}
+        self._keys = 0
+
+    def sync(self, wanted: Sequence[WantedVersion]) -> bool:
+        """Takes over the registry's state. Returns whether anything changed."""
+        changed = False
+        found = {(item.model, item.number): item for item in wanted}
+        for place in [place for place in self.versions if place not in found]:
+            self.gone.append(self.versions.pop(place))
+            changed = True
+        for place, item in found.items():
+            version = self.versions.get(place)
+            if version is not None and (version.wanted.path, version.wanted.digest) != (item.path, item.digest):
+                self.gone.append(version)
+                version = None
+            if version is None:
+                self._keys += 1
+                version = self.versions[place] = Version(item, self._keys)
+                version.due = bool(item.labels) or item.staged or item.previous
+                changed = True
+            elif version.wanted != item:
+                newly = set(item.labels) - set(version.wanted.labels)
+                version.due = version.due or (bool(newly) and not version.loaded)
+                version.wanted = item
+                changed = True
+        if changed:
+            self._names = frozenset(item.model for item in wanted)
+            self.flip()
+        return changed
+
+    def flip(self) -> None:
+        """Points each label at its version, but not before that is loaded while the old one still serves."""
+        targets = {
+            (version.wanted.model, label): version
+            for version in self.versions.values()
+            for label in version.wanted.labels
+        }
+        for place in [place for place in self._labels if place not in targets]:
+            del self._labels[place]
+        for place, target in targets.items():
+            current = self._labels.get(place)
+            serves = current is not None and current.loaded and current not in self.gone
+            if current is target or (serves and not target.loaded):
+                continue
+            if current is not None:
+                self._previous[place[0]] = current
+            self._labels[place] = target
+
+    def labelled(self, model: str, label: str) -> Version | None:
+        """The version that serves a label now."""
+        return self._labels.get((model, label))
+
+    def find(self, model: str, number: int | None, label: str | None) -> Version | None:
+        """The version that a request means; None while the model's first version is on its way.
+
+        Raises:
+            NotFound: no such model, version or label.
+            Conflict: the version cannot be loaded.
+        """
+        if number is not None:
+            version = self.versions.get((model, number))
+            if version is None:
+                raise NotFound(f"There is no version {number} of the model {quote_name(model)}.")
+            version.asked_at = time.monotonic()
+        else:
+            version = self._labels.get((model, label or DEFAULT_LABEL))
+            if version is None:
+                self._check_on_its_way(model, label)
+                return None
+        if version.error is not None and not version.loaded:
+            raise Conflict(f"Version {version.wanted.number} of the model could not be loaded: {version.error}")
+        return version
+
+    def one(self, model: str, number: int | None, label: str | None) -> Version:
+        """As `find`, for looking only: a version that cannot be loaded is found too. Raises NotFound."""
+        if number is not None and (version := self.versions.get((model, number))) is not None:
+            return version
+        if number is None and (version := self._labels.get((model, label or DEFAULT_LABEL))) is not None:
+            return version
+        self.of(model)
+        what = f"version {number}" if number is not None else f"label {quote_name(label or DEFAULT_LABEL)}"
+        raise NotFound(f"The model has no {what}.")
+
+    def of(self, model: str) -> list[Version]:
+        """Versions of a model, the newest first. Raises NotFound."""
+        found = [version for version in self.versions.values() if version.wanted.model == model]
+        if not found:
+            raise NotFound(f"There is no model {quote_name(model)}.")
+        return sorted(found, key=lambda version: -version.wanted.number)
+
+    def to_try(self) -> Version | None:
+        """A staged version that was not proved yet. The first version of all needs no proof: it can disturb nobody."""
+        if not any(True for _ in self.loaded()):
+            return None
+        untried = (v for v in self.versions.values() if not v.proved and not v.loaded and v.error is None)
+        staged = [version for version in untried if version.wanted.staged]
+        return min(staged, key=lambda version: version.wanted.number, default=None)
+
+    def to_load(self, *, unproved: bool) -> Version | None:
+        """What to load next: first what requests wait for, then labelled, then staged versions.
+
+        Args:
+            unproved: also staged versions that are not proved.
+        """
+        now = time.monotonic()
+        waiting, due = [], []
+        for version in self.versions.values():
+            if version.loaded or (version.error is not None and now < version.retry_at):
+                continue
+            if version.wanted.staged and not version.proved and not unproved:
+                continue
+            if version.line is not None and version.line.waiting:
+                waiting.append(version)
+            elif version.due or (version.error is not None and version.wanted.labels):
+                due.append(version)
+        if waiting:
+            return min(waiting, key=lambda version: version.line.waiting[0].arrived if version.line else 0.0)
+        return min(due, key=lambda version: (not version.wanted.labels, version.wanted.number), default=None)
+
+    def to_unload(self) -> Version | None:
+        """A loaded version that nobody needs any more and that has answered all it was asked."""
+        for version in self.gone:
+            if version.idle or not version.loaded:
+                return version
+        now = time.monotonic()
+        for version in self.versions.values():
+            wanted = version.wanted
+            kept = wanted.previous or self._previous.get(wanted.model) is version
+            needed = wanted.labels or wanted.staged or kept or version in self._labels.values()
+            if version.loaded and version.idle and not needed and now - version.asked_at > UNUSED_S:
+                return version
+        return None
+
+    def to_evict(self) -> Version | None:
+        """The loaded version that was used least recently: an idle one first, then one without a label."""
+        loaded = [version for version in self.versions.values() if version.loaded]
+        return min(
+            loaded,
+            key=lambda v: (not v.idle, bool(v.wanted.labels), v.line.last_used if v.line else 0.0),
+            default=None,
+        )
+
+    def loaded(self) -> Iterable[Version]:
+        return (version for version in [*self.versions.values(), *self.gone] if version.loaded)
+
+    def _check_on_its_way(self, model: str, label: str | None) -> None:
+        if model not in self._names:
+            raise NotFound(f"There is no model {quote_name(model)}.")
+        versions = self.of(model)
+        if any(version.wanted.staged and version.error is None for version in versions):
+            return
+        raise NotFound(f"The model has no version with the label {quote_name(label or DEFAULT_LABEL)}.")

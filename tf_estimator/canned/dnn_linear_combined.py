@@ -1,0 +1,214 @@
+"""Estimators of a linear model and a network that add their logits ("wide and deep")."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from ..estimator import Estimator
+from ..estimator_spec import EstimatorSpec
+from ..head import Head, RegressionHead
+from ..head.reduction import SUM_OVER_BATCH_SIZE
+from ..keys import ModeKeys
+from ..optimizer import resolve_optimizer
+from .arguments import checked_dropout, checked_features, checked_hidden_units
+from .head_choice import classifier_head
+from .linear import add_linear_summaries, linear_model
+from .network import Network, add_layer_summary
+
+# Of optimizers given by name, as the old library had them.
+_DNN_LEARNING_RATE = 0.001
+_LINEAR_LEARNING_RATE = 0.005
+
+
+class DNNLinearCombinedEstimator(Estimator):
+    """A linear model and a fully connected network, trained together, with any head.
+
+    Args:
+        head: a `Head`.
+        model_dir: directory of checkpoints and summaries.
+        linear_feature_columns: columns of the linear model; none if None.
+        linear_optimizer: as in `DNNEstimator`; by name, with learning rate min(0.005, 1/√columns).
+        dnn_feature_columns: dense columns of the network; none if None.
+        dnn_optimizer: as in `DNNEstimator`; by name, with learning rate 0.001.
+        dnn_hidden_units, dnn_activation_fn, dnn_dropout, batch_norm: of the network, as in `DNNEstimator`.
+        config: a `RunConfig`.
+        linear_sparse_combiner: how several categories in one row are combined: "sum", "mean" or "sqrtn".
+        warm_start_from: checkpoint, SavedModel or `WarmStartSettings` to take first values from.
+
+    Raises:
+        ValueError: no columns at all, network columns without hidden units, or as `DNNEstimator` and
+            `LinearEstimator`.
+    """
+
+    def __init__(
+        self,
+        head: Head,
+        model_dir: Any = None,
+        linear_feature_columns: Any = None,
+        linear_optimizer: Any = "Ftrl",
+        dnn_feature_columns: Any = None,
+        dnn_optimizer: Any = "Adagrad",
+        dnn_hidden_units: Iterable[int] | None = None,
+        dnn_activation_fn: Callable[[Any], Any] | None = tf.nn.relu,
+        dnn_dropout: float | None = None,
+        config: Any = None,
+        batch_norm: bool = False,
+        linear_sparse_combiner: str = "sum",
+        warm_start_from: Any = None,
+    ) -> None:
+        wide, deep = list(linear_feature_columns or []), list(dnn_feature_columns or [])
+        if not wide and not deep:
+            raise ValueError("Either linear_feature_columns or dnn_feature_columns must be defined.")
+        widths = checked_hidden_units(dnn_hidden_units or [], "dnn_hidden_units")
+        if deep and not widths:
+            raise ValueError("dnn_hidden_units must be defined when dnn_feature_columns is specified.")
+        checked_dropout(dnn_dropout, "dnn_dropout")
+        if wide:
+            rate = min(_LINEAR_LEARNING_RATE, 1.0 / math.sqrt(len(wide)))
+            linear_optimizer = _early(linear_optimizer, rate)
+        dnn_optimizer = _early(dnn_optimizer, _DNN_LEARNING_RATE)
+
+        def model_fn(features: Any, labels: Any, mode: str, config: Any) -> EstimatorSpec:
+            features = checked_features(features)
+            parts: list[tuple[Any, Any]] = []
+            logits, update_ops = [], []
+            if deep:
+                width = head.logits_dimension
+                network = Network(width, widths, deep, dnn_activation_fn, dnn_dropout, batch_norm, config)
+                logits.append(network(features, mode))
+                update_ops = network.update_ops
+                parts.append((dnn_optimizer, network.trainable_variables))
+            if wide:
+                model = linear_model(wide, head.logits_dimension, linear_sparse_combiner)
+                logits.append(model(features))
+                if mode == ModeKeys.TRAIN:
+                    add_linear_summaries(model)
+                    add_layer_summary(logits[-1], "linear")
+                parts.append((linear_optimizer, model.trainable_variables))
+            return head.create_estimator_spec(
+                features=features,
+                mode=mode,
+                logits=logits[0] if len(logits) == 1 else tf.add_n(logits),
+                labels=labels,
+                train_op_fn=_training(parts, head) if mode == ModeKeys.TRAIN else None,
+                update_ops=update_ops,
+            )
+
+        super().__init__(model_fn=model_fn, model_dir=model_dir, config=config, warm_start_from=warm_start_from)
+        self.head, self.feature_columns = head, [*wide, *deep]
+
+
+def _early(optimizer: Any, rate: float) -> Any:
+    return optimizer if callable(optimizer) else resolve_optimizer(optimizer, rate)
+
+
+def _training(parts: Sequence[tuple[Any, Any]], head: Head) -> Callable[[Any], Any]:
+    """One step of each part's optimizer; the first one raises the global step, as the old library had it."""
+
+    def train_op_fn(loss: Any) -> Any:
+        steps = [tf.compat.v1.train.get_or_create_global_step(), None]
+        return tf.group(
+            *[
+                resolve_optimizer(optimizer).minimize(loss, variables, step, head.training_scope)
+                for (optimizer, variables), step in zip(parts, steps, strict=False)
+            ]
+        )
+
+    return train_op_fn
+
+
+class DNNLinearCombinedClassifier(DNNLinearCombinedEstimator):
+    """A linear model and a network that classify together.
+
+    Args:
+        n_classes, weight_column, label_vocabulary, loss_reduction: as in `DNNClassifier`.
+        The others: as in `DNNLinearCombinedEstimator`.
+
+    Raises:
+        ValueError: as `DNNLinearCombinedEstimator` and the heads.
+    """
+
+    def __init__(
+        self,
+        model_dir: Any = None,
+        linear_feature_columns: Any = None,
+        linear_optimizer: Any = "Ftrl",
+        dnn_feature_columns: Any = None,
+        dnn_optimizer: Any = "Adagrad",
+        dnn_hidden_units: Iterable[int] | None = None,
+        dnn_activation_fn: Callable[[Any], Any] | None = tf.nn.relu,
+        dnn_dropout: float | None = None,
+        n_classes: int = 2,
+        weight_column: Any = None,
+        label_vocabulary: Sequence[str] | None = None,
+        config: Any = None,
+        warm_start_from: Any = None,
+        loss_reduction: str = SUM_OVER_BATCH_SIZE,
+        batch_norm: bool = False,
+        linear_sparse_combiner: str = "sum",
+    ) -> None:
+        super().__init__(
+            head=classifier_head(n_classes, weight_column, label_vocabulary, loss_reduction),
+            model_dir=model_dir,
+            linear_feature_columns=linear_feature_columns,
+            linear_optimizer=linear_optimizer,
+            dnn_feature_columns=dnn_feature_columns,
+            dnn_optimizer=dnn_optimizer,
+            dnn_hidden_units=dnn_hidden_units,
+            dnn_activation_fn=dnn_activation_fn,
+            dnn_dropout=dnn_dropout,
+            config=config,
+            batch_norm=batch_norm,
+            linear_sparse_combiner=linear_sparse_combiner,
+            warm_start_from=warm_start_from,
+        )
+
+
+class DNNLinearCombinedRegressor(DNNLinearCombinedEstimator):
+    """A linear model and a network that predict numbers together.
+
+    Args:
+        label_dimension, weight_column, loss_reduction: as in `DNNRegressor`.
+        The others: as in `DNNLinearCombinedEstimator`.
+
+    Raises:
+        ValueError: as `DNNLinearCombinedEstimator` and `RegressionHead`.
+    """
+
+    def __init__(
+        self,
+        model_dir: Any = None,
+        linear_feature_columns: Any = None,
+        linear_optimizer: Any = "Ftrl",
+        dnn_feature_columns: Any = None,
+        dnn_optimizer: Any = "Adagrad",
+        dnn_hidden_units: Iterable[int] | None = None,
+        dnn_activation_fn: Callable[[Any], Any] | None = tf.nn.relu,
+        dnn_dropout: float | None = None,
+        label_dimension: int = 1,
+        weight_column: Any = None,
+        config: Any = None,
+        warm_start_from: Any = None,
+        loss_reduction: str = SUM_OVER_BATCH_SIZE,
+        batch_norm: bool = False,
+        linear_sparse_combiner: str = "sum",
+    ) -> None:
+        super().__init__(
+            head=RegressionHead(label_dimension, weight_column, loss_reduction),
+            model_dir=model_dir,
+            linear_feature_columns=linear_feature_columns,
+            linear_optimizer=linear_optimizer,
+            dnn_feature_columns=dnn_feature_columns,
+            dnn_optimizer=dnn_optimizer,
+            dnn_hidden_units=dnn_hidden_units,
+            dnn_activation_fn=dnn_activation_fn,
+            dnn_dropout=dnn_dropout,
+            config=config,
+            batch_norm=batch_norm,
+            linear_sparse_combiner=linear_sparse_combiner,
+            warm_start_from=warm_start_from,
+        )

@@ -1,0 +1,301 @@
+"""Checkpoints `model.ckpt-N`: variables by name, written beside their final place and then renamed.
+
+The files are those of `tf.compat.v1.train.Saver` (`.index`, `.data-…`), so that either side reads what the other wrote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ..errors import CheckpointError
+
+_STATE = "checkpoint"
+_DATA = ".data-00000-of-00001"
+_STEP = re.compile(r"-(\d+)$")
+_TEMPORARY = re.compile(r"(model\.ckpt-\d+|checkpoint)(\.\w+)?\.tmp-[0-9a-f]{8}(\.|$)")
+
+
+def latest(directory: str) -> str | None:
+    """Prefix of the latest checkpoint that `directory`'s state file names, or None.
+
+    Raises:
+        CheckpointError: the state file can't be read, or points outside `directory`, or to a file that is not there.
+    """
+    state_file = Path(directory) / _STATE
+    try:
+        state = tf.train.get_checkpoint_state(directory)
+    except Exception as error:
+        raise CheckpointError(f"{state_file} can't be read ({error}); remove it or restore it from a copy.") from error
+    if state is None or not state.model_checkpoint_path:
+        if state_file.is_file() and state_file.stat().st_size:
+            raise CheckpointError(f"{state_file} can't be read; remove it to start anew, or restore it from a copy.")
+        return None
+    prefix = str(state.model_checkpoint_path)
+    if not _inside(prefix, directory):
+        raise CheckpointError(
+            f"{state_file} names {prefix!r}, which is outside of the model directory; it is not read. "
+            "Pass checkpoint_path=… where that is meant."
+        )
+    if not exists(prefix):
+        raise CheckpointError(
+            f"{state_file} names {prefix!r}, but there are no such files. Known there: {known(directory)}. "
+            "Point the state file at one of those, or remove it to start anew."
+        )
+    return prefix
+
+
+def known(directory: str) -> list[str]:
+    """Names of the complete checkpoints in `directory`, by step."""
+    names = [p.name.removesuffix(".index") for p in Path(directory).glob("model.ckpt-*.index")]
+    return sorted((n for n in names if _STEP.search(n)), key=step_of)
+
+
+def exists(prefix: str) -> bool:
+    """Whether a checkpoint's index is there."""
+    return Path(f"{prefix}.index").is_file()
+
+
+def step_of(prefix: str) -> int:
+    """The global step in the name of a checkpoint, 0 if it has none."""
+    match = _STEP.search(prefix)
+    return int(match.group(1)) if match else 0
+
+
+def _inside(prefix: str, directory: str) -> bool:
+    """Whether `prefix` is in `directory`; a directory that was moved as a whole keeps relative names."""
+    return Path(prefix).resolve().is_relative_to(Path(directory).resolve())
+
+
+class Reader:
+    """An open checkpoint.
+
+    Args:
+        prefix: path without suffix.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        try:
+            self._reader = tf.train.load_checkpoint(prefix)
+            self.shapes: dict[str, list[int]] = dict(self._reader.get_variable_to_shape_map())
+            self.dtypes: dict[str, tf.DType] = dict(self._reader.get_variable_to_dtype_map())
+        except Exception as error:
+            raise CheckpointError(f"No readable checkpoint at {prefix!r}: {_first_line(error)}") from error
+
+    def value(self, name: str) -> Any:
+        """The value of a variable.
+
+        Raises:
+            CheckpointError: there is no such variable, or its bytes are damaged.
+        """
+        if name not in self.shapes:
+            raise CheckpointError(f"Checkpoint {self.prefix!r} has no variable {name!r}; it has {sorted(self.shapes)}.")
+        try:
+            return self._reader.get_tensor(name)
+        except Exception as error:
+            raise CheckpointError(
+                f"Checkpoint {self.prefix!r} is damaged: {name!r} can't be read ({_first_line(error)}). "
+                "Continue from an older checkpoint of the directory."
+            ) from error
+
+    def values(self, wanted: Mapping[str, Any], *, optional: Iterable[str] = ()) -> dict[str, Any]:
+        """Values of all `wanted` variables.
+
+        Args:
+            wanted: name to a variable (its shape and dtype are compared).
+            optional: names that may be absent.
+
+        Raises:
+            CheckpointError: names or shapes do not fit; lists them all.
+        """
+        optional = set(optional)
+        missing = sorted(n for n in wanted if n not in self.shapes and n not in optional)
+        wrong = sorted(
+            f"{n}: {self.shapes[n]} {self.dtypes[n].name} in the checkpoint, {v.shape} {v.dtype.name} in the model"
+            for n, v in wanted.items()
+            if n in self.shapes
+            and not (v.shape.is_compatible_with(self.shapes[n]) and v.dtype.base_dtype == self.dtypes[n])
+        )
+        if missing or wrong:
+            raise CheckpointError(_mismatch(self.prefix, missing, wrong, sorted(set(self.shapes) - set(wanted))))
+        return {name: self.value(name) for name in wanted if name in self.shapes}
+
+
+def check_finite(prefix: str, values: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Raises:
+    CheckpointError: one of the values `names` holds a NaN or an infinity.
+    """
+    bad = sorted(n for n in names if n in values and _floating(values[n]) and not np.isfinite(np.sum(values[n] * 0)))
+    if bad:
+        raise CheckpointError(
+            f"Checkpoint {prefix!r} holds values that are not finite in {bad}. Continue from an older checkpoint."
+        )
+
+
+def _floating(value: Any) -> bool:
+    return np.issubdtype(np.asarray(value).dtype, np.floating)
+
+
+def _mismatch(prefix: str, missing: list[str], wrong: list[str], unused: list[str]) -> str:
+    lines = [f"Checkpoint {prefix!r} does not fit the model."]
+    if missing:
+        lines.append(f"Variables that it lacks: {missing}.")
+    if wrong:
+        lines.append("Variables that differ: " + "; ".join(wrong) + ".")
+    if unused:
+        lines.append(f"Variables that the model does not have: {unused}.")
+    lines.append(
+        "Use the arguments that the checkpoint was trained with, or another model_dir (warm_start_from takes parts)."
+    )
+    return " ".join(lines)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def write(prefix: str, values: Mapping[str, tf.Tensor], extra: Mapping[str, bytes] | None = None) -> None:
+    """Writes a checkpoint so that it is there whole or not at all.
+
+    Args:
+        prefix: path without suffix; its directory exists.
+        values: variables by name.
+        extra: further files of the checkpoint, suffix (with its dot) to content; in place before it.
+
+    Raises:
+        OSError: the disk is full, or the directory can't be written; nothing is left behind.
+    """
+    temporary = f"{prefix}.tmp-{uuid.uuid4().hex[:8]}"
+    names = sorted(values)
+    try:
+        try:
+            tf.raw_ops.SaveV2(
+                prefix=temporary,
+                tensor_names=names,
+                shape_and_slices=[""] * len(names),
+                tensors=[values[name] for name in names],
+            )
+        except tf.errors.OpError as error:
+            raise OSError(f"Checkpoint {prefix!r} could not be written: {_first_line(error)}") from error
+        for suffix, content in (extra or {}).items():
+            replace_file(prefix + suffix, content)
+        for suffix in (_DATA, ".index"):  # The index last: it is what makes a checkpoint.
+            _sync(temporary + suffix)
+            Path(temporary + suffix).replace(prefix + suffix)
+        _sync(str(Path(prefix).parent))
+    except BaseException:
+        if not exists(prefix):  # one of that name that was there before stays
+            remove(prefix)
+        raise
+    finally:
+        for left in Path(prefix).parent.glob(Path(temporary).name + "*"):
+            left.unlink(missing_ok=True)
+
+
+def replace_file(path: str, content: bytes) -> None:
+    """Puts `content` at `path` at once: a reader sees the old file or the new one."""
+    temporary = Path(f"{path}.tmp-{uuid.uuid4().hex[:8]}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass
+class Retention:
+    """Which checkpoints stay: the newest `keep`, and one per `every_n_hours`.
+
+    Args:
+        directory: the model directory.
+        keep: how many recent ones; None or 0 keeps all.
+        every_n_hours: beside those, one per so many hours is kept for ever.
+    """
+
+    directory: str
+    keep: int | None = 5
+    every_n_hours: float = 10000.0
+    _recent: list[tuple[str, float]] = field(default_factory=list)
+    _next_kept: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._next_kept = time.time() + self.every_n_hours * 3600
+        state = None
+        with contextlib.suppress(Exception):
+            state = tf.train.get_checkpoint_state(self.directory)
+        if state is not None:
+            times = dict(zip(state.all_model_checkpoint_paths, state.all_model_checkpoint_timestamps, strict=False))
+            paths = [p for p in state.all_model_checkpoint_paths if exists(p)]
+            self._recent = [(Path(p).name, times.get(p, time.time())) for p in paths if _inside(p, self.directory)]
+
+    def add(self, prefix: str) -> None:
+        """Makes `prefix` the latest in the state file, and removes what is over the limit.
+
+        Raises:
+            OSError: the state file can't be written; it stays as it is, and `prefix` is removed if it was not in it.
+        """
+        name, now = Path(prefix).name, time.time()
+        before, kept_until = self._recent, self._next_kept
+        self._recent = [entry for entry in before if entry[0] != name] + [(name, now)]
+        dropped: list[str] = []
+        while self.keep and len(self._recent) > self.keep:
+            old, written = self._recent.pop(0)
+            if written > self._next_kept:
+                self._next_kept += self.every_n_hours * 3600
+            else:
+                dropped.append(old)
+        try:
+            self._write_state()
+        except OSError:
+            self._recent, self._next_kept = before, kept_until
+            if name not in (known_name for known_name, _ in before):
+                remove(prefix)
+            raise
+        for old in dropped:
+            remove(str(Path(self.directory) / old))
+
+    def _write_state(self) -> None:
+        lines = [f'model_checkpoint_path: "{self._recent[-1][0]}"']
+        lines += [f'all_model_checkpoint_paths: "{name}"' for name, _ in self._recent]
+        lines += [f"all_model_checkpoint_timestamps: {written!r}" for _, written in self._recent]
+        replace_file(str(Path(self.directory) / _STATE), ("\n".join(lines) + "\n").encode())
+
+
+def remove_unfinished(directory: str) -> None:
+    """Removes temporary files that a process left which was killed while it wrote a checkpoint."""
+    for path in Path(directory).glob("*.tmp-*"):
+        if _TEMPORARY.match(path.name):
+            path.unlink(missing_ok=True)
+
+
+def remove(prefix: str) -> None:
+    """Removes the files of a checkpoint, the index first."""
+    path = Path(prefix)
+    Path(f"{prefix}.index").unlink(missing_ok=True)
+    for file in path.parent.glob(path.name + ".*"):
+        file.unlink(missing_ok=True)

@@ -1,0 +1,70 @@
+"""What one checkpoint holds, taken between two steps. Writing it may then take its time in another thread."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from ..errors import NanLossDuringTrainingError
+from . import files as checkpoint
+from . import input_position as resume
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A state of the training that later steps do not change.
+
+    Attributes:
+        prefix: path of the checkpoint, without suffix.
+        step: the global step.
+        values: variables by name. They share their memory with the variables until these are written next.
+        trained: names of the trainable ones, which must be finite.
+        position: of the input, see `resume`.
+        meta: content of the `.meta` file; None for no such file.
+    """
+
+    prefix: str
+    step: int
+    values: Mapping[str, tf.Tensor]
+    trained: Collection[str]
+    position: Mapping[str, bytes]
+    meta: bytes | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values."""
+        return sum((value.shape.num_elements() or 0) * value.dtype.size for value in self.values.values())
+
+    def write(self, retention: checkpoint.Retention) -> None:
+        """Writes the checkpoint, makes it the latest one, and removes those that are over the limit.
+
+        Raises:
+            NanLossDuringTrainingError: a trainable variable is not finite; nothing is written.
+            OSError: the files can't be written; the last checkpoint is untouched and nothing of this one is left.
+        """
+        self._check_finite()
+        files = {resume.SUFFIX: resume.encode(self.position)}
+        if self.meta is not None:
+            files[".meta"] = self.meta
+        checkpoint.write(self.prefix, self.values, files)
+        retention.add(self.prefix)
+        log.info("Saved checkpoint %s.", self.prefix)
+
+    def _check_finite(self) -> None:
+        bad = [name for name in self.trained if not _finite(self.values[name])]
+        if bad:
+            raise NanLossDuringTrainingError(
+                f"Variables became NaN or infinite by global step {self.step}: {bad}. Nothing was saved; lower the "
+                "learning rate, or clip gradients, and train again from the last checkpoint.",
+                self.step,
+            )
+
+
+def _finite(value: tf.Tensor) -> bool:
+    return not value.dtype.is_floating or bool(np.isfinite(tf.reduce_sum(value * 0).numpy()))

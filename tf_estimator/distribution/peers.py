@@ -1,0 +1,103 @@
+"""What the processes of a cluster tell each other beside the gradients."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ..errors import LostWorkerError
+from ..variables import VariableSet
+from .replicas import Replicas
+from .replicate import ROOM, collective_sum, powers_of_two
+from .strategy import next_number
+
+v1 = tf.compat.v1
+
+
+class Colleagues:
+    """The processes that train together. All call the same methods in the same order, or all wait.
+
+    Args:
+        replicas: the run's, of several workers.
+    """
+
+    def __init__(self, replicas: Replicas) -> None:
+        self.is_chief = replicas.worker == 0
+        self._replicas = replicas
+        number, large = next_number() * ROOM, next_number() * ROOM
+
+        def total(values: tf.Tensor) -> tf.Tensor:
+            bits, width = powers_of_two(tf.size(values))
+            with tf.device(replicas.devices[0]):
+                padded = tf.pad(values, [[0, width - tf.size(values)]])
+                return collective_sum(padded, replicas, large + bits)[: tf.size(values)]
+
+        def flags(values: tf.Tensor) -> tf.Tensor:
+            with tf.device(replicas.devices[0]):
+                return collective_sum(values, replicas, number)
+
+        self._total = v1.wrap_function(total, [tf.TensorSpec([None], tf.int32)])
+        self._flags = v1.wrap_function(flags, [tf.TensorSpec([2], tf.int64)])
+
+    def votes(self, one: int, other: int) -> tuple[int, int]:
+        """The sums of two numbers over all processes."""
+        first, second = self._flags(tf.constant([one, other], tf.int64)).numpy()
+        return int(first), int(second)
+
+    def number_of_chief(self, value: int) -> int:
+        """The chief's number, everywhere."""
+        return self.votes(value if self.is_chief else 0, 0)[0]
+
+    def bytes_of_chief(self, data: bytes) -> bytes:
+        """The chief's bytes, everywhere."""
+        size = self.number_of_chief(len(data))
+        own = data.ljust(-(-size // 4) * 4, b"\0") if self.is_chief else bytes(-(-size // 4) * 4)
+        if not own:
+            return b""
+        return bytes(self._total(tf.constant(np.frombuffer(own, np.int32))).numpy().tobytes()[:size])
+
+    def state_of_chief(self, state: VariableSet, names: Iterable[str]) -> None:
+        """Gives variables the values that they have in the chief's process."""
+        for name in names:
+            variable = state[name]
+            own = tf.io.serialize_tensor(variable.read_value()).numpy() if self.is_chief else b""
+            sent = self.bytes_of_chief(own)
+            if not self.is_chief:
+                state.assign({name: tf.io.parse_tensor(sent, variable.dtype)})
+
+    def position_of_chief(self, source: Any) -> None:
+        """Takes a source that can be the same everywhere to where it is in the chief's process.
+
+        Raises:
+            ValueError: it is not the same as the chief's.
+        """
+        if not source.shared:
+            return
+        state = source.state()
+        same = source.restore({key: self.bytes_of_chief(state[key]) for key in sorted(state)})
+        if self.votes(not same, 0)[0]:
+            raise ValueError(
+                "The processes of the cluster have different inputs: call columns_input_fn with the same columns and "
+                "the same arguments, `seed` included, in all of them. It shares its batches out among them by itself."
+            )
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Turns the ways in which TensorFlow says that a process is gone into one.
+
+        Raises:
+            LostWorkerError: another process died or can't be reached.
+        """
+        try:
+            yield
+        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+            reason = (error.message.partition("aborted by: ")[2] or error.message).partition("\nThe ")[0]
+            raise LostWorkerError(
+                f"Training stopped because another of the {self._replicas.workers} processes of the cluster died or "
+                "can't be reached. Look into its log, then start all of them again: training goes on from the last "
+                f"checkpoint. TensorFlow says: {reason}"
+            ) from error

@@ -1,0 +1,115 @@
+"""What hooks and sessions ask for: nests of tensors, operations, variables and names, and their values as numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from .trace import Trace
+
+v1 = tf.compat.v1
+
+
+class Fetches:
+    """A nest of fetches, flattened to elements of the trace's graph.
+
+    Args:
+        trace: whose graph the fetches are in.
+        structure: tensor, sparse or ragged tensor, operation, variable, name, or list/tuple/named tuple/dict of those.
+
+    Attributes:
+        elements: the distinct tensors and operations.
+
+    Raises:
+        TypeError, ValueError, KeyError: a fetch is not in the graph.
+    """
+
+    def __init__(self, trace: Trace, structure: Any) -> None:
+        self._trace = trace
+        self._index: dict[str, int] = {}
+        self.elements: list[Any] = []
+        self._rebuild = self._parse(structure)
+
+    def values(self, by_name: Mapping[str, Any]) -> Any:
+        """The nest with values in place of fetches: numpy arrays and scalars, None for operations."""
+        return self._rebuild(by_name)
+
+    def _parse(self, item: Any) -> Callable[[Mapping[str, Any]], Any]:
+        if item is None:
+            raise TypeError("A fetch is None; give tensors, operations, variables or their names.")
+        if isinstance(item, Mapping):
+            parts = {key: self._parse(value) for key, value in item.items()}
+            kind = type(item)
+            if kind is dict:
+                return lambda got: {key: part(got) for key, part in parts.items()}
+            return lambda got: kind((key, part(got)) for key, part in parts.items())  # type: ignore[call-arg]
+        if isinstance(item, v1.SparseTensorValue | tf.SparseTensor):
+            indices, values, shape = (self._add(t) for t in (item.indices, item.values, item.dense_shape))
+            return lambda got: v1.SparseTensorValue(got[indices], got[values], got[shape])
+        if isinstance(item, tf.RaggedTensor):
+            return self._ragged(item)
+        if isinstance(item, tf.IndexedSlices):
+            values, indices = self._add(item.values), self._add(item.indices)
+            dense = None if item.dense_shape is None else self._add(item.dense_shape)
+            return lambda got: v1.IndexedSlicesValue(got[values], got[indices], got[dense] if dense else None)
+        if isinstance(item, tuple) and hasattr(item, "_fields"):
+            fields = [self._parse(value) for value in item]
+            return lambda got: type(item)(*(part(got) for part in fields))
+        if isinstance(item, list | tuple):
+            members = [self._parse(value) for value in item]
+            return lambda got: type(item)(part(got) for part in members)
+        name = self._add(item)
+        return lambda got: got.get(name)
+
+    def _ragged(self, item: Any) -> Callable[[Mapping[str, Any]], Any]:
+        flat, splits = self._add(item.flat_values), [self._add(s) for s in item.nested_row_splits]
+
+        def rebuild(got: Mapping[str, Any]) -> Any:
+            value = got[flat]
+            for name in reversed(splits):
+                value = v1.ragged.RaggedTensorValue(value, got[name])
+            return value
+
+        return rebuild
+
+    def _add(self, item: Any) -> str:
+        element = self._trace.element(getattr(item, "value", item) if _is_keras(item) else item)
+        name = str(element.name)
+        if name not in self._index:
+            self._index[name] = len(self.elements)
+            self.elements.append(element)
+        return name
+
+
+def _is_keras(item: Any) -> bool:
+    return type(item).__module__.startswith("keras.") and isinstance(getattr(item, "value", None), tf.Variable)
+
+
+def feed_items(trace: Trace, feed_dict: Mapping[Any, Any] | None) -> dict[str, tuple[Any, Any]]:
+    """The fed tensors by name, each with its value; sparse tensors are taken apart.
+
+    Raises:
+        TypeError, ValueError, KeyError: a key is not a tensor of the graph.
+    """
+    items: dict[str, tuple[Any, Any]] = {}
+    for key, value in (feed_dict or {}).items():
+        if isinstance(key, tf.SparseTensor):
+            pairs: list[tuple[Any, Any]] = list(zip((key.indices, key.values, key.dense_shape), value, strict=True))
+        else:
+            pairs = [(trace.element(key), value)]
+        for tensor, part in pairs:
+            if not isinstance(tensor, tf.Tensor):
+                raise TypeError(f"Only tensors can be fed, not {tensor!r}.")
+            array = np.asarray(part, dtype=None if tensor.dtype == tf.string else tensor.dtype.as_numpy_dtype)
+            if not tensor.shape.is_compatible_with(array.shape):
+                raise ValueError(f"Cannot feed a value of shape {array.shape} for {tensor.name!r} of {tensor.shape}.")
+            items[tensor.name] = (tensor, array)
+    return items
+
+
+def to_numpy(tensor: tf.Tensor) -> Any:
+    """Value of an eager tensor as a v1 session gives it."""
+    return tensor.numpy()

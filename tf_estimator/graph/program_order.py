@@ -1,0 +1,108 @@
+"""Program order for the variables of Keras.
+
+Keras 3 assigns to its variables as if the program ran line by line: a moving average, a seed, a metric, a slot of an
+optimizer. In a plain graph nothing would order or even run such an assignment. So the engine gives every read and write
+of a Keras variable control inputs in the order in which they were made, and runs the writes with the training step.
+Measured without it: Adam's results vary from run to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from ..variables import TracedVariable
+
+_ASSIGNMENTS = {"AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
+
+
+def accesses(graph: tf.Graph, variables: Sequence[TracedVariable]) -> list[list[tf.Operation]]:
+    """Per Keras variable, the operations that take its handle, in the order in which they were made."""
+    found = []
+    for traced in variables:
+        if traced.keras:
+            skip = {traced.variable.initializer.name}
+            users = [op for op in traced.variable.handle.consumers() if op.name not in skip]
+            found.append([op for op in users if op.type != "VarIsInitializedOp"])
+    order = {op.name: i for i, op in enumerate(graph.get_operations())} if found else {}
+    return [sorted(users, key=lambda op: order[op.name]) for users in found]
+
+
+def add_control_inputs(graph_def: Any, chains: list[list[tf.Operation]]) -> None:
+    """Orders the accesses of each variable: a write after all earlier accesses, a read after the last write.
+
+    Accesses that are not in `graph_def`, which may be a part of the graph, play no role.
+    """
+    nodes = {node.name: node for node in graph_def.node} if chains else {}
+    for chain in chains:
+        last_write: str | None = None
+        reads: list[str] = []
+        for op in chain:
+            node = nodes.get(op.name)
+            if node is None:
+                continue
+            if op.type == "ReadVariableOp":
+                before = [last_write] if last_write else []
+                reads.append(op.name)
+            else:
+                before = reads + ([last_write] if last_write else [])
+                last_write, reads = op.name, []
+            present = set(node.input)
+            node.input.extend(f"^{name}" for name in before if f"^{name}" not in present)
+
+
+def read_first(graph_def: Any, handle: str) -> None:
+    """Lets what reads the variable of `handle` do so before the one operation that writes it, unless it waits for that.
+
+    For the global step: TensorFlow's hooks fetch it together with the training step and count on the value before it.
+    A session nearly always gave them that; here the two may be as quick as each other. With several writers, whose
+    order nobody knows, nothing is added.
+    """
+    users = [node for node in graph_def.node if handle in {name.removesuffix(":0") for name in node.input}]
+    writers = [node for node in users if node.op in _ASSIGNMENTS or node.op in {"StatefulPartitionedCall", "While"}]
+    readers = {node.name for node in users} - {node.name for node in writers}
+    if len(writers) != 1 or not readers:
+        return
+    writer = writers[0]
+    consumers: dict[str, list[str]] = {}
+    for node in graph_def.node:
+        for name in node.input:
+            consumers.setdefault(name.removeprefix("^").partition(":")[0], []).append(node.name)
+    after, pending = {writer.name}, [writer.name]
+    while pending:
+        new = [name for name in consumers.get(pending.pop(), []) if name not in after]
+        after.update(new)
+        pending.extend(new)
+    before = [done for node in users if node.name in readers - after for done in _when_done(graph_def, node)]
+    writer.input.extend(f"^{name}" for name in sorted(before) if f"^{name}" not in writer.input)
+
+
+def _when_done(graph_def: Any, node: Any) -> list[str]:
+    """Names of the nodes to wait for until `node` has run.
+
+    Where TensorFlow inlines a conditional or a call, who waits for it by a control input waits for its control outputs
+    only, and a conditional of version 1 has none. Its values are there when it has run, so copies of them are made.
+    """
+    types = node.attr["Tout"].list.type if "Tout" in node.attr else []
+    if not types:
+        return [node.name]
+    names = [f"{node.name}/done_{i}" for i in range(len(types))]
+    for i, (name, dtype) in enumerate(zip(names, types, strict=True)):
+        copy = graph_def.node.add(name=name, op="Identity", input=[f"{node.name}:{i}"], device=node.device)
+        copy.attr["T"].type = dtype
+    return names
+
+
+def assignments(graph: tf.Graph, variables: Sequence[TracedVariable]) -> list[tf.Operation]:
+    """The plain assignments to Keras variables in the graph, initializers left out."""
+    made = {op.name: op for chain in accesses(graph, variables) for op in chain if op.type in _ASSIGNMENTS}
+    return list(made.values())
+
+
+def writes(graph: tf.Graph, variables: Sequence[TracedVariable]) -> list[tf.Operation]:
+    """All operations that may write Keras variables, calls of stateful functions included."""
+    kinds = _ASSIGNMENTS | {"StatefulPartitionedCall"}
+    made = {op.name: op for chain in accesses(graph, variables) for op in chain if op.type in kinds}
+    return list(made.values())

@@ -1,0 +1,7 @@
+"""Inputs: batches straight from columns, and what an `input_fn` may return."""
+
+from .column_types import Dictionary, Sequence
+from .columns_input import columns_input_fn
+from .numpy_pandas import numpy_input_fn, pandas_input_fn
+
+__all__ = ["Dictionary", "Sequence", "columns_input_fn", "numpy_input_fn", "pandas_input_fn"]

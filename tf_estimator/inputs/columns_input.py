@@ -1,0 +1,324 @@
+"""Batches straight from columns: shuffled and gathered where the steps run, not row by row."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from . import packing
+from . import zero_copy as buffers
+from .memory_map import Chosen, pieces
+from .packing import Packing
+from .shuffle import Order
+from .source import flatten
+
+#: Rows whose order, or whose values when the columns are too big for memory, go into one call.
+_ORDER_ROWS = 1 << 20
+_WINDOW_BYTES = 1 << 26
+_WINDOW_EPOCHS = 256
+_WINDOWS_PER_EPOCH = 32
+
+#: Gathered at once in the graph.
+_BLOCK_BYTES = 1 << 23
+
+#: Batches that one compiled program takes.
+COMPILED_BATCHES = 100
+
+
+def columns_input_fn(
+    features: Any,
+    labels: Any = None,
+    *,
+    batch_size: int,
+    num_epochs: int | None = None,
+    shuffle: bool = False,
+    seed: int | None = None,
+    rows: Any = None,
+    drop_remainder: bool = False,
+    group_by_length: bool = False,
+) -> ColumnsInput:
+    """An `input_fn` that takes batches out of columns.
+
+    Batches run on over the end of an epoch; only the very last one can be smaller.
+
+    Args:
+        features: name to column: an array (first dimension rows; memory maps stay where they are), strings as an
+            array of bytes, str or objects, a `Dictionary`, or a `Sequence`.
+        labels: a column, or a dict of columns.
+        batch_size: rows per batch.
+        num_epochs: how often the rows come; None for ever.
+        shuffle: whether each epoch has an order of its own.
+        seed: of these orders; drawn, and kept in checkpoints, if None.
+        rows: int64 row numbers to use, all if None.
+        drop_remainder: leave out a smaller last batch.
+        group_by_length: whether rows are exchanged among 50 batches at a time so that a batch holds sequences of
+            similar length, and less of it is padding. All rows still come once an epoch.
+
+    Returns:
+        A function to hand to `train`, `evaluate`, `predict`. Called by itself it returns a `tf.data.Dataset`.
+
+    Raises:
+        ValueError: no columns, no rows, different lengths, a batch size or epochs that are not positive, or
+            `group_by_length` without a sequence.
+    """
+    if batch_size <= 0:
+        raise ValueError(f"batch_size must be positive, it is {batch_size}.")
+    if num_epochs is not None and num_epochs <= 0:
+        raise ValueError(f"num_epochs must be positive or None, it is {num_epochs}.")
+    columns = features if labels is None else (features, labels)
+    chosen = None if rows is None else np.asanyarray(rows, np.int64)
+    packed = Packing(columns)
+    count = packed.rows if chosen is None else len(chosen)
+    for part in pieces(chosen) if chosen is not None else ():
+        if not (part.min() >= 0 and part.max() < packed.rows):
+            raise ValueError(
+                f"rows must be between 0 and {packed.rows - 1}, there are some from {part.min()} to {part.max()}."
+            )
+    lengths = packed.lengths() if group_by_length else None
+    return ColumnsInput(packed, chosen, count, batch_size, num_epochs, shuffle, seed, drop_remainder, lengths)
+
+
+class ColumnsInput:
+    """What `columns_input_fn` returns: an `input_fn` that the engine reads without calling it."""
+
+    def __init__(
+        self,
+        packed: Packing,
+        rows: Any,
+        count: int,
+        batch_size: int,
+        num_epochs: int | None,
+        shuffle: bool,
+        seed: int | None,
+        drop_remainder: bool,
+        lengths: Any = None,
+    ) -> None:
+        self.packing = packed
+        self.rows = rows
+        self.count = count
+        self.batch_size = batch_size
+        self.num_epochs = num_epochs
+        self.shuffle = shuffle
+        self.seed = seed
+        self.drop_remainder = drop_remainder
+        self.lengths = lengths if lengths is None or rows is None else lengths[rows]
+        self.rows_digest: bytes | None = None
+        self._resident: list[tf.Tensor] | None = None
+
+    def __call__(self) -> tf.data.Dataset:
+        """The same batches as a `tf.data.Dataset` of the current graph, gathered in Python."""
+        source = ColumnsSource(self)
+
+        def batches() -> Any:
+            own = ColumnsSource(self, source.seed)
+            while own.limit(1):
+                yield tuple(part.numpy() for part in own.next())
+                own.advance(1)
+
+        structure = source.element_spec
+        flat = tf.nest.flatten(structure, expand_composites=True)
+        dataset = tf.data.Dataset.from_generator(batches, output_signature=tuple(flat))
+
+        def pack(*parts: tf.Tensor) -> Any:
+            return tf.nest.pack_sequence_as(structure, list(parts), expand_composites=True)
+
+        return dataset.map(pack)
+
+    def open_source(self) -> ColumnsSource:
+        """A stream of batches from the beginning."""
+        return ColumnsSource(self)
+
+    def resident(self) -> list[tf.Tensor] | None:
+        """The packed columns as tensors, made once; None when they are too big to be held twice."""
+        if self.packing.bytes > packing.RESIDENT_BYTES:
+            return None
+        if self._resident is None:
+            with tf.device("CPU"):
+                self._resident = [buffers.as_tensor(a) for a in self.packing.gather(None)]
+        return self._resident
+
+
+class ColumnsSource:
+    """One run through a `ColumnsInput`.
+
+    Each call of a function gets a window: the order of the next rows and the columns, or, when these are too big, the
+    rows of the next batches themselves.
+
+    Attributes:
+        same_everywhere: whether the processes of a cluster that have one state get the same batches.
+    """
+
+    may_end = False
+    same_everywhere = True
+
+    def __init__(self, columns: ColumnsInput, seed: int | None = None) -> None:
+        self._columns = columns
+        given = columns.seed if columns.seed is not None else seed
+        self.seed = random.getrandbits(63) if given is None else given
+        self._taken = 0
+        size = columns.batch_size
+        self._whole = columns.num_epochs is None or columns.drop_remainder
+        self.element_spec = columns.packing.spec(size if self._whole else None)
+        self.signature = ("columns", columns.packing.describe(), size, repr(self.element_spec))
+        self._block = max(_BLOCK_BYTES * columns.packing.rows // max(columns.packing.bytes * size, 1), 1)
+        self._words = columns.packing.constants()
+        self._window: tuple[int, int, tf.Tensor, list[tf.Tensor]] | None = None
+        self._new_order()
+
+    def _new_order(self) -> None:
+        columns = self._columns
+        seed = self.seed if columns.shuffle else None
+        self._order = Order(columns.count, columns.num_epochs, seed, columns.lengths, columns.batch_size)
+        self._window = None
+
+    def specs(self) -> list[tf.TensorSpec]:
+        return [
+            tf.TensorSpec([None] * a.shape.rank if a.shape.rank != 2 else [None, a.shape[1]], a.dtype)
+            for a in self.arguments()
+        ]
+
+    def arguments(self) -> list[tf.Tensor]:
+        start, _, order, packed = self._present()
+        offset = self._taken * self._columns.batch_size - start
+        return [tf.constant([offset], tf.int64), order, *packed, *self._words]
+
+    def place(self, positions: Sequence[int]) -> Any:
+        return self._columns.packing.stacked(positions)
+
+    def block(self, steps: tf.Tensor, arguments: list[Any], places: Sequence[Any] = ()) -> list[Any]:
+        offset, order, *rest = arguments
+        size = self._columns.batch_size
+        rows = _next(order, offset, steps * size)
+        # Only a smaller last batch makes the second dimension differ, and it comes alone.
+        width = size if self._whole else tf.cast(tf.shape(rows)[0], tf.int64) // steps
+        count = len(rest) - len(self._words)
+        packed = self._columns.packing.block(rest[:count], tf.reshape(rows, [-1, width]), places)
+        return [*packed, *rest[count:]]
+
+    @property
+    def compilable(self) -> int:
+        """How many batches a program compiled by XLA can take at once; 0 if it can't take them apart."""
+        if not (self._whole and self._columns.packing.compilable):
+            return 0
+        return int(min(self._block, COMPILED_BATCHES))
+
+    def padded_block(self, steps: tf.Tensor, arguments: list[Any], places: Sequence[Any] = ()) -> list[Any]:
+        """`block` of static shape: `compilable` batches, of which the first `steps` are the next ones."""
+        offset, order, *packed = arguments
+        size, most = self._columns.batch_size, self.compilable
+        rows = _next(order, offset, steps * size)
+        rows = tf.reshape(tf.pad(rows, [[0, most * size - tf.size(rows)]]), [most, size])
+        return self._columns.packing.block(packed, rows, places)
+
+    def batch(self, index: tf.Tensor, block: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
+        count = len(block) - len(self._words)
+        nest, matrices = self._columns.packing.batch(block[:count], block[count:], index, places)
+        return flatten(nest) + matrices
+
+    def one(self, arguments: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
+        offset, order, *rest = arguments
+        rows = _next(order, offset, tf.constant(self._columns.batch_size, tf.int64))
+        if self._whole:
+            rows.set_shape([self._columns.batch_size])
+        count = len(rest) - len(self._words)
+        nest, matrices = self._columns.packing.one(rest[:count], rest[count:], rows, places)
+        return flatten(nest) + matrices
+
+    def next(self) -> list[tf.Tensor]:
+        """The components of the next batch, eagerly; `advance` goes on."""
+        return self.one(self.arguments())
+
+    def limit(self, steps: int) -> int:
+        if self._columns.count == 0:
+            return 0
+        size, begin = self._columns.batch_size, self._taken * self._columns.batch_size
+        if self._order.length is not None:
+            left = self._order.length - begin
+            if left <= 0 or (self._columns.drop_remainder and left < size):
+                return 0
+        stop = self._present()[1]
+        batches = (stop - begin) // size
+        # The last batch of all may be smaller; it is the only one of its window's rest.
+        return int(max(min(steps, batches, self._block), 1))
+
+    def advance(self, steps: int) -> None:
+        self._taken += steps
+
+    def state(self) -> dict[str, bytes]:
+        return {
+            "columns.taken": str(self._taken).encode(),
+            "columns.seed": str(self.seed).encode(),
+            "fingerprint": self._fingerprint(),
+        }
+
+    def restore(self, state: dict[str, bytes]) -> bool:
+        if "columns.taken" not in state or state.get("fingerprint") != self._fingerprint():
+            return False
+        self._taken = int(state["columns.taken"])
+        self.seed = int(state["columns.seed"])
+        self._new_order()
+        return True
+
+    def _fingerprint(self) -> bytes:
+        c = self._columns
+        if c.rows_digest is None:
+            c.rows_digest = b"" if c.rows is None else _digest(c.rows)
+        how = (c.num_epochs, c.shuffle, c.seed, c.drop_remainder, *(() if c.lengths is None else ("grouped",)))
+        text = repr((c.packing.describe(), c.count, c.batch_size, *how))
+        return hashlib.sha256(text.encode() + c.rows_digest).hexdigest().encode()
+
+    def _present(self) -> tuple[int, int, tf.Tensor, list[tf.Tensor]]:
+        """First and last position of the stream that the window holds, its order, its packed columns."""
+        size, begin = self._columns.batch_size, self._taken * self._columns.batch_size
+        window = self._window
+        if window is not None and window[0] <= begin:
+            is_last = window[1] == self._order.length
+            if is_last or begin + size <= window[1]:
+                return window
+        window = self._window = None  # its tensors go before the next ones come, so that two are never held at once
+        self._window = self._open_window(begin)
+        return self._window
+
+    def _window_bytes(self) -> int:
+        """How much of columns that stay where they are is held at once.
+
+        Rows in random order touch each page of a file, so every window of them costs a pass over the file. A window
+        that grows with the file keeps the passes of an epoch from growing too.
+        """
+        share = self._columns.packing.bytes // _WINDOWS_PER_EPOCH if self._columns.shuffle else 0
+        return max(_WINDOW_BYTES, share)
+
+    def _open_window(self, begin: int) -> tuple[int, int, tf.Tensor, list[tf.Tensor]]:
+        columns, size = self._columns, self._columns.batch_size
+        resident = columns.resident()
+        if resident is not None:
+            wanted = max(_ORDER_ROWS if columns.shuffle else _ORDER_ROWS // 4, size)
+        else:
+            wanted = max(self._window_bytes() * columns.packing.rows // max(columns.packing.bytes, 1), size)
+        wanted = max(min(wanted, _WINDOW_EPOCHS * columns.count), size)
+        rows = self._order.slice(begin, wanted - wanted % size)
+        if columns.rows is not None:
+            rows = Chosen(rows).of(columns.rows)
+        if resident is not None:
+            return begin, begin + len(rows), buffers.as_tensor(buffers.copied(rows)), resident
+        own = [buffers.as_tensor(a) for a in columns.packing.gather(rows)]
+        return begin, begin + len(rows), tf.range(len(rows), dtype=tf.int64), own
+
+
+def _next(order: tf.Tensor, offset: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """So many of an order, from `offset` on; fewer at its end."""
+    strides = tf.constant([1], tf.int64)
+    return tf.raw_ops.StridedSlice(input=order, begin=offset, end=offset + count, strides=strides)
+
+
+def _digest(rows: Any) -> bytes:
+    """Of row numbers, which may be a mapped file."""
+    digest = hashlib.sha256()
+    for part in pieces(rows):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.digest()

@@ -1,0 +1,203 @@
+"""Calling an `input_fn`, and making a source of what it returns."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from ..graph.function import call_once
+from ..graph.subgraph import ancestors
+from ..keys import ModeKeys
+from ..variables import VariableNames
+from .source import GraphSource, IteratorSource, Source
+from .zero_copy import as_tensor, copied
+
+v1 = tf.compat.v1
+
+
+def accepted(function: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the `offered` keyword arguments that `function` has parameters for."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return dict(offered)
+    return {name: value for name, value in offered.items() if name in parameters}
+
+
+def open_input(input_fn: Any, graph: tf.Graph, names: VariableNames, offered: Mapping[str, Any]) -> tuple[Source, Any]:
+    """Calls `input_fn` in `graph`.
+
+    Args:
+        input_fn: returns a `tf.data.Dataset`, tensors, or `(features, labels)`.
+        graph: where its operations go; when it returns tensors the model is built in the same graph.
+        names: collects the variables that it makes.
+        offered: `mode`, `params`, `config`, `input_context`: given if it has such parameters.
+
+    Returns:
+        The source, and the batch when it is a nest of tensors of `graph` (None for a data set).
+
+    Raises:
+        ValueError: it returned nothing, or something else.
+    """
+    opened = getattr(input_fn, "open_source", None)
+    if opened is not None:
+        return opened(), None
+    with graph.as_default(), names.collect():
+        v1.train.create_global_step(graph)
+        result = input_fn(**accepted(input_fn, offered))
+    if isinstance(result, tf.data.Dataset):
+        return _from_dataset(result, graph), None
+    if result is None:
+        raise ValueError("input_fn returned None; return a tf.data.Dataset, features, or (features, labels).")
+    if graph.get_collection(v1.GraphKeys.QUEUE_RUNNERS):
+        raise ValueError(
+            "input_fn reads from queues (tf.compat.v1.train.batch, slice_input_producer, …), which nothing would fill "
+            "here; return a tf.data.Dataset, or use est.inputs.numpy_input_fn or pandas_input_fn."
+        )
+    return GraphSource(), _tensors(result, graph)
+
+
+def split_batch(batch: Any, mode: str) -> tuple[Any, Any]:
+    """Features and labels of what an `input_fn` gave; in PREDICT mode a pair's first part is taken.
+
+    Raises:
+        ValueError: a tuple or list of another length than two.
+    """
+    if isinstance(batch, list | tuple) and not hasattr(batch, "_fields"):
+        if len(batch) != 2:
+            raise ValueError(
+                f"input_fn must give features or a (features, labels) tuple; it gave {type(batch).__name__} "
+                f"of {len(batch)} parts."
+            )
+        return (batch[0], None) if mode == ModeKeys.PREDICT else (batch[0], batch[1])
+    return batch, None
+
+
+def _from_dataset(dataset: tf.data.Dataset, graph: tf.Graph) -> Source:
+    variant = tf.data.experimental.to_variant(dataset) if tf.executing_eagerly() else None
+    if variant is None:
+        with graph.as_default():
+            variant = tf.data.experimental.to_variant(dataset)
+    if hasattr(variant, "numpy"):  # Made outside of input_fn, eagerly.
+        return IteratorSource(tf.data.experimental.from_variant(variant, dataset.element_spec))
+    graph_def = graph.as_graph_def()
+    initializers = [op for op in graph.get_collection(v1.GraphKeys.TABLE_INITIALIZERS) if op is not None]
+    stamp = fingerprint(graph_def)  # before the rows are taken out of it
+    names = [variant.name, *(op.name for op in initializers)]
+    nodes = {node.name: node for node in graph_def.node}
+    needed = [nodes[name] for name in ancestors(nodes, names, set())[0]]
+    rows = _take_rows(needed)
+    part = v1.GraphDef(versions=graph_def.versions, library=graph_def.library, node=needed)
+
+    def make(*given: tf.Tensor) -> tf.Tensor:
+        replaced = dict(zip(rows, given, strict=True))
+        made = tf.import_graph_def(part, name="", input_map=replaced, return_elements=names)
+        with tf.control_dependencies(made[1:]):
+            return tf.identity(made[0])
+
+    function = v1.wrap_function(make, [tf.TensorSpec(t.shape, t.dtype) for t in rows.values()])
+    made = call_once(function, [*rows.values(), *function.captured_inputs])[0]
+    eager = tf.data.experimental.from_variant(made, dataset.element_spec)
+    source = IteratorSource(eager, stamp, direct=_runs_no_function(part))
+    # Tables die with the function, Python functions with the graph.
+    source.keep = (graph if _calls_python(part) else None, function)  # type: ignore[attr-defined]
+    return source
+
+
+#: Constants of more bytes are taken for the rows of a data set.
+_ROWS_BYTES = 1 << 14
+
+
+def _take_rows(nodes: list[Any]) -> dict[str, tf.Tensor]:
+    """Takes the values of large constants out of nodes; returns them by the names of their tensors.
+
+    A function with its constants is kept some four times over: a data set of 200 MB took 800 MB more and twice the
+    time, one of 200,000 words 35 times their bytes.
+    """
+    rows = {}
+    for node in nodes:
+        if node.op == "Const" and node.attr["value"].tensor.ByteSize() > _ROWS_BYTES:
+            value = node.attr["value"].tensor
+            rows[f"{node.name}:0"] = as_tensor(copied(tf.make_ndarray(value)))
+            value.Clear()  # A scalar zero: others may wait for the node, or want to be where it is.
+            value.dtype = node.attr["dtype"].type
+            value.tensor_shape.SetInParent()
+    return rows
+
+
+# Data sets that compute in the thread that asks, or in one of their own.
+_WITHOUT_FUNCTIONS = {
+    "BatchDatasetV2", "CacheDataset", "CacheDatasetV2", "ConcatenateDataset", "PaddedBatchDatasetV2",
+    "PrefetchDataset", "RangeDataset", "RepeatDataset", "ShardDataset", "ShuffleDataset", "ShuffleDatasetV2",
+    "ShuffleDatasetV3", "SkipDataset", "TakeDataset", "TensorDataset", "TensorSliceDataset", "ZipDataset",
+}  # fmt: skip
+
+
+def _runs_no_function(graph_def: Any) -> bool:
+    """Whether all data sets of a graph do without TensorFlow's pool of threads."""
+    made = [node for node in graph_def.node if "Dataset" in node.op]
+    parallel = any("parallel_copy" in node.attr and node.attr["parallel_copy"].b for node in made)
+    return not parallel and all(node.op in _WITHOUT_FUNCTIONS for node in made)
+
+
+def _calls_python(graph_def: Any) -> bool:
+    bodies = [graph_def.node, *(function.node_def for function in graph_def.library.function)]
+    return any("PyFunc" in node.op for nodes in bodies for node in nodes)
+
+
+def _tensors(result: Any, graph: tf.Graph) -> Any:
+    def convert(part: Any) -> Any:
+        if part is None or isinstance(part, tf.SparseTensor | tf.RaggedTensor):
+            return part
+        return tf.convert_to_tensor(part)
+
+    with graph.as_default():
+        try:
+            return _map(convert, result)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"input_fn returned {type(result).__name__}, of which no tensors can be made ({error}); return a "
+                "tf.data.Dataset, features, or (features, labels)."
+            ) from error
+
+
+def _map(function: Any, item: Any) -> Any:
+    if isinstance(item, Mapping):
+        return {key: _map(function, value) for key, value in item.items()}
+    if isinstance(item, tuple) and not hasattr(item, "_fields"):
+        return tuple(_map(function, value) for value in item)
+    if isinstance(item, list) and any(isinstance(value, Mapping) or tf.is_tensor(value) for value in item):
+        return tuple(_map(function, value) for value in item)  # `[features, labels]`
+    return function(item)
+
+
+def fingerprint(graph_def: Any) -> str:
+    """Digest of what a graph computes, the same in each process for the same program and data.
+
+    TensorFlow numbers the functions of a process through; these numbers are left out.
+    """
+    digest = hashlib.sha256()
+    functions = {f.signature.name: f for f in graph_def.library.function}
+    for name in sorted(functions, key=_unnumbered):
+        digest.update(_unnumbered(name).encode())
+        for node in functions[name].node_def:
+            _digest_node(digest, node)
+    for node in graph_def.node:
+        _digest_node(digest, node)
+    return digest.hexdigest()
+
+
+def _unnumbered(name: str) -> str:
+    return re.sub(r"_\d+(?=_|$|:)", "", name)
+
+
+def _digest_node(digest: Any, node: Any) -> None:
+    digest.update(f"{_unnumbered(node.name)} {node.op} {[_unnumbered(i) for i in node.input]}".encode())
+    for key in sorted(node.attr):
+        value = node.attr[key]
+        if not value.HasField("func") and key not in {"_class", "shared_name", "metadata", "token"}:
+            digest.update(key.encode() + value.SerializeToString(deterministic=True))

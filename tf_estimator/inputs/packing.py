@@ -1,0 +1,318 @@
+"""Columns packed by dtype and rank, so that a batch is one gather per pack and not one per column."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from collections.abc import Sequence as Sequence_
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from . import zero_copy as buffers
+from .column_types import Dictionary, Sequence, encode_strings, is_string
+from .memory_map import Chosen, drop_pages
+
+#: Columns that take more bytes than this together stay where they are (memory maps) and are gathered outside the graph.
+RESIDENT_BYTES = 1 << 27
+
+Path = tuple[str, ...]
+#: Pack, first and last column: `Packing.stacked`.
+Places = Sequence_[tuple[str, int, int]]
+Batch = tuple[Any, list[tf.Tensor]]
+
+
+@dataclass(frozen=True)
+class _Dense:
+    """Where a dense column sits: columns `start:stop` of its pack."""
+
+    path: Path
+    pack: str
+    dtype: str
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+    words: int | None  # index of the vocabulary, for strings
+
+
+@dataclass(frozen=True)
+class _Ragged:
+    """A sequence column: index of its values among the sequences, and of its vocabulary."""
+
+    path: Path
+    index: int
+    words: int | None
+
+
+class Packing:
+    """How columns become a batch.
+
+    Args:
+        columns: nest of dicts of arrays, `Dictionary`s and `Sequence`s.
+
+    Attributes:
+        rows: number of rows.
+
+    Raises:
+        ValueError: no column, different numbers of rows, or an array that can't be a column.
+    """
+
+    def __init__(self, columns: Any) -> None:
+        leaves = list(_leaves(columns, ()))
+        if not leaves:
+            raise ValueError("columns_input_fn got no columns; give a dict of name to array.")
+        lengths = {"/".join(path) or "column": _rows(path, column) for path, column in leaves}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"All columns must have the same number of rows, they have {lengths}.")
+        self.rows = next(iter(lengths.values()))
+        self._nest = columns
+        self.dense: list[_Dense] = []
+        self.ragged: list[_Ragged] = []
+        self.words: list[Any] = []
+        self._arrays: dict[str, list[Any]] = {}
+        self._sequences: list[tuple[Any, Any]] = []
+        self._widths: dict[str, int] = {}
+        for path, column in leaves:
+            self._add(path, column)
+        self._place()
+        self.bytes = sum(_bytes(a) for parts in self._arrays.values() for a in parts)
+        self.bytes += sum(_bytes(values) for values, _ in self._sequences)
+        self.packs = sorted(self._arrays)
+
+    def _add(self, path: Path, column: Any) -> None:
+        if isinstance(column, Sequence):
+            values, words = self._plain(column.values)
+            self.ragged.append(_Ragged(path, len(self._sequences), words))
+            self._sequences.append((values, np.asanyarray(column.row_splits)))
+            return
+        values, words = self._plain(column)
+        shape = tuple(values.shape[1:])
+        width = int(np.prod(shape, dtype=np.int64))
+        dtype = "string" if values.dtype.kind == "S" else values.dtype.name
+        pack = dtype if shape else f"{dtype} scalar"
+        start = self._widths.get(pack, 0)
+        self._widths[pack] = start + width
+        self._arrays.setdefault(pack, []).append(values)
+        self.dense.append(_Dense(path, pack, dtype, start, start + width, shape, words))
+
+    def _place(self) -> None:
+        """Lays the columns of a pack out by name: models take them in that order, often all at once."""
+        self._layout: dict[str, list[_Dense]] = {}
+        self._offsets: dict[Path, int] = {}
+        for dense in sorted(self.dense, key=lambda dense: dense.path):
+            placed = self._layout.setdefault(dense.pack, [])
+            self._offsets[dense.path] = sum(d.stop - d.start for d in placed)
+            placed.append(dense)
+
+    def _plain(self, column: Any) -> tuple[Any, int | None]:
+        """Numbers of a column, and the index of the vocabulary that they are codes of."""
+        if isinstance(column, Dictionary):
+            self.words.append(column.words())
+            codes = column.codes
+            return codes, len(self.words) - 1
+        array = column if isinstance(column, np.ndarray) else np.asarray(column)
+        if isinstance(array, np.memmap) and array.dtype.kind == "S":
+            return array, None  # too many to be encoded: each batch is given its own
+        if is_string(array):
+            return self._plain(encode_strings(array))
+        return array, None
+
+    def gather(self, rows: Any) -> list[Any]:
+        """Packed arrays of some rows (all if None): a matrix per dtype, values and splits per sequence.
+
+        They are new ones, made for `buffers.as_tensor`.
+        """
+        packed = []
+        chosen = None if rows is None else Chosen(rows)
+        for pack in self.packs:
+            arrays = self._arrays[pack]
+            count = self.rows if rows is None else len(rows)
+            matrix = buffers.empty((count, self._widths[pack]), np.result_type(*arrays))
+            columns = [dense for dense in self.dense if dense.pack == pack]
+            # One after the other: the rows of all at once would be held twice.
+            for array, dense in zip(arrays, columns, strict=True):
+                flat = (array if chosen is None else chosen.of(array)).reshape(count, -1)
+                start = self._offsets[dense.path]
+                matrix[:, start : start + flat.shape[1]] = flat
+                drop_pages(array)
+            packed.append(matrix)
+        for values, splits in self._sequences:
+            if rows is None:
+                packed += [buffers.copied(values), buffers.copied(np.asarray(splits, np.int64))]
+            else:
+                packed += [buffers.copied(part) for part in _gather_sequences(values, splits, rows)]
+        return packed
+
+    def lengths(self) -> Any:
+        """int64 `[rows]`: elements of each row's longest sequence.
+
+        Raises:
+            ValueError: there is no sequence.
+        """
+        if not self._sequences:
+            raise ValueError("group_by_length needs a Sequence among the columns; leave it out for dense ones.")
+        return np.max([np.diff(splits) for _, splits in self._sequences], axis=0)
+
+    @property
+    def compilable(self) -> bool:
+        """Whether XLA can take batches apart: dense numbers only."""
+        return not self.ragged and not self.words and not any(d.dtype == "string" for d in self.dense)
+
+    def constants(self) -> list[tf.Tensor]:
+        """Vocabularies as string tensors."""
+        return [tf.constant(words) for words in self.words]
+
+    def stacked(self, positions: Sequence_[int]) -> tuple[str, int, int] | None:
+        """Where the components `positions` of a batch sit side by side: pack, first and last column; None if they
+        are not scalar columns that follow one another in one pack."""
+        named = {f"{i}": dense for i, dense in enumerate(self.dense)}
+        made = {d.path: tf.TensorSpec([], tf.int32, name=key) for key, d in named.items()}
+        made |= {r.path: tf.SparseTensorSpec([None, None], tf.int32) for r in self.ragged}
+        flat = tf.nest.flatten(_rebuild(self._nest, (), made), expand_composites=True)
+        found = [named.get(flat[position].name or "") for position in positions]
+        first = found[0]
+        if first is None or first.words is not None or not first.pack.endswith("scalar"):
+            return None
+        start = self._offsets[first.path]
+        for i, dense in enumerate(found):
+            if dense is None or dense.pack != first.pack or dense.words or self._offsets[dense.path] != start + i:
+                return None
+        return first.pack, start, start + len(found)
+
+    def block(self, packed: list[Any], rows: tf.Tensor, places: Places = ()) -> list[Any]:
+        """In the graph: what the batches of `rows` `[batches, size]` are cut from.
+
+        One gather for many batches costs little more than one for a single batch. Scalar columns are laid out column
+        by column, so that taking them apart is a plain copy; those of packs that `places` names are left as they are.
+        """
+        made: list[Any] = [rows]
+        by_row = _packs(places)
+        for i, pack in enumerate(self.packs):
+            gathered = tf.gather(packed[i], rows)
+            by_column = pack.endswith("scalar") and pack not in by_row
+            made.append(tf.transpose(gathered, [0, 2, 1]) if by_column else gathered)
+        return made + list(packed[len(self.packs) :])
+
+    def batch(self, block: list[Any], words: list[Any], index: tf.Tensor, places: Places = ()) -> Batch:
+        """In the graph: the nest of tensors of the `index`-th batch of a block, and a matrix for each of `places`."""
+        at, count = _At(index), 1 + len(self.packs)
+        parts = [at.of(part) for part in block[:count]]
+        return self._taken_apart(parts, block[count:], words, _packs(places), places)
+
+    def one(self, packed: list[Any], words: list[Any], rows: tf.Tensor, places: Places = ()) -> Batch:
+        """In the graph: `batch` of the one that has `rows`. It takes half of the operations."""
+        count = len(self.packs)
+        parts = [rows, *(tf.gather(pack, rows) for pack in packed[:count])]
+        return self._taken_apart(parts, packed[count:], words, set(self.packs), places)
+
+    def _taken_apart(
+        self, parts: list[tf.Tensor], sequences: list[Any], words: list[Any], by_row: Collection[str], places: Places
+    ) -> Batch:
+        rows, *matrices = parts
+        size = rows.shape[0] or -1
+        made: dict[Path, Any] = {}
+        for matrix, pack in zip(matrices, self.packs, strict=True):
+            columns = self._layout[pack]
+            if pack.endswith("scalar"):
+                split = tf.unstack(matrix, num=len(columns), axis=1 if pack in by_row else 0)
+            else:
+                widths = [dense.stop - dense.start for dense in columns]
+                split = [matrix] if len(widths) == 1 else tf.split(matrix, widths, axis=1)
+            for dense, part in zip(columns, split, strict=True):
+                shaped = tf.reshape(part, [size, *dense.shape]) if len(dense.shape) > 1 else part
+                made[dense.path] = shaped if dense.words is None else _decode(words[dense.words], shaped)
+        for ragged in self.ragged:
+            values, splits = sequences[2 * ragged.index], sequences[2 * ragged.index + 1]
+            sequence = tf.gather(tf.RaggedTensor.from_row_splits(values, splits, validate=False), rows)
+            if ragged.words is not None:
+                sequence = sequence.with_flat_values(_decode(words[ragged.words], sequence.flat_values))
+            made[ragged.path] = sequence.to_sparse()
+        by_pack = dict(zip(self.packs, matrices, strict=True))
+        wanted = [
+            by_pack[pack] if (start, stop) == (0, self._widths[pack]) else by_pack[pack][:, start:stop]
+            for pack, start, stop in places
+        ]
+        return _rebuild(self._nest, (), made), wanted
+
+    def spec(self, size: int | None) -> Any:
+        """Nest of type specs of a batch of `size` rows (None if that differs)."""
+        made: dict[Path, Any] = {}
+        for d in self.dense:
+            dtype = tf.string if d.words is not None else tf.as_dtype(d.dtype)
+            made[d.path] = tf.TensorSpec([size, *d.shape], dtype)
+        for r in self.ragged:
+            values = self._sequences[r.index][0]
+            dtype = tf.string if r.words is not None else tf.as_dtype(values.dtype)
+            made[r.path] = tf.SparseTensorSpec([size, None], dtype)
+        return _rebuild(self._nest, (), made)
+
+    def describe(self) -> str:
+        """Text that is equal for columns of the same names, dtypes, shapes and number of rows."""
+        return repr((self.rows, self.dense, self.ragged))
+
+
+def _packs(places: Places) -> set[str]:
+    return {pack for pack, _, _ in places}
+
+
+class _At:
+    """One index of a first dimension. `tensor[index]` would add five operations to the graph for each tensor."""
+
+    def __init__(self, index: tf.Tensor) -> None:
+        self._begin = tf.reshape(index, [1])
+        self._strides = tf.ones([1], index.dtype)
+        self._end = self._begin + self._strides
+
+    def of(self, tensor: tf.Tensor) -> tf.Tensor:
+        """`tensor[index]`."""
+        return tf.raw_ops.StridedSlice(
+            input=tensor, begin=self._begin, end=self._end, strides=self._strides, shrink_axis_mask=1
+        )
+
+
+def _bytes(array: Any) -> int:
+    """What an array takes as a tensor: each string has a head of 24 bytes."""
+    return int(array.nbytes + (24 * array.size if array.dtype.kind == "S" else 0))
+
+
+def _decode(words: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
+    """Strings of codes; the empty string that ends `words` stands for -1."""
+    last = tf.cast(tf.shape(words)[0] - 1, codes.dtype)
+    return tf.gather(words, tf.where(codes < 0, last, codes))
+
+
+def _gather_sequences(values: Any, splits: Any, rows: Any) -> list[Any]:
+    starts, ends = Chosen(rows).of(splits), Chosen(np.asarray(rows) + 1).of(splits)
+    lengths = np.asarray(ends - starts, np.int64)
+    made = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    index = np.repeat(starts - made[:-1], lengths) + np.arange(made[-1])
+    return [Chosen(index).of(values), made]
+
+
+def _leaves(item: Any, path: Path) -> Any:
+    if isinstance(item, Mapping):
+        for key in item:
+            yield from _leaves(item[key], (*path, str(key)))
+    elif isinstance(item, tuple):
+        for i, part in enumerate(item):
+            yield from _leaves(part, (*path, str(i)))
+    elif item is not None:
+        yield path, item
+
+
+def _rebuild(item: Any, path: Path, made: Mapping[Path, Any]) -> Any:
+    if isinstance(item, Mapping):
+        return {key: _rebuild(item[key], (*path, str(key)), made) for key in item}
+    if isinstance(item, tuple):
+        return tuple(_rebuild(part, (*path, str(i)), made) for i, part in enumerate(item))
+    return None if item is None else made[path]
+
+
+def _rows(path: Path, column: Any) -> int:
+    if isinstance(column, Dictionary | Sequence):
+        return len(column)
+    shape = np.shape(column)
+    if not shape:
+        raise ValueError(f"Column {'/'.join(path)!r} has no rows: it is a scalar, not an array.")
+    return int(shape[0])

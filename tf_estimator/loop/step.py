@@ -1,0 +1,190 @@
+"""What a step takes its batch from, and many steps as one loop of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from ..graph.subgraph import Cut, taken_by
+from ..graph.trace import Trace
+from ..inputs.source import Source
+from .while_loop import GraphLoop
+
+v1 = tf.compat.v1
+
+_INPUT = "engine.input"
+
+
+class StepInput:
+    """The part of a trace that a step runs, and the batches for it.
+
+    Where a model puts scalar components of the batch side by side, and the source has them side by side, it gives the
+    matrix, so that nobody takes it apart and puts it together again.
+
+    Args:
+        trace: whose step it is.
+        elements: what is fetched.
+        source: gives the batches.
+        fed: tensors whose values are given with each call.
+
+    Attributes:
+        cut: the part; its feeds are what `batch` gives.
+    """
+
+    def __init__(self, trace: Trace, elements: Sequence[Any], source: Source, fed: Sequence[tf.Tensor] = ()) -> None:
+        self.source = source
+        found = [] if fed else [(stack.tensor, source.place(stack.positions)) for stack in trace.stacks()]
+        given = [(tensor, place) for tensor, place in found if place is not None]
+        known = {feed.name for feed in trace.feeds}
+        more = [*(tensor for tensor, _ in given), *(tensor for tensor in fed if tensor.name not in known)]
+        self.cut = trace.cut(elements, [*trace.feeds, *more])
+        self._given = [(tensor, place) for tensor, place in given if tensor.name in self.cut.taken]
+        unused = {tensor.name for tensor, _ in given} - {tensor.name for tensor, _ in self._given}
+        self.cut.feeds[:] = [feed for feed in self.cut.feeds if feed.name not in unused]
+        self._places = [place for _, place in self._given]
+        self._fed = [tensor.name for tensor in fed]
+
+    def block(self, steps: tf.Tensor, arguments: list[Any]) -> list[tf.Tensor]:
+        """`Source.block`."""
+        return list(self.source.block(steps, arguments, self._places))
+
+    def padded_block(self, steps: tf.Tensor, arguments: list[Any]) -> list[tf.Tensor]:
+        """`block` of static shape, for a compiled program."""
+        return list(self.source.padded_block(steps, arguments, self._places))  # type: ignore[attr-defined]
+
+    def parts(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
+        """What the source gives for the `index`-th batch of a block: a tensor for each feed that is not fed besides."""
+        return self._cast(self.source.batch(index, block, self._places))
+
+    def one(self, arguments: list[Any]) -> list[tf.Tensor]:
+        """`parts` of the next batch alone."""
+        return self._cast(self.source.one(arguments, self._places))
+
+    def _cast(self, parts: list[tf.Tensor]) -> list[tf.Tensor]:
+        count = len(parts) - len(self._given)
+        return [*parts[:count], *(tf.cast(m, t.dtype) for m, (t, _) in zip(parts[count:], self._given, strict=True))]
+
+    def values(self, parts: Sequence[tf.Tensor], fed: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """A tensor for each feed: the fed one, or else the source's."""
+        values = {feed.name: part for feed, part in zip(self.cut.feeds, parts, strict=False)}
+        values |= dict(zip(self._fed, fed, strict=True))
+        return [values[feed.name] for feed in self.cut.feeds]
+
+
+def one_step(
+    inputs: StepInput, trace: Trace, fed: Sequence[tf.Tensor], arguments: Sequence[tf.Tensor]
+) -> tuple[list[tf.Tensor], list[Any]]:
+    """Adds one step to the current graph.
+
+    Args:
+        inputs: the step and its batches.
+        trace: whose step it is.
+        fed: values of the tensors that are fed.
+        arguments: of the source.
+
+    Returns:
+        The fetched tensors, and what has to be done before the step is.
+    """
+    parts = inputs.one(list(arguments))
+    first = parts if inputs.source.may_end else []
+    # An update that takes nothing of the batch would otherwise happen once more at the end of the input.
+    with tf.control_dependencies(first):
+        handles = trace.handles(inputs.cut, waiting=bool(first))
+    tensors, operations = inputs.cut.place(handles, inputs.values(parts, fed))
+    return tensors, [*operations, *tensors, *first]
+
+
+def repeated(
+    inputs: StepInput, trace: Trace, counter: str, loss: bool, steps: Any, goal: Any, block: list[Any], after: Any
+) -> list[Any]:
+    """Adds a loop over the step to the current graph.
+
+    Args:
+        inputs: the step and its batches.
+        trace: whose step it is.
+        counter: name of the variable that counts steps.
+        loss: whether the first fetched tensor is a loss that ends the loop when it is not finite.
+        steps: how many at most, int64.
+        goal: value of the counter to stop at, int64.
+        block: what the batches are made from.
+        after: a `Cut` without feeds whose tensors are computed after the loop, or None.
+
+    Returns:
+        Steps done, value of the counter, last loss, then the tensors of `after`.
+    """
+    cut, variable = inputs.cut, trace.value_of(counter)
+    key = next(t.key for t in trace.variables() if t.name == counter)
+    start = tf.cast(variable.read_value(), tf.int64)
+    by_one = _counts_by_one(cut.definition, key)
+    given = {f"{_INPUT}/block_{i}:0": tensor for i, tensor in enumerate(block)}
+    given |= {"engine.loop/steps:0": tf.minimum(steps, goal - start) if by_one else steps}
+    given |= {"engine.loop/goal:0": goal, "engine.loop/start:0": start}
+    given |= {"engine.loop/counter:0": v1.get_default_graph().capture(variable.handle), **trace.handles(cut)}
+    loop = GraphLoop({name: tensor.dtype for name, tensor in given.items()})
+    done = _place_step(loop, inputs, block)
+    conditions = []
+    if loss:
+        first = cut.tensors[0]
+        watched = loop.carry("loss", loop.constant("no_loss", 0.0, tf.float32), tf.float32)
+        loop.hand_on("loss", loop.cast("cast", first.name, first.dtype, tf.float32), tf.float32)
+        conditions.append(loop.finite("finite", watched))
+    if not by_one:
+        counted = loop.carry("count", "engine.loop/start", tf.int64)
+        read = loop.read("read", loop.enter("engine.loop/counter"), variable.dtype, done)
+        loop.hand_on("count", loop.cast("cast_count", read, variable.dtype, tf.int64), tf.int64)
+        conditions.append(loop.compare("less_goal", counted, loop.enter("engine.loop/goal")))
+    loop.close("engine.loop/steps", conditions, done)
+    made = _run(loop, inputs, given, variable, loss)
+    return made if after is None else _with_values(trace, after, made)
+
+
+def _place_step(loop: GraphLoop, inputs: StepInput, block: list[Any]) -> list[str]:
+    """Puts input and step into the loop; returns the operations that make a step."""
+    with tf.Graph().as_default() as graph, tf.name_scope(_INPUT):
+        index = v1.placeholder(tf.int64, [], name="index")
+        parts = [v1.placeholder(t.dtype, t.shape, name=f"block_{i}") for i, t in enumerate(block)]
+        batch = inputs.parts(index, parts)
+    nodes = [node for node in graph.as_graph_def().node if node.op != "Placeholder"]
+    for node in nodes:
+        node.attr.pop("_class", None)  # Colocation with the placeholders.
+    loop.place(nodes, {index.name: loop.index}, loop.started)
+    made = sorted({t.op.name for t in batch if t.op.type != "Placeholder"})
+    # An update that takes nothing of the batch would otherwise happen once more at the end of the input.
+    ready = loop.wait("ready", [loop.started, *made]) if inputs.source.may_end else loop.started
+    cut = inputs.cut
+    replaced = {feed.name: tensor.name for feed, tensor in zip(cut.feeds, batch, strict=True)}
+    loop.place(cut.definition.node, replaced, ready)
+    fetched = [tensor.op.name for tensor in cut.tensors if tensor.name not in replaced]
+    return [*fetched, *(operation.name for operation in cut.operations), *(made if inputs.source.may_end else [])]
+
+
+def _run(loop: GraphLoop, inputs: StepInput, given: dict[str, Any], variable: Any, loss: bool) -> list[Any]:
+    definition = loop.definition
+    definition.library.CopyFrom(inputs.cut.definition.library)
+    definition.versions.CopyFrom(inputs.cut.definition.versions)
+    wanted = [loop.exit_of("index"), *([loop.exit_of("loss")] if loss else [])]
+    used = taken_by(definition)
+    mapping = {name: tensor for name, tensor in given.items() if name in used}
+    exits = tf.import_graph_def(definition, input_map=mapping, return_elements=wanted, name="")
+    with tf.control_dependencies(exits):
+        count = tf.cast(variable.read_value(), tf.int64)
+    return [exits[0], count, exits[1] if loss else tf.constant(0.0)]
+
+
+def _with_values(trace: Trace, after: Cut, made: list[Any]) -> list[Any]:
+    with tf.control_dependencies(made):
+        handles = trace.handles(after, waiting=True)
+    return [*made, *after.place(handles, [])[0]]
+
+
+def _counts_by_one(definition: Any, key: str) -> bool:
+    """Whether a step raises the counter by one, whatever it computes."""
+    constants = {node.name: node for node in definition.node if node.op == "Const"}
+    handles = {key, f"{key}:0"}
+    writers = [node for node in definition.node if node.op != "ReadVariableOp" and handles.intersection(node.input)]
+    if len(writers) != 1 or writers[0].op != "AssignAddVariableOp":
+        return False
+    added = constants.get(writers[0].input[1])
+    return added is not None and bool(tf.make_ndarray(added.attr["value"].tensor) == 1)

@@ -1,0 +1,170 @@
+"""The engine's own hooks: checkpoints, summaries and the progress line. Each says beforehand when it is next due."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import tensorflow as tf
+
+from ..run_config import RunConfig
+from .saver import ModelSaver
+
+v1 = tf.compat.v1
+log = logging.getLogger("tf_estimator")
+
+_EVENTS_WAIT_S = 5.0
+
+
+class Duty(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
+    """A hook that is told the global step.
+
+    Attributes:
+        step: the step that was done last.
+    """
+
+    step = 0
+
+
+class SaveCheckpoints(Duty):
+    """Saves at the start, whenever the configuration says, and at the end, when it waits for the files."""
+
+    def __init__(self, saver: ModelSaver, config: RunConfig) -> None:
+        self._saver = saver
+        self._steps = config.save_checkpoints_steps or None
+        self._seconds = config.save_checkpoints_secs or None
+        self._saved_at = time.monotonic()
+        self._saved_step = 0
+        self.ended = False
+
+    def begin(self) -> None:
+        for listener in self._saver.listeners:
+            listener.begin()
+
+    def start(self, step: int, *, save: bool) -> bool:
+        """Notes the first step, and saves it unless a checkpoint of it is there; whether a listener asks to stop."""
+        self.step = self._saved_step = step
+        if not save:
+            self._saver.last_step = step
+            return False
+        return self._save(step)
+
+    def next_step(self, step: int) -> int | None:
+        if self._steps is not None:
+            return int(max(self._saved_step + self._steps, step + 1))
+        if self._seconds is not None and time.monotonic() - self._saved_at >= self._seconds:
+            return step + 1
+        return None
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        if self._save(self.step):
+            run_context.request_stop()
+
+    def end(self, session: Any) -> None:
+        if self._saver.last_step != self.step or self.ended:
+            self._save(self.step, finish=True)
+        self._saver.settle()
+        for listener in self._saver.listeners:
+            listener.end(session, self.step)
+
+    def _save(self, step: int, *, finish: bool = False) -> bool:
+        self._saved_step, self._saved_at = step, time.monotonic()
+        return self._saver.save(step, ended=self.ended, finish=finish)
+
+
+class Events:
+    """Summaries on their way to the event file of a directory.
+
+    The writer's thread would wake up for each of them and hold up the steps; it gets them a few seconds later. It
+    flushes every two minutes.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._writer: Any = None
+        self._waiting: list[tuple[float, int, bytes]] = []
+
+    def open(self) -> None:
+        """Makes the file, if there is none yet; in a graph."""
+        self._writer = v1.summary.FileWriterCache.get(self._directory)
+
+    def add(self, summary: bytes, step: int) -> None:
+        """Takes a serialized `Summary`."""
+        now = time.time()
+        self._waiting.append((now, step, summary))
+        if now - self._waiting[0][0] > _EVENTS_WAIT_S:
+            self.write()
+
+    def write(self) -> None:
+        """Hands over what waits."""
+        for when, step, summary in self._waiting:
+            self._writer.add_event(v1.Event(wall_time=when, step=step, summary=v1.Summary.FromString(summary)))
+        self._waiting.clear()
+
+    def flush(self) -> None:
+        """Hands over what waits, and has it on disk; nothing where no duty opened the file."""
+        self.write()
+        if self._writer is not None:
+            self._writer.flush()
+
+
+class WriteSummaries(Duty):
+    """Writes the merged summaries of the model every so many steps, the first step included."""
+
+    def __init__(self, events: Events, every: int, operation: Any) -> None:
+        self._events = events
+        self._every = every
+        self._args = v1.train.SessionRunArgs(operation)
+        self._next: int | None = None
+
+    def begin(self) -> None:
+        self._events.open()
+
+    def next_step(self, step: int) -> int | None:
+        return step + 1 if self._next is None else self._next
+
+    def before_run(self, run_context: Any) -> Any:
+        return self._args
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        if run_values.results is not None:
+            self._events.add(run_values.results, self.step)
+        self._next = self.step + self._every
+
+
+class LogProgress(Duty):
+    """Logs loss, step and steps per second every so many steps, and writes the rate as summary `global_step/sec`."""
+
+    def __init__(self, events: Events, every: int, loss: tf.Tensor) -> None:
+        self._events = events
+        self._every = every
+        self._args = v1.train.SessionRunArgs(loss)
+        self._next: int | None = None
+        self._last: tuple[int, float] | None = None
+
+    def begin(self) -> None:
+        self._events.open()
+
+    def next_step(self, step: int) -> int | None:
+        return step + 1 if self._next is None else self._next
+
+    def before_run(self, run_context: Any) -> Any:
+        return self._args
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        now = time.perf_counter()
+        if self._last is None:
+            log.info("loss = %s, step = %d", run_values.results, self.step)
+        else:
+            seconds = now - self._last[1]
+            rate = (self.step - self._last[0]) / seconds if seconds > 0 else 0.0
+            log.info("loss = %s, step = %d (%.3f sec, %.6g steps/s)", run_values.results, self.step, seconds, rate)
+            if rate:
+                value = v1.Summary(value=[v1.Summary.Value(tag="global_step/sec", simple_value=rate)])
+                self._events.add(value.SerializeToString(), self.step)
+        self._last = (self.step, now)
+        self._next = self.step + self._every
+
+    def end(self, session: Any) -> None:
+        log.info("Training ended at step %d.", self.step)

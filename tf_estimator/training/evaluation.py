@@ -1,0 +1,130 @@
+"""The evaluation run: metrics over batches, and their summaries."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ..errors import EmptyInputError
+from ..graph.build import EVAL_STEP, GLOBAL_STEP
+from ..graph.trace import Trace
+from ..inputs.replica_source import Dealt
+from ..inputs.source import Source
+from ..loop.functions import repeater_for
+from ..variables import VariableSet
+from .hook_runner import HookCalls
+from .initialization import initialize_local
+from .session import EngineSession
+
+v1 = tf.compat.v1
+log = logging.getLogger("tf_estimator")
+
+#: Batches of one call; between calls signals get through.
+CALL_BATCHES = 1000
+
+
+def evaluate(
+    trace: Trace, state: VariableSet, source: Source, steps: int | None, hooks: Sequence[Any], directory: str
+) -> dict[str, Any]:
+    """Runs an evaluation.
+
+    Args:
+        trace: an EVAL trace.
+        state: the variables' values.
+        source: the batches.
+        steps: how many of them; None for all.
+        hooks: the user's.
+        directory: where summaries go.
+
+    Returns:
+        Metric name to value, `global_step` among them.
+
+    Raises:
+        EmptyInputError: there was no batch.
+    """
+    metrics = trace.evaluation
+    session = EngineSession(trace, state, source)
+    calls = HookCalls([*hooks, *trace.spec.evaluation_hooks], trace, session, metrics.updates)
+    calls.begin()
+    trace.share(state)
+    initialize_local(trace, state)
+    calls.after_create_session()
+    done = 0
+    values: list[tf.Tensor] = []
+    while not calls.stop_requested and (steps is None or done < steps):
+        try:
+            done, values = _advance(trace, state, source, calls, done, steps)
+        except (tf.errors.OutOfRangeError, StopIteration) as end:
+            values = values if isinstance(end, StopIteration) else []
+            break
+    done = _finish(trace, state, source, rest=steps is None or done < steps)
+    if done == 0:
+        raise EmptyInputError("input_fn ended before it gave one batch; there is nothing to evaluate.")
+    names = list(metrics.values)
+    values = values or trace.function([metrics.values[n] for n in names], [])([], state)
+    result = {name: value.numpy() for name, value in zip(names, values, strict=True)}
+    calls.end()
+    session.close()
+    _write(trace, directory, result)
+    log.info("Evaluation of %d batches: %s", done, ", ".join(f"{k} = {v}" for k, v in sorted(result.items())))
+    return result
+
+
+def _advance(
+    trace: Trace, state: VariableSet, source: Source, calls: HookCalls, done: int, steps: int | None
+) -> tuple[int, list[tf.Tensor]]:
+    """Takes at least one batch; returns how many were taken so far, and the metrics' values if they are known."""
+    hooks, due = calls.due(done)
+    limits = [CALL_BATCHES] + ([] if steps is None else [steps - done]) + ([] if due is None else [due - 1 - done])
+    wanted = min(limits)
+    count = source.limit(max(wanted, 1))
+    if count < 1:
+        raise StopIteration
+    if wanted < 1:
+        calls.step(hooks, source, state, EVAL_STEP)
+        return done + 1, []
+    key = ("repeat", source.signature)
+    metrics = trace.evaluation
+    after = list(metrics.values.values())
+    repeater = trace.cached(
+        key, lambda: repeater_for(trace, metrics.updates, source, EVAL_STEP, loss=False, after=after)
+    )
+    taken, _, _ = repeater(count, 2**62, source, state)
+    source.advance(taken)
+    return done + int(taken), repeater.values
+
+
+def _finish(trace: Trace, state: VariableSet, source: Source, rest: bool) -> int:
+    """Brings the replicas' metrics together, the batches included that were too few for a step of all; batches done."""
+    steps = int(trace.local[EVAL_STEP].numpy())
+    if not isinstance(source, Dealt):
+        return steps
+    trace.local.add_up(t.name for t in trace.local_variables())
+    left = source.left if rest else []
+    for batch in left:
+        trace.function(trace.evaluation.updates)(batch, state)
+    return steps * len(trace.devices) + len(left)
+
+
+def _write(trace: Trace, directory: str, result: dict[str, Any]) -> None:
+    summary = v1.Summary()
+    for name, value in result.items():
+        if name == GLOBAL_STEP:
+            continue
+        if isinstance(value, bytes):
+            try:
+                summary.value.extend(v1.Summary.FromString(value).value)
+            except Exception:
+                log.warning("Metric %s is a string that is no summary; it is not written to %s.", name, directory)
+        elif np.ndim(value) == 0 and np.issubdtype(np.asarray(value).dtype, np.number):
+            summary.value.add(tag=name, simple_value=float(value))
+        else:
+            log.warning("Metric %s is no scalar; it is not written to %s.", name, directory)
+    with trace.graph.as_default():
+        writer = v1.summary.FileWriterCache.get(directory)
+    writer.add_summary(summary, int(result[GLOBAL_STEP]))
+    writer.flush()

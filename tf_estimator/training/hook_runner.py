@@ -1,0 +1,174 @@
+"""Calling session-run hooks: who is due when, what they ask for, and the values handed back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ..graph.fetches import Fetches, feed_items, to_numpy
+from ..graph.function import BoundStep
+from ..graph.trace import Trace
+from ..inputs.source import Source
+from ..loop.functions import stepper_for
+from ..variables import VariableSet
+from .builtin_hooks import Duty
+from .session import EngineSession
+
+v1 = tf.compat.v1
+
+
+@dataclass
+class _Plan:
+    """How to run one step for a set of requests; `held` keeps what the cache compares by identity."""
+
+    held: list[Any]
+    fetches: list[Fetches | None]
+    stepper: BoundStep
+    names: list[str]
+    wanted: list[tuple[int, str]]  # position and name of the outputs that hooks ask for
+    feeds: list[tuple[Any, Any]] = field(default_factory=list)
+
+
+class HookCalls:
+    """The hooks of one run.
+
+    Args:
+        hooks: session-run hooks, called in this order. One with `next_step(global_step)` is only called at the steps
+            that it names; any other at each step.
+        trace: what they hook into.
+        session: given to them.
+        base: tensors and operations that each step runs; the first tensor of them comes back from `step`.
+    """
+
+    def __init__(self, hooks: Sequence[Any], trace: Trace, session: EngineSession, base: Sequence[Any]) -> None:
+        self.hooks = list(hooks)
+        self._duties = [hook for hook in self.hooks if isinstance(hook, Duty)]
+        self.stop_requested = False
+        self._trace = trace
+        self._session = session
+        self._base = list(base)
+        self._original = v1.train.SessionRunArgs(list(base))
+        self._plans: list[_Plan] = []  # those without feeds, the newest first
+
+    def begin(self) -> None:
+        with self._trace.graph.as_default():
+            for hook in self.hooks:
+                hook.begin()
+
+    def after_create_session(self) -> None:
+        coordinator = tf.train.Coordinator()
+        with self._trace.graph.as_default():
+            for hook in self.hooks:
+                hook.after_create_session(self._session, coordinator)
+
+    def end(self) -> None:
+        for hook in self.hooks:
+            with self._context(hook):
+                hook.end(self._session)
+
+    def _context(self, hook: Any) -> contextlib.AbstractContextManager[Any]:
+        """Users' hooks are called in the graph, as their code expects; the engine's own run eagerly."""
+        return contextlib.nullcontext() if isinstance(hook, Duty) else self._trace.graph.as_default()
+
+    def at(self, step: int | None) -> None:
+        """Tells the engine's own hooks the step."""
+        if step is not None:
+            for hook in self._duties:
+                hook.step = step
+
+    def due(self, step: int) -> tuple[list[Any], int | None]:
+        """The hooks to call for the step that makes `step + 1`, and the first step at which some hook is to be called.
+
+        The latter is None if no hook wants any.
+        """
+        found, first = [], None
+        for hook in self.hooks:
+            wanted = getattr(hook, "next_step", None)
+            at = step + 1 if wanted is None else wanted(step)
+            if at is None:
+                continue
+            if at <= step + 1:
+                found.append(hook)
+                first = step + 1
+            elif first is None or at < first:
+                first = int(at)
+        return found, first
+
+    def step(self, hooks: Sequence[Any], source: Source, state: VariableSet, counter: str | None) -> tuple[Any, Any]:
+        """Runs one step with `hooks` called around it.
+
+        Returns:
+            Value of the first tensor of `base` (None without one), and of the counter after the step.
+
+        Raises:
+            OutOfRangeError: the input has ended.
+        """
+        context = v1.train.SessionRunContext(self._original, self._session)
+        requests = []
+        if hooks:
+            with self._trace.graph.as_default():
+                requests = [hook.before_run(context) for hook in hooks]
+        plan = self._planned(requests, source, counter)
+        outputs = plan.stepper(source, state, [value for _, value in plan.feeds])
+        source.advance(1)
+        count = int(outputs[-1].numpy()) if counter is not None else None
+        first = to_numpy(outputs[0]) if plan.names else None
+        if hooks:
+            self.at(count)
+            self._hand_back(hooks, requests, plan, outputs, context)
+        return first, count
+
+    def _hand_back(
+        self, hooks: Sequence[Any], requests: list[Any], plan: _Plan, outputs: list[tf.Tensor], context: Any
+    ) -> None:
+        values = {name: to_numpy(outputs[i]) for i, name in plan.wanted}
+        graph_hooks: list[tuple[Any, Any]] = []
+        own: list[tuple[Any, Any]] = []
+        for hook, request, fetches in zip(hooks, requests, plan.fetches, strict=True):
+            results = None if fetches is None else fetches.values(values)
+            run_values = v1.train.SessionRunValues(results, getattr(request, "options", None), v1.RunMetadata())
+            (own if isinstance(hook, Duty) else graph_hooks).append((hook, run_values))
+        if graph_hooks:  # In the graph, as users' code expects; entering it costs as much as a hook, so once for all.
+            with self._trace.graph.as_default():
+                for hook, run_values in graph_hooks:
+                    hook.after_run(context, run_values)
+        for hook, run_values in own:
+            hook.after_run(context, run_values)
+        if context.stop_requested:
+            self.stop_requested = True
+
+    def _planned(self, requests: list[Any], source: Source, counter: str | None) -> _Plan:
+        held = [None if r is None else r.fetches for r in requests]
+        fed = any(r is not None and r.feed_dict for r in requests)
+        if not fed:
+            for old in self._plans:
+                if _same(old.held, held):
+                    return old
+        feeds: dict[str, tuple[Any, Any]] = {}
+        for request in requests:
+            items = feed_items(self._trace, request.feed_dict) if request is not None else {}
+            if set(items) & set(feeds):
+                raise RuntimeError(f"Two hooks feed the same tensor: {sorted(set(items) & set(feeds))}.")
+            feeds.update(items)
+        fetches = [None if h is None else Fetches(self._trace, h) for h in held]
+        elements = {e.name: e for e in self._base}
+        for part in fetches:
+            elements.update({e.name: e for e in part.elements} if part is not None else {})
+        pairs = [(tensor, tf.constant(np.asarray(value), tensor.dtype)) for tensor, value in feeds.values()]
+        stepper = stepper_for(self._trace, list(elements.values()), [t for t, _ in pairs], source, counter)
+        names = [name for name, e in elements.items() if isinstance(e, tf.Tensor)]
+        asked = {e.name for part in fetches if part is not None for e in part.elements}
+        wanted = [(i, name) for i, name in enumerate(names) if name in asked]
+        plan = _Plan(held, fetches, stepper, names, wanted, pairs)
+        if not fed:  # Summaries are due now and then: two sets of requests take turns, or three with another hook's.
+            self._plans = [plan, *self._plans[:3]]
+        return plan
+
+
+def _same(one: list[Any], other: list[Any]) -> bool:
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))

@@ -1,0 +1,111 @@
+"""Giving variables their values before a run: from a checkpoint, from initializers, from a warm start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from ..checkpoint import files as checkpoint
+from ..graph.trace import Trace
+from ..variables import TracedVariable, VariableSet
+from .session import EngineSession
+
+v1 = tf.compat.v1
+
+
+def prepare(
+    trace: Trace, state: VariableSet, path: str | None, warm_start: Callable[[Trace, VariableSet], None] | None
+) -> None:
+    """Makes `state` hold what the trace's model variables are at `path`, and initializes local ones and tables.
+
+    Args:
+        trace: whose variables are needed.
+        state: variables that it has already are taken to be right, if `state.path` is `path`.
+        path: a checkpoint's prefix, or None for initial values.
+        warm_start: applied after initialization where there is no checkpoint.
+
+    Raises:
+        CheckpointError: the checkpoint does not fit.
+    """
+    traced = trace.model_variables()
+    trace.reference.ensure(traced)
+    fresh = state.ensure(traced) if state.path == path and state.names() else _all(state, traced)
+    if path is not None:
+        absent = _restore(trace, state, path, fresh)
+        _initialize(trace, state, absent)
+    elif fresh:
+        _initialize(trace, state, fresh)
+        _scaffold_init(trace, state)
+        if warm_start is not None:
+            warm_start(trace, state)
+    state.path = path
+    initialize_local(trace, state)
+
+
+def _all(state: VariableSet, traced: list[TracedVariable]) -> list[TracedVariable]:
+    state.ensure(traced)
+    return list(traced)
+
+
+def _restore(trace: Trace, state: VariableSet, path: str, wanted: list[TracedVariable]) -> list[TracedVariable]:
+    """Restores `wanted`; returns those that the checkpoint may lack and does."""
+    if not wanted:
+        return []
+    saver = getattr(trace.spec.scaffold, "saver", None)
+    if saver is not None:
+        with trace.graph.as_default():
+            saver.restore(EngineSession(trace, state), path)
+        return []
+    reader = checkpoint.Reader(path)
+    dispensable = [t.name for t in wanted if t.dispensable]
+    values = reader.values({t.name: t.variable for t in wanted}, optional=dispensable)
+    checkpoint.check_finite(path, values, [t.name for t in wanted if t.trainable])
+    state.assign(values)
+    return [t for t in wanted if t.name not in values]
+
+
+def _initialize(trace: Trace, state: VariableSet, variables: list[TracedVariable]) -> None:
+    if variables:
+        trace.function([t.variable.initializer for t in variables], [])([], state)
+
+
+def _scaffold_init(trace: Trace, state: VariableSet) -> None:
+    scaffold = trace.spec.scaffold
+    if scaffold is None:
+        return
+    session = EngineSession(trace, state)
+    with trace.graph.as_default():
+        if scaffold.init_op is not None:
+            session.run(scaffold.init_op, scaffold.init_feed_dict)
+        if scaffold.init_fn is not None:
+            scaffold.init_fn(session)
+    session.close()
+
+
+def initialize_local(trace: Trace, state: VariableSet) -> None:
+    """Sets local variables (metrics) to their start, and fills the tables once."""
+    local = trace.local_variables()
+    trace.local.ensure(local)
+    graph = trace.graph
+    # Each replica has its own, which a function sets.
+    alone = trace.strategy is None
+    starts = trace.cached(("starts", graph.version), lambda: _constant_starts(graph, local)) if alone else {}
+    trace.local.assign(starts)
+    operations = [t.variable.initializer for t in local if t.name not in starts]
+    tables = [op for op in graph.get_collection(v1.GraphKeys.TABLE_INITIALIZERS) if op is not None]
+    own = trace.spec.scaffold.local_init_op if trace.spec.scaffold is not None else None
+    if tables:
+        trace.cached(("tables", len(tables)), lambda: trace.step_function(tables, batch=False)([], state))
+    if own is not None:
+        operations = [*operations, own]
+    if operations:
+        trace.step_function(operations, batch=False)([], state)
+
+
+def _constant_starts(graph: tf.Graph, variables: list[TracedVariable]) -> dict[str, Any]:
+    """Initial values that are known without running anything, by name: zero, mostly. They need no function."""
+    with graph.as_default():  # where a variable of the graph gives its initial value
+        values = {t.name: tf.get_static_value(t.variable.initial_value) for t in variables}
+    return {name: value for name, value in values.items() if value is not None}

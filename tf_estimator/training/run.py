@@ -1,0 +1,257 @@
+"""The training run: hooks, duties and the loop that does as many steps per call as nobody needs to look at."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from ..distribution.peers import Colleagues
+from ..errors import EmptyInputError, NanLossDuringTrainingError
+from ..graph.build import GLOBAL_STEP
+from ..graph.function import BoundLoop
+from ..graph.trace import Trace
+from ..inputs.source import Source
+from ..loop.functions import repeater_for
+from ..run_config import RunConfig
+from ..variables import VariableSet
+from .builtin_hooks import Events, LogProgress, SaveCheckpoints, WriteSummaries
+from .hook_runner import HookCalls
+from .saver import ModelSaver
+from .session import EngineSession
+from .stalled import StepWatch
+
+v1 = tf.compat.v1
+log = logging.getLogger("tf_estimator")
+
+#: How long one call may run: a signal, a cancelled job or a timed checkpoint waits at most about so many seconds.
+CALL_SECONDS = 0.5
+
+
+class TrainingRun:
+    """One call of `Estimator.train`, its state prepared.
+
+    Args:
+        trace: the TRAIN trace.
+        state: the variables that are trained.
+        source: the batches.
+        directory: the model directory.
+        config: intervals and limits.
+        hooks: the user's.
+        listeners: checkpoint listeners.
+        colleagues: the other processes, if there are any.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        state: VariableSet,
+        source: Source,
+        directory: str,
+        config: RunConfig,
+        hooks: Sequence[Any],
+        listeners: Sequence[Any],
+        colleagues: Colleagues | None = None,
+    ) -> None:
+        self._trace = trace
+        self._colleagues = colleagues
+        self._state = state
+        self._source = source
+        self.session = EngineSession(trace, state, source)
+        self._saver = ModelSaver(directory, config, trace, state, self.session, source, listeners)
+        self.session.checkpoint_dir, self.session.write_checkpoint = directory, self._saver.write
+        spec = trace.spec
+        loss = trace.element(spec.loss)
+        self._base = [loss, *trace.train_ops]
+        self._saving: SaveCheckpoints | None = None
+        self._events = Events(directory)
+        own: list[Any] = []
+        everybody = [*hooks, *spec.training_hooks, *(spec.training_chief_hooks if config.is_chief else ())]
+        if config.is_chief:
+            own = self._duties(config, loss, everybody)
+        self._calls = HookCalls([*everybody, *own], trace, self.session, self._base)
+        self._rate = 0.0
+        self._compiled = int(getattr(source, "compilable", 0)) if config.jit_compile else 0
+        if config.jit_compile and not self._compiled:
+            log.info(
+                "jit_compile needs an endless columns_input_fn of dense numbers and one replica; this training is not "
+                "compiled."
+            )
+        self._progress = StepWatch(trace)
+
+    def _duties(self, config: RunConfig, loss: tf.Tensor, hooks: list[Any]) -> list[Any]:
+        duties: list[Any] = []
+        if config.log_step_count_steps:
+            duties.append(LogProgress(self._events, config.log_step_count_steps, loss))
+        summary = self._summary_op()
+        if config.save_summary_steps and summary is not None:
+            duties.append(WriteSummaries(self._events, config.save_summary_steps, summary))
+        saving = [hook for hook in hooks if isinstance(hook, v1.train.CheckpointSaverHook)]
+        if saving:
+            # As in tf.estimator: a hook of the user's takes the place of ours, and our listeners.
+            getattr(saving[0], "listeners", saving[0]._listeners).extend(self._saver.listeners)
+            self._trace.cached("saver", lambda: _offer_saver(self._trace, config))
+        else:
+            self._saving = SaveCheckpoints(self._saver, config)
+            duties.append(self._saving)
+        return duties
+
+    def _summary_op(self) -> Any:
+        given = getattr(self._trace.spec.scaffold, "summary_op", None)
+        if given is not None:
+            return given
+
+        def merge() -> Any:
+            with self._trace.graph.as_default():
+                return v1.summary.merge_all()
+
+        return self._trace.cached("merged summaries", merge)
+
+    def begin(self) -> None:
+        """Calls the hooks' `begin`; they may still add to the graph."""
+        self._calls.begin()
+
+    def run(self, goal: int | None, *, save_first: bool) -> None:
+        """Trains until the global step is `goal`, the input ends, or a hook stops it; saves at the end.
+
+        Args:
+            goal: global step to stop at; None for as long as the input lasts.
+            save_first: whether to save before the first step.
+
+        Raises:
+            EmptyInputError: the input ended before one step.
+            NanLossDuringTrainingError: the loss or a variable is not finite.
+            GlobalStepError: `goal` is given, and no step of the model raises the global step.
+        """
+        try:
+            self._run(goal, save_first)
+        except BaseException:
+            self._saver.abandon()
+            self._events.write()
+            raise
+        self._saver.close()
+
+    def _run(self, goal: int | None, save_first: bool) -> None:
+        self._trace.share(self._state)
+        step = first = self._step()
+        if self._saving is not None:
+            self._saver.open()
+            if self._saving.start(step, save=save_first):
+                self._saver.settle()
+                if self._colleagues is None:
+                    return
+                self._calls.stop_requested = True  # the others are told before the first step
+        self._calls.at(step)
+        self._calls.after_create_session()
+        ended = False
+        while goal is None or step < goal:
+            stops, ended = self._stops()
+            if stops or ended:
+                break
+            before = step
+            with _end_of_input() as end:
+                step = self._advance(step, goal)
+            self._progress.watch(before, step, goal)
+            if self._saver.poll():
+                self._calls.stop_requested = True
+            if end:
+                ended, step = True, self._step()
+                self._source.advance(max(step - before, 0))
+                break
+        if ended and step == first and save_first and not self._progress.stands_still:
+            raise EmptyInputError("input_fn ended before it gave one batch; return at least one batch of rows.")
+        if self._saving is not None:
+            self._saving.ended = ended
+        self._calls.at(step)
+        self._calls.end()
+        self._events.flush()
+        self.session.close()
+
+    def _stops(self) -> tuple[bool, bool]:
+        """Whether a hook asked to stop, and whether the input has ended, if that is known before the step."""
+        if self._colleagues is None:
+            return self._calls.stop_requested, False
+        # Whoever went on alone would wait for the others' gradients for ever.
+        stops, ends = self._colleagues.votes(self._calls.stop_requested, self._source.limit(1) < 1)
+        return stops > 0, ends > 0
+
+    def _advance(self, step: int, goal: int | None) -> int:
+        """Does at least one step; returns the global step after it."""
+        self._state.path = None  # the values leave the checkpoint that they came from, or were saved to
+        hooks, due = self._calls.due(step)
+        ends = [n for n in (None if due is None else due - 1, goal) if n is not None]
+        wanted = min([end - step for end in ends] + [self._call_limit()])
+        count = self._source.limit(max(wanted, 1))
+        if count < 1:
+            raise tf.errors.OutOfRangeError(None, None, "The input has ended.")
+        if count == 1 or wanted <= 1:
+            started = time.perf_counter()
+            loss, after = self._calls.step(hooks, self._source, self._state, GLOBAL_STEP)
+            self._progress.batches += 1
+            if 0 < self._rate * CALL_SECONDS < 2:
+                # After one slow call, in which something was compiled, steps would be done singly for ever.
+                self._rate = 1 / max(time.perf_counter() - started, 1e-9)
+            _check_loss(float(loss), after)
+            return int(after)
+        return self._repeat(count, goal, step)
+
+    def _repeat(self, count: int, goal: int | None, step: int) -> int:
+        # Fewer steps are not worth it: the program gathers all the batches that it can take.
+        compiled = count >= self._compiled // 2 > 0
+        repeater = self._trace.cached(("repeat", self._source.signature, compiled), lambda: self._repeater(compiled))
+        started = time.perf_counter()
+        limit = 2**62 if goal is None else goal
+        if compiled:
+            count = min(count, self._compiled)
+        done, after, loss = repeater(count, limit, self._source, self._state)
+        self._source.advance(done)
+        self._progress.batches += done
+        self._rate = done / max(time.perf_counter() - started, 1e-9)
+        _check_loss(loss, after)
+        return int(after)
+
+    def _repeater(self, compiled: bool) -> BoundLoop:
+        return repeater_for(self._trace, self._base, self._source, GLOBAL_STEP, compiled=compiled)
+
+    def _call_limit(self) -> int:
+        """How many steps fit one call."""
+        return max(int(self._rate * CALL_SECONDS), 1) if self._rate else max(self._compiled, 32)
+
+    def _step(self) -> int:
+        return int(self._state[GLOBAL_STEP].numpy())
+
+
+def _offer_saver(trace: Trace, config: RunConfig) -> None:
+    """Puts a saver into the graph's collection, where a `CheckpointSaverHook` of the user looks for one."""
+    with trace.graph.as_default():
+        saver = v1.train.Saver(
+            {t.name: t.variable for t in trace.model_variables()},
+            max_to_keep=config.keep_checkpoint_max,
+            keep_checkpoint_every_n_hours=config.keep_checkpoint_every_n_hours,
+            save_relative_paths=True,
+        )
+    trace.graph.add_to_collection(v1.GraphKeys.SAVERS, saver)
+
+
+def _check_loss(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise NanLossDuringTrainingError(
+            f"The loss became {loss} at global step {step}. Lower the learning rate, clip gradients, or look for bad "
+            "values in the input. The last checkpoint is untouched.",
+            step,
+        )
+
+
+@contextlib.contextmanager
+def _end_of_input() -> Iterator[list[bool]]:
+    """Catches the end of the input; the list is then not empty."""
+    end: list[bool] = []
+    try:
+        yield end
+    except (tf.errors.OutOfRangeError, StopIteration):
+        end.append(True)

@@ -1,0 +1,192 @@
+"""One running attempt: its place on disk, its stop requests, and its writes to the registry, all of them fenced."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.errors import Unavailable
+from app.registry.checkpoints import CheckpointRepository
+from app.registry.db import Database
+from app.registry.evaluations import EvaluationRepository
+from app.registry.jobs.attempts import Claim
+from app.registry.jobs.repository import JobRepository
+from app.registry.jobs.transitions import fence
+from app.registry.metrics import MetricRepository
+from app.registry.tables import Checkpoint, Evaluation
+from app.storage import Storage
+from workers import memory
+from workers.attempt.files import remove_checkpoint_files
+from workers.attempt.stop import Control, Stop
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Which checkpoints of a job stay: the newest ones, and one for each `every_s` seconds."""
+
+    newest: int
+    every_s: float | None = None
+
+
+class Stopped(Exception):
+    """The attempt ends before its work is done; `reason` says why."""
+
+    def __init__(self, reason: Stop) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class Attempt:
+    """What the code of each job type works with.
+
+    Attributes:
+        claim: what is to be done.
+        directory: this attempt's own; an estimator's `model_dir`.
+        control: stop requests and progress.
+        timings: when each part of the way to the first step was reached, in seconds since the job was submitted.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        database: Database,
+        storage: Storage,
+        settings: Settings,
+        control: Control,
+        timings: Mapping[str, float],
+    ) -> None:
+        """
+        Args:
+            timings: host times, in seconds since 1970, of what came before: `submitted`, `claimed`.
+        """
+        self.claim, self.database, self.storage = claim, database, storage
+        self.settings, self.control = settings, control
+        self._submitted = timings.get("submitted", time.time())
+        self.timings = {name: round(at - self._submitted, 4) for name, at in timings.items()}
+        self.key = storage.attempt_key(claim.job_id, claim.attempt)
+        self.directory: Path = storage.path(self.key)
+        self.directory.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return self.claim.spec
+
+    @property
+    def scratch(self) -> Path:
+        """A place for big temporary arrays; removed at the end."""
+        return self.directory / "scratch"
+
+    def mark(self, name: str, at: float | None = None) -> None:
+        """Notes when a part of the way was reached: now, or at a host time."""
+        self.timings.setdefault(name, round((time.time() if at is None else at) - self._submitted, 4))
+        self.control.tell(timings=self.timings)
+
+    def check(self) -> None:
+        """Raises Stopped when the attempt is to end."""
+        if self.control.reason is not None:
+            raise Stopped(self.control.reason)
+
+    def write(self, work: Callable[[Session], T | None]) -> T:
+        """Runs a fenced write, patiently.
+
+        Args:
+            work: may run twice; returns None or False when the attempt is over.
+
+        Raises:
+            Stopped: the attempt is over, or the registry does not answer while the lease lasts.
+        """
+        try:
+            result = self.database.run(work, patience_s=0.6 * self.settings.lease_s)
+        except Unavailable:
+            self.control.stop(Stop.UNREACHABLE)
+            raise Stopped(Stop.UNREACHABLE) from None
+        if result is None or result is False:
+            self.control.stop(Stop.FENCED)
+            raise Stopped(Stop.FENCED)
+        return result
+
+    def read(self, work: Callable[[Session], T]) -> T:
+        """Runs a look at the registry, patiently."""
+        try:
+            return self.database.run(work, patience_s=0.6 * self.settings.lease_s)
+        except Unavailable:
+            self.control.stop(Stop.UNREACHABLE)
+            raise Stopped(Stop.UNREACHABLE) from None
+
+    def jobs(self, session: Session) -> JobRepository:
+        return JobRepository(session, retry_backoff_s=self.settings.retry_backoff_s)
+
+    def record_checkpoint(self, step: int) -> Checkpoint:
+        """Puts a complete checkpoint of this attempt's directory on record."""
+        prefix = f"{self.key}/model.ckpt-{step}"
+        size = sum(file.stat().st_size for file in self.directory.glob(f"model.ckpt-{step}.*"))
+        # A checkpoint is put on record when it is complete, and the loop may be some steps further by then.
+        points = [point for point in self.control.points() if point[1] <= step]
+
+        def add(session: Session) -> Checkpoint | None:
+            row = CheckpointRepository(session).add(self.claim.job_id, self.claim.attempt, step, prefix, size)
+            # With the checkpoint goes the series up to it: a resumed attempt repeats only what comes after.
+            MetricRepository(session).add_points(self.claim.job_id, self.claim.attempt, points)
+            return row
+
+        row = self.write(add)
+        self.control.recorded(points)
+        return row
+
+    def prune_checkpoints(self, keep: Keep, best_steps: set[int]) -> None:
+        """Removes the job's checkpoints that need not stay: the rows first, the files after their commit."""
+
+        def remove(session: Session) -> list[str] | None:
+            if fence(session, self.claim.job_id, self.claim.attempt) is None:
+                return None
+            repository = CheckpointRepository(session)
+            surplus = repository.surplus(self.claim.job_id, keep.newest, best_steps=best_steps, every_s=keep.every_s)
+            repository.remove([row.id for row in surplus])
+            return [row.path for row in surplus]
+
+        for path in self.write(remove):
+            remove_checkpoint_files(self.storage.path(path))
+
+    def record_evaluation(self, **fields: Any) -> Evaluation:
+        """Puts a measurement on record, and each of its metrics into the job's series."""
+        claim = self.claim
+
+        def add(session: Session) -> Evaluation | None:
+            row = EvaluationRepository(session).add(claim.job_id, claim.attempt, **fields)
+            if row is not None:
+                points = [(f"eval/{name}", fields["step"], value) for name, value in fields["metrics"].items()]
+                MetricRepository(session).add_points(claim.job_id, claim.attempt, points)
+            return row
+
+        return self.write(add)
+
+    def succeed(self, result: dict[str, Any], before: Callable[[Session], dict[str, Any] | None] | None = None) -> None:
+        """Ends the job, in one transaction with what it publishes.
+
+        Args:
+            before: what to write first; returns more of the result, or None when fenced.
+        """
+        points = self.control.points()
+
+        def end(session: Session) -> bool:
+            more: dict[str, Any] | None = before(session) if before else {}
+            if more is None:
+                return False
+            MetricRepository(session).add_points(self.claim.job_id, self.claim.attempt, points)
+            jobs = self.jobs(session)
+            jobs.heartbeat(self.claim.job_id, self.claim.attempt, self.settings.lease_s, self.control.progress)
+            jobs.end_attempt(self.claim.job_id, self.claim.attempt, peak_memory_bytes=memory.peak_bytes())
+            return jobs.succeed(self.claim.job_id, self.claim.attempt, result | more | {"timings": self.timings})
+
+        self.write(end)

@@ -1,0 +1,119 @@
+"""The heartbeat of a running attempt: keeps its lease, carries progress and metric points, brings stop requests."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from app.errors import Unavailable
+from app.jobs.state import ErrorKind
+from app.registry.db import Database
+from app.registry.jobs.repository import JobRepository
+from app.registry.metrics import MetricRepository
+from workers.attempt.stop import Control, Stop
+
+log = logging.getLogger(__name__)
+
+HUNG = 70
+"""Exit code of a trainer whose attempt did not stop when it was told to."""
+
+
+class Heartbeat(threading.Thread):
+    """Beats until `stop` is called.
+
+    Args:
+        lease_s: how long one beat keeps the attempt ours.
+        every_s: seconds between beats.
+        timeout_s: limit of the attempt's run time, None for none.
+        grace_s: how long the attempt may take to stop once it is told to; then the process ends itself, for a loop
+            that hangs in one step cannot be stopped otherwise.
+        usage: what the attempt uses of its host, for the progress.
+        die: ends the process; another one in tests.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        job_id: str,
+        attempt: int,
+        control: Control,
+        *,
+        lease_s: float,
+        every_s: float,
+        timeout_s: float | None,
+        grace_s: float,
+        usage: Callable[[], dict[str, Any]] = dict,
+        die: Callable[[int], object] = os._exit,
+    ) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self._database, self._job_id, self._attempt, self._control = database, job_id, attempt, control
+        self._lease_s, self._every_s, self._grace_s = lease_s, min(every_s, lease_s / 4), grace_s
+        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._answered = time.monotonic()
+        self._ended = threading.Event()
+        self._usage, self._die = usage, die
+
+    def run(self) -> None:
+        while not self._ended.wait(self._every_s):
+            self.beat()
+
+    def stop(self) -> None:
+        """No further beats after this returns."""
+        self._ended.set()
+        if self.is_alive():
+            self.join()
+
+    def beat(self) -> None:
+        """One beat."""
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            self._control.stop(Stop.TIMEOUT)
+        asked = time.monotonic()
+        points = self._control.points()
+        self._control.tell(**self._usage())
+        try:
+            with self._database.session() as session:
+                jobs = JobRepository(session)
+                beat = jobs.heartbeat(self._job_id, self._attempt, self._lease_s, self._control.progress)
+                if beat is not None and points:
+                    MetricRepository(session).add_points(self._job_id, self._attempt, points)
+        except Unavailable:
+            log.warning("The registry does not answer; training goes on.")
+            if time.monotonic() - self._answered > 0.7 * self._lease_s:
+                self._control.stop(Stop.UNREACHABLE)
+            self._give_up()
+            return
+        except Exception:
+            log.exception("A heartbeat failed.")
+            return
+        # The lease counts from when the registry took the beat, which is after it was asked.
+        self._answered = asked
+        if beat is None:
+            self._control.stop(Stop.FENCED)
+        else:
+            self._control.recorded(points)
+            if beat.cancel:
+                self._control.stop(Stop.CANCEL)
+            if beat.drain:
+                self._control.stop(Stop.DRAIN)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Ends the process when the attempt hangs."""
+        if self._control.stopping_for_s <= self._grace_s or self._ended.is_set():
+            return
+        log.error("The attempt did not stop within %.0f s; the process ends itself.", self._grace_s)
+        reason = self._control.reason
+        try:
+            with self._database.session() as session:
+                jobs = JobRepository(session)
+                if reason is Stop.TIMEOUT:
+                    jobs.fail(self._job_id, self._attempt, ErrorKind.TIMEOUT, "The job ran longer than its timeout_s.")
+                elif reason is Stop.CANCEL:
+                    jobs.cancelled(self._job_id, self._attempt)
+        except Exception:
+            log.exception("The end of the attempt could not be put on record.")
+        self._die(HUNG)

@@ -1,0 +1,139 @@
+"""The service's session-run hook: loss series, progress, and stopping when told to.
+
+It asks for values only at the steps of the loss series, so between them the engine's loop stays inside the graph.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from workers.attempt.stop import Control
+
+_POINTS = 200
+"""Of a job's loss series, about. Each costs the loop a return from the graph (some 2 ms)."""
+_LOOK_EVERY_S = 0.3
+"""How long a stop request may go unnoticed inside one call of the loop."""
+
+
+def series_interval(max_steps: int | None) -> int:
+    """Steps between two points of the loss series: each step of a short job, about `_POINTS` points of a longer one, a
+    round number. It depends on the specification alone: a resumed job has the very series of an undisturbed one."""
+    wanted = max(1.0, (max_steps or 10_000) / _POINTS)
+    power = 10 ** math.floor(math.log10(wanted))
+    return int(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted))
+
+
+class ProgressHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
+    """Tells the loss and the speed, and stops the loop.
+
+    Args:
+        control: where progress goes and stop requests come from.
+        max_steps: of the whole job, for the time that is left; None when epochs end it.
+        start: the global step at which this run starts.
+        on_first_step: told the time at which this run's first step was done.
+    """
+
+    def __init__(
+        self,
+        control: Control,
+        max_steps: int | None,
+        start: int = 0,
+        on_first_step: Callable[[float], None] | None = None,
+    ) -> None:
+        self._control = control
+        self._max_steps = max_steps
+        self._every = series_interval(max_steps)
+        self._args: Any = None
+        self._begun: float | None = None
+        self._begun_step = start
+        self._looked = start
+        self.step = start
+        self.loss: float | None = None
+        self._on_first_step = on_first_step
+
+    def next_step(self, step: int) -> int:
+        """The next step of the series, or an earlier one when the calls would take too long."""
+        self.step = step
+        if self._begun is None:
+            return step + 1  # the first one: its time is told
+        self._tell()  # points of a long job's series lie minutes apart, and its steps are to be seen meanwhile
+        due = (step // self._every + 1) * self._every
+        return min(due, step + self._reach())
+
+    def _reach(self) -> int:
+        """Steps that take about `_LOOK_EVERY_S`; 1 when the loop is to stop."""
+        if self._control.reason is not None:
+            return 1
+        return max(1, int(self.rate * _LOOK_EVERY_S)) if self.rate else 1
+
+    @property
+    def rate(self) -> float:
+        """Steps per second since the first step of this run; 0 before the second."""
+        if self._begun is None or self.step <= self._begun_step:
+            return 0.0
+        return (self.step - self._begun_step) / max(time.monotonic() - self._begun, 1e-6)
+
+    def before_run(self, run_context: Any) -> Any:
+        # Estimators run [train op, loss] at each step: the loss is the one scalar of floats among them.
+        if self._args is None:
+            fetches = tf.nest.flatten(run_context.original_args.fetches)
+            scalars = (f for f in fetches if isinstance(f, tf.Tensor) and f.dtype.is_floating and f.shape.rank == 0)
+            self._args = tf.compat.v1.train.SessionRunArgs(next(scalars))
+        return self._args
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        self.step += 1
+        self.loss = float(np.asarray(run_values.results))
+        if self._begun is None:
+            self._begun, self._begun_step = time.monotonic(), self.step
+            if self._on_first_step is not None:
+                self._on_first_step(time.time())
+        if self.step % self._every == 0 or self.step == 1:
+            self._control.add_point("loss", self.step, self.loss)
+            if self.rate:
+                self._control.add_point("steps_per_s", self.step, round(self.rate, 3))
+        self._tell()
+        if self._control.reason is not None:
+            run_context.request_stop()
+
+    def _tell(self) -> None:
+        rate = self.rate
+        left = None if self._max_steps is None or not rate else (self._max_steps - self.step) / rate
+        self._control.tell(
+            step=self.step,
+            max_steps=self._max_steps,
+            loss=self.loss,
+            steps_per_s=round(rate, 3),
+            eta_s=None if left is None else round(max(left, 0.0), 1),
+        )
+
+
+class CheckpointListener(tf.compat.v1.train.CheckpointSaverListener):  # type: ignore[misc]
+    """Has every checkpoint put on record as soon as its files are complete.
+
+    Args:
+        record: takes the global step; False when the attempt is over and the loop must stop.
+        start: the step at which the run starts; the checkpoint of it is on record, or is worth none.
+
+    Attributes:
+        step: the global step at which the run ended.
+    """
+
+    asynchronous = True
+    """It looks at the files alone, so the training may go on while they are written."""
+
+    def __init__(self, record: Any, start: int) -> None:
+        self._record, self._start = record, start
+        self.step = start
+
+    def after_save(self, session: Any, global_step_value: int) -> bool:
+        return int(global_step_value) > self._start and not self._record(int(global_step_value))
+
+    def end(self, session: Any, global_step_value: int) -> None:
+        self.step = int(global_step_value)

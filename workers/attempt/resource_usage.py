@@ -1,0 +1,42 @@
+"""What a running attempt uses of its host, told with each heartbeat."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import tensorflow as tf
+
+from workers import memory
+from workers.attempt.stop import Control
+
+
+class Usage:
+    """
+    Args:
+        control: of the attempt; its progress says whether it trains by now.
+    """
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._at, self._cpu = time.monotonic(), time.process_time()
+        self._gpus = [device.name.rpartition("physical_device:")[2] for device in _gpus()]
+
+    def __call__(self) -> dict[str, Any]:
+        """`memory_bytes` (resident), `cpu_cores` (in use since the last call), `devices`, and with GPUs
+        `gpu_memory_bytes` (in use on all of them)."""
+        at, cpu = time.monotonic(), time.process_time()
+        cores = (cpu - self._cpu) / max(at - self._at, 1e-3)
+        self._at, self._cpu = at, cpu
+        used: dict[str, Any] = {"memory_bytes": memory.resident_bytes(), "cpu_cores": round(cores, 2)}
+        used["devices"] = self._gpus or ["CPU"]
+        # Asking for a GPU's memory sets the GPU up, which an attempt that has not begun may want to do its own way.
+        if self._gpus and "first_step" in self._control.progress.get("timings", {}):
+            used["gpu_memory_bytes"] = sum(
+                int(tf.config.experimental.get_memory_info(name)["current"]) for name in self._gpus
+            )
+        return used
+
+
+def _gpus() -> list[Any]:
+    return list(tf.config.list_physical_devices("GPU"))

@@ -1,5 +1,0 @@
-"""Layers for a model_fn (`est.layers`): Keras 3 has none for feature columns."""
-
-from workers.estimator.feature_column import DenseFeatures, LinearModel, SequenceFeatures, concatenate_context
-
-__all__ = ["DenseFeatures", "LinearModel", "SequenceFeatures", "concatenate_context"]

@@ -1,0 +1,142 @@
+"""The trainer: an exec'd process that has imported TensorFlow and runs one attempt after the other.
+
+    python -m workers.trainer
+
+It is started by a worker's pool child and talks to it over standard input and output (`worker/protocol.py`). What
+Python and TensorFlow print while an attempt runs goes to that attempt's log. It dies with its parent.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from app.process import SYSTEM_ALLOCATOR, die_with_parent, give_memory_back
+
+
+class Parent:
+    """The pool child. Reads its messages in a thread, for an attempt can be told to stop while it runs."""
+
+    def __init__(self, incoming: IO[bytes], outgoing: IO[bytes]) -> None:
+        self._in, self._out = incoming, outgoing
+        self.attempts: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self.drain = threading.Event()
+        self.busy = False
+        threading.Thread(target=self._read, name="parent", daemon=True).start()
+
+    def say(self, message: dict[str, Any]) -> None:
+        self._out.write(json.dumps(message).encode() + b"\n")
+        self._out.flush()
+
+    def _read(self) -> None:
+        for line in self._in:
+            message = json.loads(line)
+            if "run" in message:
+                self.attempts.put(message)
+            elif "drain" in message:
+                self.drain.set()
+        if self.busy:
+            os._exit(1)  # whoever answers for the attempt is gone
+        self.attempts.put(None)
+
+
+@contextmanager
+def attempt_log(path: Path) -> Iterator[None]:
+    """Sends this process' standard output and error to a file while an attempt runs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    with path.open("ab", buffering=0) as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, old in zip((1, 2), kept, strict=True):
+            os.dup2(old, number)
+            os.close(old)
+
+
+def _set_up_logging(level: str) -> None:
+    """Lines of Python's loggers in the attempt's log, with their time (UTC)."""
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("absl").setLevel(logging.WARNING)
+
+
+def run_attempts(parent: Parent) -> None:
+    """Runs what the parent sends until its end. TensorFlow is imported here."""
+    gc.disable()  # meanwhile: nothing is garbage yet, and looking for it took a quarter of the import
+    from app.config import Settings
+    from app.errors import Unavailable
+    from app.registry.db import Database, make_engine
+    from app.storage import Storage
+    from workers.estimator_json import model_fns as catalogue
+    from workers.trainer import runner, warm_up
+    from workers.worker.protocol import claim_from_json
+
+    settings = Settings()
+    _set_up_logging(settings.log_level)
+    database = Database(make_engine(settings))
+    storage = Storage(settings.artifacts)
+    warm_up.warm_up()
+    try:
+        catalogue.announce(database)
+    except Unavailable:
+        logging.getLogger(__name__).warning("The registry does not answer; the catalogue is announced another time.")
+    gc.freeze()  # a full collection would look at all that was imported, in the middle of a training
+    gc.enable()
+    parent.say({"ready": True})
+    while (message := parent.attempts.get()) is not None:
+        parent.busy = True
+        claim = claim_from_json(message["run"])
+        attempt = {"job_id": claim.job_id, "attempt": claim.attempt}
+        with attempt_log(storage.path(storage.attempt_key(claim.job_id, claim.attempt)) / "log.txt"):
+            parent.say({"started": True, **attempt})
+            outcome = runner.run(
+                claim, database, storage, settings, drain=parent.drain.is_set, timings=message["timings"]
+            )
+        parent.busy = False
+        parent.say({"ended": outcome, **attempt})
+        give_memory_back()
+
+
+def main() -> None:
+    die_with_parent()
+    # Standard output belongs to the protocol: whatever libraries print goes to standard error instead.
+    outgoing = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    os.environ.update({"TF_CPP_MIN_LOG_LEVEL": "1", **SYSTEM_ALLOCATOR, **os.environ})
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent says when to stop
+    status = 1
+    try:
+        run_attempts(Parent(sys.stdin.buffer, outgoing))
+        status = 0
+    except Exception:
+        traceback.print_exc()
+    # Not by returning: the interpreter would abort, for the thread that reads holds the lock of standard input.
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Runs one attempt of any job type to its end, whatever happens. No Celery in it."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+import tf_estimator as est
+from app.config import Settings
+from app.errors import Conflict, InvalidInput, NotFound, Unavailable
+from app.jobs.state import ErrorKind
+from app.registry.db import Database
+from app.registry.jobs.attempts import Claim
+from app.registry.metrics import MetricRepository
+from app.storage import Storage
+from workers import memory
+from workers.attempt import files as scratch
+from workers.attempt.attempt import Attempt, Stopped
+from workers.attempt.heartbeat import Heartbeat
+from workers.attempt.resource_usage import Usage
+from workers.attempt.stop import Control, Stop
+from workers.jobs import evaluate as evaluation
+from workers.jobs import export as publication
+from workers.jobs import predict as prediction
+from workers.jobs import train as training
+
+log = logging.getLogger(__name__)
+
+_JOBS: dict[str, Callable[[Attempt], None]] = {
+    "train": training.run,
+    "evaluate": evaluation.run,
+    "export": publication.run,
+    "predict": prediction.run,
+}
+
+
+def run(
+    claim: Claim,
+    database: Database,
+    storage: Storage,
+    settings: Settings,
+    *,
+    drain: Callable[[], bool] = lambda: False,
+    timings: dict[str, float] | None = None,
+) -> str:
+    """Runs the attempt and puts its end on record.
+
+    Args:
+        drain: whether the worker is to stop: the attempt then checkpoints and gives the job back.
+        timings: when the job was submitted and claimed.
+
+    Returns:
+        `succeeded failed queued cancelled` as the job stands now, or `lost` when the attempt is not ours any more.
+    """
+    control = Control()
+    attempt = Attempt(claim, database, storage, settings, control, dict(timings or {}))
+    attempt.mark("trainer_started")
+    heartbeat = _Draining(drain, database, claim, control, settings)
+    heartbeat.start()
+    try:
+        outcome = _run(attempt)
+    finally:
+        heartbeat.stop()
+        scratch.clear(attempt.scratch)
+    log.info("The attempt ended: %s.", outcome)
+    return outcome
+
+
+class _Draining(Heartbeat):
+    """A heartbeat that also looks whether the worker is to stop."""
+
+    def __init__(
+        self, drain: Callable[[], bool], database: Database, claim: Claim, control: Control, settings: Settings
+    ) -> None:
+        super().__init__(
+            database,
+            claim.job_id,
+            claim.attempt,
+            control,
+            lease_s=settings.lease_s,
+            every_s=settings.heartbeat_s,
+            timeout_s=claim.timeout_s,
+            grace_s=settings.grace_s,
+            usage=Usage(control),
+        )
+        self._drain = drain
+
+    def beat(self) -> None:
+        if self._drain():
+            self._control.stop(Stop.DRAIN)
+        super().beat()
+
+
+def _run(attempt: Attempt) -> str:
+    try:
+        _JOBS[attempt.claim.type](attempt)
+        return "succeeded"
+    except Stopped as stopped:
+        return _stopped(attempt, stopped.reason)
+    except Exception as error:
+        # A stop request can surface as any error of the interrupted work; the request is what counts then.
+        if attempt.control.reason in (Stop.FENCED, Stop.UNREACHABLE):
+            return "lost"
+        kind, detail = explain(error)
+        log.exception("The attempt failed: %s", kind)
+        return _ended(attempt, lambda jobs, claim: jobs.fail(claim.job_id, claim.attempt, kind, detail))
+
+
+def _stopped(attempt: Attempt, reason: Stop) -> str:
+    if reason is Stop.CANCEL:
+        return _ended(attempt, lambda jobs, claim: "cancelled" if jobs.cancelled(claim.job_id, claim.attempt) else None)
+    if reason is Stop.DRAIN:
+        return _ended(attempt, lambda jobs, claim: jobs.release(claim.job_id, claim.attempt))
+    if reason is Stop.TIMEOUT:
+        detail = f"The job ran longer than its timeout_s of {attempt.claim.timeout_s:g} s."
+        return _ended(attempt, lambda jobs, claim: jobs.fail(claim.job_id, claim.attempt, ErrorKind.TIMEOUT, detail))
+    return "lost"
+
+
+def _ended(attempt: Attempt, move: Callable[[Any, Claim], str | None]) -> str:
+    """Ends the attempt in the registry, with its last points and its peak memory."""
+    claim, points = attempt.claim, attempt.control.points()
+
+    def end(session: Any) -> str | None:
+        jobs = attempt.jobs(session)
+        if jobs.heartbeat(claim.job_id, claim.attempt, attempt.settings.lease_s, attempt.control.progress) is None:
+            return None
+        MetricRepository(session).add_points(claim.job_id, claim.attempt, points)
+        jobs.end_attempt(claim.job_id, claim.attempt, peak_memory_bytes=memory.peak_bytes())
+        return move(jobs, claim)
+
+    try:
+        return attempt.write(end)
+    except Stopped:
+        return "lost"
+
+
+def explain(error: BaseException) -> tuple[ErrorKind, str]:
+    """Kind and detail of a failure, for its user: no traceback, no paths. What the log has is told in full there."""
+    if isinstance(error, est.NanLossDuringTrainingError):
+        at = "" if error.step is None else f" at step {error.step}"
+        return ErrorKind.NAN_LOSS, f"The loss became NaN or infinite{at}. Lower the learning rate or check the data."
+    if isinstance(error, InvalidInput):
+        return ErrorKind.INVALID_DATA, error.detail
+    if isinstance(error, NotFound | Conflict):
+        return ErrorKind.INVALID_SPEC, error.detail
+    if (full := _disk_full(error)) is not None:
+        return ErrorKind.DISK_FULL, full
+    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
+        return ErrorKind.OUT_OF_MEMORY, "Memory ran out. Use smaller batches, layers or embeddings."
+    if isinstance(error, tf.errors.InvalidArgumentError):
+        return ErrorKind.INVALID_DATA, f"A batch does not fit the model: {_without_paths(str(error))}"
+    if isinstance(error, ValueError | KeyError | TypeError):
+        return ErrorKind.INTERNAL, f"{type(error).__name__}: {_without_paths(str(error))}"
+    if isinstance(error, Unavailable):
+        return ErrorKind.INTERNAL, error.detail
+    return ErrorKind.INTERNAL, f"{type(error).__name__}; the job's log tells more."
+
+
+def _disk_full(error: BaseException) -> str | None:
+    """What to tell of an error that a full disk made. TensorFlow gives the same kinds of errors for other things (of
+    EFBIG even the one that ends an input), so its message decides."""
+    if not isinstance(error, OSError | tf.errors.OpError):
+        return None
+    number, text = getattr(error, "errno", None), str(error)
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "Disk quota exceeded" in text:
+        return "The disk is full."
+    if number == errno.EFBIG or "File too large" in text:
+        return "A file grew larger than the system allows (ulimit -f, or the file system's limit)."
+    return None
+
+
+def _without_paths(text: str) -> str:
+    """The first line, with paths and TensorFlow's names of nodes taken out, cut at 300 characters."""
+    first = re.sub(r"\{\{.*?\}\}\s*", "", (text.strip().splitlines() or [""])[0])
+    return re.sub(r"(?<![\w/])/[^\s'\",;:)]+", "…", first)[:300]

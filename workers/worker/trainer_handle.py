@@ -1,0 +1,144 @@
+"""The pool child's end of a trainer: starts it, hands it attempts, notices its death."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from workers import memory
+from workers.worker.devices import Devices
+from workers.worker.protocol import encode
+
+log = structlog.get_logger("trainer")
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a trainer ended.
+
+    Attributes:
+        exit_code: None when a signal ended it; `signal`: that signal's number, else None.
+        peak_memory_bytes: the most that was resident.
+    """
+
+    exit_code: int | None
+    signal: int | None
+    peak_memory_bytes: int | None
+
+    @property
+    def reason(self) -> str:
+        if self.signal is not None:
+            name = signal.Signals(self.signal).name if self.signal in set(signal.Signals) else str(self.signal)
+            hint = " (the system ran out of memory, or somebody killed it)" if self.signal == signal.SIGKILL else ""
+            return f"The trainer process was ended by {name}{hint}."
+        return f"The trainer process ended with exit code {self.exit_code}."
+
+
+class TrainerProcess:
+    """A warm trainer: exec'd, has imported TensorFlow, waits for an attempt."""
+
+    def __init__(
+        self, devices: Devices, command: list[str] | None = None, environment: Mapping[str, str] = os.environ
+    ) -> None:
+        self._process = subprocess.Popen(
+            command or [sys.executable, "-m", "workers.trainer"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=devices.environment(environment),
+            pass_fds=devices.descriptors(),
+            start_new_session=True,  # a signal to the worker's group is the worker's; it tells the trainer itself
+        )
+        assert self._process.stdout is not None
+        self._out = self._process.stdout.fileno()
+        os.set_blocking(self._out, False)
+        self._buffer = b""
+        self.ready = False
+        self.attempts = 0
+        self.oom_kills_before: int | None = None  # the kernel's count when the attempt began
+        self.death: Death | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def memory_bytes(self) -> int:
+        """What it holds now; 0 when it is dead."""
+        return memory.held_bytes(self.pid) if self.death is None else 0
+
+    def send(self, message: dict[str, Any]) -> bool:
+        """False: the trainer is dead."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(encode(message))
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            return False
+        return True
+
+    def receive(self, timeout_s: float) -> dict[str, Any] | None:
+        """The next message; None when there is none in that time, or the trainer is dead (see `death`)."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            line, newline, rest = self._buffer.partition(b"\n")
+            if newline:
+                self._buffer = rest
+                message: dict[str, Any] = json.loads(line)
+                self.ready = self.ready or "ready" in message
+                return message
+            if self.death is not None:
+                return None
+            wait = max(0.0, deadline - time.monotonic())
+            if select.select([self._out], [], [], wait)[0]:
+                data = os.read(self._out, 65536)
+                if not data:
+                    self._reap()
+                self._buffer += data
+            elif wait == 0.0:
+                return None
+
+    def kill(self) -> Death:
+        """Ends it now."""
+        if self.death is None:
+            self._process.kill()
+            self._reap()
+        assert self.death is not None
+        return self.death
+
+    def close(self, within_s: float = 2.0) -> None:
+        """Ends an idle trainer: it leaves at the end of its input."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        deadline = time.monotonic() + within_s
+        while self.death is None and time.monotonic() < deadline:
+            self.receive(0.1)
+        self.kill()
+
+    def _reap(self) -> None:
+        """Waits for the process, whose output has ended, and notes how it died."""
+        if self.death is not None:
+            return
+        _, status, usage = os.wait4(self._process.pid, 0)
+        self._process.returncode = os.waitstatus_to_exitcode(status)  # Popen must not wait for it again
+        unit = 1 if sys.platform == "darwin" else 1024
+        code = self._process.returncode
+        self.death = Death(
+            exit_code=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            peak_memory_bytes=usage.ru_maxrss * unit,
+        )
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
