@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from app.jobs.dataset import DatasetInfo
-from app.jobs.plan import Source
+from app.jobs.plan import TrainedSource
+from app.jobs.spec import TrainSpec, decode
 from tests.jobs.penguins import dataset, number, text
 
 FOLDER = Path(__file__).with_name("stored_specs")
@@ -46,13 +47,15 @@ class StoredSources:
     """Every model, checkpoint and job is the one trained state of a stored training specification."""
 
     def __init__(self, name: str) -> None:
-        self._spec = stored(name)["spec"]
+        spec = decode(stored(name)["spec"])
+        assert isinstance(spec, TrainSpec)
+        self._spec = spec
 
-    def version(self, model: str, number: int | None) -> Source | None:
-        return Source(JOB, 100, CHECKPOINT, self._spec, model, number or 3)
+    def version(self, model: str, number: int | None) -> TrainedSource | None:
+        return TrainedSource(JOB, 100, CHECKPOINT, self._spec, model, number or 3)
 
-    def checkpoint(self, checkpoint_id: str) -> Source | None:
-        return Source(JOB, 100, CHECKPOINT, self._spec)
+    def checkpoint(self, checkpoint_id: str) -> TrainedSource | None:
+        return TrainedSource(JOB, 100, CHECKPOINT, self._spec)
 
-    def job(self, job_id: str, step: int | None) -> Source | None:
-        return Source(JOB, step or 200, CHECKPOINT, self._spec)
+    def job(self, job_id: str, step: int | None) -> TrainedSource | None:
+        return TrainedSource(JOB, step or 200, CHECKPOINT, self._spec)
