@@ -12,9 +12,9 @@ from app.api.schemas.base import Problem
 from app.api.schemas.predict import PREDICT_BODIES
 from app.http.auth import PUBLIC_PATHS, scope_needed
 from app.http.problems import MEDIA_TYPE
+from app.version import VERSION
 
 TITLE = "Estimator Service"
-VERSION = "0.1.0"
 _DESCRIPTION = """Train, evaluate and serve TensorFlow estimators.
 
 Send `Authorization: Bearer TOKEN`. The first token is in the file `admin-token` of the data directory; it can make
