@@ -1,3 +1,1 @@
-"""The service's version, for its API's document and what its workers report. Imports nothing of ours."""
-
-VERSION = "0.1.0"
+../tf_estimator/version.py

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from app.registry.db import HEAD
 from app.registry.jobs.repository import JobRepository
 from app.registry.workers import WorkerReport, WorkerRepository
-from app.version import VERSION
+from app.version import __version__ as VERSION
 from tests.api.conftest import Api, service_of
 
 

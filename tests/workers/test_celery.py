@@ -19,7 +19,7 @@ from app.config import Settings
 from app.queue import CeleryQueue
 from app.registry.db import Database, make_engine
 from app.registry.workers import ListedWorker, WorkerReport, WorkerRepository
-from app.version import VERSION
+from app.version import __version__ as VERSION
 from tests.workers import registry
 from workers.service import broker
 from workers.worker.presence import Presence

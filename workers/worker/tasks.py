@@ -23,7 +23,7 @@ from app.log import configure
 from app.queue import TASK_NAME
 from app.registry.db import Database, make_engine
 from app.registry.workers import WorkerReport
-from app.version import VERSION
+from app.version import __version__
 from workers.worker.celery_app import app
 from workers.worker.presence import MainPulse, Presence, worker_name
 from workers.worker.slot import Slot
@@ -113,7 +113,7 @@ def _start(**_: Any) -> None:
     slot = _Child.slot = Slot(settings, database, draining=lambda: _Child.draining, worker=name)
     queues = tuple(app.amqp.queues.consume_from)
     _Child.presence = Presence(
-        database, lambda: WorkerReport(name, queues, 1, slot.devices.names, VERSION), _Main.pulse.read
+        database, lambda: WorkerReport(name, queues, 1, slot.devices.names, __version__), _Main.pulse.read
     )
     _Child.presence.start()
     threading.Thread(target=_Child.slot.look_after, name="look-after-trainer", daemon=True).start()
