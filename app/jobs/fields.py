@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from app.ids import NAME_PATTERN
@@ -84,6 +84,7 @@ class Constant(Part):
             custom_error_type="wrong_type",
             custom_error_message="Must be a finite number or a string.",
         ),
+        WithJsonSchema({"type": ["number", "string"], "maxLength": 1000}),
     ] = Field(description="The number or text that replaces a null of the column.")
 
 

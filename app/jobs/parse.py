@@ -17,12 +17,12 @@ from app.jobs.plan import Datasets, JobLimits, JobPlan, TrainedSource, TrainedSo
 from app.jobs.request import (
     REQUESTS,
     EvalDataRequest,
-    EvaluateRequest,
-    ExportRequest,
+    EvaluateJobRequest,
+    ExportJobRequest,
     JobRequest,
     PredictDataRequest,
-    PredictRequest,
-    TrainRequest,
+    PredictJobRequest,
+    TrainJobRequest,
 )
 from app.jobs.spec import (
     EvaluateData,
@@ -67,7 +67,7 @@ def parse_job(
     errors, warnings = FieldErrors(), list[str]()
     memory = request.memory_limit_bytes or limits.job_memory_bytes
     spec: JobSpec
-    if isinstance(request, TrainRequest):
+    if isinstance(request, TrainJobRequest):
         spec = TrainSpecBuilder(request, datasets, models, catalogue, limits, errors, warnings).build(memory)
     else:
         spec = _source_spec(request, datasets, models, errors, memory)
@@ -117,7 +117,7 @@ def dry_run(plan: JobPlan) -> dict[str, Any]:
 
 
 def _source_spec(
-    request: EvaluateRequest | ExportRequest | PredictRequest,
+    request: EvaluateJobRequest | ExportJobRequest | PredictJobRequest,
     datasets: Datasets,
     models: TrainedSources | None,
     errors: FieldErrors,
@@ -133,11 +133,11 @@ def _source_spec(
         "train_spec": source.spec,
         "memory_limit_bytes": memory,
     }
-    if isinstance(request, ExportRequest):
+    if isinstance(request, ExportJobRequest):
         promote = promotion(request.promote, errors)
         errors.raise_if_any()
         return ExportSpec(**common, promote=promote)
-    if isinstance(request, PredictRequest):
+    if isinstance(request, PredictJobRequest):
         predicted = _predict_data(request.data.predict, datasets, source.spec, errors)
         return PredictSpec(**common, data=PredictDataParts(predict=predicted))
     evaluated = _evaluate_data(request.data.eval, datasets, source.spec, errors)

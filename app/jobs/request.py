@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from app.jobs.fields import (
     MAX_STEPS,
@@ -27,8 +27,16 @@ from app.jobs.fields import (
 ColumnNames = Annotated[tuple[ColumnName, ...], Field(strict=False, max_length=10_000)]
 
 
+def _options_last(schema: dict[str, Any]) -> None:
+    """Moves the fields that all types of jobs share to the end of the documented ones."""
+    for name in JobOptions.model_fields:
+        schema["properties"][name] = schema["properties"].pop(name)
+
+
 class JobOptions(Part):
     """Fields that every type of job has."""
+
+    model_config = ConfigDict(json_schema_extra=_options_last)
 
     queue: Name = Field("default", description="Queue of the workers that may run the job.")
     priority: int = Field(5, ge=0, le=9, description="Jobs of higher priority start first; 9 is the highest.")
@@ -170,7 +178,7 @@ class PromoteRequest(Part):
 _PROMOTE_TEXT = "What becomes of the exported version; null: it is stored and does not serve."
 
 
-class TrainRequest(JobOptions):
+class TrainJobRequest(JobOptions):
     """Train an estimator on a data set, and register the result as a version of a model."""
 
     type: Literal["train"] = Field(description="Train a new state.")
@@ -193,7 +201,7 @@ class TrainRequest(JobOptions):
     promote: PromoteRequest | None = Field(PromoteRequest(), description=_PROMOTE_TEXT)
 
 
-class EvaluateRequest(SourceOptions, JobOptions):
+class EvaluateJobRequest(SourceOptions, JobOptions):
     """Evaluate a trained state on a data set."""
 
     type: Literal["evaluate"] = Field(description="Evaluate a trained state.")
@@ -202,24 +210,24 @@ class EvaluateRequest(SourceOptions, JobOptions):
     name: Name = Field("eval", description="Name of the evaluation.")
 
 
-class ExportRequest(SourceOptions, JobOptions):
+class ExportJobRequest(SourceOptions, JobOptions):
     """Export a trained state as a version of its model."""
 
     type: Literal["export"] = Field(description="Export a trained state.")
     promote: PromoteRequest | None = Field(PromoteRequest(), description=_PROMOTE_TEXT)
 
 
-class PredictRequest(SourceOptions, JobOptions):
+class PredictJobRequest(SourceOptions, JobOptions):
     """Predict every row of a data set with a trained state; the job's result names the files."""
 
     type: Literal["predict"] = Field(description="Predict a data set in batches.")
     data: PredictDataParts = Field(description="Rows to predict.")
 
 
-JobRequest = TrainRequest | EvaluateRequest | ExportRequest | PredictRequest
+JobRequest = TrainJobRequest | EvaluateJobRequest | ExportJobRequest | PredictJobRequest
 REQUESTS: dict[str, type[JobRequest]] = {
-    "train": TrainRequest,
-    "evaluate": EvaluateRequest,
-    "export": ExportRequest,
-    "predict": PredictRequest,
+    "train": TrainJobRequest,
+    "evaluate": EvaluateJobRequest,
+    "export": ExportJobRequest,
+    "predict": PredictJobRequest,
 }

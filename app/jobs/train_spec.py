@@ -14,7 +14,7 @@ from app.jobs.fields import Mode
 from app.jobs.labels import Labels, column_names
 from app.jobs.missing import features as resolve_features
 from app.jobs.plan import Datasets, JobLimits, TrainedSources
-from app.jobs.request import EvalDataRequest, PromoteRequest, TrainRequest
+from app.jobs.request import EvalDataRequest, PromoteRequest, TrainJobRequest
 from app.jobs.spec import (
     Arguments,
     BestMetric,
@@ -48,7 +48,7 @@ class TrainSpecBuilder:
 
     def __init__(
         self,
-        request: TrainRequest,
+        request: TrainJobRequest,
         datasets: Datasets,
         models: TrainedSources | None,
         catalogue: Collection[str],
