@@ -6,12 +6,12 @@ import pytest
 from sqlalchemy import text
 
 from app.registry.db import HEAD
-from tests.api.conftest import Api, service_of
+from tests.api.conftest import Api
 
 
 @pytest.mark.parametrize(("revision", "words"), [("0000", "not been migrated"), ("9999", "newer release")])
 def test_database_of_another_revision_is_not_ready(api: Api, revision: str, words: str) -> None:
-    database = service_of(api.gate).database
+    database = api.service.database
     assert api.http.get("/readyz").status_code == 200
     for number in (revision, HEAD):
         with database.session() as session:
