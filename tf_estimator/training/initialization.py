@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checkpoint import files as checkpoint
+from ..checkpoint import files
 from ..graph.trace import Trace
 from ..variables import TracedVariable, VariableSet
 from .session import EngineSession
@@ -58,10 +58,10 @@ def _restore(trace: Trace, state: VariableSet, path: str, wanted: list[TracedVar
         with trace.graph.as_default():
             saver.restore(EngineSession(trace, state), path)
         return []
-    reader = checkpoint.Reader(path)
+    reader = files.Reader(path)
     dispensable = [t.name for t in wanted if t.dispensable]
     values = reader.values({t.name: t.variable for t in wanted}, optional=dispensable)
-    checkpoint.check_finite(path, values, [t.name for t in wanted if t.trainable])
+    files.check_finite(path, values, [t.name for t in wanted if t.trainable])
     state.assign(values)
     return [t for t in wanted if t.name not in values]
 

@@ -237,7 +237,7 @@ class AttemptRepository:
             Checkpoint.attempt == job.attempt,
             Checkpoint.step > started.scalar_subquery(),
         )
-        return self.session.scalar(newer.limit(1)) is not None
+        return self.session.scalar(select(newer.exists())) is True
 
     def _latest_checkpoint(self, job_id: str) -> CheckpointInfo | None:
         query = select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step.desc()).limit(1)
