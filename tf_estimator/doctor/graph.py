@@ -100,7 +100,7 @@ class Graph:
                 return "multi_class"
             if "log_poisson_loss" in name:
                 return "poisson"
-            if "logistic_loss" in name:
+            if re.search(r"logistic_loss|sigmoid_cross_entropy", name):
                 return "sigmoid"
             if node.op == "SquaredDifference":
                 return "squared"
