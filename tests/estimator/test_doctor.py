@@ -136,8 +136,8 @@ def test_code_for_a_directory_of_the_old_library_makes_a_model_that_goes_on(old)
     continued(str(old))
 
 
-AGES = "tf.feature_column.bucketized_column(tf.feature_column.numeric_column(\"age\"), [20.0, 40.0, 60.0])"
-CROSSED = "tf.feature_column.crossed_column([\"edu\", \"occ\"], hash_bucket_size=16)"
+AGES = 'tf.feature_column.bucketized_column(tf.feature_column.numeric_column("age"), [20.0, 40.0, 60.0])'
+CROSSED = 'tf.feature_column.crossed_column(["edu", "occ"], hash_bucket_size=16)'
 EDU = "tf.feature_column.categorical_column_with_vocabulary_list(\"edu\", ['hs', 'ba', 'ma'])"
 K = 'tf.feature_column.categorical_column_with_identity("k", 6)'
 OCC = 'tf.feature_column.categorical_column_with_hash_bucket("occ", 10)'
@@ -270,7 +270,11 @@ def test_cell_of_an_earlier_release_is_known_by_its_gates(gates, cell, tmp_path)
 
 
 def test_decay_of_an_old_optimizer_is_told(tmp_path):
-    write(tmp_path, global_step=3, **{"baseline/bias": [0.0], "training/SGD/learning_rate": 0.1, "training/SGD/decay": 0.01})
+    write(
+        tmp_path,
+        global_step=3,
+        **{"baseline/bias": [0.0], "training/SGD/learning_rate": 0.1, "training/SGD/decay": 0.01},
+    )
     # Keras' decay of old: rate / (1 + decay * step), which is InverseTimeDecay with decay_steps 1.
     assert "schedules.InverseTimeDecay(0.1, 1, 0.01)" in diagnose(str(tmp_path)).code
 
