@@ -16,7 +16,9 @@ def submit(database: Database, do: str | None = None, *, memory_limit: int | Non
     given = {"queue": "default", "priority": 5, "max_attempts": 3, "timeout_s": None}
     with database.session() as session:
         return JobRepository(session).create(
-            job_spec(estimator={"args": args}, memory_limit_bytes=memory_limit), created_by=None, **(given | fields)
+            job_spec(model="m", estimator={"args": args}, memory_limit_bytes=memory_limit),
+            created_by=None,
+            **(given | fields),
         )
 
 
