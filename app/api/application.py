@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from app.api import (
     datasets,
     estimators,
+    evaluations,
     events,
     export_download,
     health,
@@ -31,6 +32,7 @@ _ROUTERS = (
     datasets,
     jobs,
     job_records,
+    evaluations,
     events,
     estimators,
     predict,
