@@ -17,7 +17,7 @@ log = logging.getLogger("tf_estimator")
 _EVENTS_WAIT_S = 5.0
 
 
-class Duty(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
+class BuiltinHook(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
     """A hook that is told the global step.
 
     Attributes:
@@ -27,7 +27,7 @@ class Duty(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
     step = 0
 
 
-class SaveCheckpoints(Duty):
+class SaveCheckpoints(BuiltinHook):
     """Saves at the start, whenever the configuration says, and at the end, when it waits for the files."""
 
     def __init__(self, saver: ModelSaver, config: RunConfig) -> None:
@@ -109,7 +109,7 @@ class Events:
             self._writer.flush()
 
 
-class WriteSummaries(Duty):
+class WriteSummaries(BuiltinHook):
     """Writes the merged summaries of the model every so many steps, the first step included."""
 
     def __init__(self, events: Events, every: int, operation: Any) -> None:
@@ -133,7 +133,7 @@ class WriteSummaries(Duty):
         self._next = self.step + self._every
 
 
-class LogProgress(Duty):
+class LogProgress(BuiltinHook):
     """Logs loss, step and steps per second every so many steps, and writes the rate as summary `global_step/sec`."""
 
     def __init__(self, events: Events, every: int, loss: tf.Tensor) -> None:
