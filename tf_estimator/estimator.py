@@ -200,7 +200,7 @@ class Estimator(Exports):
             begun = peers.broadcast_int(begun)
         if max_steps is not None and begun >= max_steps:
             return self
-        trace, source = runtime.open(input_fn, ModeKeys.TRAIN)
+        trace, source = runtime.trace_with_input(input_fn, ModeKeys.TRAIN)
         if leads:
             Path(self.model_dir).mkdir(parents=True, exist_ok=True)
         run = TrainingRun(trace, runtime.state, source, self.model_dir, self._config, hooks, listeners, peers)
@@ -245,7 +245,7 @@ class Estimator(Exports):
         """
         positive("steps", steps)
         path = self._path(checkpoint_path)
-        trace, source = self._runtime.open(input_fn, ModeKeys.EVAL, path)
+        trace, source = self._runtime.trace_with_input(input_fn, ModeKeys.EVAL, path)
         state = self._runtime.state_at(path, trace)
         return evaluate(trace, state, source, steps, checked_hooks(hooks), self.eval_dir(name))
 
@@ -281,7 +281,7 @@ class Estimator(Exports):
         self, input_fn: Any, checkpoint_path: str | None
     ) -> tuple[TracedModel, VariableSet, BatchSource]:
         path = self._path(checkpoint_path)
-        trace, source = self._runtime.open(input_fn, ModeKeys.PREDICT, path)
+        trace, source = self._runtime.trace_with_input(input_fn, ModeKeys.PREDICT, path)
         return trace, self._runtime.frozen_state_at(path, trace), source
 
     def _path(self, checkpoint_path: str | None) -> str | None:

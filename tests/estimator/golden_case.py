@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from workers.estimator.keys import ModeKeys
 from workers.from_json import estimator_from_json
 
+from tf_estimator.keys import ModeKeys
 from workers import estimator as est
 
 _LOSS = {"rtol": 1e-4, "atol": 0.0}

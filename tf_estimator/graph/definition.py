@@ -50,6 +50,7 @@ class GraphDefinition:
         program_order.add_control_inputs(part, self._chains)
         for step in self._graph.get_collection(v1.GraphKeys.GLOBAL_STEP):
             program_order.read_first(part, step.handle.op.name)
+        program_order.write_after_input(part, {t.key for t in self._variables.all()})
         return part
 
     def _read(self) -> None:

@@ -74,5 +74,5 @@ class InMemoryEvaluatorHook(Scheduled, SessionRunHook):  # type: ignore[misc]
     def _run(self) -> None:
         estimator = self._estimator
         runtime = estimator.model_runtime
-        trace, source = runtime.open(self._input_fn, ModeKeys.EVAL)
+        trace, source = runtime.trace_with_input(self._input_fn, ModeKeys.EVAL)
         evaluate(trace, runtime.present_state(trace), source, self._steps, self._hooks, estimator.eval_dir(self._name))

@@ -27,8 +27,26 @@ class BuiltinHook(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
     step = 0
 
 
+class KeepInputPosition(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
+    """Lets the next `train` go on with the input where this one stops, however it stops.
+
+    A training that ends by itself (its steps are done, a hook stopped it) leaves its input behind: the next one starts
+    from the beginning of the input. Only a training that was killed goes on where its last checkpoint was written. With
+    this hook, one that is stopped in order to be continued does so too.
+    """
+
+    def next_step(self, step: int) -> int | None:
+        """Never: nothing has to be done at a step."""
+        return None
+
+
 class SaveCheckpoints(BuiltinHook):
-    """Saves at the start, whenever the configuration says, and at the end, when it waits for the files."""
+    """Saves at the start, whenever the configuration says, and at the end, when it waits for the files.
+
+    Attributes:
+        goal: global step with which the run ends by itself; None for none.
+        ended: whether it has ended by itself.
+    """
 
     def __init__(self, saver: ModelSaver, config: RunConfig) -> None:
         self._saver = saver
@@ -36,6 +54,7 @@ class SaveCheckpoints(BuiltinHook):
         self._seconds = config.save_checkpoints_secs or None
         self._saved_at = time.monotonic()
         self._saved_step = 0
+        self.goal: int | None = None
         self.ended = False
 
     def begin(self) -> None:
@@ -62,7 +81,7 @@ class SaveCheckpoints(BuiltinHook):
             run_context.request_stop()
 
     def end(self, session: Any) -> None:
-        if self._saver.last_step != self.step or self.ended:
+        if self._saver.last_step != self.step:
             self._save(self.step, finish=True)
         self._saver.settle()
         for listener in self._saver.listeners:
@@ -70,7 +89,8 @@ class SaveCheckpoints(BuiltinHook):
 
     def _save(self, step: int, *, finish: bool = False) -> bool:
         self._saved_step, self._saved_at = step, time.monotonic()
-        return self._saver.save(step, ended=self.ended, finish=finish)
+        ended = self.ended or (self.goal is not None and step >= self.goal)
+        return self._saver.save(step, ended=ended, finish=finish)
 
 
 class Events:

@@ -68,7 +68,7 @@ class ModelRuntime:
         offered = {"mode": mode, "params": self.params, "config": config or self.config, "model_dir": model_dir}
         return call_model_fn(self.model_fn, features, labels, offered)
 
-    def open(self, input_fn: Any, mode: str, path: str | None = None) -> tuple[TracedModel, BatchSource]:
+    def trace_with_input(self, input_fn: Any, mode: str, path: str | None = None) -> tuple[TracedModel, BatchSource]:
         """The source of an input, and the trace that takes its batches.
 
         Args:

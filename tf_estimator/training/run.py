@@ -21,7 +21,7 @@ from ..loop.functions import multi_step
 from ..loop.step_function import LoopFunction
 from ..run_config import RunConfig
 from ..variables import VariableSet
-from .builtin_hooks import Events, LogProgress, SaveCheckpoints, WriteSummaries
+from .builtin_hooks import Events, KeepInputPosition, LogProgress, SaveCheckpoints, WriteSummaries
 from .hook_runner import HookRunner
 from .saver import ModelSaver
 from .session import EngineSession
@@ -73,6 +73,7 @@ class TrainingRun:
         self._events = Events(directory)
         own: list[Any] = []
         everybody = [*hooks, *spec.training_hooks, *(spec.training_chief_hooks if config.is_chief else ())]
+        self._keeps_position = any(isinstance(hook, KeepInputPosition) for hook in everybody)
         if config.is_chief:
             own = self._builtin_hooks(config, loss, everybody)
         self._calls = HookRunner([*everybody, *own], trace, self.session, self._base)
@@ -141,6 +142,7 @@ class TrainingRun:
         self._trace.captures.broadcast(self._state)
         step = first = self._step()
         if self._saving is not None:
+            self._saving.goal = None if self._keeps_position else goal
             self._saver.open()
             if self._saving.start(step, save=save_first):
                 self._saver.settle()
@@ -166,10 +168,13 @@ class TrainingRun:
                 break
         if ended and step == first and save_first and not self._stall.stands_still:
             raise EmptyInputError("input_fn ended before it gave one batch; return at least one batch of rows.")
+        ended = ended or not self._keeps_position
         if self._saving is not None:
             self._saving.ended = ended
         self._calls.at(step)
         self._calls.end()
+        if ended:
+            self._saver.forget_position()
         self._events.flush()
         self.session.close()
 

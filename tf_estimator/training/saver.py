@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checkpoint import files
+from ..checkpoint import files, input_position
 from ..checkpoint.retention import Retention
 from ..checkpoint.snapshot import Snapshot
 from ..graph.traced_model import TracedModel
@@ -78,7 +78,7 @@ class ModelSaver:
 
         Args:
             step: the global step that the variables are at.
-            ended: whether the input was used up; a later run then starts it anew.
+            ended: whether the run ends here by itself; the next one then starts its input from the beginning.
             finish: whether the files must be there when this returns.
 
         Returns:
@@ -118,6 +118,18 @@ class ModelSaver:
             files.replace_file(f"{self._prefix(step)}.meta", self._meta_graph())
         self._state.saved_to(self._prefix(step))
         self.last_step = step
+
+    def forget_position(self) -> None:
+        """Removes the input's position from the last checkpoint, so that the next run starts from the beginning.
+
+        Raises:
+            OSError: the file can't be written.
+        """
+        if self.last_step is None:
+            return
+        path = self._prefix(self.last_step) + input_position.SUFFIX
+        if input_position.read(self._prefix(self.last_step)):
+            files.replace_file(path, input_position.encode({}))
 
     def poll(self) -> bool:
         """`settle` if a background write has ended; costs nothing otherwise."""
