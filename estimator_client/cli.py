@@ -15,14 +15,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from estimator_client.client import ApiError, Client, Unreachable
+from estimator_client.version import __version__
+
+if TYPE_CHECKING:
+    from estimator_client.client import Client
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train, evaluate and serve estimators.")
 datasets = typer.Typer(no_args_is_help=True, help="Data sets.")
@@ -35,6 +38,12 @@ err = Console(stderr=True)
 _target: dict[str, str] = {}
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"estimator-service {__version__}", highlight=False)
+        raise typer.Exit
+
+
 @app.callback()
 def target(
     url: Annotated[str, typer.Option(envvar="ESTIMATOR_URL", help="Address of the service.")] = "http://127.0.0.1:8000",
@@ -42,6 +51,9 @@ def target(
     data_dir: Annotated[Path, typer.Option(envvar="DATA_DIR", help="Where the admin token is looked for.")] = Path(
         "data"
     ),
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     _target.update(url=url, token=token, data_dir=str(data_dir))
 
@@ -49,6 +61,8 @@ def target(
 @contextmanager
 def client() -> Iterator[Client]:
     """A client of the target. Refusals become a message and exit status 1."""
+    from estimator_client.client import ApiError, Client, Unreachable
+
     token = _target["token"]
     if not token:
         try:

@@ -12,9 +12,9 @@ from app.api.schemas.base import Problem
 from app.api.schemas.predict import PREDICT_BODIES
 from app.http.auth import PUBLIC_PATHS, scope_needed
 from app.http.problems import MEDIA_TYPE
+from app.version import __version__
 
 TITLE = "Estimator Service"
-VERSION = "0.1.0"
 _DESCRIPTION = """Train, evaluate and serve TensorFlow estimators.
 
 Send `Authorization: Bearer TOKEN`. The first token is in the file `admin-token` of the data directory; it can make
@@ -63,7 +63,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 def _make(app: FastAPI) -> dict[str, Any]:
-    made = get_openapi(title=TITLE, version=VERSION, description=_DESCRIPTION, routes=app.routes, tags=TAGS)
+    made = get_openapi(title=TITLE, version=__version__, description=_DESCRIPTION, routes=app.routes, tags=TAGS)
     components = made.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):

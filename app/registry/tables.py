@@ -266,7 +266,7 @@ class IdempotencyKey(Base):
 class AuditEntry(Base):
     __tablename__ = "audit"
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
-    at: Mapped[float] = mapped_column(Float)
+    at: Mapped[float] = mapped_column(Float, index=True)
     token_id: Mapped[str | None] = mapped_column(String(40))
     action: Mapped[str] = mapped_column(String(50))
     target: Mapped[str] = mapped_column(String(200))
@@ -281,6 +281,19 @@ class Lease(Base):
     name: Mapped[str] = mapped_column(String(50), primary_key=True)
     holder: Mapped[str] = mapped_column(String(200))
     expires_at: Mapped[float] = mapped_column(Float)
+
+
+class Worker(Base):
+    """A worker as it last reported itself: what it serves and with what. Its jobs stand in `jobs.worker`."""
+
+    __tablename__ = "workers"
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)  # host:pid of the Celery main process
+    queues: Mapped[list[str]] = mapped_column(Json)
+    slots: Mapped[int] = mapped_column(Integer)
+    devices: Mapped[list[str]] = mapped_column(Json)
+    version: Mapped[str] = mapped_column(String(40))
+    started_at: Mapped[float] = mapped_column(Float)
+    seen_at: Mapped[float] = mapped_column(Float)
 
 
 class CatalogueEntry(Base):

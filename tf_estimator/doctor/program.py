@@ -12,7 +12,7 @@ from .optimizers import Optimizer
 
 def write(model: Model, found: dict[str, Optimizer], model_dir: str) -> str:
     """A program that makes the estimator again; what is a guess is marked with a comment."""
-    lines = ["import tensorflow as tf", "", "from workers import estimator as est", ""]
+    lines = ["import tensorflow as tf", "", "import tf_estimator as est", ""]
     if not model.family:
         lines += [
             "# A model_fn that makes variables of the names and shapes listed above.",

@@ -123,18 +123,23 @@ function follow(shown) {
 }
 
 async function health() {
-  let text = "not reachable", kind = "bad";
+  let text = "not reachable", kind = "bad", title = "";
   try {
     const answer = await fetch("/readyz", {signal: patient()});
-    const {status} = answer.ok ? await answer.json() : {status: "not ready"};
-    text = status === "degraded" ? "degraded: the broker is down" : status === "ok" ? "ready" : status;
+    const {status, broker, queues_without_worker: unserved = [], problems = []} = answer.ok
+      ? await answer.json() : {status: "not ready"};
+    const causes = broker === "down" ? ["the broker is down"] : [];
+    if (unserved.length) causes.push(`no worker for ${unserved.join(", ")}`);
+    text = status === "degraded" ? `degraded: ${causes.join("; ")}` : status === "ok" ? "ready" : status;
     kind = status === "ok" ? "good" : status === "degraded" ? "wait" : "bad";
+    title = problems.join("\n");
   } catch {
     // told by the text
   }
   const pill = byId("health");
   if (pill.textContent !== text) pill.textContent = text;
   pill.className = `pill ${kind}`;
+  pill.title = title;
 }
 
 function tell(text, stays = false) {
