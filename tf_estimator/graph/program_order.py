@@ -85,8 +85,8 @@ def read_first(graph_def: Any, handle: str) -> None:
 def write_after_input(graph_def: Any, handles: Collection[str]) -> None:
     """Lets what writes a variable wait for the batch, where the batch is made by the graph itself.
 
-    A step at the end of the input fails. An update that takes nothing of the batch, such as Keras' count of batches of a
-    known size, would otherwise happen once more in it.
+    A step at the end of the input fails. An update that takes nothing of the batch, such as Keras' count of rows in
+    batches of a known size, would otherwise happen once more in it.
 
     Args:
         graph_def: changed in place.
