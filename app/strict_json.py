@@ -9,7 +9,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import islice
 from typing import Any
 
 from app.errors import InvalidInput, TooLarge, quote_name
@@ -27,26 +27,39 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 @dataclass(frozen=True)
 class JsonLimits:
-    """Maximum numbers of values (of all kinds) and of containers (objects and lists) in one text."""
+    """Maximum numbers of values (of all kinds) and of containers (objects and lists) in one text, and how deep these
+    may be nested; 0: as deep as Python's reader goes."""
 
     values: int
     containers: int
+    depth: int = 0
 
     def check(self, data: bytes) -> None:
         """Counts before anything is decoded. Raises TooLarge."""
         values, containers = data.count(b",") + 1, data.count(b"{") + data.count(b"[")
-        if values + containers > self.values or containers > self.containers:  # perhaps they stand inside strings
-            plain = _STRING.sub(b"", data)
-            values, containers = plain.count(b",") + 1, plain.count(b"{") + plain.count(b"[")
-            if values + containers > self.values or containers > self.containers:
-                _check_depth(plain)
+        if values + containers <= self.values and containers <= min(self.containers, self.depth or self.containers):
+            return
+        if data.count(b'"') - data.count(b'\\"') > 4 * self.values:  # at least so many ends of strings
+            raise TooLarge(f"The JSON has more than {self.values} values.")
+        plain = _STRING.sub(b"", data)  # perhaps they stand inside strings
+        values, containers = plain.count(b",") + 1, plain.count(b"{") + plain.count(b"[")
+        if containers > (self.depth or _MOST_DEPTH):
+            self._check_depth(plain)
         if values + containers > self.values:
             raise TooLarge(f"The JSON has more than {self.values} values.")
         if containers > self.containers:
             raise TooLarge(f"The JSON has more than {self.containers} objects and lists.")
 
+    def _check_depth(self, plain: bytes) -> None:
+        """Looks at the beginning of a text only: what has more brackets is over another limit."""
+        depth = 0
+        for found in islice(_BRACKET.finditer(plain), 2 * self.containers if self.depth else _LOOKED_AT):
+            depth += 1 if found[0] in b"[{" else -1
+            if depth > (self.depth or _MOST_DEPTH):
+                raise InvalidInput.at("", _TOO_DEEP)
 
-DOCUMENT = JsonLimits(values=250_000, containers=100_000)
+
+DOCUMENT = JsonLimits(values=250_000, containers=100_000, depth=64)
 """A description: of a job, a schema."""
 
 
@@ -86,13 +99,6 @@ def read_json(
     except RecursionError:
         raise InvalidInput.at("", _TOO_DEEP) from None
     return value
-
-
-def _check_depth(plain: bytes) -> None:
-    """Tells a text that begins with a deep nest from one that is only large."""
-    opened = _BRACKET.findall(plain, 0, _LOOKED_AT)
-    if max(accumulate(1 if bracket in b"[{" else -1 for bracket in opened), default=0) > _MOST_DEPTH:
-        raise InvalidInput.at("", _TOO_DEEP)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

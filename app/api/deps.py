@@ -91,6 +91,12 @@ class Once:
     digest: str
     ttl_s: float
 
+    def known(self, session: Session) -> Answer | None:
+        """The answer of the first time, if there was one; for a look before work that need not be done again."""
+        if self.key is None:
+            return None
+        return IdempotencyRepository(session).find(self.token_id, self.key, self.digest, ttl_s=self.ttl_s)
+
     def run(self, session: Session, work: Callable[[], Answer]) -> tuple[Answer, bool]:
         """`work` in the caller's transaction, or the answer of the first time; and whether it is new."""
         if self.key is None:

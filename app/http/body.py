@@ -47,14 +47,18 @@ class BoundedBody:
         self._chunks: AsyncIterator[bytes] | None = None
         self._told_end = False
 
-    async def whole(self) -> bytes:
-        """The complete body."""
+    async def whole(self) -> bytes | bytearray:
+        """The complete body, in memory once."""
         if self._inflater is None:
             body, complete = await self._chunk()
             if complete:
                 return body
-            return body + b"".join([chunk async for chunk in self.chunks()])
-        return b"".join([chunk async for chunk in self.chunks()])
+            whole = bytearray(body)
+        else:
+            whole = bytearray()
+        async for chunk in self.chunks():
+            whole += chunk
+        return whole
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body in pieces of at most 1 MiB, or as they came."""

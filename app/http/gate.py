@@ -329,7 +329,7 @@ def body_limit(settings: Settings, method: str, path: str) -> int:
     return min(_SMALL_BODY_BYTES, settings.max_body_bytes)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def _replay(body: bytes | bytearray, receive: Receive) -> Receive:
     told = False
 
     async def replay() -> Message:

@@ -141,7 +141,7 @@ class Decoder:
         keys = {"instances", "inputs"} if verb == "predict" else {"examples", "context"}
         unknown = body.keys() - keys - {"signature_name"}
         if unknown:
-            raise InvalidInput(f"Unknown key {quote_name(sorted(unknown)[0])} in the body. {self.example(verb)}")
+            raise InvalidInput(f"Unknown key {quote_name(min(unknown))} in the body. {self.example(verb)}")
         name = self._signature(verb, body.get("signature_name"))
         if verb != "predict":
             return self._decoded(name, _VERB_FORM[verb], self._examples(name, body))
@@ -247,7 +247,7 @@ class Decoder:
     def _check_known(self, features: Any, given: dict[str, Any], pointer: str, where: str) -> None:
         unknown = given.keys() - {feature.name for feature in features}
         if unknown:
-            named = quote_name(sorted(unknown)[0])
+            named = quote_name(min(unknown))
             raise InvalidInput.at(pointer, f"{where}the model has no feature {named}. {self.example('predict')}")
 
     def _check_count(self, rows: int) -> None:

@@ -5,6 +5,7 @@ Here a body may take its time, and memory that one needed is given back after it
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -32,6 +33,7 @@ def main(arguments: list[str]) -> None:
     die_with_parent(parent=parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API closes our socket when done
     os.nice(_NICENESS)
+    gc.disable()  # what is decoded has no circles, and looking for them took most of the time
     used = int(_status("VmSize")) * 1024
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
     reader = Reader()
