@@ -19,6 +19,7 @@ _MOST_DIGITS = 40
 _LONG_INTEGER = re.compile(rb"[0-9]{%d}" % (_MOST_DIGITS + 1))
 _HUGE_FLOAT = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
 _MOST_DEPTH, _LOOKED_AT = 500, 64 * 1024
+_HEAD_BYTES = 256 * 1024
 _TOO_DEEP = "The JSON is nested too deep."
 _BRACKET = re.compile(rb"[][{}]")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
@@ -39,6 +40,8 @@ class JsonLimits:
         values, containers = data.count(b",") + 1, data.count(b"{") + data.count(b"[")
         if values + containers <= self.values and containers <= min(self.containers, self.depth or self.containers):
             return
+        if len(data) > _HEAD_BYTES:
+            self._check_depth(_STRING.sub(b"", data[:_HEAD_BYTES]))
         if data.count(b'"') - data.count(b'\\"') > 4 * self.values:  # at least so many ends of strings
             raise TooLarge(f"The JSON has more than {self.values} values.")
         plain = _STRING.sub(b"", data)  # perhaps they stand inside strings
