@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROWS = dict(
-    (question, (path, symbol))
+ROWS = {
+    question: (path, symbol)
     for question, path, symbol in re.findall(
         r"^\| (.+\?) \| `([^`]+)` `([^`]+)` \|$", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE
     )
-)
+}
 #: What people asked who were new, by words that the row's question has.
 ASKED = (
     "lease extended",
