@@ -32,6 +32,7 @@ from .training.evaluation import evaluate as run_evaluation
 from .training.initialization import prepare
 from .training.prediction import predictions
 from .training.run import TrainingRun
+from .training.scaffold import saver_of
 from .variables import VariableNames, VariableSet
 
 v1 = tf.compat.v1
@@ -73,6 +74,7 @@ class Estimator(Exports):
         replicas = training_replicas(self._config)
         self._state = VariableSet(device=replicas.devices[0] if replicas is not None else None)
         self._snapshots: dict[str, VariableSet] = {}
+        self._exports_untrained = False  # whether the values before the first training are worth an export
 
     @classmethod
     def _refuse_overrides(cls) -> None:
@@ -355,7 +357,9 @@ class Estimator(Exports):
 
     def _state_at(self, path: str | None, trace: Trace) -> VariableSet:
         """Variables with the values of a checkpoint; initial ones if None."""
-        if path is not None and path == self._state.path:
+        if path is not None and saver_of(trace) is not None:
+            state = VariableSet()  # The saver may give the variables other values than those that are kept by name.
+        elif path is not None and path == self._state.path:
             state = self._state
         elif path is not None:
             state = self._snapshots.get(path) or VariableSet()

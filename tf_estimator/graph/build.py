@@ -34,10 +34,12 @@ class Evaluation:
     Attributes:
         values: metric name to its value tensor.
         updates: operations that take one batch into the metrics.
+        nests: metric name to a nest of keys of `values`, for a metric that has several.
     """
 
     values: dict[str, tf.Tensor] = field(default_factory=dict)
     updates: list[Any] = field(default_factory=list)
+    nests: dict[str, Any] = field(default_factory=dict)
 
 
 class _Graph(tf.Graph):  # type: ignore[misc]
@@ -151,16 +153,19 @@ def _plain(item: Any) -> Any:
 
 def _evaluation(trace: Trace, spec: EstimatorSpec) -> Evaluation:
     graph = trace.graph
-    if MetricKeys.LOSS in spec.eval_metric_ops:
-        raise ValueError('A metric may not be called "loss": evaluate() always returns the mean loss under that name.')
     result = Evaluation()
     metrics: dict[str, Any] = dict(spec.eval_metric_ops)
     metrics[MetricKeys.LOSS] = v1.metrics.mean(spec.loss)
     for name, metric in metrics.items():
         if isinstance(metric, tuple | list):
             value, update = metric
-            result.values[name] = trace.element(value)
-            result.updates.append(trace.element(update))
+            if tf.nest.is_nested(value):
+                parts = {f"{name}/{i}": part for i, part in enumerate(tf.nest.flatten(value))}
+                result.nests[name] = tf.nest.pack_sequence_as(value, list(parts))
+            else:
+                parts = {name: value}
+            result.values.update({key: trace.element(part) for key, part in parts.items()})
+            result.updates += [trace.element(part) for part in tf.nest.flatten(update)]
         else:
             _metric_object(trace, name, metric, result)
     step = v1.get_local_variable(

@@ -189,14 +189,19 @@ class Trace:
 
     def writes(self, fetches: Sequence[Any]) -> bool:
         """Whether the fetches change a variable of the model."""
+        return bool({t.key for t in self.model_variables()} & self.written(fetches))
 
-        def search() -> bool:
-            handles = {t.key for t in self.model_variables()}
+    def written(self, fetches: Sequence[Any], fed: Sequence[tf.Tensor] = ()) -> set[str]:
+        """Keys of the variables that the fetches may change when `fed` tensors are given."""
+
+        def search() -> set[str]:
+            handles = {t.key for t in self.variables()}
             reads = {"ReadVariableOp", "VarIsInitializedOp", "ResourceGather", "VariableShape"}
-            needed = [self.graph.get_operation_by_name(name) for name in self._needed(fetches)]
-            return any(op.type not in reads and any(t.op.name in handles for t in op.inputs) for op in needed)
+            needed = [self.graph.get_operation_by_name(name) for name in self._needed(fetches, fed)]
+            taken = {t.op.name for op in needed if op.type not in reads for t in op.inputs}
+            return handles & taken
 
-        return bool(self.cached(("writes", tuple(f.name for f in fetches)), search))
+        return set(self.cached(("written", self.graph.version, *(f.name for f in fetches)), search))
 
     def reduces(self, fetches: Sequence[Any]) -> bool:
         """Whether the fetches need a value of all processes of a cluster."""
@@ -205,10 +210,10 @@ class Trace:
         marks = {mark.operation for mark in self.strategy.marks}
         return bool(self.cached(("reduces", tuple(f.name for f in fetches)), lambda: marks & self._needed(fetches)))
 
-    def _needed(self, fetches: Sequence[Any]) -> set[str]:
+    def _needed(self, fetches: Sequence[Any], fed: Sequence[tf.Tensor] = ()) -> set[str]:
         """Names of the operations that the fetches need."""
         self._refresh()
-        return set(ancestors(self._nodes, [f.name for f in fetches], {t.name for t in self.feeds})[0])
+        return set(ancestors(self._nodes, [f.name for f in fetches], {t.name for t in [*self.feeds, *fed]})[0])
 
     def needs_batch(self, fetches: Sequence[Any], feeds: Sequence[tf.Tensor]) -> bool:
         """Whether the fetches depend on the batch's placeholders when `feeds` are given."""

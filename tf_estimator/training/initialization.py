@@ -10,7 +10,7 @@ import tensorflow as tf
 from ..checkpoint import files as checkpoint
 from ..graph.trace import Trace
 from ..variables import TracedVariable, VariableSet
-from .session import EngineSession
+from .scaffold import check_ready, local_writes, restore_through, saver_of, scaffold_init, scaffold_local_init
 
 v1 = tf.compat.v1
 
@@ -22,26 +22,31 @@ def prepare(
 
     Args:
         trace: whose variables are needed.
-        state: variables that it has already are taken to be right, if `state.path` is `path`.
+        state: variables that it has already are taken to be right, if `state.path` is `path` and no saver of the
+            model's own may give them other values.
         path: a checkpoint's prefix, or None for initial values.
         warm_start: applied after initialization where there is no checkpoint.
 
     Raises:
         CheckpointError: the checkpoint does not fit.
+        NotReadyError: what the Scaffold holds leaves variables without a value, or says that the model is not ready.
     """
     traced = trace.model_variables()
     trace.reference.ensure(traced)
-    fresh = state.ensure(traced) if state.path == path and state.names() else _all(state, traced)
+    keep = state.path == path and state.names() and (path is None or saver_of(trace) is None)
+    fresh = state.ensure(traced) if keep else _all(state, traced)
+    without: set[str] = set()
     if path is not None:
-        absent = _restore(trace, state, path, fresh)
-        _initialize(trace, state, absent)
+        without = _restore(trace, state, path, fresh)
     elif fresh:
         _initialize(trace, state, fresh)
-        _scaffold_init(trace, state)
         if warm_start is not None:
             warm_start(trace, state)
+        without = scaffold_init(trace, state)
     state.path = path
+    check_ready(trace, state, "ready_for_local_init_op", without)
     initialize_local(trace, state)
+    check_ready(trace, state, "ready_op", without - local_writes(trace))
 
 
 def _all(state: VariableSet, traced: list[TracedVariable]) -> list[TracedVariable]:
@@ -49,39 +54,25 @@ def _all(state: VariableSet, traced: list[TracedVariable]) -> list[TracedVariabl
     return list(traced)
 
 
-def _restore(trace: Trace, state: VariableSet, path: str, wanted: list[TracedVariable]) -> list[TracedVariable]:
-    """Restores `wanted`; returns those that the checkpoint may lack and does."""
+def _restore(trace: Trace, state: VariableSet, path: str, wanted: list[TracedVariable]) -> set[str]:
+    """Restores `wanted`; returns the names of those that a saver of the model's own leaves out."""
     if not wanted:
-        return []
-    saver = getattr(trace.spec.scaffold, "saver", None)
+        return set()
+    saver = saver_of(trace)
     if saver is not None:
-        with trace.graph.as_default():
-            saver.restore(EngineSession(trace, state), path)
-        return []
+        return restore_through(saver, trace, state, path)
     reader = checkpoint.Reader(path)
     dispensable = [t.name for t in wanted if t.dispensable]
     values = reader.values({t.name: t.variable for t in wanted}, optional=dispensable)
     checkpoint.check_finite(path, values, [t.name for t in wanted if t.trainable])
     state.assign(values)
-    return [t for t in wanted if t.name not in values]
+    _initialize(trace, state, [t for t in wanted if t.name not in values])
+    return set()
 
 
 def _initialize(trace: Trace, state: VariableSet, variables: list[TracedVariable]) -> None:
     if variables:
         trace.function([t.variable.initializer for t in variables], [])([], state)
-
-
-def _scaffold_init(trace: Trace, state: VariableSet) -> None:
-    scaffold = trace.spec.scaffold
-    if scaffold is None:
-        return
-    session = EngineSession(trace, state)
-    with trace.graph.as_default():
-        if scaffold.init_op is not None:
-            session.run(scaffold.init_op, scaffold.init_feed_dict)
-        if scaffold.init_fn is not None:
-            scaffold.init_fn(session)
-    session.close()
 
 
 def initialize_local(trace: Trace, state: VariableSet) -> None:
@@ -95,13 +86,11 @@ def initialize_local(trace: Trace, state: VariableSet) -> None:
     trace.local.assign(starts)
     operations = [t.variable.initializer for t in local if t.name not in starts]
     tables = [op for op in graph.get_collection(v1.GraphKeys.TABLE_INITIALIZERS) if op is not None]
-    own = trace.spec.scaffold.local_init_op if trace.spec.scaffold is not None else None
     if tables:
         trace.cached(("tables", len(tables)), lambda: trace.step_function(tables, batch=False)([], state))
-    if own is not None:
-        operations = [*operations, own]
     if operations:
         trace.step_function(operations, batch=False)([], state)
+    scaffold_local_init(trace, state)
 
 
 def _constant_starts(graph: tf.Graph, variables: list[TracedVariable]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from ..variables import VariableSet
 from .builtin_hooks import Events, LogProgress, SaveCheckpoints, WriteSummaries
 from .hook_runner import HookCalls
 from .saver import ModelSaver
+from .scaffold import offer_saver
 from .session import EngineSession
 from .stalled import StepWatch
 
@@ -71,7 +72,7 @@ class TrainingRun:
         self._saving: SaveCheckpoints | None = None
         self._events = Events(directory)
         own: list[Any] = []
-        everybody = [*hooks, *spec.training_hooks, *(spec.training_chief_hooks if config.is_chief else ())]
+        everybody = [*(spec.training_chief_hooks if config.is_chief else ()), *hooks, *spec.training_hooks]
         if config.is_chief:
             own = self._duties(config, loss, everybody)
         self._calls = HookCalls([*everybody, *own], trace, self.session, self._base)
@@ -95,7 +96,7 @@ class TrainingRun:
         if saving:
             # As in tf.estimator: a hook of the user's takes the place of ours, and our listeners.
             getattr(saving[0], "listeners", saving[0]._listeners).extend(self._saver.listeners)
-            self._trace.cached("saver", lambda: _offer_saver(self._trace, config))
+            offer_saver(self._trace, config.keep_checkpoint_max, config.keep_checkpoint_every_n_hours)
         else:
             self._saving = SaveCheckpoints(self._saver, config)
             duties.append(self._saving)
@@ -224,18 +225,6 @@ class TrainingRun:
 
     def _step(self) -> int:
         return int(self._state[GLOBAL_STEP].numpy())
-
-
-def _offer_saver(trace: Trace, config: RunConfig) -> None:
-    """Puts a saver into the graph's collection, where a `CheckpointSaverHook` of the user looks for one."""
-    with trace.graph.as_default():
-        saver = v1.train.Saver(
-            {t.name: t.variable for t in trace.model_variables()},
-            max_to_keep=config.keep_checkpoint_max,
-            keep_checkpoint_every_n_hours=config.keep_checkpoint_every_n_hours,
-            save_relative_paths=True,
-        )
-    trace.graph.add_to_collection(v1.GraphKeys.SAVERS, saver)
 
 
 def _check_loss(loss: float, step: int) -> None:
