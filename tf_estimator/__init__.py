@@ -65,8 +65,10 @@ from .hooks import (
 from .keys import ModeKeys
 from .run_config import RunConfig
 from .train_and_evaluate import EvalSpec, TrainSpec, train_and_evaluate
+from .version import __version__
 
 __all__ = [
+    "__version__",
     "BaselineClassifier",
     "BaselineEstimator",
     "BaselineRegressor",

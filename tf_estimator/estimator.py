@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .checkpoint import files as checkpoint
-from .checkpoint import input_position as resume
+from .checkpoint import files, input_position
 from .checkpoint.warm_start import settings_from
 from .checks import checked_hooks, checked_listeners, positive, with_model_dir
 from .distribution.peers import Colleagues
@@ -21,7 +20,8 @@ from .distribution.strategy import current
 from .estimator_spec import EstimatorSpec
 from .export.methods import Exports
 from .graph.build import GLOBAL_STEP, new_graph, trace_model
-from .graph.trace import Trace, in_fresh_thread, outside_graphs
+from .graph.threads import in_fresh_thread, outside_graphs
+from .graph.trace import Trace
 from .inputs.input_fn import open_input
 from .inputs.replica_source import Dealt
 from .inputs.source import Source
@@ -119,7 +119,7 @@ class Estimator(Exports):
         Raises:
             CheckpointError: the directory's state file is damaged or points elsewhere.
         """
-        return checkpoint.latest(self.model_dir)
+        return files.latest(self.model_dir)
 
     def eval_dir(self, name: str | None = None) -> str:
         """Directory where `evaluate(name=name)` writes its summaries."""
@@ -131,7 +131,7 @@ class Estimator(Exports):
         Raises:
             ValueError: nothing was trained yet.
         """
-        return sorted(checkpoint.Reader(self._trained_path()).shapes)
+        return sorted(files.Reader(self._trained_path()).shapes)
 
     def get_variable_value(self, name: str | Sequence[str]) -> Any:
         """Value of a variable (`name` or `name:0`) in the latest checkpoint, as numpy; a list of those for a list.
@@ -139,7 +139,7 @@ class Estimator(Exports):
         Raises:
             ValueError: nothing was trained yet, or there is no such variable.
         """
-        reader = checkpoint.Reader(self._trained_path())
+        reader = files.Reader(self._trained_path())
         if isinstance(name, str):
             return reader.value(name.removesuffix(":0"))
         return [reader.value(one.removesuffix(":0")) for one in name]
@@ -214,7 +214,7 @@ class Estimator(Exports):
         run.begin()
         prepare(trace, self._state, path, self._apply_warm_start if leads else None)
         if path is not None:
-            source.restore(resume.read(path))
+            source.restore(input_position.read(path))
         if colleagues is not None:
             colleagues.state_of_chief(self._state, [t.name for t in trace.model_variables()])
             colleagues.position_of_chief(source)
@@ -302,7 +302,7 @@ class Estimator(Exports):
         replicas = self._replicas(mode)
         graph = new_graph(self._config.tf_random_seed)
         if path != self._restored[0]:
-            self._restored = path, frozenset(checkpoint.Reader(path).shapes if path is not None else ())
+            self._restored = path, frozenset(files.Reader(path).shapes if path is not None else ())
         restored = self._restored[1]
         names = VariableNames(restored)
         offered = {"mode": mode, "params": self.params, "config": self._config}
@@ -392,7 +392,7 @@ def _call_outside(function: Callable[[], Any]) -> Any:
 
 
 def _global_step(path: str) -> int:
-    reader = checkpoint.Reader(path)
+    reader = files.Reader(path)
     if GLOBAL_STEP not in reader.shapes:
-        return checkpoint.step_of(path)
+        return files.step_of(path)
     return int(np.asarray(reader.value(GLOBAL_STEP)))

@@ -3,7 +3,7 @@ whose clock jumps cannot expire a lease. Paths are keys relative to the artifact
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -16,10 +16,11 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    exists,
 )
 from sqlalchemy import BigInteger as _BigInteger
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 #: text, not JSONB: it keeps the order of keys and takes every string (JSONB refuses NUL), the same on both databases
@@ -160,7 +161,19 @@ class Evaluation(Base):
     rows: Mapped[int | None] = mapped_column(BigInteger)
     metrics: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[float] = mapped_column(Float)
+    has_report: ClassVar[Any]  # whether there is an `EvaluationReport`; set below
     __table_args__ = (Index(None, "train_job_id", "step"),)
+
+
+class EvaluationReport(Base):
+    """Apart from its evaluation: lists of evaluations do not read the reports."""
+
+    __tablename__ = "evaluation_reports"
+    evaluation_id: Mapped[str] = mapped_column(ForeignKey("evaluations.id", ondelete="CASCADE"), primary_key=True)
+    report: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
+Evaluation.has_report = column_property(exists().where(EvaluationReport.evaluation_id == Evaluation.id))
 
 
 class MetricPoint(Base):
@@ -266,7 +279,7 @@ class IdempotencyKey(Base):
 class AuditEntry(Base):
     __tablename__ = "audit"
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
-    at: Mapped[float] = mapped_column(Float)
+    at: Mapped[float] = mapped_column(Float, index=True)
     token_id: Mapped[str | None] = mapped_column(String(40))
     action: Mapped[str] = mapped_column(String(50))
     target: Mapped[str] = mapped_column(String(200))
@@ -281,6 +294,19 @@ class Lease(Base):
     name: Mapped[str] = mapped_column(String(50), primary_key=True)
     holder: Mapped[str] = mapped_column(String(200))
     expires_at: Mapped[float] = mapped_column(Float)
+
+
+class Worker(Base):
+    """A worker as it last reported itself: what it serves and with what. Its jobs stand in `jobs.worker`."""
+
+    __tablename__ = "workers"
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)  # host:pid of the Celery main process
+    queues: Mapped[list[str]] = mapped_column(Json)
+    slots: Mapped[int] = mapped_column(Integer)
+    devices: Mapped[list[str]] = mapped_column(Json)
+    version: Mapped[str] = mapped_column(String(40))
+    started_at: Mapped[float] = mapped_column(Float)
+    seen_at: Mapped[float] = mapped_column(Float)
 
 
 class CatalogueEntry(Base):

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from workers.estimator.keys import ModeKeys
-from workers.from_json import estimator_from_json
 
-from workers import estimator as est
+import tf_estimator as est
+from tf_estimator.keys import ModeKeys
+from workers.estimator_json.build import estimator_from_json
 
 _LOSS = {"rtol": 1e-4, "atol": 0.0}
 _VALUE = {"rtol": 1e-3, "atol": 1e-5}
@@ -102,7 +102,7 @@ class GoldenCase:
         assert actual == {name: sorted(outputs) for name, outputs in recorded.items()}
 
     def _columns(self) -> list[tuple[str, list[Any]]]:
-        from workers.from_json import feature_columns_from_json
+        from workers.estimator_json.build import feature_columns_from_json
 
         args = self.spec["args"]
         return [(key, feature_columns_from_json(args[key])) for key in args if key.endswith("feature_columns")]

@@ -14,7 +14,7 @@ import tensorflow as tf
 from ..errors import CheckpointError
 from ..graph.trace import Trace
 from ..variables import TracedVariable, VariableSet
-from . import files as checkpoint
+from . import files
 
 
 class VocabInfo(NamedTuple):
@@ -85,7 +85,7 @@ class WarmStartSettings(_Settings):
         Raises:
             ValueError: a variable is not in the checkpoint, its shape differs, or a name in the settings is unused.
         """
-        reader = checkpoint.Reader(_prefix(self.ckpt_to_initialize_from))
+        reader = files.Reader(_prefix(self.ckpt_to_initialize_from))
         chosen = self._chosen(trace.model_variables())
         known = {t.name for t in chosen}
         for what, names in (
@@ -114,7 +114,7 @@ class WarmStartSettings(_Settings):
             t for t in traced if t.name in wanted or t.name in names or any(re.search(text, t.name) for text in texts)
         ]
 
-    def _value(self, traced: TracedVariable, reader: checkpoint.Reader) -> Any:
+    def _value(self, traced: TracedVariable, reader: files.Reader) -> Any:
         name = self.var_name_to_prev_var_name.get(traced.name, traced.name)
         try:
             value = np.asarray(reader.value(name))
@@ -149,12 +149,12 @@ def settings_from(given: Any) -> WarmStartSettings:
 
 def _prefix(path: str) -> str:
     """Checkpoint prefix of a checkpoint, a directory of checkpoints, or a SavedModel."""
-    if checkpoint.exists(path):
+    if files.exists(path):
         return path
     saved_model = Path(path) / "variables" / "variables"
-    if checkpoint.exists(str(saved_model)):
+    if files.exists(str(saved_model)):
         return str(saved_model)
-    latest = checkpoint.latest(path) if Path(path).is_dir() else None
+    latest = files.latest(path) if Path(path).is_dir() else None
     if latest is None:
         raise CheckpointError(
             f"No checkpoint to warm-start from at {path!r}; give a checkpoint, its directory or a SavedModel."

@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..checkpoint.files import Reader
-from ..graph.trace import in_fresh_thread
+from ..graph.threads import in_fresh_thread
 from ..keys import ModeKeys
 from ..variables import TracedVariable, VariableNames
 from .directory import copy_assets_extra, timestamped

@@ -13,11 +13,12 @@ from ..distribution.divergence import check_metrics, settled
 from ..distribution.replicas import Replicas
 from ..distribution.strategy import ReplicaStrategy
 from ..estimator_spec import EstimatorSpec
-from ..inputs.input_fn import split_batch
 from ..keys import MetricKeys, ModeKeys
+from ..model_fn import split_batch
 from ..variables import VariableNames
 from . import program_order
-from .trace import Trace, in_fresh_thread
+from .threads import in_fresh_thread
+from .trace import Trace
 
 v1 = tf.compat.v1
 

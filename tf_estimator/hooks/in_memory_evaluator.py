@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..estimator import Estimator
-from ..graph.trace import in_fresh_thread
+from ..graph.threads import in_fresh_thread
 from ..keys import ModeKeys
 from ..training.evaluation import evaluate
 from ..training.initialization import prepare

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from . import packing
-from . import zero_copy as buffers
+from . import packing, zero_copy
 from .memory_map import Chosen, pieces
 from .packing import Packing
 from .shuffle import Order
@@ -139,7 +138,7 @@ class ColumnsInput:
             return None
         if self._resident is None:
             with tf.device("CPU"):
-                self._resident = [buffers.as_tensor(a) for a in self.packing.gather(None)]
+                self._resident = [zero_copy.as_tensor(a) for a in self.packing.gather(None)]
         return self._resident
 
 
@@ -305,8 +304,8 @@ class ColumnsSource:
         if columns.rows is not None:
             rows = Chosen(rows).of(columns.rows)
         if resident is not None:
-            return begin, begin + len(rows), buffers.as_tensor(buffers.copied(rows)), resident
-        own = [buffers.as_tensor(a) for a in columns.packing.gather(rows)]
+            return begin, begin + len(rows), zero_copy.as_tensor(zero_copy.copied(rows)), resident
+        own = [zero_copy.as_tensor(a) for a in columns.packing.gather(rows)]
         return begin, begin + len(rows), tf.range(len(rows), dtype=tf.int64), own
 
 

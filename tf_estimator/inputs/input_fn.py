@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from ..graph.function import call_once
 from ..graph.subgraph import ancestors
-from ..keys import ModeKeys
 from ..variables import VariableNames
 from .source import GraphSource, IteratorSource, Source
 from .zero_copy import as_tensor, copied
@@ -59,22 +58,6 @@ def open_input(input_fn: Any, graph: tf.Graph, names: VariableNames, offered: Ma
             "here; return a tf.data.Dataset, or use est.inputs.numpy_input_fn or pandas_input_fn."
         )
     return GraphSource(), _tensors(result, graph)
-
-
-def split_batch(batch: Any, mode: str) -> tuple[Any, Any]:
-    """Features and labels of what an `input_fn` gave; in PREDICT mode a pair's first part is taken.
-
-    Raises:
-        ValueError: a tuple or list of another length than two.
-    """
-    if isinstance(batch, list | tuple) and not hasattr(batch, "_fields"):
-        if len(batch) != 2:
-            raise ValueError(
-                f"input_fn must give features or a (features, labels) tuple; it gave {type(batch).__name__} "
-                f"of {len(batch)} parts."
-            )
-        return (batch[0], None) if mode == ModeKeys.PREDICT else (batch[0], batch[1])
-    return batch, None
 
 
 def _from_dataset(dataset: tf.data.Dataset, graph: tf.Graph) -> Source:

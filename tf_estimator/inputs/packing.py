@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from . import zero_copy as buffers
+from . import zero_copy
 from .column_types import Dictionary, Sequence, encode_strings, is_string
 from .memory_map import Chosen, drop_pages
 
@@ -121,14 +121,14 @@ class Packing:
     def gather(self, rows: Any) -> list[Any]:
         """Packed arrays of some rows (all if None): a matrix per dtype, values and splits per sequence.
 
-        They are new ones, made for `buffers.as_tensor`.
+        They are new ones, made for `zero_copy.as_tensor`.
         """
         packed = []
         chosen = None if rows is None else Chosen(rows)
         for pack in self.packs:
             arrays = self._arrays[pack]
             count = self.rows if rows is None else len(rows)
-            matrix = buffers.empty((count, self._widths[pack]), np.result_type(*arrays))
+            matrix = zero_copy.empty((count, self._widths[pack]), np.result_type(*arrays))
             columns = [dense for dense in self.dense if dense.pack == pack]
             # One after the other: the rows of all at once would be held twice.
             for array, dense in zip(arrays, columns, strict=True):
@@ -139,9 +139,9 @@ class Packing:
             packed.append(matrix)
         for values, splits in self._sequences:
             if rows is None:
-                packed += [buffers.copied(values), buffers.copied(np.asarray(splits, np.int64))]
+                packed += [zero_copy.copied(values), zero_copy.copied(np.asarray(splits, np.int64))]
             else:
-                packed += [buffers.copied(part) for part in _gather_sequences(values, splits, rows)]
+                packed += [zero_copy.copied(part) for part in _gather_sequences(values, splits, rows)]
         return packed
 
     def lengths(self) -> Any:

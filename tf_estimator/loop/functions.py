@@ -8,7 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from ..graph.function import BoundLoop, BoundStep, call, while_counting
-from ..graph.trace import Function, Trace, wrapped
+from ..graph.threads import wrapped
+from ..graph.trace import Function, Trace
 from ..inputs.source import Source
 from .replicas import ReplicaRepeater, ReplicaStepper
 from .step import StepInput, one_step, repeated

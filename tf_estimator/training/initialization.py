@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checkpoint import files as checkpoint
+from ..checkpoint import files
 from ..graph.trace import Trace
 from ..variables import TracedVariable, VariableSet
 from .scaffold import check_ready, local_writes, restore_through, saver_of, scaffold_init, scaffold_local_init
@@ -61,10 +61,10 @@ def _restore(trace: Trace, state: VariableSet, path: str, wanted: list[TracedVar
     saver = saver_of(trace)
     if saver is not None:
         return restore_through(saver, trace, state, path)
-    reader = checkpoint.Reader(path)
+    reader = files.Reader(path)
     dispensable = [t.name for t in wanted if t.dispensable]
     values = reader.values({t.name: t.variable for t in wanted}, optional=dispensable)
-    checkpoint.check_finite(path, values, [t.name for t in wanted if t.trainable])
+    files.check_finite(path, values, [t.name for t in wanted if t.trainable])
     state.assign(values)
     _initialize(trace, state, [t for t in wanted if t.name not in values])
     return set()

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ..graph.trace import Trace, in_fresh_thread
+from ..graph.threads import in_fresh_thread
+from ..graph.trace import Trace
 from ..inputs.source import Source
 from ..variables import VariableSet
 from .hook_runner import HookCalls

@@ -13,7 +13,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checkpoint import files as checkpoint
+from ..checkpoint import files
+from ..checkpoint.retention import Retention
 from ..checkpoint.snapshot import Snapshot
 from ..graph.trace import Trace
 from ..inputs.source import Source
@@ -63,15 +64,13 @@ class ModelSaver:
         self._state = state
         self._session = session
         self._source = source
-        self._retention = checkpoint.Retention(
-            directory, config.keep_checkpoint_max, config.keep_checkpoint_every_n_hours
-        )
+        self._retention = Retention(directory, config.keep_checkpoint_max, config.keep_checkpoint_every_n_hours)
         self._thread: ThreadPoolExecutor | None = None
         self._pending: tuple[int, Future[None]] | None = None
 
     def open(self) -> None:
         """Removes what a killed process left of its last write; writes `graph.pbtxt`, if the configuration says so."""
-        checkpoint.remove_unfinished(self._directory)
+        files.remove_unfinished(self._directory)
         if self._config.checkpoint_save_graph_def:
             tf.io.write_graph(self._trace.graph.as_graph_def(add_shapes=True), self._directory, "graph.pbtxt")
 
@@ -117,7 +116,7 @@ class ModelSaver:
         with self._trace.graph.as_default():
             custom.save(self._session, f"{self._directory}/{BASENAME}", global_step=step, write_meta_graph=False)
         if self._config.checkpoint_save_graph_def:
-            checkpoint.replace_file(f"{self._prefix(step)}.meta", self._meta_graph())
+            files.replace_file(f"{self._prefix(step)}.meta", self._meta_graph())
         self._state.path, self.last_step = self._prefix(step), step
 
     def poll(self) -> bool:

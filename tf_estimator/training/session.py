@@ -9,7 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from ..graph.fetches import Fetches, feed_items, to_numpy
-from ..graph.trace import Trace, in_fresh_thread
+from ..graph.threads import in_fresh_thread
+from ..graph.trace import Trace
 from ..inputs.source import Source
 from ..loop.functions import stepper_for
 from ..variables import VariableSet
