@@ -53,7 +53,7 @@ class DenseFeatures(tf.keras.layers.Layer):  # type: ignore[misc]
         Raises:
             KeyError: a column's feature is missing (the error is a ValueError too).
         """
-        if any(isinstance(part, tf.keras.KerasTensor) for part in features.values()):
+        if isinstance(features, Mapping) and any(isinstance(f, tf.keras.KerasTensor) for f in features.values()):
             return super().__call__(features)
         if not self.built:
             self.build()
