@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import NotReadyError
-from ..graph.fetches import feed_items
-from ..graph.trace import Trace
+from ..graph.fetches import element_of, feed_items
+from ..graph.traced_model import TracedModel
 from ..variables import VariableSet
 from .session import EngineSession
 
@@ -18,7 +18,7 @@ v1 = tf.compat.v1
 _OFFERED = "offered saver"
 
 
-def saver_of(trace: Trace) -> Any:
+def saver_of(trace: TracedModel) -> Any:
     """The saver of the model's own: that of its Scaffold, else the one in the graph's collection; None for none.
 
     Raises:
@@ -37,13 +37,13 @@ def saver_of(trace: Trace) -> Any:
     return found[0] if found else None
 
 
-def offer_saver(trace: Trace, keep: int | None, every_n_hours: float) -> None:
+def offer_saver(trace: TracedModel, keep: int | None, every_n_hours: float) -> None:
     """Puts a saver into the graph's collection, where a `CheckpointSaverHook` of the user looks for one."""
     if saver_of(trace) is not None or trace.graph.get_collection(_OFFERED):
         return
     with trace.graph.as_default():
         saver = v1.train.Saver(
-            {t.name: t.variable for t in trace.model_variables()},
+            {t.name: t.variable for t in trace.variables.model()},
             max_to_keep=keep,
             keep_checkpoint_every_n_hours=every_n_hours,
             save_relative_paths=True,
@@ -52,7 +52,7 @@ def offer_saver(trace: Trace, keep: int | None, every_n_hours: float) -> None:
     trace.graph.add_to_collection(_OFFERED, saver)
 
 
-def restore_through(saver: Any, trace: Trace, state: VariableSet, path: str) -> set[str]:
+def restore_through(saver: Any, trace: TracedModel, state: VariableSet, path: str) -> set[str]:
     """Restores through a saver of the model's own; returns the names of the variables that it leaves out."""
     session = EngineSession(trace, state)
     session.written = set()
@@ -62,7 +62,7 @@ def restore_through(saver: Any, trace: Trace, state: VariableSet, path: str) -> 
     return _others(trace, session.written)
 
 
-def scaffold_init(trace: Trace, state: VariableSet) -> set[str]:
+def scaffold_init(trace: TracedModel, state: VariableSet) -> set[str]:
     """Runs `init_op` and `init_fn`; returns the names of the variables to which they leave no value.
 
     Without an `init_op` every variable has its initial value already.
@@ -81,26 +81,26 @@ def scaffold_init(trace: Trace, state: VariableSet) -> set[str]:
     return _others(trace, session.written) if scaffold.init_op is not None else set()
 
 
-def scaffold_local_init(trace: Trace, state: VariableSet) -> None:
+def scaffold_local_init(trace: TracedModel, state: VariableSet) -> None:
     """Runs `local_init_op`, once everything local has its start."""
     operation, feeds = _local_init(trace)
     if operation is None:
         return
     values = [tf.constant(value, tensor.dtype) for tensor, value in feeds.values()]
-    function = trace.step_function([operation], [tensor for tensor, _ in feeds.values()], batch=False)
+    function = trace.functions.step_function([operation], [tensor for tensor, _ in feeds.values()], batch=False)
     function(values, state)
 
 
-def local_writes(trace: Trace) -> set[str]:
+def local_writes(trace: TracedModel) -> set[str]:
     """Names of the model's variables that `local_init_op` sets."""
     operation, feeds = _local_init(trace)
     if operation is None:
         return set()
-    keys = trace.written([operation], [tensor for tensor, _ in feeds.values()])
-    return {t.name for t in trace.model_variables() if t.key in keys}
+    keys = trace.dependencies.written([operation], [tensor for tensor, _ in feeds.values()])
+    return {t.name for t in trace.variables.model() if t.key in keys}
 
 
-def check_ready(trace: Trace, state: VariableSet, field: str, without: set[str]) -> None:
+def check_ready(trace: TracedModel, state: VariableSet, field: str, without: set[str]) -> None:
     """Asks the Scaffold's `ready_op` or `ready_for_local_init_op`, or else looks for variables without a value.
 
     Args:
@@ -128,12 +128,14 @@ def check_ready(trace: Trace, state: VariableSet, field: str, without: set[str])
         raise NotReadyError(f"The Scaffold's {field} says that the model is not ready: {', '.join(names)}.")
 
 
-def _local_init(trace: Trace) -> tuple[Any, dict[str, Any]]:
+def _local_init(trace: TracedModel) -> tuple[Any, dict[str, Any]]:
     operation = getattr(trace.spec.scaffold, "local_init_op", None)
     if operation is None:
         return None, {}
-    return trace.element(operation), feed_items(trace, getattr(trace.spec.scaffold, "local_init_feed_dict", None))
+    return element_of(trace.variables, operation), feed_items(
+        trace.variables, getattr(trace.spec.scaffold, "local_init_feed_dict", None)
+    )
 
 
-def _others(trace: Trace, written: set[str]) -> set[str]:
-    return {t.name for t in trace.model_variables() if t.key not in written and not t.dispensable}
+def _others(trace: TracedModel, written: set[str]) -> set[str]:
+    return {t.name for t in trace.variables.model() if t.key not in written and not t.optional}
