@@ -27,15 +27,14 @@ from app.registry.tables import Job
 
 log = structlog.get_logger("app.dispatch")
 
-
 T = TypeVar("T")
 
 
 class IdempotentRun(Protocol):
     """Runs the work of a request that may come twice, or gives its first answer again; `app.api.deps` has it."""
 
-    @property
-    def key(self) -> str | None: ...
+    def known(self, session: Session) -> Answer | None:
+        """The first answer, if there is one."""
 
     def run(self, session: Session, work: Callable[[], Answer]) -> tuple[Answer, bool]:
         """The answer, and whether it is new."""
@@ -51,8 +50,12 @@ class Dispatch:
         self._lock = threading.Lock()
         """Held around each transaction that queues a job: threads wait in line here, not by chance at SQLite's lock."""
 
-    def plan(self, session: Session, body: Any) -> JobPlan:
-        """
+    def plan(self, body: Any) -> JobPlan:
+        """What a request asks for, complete.
+
+        Reads the registry in a transaction of its own: checking a large body takes seconds, and a transaction that
+        writes would hold up all other writers meanwhile.
+
         Raises:
             InvalidInput: with a JSON pointer to each wrong field.
         """
@@ -64,13 +67,14 @@ class Dispatch:
             settings.job_timeout_s,
             settings.job_memory_bytes,
         )
-        sources = RegistrySources(session)
-        catalogue = [entry.name for entry in CatalogueRepository(session).list()]
-        return parse_job(body, sources.dataset, sources, catalogue=catalogue, limits=limits)
+        with self._database.read() as session:
+            sources = RegistrySources(session)
+            catalogue = [entry.name for entry in CatalogueRepository(session).list()]
+            return parse_job(body, sources.dataset, sources, catalogue=catalogue, limits=limits)
 
-    def dry_run(self, session: Session, body: Any) -> dict[str, Any]:
+    def dry_run(self, body: Any) -> dict[str, Any]:
         """A summary of the job's plan. Nothing is stored."""
-        return dry_run(self.plan(session, body))
+        return dry_run(self.plan(body))
 
     def submit(
         self, body: Any, token_id: str | None, once: IdempotentRun, answer: Callable[[Job, list[str]], Answer]
@@ -85,19 +89,23 @@ class Dispatch:
         Raises:
             Overloaded: so many jobs wait already.
             InvalidInput: see `plan`.
+            NotFound: what the plan names was deleted in the meantime.
         """
-        if once.key is None:  # without a key there is no earlier answer: refuse before waiting in line
-            with self._database.read() as session:
-                self._check_room(session)
+        with self._database.read() as session:
+            known = once.known(session)
+            if known is not None:
+                return known
+            self._check_room(session)  # before the body is checked and before waiting in line
+        plan = self.plan(body)
 
         def work(session: Session) -> tuple[str | None, Answer]:
             made: list[str] = []
 
             def create() -> Answer:
-                job, warnings = self._create(session, body, token_id)
+                job = self._create(session, plan, token_id)
                 session.refresh(job)
                 made.append(job.id)
-                return answer(job, warnings)
+                return answer(job, plan.warnings)
 
             given, _ = once.run(session, create)
             return (made[0] if made else None), given
@@ -135,10 +143,8 @@ class Dispatch:
             self.send(job_id)
         return result
 
-    def _create(self, session: Session, body: Any, token_id: str | None) -> tuple[Job, list[str]]:
-        """The new job and its warnings."""
+    def _create(self, session: Session, plan: JobPlan, token_id: str | None) -> Job:
         self._check_room(session)
-        plan = self.plan(session, body)
         job = JobRepository(session).create(
             plan.spec,
             queue=plan.queue,
@@ -151,7 +157,7 @@ class Dispatch:
         for warning in plan.warnings:
             EventRepository(session).add(job.id, "warning", {"detail": warning})
         AuditRepository(session).add(token_id, "job.submit", job.id, {"type": plan.spec.type})
-        return job, plan.warnings
+        return job
 
     def cancel(self, session: Session, job_id: str, token_id: str | None) -> Job:
         """

@@ -56,8 +56,7 @@ def submit_job(
 ) -> JSONResponse:
     """Train, evaluate, export or predict over a data set. The answer comes at once; watch the job by its `events`."""
     if dry_run:
-        with service.database.read() as session:
-            return JSONResponse(service.dispatch.dry_run(session, body))
+        return JSONResponse(service.dispatch.dry_run(body))
 
     return respond(service.dispatch.submit(body, token.id, once, _accepted))
 
