@@ -66,8 +66,8 @@ class Dispatch:
         with self._database.read() as session:
             self._check_room(session)
 
-    def submit(self, session: Session, body: Any, token_id: str | None) -> tuple[Job, list[str]]:
-        """A new job, QUEUED, and what its submitter should know.
+    def submit(self, session: Session, body: Any, token_id: str | None) -> Job:
+        """A new job, QUEUED.
 
         Raises:
             Overloaded: so many jobs wait already.
@@ -85,11 +85,12 @@ class Dispatch:
             timeout_s=plan.timeout_s,
             wait_timeout_s=plan.wait_timeout_s,
             created_by=token_id,
+            warnings=plan.warnings,
         )
         for warning in plan.warnings:
             EventRepository(session).add(job.id, "warning", {"detail": warning})
         AuditRepository(session).add(token_id, "job.submit", job.id, {"type": plan.type})
-        return job, plan.warnings
+        return job
 
     def cancel(self, session: Session, job_id: str, token_id: str | None) -> Job:
         """

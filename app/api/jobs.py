@@ -63,9 +63,9 @@ def submit_job(
         service.dispatch.check_room()
 
     def work() -> Answer:
-        job, warnings = service.dispatch.submit(session, body, token.id)
+        job = service.dispatch.submit(session, body, token.id)
         session.refresh(job)
-        view = JobView.of(job, [], warnings=warnings)
+        view = JobView.of(job, [])
         headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": _POLL_AGAIN_S}
         return Answer(202, headers, view.model_dump(mode="json"))
 
