@@ -195,7 +195,9 @@ def _problem(entry: Any, max_sequence: int) -> str | None:
 def _spelling_problem(entry: dict[str, Any]) -> str | None:
     nulls = entry.get("null_values")
     if nulls is not None and not (
-        isinstance(nulls, list) and len(nulls) <= 100 and all(isinstance(text, str) and len(text) <= 100 for text in nulls)
+        isinstance(nulls, list)
+        and len(nulls) <= 100
+        and all(isinstance(text, str) and len(text) <= 100 for text in nulls)
     ):
         return 'null_values must be a list of at most 100 texts, for example ["-", "n/k"].'
     thousands, decimal, strip = entry.get("thousands"), entry.get("decimal"), entry.get("strip")

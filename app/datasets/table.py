@@ -217,7 +217,6 @@ class Table:
         columns = [self._preview(name, rows) for name in self.names]
         return [dict(zip(self.names, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
-
     def _preview(self, name: str, rows: Array) -> list[Any]:
         cells = _json_cells(self.column(name), rows)
         return list(map(_as_bool, cells)) if self.info(name).get("boolean") else cells

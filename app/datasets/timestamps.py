@@ -135,7 +135,9 @@ def parse_timestamp(value: Any) -> TimestampSchema | str:
     if value is True:
         entry = {"features": ["year", "month", "weekday"]}
     if not isinstance(entry, dict) or set(entry) - {"features", "format", "age_at"}:
-        return 'timestamp must be a list of features, or {"features": […], "format": "%d.%m.%Y", "age_at": "2026-01-01"}.'
+        return (
+            'timestamp must be a list of features, or {"features": […], "format": "%d.%m.%Y", "age_at": "2026-01-01"}.'
+        )
     features = entry.get("features", ["year", "month", "weekday"])
     if not isinstance(features, list) or not features or any(name not in FEATURES for name in features):
         return f"timestamp's features must be some of {', '.join(FEATURES)}."
@@ -143,7 +145,7 @@ def parse_timestamp(value: Any) -> TimestampSchema | str:
         return "timestamp names a feature twice."
     form = entry.get("format")
     if form is not None and (not isinstance(form, str) or "%" not in form or len(form) > 100):
-        return 'timestamp\'s format must be one of strptime\'s, for example "%d.%m.%Y %H:%M".'
+        return "timestamp's format must be one of strptime's, for example \"%d.%m.%Y %H:%M\"."
     age_at = entry.get("age_at")
     if "age" in features:
         try:

@@ -42,7 +42,9 @@ def test_stray_cell_is_told_with_its_line_and_its_remedy_works(cell: str) -> Non
     what, value = STRAYS[cell]
     data = csv(["1", "2", cell, "4"])
     detail = refusal(data)
-    assert detail.startswith(f"Line 4, column 'price': {what} in a column of numbers (1 of 4 cells are no plain numbers)")
+    assert detail.startswith(
+        f"Line 4, column 'price': {what} in a column of numbers (1 of 4 cells are no plain numbers)"
+    )
     match = re.search(r"in the schema: (\{.*\}\})\. If the column is text", detail)
     assert match is not None, detail
     rows = rows_of(data, "x.csv", json.loads(match[1]))
@@ -104,9 +106,7 @@ def test_wrong_group_of_thousands_is_no_number() -> None:
 
 
 def test_point_in_a_column_of_decimal_commas_is_no_number() -> None:
-    assert "Line 3, column 'price'" in refusal(
-        csv(["1,5", "1.5"]), schema={"columns": {"price": {"decimal": ","}}}
-    )
+    assert "Line 3, column 'price'" in refusal(csv(["1,5", "1.5"]), schema={"columns": {"price": {"decimal": ","}}})
 
 
 def test_spelling_of_the_file_leaves_columns_of_text_alone() -> None:

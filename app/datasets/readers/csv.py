@@ -114,7 +114,7 @@ class CsvReader:
                 )
             elif (problem := cells.strays.problem()) is not None:
                 row, what, refused = problem
-                remedy = f"{cells.strays.remedy(name)}. If the column is text, give it dtype \"string\"."
+                remedy = f'{cells.strays.remedy(name)}. If the column is text, give it dtype "string".'
                 if refused:
                     errors.append(f"{self._where(row)}, {column}: {what}. {remedy}")
                 else:

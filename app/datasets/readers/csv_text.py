@@ -101,7 +101,10 @@ def read_header(file: BinaryIO, limits: Limits, dialect: Dialect) -> tuple[list[
     """
     head = file.read(4)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InvalidInput.at("/file", "Line 1: the text is UTF-16. Save the file as UTF-8, or say so in the schema: {\"encoding\": \"utf-16\"}.")
+        raise InvalidInput.at(
+            "/file",
+            'Line 1: the text is UTF-16. Save the file as UTF-8, or say so in the schema: {"encoding": "utf-16"}.',
+        )
     file.seek(len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
     line, header, inside = 0, b"", False
     while True:
@@ -151,7 +154,11 @@ def _names(header: bytes, line: int, limits: Limits, dialect: Dialect) -> list[s
                 "/file", f"Line {line}, column {number}: the name {quote_name(name)} comes twice. Rename one of them."
             )
         seen.add(name)
-    if len(names) == 1 and not header.startswith(b'"') and (other := next((sign for sign in _SEPARATORS if sign.encode() in header), None)):
+    if (
+        len(names) == 1
+        and not header.startswith(b'"')
+        and (other := next((sign for sign in _SEPARATORS if sign.encode() in header), None))
+    ):
         raise InvalidInput.at(
             "/file",
             f"Line {line}: one column only, but {_SEPARATORS[other]} in its name. Where they separate the cells, say so "
@@ -168,9 +175,7 @@ def line_of_row(file: BinaryIO, line: int, row: int, limits: Limits, dialect: Di
     return line
 
 
-def find_fault(
-    file: BinaryIO, line: int, names: list[str], limits: Limits, dialect: Dialect
-) -> InvalidInput | None:
+def find_fault(file: BinaryIO, line: int, names: list[str], limits: Limits, dialect: Dialect) -> InvalidInput | None:
     """The first record that has another number of cells than the header, or an open quote."""
     for first, count, is_open in records(file, line, limits, dialect):
         if is_open:

@@ -40,7 +40,9 @@ _PLACEHOLDERS = {
     "_": "an underscore",
     **{word: f'"{word}"' for word in ("n/k", "N/K", "nk", "n.a.", "N.A.", "na", "n.d.", "nil", "none", "NONE", "Null")},
     **{word: f'"{word}"' for word in ("unknown", "Unknown", "UNKNOWN", "missing", "Missing", "MISSING", "undefined")},
-    **{word: f'"{word}"' for word in ("#N/A", "#NA", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?", "tbd")},
+    **{
+        word: f'"{word}"' for word in ("#N/A", "#NA", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?", "tbd")
+    },
 }
 
 _MAX_WORDS = 3
@@ -139,7 +141,7 @@ class StrayCells:
         if self.settled or not strays or not self.numbers + strays:
             return None
         share, other = self._share(), self.other[0]
-        if share < _GIVE_UP_BELOW or not any(kind.hidden for kind in self.kinds) and not self.numbers:
+        if share < _GIVE_UP_BELOW or (not any(kind.hidden for kind in self.kinds) and not self.numbers):
             return None
         refused = not other and not any(kind.what == "a word" for kind in self.kinds)
         return (*self._message(total, strays), refused)
@@ -150,7 +152,9 @@ class StrayCells:
         if self.other[0] and (first is None or self.other[1] < row):
             row, first = self.other[1], None
         what = first.what if first is not None else "a text"
-        among = f" ({strays} of {total} cells are no plain numbers)" if total > strays else " (no cell is a plain number)"
+        among = (
+            f" ({strays} of {total} cells are no plain numbers)" if total > strays else " (no cell is a plain number)"
+        )
         return row, f"{what} in a column of numbers{among}"
 
     def remedy(self, name: str) -> str:
