@@ -57,7 +57,8 @@ _FORM: dict[str, Any] = {
                         "name": {"type": "string", "maxLength": 200, "description": "Left out: the file's name."},
                         "schema": {
                             "type": "string",
-                            "description": "JSON: how the file is written (`separator`, `encoding`, `null_values`, `thousands`, "
+                            "description": "JSON: how the file is written (`separator`, `encoding`, `null_values`, "
+                            "`thousands`, "
                             "`decimal`), and by column `dtype`, `sequence`, `shape`, `null_values`, `thousands`, "
                             "`decimal`, `strip`, `timestamp`, where the data would say else.",
                             "examples": [

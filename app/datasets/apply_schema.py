@@ -52,9 +52,10 @@ class SchemaApplied:
         for name, array in chunk.columns.items():
             schema = self._schema[name]
             if schema.timestamp is not None:
+                cells = array
                 if not self._spelled and is_text(array.type):
-                    array = without_nulls(pc.cast(array, pa.large_string()), schema.spelling)
-                columns |= schema.timestamp.columns(array, name, chunk.where)
+                    cells = without_nulls(pc.cast(array, pa.large_string()), schema.spelling)
+                columns |= schema.timestamp.columns(cells, name, chunk.where)
             else:
                 columns[name] = array if self._spelled else _spelled(array, name, schema, chunk.where)
         return Chunk(columns, chunk.rows, chunk.where)

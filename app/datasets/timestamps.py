@@ -77,8 +77,8 @@ class TimestampSchema:
         shape = f"in the format {self.format}" if self.format else 'in ISO 8601 ("2024-05-31" or "2024-05-31 14:30:00")'
         raise InvalidInput.at(
             "/file",
-            f"{where(row)}, column {quote_name(name)}: the cell is no date or time {shape}. Correct it, leave it empty, "
-            'or give the format in the schema: {"timestamp": {"format": "%d.%m.%Y", "features": ["year", "month"]}}.',
+            f"{where(row)}, column {quote_name(name)}: the cell is no date or time {shape}. Correct it, leave it "
+            'empty, or give the format in the schema: {"timestamp": {"format": "%d.%m.%Y", "features": ["year", "month"]}}.',
         )
 
     def _parse(self, texts: pa.Array) -> pa.Array:

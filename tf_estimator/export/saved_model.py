@@ -120,7 +120,7 @@ class _MetaGraph:
             tf.random.set_seed(self.estimator.config.tf_random_seed)
             receiver = self.receiver_fn()
             _check_receiver(receiver, self.mode)
-            spec = self.estimator._call_model_fn(
+            spec = self.estimator.model_runtime.call_model_fn(
                 receiver.features, getattr(receiver, "labels", None), self.mode, self.estimator.config
             )
             if spec.train_op is not None:
@@ -167,7 +167,7 @@ def _restore(session: Any, own_saver: Any, variables: Mapping[str, TracedVariabl
         return
     values = Reader(checkpoint_path).values(
         {name: traced.variable for name, traced in variables.items()},
-        optional=[name for name, traced in variables.items() if traced.dispensable],
+        optional=[name for name, traced in variables.items() if traced.optional],
     )
     for name, traced in variables.items():
         initializer = traced.variable.initializer

@@ -1,5 +1,6 @@
 """Session-run hooks (`est.hooks`)."""
 
+from ..training.builtin_hooks import KeepInputPosition
 from .checkpoint_saver import CheckpointSaverHook, CheckpointSaverListener
 from .feed_fn import FeedFnHook
 from .final_ops import FinalOpsHook
@@ -15,6 +16,7 @@ from .summary_saver import SummarySaverHook
 from .timer import SecondOrStepTimer
 
 __all__ = [
+    "KeepInputPosition",
     "CheckpointSaverHook",
     "CheckpointSaverListener",
     "FeedFnHook",

@@ -161,8 +161,8 @@ def _names(header: bytes, line: int, limits: Limits, dialect: Dialect) -> list[s
     ):
         raise InvalidInput.at(
             "/file",
-            f"Line {line}: one column only, but {_SEPARATORS[other]} in its name. Where they separate the cells, say so "
-            f"in the schema: {json.dumps({'separator': other})}.",
+            f"Line {line}: one column only, but {_SEPARATORS[other]} in its name. Where they separate the cells, say "
+            f"so in the schema: {json.dumps({'separator': other})}.",
         )
     return names
 

@@ -57,7 +57,7 @@ class CellType:
         else:
             self.kind = Kind.UNKNOWN
             self.forced = False
-        #: some number has blanks around it, or is spelled as the schema says, so that Arrow's conversion would refuse it
+        #: some number has blanks around it, or is spelled as the schema says: Arrow's own conversion would refuse it
         self.untidy = not schema.spelling.plain or bool(schema.spelling.null_values)
         #: row of the file with the first integer that no int64 holds
         self.beyond: int | None = None

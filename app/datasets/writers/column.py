@@ -54,8 +54,8 @@ class ColumnWriter:
             self._elements.write_nulls(count)
 
     def write(self, array: pa.Array, where: Where) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
-        """Appends the rows of an array of a chunk's types (booleans as 0 and 1); returns digests (uint64 [n]) and which rows have one
-        (bool [n]), None for rows that are all null.
+        """Appends the rows of an array of a chunk's types, booleans as 0 and 1; returns digests (uint64 [n]) and which
+        rows have one (bool [n]), None for rows that are all null.
         """
         if array.null_count == len(array):
             self.write_nulls(len(array))
