@@ -133,7 +133,7 @@ def parse_schema(value: object, max_sequence: int) -> Schema:
         errors.append(FieldError("/schema", problem))
     columns = {}
     for name, entry in value.get("columns", {}).items():
-        found = _problem(entry, max_sequence)
+        found: TimestampSchema | str | None = _problem(entry, max_sequence)
         if found is None and entry.get("timestamp") is not None:
             found = parse_timestamp(entry["timestamp"])
         if isinstance(found, str):

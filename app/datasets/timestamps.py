@@ -78,7 +78,7 @@ class TimestampSchema:
         raise InvalidInput.at(
             "/file",
             f"{where(row)}, column {quote_name(name)}: the cell is no date or time {shape}. Correct it, leave it "
-            'empty, or give the format in the schema: {"timestamp": {"format": "%d.%m.%Y", "features": ["year", "month"]}}.',
+            'empty, or give the format in the schema: {"timestamp": {"format": "%d.%m.%Y", "features": ["year"]}}.',
         )
 
     def _parse(self, texts: pa.Array) -> pa.Array:

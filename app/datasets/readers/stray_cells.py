@@ -1,9 +1,9 @@
 """Cells that keep a column of numbers from being one: what they are, and what the schema would say of them.
 
 One `-` among a million numbers makes a column of text, and a model of nonsense. So the cells of a text column are
-looked at once more: where the others are known signs for "no value", or numbers that are written in another way, the file is
-refused with the first such cell's line and the remedy; where at least half of the cells are numbers and the others are
-words, the data set carries a warning.
+looked at once more: where the others are known signs for "no value", or numbers that are written in another way, the
+file is refused with the first such cell's line and the remedy; where at least half of the cells are numbers and the
+others are words, the data set carries a warning.
 """
 
 from __future__ import annotations
