@@ -1,4 +1,7 @@
-"""Export: input receivers, export outputs and SavedModels (`est.export`)."""
+"""Export: input receivers, export outputs and SavedModels (`est.export`).
+
+May import of the engine's folders: `checkpoint`, `graph`. Start with `saved_model.py`.
+"""
 
 from .feature import FeatureInfo
 from .output import ClassificationOutput, ExportOutput, PredictOutput, RegressionOutput

@@ -1,4 +1,7 @@
-"""Layers over TensorFlow's own feature columns, with the variable names of old checkpoints."""
+"""Layers over TensorFlow's own feature columns, with the variable names of old checkpoints.
+
+May import of the engine's folders: nothing. Start with `dense.py`.
+"""
 
 from .dense import DenseInput
 from .dense_features import DenseFeatures
