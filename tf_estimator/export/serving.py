@@ -74,7 +74,7 @@ def export_for_serving(
             "estimator": type(estimator).__name__,
             "engine": __version__,
             "tensorflow": tf.__version__,
-            "global_step": _global_step(path),
+            "global_step": 0 if path is None else _global_step(path),
             "features": [info.as_json() for info in infos],
             "signatures": described,
             "label_vocabulary": _label_vocabulary(estimator, label_vocabulary),
