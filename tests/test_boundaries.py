@@ -17,9 +17,7 @@ _LEAVES = {"app.errors", "app.ids", "app.process", "app.digest", "app.strict_jso
 _WORKER = {"workers", "app.config", "app.jobs", "app.registry", "app.datasets", "app.storage", "app.queue", "app.log"}
 
 #: Modules of the engine that every part of it may import.
-ENGINE_LEAVES = (
-    "checks cluster errors estimator_spec eval_events keys model_fn run_config tensorflow_import variables version"
-)
+ENGINE_LEAVES = "checks cluster errors estimator_spec eval_events export_output keys model_fn run_config tensorflow_import variables version"
 
 #: Part of the engine → the parts of it that it may import beside the leaves, from the ground up.
 ENGINE = {
@@ -34,7 +32,7 @@ ENGINE = {
     "metrics": "optimizer",
     "feature_column": "",
     "recurrent": "",
-    "head": "distribution export metrics optimizer",
+    "head": "distribution metrics optimizer",
     "canned": "estimator feature_column head metrics optimizer recurrent",
     "hooks": "checkpoint estimator graph training",
     "compat": "canned checkpoint distribution early_stopping estimator export feature_column graph head hooks inputs "

@@ -3,8 +3,8 @@
 May import of the engine's folders: `checkpoint`, `graph`. Start with `saved_model.py`.
 """
 
+from ..export_output import ClassificationOutput, ExportOutput, PredictOutput, RegressionOutput
 from .feature import FeatureInfo
-from .output import ClassificationOutput, ExportOutput, PredictOutput, RegressionOutput
 from .receiver import (
     ServingInputReceiver,
     SupervisedInputReceiver,

@@ -1,6 +1,6 @@
 """Heads: loss, metrics, predictions and export outputs over a network's logits.
 
-May import of the engine's folders: `distribution`, `export`, `metrics`, `optimizer`. Start with `base.py`.
+May import of the engine's folders: `distribution`, `metrics`, `optimizer`. Start with `base.py`.
 """
 
 from .base import Head
