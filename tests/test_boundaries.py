@@ -17,7 +17,10 @@ _LEAVES = {"app.errors", "app.ids", "app.process", "app.digest", "app.strict_jso
 _WORKER = {"workers", "app.config", "app.jobs", "app.registry", "app.datasets", "app.storage", "app.queue", "app.log"}
 
 #: Modules of the engine that every part of it may import.
-ENGINE_LEAVES = "checks cluster errors estimator_spec eval_events export_output keys model_fn run_config tensorflow_import variables version"
+ENGINE_LEAVES = (
+    "checks cluster errors estimator_spec eval_events export_output keys model_fn run_config tensorflow_import "
+    "variables version"
+)
 
 #: Part of the engine → the parts of it that it may import beside the leaves, from the ground up.
 ENGINE = {
