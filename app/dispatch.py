@@ -36,8 +36,12 @@ class Dispatch:
         self.lock = threading.Lock()
         """Hold it around the transaction of a submit: threads wait in line here, not by chance at SQLite's lock."""
 
-    def plan(self, session: Session, body: Any) -> JobPlan:
-        """
+    def plan(self, body: Any) -> JobPlan:
+        """What a request asks for, complete.
+
+        Reads the registry in a transaction of its own: checking a large body takes seconds, and a transaction that
+        writes would hold up all other writers meanwhile.
+
         Raises:
             InvalidInput: with a JSON pointer for every wrong place.
         """
@@ -49,13 +53,14 @@ class Dispatch:
             settings.job_timeout_s,
             settings.job_memory_bytes,
         )
-        sources = RegistrySources(session)
-        catalogue = [entry.name for entry in CatalogueRepository(session).list()]
-        return parse_job(body, sources.dataset, sources, catalogue=catalogue, limits=limits)
+        with self._database.read() as session:
+            sources = RegistrySources(session)
+            catalogue = [entry.name for entry in CatalogueRepository(session).list()]
+            return parse_job(body, sources.dataset, sources, catalogue=catalogue, limits=limits)
 
-    def dry_run(self, session: Session, body: Any) -> dict[str, Any]:
+    def dry_run(self, body: Any) -> dict[str, Any]:
         """What the job would train. Nothing is stored."""
-        return dry_run(self.plan(session, body))
+        return dry_run(self.plan(body))
 
     def check_room(self) -> None:
         """Turns a submit away before it waits in line.
@@ -66,15 +71,14 @@ class Dispatch:
         with self._database.read() as session:
             self._check_room(session)
 
-    def submit(self, session: Session, body: Any, token_id: str | None) -> Job:
+    def submit(self, session: Session, plan: JobPlan, token_id: str | None) -> Job:
         """A new job, QUEUED.
 
         Raises:
             Overloaded: so many jobs wait already.
-            InvalidInput: see `plan`.
+            NotFound: what the plan names was deleted meanwhile.
         """
         self._check_room(session)
-        plan = self.plan(session, body)
         job = JobRepository(session).create(
             plan.spec,
             queue=plan.queue,

@@ -62,6 +62,7 @@ class Estimator(Exports):
         self._config = with_model_dir(config, model_dir)
         warm_start = None if warm_start_from is None else settings_from(warm_start_from)
         self._runtime = ModelRuntime(model_fn, self._config, params, warm_start)
+        self._exports_untrained = False  # whether the values before the first training are worth an export
 
     @classmethod
     def _refuse_overrides(cls) -> None:

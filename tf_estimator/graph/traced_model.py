@@ -26,11 +26,13 @@ class Evaluation:
         values: metric name to its value tensor.
         updates: operations that take one batch into the metrics.
         metric_keys: keys of the variables of Keras metrics.
+        nests: metric name to a nest of names of `values`, for a metric that has several.
     """
 
     values: dict[str, tf.Tensor] = field(default_factory=dict)
     updates: list[Any] = field(default_factory=list)
     metric_keys: set[str] = field(default_factory=set)
+    nests: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,9 @@ def evaluate(
         raise EmptyInputError("input_fn ended before it gave one batch; there is nothing to evaluate.")
     names = list(metrics.values)
     values = values or trace.functions.function([metrics.values[n] for n in names], [])([], state)
-    result = {name: value.numpy() for name, value in zip(names, values, strict=True)}
+    flat = {name: value.numpy() for name, value in zip(names, values, strict=True)}
+    nests = {name: tf.nest.map_structure(flat.pop, nest) for name, nest in metrics.nests.items()}
+    result = {**flat, **nests}
     calls.end()
     session.close()
     _write(trace, directory, result)

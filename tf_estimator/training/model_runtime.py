@@ -23,6 +23,7 @@ from ..model_fn import call_model_fn
 from ..run_config import RunConfig
 from ..variables import VariableNames, VariableSet
 from .initialization import initialize_missing, restore_or_initialize
+from .scaffold import saver_of
 
 v1 = tf.compat.v1
 
@@ -109,7 +110,9 @@ class ModelRuntime:
 
     def state_at(self, path: str | None, trace: TracedModel) -> VariableSet:
         """Variables with the values of a checkpoint, which must not be changed; initial ones if None."""
-        if path is not None and self.state.matches(path):
+        if path is not None and saver_of(trace) is not None:
+            state = VariableSet()  # The saver may give the variables other values than those that are kept by name.
+        elif path is not None and self.state.matches(path):
             state = self.state
         elif path is not None:
             state = self._snapshots.get(path) or VariableSet()

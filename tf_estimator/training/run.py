@@ -24,6 +24,7 @@ from ..variables import VariableSet
 from .builtin_hooks import Events, KeepInputPosition, LogProgress, SaveCheckpoints, WriteSummaries
 from .hook_runner import HookRunner
 from .saver import ModelSaver
+from .scaffold import offer_saver
 from .session import EngineSession
 from .stall_detector import StallDetector
 
@@ -72,7 +73,7 @@ class TrainingRun:
         self._saving: SaveCheckpoints | None = None
         self._events = Events(directory)
         own: list[Any] = []
-        everybody = [*hooks, *spec.training_hooks, *(spec.training_chief_hooks if config.is_chief else ())]
+        everybody = [*(spec.training_chief_hooks if config.is_chief else ()), *hooks, *spec.training_hooks]
         self._keeps_position = any(isinstance(hook, KeepInputPosition) for hook in everybody)
         if config.is_chief:
             own = self._builtin_hooks(config, loss, everybody)
@@ -97,7 +98,7 @@ class TrainingRun:
         if saving:
             # As in tf.estimator: a hook of the user's takes the place of ours, and our listeners.
             getattr(saving[0], "listeners", saving[0]._listeners).extend(self._saver.listeners)
-            self._trace.memo.get("saver", lambda: _offer_saver(self._trace, config))
+            offer_saver(self._trace, config.keep_checkpoint_max, config.keep_checkpoint_every_n_hours)
         else:
             self._saving = SaveCheckpoints(self._saver, config)
             builtin.append(self._saving)
@@ -230,18 +231,6 @@ class TrainingRun:
 
     def _step(self) -> int:
         return int(self._state[GLOBAL_STEP].numpy())
-
-
-def _offer_saver(trace: TracedModel, config: RunConfig) -> None:
-    """Puts a saver into the graph's collection, where a `CheckpointSaverHook` of the user looks for one."""
-    with trace.graph.as_default():
-        saver = v1.train.Saver(
-            {t.name: t.variable for t in trace.variables.model()},
-            max_to_keep=config.keep_checkpoint_max,
-            keep_checkpoint_every_n_hours=config.keep_checkpoint_every_n_hours,
-            save_relative_paths=True,
-        )
-    trace.graph.add_to_collection(v1.GraphKeys.SAVERS, saver)
 
 
 def _check_loss(loss: float, step: int) -> None:

@@ -20,6 +20,7 @@ from ..graph.traced_model import TracedModel
 from ..inputs.source import BatchSource
 from ..run_config import RunConfig
 from ..variables import VariableSet
+from .scaffold import saver_of
 from .session import EngineSession
 
 v1 = tf.compat.v1
@@ -199,7 +200,7 @@ class ModelSaver:
         return f"{self._directory}/{BASENAME}-{step}"
 
     def _custom(self) -> Any:
-        return getattr(self._trace.spec.scaffold, "saver", None)
+        return saver_of(self._trace)
 
     def _meta_graph(self) -> bytes:
         graph = self._trace.graph

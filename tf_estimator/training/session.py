@@ -34,6 +34,7 @@ class EngineSession(v1.Session):  # type: ignore[misc,name-defined]
         self._thread: ThreadPoolExecutor | None = None
         self.checkpoint_dir: str | None = None
         self.write_checkpoint: Any = None
+        self.written: set[str] | None = None  # keys of the variables that runs may have written; None: not noted
 
     @property
     def graph(self) -> tf.Graph:
@@ -70,6 +71,8 @@ class EngineSession(v1.Session):  # type: ignore[misc,name-defined]
         feeds = feed_items(trace.variables, feed_dict)
         tensors = [tensor for tensor, _ in feeds.values()]
         arguments = [tf.constant(value, tensor.dtype) for tensor, value in feeds.values()]
+        if self.written is not None:
+            self.written |= trace.dependencies.written(fetches.elements, tensors)
         if self._source is not None and trace.dependencies.needs_other_processes(fetches.elements):
             raise RuntimeError(
                 "session.run(...) can't give what all workers of the cluster compute together: ask for it in "
