@@ -76,15 +76,13 @@ class Dispatch:
         """A summary of the job's plan. Nothing is stored."""
         return dry_run(self.plan(body))
 
-    def submit(
-        self, body: Any, token_id: str | None, once: IdempotentRun, answer: Callable[[Job, list[str]], Answer]
-    ) -> Answer:
+    def submit(self, body: Any, token_id: str | None, once: IdempotentRun, answer: Callable[[Job], Answer]) -> Answer:
         """Stores a new job, QUEUED, and enqueues it after the commit.
 
         Args:
             body: the request's JSON.
             once: the request's idempotency key.
-            answer: makes the answer from the job and its warnings, inside the transaction.
+            answer: makes the answer from the job, inside the transaction.
 
         Raises:
             Overloaded: so many jobs wait already.
@@ -105,7 +103,7 @@ class Dispatch:
                 job = self._create(session, plan, token_id)
                 session.refresh(job)
                 made.append(job.id)
-                return answer(job, plan.warnings)
+                return answer(job)
 
             given, _ = once.run(session, create)
             return (made[0] if made else None), given
@@ -153,6 +151,7 @@ class Dispatch:
             timeout_s=plan.timeout_s,
             wait_timeout_s=plan.wait_timeout_s,
             created_by=token_id,
+            warnings=plan.warnings,
         )
         for warning in plan.warnings:
             EventRepository(session).add(job.id, "warning", {"detail": warning})

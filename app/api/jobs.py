@@ -111,10 +111,10 @@ def retry_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
     return service.dispatch.retry(job_id, token.id, _view)
 
 
-def _accepted(job: Job, warnings: list[str]) -> Answer:
+def _accepted(job: Job) -> Answer:
     """The answer to a submitted job."""
     headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": _POLL_AGAIN_S}
-    return Answer(202, headers, JobView.of(job, [], warnings=warnings).model_dump(mode="json"))
+    return Answer(202, headers, JobView.of(job, []).model_dump(mode="json"))
 
 
 def _view(session: Session, job: Job) -> JobView:
