@@ -6,7 +6,20 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from app.api import datasets, estimators, events, health, job_records, jobs, models, openapi, operations, pages, tokens
+from app.api import (
+    datasets,
+    estimators,
+    evaluations,
+    events,
+    health,
+    job_records,
+    jobs,
+    models,
+    openapi,
+    operations,
+    pages,
+    tokens,
+)
 from app.api import predict_docs as predict
 from app.api.deps import Service
 from app.errors import ServiceError
@@ -14,7 +27,20 @@ from app.http.body import ClientGone
 from app.http.problems import Headers, from_validation, plain_problem, problem
 from app.version import __version__
 
-_ROUTERS = (datasets, jobs, job_records, events, estimators, predict, models, tokens, operations, health, pages)
+_ROUTERS = (
+    datasets,
+    jobs,
+    job_records,
+    evaluations,
+    events,
+    estimators,
+    predict,
+    models,
+    tokens,
+    operations,
+    health,
+    pages,
+)
 
 
 def create_api(service: Service | None = None) -> FastAPI:

@@ -64,6 +64,7 @@ Caller = Annotated[TokenInfo, Depends(caller)]
 _ID = "^%s_[0-9a-hjkmnp-tv-z]{26}$"
 _SAMPLE = "01k9zv0q2m8x4t6b3c5d7e9f1g"
 JobId = Annotated[str, Path(pattern=_ID % "job", examples=[f"job_{_SAMPLE}"])]
+EvaluationId = Annotated[str, Path(pattern=_ID % "eval", examples=[f"eval_{_SAMPLE}"])]
 DatasetId = Annotated[str, Path(pattern=_ID % "ds", examples=[f"ds_{_SAMPLE}"])]
 TokenId = Annotated[str, Path(pattern=_ID % "tok", examples=[f"tok_{_SAMPLE}"])]
 ModelName = Annotated[str, Path(pattern=NAME_PATTERN, max_length=100, examples=["penguins"])]

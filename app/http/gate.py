@@ -14,7 +14,6 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -38,6 +37,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
 _READ = frozenset({b"host", b"origin", b"authorization", b"content-length", b"content-encoding", b"transfer-encoding",
                    b"x-request-id", b"access-control-request-method"})  # fmt: skip
+_HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::[0-9]{0,5})?")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 _FORM_BYTES = 2**20  # what a multipart form adds to its file
 _LINGER_S, _LINGER_BYTES = 1.0, 8 * 2**20
@@ -71,8 +71,6 @@ class Gate:
         self._authenticate = authenticate
         self._refused = refused or (lambda token, method, path, why: None)
         self.traffic = traffic or Traffic()
-        self.direct: Any = None
-        """The short way of predictions (`app.http.fast_predict`), for a server that knows it."""
         self._rate = RateLimit(settings.rate_per_s, settings.rate_burst)
         names = [*_LOOPBACK, settings.host, *settings.allowed_hosts.split(",")]
         self._hosts = frozenset(name.strip().lower() for name in names if name.strip())
@@ -124,11 +122,8 @@ class Gate:
         """Raises Misdirected."""
         if host in self._good_hosts:
             return
-        try:
-            name = urlsplit(b"//" + host).hostname
-        except ValueError:
-            name = None
-        if not name or b"@" in host or name.decode("latin-1").lower() not in self._hosts:
+        found = _HOST.fullmatch(host)
+        if found is None or (found[1] or found[2]).decode().lower() not in self._hosts:
             raise Misdirected("This service does not answer for that Host. The operator adds names with ALLOWED_HOSTS.")
         if len(self._good_hosts) < 1000:
             self._good_hosts.add(host)

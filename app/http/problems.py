@@ -87,6 +87,13 @@ def plain_problem(
     return status, _content(list(headers or [])), _body(status, title, detail or f"{title}.", instance, [])
 
 
+def response_bytes(status: int, headers: Headers, body: bytes) -> bytes:
+    """A whole response, for where there is no server to write it."""
+    lines = [b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode())]
+    lines += [b"%b: %b" % header for header in [*headers, (b"content-length", b"%d" % len(body))]]
+    return b"\r\n".join([*lines, b"", body])
+
+
 def pointer(location: tuple[Any, ...]) -> str:
     """A JSON pointer from pydantic's `loc`; the names of unknown fields are cut and escaped as in messages."""
     parts = [quote_name(part)[1:-1].replace("~", "~0").replace("/", "~1") for part in location]

@@ -163,6 +163,14 @@ class Evaluation(Base):
     __table_args__ = (Index(None, "train_job_id", "step"),)
 
 
+class EvaluationReport(Base):
+    """Apart from its evaluation: lists of evaluations do not read the reports."""
+
+    __tablename__ = "evaluation_reports"
+    evaluation_id: Mapped[str] = mapped_column(ForeignKey("evaluations.id", ondelete="CASCADE"), primary_key=True)
+    report: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
 class MetricPoint(Base):
     __tablename__ = "metric_points"
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)

@@ -9,12 +9,12 @@ from app.registry.db import HEAD
 from app.registry.jobs.repository import JobRepository
 from app.registry.workers import WorkerReport, WorkerRepository
 from app.version import __version__ as VERSION
-from tests.api.conftest import Api, service_of
+from tests.api.conftest import Api
 
 
 @pytest.mark.parametrize(("revision", "words"), [("0000", "not been migrated"), ("9999", "newer release")])
 def test_database_of_another_revision_is_not_ready(api: Api, revision: str, words: str) -> None:
-    database = service_of(api.gate).database
+    database = api.service.database
     assert api.http.get("/readyz").status_code == 200
     for number in (revision, HEAD):
         with database.session() as session:
@@ -30,7 +30,7 @@ def test_database_of_another_revision_is_not_ready(api: Api, revision: str, word
 
 
 def test_queue_without_a_living_worker_is_told(api: Api) -> None:
-    database = service_of(api.gate).database
+    database = api.service.database
     assert api.http.get("/readyz").json() == {
         "status": "ok",
         "database": "ok",

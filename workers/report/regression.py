@@ -66,20 +66,25 @@ def describe(data: Measured) -> dict[str, Any]:
 
 def _histogram(values: NDArray[np.float64]) -> dict[str, list[float]]:
     """Rows per range between the 0.5 % and 99.5 % quantiles; rows outside count in the outermost ranges."""
-    low, high = np.quantile(values, [0.005, 0.995])
-    if low == high:
-        low, high = low - 0.5, high + 0.5
+    low, high = _range(values)
     rows, edges = np.histogram(np.clip(values, low, high), RESIDUAL_BINS, (low, high))
     return {"edges": edges.tolist(), "rows": rows.tolist()}
 
 
 def _grid(data: Measured) -> dict[str, Any]:
     """Rows per cell of true value (first index) and prediction, over the range that both share."""
-    both = np.concatenate([data.labels, data.predictions])
-    low, high = np.quantile(both, [0.005, 0.995])
-    if low == high:
-        low, high = low - 0.5, high + 0.5
+    low, high = _range(np.concatenate([data.labels, data.predictions]))
     rows, edges, _ = np.histogram2d(
         np.clip(data.labels, low, high), np.clip(data.predictions, low, high), GRID, ((low, high), (low, high))
     )
     return {"edges": edges.tolist(), "rows": rows.astype(int).tolist()}
+
+
+def _range(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The middle 99 % of the values, or a wider range around values that are all but equal."""
+    low, high = (float(value) for value in np.quantile(values, [0.005, 0.995]))
+    size = max(abs(low), abs(high))
+    if high - low <= 1e-6 * size or size == 0.0:
+        half = 0.5 * (size or 1.0)
+        return low - half, high + half
+    return low, high

@@ -35,6 +35,14 @@ def test_histogram_and_grid_count_every_row() -> None:
     assert np.sum(found["predicted_against_true"]["rows"]) == 1000
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-300, 1e-12, 1.0, 1e12, 1e38])
+def test_values_that_are_all_but_equal_have_a_histogram(size: float) -> None:
+    labels = np.full(10, size)
+    found = regression.describe(regression.Measured(labels, labels * (1 + 1e-16 * np.arange(10))))
+    assert sum(found["residuals"]["histogram"]["rows"]) == 10
+    assert np.sum(found["predicted_against_true"]["rows"]) == 10
+
+
 def test_constant_labels_have_no_r2() -> None:
     found = regression.describe(regression.Measured(np.full(5, 2.0), np.full(5, 2.0)))
     assert found["metrics"]["r2"] is None
