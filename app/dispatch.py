@@ -115,11 +115,11 @@ class Dispatch:
         """Rings for a job that was committed. Never raises: what is not sent now, the reconciler sends."""
         try:
             with self._database.read() as session:
-                waiting = OutboxRepository(session).of(job_id)
+                waiting = OutboxRepository(session).for_job(job_id)
             for message in waiting:
                 self._queue.send(message.job_id, message.attempt, queue=message.queue, priority=message.priority)
                 with self._database.session() as session:
-                    OutboxRepository(session).sent(message)
+                    OutboxRepository(session).mark_sent(message)
         except Unavailable as error:
             log.warning("not sent now, the reconciler will", job_id=job_id, why=error.detail)
 

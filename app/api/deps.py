@@ -20,7 +20,7 @@ from app.http.auth import Authenticator, TokenInfo
 from app.ids import NAME_PATTERN
 from app.queue import Queue
 from app.registry.db import Database
-from app.registry.idempotency import Answer, IdempotencyRepository
+from app.registry.idempotency import IdempotencyRepository, StoredResponse
 from app.storage import Storage
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Once:
     digest: str
     ttl_s: float
 
-    def run(self, session: Session, work: Callable[[], Answer]) -> tuple[Answer, bool]:
+    def run(self, session: Session, work: Callable[[], StoredResponse]) -> tuple[StoredResponse, bool]:
         """`work` in the caller's transaction, or the answer of the first time; and whether it is new."""
         if self.key is None:
             return work(), True
@@ -126,7 +126,7 @@ def request_digest(request: Request, body: bytes) -> str:
     return hashlib.sha256(said + body).hexdigest()
 
 
-def respond(answer: Answer) -> JSONResponse:
+def respond(answer: StoredResponse) -> JSONResponse:
     return JSONResponse(answer.body, answer.status, answer.headers)
 
 

@@ -14,7 +14,7 @@ from app.api.job_examples import EXAMPLES, JOB_SCHEMA
 from app.api.schemas.job import DryRun, JobList, JobView
 from app.api.strict_route import StrictRoute
 from app.ids import NAME_PATTERN
-from app.registry.idempotency import Answer
+from app.registry.idempotency import StoredResponse
 from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Attempt, Job
 
@@ -62,12 +62,12 @@ def submit_job(
     if once.key is None:
         service.dispatch.check_room()
 
-    def work() -> Answer:
+    def work() -> StoredResponse:
         job, warnings = service.dispatch.submit(session, body, token.id)
         session.refresh(job)
         view = JobView.of(job, [], warnings=warnings)
         headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": _POLL_AGAIN_S}
-        return Answer(202, headers, view.model_dump(mode="json"))
+        return StoredResponse(202, headers, view.model_dump(mode="json"))
 
     with service.dispatch.lock, service.database.session() as session:
         answer, new = once.run(session, work)

@@ -17,7 +17,7 @@ IN_FLIGHT_S = 120.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class StoredResponse:
     status: int
     headers: dict[str, str]
     body: dict[str, Any] | None
@@ -32,7 +32,7 @@ class IdempotencyRepository:
 
     def begin(
         self, token_id: str, key: str, request_digest: str, *, ttl_s: float, in_flight_s: float = IN_FLIGHT_S
-    ) -> Answer | None:
+    ) -> StoredResponse | None:
         """None: the first of its kind, go on. Else the first one's answer.
 
         Args:
@@ -69,7 +69,7 @@ class IdempotencyRepository:
             error = Conflict("The first request with this Idempotency-Key is still in flight.")
             error.retry_after_s = 1.0
             raise error
-        return Answer(row.status, dict(row.headers), row.body)
+        return StoredResponse(row.status, dict(row.headers), row.body)
 
     def finish(
         self, token_id: str, key: str, status: int, headers: dict[str, str], body: dict[str, Any] | None
@@ -90,8 +90,3 @@ class IdempotencyRepository:
             ),
             execution_options={"synchronize_session": False},
         )
-
-    def purge(self, ttl_s: float) -> int:
-        """Forgets answers older than `ttl_s`; how many."""
-        old = delete(IdempotencyKey).where(IdempotencyKey.created_at < now() - ttl_s).returning(IdempotencyKey.key)
-        return len(self.session.execute(old, execution_options={"synchronize_session": False}).all())

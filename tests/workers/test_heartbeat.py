@@ -11,6 +11,7 @@ from app.errors import Unavailable
 from app.registry.db import Database
 from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
+from tests.repositories import attempts
 from tests.workers import registry
 from workers.attempt.heartbeat import HUNG, Heartbeat
 from workers.attempt.stop import Control, Stop
@@ -25,7 +26,7 @@ def control() -> Control:
 def job_id(database: Database) -> str:
     job = registry.submit(database)
     with database.session() as session:
-        assert JobRepository(session).claim(job.id, 0, "w", lease_s=60)
+        assert attempts(session).claim(job.id, 0, "w", lease_s=60)
     return job.id
 
 
@@ -36,6 +37,7 @@ Make = Callable[..., Heartbeat]
 def make(database: Database, control: Control, job_id: str) -> Make:
     def made(**changes: Any) -> Heartbeat:
         given: dict[str, Any] = {"lease_s": 60.0, "every_s": 0.01, "timeout_s": None, "grace_s": 60.0}
+        given["retry_backoff_s"] = 2.0
         given |= changes
         return Heartbeat(given.pop("database", database), job_id, 1, control, **given)
 
@@ -71,7 +73,7 @@ def test_beat_brings_back_a_cancel(make: Make, database: Database, control: Cont
 
 def test_lost_attempt_is_fenced(make: Make, database: Database, control: Control, job_id: str) -> None:
     with database.session() as session:
-        JobRepository(session).lose(job_id, 1, "late")
+        attempts(session).lose(job_id, 1, "late")
     make().beat()
     assert control.reason is Stop.FENCED
 

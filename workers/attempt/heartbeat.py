@@ -12,7 +12,7 @@ from typing import Any
 from app.errors import Unavailable
 from app.jobs.state import ErrorKind
 from app.registry.db import Database
-from app.registry.jobs.repository import JobRepository
+from app.registry.jobs.attempts import AttemptRepository
 from app.registry.metrics import MetricRepository
 from workers.attempt.stop import Control, Stop
 
@@ -31,6 +31,7 @@ class Heartbeat(threading.Thread):
         timeout_s: limit of the attempt's run time, None for none.
         grace_s: how long the attempt may take to stop once it is told to; then the process ends itself, for a loop
             that hangs in one step cannot be stopped otherwise.
+        retry_backoff_s: see `AttemptRepository`.
         usage: what the attempt uses of its host, for the progress.
         die: ends the process; another one in tests.
     """
@@ -46,6 +47,7 @@ class Heartbeat(threading.Thread):
         every_s: float,
         timeout_s: float | None,
         grace_s: float,
+        retry_backoff_s: float,
         usage: Callable[[], dict[str, Any]] = dict,
         die: Callable[[int], object] = os._exit,
     ) -> None:
@@ -55,6 +57,7 @@ class Heartbeat(threading.Thread):
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._answered = time.monotonic()
         self._ended = threading.Event()
+        self._retry_backoff_s = retry_backoff_s
         self._usage, self._die = usage, die
 
     def run(self) -> None:
@@ -76,9 +79,9 @@ class Heartbeat(threading.Thread):
         self._control.tell(**self._usage())
         try:
             with self._database.session() as session:
-                jobs = JobRepository(session)
-                beat = jobs.heartbeat(self._job_id, self._attempt, self._lease_s, self._control.progress)
-                if beat is not None and points:
+                attempts = AttemptRepository(session, retry_backoff_s=self._retry_backoff_s)
+                reply = attempts.heartbeat(self._job_id, self._attempt, self._lease_s, self._control.progress)
+                if reply is not None and points:
                     MetricRepository(session).add_points(self._job_id, self._attempt, points)
         except Unavailable:
             log.warning("The registry does not answer; training goes on.")
@@ -91,13 +94,13 @@ class Heartbeat(threading.Thread):
             return
         # The lease counts from when the registry took the beat, which is after it was asked.
         self._answered = asked
-        if beat is None:
+        if reply is None:
             self._control.stop(Stop.FENCED)
         else:
             self._control.recorded(points)
-            if beat.cancel:
+            if reply.cancel:
                 self._control.stop(Stop.CANCEL)
-            if beat.drain:
+            if reply.drain:
                 self._control.stop(Stop.DRAIN)
         self._give_up()
 
@@ -109,11 +112,13 @@ class Heartbeat(threading.Thread):
         reason = self._control.reason
         try:
             with self._database.session() as session:
-                jobs = JobRepository(session)
+                attempts = AttemptRepository(session, retry_backoff_s=self._retry_backoff_s)
                 if reason is Stop.TIMEOUT:
-                    jobs.fail(self._job_id, self._attempt, ErrorKind.TIMEOUT, "The job ran longer than its timeout_s.")
+                    attempts.fail(
+                        self._job_id, self._attempt, ErrorKind.TIMEOUT, "The job ran longer than its timeout_s."
+                    )
                 elif reason is Stop.CANCEL:
-                    jobs.cancelled(self._job_id, self._attempt)
+                    attempts.cancelled(self._job_id, self._attempt)
         except Exception:
             log.exception("The end of the attempt could not be put on record.")
         self._die(HUNG)

@@ -45,7 +45,9 @@ def run(attempt: Attempt) -> None:
     attempt.check()
     key = storage.prediction_key(attempt.claim.job_id)
     # Nobody may put files in place whose attempt is over: ask once more.
-    attempt.write(lambda session: attempt.jobs(session).heartbeat(attempt.claim.job_id, attempt.claim.attempt, 60.0))
+    attempt.write(
+        lambda session: attempt.attempts(session).heartbeat(attempt.claim.job_id, attempt.claim.attempt, 60.0)
+    )
     storage.remove(key)
     storage.path(key).parent.mkdir(parents=True, exist_ok=True)
     place.rename(storage.path(key))

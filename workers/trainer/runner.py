@@ -86,6 +86,7 @@ class _Draining(Heartbeat):
             every_s=settings.heartbeat_s,
             timeout_s=claim.timeout_s,
             grace_s=settings.grace_s,
+            retry_backoff_s=settings.retry_backoff_s,
             usage=Usage(control),
         )
         self._drain = drain
@@ -127,7 +128,7 @@ def _ended(attempt: Attempt, move: Callable[[Any, Claim], str | None]) -> str:
     claim, points = attempt.claim, attempt.control.points()
 
     def end(session: Any) -> str | None:
-        jobs = attempt.jobs(session)
+        jobs = attempt.attempts(session)
         if jobs.heartbeat(claim.job_id, claim.attempt, attempt.settings.lease_s, attempt.control.progress) is None:
             return None
         MetricRepository(session).add_points(claim.job_id, claim.attempt, points)

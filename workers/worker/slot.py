@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.errors import Unavailable
 from app.jobs.state import ErrorKind
 from app.registry.db import Database, revision_state, seconds
-from app.registry.jobs.repository import JobRepository
+from app.registry.jobs.attempts import AttemptRepository
 from app.registry.tables import Job
 from workers import memory
 from workers.worker.devices import Devices
@@ -84,14 +85,14 @@ class Slot:
     def run(self, job_id: str, attempt_seen: int) -> str | None:
         """Runs one attempt to its end. None: there was nothing to do (the message was old, doubled or early)."""
         if self._draining():
-            return None  # the reconciler rings again, for another worker
+            return None  # the reconciler sends the message again, for another worker
         if not self.devices.take():
-            log.warning("other workers hold all GPUs; the job will be rung for again", job_id=job_id)
+            log.warning("all GPUs are in use by other workers; the job stays queued", job_id=job_id)
             return None
         try:
             claimed = self._claim(job_id, attempt_seen)
         except Unavailable:
-            log.warning("the registry does not answer; the job will be rung for again", job_id=job_id)
+            log.warning("the registry does not answer; the job stays queued", job_id=job_id)
             return None
         if claimed is None:
             return None
@@ -131,11 +132,13 @@ class Slot:
             return None
         cap = self._settings.queue_caps_by_name
         with self._database.session() as session:
-            jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
             job = session.get(Job, job_id)
             if job is None:
                 return None
-            claim = jobs.claim(job_id, attempt_seen, self._worker, self._settings.lease_s, queue_cap=cap.get(job.queue))
+            attempts = self._attempts(session)
+            claim = attempts.claim(
+                job_id, attempt_seen, self._worker, self._settings.lease_s, queue_cap=cap.get(job.queue)
+            )
             if claim is None:
                 return None
             # The database's clock says how long ago that was; this host's clock may be another.
@@ -186,10 +189,13 @@ class Slot:
         before, now = trainer.oom_kills_before, self._oom_kills()
         return before is not None and now is not None and now > before
 
+    def _attempts(self, session: Session) -> AttemptRepository:
+        return AttemptRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
+
     def _beat(self, job_id: str, attempt: int) -> None:
         try:
             with self._database.session() as session:
-                JobRepository(session).heartbeat(job_id, attempt, self._settings.lease_s)
+                self._attempts(session).heartbeat(job_id, attempt, self._settings.lease_s)
         except Unavailable:
             log.warning("the registry does not answer", job_id=job_id)
 
@@ -198,9 +204,10 @@ class Slot:
         detail = f"{why} Use smaller batches, layers or embeddings, or a worker with more memory."
 
         def fail(session: Any) -> str | None:
-            jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
-            jobs.end_attempt(job_id, attempt, peak_memory_bytes=death.peak_memory_bytes, exit_signal=death.signal)
-            return jobs.fail(job_id, attempt, ErrorKind.OUT_OF_MEMORY, detail)
+            self._attempts(session).end_attempt(
+                job_id, attempt, peak_memory_bytes=death.peak_memory_bytes, exit_signal=death.signal
+            )
+            return self._attempts(session).fail(job_id, attempt, ErrorKind.OUT_OF_MEMORY, detail)
 
         log.warning("trainer ended: out of memory", job_id=job_id, attempt=attempt, why=why)
         try:
@@ -213,8 +220,7 @@ class Slot:
         """Puts a trainer's death on record. When the registry does not answer, the lease runs out by itself."""
 
         def lose(session: Any) -> Any:
-            jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
-            return jobs.lose(job_id, attempt, reason, death.signal, death.peak_memory_bytes)
+            return self._attempts(session).lose(job_id, attempt, reason, death.signal, death.peak_memory_bytes)
 
         log.warning("trainer died", job_id=job_id, attempt=attempt, reason=reason)
         try:
