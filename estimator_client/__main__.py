@@ -1,6 +1,6 @@
 """`estimator-service` and `python -m estimator_client`: the command line."""
 
-from estimator_client.cli import app
+from estimator_client.cli.root import app
 
 
 def main() -> None:

@@ -3,7 +3,7 @@ whose clock jumps cannot expire a lease. Paths are keys relative to the artifact
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -16,10 +16,11 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    exists,
 )
 from sqlalchemy import BigInteger as _BigInteger
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 #: text, not JSONB: it keeps the order of keys and takes every string (JSONB refuses NUL), the same on both databases
@@ -160,6 +161,7 @@ class Evaluation(Base):
     rows: Mapped[int | None] = mapped_column(BigInteger)
     metrics: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[float] = mapped_column(Float)
+    has_report: ClassVar[Any]  # whether there is an `EvaluationReport`; set below
     __table_args__ = (Index(None, "train_job_id", "step"),)
 
 
@@ -169,6 +171,9 @@ class EvaluationReport(Base):
     __tablename__ = "evaluation_reports"
     evaluation_id: Mapped[str] = mapped_column(ForeignKey("evaluations.id", ondelete="CASCADE"), primary_key=True)
     report: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
+Evaluation.has_report = column_property(exists().where(EvaluationReport.evaluation_id == Evaluation.id))
 
 
 class MetricPoint(Base):

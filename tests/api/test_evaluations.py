@@ -11,7 +11,7 @@ import pytest
 from app.registry.evaluations import EvaluationRepository
 from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Evaluation
-from tests.api.conftest import Api, service_of
+from tests.api.conftest import Api
 from tests.api.test_models import publish
 from workers.report import report
 from workers.report.classification import Classified
@@ -36,7 +36,7 @@ def regression_report() -> dict[str, object]:
 
 def record(api: Api, train_job: str, step: int, made: dict[str, object] | None, dataset: str) -> str:
     """An evaluation by a job of its own."""
-    with service_of(api.gate).database.session() as session:
+    with api.service.database.session() as session:
         job = JobRepository(session).create(
             type="evaluate", model=None, spec={}, queue="q", priority=5, max_attempts=1, timeout_s=None, created_by=None
         )

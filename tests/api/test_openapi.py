@@ -16,6 +16,7 @@ COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 SAMPLES = {
     "job_id": "job_01k9zv0q2m8x4t6b3c5d7e9f1g",
     "dataset_id": "ds_01k9zv0q2m8x4t6b3c5d7e9f1g",
+    "evaluation_id": "eval_01k9zv0q2m8x4t6b3c5d7e9f1g",
     "token_id": "tok_01k9zv0q2m8x4t6b3c5d7e9f1g",
     "model": "penguins",
     "label": "latest",

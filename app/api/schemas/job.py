@@ -121,6 +121,7 @@ class EvaluationView(View):
     split: str = Field(description="all train holdout")
     rows: int | None
     metrics: Json
+    has_report: bool = Field(description="Whether `GET /v1/evaluations/{id}/report` has one.")
     created_at: Time
 
     @classmethod

@@ -80,6 +80,7 @@ function facts(found) {
     ["Took", between(found.started_at, found.finished_at)],
     ["First step after", duration(found.timings.first_step)],
     ["Attempt", found.attempt ? `${found.attempt} (of ${found.max_attempts} that may fail)` : "waits for a worker"],
+    ["Again", found.type === "train" ? link(`train/${found.spec.data.train.dataset}?from=${found.id}`, "with changes") : ""],
     ["Made", version ? link(`model/${encodeURIComponent(found.model)}`, `version ${version}`) : ""],
     ["Stopped early", found.result.stopped_early ? "yes" : ""],
   ]);
@@ -130,6 +131,7 @@ function evaluationTable(evaluations) {
     {title: "Step", cell: (one) => number(one.step)},
     {title: "Name", cell: (one) => one.name},
     {title: "Rows", cell: (one) => number(one.rows), number: true, wide: true},
+    {title: "Report", cell: (one) => (one.has_report ? link(`report/${one.id}`, "Report") : ""), fixed: true},
     ...names.map((name) => ({title: name, cell: (one) => measured(one.metrics[name]), number: true})),
   ];
   return table("Evaluations", columns, evaluations, (one) => one.id);
