@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.errors import Overloaded, Unavailable
 from app.jobs.parse import dry_run, parse_job
-from app.jobs.plan import JobPlan, Limits
+from app.jobs.plan import JobLimits, JobPlan
 from app.queue import Queue
 from app.registry.audit import AuditRepository
 from app.registry.catalogue import CatalogueRepository
@@ -42,7 +42,7 @@ class Dispatch:
             InvalidInput: with a JSON pointer for every wrong place.
         """
         settings = self._settings
-        limits = Limits(
+        limits = JobLimits(
             settings.max_parameters,
             settings.max_columns,
             settings.max_attempts,
@@ -76,9 +76,7 @@ class Dispatch:
         self._check_room(session)
         plan = self.plan(session, body)
         job = JobRepository(session).create(
-            type=plan.type,
-            model=plan.model,
-            spec=plan.spec,
+            plan.spec,
             queue=plan.queue,
             priority=plan.priority,
             max_attempts=plan.max_attempts,
@@ -88,7 +86,7 @@ class Dispatch:
         )
         for warning in plan.warnings:
             EventRepository(session).add(job.id, "warning", {"detail": warning})
-        AuditRepository(session).add(token_id, "job.submit", job.id, {"type": plan.type})
+        AuditRepository(session).add(token_id, "job.submit", job.id, {"type": plan.spec.type})
         return job, plan.warnings
 
     def cancel(self, session: Session, job_id: str, token_id: str | None) -> Job:
