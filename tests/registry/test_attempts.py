@@ -305,9 +305,9 @@ def test_end_without_success_of_a_job_to_be_cancelled_cancels_it(
 def test_each_return_to_the_queue_enqueues_one_message(session: Session, jobs: JobRepository) -> None:
     outbox = OutboxRepository(session)
     claim = make_claim(session)
-    outbox.delete([message.id for message in outbox.of(claim.job_id)])
+    outbox.delete([message.id for message in outbox.for_job(claim.job_id)])
     attempts(session).fail(claim.job_id, 1, "internal", "x")
-    assert [message.attempt for message in outbox.of(claim.job_id)] == [1]
+    assert [message.attempt for message in outbox.for_job(claim.job_id)] == [1]
     assert outbox.pending() == []  # not before its pause is over
     due(session, claim.job_id)
     assert [message.attempt for message in outbox.pending()] == [1]
