@@ -97,7 +97,9 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
     if serving is not None:
         metrics.register(ServingCollector(serving))
         live = Live(database, service.storage, serving, poll_s=settings.serving_poll_s)
-        inner = front = PredictFront(inner, serving, problem, max_body_bytes=settings.max_body_bytes)
+        inner = front = PredictFront(
+            inner, serving, problem, large_bodies=service.large_bodies, max_body_bytes=settings.max_body_bytes
+        )
     inner = Lifespan(inner, service, serving, live)
     refused = Refusals(service)
     gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic)
@@ -161,6 +163,7 @@ class Lifespan:
             with suppress(asyncio.CancelledError):
                 await self._preparing
         await self._service.feed.stop()
+        await self._service.large_bodies.stop()
         if self._live is not None:
             await self._live.stop()
         if self._serving is not None:

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import tf_estimator as est
 from app.jobs.spec import EvalData, JsonObject, TrainSpec
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
@@ -144,7 +145,9 @@ class TrainingJob:
             on_first_step=lambda at: attempt.mark("first_step", at),
         )
         listener = CheckpointListener(self._record, self._step)
-        self._estimator.train(self._input_fn, hooks=[hook], max_steps=until, saving_listeners=[listener])
+        # A job is trained in stretches, with evaluations between them, and may be stopped: all of it is one pass.
+        hooks = [hook, est.hooks.KeepInputPosition()]
+        self._estimator.train(self._input_fn, hooks=hooks, max_steps=until, saving_listeners=[listener])
         self._step = listener.step  # the hook was not called at the steps between its points
         attempt.progress.update(step=self._step)
         attempt.check()
