@@ -97,7 +97,9 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
     if serving is not None:
         metrics.register(ServingCollector(serving))
         model_sync = ModelSync(database, service.storage, serving, poll_s=settings.serving_poll_s)
-        inner = front = PredictFront(inner, serving, problem, max_body_bytes=settings.max_body_bytes)
+        inner = front = PredictFront(
+            inner, serving, problem, large_bodies=service.large_bodies, max_body_bytes=settings.max_body_bytes
+        )
     inner = Lifespan(inner, service, serving, model_sync)
     refused = Refusals(service)
     gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic)
@@ -163,6 +165,7 @@ class Lifespan:
             with suppress(asyncio.CancelledError):
                 await self._preparing
         await self._service.feed.stop()
+        await self._service.large_bodies.stop()
         if self._model_sync is not None:
             await self._model_sync.stop()
         if self._serving is not None:

@@ -155,6 +155,15 @@ class Client:
         """The job when it has ended. Raises TimeoutError."""
         return (self.job(job_id)).wait(timeout_s=timeout_s, poll_s=poll_s)
 
+    def report(self, evaluation_id: str) -> Json:
+        """The model report of an evaluation: confusion matrix, curves, calibration, slices, worst rows."""
+        return self._transport.json("GET", f"/v1/evaluations/{evaluation_id}/report")
+
+    def report_page(self, evaluation_id: str) -> str:
+        """The model report as one HTML page that needs nothing else, to send to someone."""
+        path = f"/v1/evaluations/{evaluation_id}/report"
+        return self._transport.text("GET", path, params={"format": "html"})
+
     def estimators(self) -> Json:
         """Estimators and their arguments, as JSON schemas."""
         return self._transport.json("GET", "/v1/estimators")

@@ -7,7 +7,7 @@ from . import tensorflow_import  # noqa: F401  the first of all
 
 # isort: split
 
-from . import export, hooks, inputs
+from . import export, feature_column, hooks, inputs
 from .canned.baseline import BaselineClassifier, BaselineEstimator, BaselineRegressor
 from .canned.dnn import DNNClassifier, DNNEstimator, DNNRegressor
 from .canned.dnn_linear_combined import (
@@ -128,6 +128,7 @@ __all__ = [
     "add_metrics",
     "classifier_parse_example_spec",
     "experimental",
+    "feature_column",
     "export",
     "hooks",
     "inputs",

@@ -33,6 +33,7 @@ Authenticate = Callable[[str], Awaitable[TokenInfo | None]]
 Refused = Callable[[TokenInfo | None, str, str, str], None]
 
 UPLOAD_PATHS = frozenset({"/v1/datasets"})
+DOCUMENT_PATHS = frozenset({"/v1/jobs"})
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
 _READ = frozenset({b"host", b"origin", b"authorization", b"content-length", b"content-encoding", b"transfer-encoding",
@@ -40,6 +41,7 @@ _READ = frozenset({b"host", b"origin", b"authorization", b"content-length", b"co
 _HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::[0-9]{0,5})?")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 _FORM_BYTES = 2**20  # what a multipart form adds to its file
+_SMALL_BODY_BYTES, _PUBLIC_BODY_BYTES = 256 * 1024, 16 * 1024
 _LINGER_S, _LINGER_BYTES = 1.0, 8 * 2**20
 
 # A new identifier a request would cost more than the rest of the gate: this process' own and a number.
@@ -246,7 +248,7 @@ class _Exchange:
             return self.receive
         upload = self.method == "POST" and self.path in UPLOAD_PATHS
         settings = self.gate._settings
-        limit = settings.max_upload_bytes + _FORM_BYTES if upload else settings.max_body_bytes
+        limit = body_limit(settings, self.method, self.path)
         length = self.headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length[:20]) > limit:
             raise too_large(limit)
@@ -316,7 +318,18 @@ class _Exchange:
         )
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def body_limit(settings: Settings, method: str, path: str) -> int:
+    """Maximum size of a request's body in bytes: large ones only where they are wanted."""
+    if path in PUBLIC_PATHS:
+        return min(_PUBLIC_BODY_BYTES, settings.max_body_bytes)
+    if method == "POST" and path in UPLOAD_PATHS:
+        return settings.max_upload_bytes + _FORM_BYTES
+    if method == "POST" and (path in DOCUMENT_PATHS or path.endswith(PREDICT_VERBS)):
+        return settings.max_body_bytes
+    return min(_SMALL_BODY_BYTES, settings.max_body_bytes)
+
+
+def _replay(body: bytes | bytearray, receive: Receive) -> Receive:
     told = False
 
     async def replay() -> Message:

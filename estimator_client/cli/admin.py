@@ -13,6 +13,22 @@ from estimator_client.cli.target import client
 app = typer.Typer(no_args_is_help=True, help="Running the service.")
 
 
+def _joined(name: str) -> Any:
+    return lambda row: " ".join(row[name])
+
+
+_WORKERS: dict[str, Any] = {
+    "worker": "name",
+    "alive": lambda row: "yes" if row["alive"] else "no",
+    "queues": _joined("queues"),
+    "slots": "slots",
+    "devices": _joined("devices"),
+    "jobs": _joined("jobs"),
+    "version": "version",
+    "seen": "seen_at",
+}
+
+
 @app.command("status")
 @printed
 def status() -> Result:
@@ -60,4 +76,4 @@ def workers() -> Result:
             if error.status != 404:
                 raise
             fail("This service is of a release that does not list its workers.", Exit.NOT_FOUND)
-    return Result(rows)
+    return Result(rows, _WORKERS)

@@ -1,14 +1,16 @@
-"""`estimator-service evaluate`: measures a version on a data file or data set."""
+"""`estimator-service evaluate`: and `report`: how good a version is on a data file or data set."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from estimator_client.cli.jobs import follow
 from estimator_client.cli.models import ModelName
-from estimator_client.cli.output import Result, note, printed
+from estimator_client.cli.output import Result, note, printed, say
 from estimator_client.cli.target import client
 from estimator_client.cli.train import dataset_of
 
@@ -36,10 +38,23 @@ def evaluate(
         job = service.submit(body)
         note(f"{job.id}: version {number} on {dataset['name']} ({dataset['rows']} rows)")
         follow(service, job)
-        rows = [
-            {"metric": metric, "value": value}
-            for found in job.evaluations()
-            if found["job"] == job.id
-            for metric, value in found["metrics"].items()
-        ]
+        found = [one for one in job.evaluations() if one["job"] == job.id]
+        for one in found:
+            note(f"Its report: estimator-service report {one['id']}")
+        rows = [{"metric": metric, "value": value} for one in found for metric, value in one["metrics"].items()]
     return Result(rows, {"metric": "metric", "value": "value"}, title=f"{model} version {number} on {dataset['name']}")
+
+
+def report(
+    evaluation: Annotated[str, typer.Argument(metavar="EVALUATION", help="Id of the evaluation.")],
+    to: Annotated[
+        Path | None, typer.Option(help="File for the report as one HTML page. Left out: JSON on standard output.")
+    ] = None,
+) -> None:
+    """Fetch the model report of an evaluation."""
+    with client() as service:
+        if to is None:
+            say(json.dumps(service.report(evaluation), ensure_ascii=False))
+            return
+        to.write_text(service.report_page(evaluation))
+    say(str(to))

@@ -40,6 +40,7 @@ for command in (
     train.train,
     train.submit,
     evaluate.evaluate,
+    evaluate.report,
     predict.predict,
     models.export,
     local.doctor,

@@ -236,6 +236,7 @@ def test_a_profiles_token_goes_to_no_other_address(api: Api, no_profile: Path) -
         (["models", "show", "nobody"], Exit.NOT_FOUND, "nobody"),
         (["models", "promote", "nobody", "1"], Exit.NOT_FOUND, "nobody"),
         (["models", "rollback", "nobody"], Exit.NOT_FOUND, "nobody"),
+        (["report", "eval_00000000000000000000000000"], Exit.NOT_FOUND, "404"),
         (["export", "nobody"], Exit.NOT_FOUND, "nobody"),
         (["jobs", "watch", "job_00000000000000000000000000"], Exit.NOT_FOUND, "404"),
         (["jobs", "compare", "job_00000000000000000000000000"], Exit.ERROR, "at least two"),

@@ -42,6 +42,7 @@ class Echo:
         self.version.line = self
         self.key = 1
         self.decoder = self.batcher = self
+        self.max_rows = 1000
         self.error: ServiceError | None = None
         self.delay_s = 0.0
         self.futures = 0
@@ -55,7 +56,7 @@ class Echo:
     def decode(self, verb: str, body: bytes) -> Decoded:
         if body == b"bad":
             raise InvalidInput("The body is bad.")
-        return Decoded(body.decode(), None, [body], 0)  # type: ignore[arg-type]
+        return Decoded(body.decode(), None, [body], 0, 1)  # type: ignore[arg-type]
 
     def submit(self, line: Any, request: Decoded, size: int, reply: Any) -> None:
         self.futures += isinstance(reply, asyncio.Future)

@@ -8,6 +8,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -84,11 +85,12 @@ def test_from_a_file_to_predictions_and_back_by_command_line(
     assert "Not features of penguins, left out: species." in told
 
     # evaluate, look at the versions, roll back and promote
-    metrics = {
-        row["metric"]: row["value"]
-        for row in shell.json("evaluate", "penguins", "kept-back.csv", "-l", "species", "--json")
-    }
+    evaluated = shell.run("evaluate", "penguins", "kept-back.csv", "-l", "species", "--json")
+    assert evaluated.returncode == 0, evaluated.stderr
+    metrics = {row["metric"]: row["value"] for row in json.loads(evaluated.stdout)}
     assert metrics["accuracy"] > 0.9
+    assert len(re.findall(r"report eval_[0-9a-z]{26}", evaluated.stderr)) == 1
+    assert [worker["queues"] for worker in shell.json("workers", "--json") if worker["alive"]] == [["default"]]
     assert [row["version"] for row in shell.json("models", "show", "penguins", "--json")] == [2, 1]
     assert shell.good("models", "rollback", "penguins") == "penguins latest → 1\n"
     assert shell.json("models", "list", "--json")[0]["labels"] == {"latest": 1}

@@ -137,7 +137,8 @@ class GoldenCase:
 
 def _with_loss_collection(estimator: Any) -> Any:
     """The estimator, whose training graph then names its loss so that a hook finds it."""
-    inner = estimator._model_fn
+    runtime = estimator.model_runtime
+    inner = runtime.model_fn
 
     def model_fn(features: Any, labels: Any, mode: str, config: Any) -> Any:
         wanted = {"features": features, "labels": labels, "mode": mode, "config": config}
@@ -146,5 +147,5 @@ def _with_loss_collection(estimator: Any) -> Any:
             tf.compat.v1.add_to_collection("golden_loss", spec.loss)
         return spec
 
-    estimator._model_fn = model_fn
+    runtime.model_fn = model_fn
     return estimator

@@ -87,7 +87,8 @@ def columns() -> Any:
 
 def test_training_goes_on_and_the_checkpoint_holds_its_own_step(tmp_path: Path, gate: Gate) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    make(cut, background_checkpoints=False).train(columns(), max_steps=4)
+    keep = est.hooks.KeepInputPosition()
+    make(cut, background_checkpoints=False).train(columns(), max_steps=4, hooks=[keep])
     seen: list[str | None] = []
 
     def look() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import shutil
 import tomllib
@@ -120,6 +121,24 @@ def test_installed_engine_continues_an_old_directory_and_exports(
     expected = json.loads((GOLDEN / "expected.json").read_text())["evaluate"]
     assert result["metrics"] == pytest.approx(expected, abs=1e-3)
     assert result["right"] == pytest.approx(expected["accuracy"])
+
+
+def test_the_readmes_example_works_away_from_the_checkout(whole: Environment, tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+    done = whole.run("python", "-W", "error", "-c", example, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    # which half of the line x is in: a thousand steps learn it
+    assert float(done.stdout.splitlines()[-1]) > 0.9
+    assert "deprecated" not in done.stderr
+
+
+def test_installed_doctor_reads_an_old_directory(whole: Environment, tmp_path: Path) -> None:
+    done = whole.run("estimator-service", "doctor", GOLDEN / "model", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "Model: LinearClassifier" in done.stdout
 
 
 def test_engine_without_tensorflow_says_what_to_install(built: dict[str, Path], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from ..errors import CheckpointError
 
@@ -75,8 +76,11 @@ def is_inside(prefix: str, directory: str) -> bool:
     return Path(prefix).resolve().is_relative_to(Path(directory).resolve())
 
 
+_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
+
 class Reader:
-    """An open checkpoint.
+    """An open checkpoint, name-based or object-based; the variables of the latter have the names of the program, too.
 
     Args:
         prefix: path without suffix.
@@ -91,8 +95,16 @@ class Reader:
             self._reader = tf.train.load_checkpoint(prefix)
             self.shapes: dict[str, list[int]] = dict(self._reader.get_variable_to_shape_map())
             self.dtypes: dict[str, tf.DType] = dict(self._reader.get_variable_to_dtype_map())
+            self._keys = self._keys_by_name() if _OBJECTS in self.shapes else {}
+            for name, key in self._keys.items():
+                self.shapes[name], self.dtypes[name] = self.shapes.pop(key), self.dtypes.pop(key)
         except Exception as error:
             raise CheckpointError(f"No readable checkpoint at {prefix!r}: {_first_line(error)}") from error
+
+    def _keys_by_name(self) -> dict[str, str]:
+        graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(self._reader.get_tensor(_OBJECTS))
+        saved = [attribute for node in graph.nodes for attribute in node.attributes]
+        return {a.full_name: a.checkpoint_key for a in saved if a.full_name and a.checkpoint_key in self.shapes}
 
     def value(self, name: str) -> Any:
         """The value of a variable.
@@ -103,7 +115,7 @@ class Reader:
         if name not in self.shapes:
             raise CheckpointError(f"Checkpoint {self.prefix!r} has no variable {name!r}; it has {sorted(self.shapes)}.")
         try:
-            return self._reader.get_tensor(name)
+            return self._reader.get_tensor(self._keys.get(name, name))
         except Exception as error:
             raise CheckpointError(
                 f"Checkpoint {self.prefix!r} is damaged: {name!r} can't be read ({_first_line(error)}). "

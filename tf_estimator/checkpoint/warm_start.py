@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import CheckpointError
-from ..graph.trace import Trace
 from ..variables import TracedVariable, VariableSet
 from . import files
 
@@ -79,14 +78,14 @@ class WarmStartSettings(_Settings):
             dict(var_name_to_prev_var_name or {}),
         )
 
-    def apply(self, trace: Trace, state: VariableSet) -> None:
+    def apply(self, variables: list[TracedVariable], state: VariableSet) -> None:
         """Sets the variables of `state` that are to be warm-started.
 
         Raises:
             ValueError: a variable is not in the checkpoint, its shape differs, or a name in the settings is unused.
         """
         reader = files.Reader(_prefix(self.ckpt_to_initialize_from))
-        chosen = self._chosen(trace.model_variables())
+        chosen = self._chosen(variables)
         known = {t.name for t in chosen}
         for what, names in (
             ("var_name_to_vocab_info", self.var_name_to_vocab_info),

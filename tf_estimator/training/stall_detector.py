@@ -1,12 +1,12 @@
-"""Watching that training gets on: a train_op that forgets the global step would never reach its goal."""
+"""Stall detection: a train_op that does not raise the global step would never reach its goal."""
 
 from __future__ import annotations
 
 import logging
 
 from ..errors import GlobalStepError
-from ..graph.build import GLOBAL_STEP
-from ..graph.trace import Trace
+from ..graph.traced_model import TracedModel
+from ..keys import GLOBAL_STEP
 
 log = logging.getLogger("tf_estimator")
 
@@ -20,7 +20,7 @@ _REMEDY = (
 )
 
 
-class StepWatch:
+class StallDetector:
     """Counts the batches since the global step was raised.
 
     Attributes:
@@ -28,10 +28,10 @@ class StepWatch:
         stands_still: whether nothing in the graph can raise the global step.
     """
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: TracedModel) -> None:
         self.batches = 0
         self._warned = False
-        counter = next(t for t in trace.variables() if t.name == GLOBAL_STEP).variable
+        counter = next(t for t in trace.variables.all() if t.name == GLOBAL_STEP).variable
         users = [op for op in counter.handle.consumers() if op.name != counter.initializer.name]
         self.stands_still = all(op.type in _READERS for op in users)
 
