@@ -58,26 +58,7 @@ def submit_job(
     if dry_run:
         return JSONResponse(service.dispatch.dry_run(body))
 
-    with service.database.read() as session:
-        known = once.known(session)
-    if known is not None:
-        return respond(known)
-    if once.key is None:
-        service.dispatch.check_room()
-    plan = service.dispatch.plan(body)
-
-    def work() -> Answer:
-        job = service.dispatch.submit(session, plan, token.id)
-        session.refresh(job)
-        view = JobView.of(job, [], warnings=plan.warnings)
-        headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": _POLL_AGAIN_S}
-        return Answer(202, headers, view.model_dump(mode="json"))
-
-    with service.dispatch.lock, service.database.session() as session:
-        answer, new = once.run(session, work)
-    if new and answer.body:
-        service.dispatch.send(answer.body["id"])
-    return respond(answer)
+    return respond(service.dispatch.submit(body, token.id, once, _accepted))
 
 
 @router.get("/v1/jobs", operation_id="list_jobs", summary="List jobs, newest first")
@@ -127,10 +108,13 @@ def cancel_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
 )
 def retry_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
     """It goes on from its last checkpoint."""
-    with service.dispatch.lock, service.database.session() as session:
-        view = _view(session, service.dispatch.retry(session, job_id, token.id))
-    service.dispatch.send(job_id)
-    return view
+    return service.dispatch.retry(job_id, token.id, _view)
+
+
+def _accepted(job: Job) -> Answer:
+    """The answer to a submitted job."""
+    headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": _POLL_AGAIN_S}
+    return Answer(202, headers, JobView.of(job, []).model_dump(mode="json"))
 
 
 def _view(session: Session, job: Job) -> JobView:

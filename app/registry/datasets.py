@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select, union
@@ -32,6 +33,7 @@ class DatasetRepository:
         path: str,
         created_by: str | None,
         dataset_id: str | None = None,
+        warnings: Sequence[str] = (),
     ) -> Dataset:
         """Commits an ingested data set; the same digest again gives the row that is there (compare its `path` with
         yours: where it differs, your directory is to be removed).
@@ -49,6 +51,7 @@ class DatasetRepository:
             rows=rows,
             bytes=bytes,
             columns=columns,
+            warnings=[*warnings],
             path=path,
             created_at=now(),
             created_by=created_by,

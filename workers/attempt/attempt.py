@@ -170,6 +170,16 @@ class RunningAttempt:
 
         return self.write(add)
 
+    def record_report(self, step: int, name: str, report: dict[str, Any]) -> None:
+        """Puts a report on record with the evaluation of that name that the job made of its checkpoint at `step`."""
+        claim = self.claim
+
+        def add(session: Session) -> Evaluation | None:
+            evaluations = EvaluationRepository(session)
+            return evaluations.add_report(claim.job_id, claim.attempt, step=step, name=name, report=report)
+
+        self.write(add)
+
     def succeed(self, result: dict[str, Any], before: Callable[[Session], dict[str, Any] | None] | None = None) -> None:
         """Ends the job, in one transaction with what it publishes.
 

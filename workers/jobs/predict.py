@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from app.jobs.spec import PredictSpec
 from workers.attempt.attempt import RunningAttempt
 from workers.data.inputs import Inputs
-from workers.jobs.evaluate import StopHook
 from workers.jobs.model import make_estimator
 from workers.jobs.source import open_source, open_table
+from workers.jobs.stop_hook import StopHook
 
 JSONL, PARQUET = "predictions.jsonl", "predictions.parquet"
 

@@ -4,6 +4,7 @@ side. `JobRepository` is all three."""
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
@@ -42,6 +43,7 @@ class JobRepository(WaitingRepository):
         timeout_s: float | None,
         created_by: str | None,
         wait_timeout_s: float | None = None,
+        warnings: Sequence[str] = (),
     ) -> Job:
         """A new job, QUEUED. The ids of data sets, jobs and checkpoints in its specification are recorded as links.
 
@@ -68,6 +70,7 @@ class JobRepository(WaitingRepository):
             wait_timeout_s=wait_timeout_s,
             progress={},
             result={},
+            warnings=list(warnings),
             not_before=now(),
             created_at=now(),
             created_by=created_by,
