@@ -87,8 +87,9 @@ def test_copy_of_the_label_is_left_out_with_a_warning() -> None:
 
 
 def test_copy_that_is_named_as_a_feature_is_told() -> None:
-    column = {"type": "indicator_column", "categorical_column": {
-        "type": "categorical_column_with_vocabulary_list", "key": "target", "vocabulary_list": ["yes", "no"]}}  # fmt: skip
+    vocabulary = "categorical_column_with_vocabulary_list"
+    words = {"type": vocabulary, "key": "target", "vocabulary_list": ["yes", "no"]}
+    column = {"type": "indicator_column", "categorical_column": words}
     data = dataset(YES_NO | {"fingerprint": "ab"}, text("target", "yes", "no", fingerprint="ab"))
     body = {
         "type": "train",
