@@ -37,6 +37,7 @@ from app.http.request_metrics import Traffic
 from app.http.server import serve
 from app.log import configure
 from app.model_sync import ModelSync
+from app.promotion import Promotions
 from app.queue import CeleryQueue, Queue
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
@@ -81,18 +82,20 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
     metrics = CollectorRegistry()
     metrics.register(traffic)
     metrics.register(JobCollector(database))
+    serving = _serving(settings)
+    promotions = Promotions(serving)
     service = Service(
         settings=settings,
         database=database,
         storage=Storage(settings.artifacts),
         queue=queue,
         dispatch=Dispatch(settings, database, queue),
-        feed=EventFeed(database),
+        feed=EventFeed(database, promotions),
+        promotions=promotions,
         authenticate=Authenticator(lambda secret: _find_token(service, secret), version=database.commits.version),
         metrics=metrics,
     )
     inner: ASGIApp = create_api(service)
-    serving = _serving(settings)
     model_sync = front = None
     if serving is not None:
         metrics.register(ServingCollector(serving))

@@ -18,6 +18,7 @@ from app.dispatch import Dispatch
 from app.errors import UnsupportedMedia
 from app.http.auth import Authenticator, TokenInfo
 from app.ids import NAME_PATTERN
+from app.promotion import Promotions
 from app.queue import Queue
 from app.registry.db import Database
 from app.registry.idempotency import IdempotencyRepository, StoredResponse
@@ -40,6 +41,7 @@ class Service:
     feed: EventFeed
     authenticate: Authenticator
     metrics: CollectorRegistry
+    promotions: Promotions = field(default_factory=Promotions)
     large_bodies: LargeBodyReader = field(default_factory=LargeBodyReader)
     ingesting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     """Uploads that are read at once: each needs its share of memory."""

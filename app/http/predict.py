@@ -16,6 +16,7 @@ from app.errors import ServiceError, TooLarge
 from app.serving.batcher import Reply, Result
 from app.serving.decode import Decoded
 from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBodyReader
+from app.serving.notes import with_warnings
 from app.serving.predictor.response import Answers
 from app.serving.service import ServingService
 from app.serving.versions import Version
@@ -98,15 +99,17 @@ class PredictFront:
         except ClientGone:
             return
         version.measures.answered(request.count, time.perf_counter() - started)
+        version.measures.warned(request.warnings)
+        answer = with_warnings(result.body, request.warnings)
         headers = [
             *version.headers,
             (b"x-batch-rows", b"%d" % result.batch_rows),
             (b"x-queue-us", b"%d" % result.queue_us),
             (b"x-run-us", b"%d" % result.run_us),
-            (b"content-length", b"%d" % len(result.body)),
+            (b"content-length", b"%d" % len(answer)),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": result.body})
+        await send({"type": "http.response.body", "body": answer})
 
     def begin(self, target: Target, body: bytes, reply: Reply) -> tuple[Version, int] | None:
         """Queues a prediction that may run at once; its version and number of rows. None when it has to wait for the
@@ -118,7 +121,7 @@ class PredictFront:
             decoder = version.line.decoder
             small = len(body) <= INLINE_UNTYPED_BYTES
             request = decoder.decode(target.verb, body) if small else decoder.decode_typed(target.verb, body)
-            if request is None or not request.count:
+            if request is None or not request.count or request.warnings is not None:
                 return None
             self._service.batcher.submit(version.line, request, len(body), reply)
         except ServiceError:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from app.api.schemas.base import Json, Time, View
 from app.jobs.state import JobState, shown_state
+from app.promotion import Outcome
 from app.registry import tables
 
 
@@ -46,10 +47,11 @@ class JobView(View):
     counted_attempts: int = Field(description="Those that count against max_attempts.")
     timeout_s: float | None
     progress: Json = Field(
-        description="step, max_steps, loss, steps_per_s, eta_s, memory_bytes, cpu_cores, devices, gpu_memory_bytes: "
+        description="step, started_from_step, max_steps, loss, steps_per_s (now), mean_steps_per_s, eta_s, "
+        "memory_bytes, cpu_cores, devices, gpu_memory_bytes: "
         "as far as they are known."
     )
-    result: Json = Field(description="Ids of what the job made.")
+    result: Json = Field(description="Ids of what the job made; version_state says whether its version answers.")
     timings: dict[str, float] = Field(description="When each part of the way was reached, seconds after the submit.")
     error: JobError | None = Field(description="The last failure, also while the job waits to try again.")
     attempts: list[AttemptView]
@@ -61,10 +63,17 @@ class JobView(View):
     created_by: str | None = Field(description="Id of the token.")
 
     @classmethod
-    def of(cls, row: tables.Job, attempts: list[tables.Attempt], *, spec: bool = True) -> JobView:
+    def of(
+        cls, row: tables.Job, attempts: list[tables.Attempt], *, spec: bool = True, outcome: Outcome | None = None
+    ) -> JobView:
+        """Args:
+        outcome: of the version that the job made, if it made one.
+        """
+        held = outcome is not None and outcome.held
         return cls.copy_of(
             row,
-            state=shown_state(JobState(row.state), row.cancel_requested),
+            state=JobState.RUNNING if held else shown_state(JobState(row.state), row.cancel_requested),
+            result=row.result if outcome is None else {**row.result, "version_state": outcome.state},
             timings=row.result.get("timings") or row.progress.get("timings") or {},
             error=JobError(kind=row.error_kind, detail=row.error_detail or "") if row.error_kind else None,
             attempts=[AttemptView.of(attempt) for attempt in attempts],
