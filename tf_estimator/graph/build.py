@@ -29,7 +29,7 @@ ModelFn = Callable[[Any, Any, str], EstimatorSpec]
 
 class _Graph(tf.Graph):  # type: ignore[misc]
     """A graph in which an outermost scope may begin with an underscore, as the name of a Keras layer does whose class
-    is private. TensorFlow refuses that; the operations' names get a word before it, the variables keep Keras's path."""
+    is private. TensorFlow refuses that; the operations' names get a prefix, the variables keep Keras's path."""
 
     def name_scope(self, name: Any) -> Any:
         outermost = isinstance(name, str) and not self.get_name_scope()
@@ -65,7 +65,7 @@ def trace_model(
         spec: nest of type specs, from which placeholders are made; unused when `batch` is given.
         batch: nest of tensors of `graph`, or None.
         device_fn: as in `RunConfig`.
-        replicas: who runs it, when it is more than one.
+        replicas: those of the run, if there are several.
 
     Raises:
         ValueError: with several replicas, the step would make them differ.

@@ -1,9 +1,9 @@
 """Program order for the variables of Keras.
 
 Keras 3 assigns to its variables as if the program ran line by line: a moving average, a seed, a metric, a slot of an
-optimizer. In a plain graph nothing would order or even run such an assignment. So the engine gives every read and write
-of a Keras variable control inputs in the order in which they were made, and runs the writes with the training step.
-Measured without it: Adam's results vary from run to run.
+optimizer. In a plain graph nothing would order or even run such an assignment. Therefore the engine gives every read and
+write of a Keras variable control inputs in the order in which they were made, and runs the writes with the training
+step. Measured without it: Adam's results vary from run to run.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def read_first(graph_def: Any, handle: str) -> None:
 
     For the global step: TensorFlow's hooks fetch it together with the training step and count on the value before it.
     A session nearly always gave them that; here the two may be as quick as each other. With several writers, whose
-    order nobody knows, nothing is added.
+    order is unknown, nothing is added.
     """
     users = [node for node in graph_def.node if handle in {name.removesuffix(":0") for name in node.input}]
     writers = [node for node in users if node.op in _ASSIGNMENTS or node.op in {"StatefulPartitionedCall", "While"}]
@@ -114,8 +114,8 @@ def _operation(name: str) -> str:
 def _when_done(graph_def: Any, node: Any) -> list[str]:
     """Names of the nodes to wait for until `node` has run.
 
-    Where TensorFlow inlines a conditional or a call, who waits for it by a control input waits for its control outputs
-    only, and a conditional of version 1 has none. Its values are there when it has run, so copies of them are made.
+    Where TensorFlow inlines a conditional or a call, an operation with a control input from it waits for its control
+    outputs only, and a conditional of version 1 has none. Its values are there when it has run, so copies of them are made.
     """
     types = node.attr["Tout"].list.type if "Tout" in node.attr else []
     if not types:
