@@ -1,9 +1,9 @@
 """Program order for the variables of Keras.
 
 Keras 3 assigns to its variables as if the program ran line by line: a moving average, a seed, a metric, a slot of an
-optimizer. In a plain graph nothing would order or even run such an assignment. Therefore the engine gives every read and
-write of a Keras variable control inputs in the order in which they were made, and runs the writes with the training
-step. Measured without it: Adam's results vary from run to run.
+optimizer. In a plain graph nothing would order or even run such an assignment. Therefore every read and write of a
+Keras variable gets control inputs in the order in which they were made, and the writes run with the training step.
+Measured without it: Adam's results vary from run to run.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _when_done(graph_def: Any, node: Any) -> list[str]:
     """Names of the nodes to wait for until `node` has run.
 
     Where TensorFlow inlines a conditional or a call, an operation with a control input from it waits for its control
-    outputs only, and a conditional of version 1 has none. Its values are there when it has run, so copies of them are made.
+    outputs only, and a conditional of version 1 has none. Its values are there when it has run, so they are copied.
     """
     types = node.attr["Tout"].list.type if "Tout" in node.attr else []
     if not types:
