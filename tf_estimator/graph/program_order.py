@@ -82,7 +82,7 @@ def read_first(graph_def: Any, handle: str) -> None:
     writer.input.extend(f"^{name}" for name in sorted(before) if f"^{name}" not in writer.input)
 
 
-def write_after_input(graph_def: Any, handles: Collection[str]) -> None:
+def write_after_input(graph_def: Any, handles: Collection[str], batch: Collection[str] = ()) -> None:
     """Lets what writes a variable wait for the batch, where the batch is made by the graph itself.
 
     A step at the end of the input fails. An update that takes nothing of the batch, such as Keras' count of rows in
@@ -91,8 +91,9 @@ def write_after_input(graph_def: Any, handles: Collection[str]) -> None:
     Args:
         graph_def: changed in place.
         handles: names of the operations that make the variables' handles.
+        batch: names of the operations whose outputs are the batch, as far as known; iterators are recognized.
     """
-    ends = [node.name for node in graph_def.node if node.op in _INPUTS]
+    ends = [node.name for node in graph_def.node if node.op in _INPUTS or (node.name in batch and node.op != "Const")]
     if not ends:
         return
     inputs = {node.name: [_operation(name) for name in node.input] for node in graph_def.node}
