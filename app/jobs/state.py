@@ -23,7 +23,7 @@ CANCELLING = "CANCELLING"
 
 ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 
-MOVES: frozenset[tuple[JobState, JobState]] = frozenset(
+TRANSITIONS: frozenset[tuple[JobState, JobState]] = frozenset(
     {
         (JobState.QUEUED, JobState.RUNNING),  # claim
         (JobState.QUEUED, JobState.CANCELLED),  # cancel before a worker took it

@@ -45,7 +45,8 @@ def run(attempt: RunningAttempt, spec: PredictSpec) -> None:
     attempt.check()
     key = storage.prediction_key(attempt.claim.job_id)
     # An attempt that is over must not move files into place: ask once more.
-    attempt.write(lambda session: attempt.jobs(session).heartbeat(attempt.claim.job_id, attempt.claim.attempt, 60.0))
+    claim = attempt.claim
+    attempt.write(lambda session: attempt.attempts(session).heartbeat(claim.job_id, claim.attempt, 60.0))
     storage.remove(key)
     storage.path(key).parent.mkdir(parents=True, exist_ok=True)
     directory.rename(storage.path(key))
