@@ -77,7 +77,7 @@ class TrainingRun:
         self._keeps_position = any(isinstance(hook, KeepInputPosition) for hook in everybody)
         if config.is_chief:
             own = self._builtin_hooks(config, loss, everybody)
-        self._calls = HookRunner([*everybody, *own], trace, self.session, self._base)
+        self._hook_runner = HookRunner([*everybody, *own], trace, self.session, self._base)
         self._rate = 0.0
         self._compiled = source.compiled_steps if config.jit_compile else 0
         if config.jit_compile and not self._compiled:
@@ -117,7 +117,7 @@ class TrainingRun:
 
     def begin(self) -> None:
         """Calls the hooks' `begin`; they may still add to the graph."""
-        self._calls.begin()
+        self._hook_runner.begin()
 
     def run(self, goal: int | None, *, save_first: bool) -> None:
         """Trains until the global step is `goal`, the input ends, or a hook stops it; saves at the end.
@@ -149,9 +149,9 @@ class TrainingRun:
                 self._saver.settle()
                 if self._peers is None:
                     return
-                self._calls.stop_requested = True  # the other processes learn it before the first step
-        self._calls.set_step(step)
-        self._calls.after_create_session()
+                self._hook_runner.stop_requested = True  # the other processes learn it before the first step
+        self._hook_runner.set_step(step)
+        self._hook_runner.after_create_session()
         ended = False
         while goal is None or step < goal:
             stops, ended = self._stops()
@@ -162,7 +162,7 @@ class TrainingRun:
                 step = self._advance(step, goal)
             self._stall.watch(before, step, goal)
             if self._saver.poll():
-                self._calls.stop_requested = True
+                self._hook_runner.stop_requested = True
             if end:
                 ended, step = True, self._step()
                 self._source.advance(max(step - before, 0))
@@ -172,8 +172,8 @@ class TrainingRun:
         ended = ended or not self._keeps_position
         if self._saving is not None:
             self._saving.ended = ended
-        self._calls.set_step(step)
-        self._calls.end()
+        self._hook_runner.set_step(step)
+        self._hook_runner.end()
         if ended:
             self._saver.forget_position()
         self._events.flush()
@@ -182,15 +182,15 @@ class TrainingRun:
     def _stops(self) -> tuple[bool, bool]:
         """Whether a hook asked to stop, and whether the input has ended, if that is known before the step."""
         if self._peers is None:
-            return self._calls.stop_requested, False
+            return self._hook_runner.stop_requested, False
         # A process that continued alone would wait for the others' gradients forever.
-        stops, ends = self._peers.all_reduce_flags(self._calls.stop_requested, self._source.limit(1) < 1)
+        stops, ends = self._peers.all_reduce_flags(self._hook_runner.stop_requested, self._source.limit(1) < 1)
         return stops > 0, ends > 0
 
     def _advance(self, step: int, goal: int | None) -> int:
         """Does at least one step; returns the global step after it."""
         self._state.mark_modified()  # the values leave the checkpoint that they came from, or were saved to
-        hooks, due = self._calls.due(step)
+        hooks, due = self._hook_runner.due(step)
         ends = [n for n in (None if due is None else due - 1, goal) if n is not None]
         wanted = min([end - step for end in ends] + [self._call_limit()])
         count = self._source.limit(max(wanted, 1))
@@ -198,7 +198,7 @@ class TrainingRun:
             raise tf.errors.OutOfRangeError(None, None, "The input has ended.")
         if count == 1 or wanted <= 1:
             started = time.perf_counter()
-            loss, after = self._calls.step(hooks, self._source, self._state, GLOBAL_STEP)
+            loss, after = self._hook_runner.step(hooks, self._source, self._state, GLOBAL_STEP)
             self._stall.batches += 1
             if 0 < self._rate * CALL_SECONDS < 2:
                 # After one slow call, in which something was compiled, steps would be done singly forever.
