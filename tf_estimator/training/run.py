@@ -23,10 +23,9 @@ from ..run_config import RunConfig
 from ..variables import VariableSet
 from .builtin_hooks import Events, KeepInputPosition, LogProgress, SaveCheckpoints, WriteSummaries
 from .hook_runner import HookRunner
-from .saver import ModelSaver
 from .scaffold import offer_saver
-from .session import EngineSession
 from .stall_detector import StallDetector
+from .training_session import TrainingSession
 
 v1 = tf.compat.v1
 log = logging.getLogger("tf_estimator")
@@ -64,9 +63,8 @@ class TrainingRun:
         self._peers = peers
         self._state = state
         self._source = source
-        self.session = EngineSession(trace, state, source)
-        self._saver = ModelSaver(directory, config, trace, state, self.session, source, listeners)
-        self.session.checkpoint_dir, self.session.write_checkpoint = directory, self._saver.write
+        self.session = TrainingSession(trace, state, source, directory, config, listeners)
+        self._saver = self.session.saver
         spec = trace.spec
         loss = element_of(trace.variables, spec.loss)
         self._base = [loss, *trace.train_ops]
@@ -143,9 +141,8 @@ class TrainingRun:
         self._trace.captures.broadcast(self._state)
         step = first = self._step()
         if self._saving is not None:
-            self._saving.goal = None if self._keeps_position else goal
             self._saver.open()
-            if self._saving.start(step, save=save_first):
+            if self._saving.start(step, save=save_first, goal=None if self._keeps_position else goal):
                 self._saver.settle()
                 if self._peers is None:
                     return
@@ -170,8 +167,8 @@ class TrainingRun:
         if ended and step == first and save_first and not self._stall.stands_still:
             raise EmptyInputError("input_fn ended before it gave one batch; return at least one batch of rows.")
         ended = ended or not self._keeps_position
-        if self._saving is not None:
-            self._saving.ended = ended
+        if self._saving is not None and ended:
+            self._saving.note_end()
         self._hook_runner.set_step(step)
         self._hook_runner.end()
         if ended:
