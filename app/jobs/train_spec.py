@@ -141,7 +141,7 @@ class TrainSpecBuilder:
         return taken
 
     def _columns(self, args: Arguments, usage: ColumnUsage) -> None:
-        """Note too many columns; where the estimator names none, every column that is left is a raw feature."""
+        """Adds an error for too many columns; where the estimator names none, all remaining columns are raw features."""
         for i, name in enumerate(self._request.data.train.ignore):
             if usage.data.column(name) is None:
                 usage.error(f"/data/train/ignore/{i}", f"The data set has no column {quote_name(name)}.")
@@ -219,22 +219,22 @@ class TrainSpecBuilder:
 
     def _training(self) -> Training:
         request = self._request
-        asked, epochs = request.train, request.data.train.epochs
-        if asked.max_steps is None and epochs is None:
+        options, epochs = request.train, request.data.train.epochs
+        if options.max_steps is None and epochs is None:
             self._errors.add("/train/max_steps", "Give max_steps, or epochs in /data/train: else it never ends.")
         self._check_evaluation_data()
         # A tenth of the job, so that a lost attempt costs little; not so often that saving is what costs.
-        save_every = asked.save_checkpoints_steps or min(10_000, max(100, (asked.max_steps or 10_000) // 10))
-        stopping = asked.early_stopping
-        evaluate_every = asked.evaluate_every_steps
+        save_every = options.save_checkpoints_steps or min(10_000, max(100, (options.max_steps or 10_000) // 10))
+        stopping = options.early_stopping
+        evaluate_every = options.evaluate_every_steps
         if (stopping is not None or request.export == "best") and evaluate_every is None:
             evaluate_every = save_every
         return Training(
-            max_steps=asked.max_steps,
+            max_steps=options.max_steps,
             save_checkpoints_steps=save_every,
-            keep_checkpoint_max=asked.keep_checkpoint_max,
-            keep_checkpoint_every_n_hours=asked.keep_checkpoint_every_n_hours,
-            seed=asked.seed,
+            keep_checkpoint_max=options.keep_checkpoint_max,
+            keep_checkpoint_every_n_hours=options.keep_checkpoint_every_n_hours,
+            seed=options.seed,
             evaluate_every_steps=evaluate_every,
             early_stopping=None
             if stopping is None
@@ -247,7 +247,7 @@ class TrainSpecBuilder:
         )
 
     def _check_evaluation_data(self) -> None:
-        """Note what needs evaluation data where there is none."""
+        """Adds an error for each option that needs evaluation data where there is none."""
         request = self._request
         if request.data.eval is not None or request.data.holdout is not None:
             return

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, InvalidInput, NotFound
 from app.ids import is_id, new_id
-from app.jobs.state import MOVES, JobState
+from app.jobs.state import TRANSITIONS, JobState
 from app.registry.datasets import DatasetRepository
 from app.registry.db import seconds
 from app.registry.events import EventRepository
@@ -178,7 +178,7 @@ def test_retry_without_its_data_set_is_a_conflict(session: Session, jobs: JobRep
 def test_only_legal_moves_are_made(session: Session) -> None:
     for source, target in itertools.product(JobState, JobState):
         job = make_job(session)
-        if (source, target) in MOVES:
+        if (source, target) in TRANSITIONS:
             moved = move(session, job.id, source, target)
             assert (moved is not None) == (source is JobState.QUEUED)  # the state that it is in
         else:

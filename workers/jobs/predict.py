@@ -44,7 +44,7 @@ def run(attempt: RunningAttempt, spec: PredictSpec) -> None:
     rows = _write(attempt, batches, directory)
     attempt.check()
     key = storage.prediction_key(attempt.claim.job_id)
-    # An attempt that is over must not move files into place: ask once more.
+    # An attempt that is over must not publish files: check once more.
     attempt.write(lambda session: attempt.jobs(session).heartbeat(attempt.claim.job_id, attempt.claim.attempt, 60.0))
     storage.remove(key)
     storage.path(key).parent.mkdir(parents=True, exist_ok=True)

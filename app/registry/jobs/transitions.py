@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
-from app.jobs.state import MOVES, JobState, shown_state
+from app.jobs.state import TRANSITIONS, JobState, shown_state
 from app.registry.db import now
 from app.registry.events import record
 from app.registry.jobs.outbox import ring
@@ -50,7 +50,7 @@ def move(
 ) -> Job | None:
     """Moves a job from one state to another if it is in the first and the conditions hold; else None, and nothing was
     done. Writes the event, and rings a worker when the job is QUEUED now."""
-    if (source, target) not in MOVES:
+    if (source, target) not in TRANSITIONS:
         raise ValueError(f"{source} -> {target} is no legal move")
     changes: dict[str, Any] = dict(values or {})
     changes["state"] = target
