@@ -141,7 +141,7 @@ class TrainSpecBuilder:
         return taken
 
     def _columns(self, args: Arguments, usage: ColumnUsage) -> None:
-        """Adds an error for too many columns; where the estimator names none, all remaining columns are raw features."""
+        """Adds an error for too many columns; where the estimator takes none, all other columns are raw features."""
         for i, name in enumerate(self._request.data.train.ignore):
             if usage.data.column(name) is None:
                 usage.error(f"/data/train/ignore/{i}", f"The data set has no column {quote_name(name)}.")
