@@ -19,7 +19,7 @@ from app.registry.audit import AuditRepository
 from app.registry.catalogue import CatalogueRepository
 from app.registry.db import Database
 from app.registry.events import EventRepository
-from app.registry.idempotency import Answer
+from app.registry.idempotency import StoredResponse
 from app.registry.job_sources import RegistrySources
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.repository import JobRepository
@@ -33,10 +33,10 @@ T = TypeVar("T")
 class IdempotentRun(Protocol):
     """Runs the work of a request that may come twice, or gives its first answer again; `app.api.deps` has it."""
 
-    def known(self, session: Session) -> Answer | None:
+    def known(self, session: Session) -> StoredResponse | None:
         """The first answer, if there is one."""
 
-    def run(self, session: Session, work: Callable[[], Answer]) -> tuple[Answer, bool]:
+    def run(self, session: Session, work: Callable[[], StoredResponse]) -> tuple[StoredResponse, bool]:
         """The answer, and whether it is new."""
 
 
@@ -76,7 +76,9 @@ class Dispatch:
         """A summary of the job's plan. Nothing is stored."""
         return dry_run(self.plan(body))
 
-    def submit(self, body: Any, token_id: str | None, once: IdempotentRun, answer: Callable[[Job], Answer]) -> Answer:
+    def submit(
+        self, body: Any, token_id: str | None, once: IdempotentRun, answer: Callable[[Job], StoredResponse]
+    ) -> StoredResponse:
         """Stores a new job, QUEUED, and enqueues it after the commit.
 
         Args:
@@ -96,10 +98,10 @@ class Dispatch:
             self._check_room(session)  # before the body is checked and before waiting in line
         plan = self.plan(body)
 
-        def work(session: Session) -> tuple[str | None, Answer]:
+        def work(session: Session) -> tuple[str | None, StoredResponse]:
             made: list[str] = []
 
-            def create() -> Answer:
+            def create() -> StoredResponse:
                 job = self._create(session, plan, token_id)
                 session.refresh(job)
                 made.append(job.id)
@@ -171,11 +173,11 @@ class Dispatch:
         """Sends the message of a committed job. Never raises: what is not sent now, the reconciler sends."""
         try:
             with self._database.read() as session:
-                waiting = OutboxRepository(session).of(job_id)
+                waiting = OutboxRepository(session).for_job(job_id)
             for message in waiting:
                 self._queue.send(message.job_id, message.attempt, queue=message.queue, priority=message.priority)
                 with self._database.session() as session:
-                    OutboxRepository(session).sent(message)
+                    OutboxRepository(session).mark_sent(message)
         except Unavailable as error:
             log.warning("not sent now, the reconciler will", job_id=job_id, why=error.detail)
 

@@ -14,7 +14,7 @@ from app.api.job_examples import EXAMPLES, JOB_SCHEMA
 from app.api.schemas.job import DryRun, JobList, JobView
 from app.api.strict_route import StrictRoute
 from app.ids import NAME_PATTERN
-from app.registry.idempotency import Answer
+from app.registry.idempotency import StoredResponse
 from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Attempt, Job
 
@@ -112,10 +112,10 @@ def retry_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
     return service.dispatch.retry(job_id, token.id, _view)
 
 
-def _accepted(job: Job) -> Answer:
+def _accepted(job: Job) -> StoredResponse:
     """The answer to a submitted job."""
     headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": _POLL_AGAIN_S}
-    return Answer(202, headers, JobView.of(job, []).model_dump(mode="json"))
+    return StoredResponse(202, headers, JobView.of(job, []).model_dump(mode="json"))
 
 
 def _view(session: Session, job: Job) -> JobView:

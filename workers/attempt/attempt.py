@@ -16,8 +16,7 @@ from app.errors import Unavailable
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.db import Database
 from app.registry.evaluations import EvaluationRepository
-from app.registry.jobs.attempts import Claim
-from app.registry.jobs.repository import JobRepository
+from app.registry.jobs.attempts import AttemptRepository, Claim
 from app.registry.jobs.transitions import fence
 from app.registry.metrics import MetricRepository
 from app.registry.tables import Checkpoint, Evaluation
@@ -123,8 +122,8 @@ class RunningAttempt:
             self.stop_signal.request(Stop.UNREACHABLE)
             raise Stopped(Stop.UNREACHABLE) from None
 
-    def jobs(self, session: Session) -> JobRepository:
-        return JobRepository(session, retry_backoff_s=self.settings.retry_backoff_s)
+    def attempts(self, session: Session) -> AttemptRepository:
+        return AttemptRepository(session, retry_backoff_s=self.settings.retry_backoff_s)
 
     def record_checkpoint(self, step: int) -> Checkpoint:
         """Records a complete checkpoint of this attempt's directory."""
@@ -170,6 +169,16 @@ class RunningAttempt:
 
         return self.write(add)
 
+    def record_report(self, step: int, name: str, report: dict[str, Any]) -> None:
+        """Puts a report on record with the evaluation of that name that the job made of its checkpoint at `step`."""
+        claim = self.claim
+
+        def add(session: Session) -> Evaluation | None:
+            evaluations = EvaluationRepository(session)
+            return evaluations.add_report(claim.job_id, claim.attempt, step=step, name=name, report=report)
+
+        self.write(add)
+
     def succeed(self, result: dict[str, Any], before: Callable[[Session], dict[str, Any] | None] | None = None) -> None:
         """Ends the job, in one transaction with what it publishes.
 
@@ -183,7 +192,7 @@ class RunningAttempt:
             if more is None:
                 return False
             MetricRepository(session).add_points(self.claim.job_id, self.claim.attempt, points)
-            jobs = self.jobs(session)
+            jobs = self.attempts(session)
             jobs.heartbeat(self.claim.job_id, self.claim.attempt, self.settings.lease_s, self.progress.values)
             jobs.end_attempt(self.claim.job_id, self.claim.attempt, peak_memory_bytes=memory.peak_bytes())
             return jobs.succeed(self.claim.job_id, self.claim.attempt, result | more | {"timings": self.timings})

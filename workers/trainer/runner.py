@@ -62,6 +62,7 @@ def run(
         every_s=settings.heartbeat_s,
         timeout_s=claim.timeout_s,
         grace_s=settings.grace_s,
+        retry_backoff_s=settings.retry_backoff_s,
         usage=ResourceUsage(progress),
         drain=drain,
     )
@@ -121,7 +122,7 @@ def _ended(attempt: RunningAttempt, move: Callable[[Any, Claim], str | None]) ->
     claim, points = attempt.claim, attempt.progress.points()
 
     def end(session: Any) -> str | None:
-        jobs = attempt.jobs(session)
+        jobs = attempt.attempts(session)
         if jobs.heartbeat(claim.job_id, claim.attempt, attempt.settings.lease_s, attempt.progress.values) is None:
             return None
         MetricRepository(session).add_points(claim.job_id, claim.attempt, points)

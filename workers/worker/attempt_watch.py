@@ -14,7 +14,7 @@ from app.config import Settings
 from app.errors import Unavailable
 from app.jobs.state import ErrorKind
 from app.registry.db import Database
-from app.registry.jobs.repository import JobRepository
+from app.registry.jobs.attempts import AttemptRepository
 from workers.worker.trainer_handle import Death, TrainerProcess
 
 log = structlog.get_logger("worker")
@@ -83,7 +83,8 @@ class AttemptWatch:
         self._beat_at = time.monotonic() + min(self._settings.heartbeat_s, self._settings.lease_s / 4)
         try:
             with self._database.session() as session:
-                JobRepository(session).heartbeat(self._job_id, self._attempt, self._settings.lease_s)
+                attempts = AttemptRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
+                attempts.heartbeat(self._job_id, self._attempt, self._settings.lease_s)
         except Unavailable:
             log.warning("the registry does not answer", job_id=self._job_id)
 
@@ -129,7 +130,7 @@ class AttemptWatch:
         detail = f"{why} Use smaller batches, layers or embeddings, or a worker with more memory."
 
         def fail(session: Session) -> str | None:
-            jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
+            jobs = AttemptRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
             facts = {"peak_memory_bytes": death.peak_memory_bytes, "exit_signal": death.signal}
             jobs.end_attempt(self._job_id, self._attempt, **facts)
             return jobs.fail(self._job_id, self._attempt, ErrorKind.OUT_OF_MEMORY, detail)
@@ -141,7 +142,7 @@ class AttemptWatch:
         """Records a trainer's death."""
 
         def lose(session: Session) -> str | None:
-            jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
+            jobs = AttemptRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
             return jobs.lose(self._job_id, self._attempt, reason, death.signal, death.peak_memory_bytes)
 
         log.warning("trainer died", job_id=self._job_id, attempt=self._attempt, reason=reason)

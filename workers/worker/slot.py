@@ -13,8 +13,7 @@ import structlog
 from app.config import Settings
 from app.errors import Unavailable
 from app.registry.db import Database, revision_state, seconds
-from app.registry.jobs.attempts import Claim
-from app.registry.jobs.repository import JobRepository
+from app.registry.jobs.attempts import AttemptRepository, Claim
 from app.registry.tables import Job
 from workers import memory
 from workers.worker.attempt_watch import AttemptWatch
@@ -142,7 +141,7 @@ class Slot:
             return None
         cap = self._settings.queue_caps_by_name
         with self._database.session() as session:
-            jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
+            jobs = AttemptRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
             job = session.get(Job, job_id)
             if job is None:
                 return None
