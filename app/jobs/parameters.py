@@ -66,6 +66,27 @@ def memory_bytes(args: Arguments, parameters: int, batch_size: int) -> int:
     return 350 * 2**20 + parameters * 4 * (3 + slots(args)) + activations
 
 
+def of_column(column: Arguments, args: Arguments, wide: bool) -> int:
+    """Parameters that a feature column brings: its table, and its share of the first layer.
+
+    Args:
+        wide: whether a linear model reads it.
+    """
+    if wide:
+        return _width(column) * logits_width(args)
+    hidden = args.get("hidden_units") or args.get("dnn_hidden_units") or args.get("units") or [0]
+    return _tables(column) + _width(column) * int(hidden[0])
+
+
+def key(column: Arguments) -> str | None:
+    """The data set's column that a feature column reads; None where it reads several."""
+    for inner in ("categorical_column", "source_column"):
+        if inner in column:
+            return key(column[inner])
+    name = column.get("key")
+    return name if isinstance(name, str) else None
+
+
 def _layers(widths: list[int], batch_norm: bool) -> int:
     total = sum((before + 1) * after for before, after in itertools.pairwise(widths))
     return total + (2 * sum(widths[1:]) if batch_norm else 0)
