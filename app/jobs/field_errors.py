@@ -18,7 +18,6 @@ _REPORTED = 100
 
 _PATTERNS = {
     NAME_PATTERN: "Must be 1 to 100 letters, digits, '_', '.' or '-', and start with a letter or digit.",
-    ID_PATTERNS["ds"]: "Must be a data set's id (ds_ and 26 characters), not its name. GET /v1/datasets lists them.",
     ID_PATTERNS["job"]: "Must be a job's id (job_ and 26 characters). GET /v1/jobs lists them.",
     ID_PATTERNS["ckpt"]: "Must be a checkpoint's id (ckpt_ and 26 characters). GET /v1/jobs/ID/checkpoints lists them.",
 }

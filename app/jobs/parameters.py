@@ -1,4 +1,4 @@
-"""How many parameters a model will have, by arithmetic over its specification: no TensorFlow."""
+"""Number of parameters and memory of a model, by arithmetic over its arguments; no TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.jobs.feature_columns import COLUMN_ARGUMENTS
 from app.jobs.spec import Arguments
 
 SLOTS = {"adam": 2, "adamw": 2, "nadam": 2, "adamax": 2, "lamb": 2, "ftrl": 2, "adadelta": 2, "rmsprop": 1, "sgd": 0}
-"""Further values that an optimizer keeps per parameter; 1 where it is not named here (Adagrad, Lion, …)."""
+"""Further values that an optimizer keeps per parameter; 1 for those not named here (Adagrad, Lion, …)."""
 GATES = {"lstm": 4, "gru": 3, "simple_rnn": 1, None: 1}
 
 
@@ -48,7 +48,7 @@ def _head_width(head: Arguments) -> int:
 
 
 def slots(args: Arguments) -> int:
-    """The most values that any of the optimizers keeps per parameter."""
+    """Largest number of values that one of the optimizers keeps per parameter."""
     most = 0
     for argument in ("optimizer", "dnn_optimizer", "linear_optimizer"):
         optimizer = args.get(argument, "Adagrad")
@@ -64,6 +64,27 @@ def memory_bytes(args: Arguments, parameters: int, batch_size: int) -> int:
     width = sum(_width(column) for name in COLUMN_ARGUMENTS for column in args.get(name) or ())
     activations = batch_size * (width + sum(hidden)) * 4 * 2
     return 350 * 2**20 + parameters * 4 * (3 + slots(args)) + activations
+
+
+def of_column(column: Arguments, args: Arguments, wide: bool) -> int:
+    """Parameters that a feature column brings: its table, and its share of the first layer.
+
+    Args:
+        wide: whether a linear model reads it.
+    """
+    if wide:
+        return _width(column) * logits_width(args)
+    hidden = args.get("hidden_units") or args.get("dnn_hidden_units") or args.get("units") or [0]
+    return _tables(column) + _width(column) * int(hidden[0])
+
+
+def key(column: Arguments) -> str | None:
+    """The data set's column that a feature column reads; None where it reads several."""
+    for inner in ("categorical_column", "source_column"):
+        if inner in column:
+            return key(column[inner])
+    name = column.get("key")
+    return name if isinstance(name, str) else None
 
 
 def _layers(widths: list[int], batch_norm: bool) -> int:
