@@ -27,7 +27,7 @@ class Heartbeat(threading.Thread):
     """Beats until `stop` is called.
 
     Args:
-        lease_s: how long one beat keeps the attempt ours.
+        lease_s: seconds by which one beat extends the lease.
         every_s: seconds between beats.
         timeout_s: limit of the attempt's run time; None: no limit.
         grace_s: how long the attempt may take to stop once it is requested; then the process ends itself, for a loop
@@ -81,7 +81,7 @@ class Heartbeat(threading.Thread):
             self._stop_signal.request(Stop.DRAIN)
         if self._deadline is not None and time.monotonic() > self._deadline:
             self._stop_signal.request(Stop.TIMEOUT)
-        asked = time.monotonic()
+        sent = time.monotonic()
         points = self._progress.points()
         self._progress.update(**self._usage())
         try:
@@ -99,8 +99,8 @@ class Heartbeat(threading.Thread):
         except Exception:
             log.exception("A heartbeat failed.")
             return
-        # The lease counts from when the registry took the beat, which is after it was asked.
-        self._answered = asked
+        # The lease counts from when the registry received the beat, which is after it was sent.
+        self._answered = sent
         if reply is None:
             self._stop_signal.request(Stop.FENCED)
         else:
@@ -126,5 +126,5 @@ class Heartbeat(threading.Thread):
                 elif reason is Stop.CANCEL:
                     attempts.cancelled(self._job_id, self._attempt)
         except Exception:
-            log.exception("The end of the attempt could not be put on record.")
+            log.exception("The end of the attempt could not be recorded.")
         self._die(HUNG)
