@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from app.errors import Overloaded
 
@@ -13,7 +14,8 @@ class RateLimit:
     burst: the bucket's size.
     """
 
-    def __init__(self, per_s: float, burst: int) -> None:
+    def __init__(self, per_s: float, burst: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._per_s = per_s
         self._burst = float(burst)
         self._buckets: dict[str, tuple[float, float]] = {}
@@ -22,7 +24,7 @@ class RateLimit:
         """Counts one request; raises Overloaded with the time to wait when the bucket is empty."""
         if not self._per_s:
             return
-        now = time.monotonic()
+        now = self._clock()
         level, filled = self._buckets.get(who, (self._burst, now))
         level = min(self._burst, level + (now - filled) * self._per_s)
         if level < 1:
