@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +12,7 @@ import tensorflow as tf
 from ..errors import NanLossDuringTrainingError
 from . import files as checkpoint
 from . import input_position as resume
+from .partition import Slice
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class Snapshot:
         trained: names of the trainable ones, which must be finite.
         position: of the input, see `resume`.
         meta: content of the `.meta` file; None for no such file.
+        parts: those of the values that are slices of a partitioned variable.
     """
 
     prefix: str
@@ -35,6 +37,7 @@ class Snapshot:
     trained: Collection[str]
     position: Mapping[str, bytes]
     meta: bytes | None
+    parts: Mapping[str, Slice] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -52,7 +55,7 @@ class Snapshot:
         files = {resume.SUFFIX: resume.encode(self.position)}
         if self.meta is not None:
             files[".meta"] = self.meta
-        checkpoint.write(self.prefix, self.values, files)
+        checkpoint.write(self.prefix, self.values, files, self.parts)
         retention.add(self.prefix)
         log.info("Saved checkpoint %s.", self.prefix)
 

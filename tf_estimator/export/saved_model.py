@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..checkpoint.files import Reader
+from ..checkpoint.partition import saver_variables
 from ..graph.trace import in_fresh_thread
 from ..keys import ModeKeys
 from ..variables import TracedVariable, VariableNames
@@ -152,8 +153,7 @@ def _model_variables(graph: tf.Graph, names: VariableNames) -> dict[str, TracedV
 
 
 def _saver(variables: Mapping[str, TracedVariable]) -> Any:
-    by_name = {name: traced.variable for name, traced in variables.items()}
-    return _v1.train.Saver(by_name, sharded=True, save_relative_paths=True)
+    return _v1.train.Saver(saver_variables(variables.values()), sharded=True, save_relative_paths=True)
 
 
 def _restore(session: Any, own_saver: Any, variables: Mapping[str, TracedVariable], checkpoint_path: str) -> None:

@@ -19,6 +19,7 @@ class ColumnLayer:
         feature_columns: columns, one or several.
         trainable: whether optimizers may change its variables.
         name: scope of the variables; the class has one for None, counted up when taken.
+        partitioner: of the variables, a `tf.compat.v1` partitioner.
 
     Raises:
         ValueError: a column of another kind, or two of one name.
@@ -30,8 +31,11 @@ class ColumnLayer:
     #: A column must have one of these.
     _methods: Sequence[str]
 
-    def __init__(self, feature_columns: Any, trainable: bool = True, name: str | None = None) -> None:
+    def __init__(
+        self, feature_columns: Any, trainable: bool = True, name: str | None = None, partitioner: Any = None
+    ) -> None:
         self._columns = feature_columns
+        self._partitioner = partitioner
         self._prepared()
         self._trainable = trainable
         self._name = name
@@ -58,7 +62,7 @@ class ColumnLayer:
             return
         self._graph = graph
         scope = _scope(self._name, self._default_name)
-        self._state = ColumnState(scope, self._trainable)
+        self._state = ColumnState(scope, self._trainable, self._partitioner)
         self._sorted = self._prepared()
         self._make_variables(scope)
 

@@ -77,8 +77,9 @@ class ColumnState:
         variables: the trainable ones, in the order in which they were made.
     """
 
-    def __init__(self, scope: str, trainable: bool = True) -> None:
+    def __init__(self, scope: str, trainable: bool = True, partitioner: Any = None) -> None:
         self.scope = scope
+        self._partitioner = partitioner
         self.variables: list[Any] = []
         self._trainable = trainable
         self._variables: dict[tuple[str, str], Any] = {}
@@ -86,7 +87,7 @@ class ColumnState:
 
     def all_variables(self) -> list[Any]:
         """Those that are not trainable too."""
-        return list(self._variables.values())
+        return [part for variable in self._variables.values() for part in parts_of(variable)]
 
     def create_variable(
         self,
@@ -103,9 +104,10 @@ class ColumnState:
         if key not in self._variables:
             wanted = trainable and self._trainable
             full = f"{self.scope}/{feature_column.name}/{name}"
-            self._variables[key] = model_variable(full, shape, initializer, dtype or tf.float32, wanted)
+            made = model_variable(full, shape, initializer, dtype or tf.float32, wanted, self._partitioner)
+            self._variables[key] = made
             if wanted:
-                self.variables.append(self._variables[key])
+                self.variables.extend(parts_of(made))
         return self._variables[key]
 
     def get_variable(self, feature_column: Any, name: str) -> Any:
@@ -133,23 +135,42 @@ class ColumnState:
 
 
 def model_variable(
-    name: str, shape: Sequence[int], initializer: Any = None, dtype: Any = tf.float32, trainable: bool = True
+    name: str,
+    shape: Sequence[int],
+    initializer: Any = None,
+    dtype: Any = tf.float32,
+    trainable: bool = True,
+    partitioner: Any = None,
 ) -> Any:
     """A variable called exactly `name` whatever the present scope, made or found again.
 
-    One that is not trained is averaged over the replicas of a training that has several.
+    One that is not trained is averaged over the replicas of a training that has several. With a partitioner it is a
+    partitioned variable, or the one part of it.
     """
     root = v1.VariableScope(reuse=v1.AUTO_REUSE)
     with v1.variable_scope(root, auxiliary_name_scope=False):
-        return v1.get_variable(
+        made = v1.get_variable(
             name,
             shape=shape,
             dtype=dtype,
             initializer=initializer,
             trainable=trainable,
             use_resource=True,
+            partitioner=partitioner,
             aggregation=tf.VariableAggregation.NONE if trainable else tf.VariableAggregation.MEAN,
         )
+    parts = parts_of(made)
+    return parts[0] if len(parts) == 1 else made
+
+
+def is_partitioned(variable: Any) -> bool:
+    """Whether the variable is made of several."""
+    return type(variable).__name__ == "PartitionedVariable"
+
+
+def parts_of(variable: Any) -> list[Any]:
+    """The parts of a partitioned variable, or the variable itself."""
+    return list(variable) if is_partitioned(variable) else [variable]
 
 
 def prepared_columns(columns: Any, kind: str, allowed: Sequence[str]) -> list[Any]:

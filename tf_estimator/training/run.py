@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..checkpoint.partition import saver_variables
 from ..distribution.peers import Colleagues
 from ..errors import EmptyInputError, NanLossDuringTrainingError
 from ..graph.build import GLOBAL_STEP
@@ -230,7 +231,7 @@ def _offer_saver(trace: Trace, config: RunConfig) -> None:
     """Puts a saver into the graph's collection, where a `CheckpointSaverHook` of the user looks for one."""
     with trace.graph.as_default():
         saver = v1.train.Saver(
-            {t.name: t.variable for t in trace.model_variables()},
+            saver_variables(trace.model_variables()),
             max_to_keep=config.keep_checkpoint_max,
             keep_checkpoint_every_n_hours=config.keep_checkpoint_every_n_hours,
             save_relative_paths=True,

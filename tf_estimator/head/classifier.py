@@ -1,11 +1,13 @@
-"""Which head a canned estimator puts on its network."""
+"""The head of a classifier by its number of classes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from ..head import BinaryClassHead, Head, MultiClassHead
+from .base import Head
+from .binary_class import BinaryClassHead
+from .multi_class import MultiClassHead
 
 
 def classifier_head(
