@@ -68,7 +68,7 @@ def dnn_model_fn(
     dropout: float | None,
     batch_norm: bool,
     partitioner: Any = None,
-    input_layer_partitioner: Any = None,
+    make_input: Callable[[Any], Any] | None = None,
 ) -> Callable[..., EstimatorSpec]:
     """The model_fn of a network with a head; arguments as of `DNNEstimator` and `Network`.
 
@@ -88,7 +88,7 @@ def dnn_model_fn(
             batch_norm,
             config,
             partitioner,
-            input_layer_partitioner,
+            make_input,
         )
         logits = network(checked_features(features), mode)
         return head.create_estimator_spec(

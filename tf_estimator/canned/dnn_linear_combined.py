@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from ..estimator import Estimator
 from ..estimator_spec import EstimatorSpec
+from ..feature_column import LinearModel
 from ..head import Head, RegressionHead
 from ..head.classifier import classifier_head
 from ..head.reduction import SUM_OVER_BATCH_SIZE
@@ -91,6 +92,7 @@ class Wide:
     optimizer: Any
     sparse_combiner: str
     partitioner: Any = None
+    kind: type[LinearModel] = LinearModel
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Deep:
     dropout: float | None
     batch_norm: bool
     partitioner: Any = None
-    input_layer_partitioner: Any = None
+    make_input: Callable[[Any], Any] | None = None
 
 
 def linear_rate(columns: Sequence[Any]) -> float:
@@ -137,13 +139,13 @@ def combined_model_fn(head: Head, wide: Wide, deep: Deep) -> Callable[..., Estim
                 deep.batch_norm,
                 config,
                 deep.partitioner,
-                deep.input_layer_partitioner,
+                deep.make_input,
             )
             logits.append(network(features, mode))
             update_ops = network.update_ops
             parts.append((deep.optimizer, network.trainable_variables))
         if wide.columns:
-            model = linear_model(wide.columns, head.logits_dimension, wide.sparse_combiner, wide.partitioner)
+            model = linear_model(wide.columns, head.logits_dimension, wide.sparse_combiner, wide.partitioner, wide.kind)
             logits.append(model(features))
             if mode == ModeKeys.TRAIN:
                 add_linear_summaries(model)

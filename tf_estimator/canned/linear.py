@@ -65,9 +65,14 @@ def default_rate(columns: Sequence[Any]) -> float:
 
 
 def linear_model_fn(
-    head: Head, columns: Sequence[Any], optimizer: Any, sparse_combiner: str, partitioner: Any = None
+    head: Head,
+    columns: Sequence[Any],
+    optimizer: Any,
+    sparse_combiner: str,
+    partitioner: Any = None,
+    kind: type[LinearModel] = LinearModel,
 ) -> Callable[..., EstimatorSpec]:
-    """The model_fn of a linear model with a head; arguments as of `LinearEstimator` and `LinearModel`.
+    """The model_fn of a linear model with a head; arguments as of `LinearEstimator` and `linear_model`.
 
     Raises:
         ValueError: columns or a combiner that can't be used.
@@ -75,7 +80,7 @@ def linear_model_fn(
     LinearModel(columns, sparse_combiner=sparse_combiner)  # for its checks
 
     def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
-        model = linear_model(columns, head.logits_dimension, sparse_combiner, partitioner)
+        model = linear_model(columns, head.logits_dimension, sparse_combiner, partitioner, kind)
         logits = model(checked_features(features))
         if mode == ModeKeys.TRAIN:
             add_linear_summaries(model)
@@ -91,9 +96,15 @@ def linear_model_fn(
     return model_fn
 
 
-def linear_model(columns: Sequence[Any], units: int, sparse_combiner: str, partitioner: Any = None) -> LinearModel:
-    """The linear model with the canned estimators' variable names."""
-    return LinearModel(
+def linear_model(
+    columns: Sequence[Any],
+    units: int,
+    sparse_combiner: str,
+    partitioner: Any = None,
+    kind: type[LinearModel] = LinearModel,
+) -> LinearModel:
+    """The linear model, of the given kind, with the canned estimators' variable names."""
+    return kind(
         columns,
         units=units,
         sparse_combiner=sparse_combiner,

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ..feature_column import DenseInput
 from ..feature_column.state import model_variable, parts_of
+from ..graph.naming import operation_scope_name
 from ..keys import ModeKeys
 
 v1 = tf.compat.v1
@@ -25,7 +26,8 @@ class Network:
         units: width of the logits.
         hidden_units, feature_columns, activation_fn, dropout, batch_norm: see `DNNClassifier`.
         config: a `RunConfig`: seed of dropout, and precision of the products while training.
-        partitioner, input_layer_partitioner: of the layers' variables and of the columns', `tf.compat.v1` partitioners.
+        partitioner: of the layers' variables, a `tf.compat.v1` partitioner.
+        make_input: makes the layer of the columns, with `trainable_variables`.
     """
 
     def __init__(
@@ -38,16 +40,12 @@ class Network:
         batch_norm: bool = False,
         config: Any = None,
         partitioner: Any = None,
-        input_layer_partitioner: Any = None,
+        make_input: Callable[[Any], Any] | None = None,
     ) -> None:
         self._units = units
         self._hidden_units = list(hidden_units)
         self._partitioner = partitioner
-        self._input = DenseInput(
-            feature_columns,
-            name="dnn/input_from_feature_columns/input_layer",
-            partitioner=input_layer_partitioner,
-        )
+        self._input = (make_input or dense_input_layer)(feature_columns)
         self._activation = activation_fn or tf.nn.relu
         self._dropout = dropout
         self._batch_norm = batch_norm
@@ -123,6 +121,17 @@ class Network:
             change = (moving.read_value() - now) * (1.0 - _BATCH_NORM_MOMENTUM)
             self.update_ops.append(moving.assign_sub(change, read_value=False))
         return tf.nn.batch_normalization(net, mean, variance, beta, gamma, _BATCH_NORM_EPSILON)
+
+
+def dense_input_layer(columns: Any) -> DenseInput:
+    """The input layer with the canned estimators' variable names."""
+    return _NetworkInput(columns, name="dnn/input_from_feature_columns/input_layer")
+
+
+class _NetworkInput(DenseInput):
+    """The one layer in whose variables the old library kept `/` and `>` of a column's name."""
+
+    _scope_name = staticmethod(operation_scope_name)
 
 
 def add_layer_summary(values: Any, tag: str) -> None:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from ..checkpoint.files import Reader
 from ..checkpoint.partition import saver_variables
+from ..graph.naming import NamingGraph
 from ..graph.trace import in_fresh_thread
 from ..keys import ModeKeys
 from ..variables import TracedVariable, VariableNames
@@ -116,7 +117,7 @@ class _MetaGraph:
         self.checkpoint_path, self.signatures_of = checkpoint_path, signatures_of
 
     def add_to(self, builder: Any, with_variables: bool, strip_default_attrs: bool) -> None:
-        with tf.Graph().as_default() as graph, VariableNames().collect() as names:
+        with NamingGraph().as_default() as graph, VariableNames().collect() as names:
             _v1.train.create_global_step(graph)
             tf.random.set_seed(self.estimator.config.tf_random_seed)
             receiver = self.receiver_fn()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from ..graph.naming import variable_scope_name
 from .state import ColumnState, create_column_states, prepared_columns
 
 v1 = tf.compat.v1
@@ -28,6 +29,8 @@ class ColumnLayer:
     _default_name: str
     #: What columns it takes, for the error message.
     _kind: str
+    #: What becomes of a column's name in those of its variables.
+    _scope_name: Callable[[str], str] = staticmethod(variable_scope_name)
     #: A column must have one of these.
     _methods: Sequence[str]
 
@@ -62,8 +65,9 @@ class ColumnLayer:
             return
         self._graph = graph
         scope = _scope(self._name, self._default_name)
-        self._state = ColumnState(scope, self._trainable, self._partitioner)
+        self._state = ColumnState(scope, self._trainable, self._partitioner, self._scope_name)
         self._sorted = self._prepared()
+        self._state.name_columns(self._sorted)
         self._make_variables(scope)
 
     def _make_variables(self, scope: str) -> None:

@@ -7,10 +7,12 @@ its weights. These two classes answer, with the variable names of old checkpoint
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
+
+from ..graph.naming import variable_scope_name
 
 v1 = tf.compat.v1
 
@@ -73,12 +75,27 @@ class FeatureCache:
 class ColumnState:
     """Variables of columns, called `<scope>/<column name>/<variable>`; a second use finds them again.
 
+    Args:
+        scope: first part of the names.
+        trainable: whether optimizers may change them.
+        partitioner: a `tf.compat.v1` partitioner.
+        scope_name: what becomes of a column's name in those of its variables. Two names that become the same stay two:
+            the later one gets `_1`, `_2` ….
+
     Attributes:
         variables: the trainable ones, in the order in which they were made.
     """
 
-    def __init__(self, scope: str, trainable: bool = True, partitioner: Any = None) -> None:
+    def __init__(
+        self,
+        scope: str,
+        trainable: bool = True,
+        partitioner: Any = None,
+        scope_name: Callable[[str], str] = variable_scope_name,
+    ) -> None:
         self.scope = scope
+        self._scope_name = scope_name
+        self._columns: dict[str, str] = {}  # by the names that they have in variables
         self._partitioner = partitioner
         self.variables: list[Any] = []
         self._trainable = trainable
@@ -103,12 +120,25 @@ class ColumnState:
         key = (feature_column.name, name)
         if key not in self._variables:
             wanted = trainable and self._trainable
-            full = f"{self.scope}/{feature_column.name}/{name}"
+            full = f"{self.scope}/{self._column_scope(feature_column.name)}/{name}"
             made = model_variable(full, shape, initializer, dtype or tf.float32, wanted, self._partitioner)
             self._variables[key] = made
             if wanted:
                 self.variables.extend(parts_of(made))
         return self._variables[key]
+
+    def name_columns(self, columns: Iterable[Any]) -> None:
+        """Settles the names of these columns' variables, in this order, whichever column makes its variables first."""
+        for column in columns:
+            self._column_scope(column.name)
+
+    def _column_scope(self, column: str) -> str:
+        wanted = self._scope_name(column)
+        name, count = wanted, 0
+        while self._columns.setdefault(name, column) != column:
+            count += 1
+            name = f"{wanted}_{count}"
+        return name
 
     def get_variable(self, feature_column: Any, name: str) -> Any:
         """A column's variable.

@@ -17,6 +17,7 @@ from ..inputs.input_fn import split_batch
 from ..keys import MetricKeys, ModeKeys
 from ..variables import VariableNames
 from . import program_order
+from .naming import NamingGraph
 from .trace import Trace, in_fresh_thread
 
 v1 = tf.compat.v1
@@ -40,18 +41,9 @@ class Evaluation:
     updates: list[Any] = field(default_factory=list)
 
 
-class _Graph(tf.Graph):  # type: ignore[misc]
-    """A graph in which an outermost scope may begin with an underscore, as the name of a Keras layer does whose class
-    is private. TensorFlow refuses that; the operations' names get a word before it, the variables keep Keras's path."""
-
-    def name_scope(self, name: Any) -> Any:
-        outermost = isinstance(name, str) and not self.get_name_scope()
-        return super().name_scope(f"private{name}" if outermost and name.startswith("_") else name)
-
-
 def new_graph(seed: int | None) -> tf.Graph:
     """A graph with its seed and global step."""
-    graph = _Graph()
+    graph = NamingGraph()
     with graph.as_default():
         v1.set_random_seed(seed)
     return graph

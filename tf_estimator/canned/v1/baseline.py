@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...estimator import Estimator
-from ...head import Head, RegressionHead
-from ...head.classifier import classifier_head
-from ...head.reduction import SUM
+from ...head import Head
 from ..baseline import LEARNING_RATE, baseline_model_fn
+from .head import SUM, v1_classifier_head, v1_regression_head
 from .optimizer import v1_optimizer
 
 
@@ -51,7 +50,7 @@ class BaselineClassifier(BaselineEstimator):
         config: Any = None,
         loss_reduction: str = SUM,
     ) -> None:
-        head = classifier_head(n_classes, weight_column, label_vocabulary, loss_reduction)
+        head = v1_classifier_head(n_classes, weight_column, label_vocabulary, loss_reduction)
         super().__init__(head, model_dir, optimizer, config)
 
 
@@ -75,4 +74,6 @@ class BaselineRegressor(BaselineEstimator):
         config: Any = None,
         loss_reduction: str = SUM,
     ) -> None:
-        super().__init__(RegressionHead(label_dimension, weight_column, loss_reduction), model_dir, optimizer, config)
+        super().__init__(
+            v1_regression_head(label_dimension, weight_column, loss_reduction), model_dir, optimizer, config
+        )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
 from ...estimator import Estimator
-from ...head import Head, RegressionHead
-from ...head.classifier import classifier_head
-from ...head.reduction import SUM
+from ...head import Head
 from ..dnn import dnn_model_fn
+from .head import SUM, v1_classifier_head, v1_regression_head
+from .input_layer import input_layer
 from .optimizer import v1_optimizer
 from .partitioner import input_partitioner, min_max_partitioner
 
@@ -57,7 +58,7 @@ class DNNEstimator(Estimator):
             dropout,
             batch_norm,
             min_max_partitioner(config),
-            input_partitioner(input_layer_partitioner, config),
+            partial(input_layer, partitioner=input_partitioner(input_layer_partitioner, config)),
         )
         super().__init__(model_fn=model_fn, model_dir=model_dir, config=config, warm_start_from=warm_start_from)
         self.head, self.feature_columns = head, columns
@@ -93,7 +94,7 @@ class DNNClassifier(DNNEstimator):
         batch_norm: bool = False,
     ) -> None:
         super().__init__(
-            head=classifier_head(n_classes, weight_column, label_vocabulary, loss_reduction),
+            head=v1_classifier_head(n_classes, weight_column, label_vocabulary, loss_reduction),
             hidden_units=hidden_units,
             feature_columns=feature_columns,
             model_dir=model_dir,
@@ -136,7 +137,7 @@ class DNNRegressor(DNNEstimator):
         batch_norm: bool = False,
     ) -> None:
         super().__init__(
-            head=RegressionHead(label_dimension, weight_column, loss_reduction),
+            head=v1_regression_head(label_dimension, weight_column, loss_reduction),
             hidden_units=hidden_units,
             feature_columns=feature_columns,
             model_dir=model_dir,

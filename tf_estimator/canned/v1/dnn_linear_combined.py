@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
 from ...estimator import Estimator
-from ...head import Head, RegressionHead
-from ...head.classifier import classifier_head
-from ...head.reduction import SUM
+from ...head import Head
 from ..dnn_linear_combined import DNN_LEARNING_RATE, Deep, Wide, checked_columns, combined_model_fn, linear_rate
+from .head import SUM, v1_classifier_head, v1_regression_head
+from .input_layer import SharingLinearModel, input_layer
 from .optimizer import v1_optimizer
 from .partitioner import input_partitioner, min_max_partitioner
 
@@ -59,9 +60,10 @@ class DNNLinearCombinedEstimator(Estimator):
             dnn_dropout,
             batch_norm,
             min_max_partitioner(config),
-            inputs,
+            partial(input_layer, partitioner=inputs),
         )
-        model_fn = combined_model_fn(head, Wide(wide, linear, linear_sparse_combiner, inputs), network)
+        linear_part = Wide(wide, linear, linear_sparse_combiner, inputs, SharingLinearModel)
+        model_fn = combined_model_fn(head, linear_part, network)
         super().__init__(model_fn=model_fn, model_dir=model_dir, config=config, warm_start_from=warm_start_from)
         self.head, self.feature_columns = head, [*wide, *deep]
 
@@ -98,7 +100,7 @@ class DNNLinearCombinedClassifier(DNNLinearCombinedEstimator):
         linear_sparse_combiner: str = "sum",
     ) -> None:
         super().__init__(
-            head=classifier_head(n_classes, weight_column, label_vocabulary, loss_reduction),
+            head=v1_classifier_head(n_classes, weight_column, label_vocabulary, loss_reduction),
             model_dir=model_dir,
             linear_feature_columns=linear_feature_columns,
             linear_optimizer=linear_optimizer,
@@ -147,7 +149,7 @@ class DNNLinearCombinedRegressor(DNNLinearCombinedEstimator):
         linear_sparse_combiner: str = "sum",
     ) -> None:
         super().__init__(
-            head=RegressionHead(label_dimension, weight_column, loss_reduction),
+            head=v1_regression_head(label_dimension, weight_column, loss_reduction),
             model_dir=model_dir,
             linear_feature_columns=linear_feature_columns,
             linear_optimizer=linear_optimizer,

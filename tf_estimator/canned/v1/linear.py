@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...estimator import Estimator
-from ...head import Head, RegressionHead
-from ...head.classifier import classifier_head
-from ...head.reduction import SUM
+from ...head import Head
 from ..linear import LEARNING_RATE, default_rate, linear_model_fn
+from .head import SUM, v1_classifier_head, v1_regression_head
+from .input_layer import SharingLinearModel
 from .optimizer import v1_optimizer
 from .partitioner import input_partitioner
 
@@ -44,7 +44,9 @@ class LinearEstimator(Estimator):
         if optimizer is None:
             optimizer, rate = "Ftrl", default_rate(columns)
         made = v1_optimizer(optimizer, rate, "linear")
-        model_fn = linear_model_fn(head, columns, made, sparse_combiner, input_partitioner(partitioner, config))
+        model_fn = linear_model_fn(
+            head, columns, made, sparse_combiner, input_partitioner(partitioner, config), SharingLinearModel
+        )
         super().__init__(model_fn=model_fn, model_dir=model_dir, config=config, warm_start_from=warm_start_from)
         self.head, self.feature_columns = head, columns
 
@@ -75,7 +77,7 @@ class LinearClassifier(LinearEstimator):
         sparse_combiner: str = "sum",
     ) -> None:
         super().__init__(
-            head=classifier_head(n_classes, weight_column, label_vocabulary, loss_reduction),
+            head=v1_classifier_head(n_classes, weight_column, label_vocabulary, loss_reduction),
             feature_columns=feature_columns,
             model_dir=model_dir,
             optimizer=optimizer,
@@ -111,7 +113,7 @@ class LinearRegressor(LinearEstimator):
         sparse_combiner: str = "sum",
     ) -> None:
         super().__init__(
-            head=RegressionHead(label_dimension, weight_column, loss_reduction),
+            head=v1_regression_head(label_dimension, weight_column, loss_reduction),
             feature_columns=feature_columns,
             model_dir=model_dir,
             optimizer=optimizer,
