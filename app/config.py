@@ -32,6 +32,13 @@ class Settings(BaseSettings):
     allowed_origins: str = ""
     """Browser origins that may call, with commas; none by default."""
     log_level: str = "INFO"
+    max_connections: int = Field(2000, ge=16)
+    """Client connections at once; the limit of descriptors of the process may set a lower one. One more ends the one
+    that has waited longest for a request."""
+    max_connections_per_address: int = Field(1000, ge=1)
+    """Of these, connections of one client address (IPv6: of one /64 network). Raise it behind a proxy."""
+    fast_path: bool = True
+    """Answer predictions before an ASGI task is made. False: all go through the gate, with four times the work."""
 
     max_upload_bytes: int = 8 * 2**30
     max_body_bytes: int = 32 * 2**20

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.errors import Overloaded, Unavailable
 from app.jobs.parse import dry_run, parse_job
-from app.jobs.plan import JobPlan, Limits
+from app.jobs.plan import JobLimits, JobPlan
 from app.queue import Queue
 from app.registry.audit import AuditRepository
 from app.registry.catalogue import CatalogueRepository
@@ -36,26 +36,31 @@ class Dispatch:
         self.lock = threading.Lock()
         """Hold it around the transaction of a submit: threads wait in line here, not by chance at SQLite's lock."""
 
-    def plan(self, session: Session, body: Any) -> JobPlan:
-        """
+    def plan(self, body: Any) -> JobPlan:
+        """What a request asks for, complete.
+
+        Reads the registry in a transaction of its own: checking a large body takes seconds, and a transaction that
+        writes would hold up all other writers meanwhile.
+
         Raises:
             InvalidInput: with a JSON pointer for every wrong place.
         """
         settings = self._settings
-        limits = Limits(
+        limits = JobLimits(
             settings.max_parameters,
             settings.max_columns,
             settings.max_attempts,
             settings.job_timeout_s,
             settings.job_memory_bytes,
         )
-        sources = RegistrySources(session)
-        catalogue = [entry.name for entry in CatalogueRepository(session).list()]
-        return parse_job(body, sources.dataset, sources, catalogue=catalogue, limits=limits)
+        with self._database.read() as session:
+            sources = RegistrySources(session)
+            catalogue = [entry.name for entry in CatalogueRepository(session).list()]
+            return parse_job(body, sources.dataset, sources, catalogue=catalogue, limits=limits)
 
-    def dry_run(self, session: Session, body: Any) -> dict[str, Any]:
+    def dry_run(self, body: Any) -> dict[str, Any]:
         """What the job would train. Nothing is stored."""
-        return dry_run(self.plan(session, body))
+        return dry_run(self.plan(body))
 
     def check_room(self) -> None:
         """Turns a submit away before it waits in line.
@@ -66,30 +71,28 @@ class Dispatch:
         with self._database.read() as session:
             self._check_room(session)
 
-    def submit(self, session: Session, body: Any, token_id: str | None) -> tuple[Job, list[str]]:
-        """A new job, QUEUED, and what its submitter should know.
+    def submit(self, session: Session, plan: JobPlan, token_id: str | None) -> Job:
+        """A new job, QUEUED.
 
         Raises:
             Overloaded: so many jobs wait already.
-            InvalidInput: see `plan`.
+            NotFound: what the plan names was deleted meanwhile.
         """
         self._check_room(session)
-        plan = self.plan(session, body)
         job = JobRepository(session).create(
-            type=plan.type,
-            model=plan.model,
-            spec=plan.spec,
+            plan.spec,
             queue=plan.queue,
             priority=plan.priority,
             max_attempts=plan.max_attempts,
             timeout_s=plan.timeout_s,
             wait_timeout_s=plan.wait_timeout_s,
             created_by=token_id,
+            warnings=plan.warnings,
         )
         for warning in plan.warnings:
             EventRepository(session).add(job.id, "warning", {"detail": warning})
-        AuditRepository(session).add(token_id, "job.submit", job.id, {"type": plan.type})
-        return job, plan.warnings
+        AuditRepository(session).add(token_id, "job.submit", job.id, {"type": plan.spec.type})
+        return job
 
     def cancel(self, session: Session, job_id: str, token_id: str | None) -> Job:
         """

@@ -14,7 +14,7 @@ gc.disable()  # while it is imported: nothing is garbage yet, and looking for it
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -28,6 +28,7 @@ from app.datasets.ingestor import INGESTOR
 from app.dispatch import Dispatch
 from app.errors import ServiceError, Unavailable
 from app.http.auth import Authenticator, TokenInfo
+from app.http.connections import ConnectionLimits
 from app.http.fast_predict import Direct
 from app.http.gate import Gate
 from app.http.predict import PredictFront
@@ -53,9 +54,23 @@ log = structlog.get_logger("app.main")
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-def create_app(settings: Settings, *, queue: Queue | None = None) -> Gate:
-    """The whole application, outermost layer first: gate, predict front, FastAPI. Nothing is opened or started before
-    the lifespan begins, but the database's engine and the store's directory are made.
+class Application(NamedTuple):
+    """The whole application.
+
+    Attributes:
+        asgi: outermost layer first: gate, predict front, FastAPI.
+        fast_path: answers predictions for a server that can ask it; None: there is none, or it is switched off.
+        state: the parts behind it.
+    """
+
+    asgi: Gate
+    fast_path: Direct | None
+    state: Service
+
+
+def create_app(settings: Settings, *, queue: Queue | None = None) -> Application:
+    """Nothing is opened or started before the lifespan begins, but the database's engine and the store's directory are
+    made.
 
     Args:
         queue: a stand-in for the broker, in tests.
@@ -82,26 +97,32 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Gate:
     if serving is not None:
         metrics.register(ServingCollector(serving))
         live = Live(database, service.storage, serving, poll_s=settings.serving_poll_s)
-        inner = front = PredictFront(inner, serving, problem, max_body_bytes=settings.max_body_bytes)
+        inner = front = PredictFront(
+            inner, serving, problem, large_bodies=service.large_bodies, max_body_bytes=settings.max_body_bytes
+        )
     inner = Lifespan(inner, service, serving, live)
     refused = Refusals(service)
     gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic)
-    if front is not None:
-        gate.direct = Direct(gate, front, service.authenticate.remembered, max_body_bytes=settings.max_body_bytes)
-    return gate
+    fast_path = None
+    if front is not None and settings.fast_path:
+        fast_path = Direct(gate, front, service.authenticate.remembered, max_body_bytes=settings.max_body_bytes)
+    return Application(gate, fast_path, service)
 
 
 def create() -> Gate:
-    """For a server that is given a factory."""
+    """For a server that is given a factory. Connections are that server's own then, without our limits and without the
+    fast path."""
     settings = Settings()
     configure(settings.log_level)
-    return create_app(settings)
+    return create_app(settings).asgi
 
 
 def main() -> None:
     settings = Settings()
     configure(settings.log_level)
-    serve(create_app(settings), host=settings.host, port=settings.port)
+    app = create_app(settings)
+    limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
+    serve(app.asgi, host=settings.host, port=settings.port, fast_path=app.fast_path, limits=limits)
 
 
 class Lifespan:
@@ -142,6 +163,7 @@ class Lifespan:
             with suppress(asyncio.CancelledError):
                 await self._preparing
         await self._service.feed.stop()
+        await self._service.large_bodies.stop()
         if self._live is not None:
             await self._live.stop()
         if self._serving is not None:

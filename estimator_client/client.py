@@ -1,217 +1,291 @@
-"""A Python client of the service.
+"""The Python client. Made from `async_client.py` by scripts/sync_client.py: change that one.
 
-from estimator_client.client import Client
+from estimator_client import Client
 
 with Client("http://127.0.0.1:8000", token) as client:
     dataset = client.upload("penguins.csv")
     job = client.submit({"type": "train", "model": "penguins", …})
-    for event in client.watch(job["id"]):
-        print(event.kind, event.data)
+    job.wait(bar=True, check=True)
     client.predict("penguins", [{"bill_length_mm": 39.1, …}])
 """
 
 from __future__ import annotations
 
+import io
 import json
-import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
-import httpx
-
-ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
-Json = dict[str, Any]
-_RECONNECT_S = 1.0
-
-
-class ApiError(Exception):
-    """An answer that is not a good one. `problem` is its body (RFC 9457), `retry_after_s` what it advises."""
-
-    def __init__(self, status: int, problem: Json, retry_after_s: float | None = None) -> None:
-        self.status = status
-        self.problem = problem
-        self.retry_after_s = retry_after_s
-        lines = [f"{status} {problem.get('title', '')}: {problem.get('detail', '')}"]
-        lines += [f"  {place['pointer'] or '/'}: {place['detail']}" for place in problem.get("errors", [])]
-        super().__init__("\n".join(lines))
-
-
-class Unreachable(Exception):
-    """Nobody answers at the address."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened to a job: `kind` is state, progress, checkpoint, evaluation, export or warning."""
-
-    id: int
-    kind: str
-    data: Json
+from estimator_client import frames
+from estimator_client.errors import Json
+from estimator_client.events import Event
+from estimator_client.job import Job
+from estimator_client.transport import Transport
 
 
 class Client:
-    """Args:
-    address: of the service, for example http://127.0.0.1:8000.
-    token: with the scopes that the calls need.
-    timeout_s: of one request; uploads have no limit.
+    """All that the service does, for people who write Python.
 
-    Every method raises ApiError on a refusal and Unreachable when nobody answers.
+    Args:
+        address: of the service, for example http://127.0.0.1:8000.
+        token: its secret, with the scopes that the calls need.
+        timeout_s: seconds without any byte after which a request is given up; uploads have no limit.
+        patience_s: seconds during which a request is tried again that the service could not take (429 and 503, after
+            the time that `Retry-After` says), or that got no answer and may be repeated. Uploads, submitted jobs and
+            new tokens carry an idempotency key, so that nothing is done twice.
+
+    Every method raises ApiError when the service refuses and Unreachable when no answer comes.
     """
 
-    def __init__(self, address: str, token: str, *, timeout_s: float = 30.0) -> None:
-        self._http = httpx.Client(
-            base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=timeout_s, trust_env=False
-        )
+    def __init__(self, address: str, token: str, *, timeout_s: float = 30.0, patience_s: float = 30.0) -> None:
+        self._transport = Transport(address, token, timeout_s=timeout_s, patience_s=patience_s)
 
-    def __enter__(self) -> Client:
+    @property
+    def address(self) -> str:
+        return self._transport.address
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
 
     def close(self) -> None:
-        self._http.close()
+        self._transport.close()
 
-    def upload(self, path: str | Path, *, name: str | None = None, schema: Json | None = None) -> Json:
-        """Uploads a file (csv, jsonl, parquet, tfrecord; also .gz, .zst); its data set."""
-        path = Path(path)
-        fields = {"name": name or path.name} | ({"schema": json.dumps(schema)} if schema else {})
+    # data sets
+
+    def upload(
+        self, data: Any, *, name: str | None = None, schema: Json | None = None, idempotency_key: str | None = None
+    ) -> Json:
+        """Uploads a data set; its view, with the types and statistics of its columns.
+
+        Args:
+            data: path of a file (csv, jsonl, parquet, tfrecord; also .gz, .zst), or a DataFrame of pandas or polars.
+            name: left out: the file's name, or `frame`.
+            schema: dtype, sequence and shape of individual columns, where they should be others than the inferred.
+        """
+        if frames.is_frame(data):
+            content, ending = frames.as_file(data)
+            return self._upload(io.BytesIO(content), f"frame{ending}", name or "frame", schema, idempotency_key)
+        path = Path(data)
         with path.open("rb") as file:
-            return self._json("POST", "/v1/datasets", files={"file": (path.name, file)}, data=fields, timeout=None)
+            return self._upload(file, path.name, name or path.name, schema, idempotency_key)
+
+    def _upload(
+        self, file: IO[bytes], filename: str, name: str, schema: Json | None, idempotency_key: str | None
+    ) -> Json:
+        return self._transport.json(
+            "POST",
+            "/v1/datasets",
+            repeatable=True,
+            files={"file": (filename, file)},
+            data={"name": name} | ({"schema": json.dumps(schema)} if schema else {}),
+            headers=_once(idempotency_key),
+            timeout=None,
+        )
 
     def datasets(self) -> Iterator[Json]:
-        yield from self._pages("/v1/datasets", "datasets")
+        """All data sets, newest first."""
+        for dataset in self._transport.pages("/v1/datasets", "datasets"):
+            yield dataset
+
+    def dataset(self, dataset: str) -> Json:
+        """A data set by its id, or the newest of a name. Raises LookupError for an unknown name."""
+        if dataset.startswith("ds_"):
+            return self._transport.json("GET", f"/v1/datasets/{dataset}")
+        for found in self.datasets():
+            if found["name"] == dataset:
+                return found
+        raise LookupError(f"No data set has the id or the name {dataset!r}.")
+
+    def preview(self, dataset_id: str, *, rows: int = 10) -> list[Json]:
+        """The first rows of a data set."""
+        answer = self._transport.json("GET", f"/v1/datasets/{dataset_id}/preview", params={"rows": rows})
+        return list(answer["rows"])
+
+    def dataset_usage(self, dataset_id: str) -> Json:
+        """The jobs and versions that were made from a data set."""
+        return self._transport.json("GET", f"/v1/datasets/{dataset_id}/usage")
 
     def delete_dataset(self, dataset_id: str) -> None:
-        self._send("DELETE", f"/v1/datasets/{dataset_id}")
+        self._transport.send("DELETE", f"/v1/datasets/{dataset_id}")
 
-    def submit(self, job: Json, *, idempotency_key: str | None = None) -> Json:
-        """Submits a job; as the service has it."""
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        return self._json("POST", "/v1/jobs", json=job, headers=headers)
+    # jobs
+
+    def submit(self, job: Json, *, idempotency_key: str | None = None) -> Job:
+        """Submits a job (its fields: docs/jobs of the service, or GET /v1/estimators for estimators)."""
+        headers = _once(idempotency_key)
+        view = self._transport.json("POST", "/v1/jobs", repeatable=True, json=job, headers=headers)
+        return Job(self._transport, view)
 
     def dry_run(self, job: Json) -> Json:
-        """What a job would train: columns, parameters, memory, warnings."""
-        return self._json("POST", "/v1/jobs", json=job, params={"dry_run": "true"})
+        """What a job would train: columns, parameters, memory, warnings. Stores nothing."""
+        return self._transport.json("POST", "/v1/jobs", repeatable=True, json=job, params={"dry_run": "true"})
 
-    def job(self, job_id: str) -> Json:
-        return self._json("GET", f"/v1/jobs/{job_id}")
+    def job(self, job_id: str) -> Job:
+        return Job(self._transport, self._transport.json("GET", f"/v1/jobs/{job_id}"))
 
-    def jobs(self, **filters: str) -> Iterator[Json]:
+    def jobs(self, **filters: str) -> Iterator[Job]:
         """All jobs, newest first; filters: state, type, model."""
-        yield from self._pages("/v1/jobs", "jobs", filters)
+        for view in self._transport.pages("/v1/jobs", "jobs", filters):
+            yield Job(self._transport, view)
 
-    def cancel(self, job_id: str) -> Json:
-        return self._json("POST", f"/v1/jobs/{job_id}/cancel")
+    def cancel(self, job_id: str) -> Job:
+        return Job(self._transport, {"id": job_id}).cancel()
 
-    def retry(self, job_id: str) -> Json:
-        return self._json("POST", f"/v1/jobs/{job_id}/retry")
+    def retry(self, job_id: str) -> Job:
+        """Queues a failed or cancelled job again."""
+        return Job(self._transport, {"id": job_id}).retry()
 
-    def logs(self, job_id: str) -> str:
-        return self._send("GET", f"/v1/jobs/{job_id}/logs").text
+    def logs(self, job_id: str, *, attempt: int | None = None) -> str:
+        return Job(self._transport, {"id": job_id}).logs(attempt=attempt)
 
     def evaluations(self, job_id: str) -> list[Json]:
-        return list(self._json("GET", f"/v1/jobs/{job_id}/evaluations")["evaluations"])
+        return Job(self._transport, {"id": job_id}).evaluations()
 
     def watch(self, job_id: str, *, after: int = 0, patience_s: float = 60.0) -> Iterator[Event]:
-        """Events of a job to its end. A lost connection is taken up again where it broke, for `patience_s` seconds."""
-        url = f"/v1/jobs/{job_id}/events"
-        lost_at: float | None = None
-        while True:
-            headers = {"Last-Event-ID": str(after)} if after else {}
-            try:
-                with self._http.stream("GET", url, headers=headers, timeout=httpx.Timeout(30.0)) as answer:
-                    if answer.status_code == 204:
-                        return
-                    if answer.is_error:
-                        answer.read()
-                        self._check(answer)
-                    for event in _events(answer.iter_lines()):
-                        after, lost_at = event.id, None
-                        yield event
-            except httpx.TransportError as error:
-                lost_at = lost_at or time.monotonic()
-                if time.monotonic() - lost_at > patience_s:
-                    raise Unreachable(f"The connection was lost: {error}") from error
-                time.sleep(_RECONNECT_S)
+        """Events of a job to its end; see `Job.events`."""
+        for event in Job(self._transport, {"id": job_id}).events(after=after, patience_s=patience_s):
+            yield event
 
-    def wait(self, job_id: str, *, timeout_s: float | None = None, poll_s: float = 0.5) -> Json:
+    def wait(self, job_id: str, *, timeout_s: float | None = None, poll_s: float = 0.5) -> Job:
         """The job when it has ended. Raises TimeoutError."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            job = self.job(job_id)
-            if job["state"] in ENDED:
-                return job
-            if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(f"The job is still {job['state']} after {timeout_s:g} s.")
-            time.sleep(poll_s)
+        return (self.job(job_id)).wait(timeout_s=timeout_s, poll_s=poll_s)
+
+    def report(self, evaluation_id: str) -> Json:
+        """The model report of an evaluation: confusion matrix, curves, calibration, slices, worst rows."""
+        return self._transport.json("GET", f"/v1/evaluations/{evaluation_id}/report")
+
+    def report_page(self, evaluation_id: str) -> str:
+        """The model report as one HTML page that needs nothing else, to send to someone."""
+        path = f"/v1/evaluations/{evaluation_id}/report"
+        return self._transport.text("GET", path, params={"format": "html"})
+
+    def estimators(self) -> Json:
+        """Estimators and their arguments, as JSON schemas."""
+        return self._transport.json("GET", "/v1/estimators")
+
+    # models
 
     def models(self) -> Iterator[Json]:
-        yield from self._pages("/v1/models", "models")
+        for model in self._transport.pages("/v1/models", "models"):
+            yield model
 
     def model(self, model: str) -> Json:
-        return self._json("GET", f"/v1/models/{model}")
+        """The model's labels and its newest versions."""
+        return self._transport.json("GET", f"/v1/models/{model}")
+
+    def versions(self, model: str) -> Iterator[Json]:
+        """All versions of a model, newest first."""
+        for version in self._transport.pages(f"/v1/models/{model}", "versions"):
+            yield version
+
+    def version(self, model: str, version: int) -> Json:
+        """A version with its lineage and evaluations."""
+        return dict((self._transport.json("GET", f"/v1/models/{model}/versions/{version}"))["versions"][0])
+
+    def label(self, model: str, label: str = "latest") -> Json:
+        """The version behind a label, with its lineage, and the version that the label pointed to before."""
+        answer = self._transport.json("GET", f"/v1/models/{model}/labels/{label}")
+        return dict(answer["versions"][0]) | {"previous": answer.get("previous")}
 
     def set_label(self, model: str, label: str, version: int) -> Json:
-        return self._json("PUT", f"/v1/models/{model}/labels/{label}", json={"version": version})
+        """Points a label to a version: promote, or roll back."""
+        return self._transport.json("PUT", f"/v1/models/{model}/labels/{label}", json={"version": version})
 
-    def predict(self, model: str, instances: Iterable[Any], *, version: int | None = None) -> list[Any]:
-        """Predictions for rows, by the version behind the label `latest` or by the one named."""
-        place = "" if version is None else f"/versions/{version}"
-        body = {"instances": list(instances)}
-        return list(self._json("POST", f"/v1/models/{model}{place}:predict", json=body)["predictions"])
+    def model_evaluations(self, model: str, *, dataset_id: str | None = None) -> list[Json]:
+        """What was measured of a model's versions, to compare them."""
+        params = {} if dataset_id is None else {"dataset": dataset_id}
+        return list((self._transport.json("GET", f"/v1/models/{model}/evaluations", params=params))["evaluations"])
+
+    def metadata(self, model: str, *, version: int | None = None, label: str | None = None) -> Json:
+        """Signatures, features and example rows of a version."""
+        return self._transport.json("GET", f"{_version_path(model, version, label)}/metadata")
+
+    def download_export(self, model: str, version: int, file: IO[bytes]) -> None:
+        """Writes a version's SavedModel to a file, as a tar archive."""
+        self._transport.download(f"/v1/models/{model}/versions/{version}/saved_model", file, timeout=None)
+
+    # predictions
+
+    def predict(
+        self,
+        model: str,
+        instances: Any,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        batch_size: int = 1000,
+    ) -> list[Any]:
+        """Predictions for rows, in their order, by the version behind the label `latest` or by the one named.
+
+        Args:
+            instances: an iterable of rows, a DataFrame of pandas or polars, or a mapping of columns to arrays.
+            batch_size: rows per request.
+        """
+        path = f"{_version_path(model, version, label)}:predict"
+        found: list[Any] = []
+        for batch in frames.batches(frames.rows_of(instances), batch_size):
+            answer = self._transport.json("POST", path, repeatable=True, json={"instances": batch})
+            found += answer["predictions"]
+        return found
+
+    def predict_frame(self, model: str, frame: Any, **options: Any) -> Any:
+        """Predictions for a DataFrame as one of the same library, row by row; options as of `predict`."""
+        return frames.frame_like(frame, self.predict(model, frame, **options))
+
+    def predict_columns(
+        self, model: str, columns: Mapping[str, Any], *, version: int | None = None, label: str | None = None
+    ) -> Any:
+        """Predictions by columns: arrays or lists in, NumPy arrays out where NumPy is installed, else lists. One output
+        comes alone, several by their names."""
+        path = f"{_version_path(model, version, label)}:predict"
+        body = {"inputs": frames.columns_of(columns)}
+        answer = self._transport.json("POST", path, repeatable=True, json=body)
+        return frames.arrays(answer["outputs"])
+
+    # tokens and operations
 
     def tokens(self) -> list[Json]:
-        return list(self._json("GET", "/v1/tokens")["tokens"])
+        return list((self._transport.json("GET", "/v1/tokens"))["tokens"])
 
     def create_token(self, name: str, scopes: list[str]) -> Json:
         """The new token; its secret stands under `token`, in this answer only."""
-        return self._json("POST", "/v1/tokens", json={"name": name, "scopes": scopes})
+        body = {"name": name, "scopes": scopes}
+        return self._transport.json("POST", "/v1/tokens", repeatable=True, json=body, headers=_once(None))
 
     def revoke_token(self, token_id: str) -> Json:
-        return self._json("DELETE", f"/v1/tokens/{token_id}")
+        return self._transport.json("DELETE", f"/v1/tokens/{token_id}")
 
-    def _pages(self, path: str, key: str, filters: dict[str, str] | None = None) -> Iterator[Json]:
-        params = dict(filters or {})
-        while True:
-            page = self._json("GET", path, params=params)
-            yield from page[key]
-            if not page["next_page_token"]:
-                return
-            params["page_token"] = page["next_page_token"]
+    def workers(self) -> list[Json]:
+        """The workers that reported themselves, with queues, slots, devices, job and last sign of life."""
+        return list((self._transport.json("GET", "/v1/workers"))["workers"])
 
-    def _json(self, method: str, path: str, **options: Any) -> Json:
-        return dict(self._send(method, path, **options).json())
+    def audit(self) -> Iterator[Json]:
+        """Who did what, newest first."""
+        for entry in self._transport.pages("/v1/audit", "entries"):
+            yield entry
 
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        try:
-            answer = self._http.request(method, path, **options)
-        except httpx.TransportError as error:
-            raise Unreachable(f"Nobody answers at {self._http.base_url}: {error or type(error).__name__}") from error
-        return self._check(answer)
+    def drain(self, queue: str | None = None) -> Json:
+        """Asks running jobs to go back to the queue, all or those of one queue."""
+        params = {} if queue is None else {"queue": queue}
+        return self._transport.json("POST", "/v1/drain", params=params)
 
-    @staticmethod
-    def _check(answer: httpx.Response) -> httpx.Response:
-        if not answer.is_error:
-            return answer
-        try:
-            problem = dict(answer.json())
-        except ValueError:
-            problem = {"title": answer.reason_phrase, "detail": "The answer is not one of this service."}
-        wait = answer.headers.get("retry-after", "")
-        raise ApiError(answer.status_code, problem, float(wait) if wait.isdigit() else None)
+    def ready(self) -> Json:
+        """The state of the service's parts. Raises ApiError (503) while it cannot work."""
+        return self._transport.json("GET", "/readyz")
 
 
-def _events(lines: Iterable[str]) -> Iterator[Event]:
-    fields: dict[str, str] = {}
-    for line in lines:
-        if line:
-            name, _, value = line.partition(":")
-            fields[name] = value.removeprefix(" ")
-        elif "data" in fields:
-            yield Event(int(fields["id"]), fields.get("event", "message"), json.loads(fields["data"]))
-            fields = {}
-        else:
-            fields = {}
+def _once(key: str | None) -> dict[str, str]:
+    """The header by which the service knows a request again that comes twice."""
+    return {"Idempotency-Key": key or uuid.uuid4().hex}
+
+
+def _version_path(model: str, version: int | None, label: str | None) -> str:
+    if version is not None and label is not None:
+        raise ValueError("Name a version or a label, not both.")
+    place = f"/versions/{version}" if version is not None else f"/labels/{label}" if label is not None else ""
+    return f"/v1/models/{model}{place}"

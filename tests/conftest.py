@@ -11,7 +11,9 @@ import pytest
 from app.config import Settings
 from app.registry.db import Database, make_engine
 from app.storage import Storage
-from tests import databases
+from tests import databases, sql_order
+
+sql_order.install()
 
 
 def pytest_report_header() -> str:

@@ -11,6 +11,7 @@ from app.registry.jobs.repository import JobRepository
 from app.registry.models import ModelRepository
 from app.registry.tables import Export
 from app.storage import Storage
+from tests.specs import job_spec
 
 
 def publish(database: Database, storage: Storage, model: str = "m", saved_model: Path | None = None) -> int:
@@ -28,7 +29,7 @@ def publish(database: Database, storage: Storage, model: str = "m", saved_model:
         shutil.copytree(saved_model, storage.path(key))
     with database.session() as session:
         job = JobRepository(session).create(
-            type="train", model=model, spec={}, queue="q", priority=5, max_attempts=1, timeout_s=None, created_by=None
+            job_spec(model=model), queue="q", priority=5, max_attempts=1, timeout_s=None, created_by=None
         )
         row = {"job_id": job.id, "train_job_id": job.id, "attempt": 1, "step": 1, "bytes": 1, "created_at": 0.0}
         session.add(Export(id=export, path=key, digest=storage.digest(key), **row))

@@ -1,26 +1,43 @@
-"""The shell scripts at the root."""
+"""The scripts at the root and what they leave to Python."""
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
 import shutil
+import signal
+import socket
 import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+import yaml
+
+from scripts import dependencies
+from tests import facilities
 
 ROOT = Path(__file__).parent.parent
 # In place of the interpreter that `_venv` leaves in $PY: says what it was asked to run, and ends as it was told.
 _INTERPRETER = """#!/usr/bin/env bash
 echo "ran $*"
 case "$*" in
-    *--ignore=tests/estimator*) exit "$SERVICE" ;;
+    *tests.facilities*) exit 0 ;;
+    *--ignore=tests/estimator*) echo "SKIPPED [1] one.py:1: no browser"; echo "1 passed, 1 skipped"; exit "$SERVICE" ;;
     *) exit "$ENGINE" ;;
 esac
 """
 
 
 @pytest.mark.parametrize(("service", "engine", "status"), [(0, 0, 0), (1, 0, 1), (0, 1, 1), (2, 1, 2)])
-def test_status_of_the_test_script_is_that_of_the_worse_of_both_runs(
+def test_the_test_script_has_the_worse_status_and_ends_with_what_was_skipped(
     tmp_path: Path, service: int, engine: int, status: int
 ) -> None:
     script = shutil.copy(ROOT / "scripts" / "test", tmp_path / "test")
@@ -35,5 +52,134 @@ def test_status_of_the_test_script_is_that_of_the_worse_of_both_runs(
     assert ended.returncode == status
     assert ended.stdout.decode().splitlines() == [
         "ran -m pytest tests --ignore=tests/estimator",
+        "SKIPPED [1] one.py:1: no browser",
+        "1 passed, 1 skipped",
         "ran -m pytest tests/estimator",
+        "",
+        "SKIPPED [1] one.py:1: no browser",
+        "ran -m tests.facilities",
+        "1 passed, 1 skipped",
     ]
+
+
+def test_a_missing_facility_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = facilities.Facility("A thing", lambda: False, "its tests are skipped", "scripts/thing")
+    monkeypatch.setattr(facilities, "FACILITIES", (missing, facilities.Facility("Here", lambda: True, "", "")))
+
+    assert facilities.report() == ["Not here: A thing: its tests are skipped. To have it: scripts/thing."]
+
+
+def test_lock_file_satisfies_the_project_and_only_accepted_licences_are_in_it() -> None:
+    assert dependencies.unsatisfied(dependencies.LOCK, ROOT / "pyproject.toml") == []
+    assert dependencies.unacceptable(dependencies.LOCK) == []
+
+
+def test_a_stale_lock_file_is_told(tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(dependencies.LOCK.read_text().replace("\nhttpx==0.28.1 ", "\nhttpx==0.27.0 "))
+
+    (told,) = dependencies.unsatisfied(lock, ROOT / "pyproject.toml")
+
+    assert told == "httpx>=0.28 is not satisfied (0.27.0): run scripts/lock"
+
+
+class _Osv(BaseHTTPRequestHandler):
+    """Answers as OSV's querybatch does, with one vulnerability of numpy."""
+
+    def do_POST(self) -> None:
+        queries = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
+        assert all(query["version"] and query["package"]["ecosystem"] == "PyPI" for query in queries)
+        results = [{"vulns": [{"id": "GHSA-1"}]} if query["package"]["name"] == "numpy" else {} for query in queries]
+        body = json.dumps({"results": results}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def osv() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), _Osv) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_known_vulnerabilities_of_pinned_versions_are_found(osv: str) -> None:
+    version = dependencies.pins(dependencies.LOCK)["numpy"]
+
+    assert dependencies.vulnerable(dependencies.LOCK, osv) == [f"numpy {version}: GHSA-1"]
+
+
+def test_a_database_that_does_not_answer_is_told_plainly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OSV_URL", "http://127.0.0.1:9")
+
+    assert dependencies.main([dependencies.LOCK]) == 0
+    assert "requirements.lock was NOT checked for known vulnerabilities" in capsys.readouterr().out
+
+
+def test_hooks_before_a_commit_run_programs_that_are_there(tmp_path: Path) -> None:
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    clean = tmp_path / "clean.py"
+    clean.write_text("x = 1\n")
+
+    assert repository["repo"] == "local"
+    for hook in repository["hooks"]:
+        program, *arguments = shlex.split(hook["entry"])
+        if hook.get("pass_filenames", True):
+            program = sys.executable if program == ".venv/bin/python" else program
+            assert subprocess.run([program, *arguments, clean], cwd=ROOT, check=False).returncode == 0, hook["id"]
+        else:
+            assert os.access(ROOT / program, os.X_OK)
+
+
+def test_dev_starts_the_service_anew_when_a_file_changes(tmp_path: Path) -> None:
+    for name in ("app", "workers", "tf_estimator", "migrations", "scripts"):
+        shutil.copytree(ROOT / name, tmp_path / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "scripts" / "_venv").write_text(f"cd {tmp_path}\nPY={sys.executable}\n")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "DATABASE_URL": "", "REDIS_URL": ""}
+    command = ["scripts/dev", "--port", str(port), "--data-dir", str(tmp_path / "data")]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        _wait_for(lambda: _answers(port))
+        with (tmp_path / "app" / "ids.py").open("a") as file:
+            file.write("\n# changed\n")
+        _wait_for(lambda: _api_starts(tmp_path / "log") == 2 and _answers(port))
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+
+
+def _api_starts(log: Path) -> int:
+    return sum("started" in line and "api" in line for line in log.read_text(errors="replace").splitlines())
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=1, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.05)

@@ -7,7 +7,7 @@ from . import tensorflow_import  # noqa: F401  the first of all
 
 # isort: split
 
-from . import export, hooks, inputs
+from . import export, feature_column, hooks, inputs
 from .canned.baseline import BaselineClassifier, BaselineEstimator, BaselineRegressor
 from .canned.dnn import DNNClassifier, DNNEstimator, DNNRegressor
 from .canned.dnn_linear_combined import (
@@ -65,8 +65,10 @@ from .hooks import (
 from .keys import ModeKeys
 from .run_config import RunConfig
 from .train_and_evaluate import EvalSpec, TrainSpec, train_and_evaluate
+from .version import __version__
 
 __all__ = [
+    "__version__",
     "BaselineClassifier",
     "BaselineEstimator",
     "BaselineRegressor",
@@ -126,6 +128,7 @@ __all__ = [
     "add_metrics",
     "classifier_parse_example_spec",
     "experimental",
+    "feature_column",
     "export",
     "hooks",
     "inputs",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import eval_events
-from .checkpoint import files as checkpoint
+from .checkpoint import files
 from .estimator import Estimator
 from .hooks.session_run_hook import SessionRunHook
 from .hooks.stop_on_predicate import StopOnPredicateHook
@@ -131,7 +131,7 @@ def make_stop_at_checkpoint_step_hook(
 
     def reached() -> bool:
         path = estimator.latest_checkpoint()
-        return path is not None and checkpoint.step_of(path) >= last_step
+        return path is not None and files.step_of(path) >= last_step
 
     return StopOnPredicateHook(reached, run_every_secs=wait_after_file_check_secs)
 

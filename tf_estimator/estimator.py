@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,28 +10,24 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .checkpoint import files as checkpoint
-from .checkpoint import input_position as resume
+from .checkpoint import files, input_position
 from .checkpoint.warm_start import settings_from
 from .checks import checked_hooks, checked_listeners, positive, with_model_dir
-from .distribution.peers import Colleagues
-from .distribution.replicas import Replicas, evaluation_replicas, training_replicas
-from .distribution.strategy import current
+from .distribution.peers import ClusterPeers
+from .distribution.replicas import training_replicas
 from .estimator_spec import EstimatorSpec
 from .export.methods import Exports
-from .graph.build import GLOBAL_STEP, new_graph, trace_model
-from .graph.trace import Trace, in_fresh_thread, outside_graphs
-from .inputs.input_fn import open_input
-from .inputs.replica_source import Dealt
-from .inputs.source import Source
-from .keys import ModeKeys
-from .model_fn import call_model_fn, check_model_fn
+from .graph.threads import in_fresh_thread, outside_graphs
+from .graph.traced_model import TracedModel
+from .inputs.source import BatchSource
+from .keys import GLOBAL_STEP, ModeKeys
+from .model_fn import check_model_fn
 from .run_config import RunConfig
-from .training.evaluation import evaluate as run_evaluation
-from .training.initialization import prepare
+from .training.evaluation import evaluate
+from .training.model_runtime import ModelRuntime
 from .training.prediction import predictions
 from .training.run import TrainingRun
-from .variables import VariableNames, VariableSet
+from .variables import VariableSet
 
 v1 = tf.compat.v1
 
@@ -64,15 +59,10 @@ class Estimator(Exports):
     ) -> None:
         self._refuse_overrides()
         check_model_fn(model_fn, params)
-        self._model_fn = model_fn
         self._config = with_model_dir(config, model_dir)
-        self._params = copy.deepcopy(params or {})
-        self._warm_start = None if warm_start_from is None else settings_from(warm_start_from)
-        self._traces: dict[Any, Trace] = {}
-        self._restored: tuple[str | None, frozenset[str]] = (None, frozenset())  # names in the last checkpoint opened
-        replicas = training_replicas(self._config)
-        self._state = VariableSet(device=replicas.devices[0] if replicas is not None else None)
-        self._snapshots: dict[str, VariableSet] = {}
+        warm_start = None if warm_start_from is None else settings_from(warm_start_from)
+        self._runtime = ModelRuntime(model_fn, self._config, params, warm_start)
+        self._exports_untrained = False  # whether the values before the first training are worth an export
 
     @classmethod
     def _refuse_overrides(cls) -> None:
@@ -100,16 +90,21 @@ class Estimator(Exports):
     @property
     def params(self) -> Any:
         """A copy of the hyperparameters."""
-        return copy.deepcopy(self._params)
+        return self._runtime.params
 
     @property
     def model_fn(self) -> Callable[..., EstimatorSpec]:
         """`model_fn` with `params` (and config, model_dir) bound: a function of features, labels, mode, config."""
 
         def public(features: Any, labels: Any, mode: str, config: RunConfig) -> EstimatorSpec:
-            return self._call_model_fn(features, labels, mode, config)
+            return self._runtime.call_model_fn(features, labels, mode, config)
 
         return public
+
+    @property
+    def model_runtime(self) -> ModelRuntime:
+        """The traces and variables behind this Estimator, for hooks and exporters of one's own."""
+        return self._runtime
 
     def latest_checkpoint(self) -> str | None:
         """Prefix of the latest checkpoint in `model_dir`, or None.
@@ -117,7 +112,7 @@ class Estimator(Exports):
         Raises:
             CheckpointError: the directory's state file is damaged or points elsewhere.
         """
-        return checkpoint.latest(self.model_dir)
+        return files.latest(self.model_dir)
 
     def eval_dir(self, name: str | None = None) -> str:
         """Directory where `evaluate(name=name)` writes its summaries."""
@@ -129,7 +124,7 @@ class Estimator(Exports):
         Raises:
             ValueError: nothing was trained yet.
         """
-        return sorted(checkpoint.Reader(self._trained_path()).shapes)
+        return sorted(files.Reader(self._trained_path()).shapes)
 
     def get_variable_value(self, name: str | Sequence[str]) -> Any:
         """Value of a variable (`name` or `name:0`) in the latest checkpoint, as numpy; a list of those for a list.
@@ -137,7 +132,7 @@ class Estimator(Exports):
         Raises:
             ValueError: nothing was trained yet, or there is no such variable.
         """
-        reader = checkpoint.Reader(self._trained_path())
+        reader = files.Reader(self._trained_path())
         if isinstance(name, str):
             return reader.value(name.removesuffix(":0"))
         return [reader.value(one.removesuffix(":0")) for one in name]
@@ -184,9 +179,9 @@ class Estimator(Exports):
         replicas = training_replicas(self._config)
         if replicas is None or replicas.workers == 1:
             return self._train(input_fn, hooks, listeners, steps, max_steps, None)
-        colleagues = Colleagues(replicas)
-        with colleagues.working():
-            return self._train(input_fn, hooks, listeners, steps, max_steps, colleagues)
+        peers = ClusterPeers(replicas)
+        with peers.translating_errors():
+            return self._train(input_fn, hooks, listeners, steps, max_steps, peers)
 
     def _train(
         self,
@@ -195,31 +190,32 @@ class Estimator(Exports):
         listeners: list[Any],
         steps: int | None,
         max_steps: int | None,
-        colleagues: Colleagues | None,
+        peers: ClusterPeers | None,
     ) -> Estimator:
         # The chief's checkpoint counts; the others get their values from it.
-        leads = colleagues is None or colleagues.is_chief
+        runtime = self._runtime
+        leads = peers is None or peers.is_chief
         path = self.latest_checkpoint() if leads else None
         begun = -1 if path is None else _global_step(path)
-        if colleagues is not None:
-            begun = colleagues.number_of_chief(begun)
+        if peers is not None:
+            begun = peers.broadcast_int(begun)
         if max_steps is not None and begun >= max_steps:
             return self
-        trace, source = self._open(input_fn, ModeKeys.TRAIN)
+        trace, source = runtime.trace_with_input(input_fn, ModeKeys.TRAIN)
         if leads:
             Path(self.model_dir).mkdir(parents=True, exist_ok=True)
-        run = TrainingRun(trace, self._state, source, self.model_dir, self._config, hooks, listeners, colleagues)
+        run = TrainingRun(trace, runtime.state, source, self.model_dir, self._config, hooks, listeners, peers)
         run.begin()
-        prepare(trace, self._state, path, self._apply_warm_start if leads else None)
+        runtime.restore_or_initialize(trace, path, warm_start=leads)
         if path is not None:
-            source.restore(resume.read(path))
-        if colleagues is not None:
-            colleagues.state_of_chief(self._state, [t.name for t in trace.model_variables()])
-            colleagues.position_of_chief(source)
+            source.restore(input_position.read(path))
+        if peers is not None:
+            peers.broadcast_state(runtime.state, [t.name for t in trace.variables.model()])
+            peers.broadcast_position(source)
         goal = max_steps
         if steps is not None:
-            goal = int(self._state[GLOBAL_STEP].numpy()) + steps
-        self._state.path = None
+            goal = int(runtime.state[GLOBAL_STEP].numpy()) + steps
+        runtime.state.mark_modified()
         run.run(goal, save_first=begun < 0)
         return self
 
@@ -250,9 +246,9 @@ class Estimator(Exports):
         """
         positive("steps", steps)
         path = self._path(checkpoint_path)
-        trace, source = self._open(input_fn, ModeKeys.EVAL, path)
-        state = self._state_at(path, trace)
-        return run_evaluation(trace, state, source, steps, checked_hooks(hooks), self.eval_dir(name))
+        trace, source = self._runtime.trace_with_input(input_fn, ModeKeys.EVAL, path)
+        state = self._runtime.state_at(path, trace)
+        return evaluate(trace, state, source, steps, checked_hooks(hooks), self.eval_dir(name))
 
     def predict(
         self,
@@ -282,105 +278,16 @@ class Estimator(Exports):
         trace, state, source = _call_outside(lambda: self._open_prediction(input_fn, checkpoint_path))
         yield from predictions(trace, state, source, predict_keys, checked, yield_single_examples)
 
-    def _open_prediction(self, input_fn: Any, checkpoint_path: str | None) -> tuple[Trace, VariableSet, Source]:
+    def _open_prediction(
+        self, input_fn: Any, checkpoint_path: str | None
+    ) -> tuple[TracedModel, VariableSet, BatchSource]:
         path = self._path(checkpoint_path)
-        trace, source = self._open(input_fn, ModeKeys.PREDICT, path)
-        state = self._state_at(path, trace)
-        if state is self._state:
-            state = self._snapshot(trace)
-        return trace, state, source
-
-    def _call_model_fn(self, features: Any, labels: Any, mode: str, config: RunConfig | None = None) -> EstimatorSpec:
-        """Calls `model_fn` in the current graph."""
-        offered = {"mode": mode, "params": self.params, "config": config or self._config, "model_dir": self.model_dir}
-        return call_model_fn(self._model_fn, features, labels, offered)
-
-    def _open(self, input_fn: Any, mode: str, path: str | None = None) -> tuple[Trace, Source]:
-        """The source of an input, and the trace that takes its batches, on variables restored from a checkpoint."""
-        replicas = self._replicas(mode)
-        graph = new_graph(self._config.tf_random_seed)
-        if path != self._restored[0]:
-            self._restored = path, frozenset(checkpoint.Reader(path).shapes if path is not None else ())
-        restored = self._restored[1]
-        names = VariableNames(restored)
-        offered = {"mode": mode, "params": self.params, "config": self._config}
-        offered["input_context"] = (replicas or Replicas(("",))).input_context()
-        source, batch = open_input(input_fn, graph, names, offered)
-        if batch is not None and replicas is not None:
-            raise ValueError(
-                f"input_fn returned tensors, but the run is distributed over {replicas.total} replicas, which take "
-                "batches in turn: return a tf.data.Dataset, or use est.inputs.columns_input_fn."
-            )
-        if replicas is not None:
-            source = Dealt(source, replicas, eager=mode == ModeKeys.EVAL or replicas.workers > 1)
-        if batch is None:
-            key = (mode, repr(source.element_spec), restored)
-            if key not in self._traces:
-                graph, names = new_graph(self._config.tf_random_seed), VariableNames(restored)
-                self._traces[key] = self._trace(graph, names, mode, source.element_spec, None)
-            return self._traces[key], source
-        return self._trace(graph, names, mode, None, batch), source
-
-    def _replicas(self, mode: str) -> Replicas | None:
-        """The replicas that `RunConfig` asks for; None where one device of TensorFlow's choice is enough."""
-        if mode == ModeKeys.TRAIN:
-            return training_replicas(self._config)
-        return evaluation_replicas(self._config) if mode == ModeKeys.EVAL else None
-
-    def _trace(self, graph: tf.Graph, names: VariableNames, mode: str, spec: Any, batch: Any) -> Trace:
-        def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
-            made = self._call_model_fn(features, labels, mode, self._config)
-            if mode == ModeKeys.TRAIN:
-                strategy = current()
-                if strategy is not None:
-                    made = made._replace(loss=strategy.reduced_loss(made.loss))
-                v1.summary.scalar("loss", made.loss)
-                v1.add_to_collection(v1.GraphKeys.LOSSES, made.loss)
-            return made
-
-        return trace_model(
-            graph,
-            names,
-            model_fn,
-            mode,
-            spec=spec,
-            batch=batch,
-            device_fn=self._config.device_fn,
-            replicas=self._replicas(mode),
-        )
+        trace, source = self._runtime.trace_with_input(input_fn, ModeKeys.PREDICT, path)
+        return trace, self._runtime.frozen_state_at(path, trace), source
 
     def _path(self, checkpoint_path: str | None) -> str | None:
         """The checkpoint that is meant: the latest if None, and None if there is none."""
         return os.fspath(checkpoint_path) if checkpoint_path is not None else self.latest_checkpoint()
-
-    def _state_at(self, path: str | None, trace: Trace) -> VariableSet:
-        """Variables with the values of a checkpoint; initial ones if None."""
-        if path is not None and path == self._state.path:
-            state = self._state
-        elif path is not None:
-            state = self._snapshots.get(path) or VariableSet()
-            self._snapshots = {path: state}
-        else:
-            state = VariableSet()
-        prepare(trace, state, path, self._apply_warm_start)
-        return state
-
-    def _snapshot(self, trace: Trace) -> VariableSet:
-        """The trained variables that a trace takes, as they are now, in variables of their own.
-
-        They are kept until the model changes.
-        """
-        path = str(self._state.path)
-        kept = self._snapshots.get(path)
-        wanted = {t.name for t in trace.model_variables()} | set(kept.names() if kept is not None else ())
-        if kept is None or wanted - set(kept.names()):
-            kept = self._state.snapshot(path, sorted(wanted))
-            self._snapshots = {path: kept}
-        return kept
-
-    def _apply_warm_start(self, trace: Trace, state: VariableSet) -> None:
-        if self._warm_start is not None:
-            self._warm_start.apply(trace, state)
 
 
 def _call_outside(function: Callable[[], Any]) -> Any:
@@ -388,7 +295,7 @@ def _call_outside(function: Callable[[], Any]) -> Any:
 
 
 def _global_step(path: str) -> int:
-    reader = checkpoint.Reader(path)
+    reader = files.Reader(path)
     if GLOBAL_STEP not in reader.shapes:
-        return checkpoint.step_of(path)
+        return files.step_of(path)
     return int(np.asarray(reader.value(GLOBAL_STEP)))

@@ -1,6 +1,11 @@
-"""Names that users and checkpoints know: modes, and keys of metrics and predictions."""
+"""Names that users and checkpoints know: modes, counters, and keys of metrics and predictions."""
 
 from __future__ import annotations
+
+#: The variable that counts training steps.
+GLOBAL_STEP = "global_step"
+#: The local variable that counts the batches of an evaluation.
+EVAL_STEP = "eval_step"
 
 
 class ModeKeys:

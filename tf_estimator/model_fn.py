@@ -1,4 +1,4 @@
-"""Which arguments a model_fn takes, and calling it with those."""
+"""Parameters of a model_fn: which of them it has, the call, and the batch split into features and labels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .estimator_spec import EstimatorSpec
+from .keys import ModeKeys
 
 _OPTIONAL = ("mode", "params", "config", "model_dir")
 
@@ -60,3 +61,19 @@ def call_model_fn(model_fn: Callable[..., Any], features: Any, labels: Any, offe
     if spec.mode != offered["mode"]:
         raise ValueError(f"model_fn was called with mode {offered['mode']!r} but returned a spec for {spec.mode!r}.")
     return spec
+
+
+def split_batch(batch: Any, mode: str) -> tuple[Any, Any]:
+    """Features and labels of what an `input_fn` gave; in PREDICT mode a pair's first part is taken.
+
+    Raises:
+        ValueError: a tuple or list of another length than two.
+    """
+    if isinstance(batch, list | tuple) and not hasattr(batch, "_fields"):
+        if len(batch) != 2:
+            raise ValueError(
+                f"input_fn must give features or a (features, labels) tuple; it gave {type(batch).__name__} "
+                f"of {len(batch)} parts."
+            )
+        return (batch[0], None) if mode == ModeKeys.PREDICT else (batch[0], batch[1])
+    return batch, None

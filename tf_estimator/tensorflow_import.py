@@ -7,10 +7,27 @@ An import makes some hundred thousand objects that stay, and a collector that lo
 import gc
 import sys
 
-if "tensorflow" not in sys.modules and gc.isenabled():
-    gc.disable()
+
+def import_tensorflow() -> None:
+    """Raises ModuleNotFoundError with the remedy when TensorFlow is not installed."""
     try:
         import tensorflow  # noqa: F401
+    except ModuleNotFoundError as missing:
+        if missing.name != "tensorflow":
+            raise
+        raise ModuleNotFoundError(
+            "tf_estimator needs TensorFlow 2.21, which is not installed here: "
+            "pip install 'tensorflow-cpu==2.21.*' (Linux on x86-64) or pip install 'tensorflow==2.21.*'",
+            name="tensorflow",
+        ) from None
+
+
+if "tensorflow" not in sys.modules:
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        import_tensorflow()
     finally:
-        gc.freeze()
-        gc.enable()
+        if collecting:
+            gc.freeze()
+            gc.enable()

@@ -45,7 +45,7 @@ class TracedVariable:
         return bool(self.variable.trainable)
 
     @property
-    def dispensable(self) -> bool:
+    def optional(self) -> bool:
         """Whether a checkpoint may lack it: a seed, or a variable that the graph makes and never takes.
 
         The latter is what an optimizer leaves in an evaluation when model_fn makes it in every mode.
@@ -140,22 +140,22 @@ class VariableSet:
     """Eager variables by name: one state of a model.
 
     Further replicas have a copy of each variable on their device; functions of theirs keep it up to date from the last
-    `spread` on.
+    `broadcast` on.
+
+    The set knows which checkpoint its values equal, so that nothing is restored twice: `loaded_from` and `saved_to`
+    note the checkpoint, `mark_modified` has to be called before a step writes the variables.
 
     Args:
-        path: see below.
         device: where the variables live; None leaves it to TensorFlow.
-        hollow: whether only the variables' handles are wanted, which stand for those of other sets while functions are
-            made; the variables then take no memory and can't be read.
-
-    Attributes:
-        path: prefix of the checkpoint that the values equal, or None when they equal none (fresh, or trained further).
+        handles_only: whether only the variables' handles are wanted, which stand for those of other sets while
+            functions are made; the variables then take no memory and can't be read.
     """
 
-    def __init__(self, path: str | None = None, device: str | None = None, *, hollow: bool = False) -> None:
-        self.path = path
+    def __init__(self, device: str | None = None, *, handles_only: bool = False) -> None:
+        self._known = False  # whether the values are those of `_checkpoint`, or initial ones if that is None
+        self._checkpoint: str | None = None
         self._device = device
-        self._hollow = hollow
+        self._handles_only = handles_only
         self._variables: dict[str, tf.Variable] = {}
         self._copies: dict[str, dict[str, tf.Variable]] = {}
 
@@ -168,12 +168,28 @@ class VariableSet:
     def names(self) -> list[str]:
         return list(self._variables)
 
-    def on(self, name: str, device: str | None) -> tf.Variable:
+    def loaded_from(self, path: str | None) -> None:
+        """Notes that the values are now those of the checkpoint `path`; None for initial values."""
+        self._known, self._checkpoint = True, path
+
+    def saved_to(self, path: str) -> None:
+        """Notes that the values were written to the checkpoint `path`."""
+        self.loaded_from(path)
+
+    def mark_modified(self) -> None:
+        """Notes that the values equal no checkpoint any more, or soon won't."""
+        self._known = False
+
+    def matches(self, path: str | None) -> bool:
+        """Whether the values are those of the checkpoint `path`, or initial ones if None."""
+        return self._known and self._checkpoint == path
+
+    def variable_on(self, name: str, device: str | None) -> tf.Variable:
         """A variable, or (with a device) the copy of it that a further replica has."""
         return self._variables[name] if device is None else self._copies[device][name]
 
     def handles(self) -> dict[int, tuple[str, str | None]]:
-        """The arguments of `on` by the identity of the handle that it gives."""
+        """The arguments of `variable_on` by the identity of the handle that it gives."""
         found: dict[int, tuple[str, str | None]] = {id(v.handle): (n, None) for n, v in self._variables.items()}
         for device, copies in self._copies.items():
             found.update({id(v.handle): (n, device) for n, v in copies.items()})
@@ -189,7 +205,7 @@ class VariableSet:
     def _made(self, shape: tf.TensorShape, dtype: tf.DType, device: str | None) -> tf.Variable:
         with tf.device(device):
             made = tf.Variable(tf.zeros(shape if shape.is_fully_defined() else [], dtype), shape=shape, trainable=False)
-            if self._hollow:
+            if self._handles_only:
                 tf.raw_ops.AssignVariableOp(resource=made.handle, value=tf.zeros([], dtype))
         return made
 
@@ -201,16 +217,16 @@ class VariableSet:
                 continue
             variable = self._variables[name]
             copies[name] = self._made(variable.shape, variable.dtype, device)
-            if not self._hollow:
+            if not self._handles_only:
                 copies[name].assign(variable.read_value(), read_value=False)
 
-    def spread(self, names: Iterable[str], devices: Iterable[str]) -> None:
+    def broadcast(self, names: Iterable[str], devices: Iterable[str]) -> None:
         """Gives the copies on `devices` the present values."""
         for device in devices:
             for name in names:
                 self._copies[device][name].assign(self._variables[name].read_value(), read_value=False)
 
-    def add_up(self, names: Iterable[str]) -> None:
+    def sum_copies(self, names: Iterable[str]) -> None:
         """Adds the values of all copies to the variables."""
         for name in names:
             for copies in self._copies.values():
@@ -222,9 +238,10 @@ class VariableSet:
         for name, value in values.items():
             self._variables[name].assign(value, read_value=False)
 
-    def snapshot(self, path: str | None, names: Iterable[str]) -> VariableSet:
+    def snapshot(self, names: Iterable[str]) -> VariableSet:
         """An own copy of some variables' present values. Buffers are shared until either side writes."""
-        copy = VariableSet(path)
+        copy = VariableSet()
+        copy._known, copy._checkpoint = self._known, self._checkpoint
         for name in names:
             variable = self._variables[name]
             copy._variables[name] = tf.Variable(variable.read_value(), shape=variable.shape, trainable=False)

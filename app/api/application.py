@@ -6,20 +6,49 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from app.api import datasets, estimators, events, health, job_records, jobs, models, openapi, operations, pages, tokens
+from app.api import (
+    datasets,
+    estimators,
+    evaluations,
+    events,
+    export_download,
+    health,
+    job_records,
+    jobs,
+    models,
+    openapi,
+    operations,
+    pages,
+    tokens,
+)
 from app.api import predict_docs as predict
 from app.api.deps import Service
 from app.errors import ServiceError
 from app.http.body import ClientGone
 from app.http.problems import Headers, from_validation, plain_problem, problem
+from app.version import __version__
 
-_ROUTERS = (datasets, jobs, job_records, events, estimators, predict, models, tokens, operations, health, pages)
+_ROUTERS = (
+    datasets,
+    jobs,
+    job_records,
+    evaluations,
+    events,
+    estimators,
+    predict,
+    models,
+    export_download,
+    tokens,
+    operations,
+    health,
+    pages,
+)
 
 
 def create_api(service: Service | None = None) -> FastAPI:
     """The FastAPI application. It stands behind the gate: alone it checks no token. Without a service it only has its
     document."""
-    api = FastAPI(title=openapi.TITLE, version=openapi.VERSION, docs_url=None, redoc_url=None)
+    api = FastAPI(title=openapi.TITLE, version=__version__, docs_url=None, redoc_url=None)
     api.state.service = service
     api.openapi = lambda: openapi.document(api)  # type: ignore[method-assign]
     for module in _ROUTERS:

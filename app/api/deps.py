@@ -21,6 +21,7 @@ from app.ids import NAME_PATTERN
 from app.queue import Queue
 from app.registry.db import Database
 from app.registry.idempotency import Answer, IdempotencyRepository
+from app.serving.large_body import LargeBodyReader
 from app.storage import Storage
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Service:
     feed: EventFeed
     authenticate: Authenticator
     metrics: CollectorRegistry
+    large_bodies: LargeBodyReader = field(default_factory=LargeBodyReader)
     ingesting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     """Uploads that are read at once: each needs its share of memory."""
     not_ready: str = "The service starts."
@@ -64,6 +66,7 @@ Caller = Annotated[TokenInfo, Depends(caller)]
 _ID = "^%s_[0-9a-hjkmnp-tv-z]{26}$"
 _SAMPLE = "01k9zv0q2m8x4t6b3c5d7e9f1g"
 JobId = Annotated[str, Path(pattern=_ID % "job", examples=[f"job_{_SAMPLE}"])]
+EvaluationId = Annotated[str, Path(pattern=_ID % "eval", examples=[f"eval_{_SAMPLE}"])]
 DatasetId = Annotated[str, Path(pattern=_ID % "ds", examples=[f"ds_{_SAMPLE}"])]
 TokenId = Annotated[str, Path(pattern=_ID % "tok", examples=[f"tok_{_SAMPLE}"])]
 ModelName = Annotated[str, Path(pattern=NAME_PATTERN, max_length=100, examples=["penguins"])]
@@ -89,6 +92,12 @@ class Once:
     digest: str
     ttl_s: float
 
+    def known(self, session: Session) -> Answer | None:
+        """The answer of the first time, if there was one; for a look before work that need not be done again."""
+        if self.key is None:
+            return None
+        return IdempotencyRepository(session).find(self.token_id, self.key, self.digest, ttl_s=self.ttl_s)
+
     def run(self, session: Session, work: Callable[[], Answer]) -> tuple[Answer, bool]:
         """`work` in the caller's transaction, or the answer of the first time; and whether it is new."""
         if self.key is None:
@@ -104,7 +113,8 @@ class Once:
 
 async def once(request: Request, service: ServiceDep, token: Caller, idempotency_key: IdempotencyKey = None) -> Once:
     body = await request.body() if idempotency_key else b""
-    return Once(token.id, idempotency_key, request_digest(request, body), service.settings.idempotency_ttl_s)
+    digest = await asyncio.to_thread(request_digest, request, body)
+    return Once(token.id, idempotency_key, digest, service.settings.idempotency_ttl_s)
 
 
 OnceDep = Annotated[Once, Depends(once)]

@@ -7,19 +7,14 @@ from typing import Literal
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import Field
 
 from app.api.deps import Service, ServiceDep, problems
 from app.api.schemas.base import View
 from app.errors import Unavailable
-from app.registry.db import revision_state
+from app.readiness import look
 
 router = APIRouter(tags=["operations"])
-
-_REVISIONS = {
-    "behind": "The database has not been migrated yet.",
-    "ahead": "The database belongs to a newer release of the service. Start that one.",
-    "empty": "The database has no tables yet.",
-}
 
 
 class Alive(View):
@@ -30,6 +25,10 @@ class Ready(View):
     status: Literal["ok", "degraded"]
     database: Literal["ok"]
     broker: Literal["ok", "down"]
+    queues_without_worker: list[str] = Field(
+        description="Queues with waiting jobs that no living worker serves; at most ten."
+    )
+    problems: list[str] = Field(description="What does not work, a sentence each; empty when the status is `ok`.")
 
 
 @router.get("/healthz", operation_id="health", summary="The process lives")
@@ -39,15 +38,19 @@ async def health() -> Alive:
 
 @router.get("/readyz", operation_id="ready", summary="The service can work", responses=problems(503))
 def ready(service: ServiceDep) -> Ready:
-    """`degraded`: the broker is down; jobs are taken all the same and start when it is back. 503 only when the database
-    or its migrations are not right. Having no models yet is ready."""
+    """`degraded`: the broker is down, or a queue with waiting jobs has no living worker. Jobs are taken all the same
+    and start later; predictions are not affected. 503 only when the database or its migrations are not right. Having
+    no models yet is ready."""
     if service.not_ready:
         raise Unavailable(service.not_ready)
-    state = revision_state(service.database.engine)
-    if state != "ok":
-        raise Unavailable(_REVISIONS[state])
-    broker = service.queue.ping()
-    return Ready(status="ok" if broker else "degraded", database="ok", broker="ok" if broker else "down")
+    found = look(service.database, service.queue)
+    return Ready(
+        status="degraded" if found.problems else "ok",
+        database="ok",
+        broker="ok" if found.broker else "down",
+        queues_without_worker=list(found.queues_without_worker),
+        problems=list(found.problems),
+    )
 
 
 @router.get(

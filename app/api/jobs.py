@@ -56,16 +56,20 @@ def submit_job(
 ) -> JSONResponse:
     """Train, evaluate, export or predict over a data set. The answer comes at once; watch the job by its `events`."""
     if dry_run:
-        with service.database.read() as session:
-            return JSONResponse(service.dispatch.dry_run(session, body))
+        return JSONResponse(service.dispatch.dry_run(body))
 
+    with service.database.read() as session:
+        known = once.known(session)
+    if known is not None:
+        return respond(known)
     if once.key is None:
         service.dispatch.check_room()
+    plan = service.dispatch.plan(body)
 
     def work() -> Answer:
-        job, warnings = service.dispatch.submit(session, body, token.id)
+        job = service.dispatch.submit(session, plan, token.id)
         session.refresh(job)
-        view = JobView.of(job, [], warnings=warnings)
+        view = JobView.of(job, [])
         headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": _POLL_AGAIN_S}
         return Answer(202, headers, view.model_dump(mode="json"))
 

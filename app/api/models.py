@@ -134,7 +134,9 @@ def get_label(service: ServiceDep, model: ModelName, label: LabelName, response:
     with service.database.read() as session:
         row = ModelRepository(session).label(model, label)
         response.headers["ETag"] = _etag(row)
-        return _one(session, model, ModelRepository(session).version(model, row.version))
+        status = _one(session, model, ModelRepository(session).version(model, row.version))
+        status.previous = row.previous
+        return status
 
 
 @router.put(

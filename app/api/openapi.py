@@ -7,14 +7,24 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
 
 from app.api.schemas.base import Problem
 from app.api.schemas.predict import PREDICT_BODIES
 from app.http.auth import PUBLIC_PATHS, scope_needed
 from app.http.problems import MEDIA_TYPE
+from app.jobs.request import REQUESTS
+from app.version import __version__
+
+
+class _Schemas(GenerateJsonSchema):
+    """Schemas whose fields have no `title`: it would repeat the field's name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
 
 TITLE = "Estimator Service"
-VERSION = "0.1.0"
 _DESCRIPTION = """Train, evaluate and serve TensorFlow estimators.
 
 Send `Authorization: Bearer TOKEN`. The first token is in the file `admin-token` of the data directory; it can make
@@ -63,14 +73,14 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 def _make(app: FastAPI) -> dict[str, Any]:
-    made = get_openapi(title=TITLE, version=VERSION, description=_DESCRIPTION, routes=app.routes, tags=TAGS)
+    made = get_openapi(title=TITLE, version=__version__, description=_DESCRIPTION, routes=app.routes, tags=TAGS)
     components = made.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    bodies: tuple[type[BaseModel], ...] = (Problem, *PREDICT_BODIES)
+    bodies: tuple[type[BaseModel], ...] = (Problem, *PREDICT_BODIES, *REQUESTS.values())
     for model in bodies:
-        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}", schema_generator=_Schemas)
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}

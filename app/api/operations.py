@@ -1,4 +1,4 @@
-"""For the operator: who did what, and making workers give their jobs back."""
+"""For the operator: the audit, the workers, and draining them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from fastapi import APIRouter, Query
 
 from app.api.deps import Caller, PageSize, PageToken, ServiceDep
 from app.api.schemas.token import AuditList, AuditView, Drained
+from app.api.schemas.worker import WorkerList, WorkerView
 from app.ids import NAME_PATTERN
 from app.registry.audit import AuditRepository
 from app.registry.jobs.repository import JobRepository
+from app.registry.workers import WorkerRepository
 
 router = APIRouter(tags=["operations"])
 
@@ -20,6 +22,14 @@ def list_audit(service: ServiceDep, page_size: PageSize = 50, page_token: PageTo
     with service.database.read() as session:
         rows, cursor = AuditRepository(session).list(page_size=page_size, after=page_token)
     return AuditList(entries=[AuditView.of(row) for row in rows], next_page_token=cursor)
+
+
+@router.get("/v1/workers", operation_id="list_workers", summary="Workers, by name")
+def list_workers(service: ServiceDep) -> WorkerList:
+    """What each serves, with which devices, what it runs now, and when it last reported."""
+    with service.database.read() as session:
+        found = WorkerRepository(session).list()
+    return WorkerList(workers=[WorkerView.of(worker) for worker in found])
 
 
 @router.post("/v1/drain", operation_id="drain", summary="Ask running jobs to go back to the queue", status_code=202)

@@ -214,8 +214,18 @@ class Table:
     def preview(self, n: int) -> list[dict[str, Any]]:
         """The first `n` rows as JSON values; bytes that are not UTF-8 as {"b64": ...}."""
         rows = np.arange(min(n, self.rows))
-        columns = [_json_cells(self.column(name), rows) for name in self.names]
+        columns = [self._preview(name, rows) for name in self.names]
         return [dict(zip(self.names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+    def _preview(self, name: str, rows: Array) -> list[Any]:
+        cells = _json_cells(self.column(name), rows)
+        return list(map(_as_bool, cells)) if self.info(name).get("boolean") else cells
+
+
+def _as_bool(cell: Any) -> Any:
+    if isinstance(cell, list):
+        return list(map(_as_bool, cell))
+    return None if cell is None else bool(cell)
 
 
 def open_dataset(directory: Path | str) -> Table:

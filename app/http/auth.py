@@ -23,11 +23,16 @@ STATIC_PATHS = (
     "/static/job.js",
     "/static/jobs.js",
     "/static/models.js",
+    "/static/operate.js",
     "/static/redoc.standalone.js",
+    "/static/report.js",
     "/static/service.js",
     "/static/swagger-ui-bundle.js",
     "/static/swagger-ui.css",
     "/static/text.js",
+    "/static/train.js",
+    "/static/try.js",
+    "/static/upload.js",
 )
 PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", *STATIC_PATHS})
 """All that is answered without a token: exact paths, GET and HEAD only. `/` is the dashboard's empty page."""

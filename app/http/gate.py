@@ -14,7 +14,6 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -34,12 +33,15 @@ Authenticate = Callable[[str], Awaitable[TokenInfo | None]]
 Refused = Callable[[TokenInfo | None, str, str, str], None]
 
 UPLOAD_PATHS = frozenset({"/v1/datasets"})
+DOCUMENT_PATHS = frozenset({"/v1/jobs"})
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
 _READ = frozenset({b"host", b"origin", b"authorization", b"content-length", b"content-encoding", b"transfer-encoding",
                    b"x-request-id", b"access-control-request-method"})  # fmt: skip
+_HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::[0-9]{0,5})?")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 _FORM_BYTES = 2**20  # what a multipart form adds to its file
+_SMALL_BODY_BYTES, _PUBLIC_BODY_BYTES = 256 * 1024, 16 * 1024
 _LINGER_S, _LINGER_BYTES = 1.0, 8 * 2**20
 
 # A new identifier a request would cost more than the rest of the gate: this process' own and a number.
@@ -71,8 +73,6 @@ class Gate:
         self._authenticate = authenticate
         self._refused = refused or (lambda token, method, path, why: None)
         self.traffic = traffic or Traffic()
-        self.direct: Any = None
-        """The short way of predictions (`app.http.fast_predict`), for a server that knows it."""
         self._rate = RateLimit(settings.rate_per_s, settings.rate_burst)
         names = [*_LOOPBACK, settings.host, *settings.allowed_hosts.split(",")]
         self._hosts = frozenset(name.strip().lower() for name in names if name.strip())
@@ -124,11 +124,8 @@ class Gate:
         """Raises Misdirected."""
         if host in self._good_hosts:
             return
-        try:
-            name = urlsplit(b"//" + host).hostname
-        except ValueError:
-            name = None
-        if not name or b"@" in host or name.decode("latin-1").lower() not in self._hosts:
+        found = _HOST.fullmatch(host)
+        if found is None or (found[1] or found[2]).decode().lower() not in self._hosts:
             raise Misdirected("This service does not answer for that Host. The operator adds names with ALLOWED_HOSTS.")
         if len(self._good_hosts) < 1000:
             self._good_hosts.add(host)
@@ -251,7 +248,7 @@ class _Exchange:
             return self.receive
         upload = self.method == "POST" and self.path in UPLOAD_PATHS
         settings = self.gate._settings
-        limit = settings.max_upload_bytes + _FORM_BYTES if upload else settings.max_body_bytes
+        limit = body_limit(settings, self.method, self.path)
         length = self.headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length[:20]) > limit:
             raise too_large(limit)
@@ -321,7 +318,18 @@ class _Exchange:
         )
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def body_limit(settings: Settings, method: str, path: str) -> int:
+    """Maximum size of a request's body in bytes: large ones only where they are wanted."""
+    if path in PUBLIC_PATHS:
+        return min(_PUBLIC_BODY_BYTES, settings.max_body_bytes)
+    if method == "POST" and path in UPLOAD_PATHS:
+        return settings.max_upload_bytes + _FORM_BYTES
+    if method == "POST" and (path in DOCUMENT_PATHS or path.endswith(PREDICT_VERBS)):
+        return settings.max_body_bytes
+    return min(_SMALL_BODY_BYTES, settings.max_body_bytes)
+
+
+def _replay(body: bytes | bytearray, receive: Receive) -> Receive:
     told = False
 
     async def replay() -> Message:

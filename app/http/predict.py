@@ -15,6 +15,7 @@ import numpy as np
 from app.errors import ServiceError, TooLarge
 from app.serving.batcher import Reply, Result
 from app.serving.decode import Decoded
+from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBodyReader
 from app.serving.predictor.response import Answers
 from app.serving.service import ServingService
 from app.serving.versions import Version
@@ -50,11 +51,18 @@ class PredictFront:
     """
 
     def __init__(
-        self, app: ASGIApp, service: ServingService, problem: Problem, *, max_body_bytes: int = 32 * 2**20
+        self,
+        app: ASGIApp,
+        service: ServingService,
+        problem: Problem,
+        *,
+        large_bodies: LargeBodyReader | None = None,
+        max_body_bytes: int = 32 * 2**20,
     ) -> None:
         self._app = app
         self._service = service
         self._problem = problem
+        self._large_bodies = large_bodies or LargeBodyReader()
         self._max_body_bytes = max_body_bytes
         self._targets: dict[str, Target | None] = {}
 
@@ -77,8 +85,8 @@ class PredictFront:
             version = await self._service.ready(target.model, target.number, target.label)
             line = version.line
             assert line is not None
-            request = line.decoder.decode(target.verb, body)
-            if request.rows:
+            request = await self._decode(version, target.verb, body)
+            if request.count:
                 reply: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
                 self._service.batcher.submit(line, request, len(body), reply)
                 result = await reply
@@ -89,8 +97,7 @@ class PredictFront:
             return
         except ClientGone:
             return
-        rows = len(request.rows)
-        version.measures.answered(rows, time.perf_counter() - started)
+        version.measures.answered(request.count, time.perf_counter() - started)
         headers = [
             *version.headers,
             (b"x-batch-rows", b"%d" % result.batch_rows),
@@ -108,13 +115,27 @@ class PredictFront:
         if version is None or version.line is None:
             return None
         try:
-            request = version.line.decoder.decode(target.verb, body)
-            if not request.rows:
+            decoder = version.line.decoder
+            small = len(body) <= INLINE_UNTYPED_BYTES
+            request = decoder.decode(target.verb, body) if small else decoder.decode_typed(target.verb, body)
+            if request is None or not request.count:
                 return None
             self._service.batcher.submit(version.line, request, len(body), reply)
         except ServiceError:
             return None
-        return version, len(request.rows)
+        return version, request.count
+
+    async def _decode(self, version: Version, verb: str, body: bytes) -> Decoded:
+        """Small bodies here, large ones in their own process. Raises what `Decoder.decode` raises."""
+        assert version.line is not None
+        decoder = version.line.decoder
+        if len(body) <= INLINE_UNTYPED_BYTES:
+            return decoder.decode(verb, body)
+        request = decoder.decode_typed(verb, body) if len(body) <= INLINE_BYTES else None
+        if request is not None:
+            return request
+        wanted = version.wanted
+        return await self._large_bodies.decode(wanted.path, wanted.digest, verb, body, max_rows=decoder.max_rows)
 
     def target(self, path: str) -> Target | None:
         """What a path names; None when it is no prediction's."""

@@ -1,142 +1,111 @@
-"""The HTTP server: uvicorn, with a limit on how long a client may take to send its headers (uvicorn has none, and each
-such connection would be kept for ever), and with a short way for predictions. Bodies are timed by the gate."""
+"""The HTTP server: uvicorn with our connections (`app.http.connection`) and our accepting (`app.http.acceptor`)."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+import socket
+import sys
+from typing import Any
 
+import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.config import STARTUP_FAILURE
+
+from app.http.acceptor import Acceptor
+from app.http.connection import Connection, FastPath
+from app.http.connections import ConnectionLimits, ConnectionTable
+
+log = structlog.get_logger("app.http")
 
 STOP_WITHIN_S = 10
-_PREDICTIONS = b"POST /v1/models/"
+_BACKLOG = 2048
 
 
-class ShortWay(Protocol):
-    """Answers some requests without an ASGI task. An application that has one shows it as its attribute `direct`."""
+class Server(uvicorn.Server):
+    """Args:
+    app: the ASGI application.
+    fast_path: answers predictions before an ASGI task is made; None: all requests go through `app`.
+    """
 
-    def take(self, connection: Any, data: bytes) -> Any:
-        """Begins the request that `data` is, and returns what stands for uvicorn's cycle meanwhile; None: it is none
-        of those, nothing was done."""
+    def __init__(
+        self,
+        app: Any,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        fast_path: FastPath | None = None,
+        limits: ConnectionLimits | None = None,
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                http=Connection,
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=STOP_WITHIN_S,
+            )
+        )
+        self._fast_path = fast_path
+        self._limits = limits or ConnectionLimits()
+        self.table: ConnectionTable
 
-    def remember(self, head: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        """Told the head of a request that came the usual way, and what the parser made of it."""
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts the application, then to accept."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        loop = asyncio.get_running_loop()
+        try:
+            listeners = sockets or await self._listen(loop)
+        except OSError as error:
+            log.error("cannot listen", host=self.config.host, port=self.config.port, why=str(error))
+            await self.lifespan.shutdown()
+            sys.exit(STARTUP_FAILURE)
+        self.table = ConnectionTable(self._limits, loop)
+        self.table.start()
+        self.servers = [Acceptor(listener, self.table, self._connection, loop) for listener in listeners]  # type: ignore[misc]
+        if sockets is None:
+            self._log_started_message(listeners)
+        self.started = True
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self.table.stop()
 
-class Connection(HttpToolsProtocol):
-    """One client's connection. Closes it when a request line and its headers are not complete in time."""
+    def _connection(self, address: str, probe: bool) -> Connection:
+        return Connection(
+            self.table,
+            address=address,
+            probe=probe,
+            fast_path=self._fast_path,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
 
-    headers_within_s = 20.0
-    _timer: asyncio.TimerHandle | None = None
-    _in_headers = False
-    _in_message = False
-    _head = b""
-    _last_answer = 0.0
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._direct: ShortWay | None = getattr(self.app, "direct", None)
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._expect_headers()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._have_headers()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        if self._direct is not None and not self._in_message and data.startswith(_PREDICTIONS):
-            if self._take_directly(self._direct, data):
-                return
-            self._head = data[: data.find(b"\r\n\r\n") + 4]
-        super().data_received(data)
-        if self._in_headers:  # rare: headers mostly come in one piece, and a timer a request is dear
-            self._expect_headers()
-
-    def answered(self, cycle: Any) -> None:
-        """A request that went the short way has its answer."""
-        if self.pipeline or not cycle.keep_alive or self.transport.is_closing():
-            if not cycle.keep_alive:
-                self.transport.close()
-            self.on_response_complete()
-            return
-        self.server_state.total_requests += 1
-        self._last_answer = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._expect_more(self.timeout_keep_alive)
-
-    def on_message_begin(self) -> None:
-        self._in_headers = self._in_message = True
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._in_headers = False
-        self._have_headers()
-        head, self._head = self._head, b""
-        if head and self._direct is not None and self._stays_open():
-            self._direct.remember(head, self.url, self.headers)
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self._in_message = False
-        super().on_message_complete()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """On the short way the timer is not set anew a request, it looks when it is due."""
-        rest = self._last_answer + self.timeout_keep_alive - self.loop.time()
-        self.timeout_keep_alive_task = None
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._expect_more(self.timeout_keep_alive)
-        elif rest > 0.001:
-            self._expect_more(rest)
-        else:
-            super().timeout_keep_alive_handler()
-
-    def _take_directly(self, direct: ShortWay, data: bytes) -> bool:
-        if (self.cycle is not None and not self.cycle.response_complete) or self.flow.write_paused:
-            return False
-        cycle = direct.take(self, data)
-        if cycle is None:
-            return False
-        self.cycle = cycle
-        self._have_headers()
-        return True
-
-    def _stays_open(self) -> bool:
-        parser = self.parser
-        return bool(parser.get_http_version() == "1.1" and parser.should_keep_alive() and not parser.should_upgrade())
-
-    def _expect_more(self, within_s: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(within_s, self.timeout_keep_alive_handler)
-
-    def _expect_headers(self) -> None:
-        if self._timer is None:
-            self._timer = self.loop.call_later(self.headers_within_s, self.transport.close)
-
-    def _have_headers(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    async def _listen(self, loop: asyncio.AbstractEventLoop) -> list[socket.socket]:
+        """Sockets for all addresses of the host, with one port."""
+        host, port = self.config.host or None, self.config.port
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        listeners: list[socket.socket] = []
+        try:
+            for family, _, _, _, address in dict.fromkeys(found):
+                listeners.append(socket.create_server((address[0], port), family=family, backlog=_BACKLOG))
+                port = listeners[0].getsockname()[1]
+        except OSError:
+            for listener in listeners:
+                listener.close()
+            raise
+        return listeners
 
 
-def config(app: Any, *, host: str, port: int) -> uvicorn.Config:
-    """How the service is served. Logs are `app.log`'s and the gate's."""
-    return uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        http=Connection,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=STOP_WITHIN_S,
-    )
-
-
-def serve(app: Any, *, host: str, port: int) -> None:
+def serve(
+    app: Any, *, host: str, port: int, fast_path: FastPath | None = None, limits: ConnectionLimits | None = None
+) -> None:
     """Serves until SIGTERM or SIGINT; requests under way get `STOP_WITHIN_S` to end."""
-    uvicorn.Server(config(app, host=host, port=port)).run()
+    Server(app, host=host, port=port, fast_path=fast_path, limits=limits).run()

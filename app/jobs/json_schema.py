@@ -42,35 +42,6 @@ def check(value: Any, schema: Schema, at: str = "", defs: Schema | None = None) 
     return _Check(defs or {}).value(value, schema, at)
 
 
-def fill(value: Any, schema: Schema, defs: Schema | None = None) -> Any:
-    """A copy of a checked value with the defaults of left-out properties set, in nested objects too."""
-    schema = _target(value, schema, defs or {})
-    if isinstance(value, dict):
-        properties = schema.get("properties", {})
-        extra = schema.get("additionalProperties")
-        filled = {
-            k: fill(v, properties.get(k, extra if isinstance(extra, dict) else {}), defs) for k, v in value.items()
-        }
-        for name, inner in properties.items():
-            if name not in filled and "default" in inner:
-                default = inner["default"]
-                filled[name] = fill(default, inner, defs) if isinstance(default, dict) else default
-        return filled
-    if isinstance(value, list):
-        return [fill(item, schema.get("items", {}), defs) for item in value]
-    return value
-
-
-def _target(value: Any, schema: Schema, defs: Schema) -> Schema:
-    """The alternative of a checked schema that `value` fits."""
-    while "$ref" in schema:
-        schema = defs[schema["$ref"].removeprefix("#/$defs/")]
-    for option in schema.get("anyOf", ()):
-        if not check(value, option, "", defs):
-            return _target(value, option, defs)
-    return schema
-
-
 class _Check:
     def __init__(self, defs: Schema) -> None:
         self._defs = defs

@@ -1,31 +1,39 @@
-"""The label column against the estimator or head that learns it: kinds, ranges, number of classes, vocabulary."""
+"""Label columns checked against the estimator or head that learns them: kinds, ranges, classes, vocabulary."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from app.errors import FieldError, quote_name
+from app.errors import quote_name
 from app.jobs import estimators
 from app.jobs.dataset import Column, DatasetInfo, all_null, is_number, is_sequence, width
+from app.jobs.field_errors import FieldErrors
+from app.jobs.fields import HeadLabel, LabelColumns, MissingPolicy
 from app.jobs.json_schema import pointer
+from app.jobs.spec import Arguments, Label
 
 _CLASS_HEADS = {"BinaryClassHead", "MultiClassHead"}
+
+
+def column_names(label: HeadLabel) -> tuple[str, ...]:
+    """The label's columns, whether one or several are named."""
+    return (label,) if isinstance(label, str) else label
 
 
 class Labels:
     """Checks the labels of one job. `owner` below is the dict that holds `n_classes` and `label_vocabulary`: the
     estimator's arguments or a head; it is completed in place."""
 
-    def __init__(self, data: DatasetInfo, errors: list[FieldError], at: str, missing: dict[str, Any]) -> None:
+    def __init__(self, data: DatasetInfo, errors: FieldErrors, at: str, missing: Mapping[str, MissingPolicy]) -> None:
         self._data, self._errors, self._at, self._missing = data, errors, at, missing
         self._sequences = False
 
-    def resolve(self, kind: str, args: dict[str, Any], label: Any) -> list[dict[str, Any]]:
-        """What each head learns: `{"head": name or null, "columns": [...], "kind": class | multilabel | number | any,
-        "vocabulary": [...] or null}`."""
+    def resolve(self, kind: str, args: Arguments, label: LabelColumns | None) -> tuple[Label, ...]:
+        """What each head learns; `args` gets the number of classes and their names where it lacks them."""
         if label is None:
             self._error(self._at, "Name the label column.")
-            return []
+            return ()
         self._sequences = bool(args.get("return_sequences"))
         if estimators.takes(kind, "head"):
             head = args["head"]
@@ -33,38 +41,42 @@ class Labels:
                 head = head["static_head"]
             if head["type"] == "MultiHead":
                 return self._multi(head, label)
-            return [self._one(None, head["type"], head, label, self._at)]
+            return (self._one(None, head["type"], head, label, self._at),)
         if kind == estimators.CATALOGUE_TYPE:
-            named = label if isinstance(label, dict) else {None: label}
-            return [self._any(name, part) for name, part in named.items()]
+            named: dict[Any, HeadLabel] = label if isinstance(label, dict) else {None: label}
+            return tuple(self._any(name, part) for name, part in named.items())
         role = "MultiClassHead" if estimators.takes(kind, "n_classes") else "RegressionHead"
-        return [self._one(None, role, args, label, self._at)]
+        return (self._one(None, role, args, label, self._at),)
 
     def _error(self, at: str, detail: str) -> None:
-        self._errors.append(FieldError(at, detail))
+        self._errors.add(at, detail)
 
-    def _any(self, name: str | None, label: Any) -> dict[str, Any]:
-        names = [label] if isinstance(label, str) else label
+    def _any(self, name: str | None, label: HeadLabel) -> Label:
+        names = column_names(label)
         self._columns(names, self._at)
-        return {"head": name, "columns": names, "kind": "any", "vocabulary": None}
+        return Label(head=name, columns=names, kind="any", vocabulary=None)
 
-    def _multi(self, head: dict[str, Any], label: Any) -> list[dict[str, Any]]:
+    def _multi(self, head: Arguments, label: LabelColumns) -> tuple[Label, ...]:
         names = [inner.get("name") for inner in head["heads"]]
         if not isinstance(label, dict) or set(label) != set(names) or None in names:
             self._error(self._at, "A MultiHead needs an object: the name of each of its heads and its label column.")
-            return []
-        return [
+            return ()
+        return tuple(
             self._one(inner["name"], inner["type"], inner, label[inner["name"]], self._at + pointer(inner["name"]))
             for inner in head["heads"]
-        ]
+        )
 
-    def _one(self, name: str | None, role: str, owner: dict[str, Any], label: Any, at: str) -> dict[str, Any]:
+    def _one(self, name: str | None, role: str, owner: Arguments, label: LabelColumns, at: str) -> Label:
         if isinstance(label, dict):
             self._error(at, "Only a MultiHead takes a label per head; name one column.")
-            return {"head": name, "columns": [], "kind": "any", "vocabulary": None}
-        names = [label] if isinstance(label, str) else label
+            return Label(head=name, columns=(), kind="any", vocabulary=None)
+        names = column_names(label)
         columns = self._columns(names, at)
-        kind = "class" if role in _CLASS_HEADS else "multilabel" if role == "MultiLabelHead" else "number"
+        kind: Literal["class", "multilabel", "number"] = "number"
+        if role in _CLASS_HEADS:
+            kind = "class"
+        elif role == "MultiLabelHead":
+            kind = "multilabel"
         if columns:
             if kind == "class":
                 self._classes(role, owner, columns, at)
@@ -73,9 +85,9 @@ class Labels:
             else:
                 self._numbers(role, owner, columns, at)
         vocabulary = owner.get("label_vocabulary") if kind != "number" else None
-        return {"head": name, "columns": names, "kind": kind, "vocabulary": vocabulary}
+        return Label(head=name, columns=names, kind=kind, vocabulary=None if vocabulary is None else tuple(vocabulary))
 
-    def _columns(self, names: list[str], at: str) -> list[Column]:
+    def _columns(self, names: tuple[str, ...], at: str) -> list[Column]:
         found: list[Column] = []
         for name in names:
             column = self._data.column(name)
@@ -86,14 +98,14 @@ class Labels:
                 self._error(at, f"Label column {quote_name(name)} holds nulls only.")
             elif column.get("nulls") and not is_sequence(column) and self._missing.get(name) != "drop":
                 detail = (
-                    f"Label column {quote_name(name)} has {column['nulls']} nulls; mend them, or leave such rows out"
+                    f"Label column {quote_name(name)} has {column['nulls']} nulls; fill them, or leave such rows out"
                 )
                 self._error(at, detail + " with \"drop\" for it in 'missing'.")
             else:
                 found.append(column)
         return found if len(found) == len(names) else []
 
-    def _classes(self, role: str, owner: dict[str, Any], columns: list[Column], at: str) -> None:
+    def _classes(self, role: str, owner: Arguments, columns: list[Column], at: str) -> None:
         column = columns[0]
         if len(columns) > 1 or width(column) > 1 or (is_sequence(column) and not self._sequences):
             self._error(at, "A classifier learns one label per row; name one column with one value per cell.")
@@ -106,7 +118,7 @@ class Labels:
         else:
             self._named_classes(role, owner, column, at)
 
-    def _named_classes(self, role: str, owner: dict[str, Any], column: Column, at: str) -> None:
+    def _named_classes(self, role: str, owner: Arguments, column: Column, at: str) -> None:
         values, given = column.get("vocabulary"), owner.get("label_vocabulary")
         if given is None:
             if values is None:
@@ -122,11 +134,11 @@ class Labels:
             self._error(
                 at,
                 f"Label column {quote_name(column['name'])} has {number} values that are not in "
-                "label_vocabulary; add them, or mend the data.",
+                "label_vocabulary; add them, or correct the data.",
             )
         self._count(role, owner, len(given), at)
 
-    def _numbered_classes(self, role: str, owner: dict[str, Any], column: Column, at: str) -> None:
+    def _numbered_classes(self, role: str, owner: Arguments, column: Column, at: str) -> None:
         name, low, high = quote_name(column["name"]), column.get("min"), column.get("max")
         if owner.get("label_vocabulary") is not None:
             self._error(at, f"Label column {name} holds numbers: leave label_vocabulary out, or upload it as text.")
@@ -142,7 +154,7 @@ class Labels:
             return
         self._count(role, owner, int(high) + 1, at)
 
-    def _count(self, role: str, owner: dict[str, Any], needed: int, at: str) -> None:
+    def _count(self, role: str, owner: Arguments, needed: int, at: str) -> None:
         """Set or check `n_classes` against the classes that the data need."""
         given = 2 if role == "BinaryClassHead" else owner.get("n_classes")
         if given is None:
@@ -155,7 +167,7 @@ class Labels:
         elif needed < given and owner.get("label_vocabulary") is not None:
             self._error(at, f"label_vocabulary has {needed} values and n_classes is {given}.")
 
-    def _multi_label(self, owner: dict[str, Any], columns: list[Column], at: str) -> None:
+    def _multi_label(self, owner: Arguments, columns: list[Column], at: str) -> None:
         column = columns[0]
         if len(columns) == 1 and is_sequence(column):
             if is_number(column):
@@ -173,7 +185,7 @@ class Labels:
         if owner.setdefault("n_classes", total) != total:
             self._error(at, f"The label columns give {total} classes and n_classes is {owner['n_classes']}.")
 
-    def _numbers(self, role: str, owner: dict[str, Any], columns: list[Column], at: str) -> None:
+    def _numbers(self, role: str, owner: Arguments, columns: list[Column], at: str) -> None:
         for column in columns:
             name = quote_name(column["name"])
             if not is_number(column) or is_sequence(column) != self._sequences:

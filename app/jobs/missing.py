@@ -1,4 +1,4 @@
-"""What stands in for a null in each feature: chosen here, recorded in the job, applied in training and in predict.
+"""Replacements of nulls: chosen here per feature, stored in the job, applied in training and in predict requests.
 
 mean       numbers: the mean of the training rows
 constant   one given value ("zero" is 0); -1 in a categorical column of whole numbers means: no category
@@ -10,98 +10,105 @@ error      a null is refused, in training data and in a predict request
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
-from app.errors import FieldError, quote_name
+from app.errors import quote_name
 from app.jobs.dataset import Column, is_number, is_sequence
-from app.jobs.feature_columns import Reading
+from app.jobs.feature_columns import ColumnUsage
+from app.jobs.fields import Constant, MissingPolicy
 from app.jobs.json_schema import pointer
+from app.jobs.spec import DType, Feature, Missing
 
 MISSING_STRING = "(missing)"
-Policy = dict[str, Any]
 
 
-def features(reading: Reading, asked: dict[str, Any], at: str) -> list[dict[str, Any]]:
-    """One entry per data column that the model reads, in the data set's order: name, dtype, shape, sequence, missing
-    (policy and value; the value of a mean is null until the training rows are known), vocabulary, min, max."""
-    for name in asked:
-        if reading.data.column(name) is None:
-            reading.error(at + pointer(name), f"The data set has no column {quote_name(name)}.")
-    result = []
-    for column in reading.data.columns:
-        uses = reading.uses.get(column["name"])
-        if uses is not None:
-            dtype = _dtype(column, uses)
-            result.append(
-                {
-                    "name": column["name"],
-                    "dtype": dtype,
-                    "shape": list(column.get("shape") or ()),
-                    "sequence": is_sequence(column),
-                    "missing": _policy(column, dtype, uses, asked.get(column["name"]), reading, at),
-                    "vocabulary": column.get("vocabulary") if dtype == "string" else None,
-                    "min": column.get("min"),
-                    "max": column.get("max"),
-                }
-            )
-    return result
+def features(usage: ColumnUsage, requested: Mapping[str, MissingPolicy], at: str) -> tuple[Feature, ...]:
+    """One entry per data column that the model reads, in the data set's order. The value of a mean is None until the
+    training rows are known."""
+    for name in requested:
+        if usage.data.column(name) is None:
+            usage.error(at + pointer(name), f"The data set has no column {quote_name(name)}.")
+    return tuple(
+        _feature(column, uses, requested.get(column["name"]), usage, at)
+        for column in usage.data.columns
+        if (uses := usage.uses.get(column["name"])) is not None
+    )
 
 
-def _dtype(column: Column, uses: set[str]) -> str:
+def _feature(column: Column, uses: set[str], requested: MissingPolicy | None, usage: ColumnUsage, at: str) -> Feature:
+    dtype = _dtype(column, uses)
+    vocabulary = column.get("vocabulary") if dtype == "string" else None
+    return Feature(
+        name=column["name"],
+        dtype=dtype,
+        shape=tuple(column.get("shape") or ()),
+        sequence=is_sequence(column),
+        missing=_policy(column, dtype, uses, requested, usage, at),
+        vocabulary=None if vocabulary is None else tuple(vocabulary),
+        min=column.get("min"),
+        max=column.get("max"),
+    )
+
+
+def _dtype(column: Column, uses: set[str]) -> DType:
     if not is_number(column):
         return "string"
-    return str(column["dtype"]) if is_sequence(column) or "category" in uses or "raw" in uses else "float32"
+    keeps_type = is_sequence(column) or "category" in uses or "raw" in uses
+    return "int64" if keeps_type and column["dtype"] == "int64" else "float32"
 
 
-def _policy(column: Column, dtype: str, uses: set[str], asked: Any, reading: Reading, at: str) -> Policy:
+def _policy(
+    column: Column, dtype: DType, uses: set[str], requested: MissingPolicy | None, usage: ColumnUsage, at: str
+) -> Missing:
     here = at + pointer(column["name"])
-    policy = _default(column, dtype, uses) if asked is None else _asked(column, dtype, asked)
+    policy = _default(column, dtype, uses) if requested is None else _requested(column, dtype, requested)
     if policy is None:
-        detail = f"Column {quote_name(column['name'])} holds {_kind(column)}; it can't have this policy."
-        reading.errors.append(FieldError(here, detail))
-        return {"policy": "error", "value": None}
-    if policy["policy"] == "mean":
-        mean = column.get("mean") if reading.exact_statistics else None
-        policy["value"] = round(mean) if mean is not None and dtype == "int64" else mean
-    if policy["policy"] == "error" and (column.get("nulls") or 0) > 0:
+        usage.error(here, f"Column {quote_name(column['name'])} holds {_kind(column)}; it can't have this policy.")
+        return Missing(policy="error")
+    if policy.policy == "mean":
+        mean = column.get("mean") if usage.exact_statistics else None
+        return Missing(policy="mean", value=round(mean) if mean is not None and dtype == "int64" else mean)
+    if policy.policy == "error" and (column.get("nulls") or 0) > 0:
         detail = (
             f"Column {quote_name(column['name'])} has {column['nulls']} nulls; give it a policy in 'missing' "
             "(drop, zero, or a constant) or leave the column out."
         )
-        reading.errors.append(FieldError(here, detail))
+        usage.error(here, detail)
     return policy
 
 
-def _default(column: Column, dtype: str, uses: set[str]) -> Policy:
+def _default(column: Column, dtype: DType, uses: set[str]) -> Missing:
     if is_sequence(column):
-        return {"policy": "empty", "value": []}
+        return Missing(policy="empty", value=())
     if dtype == "string":
-        return {"policy": "category", "value": MISSING_STRING}
+        return Missing(policy="category", value=MISSING_STRING)
     if column.get("shape") or (column.get("mean") is None):
-        return {"policy": "constant", "value": 0} if column.get("nulls") else {"policy": "error", "value": None}
+        return Missing(policy="constant", value=0) if column.get("nulls") else Missing(policy="error")
     if uses == {"category"}:
         below_zero = column.get("min") is None or column["min"] < 0
-        return {"policy": "error", "value": None} if below_zero else {"policy": "constant", "value": -1}
-    return {"policy": "mean", "value": None}
+        return Missing(policy="error") if below_zero else Missing(policy="constant", value=-1)
+    return Missing(policy="mean")
 
 
-def _asked(column: Column, dtype: str, asked: Any) -> Policy | None:
+def _requested(column: Column, dtype: DType, requested: MissingPolicy) -> Missing | None:
+    """The policy that was asked for; None where the column cannot have it."""
     number, sequence = dtype != "string", is_sequence(column)
-    if asked in ("drop", "error"):
-        return {"policy": asked, "value": None}
-    if asked == "empty":
-        return {"policy": "empty", "value": []} if sequence else None
+    if requested in ("drop", "error"):
+        return Missing(policy=requested)
+    if requested == "empty":
+        return Missing(policy="empty", value=()) if sequence else None
     if sequence:
         return None
-    if asked == "category":
-        return {"policy": "constant", "value": -1} if number else {"policy": "category", "value": MISSING_STRING}
-    if asked == "mean":
-        return {"policy": "mean", "value": None} if number and not column.get("shape") else None
-    if asked == "zero":
-        return {"policy": "constant", "value": 0} if number else None
-    value = asked["constant"]
+    if requested == "category":
+        return Missing(policy="constant", value=-1) if number else Missing(policy="category", value=MISSING_STRING)
+    if requested == "mean":
+        return Missing(policy="mean") if number and not column.get("shape") else None
+    if requested == "zero":
+        return Missing(policy="constant", value=0) if number else None
+    assert isinstance(requested, Constant)
+    value = requested.constant
     fits = isinstance(value, str) != number and not (dtype == "int64" and not isinstance(value, int))
-    return {"policy": "constant", "value": value} if fits else None
+    return Missing(policy="constant", value=value) if fits else None
 
 
 def _kind(column: Column) -> str:

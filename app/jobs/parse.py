@@ -1,4 +1,4 @@
-"""`parse_job`: a request body to a job that may be stored. Strict: what is not known is an error that points at it.
+"""`parse_job`: a request body to a job that may be stored. Unknown fields and values are errors that point at them.
 Arithmetic over names, schemas and statistics; no TensorFlow, no data."""
 
 from __future__ import annotations
@@ -6,26 +6,50 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from pydantic import ValidationError
+
 from app.errors import InvalidInput
-from app.jobs import json_schema as schema
 from app.jobs import parameters
 from app.jobs.dataset import DatasetInfo
 from app.jobs.feature_columns import COLUMN_ARGUMENTS
-from app.jobs.plan import Datasets, JobPlan, Limits, Mistakes, Source, Sources
-from app.jobs.request_schema import JOBS
-from app.jobs.train_spec import TrainSpec, check_gate
-from app.jobs.trained_source import check_same_columns, find_source, renamed
+from app.jobs.field_errors import FieldErrors, from_pydantic
+from app.jobs.plan import Datasets, JobLimits, JobPlan, TrainedSource, TrainedSources
+from app.jobs.request import (
+    REQUESTS,
+    EvalDataRequest,
+    EvaluateJobRequest,
+    ExportJobRequest,
+    JobRequest,
+    PredictDataRequest,
+    PredictJobRequest,
+    TrainJobRequest,
+)
+from app.jobs.spec import (
+    EvaluateData,
+    EvaluateDataParts,
+    EvaluateSpec,
+    ExportSpec,
+    JobSpec,
+    Label,
+    PredictData,
+    PredictDataParts,
+    PredictSpec,
+    TrainSpec,
+    encode,
+)
+from app.jobs.train_spec import TrainSpecBuilder, promotion
+from app.jobs.trained_source import check_same_columns, find_source, renamed_labels
 
-__all__ = ["DatasetInfo", "JobPlan", "Limits", "Source", "Sources", "dry_run", "parse_job"]
+__all__ = ["DatasetInfo", "JobLimits", "JobPlan", "TrainedSource", "TrainedSources", "dry_run", "parse_job"]
 
 
 def parse_job(
     body: Any,
     datasets: Datasets,
-    models: Sources | None = None,
+    models: TrainedSources | None = None,
     *,
     catalogue: Collection[str] = (),
-    limits: Limits | None = None,
+    limits: JobLimits | None = None,
 ) -> JobPlan:
     """The plan of a requested job.
 
@@ -36,81 +60,122 @@ def parse_job(
         catalogue: names of the operator's `model_fn`s.
 
     Raises:
-        InvalidInput: with a JSON pointer for every wrong place.
+        InvalidInput: with a JSON pointer to each wrong field.
     """
-    limits = limits or Limits()
-    kind = body.get("type") if isinstance(body, dict) else None
-    if not isinstance(kind, str) or kind not in JOBS:
-        raise InvalidInput.at("/type", f"A job is an object whose 'type' is one of {', '.join(JOBS)}.")
-    mistakes = Mistakes(schema.check(body, JOBS[kind]))
-    mistakes.stop()
-    request = schema.fill(body, JOBS[kind])
-    warnings: list[str] = []
-    if kind == "train":
-        spec = TrainSpec(request, datasets, models, catalogue, limits, mistakes, warnings).build()
+    limits = limits or JobLimits()
+    request = read_request(body)
+    errors, warnings = FieldErrors(), list[str]()
+    memory = request.memory_limit_bytes or limits.job_memory_bytes
+    spec: JobSpec
+    if isinstance(request, TrainJobRequest):
+        spec = TrainSpecBuilder(request, datasets, models, catalogue, limits, errors, warnings).build(memory)
     else:
-        spec = _of_source(request, datasets, models, mistakes)
+        spec = _source_spec(request, datasets, models, errors, memory)
     return JobPlan(
-        type=kind,
-        model=spec["model"],
-        spec=spec | {"memory_limit_bytes": request["memory_limit_bytes"] or limits.job_memory_bytes},
-        queue=request["queue"],
-        priority=request["priority"],
-        max_attempts=request["max_attempts"] or limits.max_attempts,
-        timeout_s=request["timeout_s"] or limits.job_timeout_s,
-        wait_timeout_s=request["wait_timeout_s"],
+        spec=spec,
+        queue=request.queue,
+        priority=request.priority,
+        max_attempts=request.max_attempts or limits.max_attempts,
+        timeout_s=request.timeout_s or limits.job_timeout_s,
+        wait_timeout_s=request.wait_timeout_s,
         warnings=warnings,
     )
 
 
+def read_request(body: Any) -> JobRequest:
+    """The request as its type, with defaults.
+
+    Raises:
+        InvalidInput: with a JSON pointer to each wrong field.
+    """
+    kind = body.get("type") if isinstance(body, dict) else None
+    if not isinstance(kind, str) or kind not in REQUESTS:
+        raise InvalidInput.at("/type", f"A job is an object whose 'type' is one of {', '.join(REQUESTS)}.")
+    try:
+        return REQUESTS[kind].model_validate(body)
+    except ValidationError as error:
+        errors = from_pydantic(error, REQUESTS[kind])
+    errors.raise_if_any()
+    raise AssertionError("a failed validation has an error")
+
+
 def dry_run(plan: JobPlan) -> dict[str, Any]:
     """What a plan would train: columns, parameters, memory estimate in bytes, warnings."""
-    spec = plan.spec if plan.type == "train" else plan.spec["train_spec"]
-    args, batch = spec["estimator"]["args"], spec["data"]["train"]["batch_size"]
+    spec = plan.spec if isinstance(plan.spec, TrainSpec) else plan.spec.train_spec
+    args, content = spec.estimator.args, encode(spec)
     number = parameters.count(args)
     return {
-        "type": plan.type,
-        "model": plan.model,
+        "type": plan.spec.type,
+        "model": plan.spec.model,
         "columns": {name: args[name] for name in COLUMN_ARGUMENTS if args.get(name)},
-        "features": spec["features"],
-        "labels": spec["labels"],
+        "features": content["features"],
+        "labels": content["labels"],
         "parameters": number,
-        "memory_bytes": parameters.memory_bytes(args, number, batch),
+        "memory_bytes": parameters.memory_bytes(args, number, spec.data.train.batch_size),
         "warnings": list(plan.warnings),
     }
 
 
-def _of_source(
-    request: dict[str, Any], datasets: Datasets, models: Sources | None, mistakes: Mistakes
-) -> dict[str, Any]:
-    """Specification of a job over a trained state: evaluate, export, predict."""
-    source = find_source(request, models, mistakes)
-    mistakes.stop()
+def _source_spec(
+    request: EvaluateJobRequest | ExportJobRequest | PredictJobRequest,
+    datasets: Datasets,
+    models: TrainedSources | None,
+    errors: FieldErrors,
+    memory: int | None,
+) -> JobSpec:
+    """Specification of a job over a trained state."""
+    source = find_source(request, models, errors)
+    errors.raise_if_any()
     assert source is not None
-    spec = {
-        "type": request["type"],
-        "model": source.model or source.spec["model"],
+    common: dict[str, Any] = {
+        "model": source.model or source.spec.model,
         "source": source.reference(),
         "train_spec": source.spec,
+        "memory_limit_bytes": memory,
     }
-    if request["type"] == "export":
-        check_gate(request["promote"], mistakes)
-        mistakes.stop()
-        return spec | {"promote": request["promote"]}
-    part = "eval" if request["type"] == "evaluate" else "predict"
-    data = dict(request["data"][part])
-    info = datasets(data["dataset"])
+    if isinstance(request, ExportJobRequest):
+        promote = promotion(request.promote, errors)
+        errors.raise_if_any()
+        return ExportSpec(**common, promote=promote)
+    if isinstance(request, PredictJobRequest):
+        predicted = _predict_data(request.data.predict, datasets, source.spec, errors)
+        return PredictSpec(**common, data=PredictDataParts(predict=predicted))
+    evaluated = _evaluate_data(request.data.eval, datasets, source.spec, errors)
+    return EvaluateSpec(**common, data=EvaluateDataParts(eval=evaluated), steps=request.steps, name=request.name)
+
+
+def _evaluate_data(data: EvalDataRequest, datasets: Datasets, trained: TrainSpec, errors: FieldErrors) -> EvaluateData:
+    info = _found(datasets(data.dataset), "/data/eval", errors)
+    labels: tuple[Label, ...] = trained.labels
+    if data.label is not None:
+        labels = renamed_labels(labels, data.label, errors)
+    check_same_columns(info, trained.features, labels, "/data/eval", errors)
+    if data.part != "all" and trained.data.holdout is None:
+        errors.add("/data/eval/part", "The model was trained without a holdout; leave 'part' out.")
+    errors.raise_if_any()
+    return EvaluateData(
+        dataset=data.dataset,
+        label=data.label,
+        batch_size=data.batch_size,
+        part=data.part,
+        digest=info.digest,
+        labels=labels,
+        holdout=trained.data.holdout,
+    )
+
+
+def _predict_data(data: PredictDataRequest, datasets: Datasets, trained: TrainSpec, errors: FieldErrors) -> PredictData:
+    info = _found(datasets(data.dataset), "/data/predict", errors)
+    check_same_columns(info, trained.features, (), "/data/predict", errors)
+    errors.raise_if_any()
+    return PredictData(
+        dataset=data.dataset, batch_size=data.batch_size, digest=info.digest, holdout=trained.data.holdout
+    )
+
+
+def _found(info: DatasetInfo | None, at: str, errors: FieldErrors) -> DatasetInfo:
     if info is None:
-        mistakes.add(f"/data/{part}/dataset", "There is no data set with this id.")
-        mistakes.stop()
+        errors.add(f"{at}/dataset", "There is no data set with this id.")
+        errors.raise_if_any()
     assert info is not None
-    labels = source.spec["labels"] if part == "eval" else []
-    if part == "eval" and data["label"] is not None:
-        labels = renamed(labels, data["label"], mistakes)
-    check_same_columns(info, source.spec["features"], labels, f"/data/{part}", mistakes)
-    if data.get("part", "all") != "all" and source.spec["data"]["holdout"] is None:
-        mistakes.add(f"/data/{part}/part", "The model was trained without a holdout; leave 'part' out.")
-    mistakes.stop()
-    data |= {"digest": info.digest, "labels": labels, "holdout": source.spec["data"]["holdout"]}
-    spec["data"] = {part: data}
-    return spec | ({"steps": request["steps"], "name": request["name"]} if part == "eval" else {})
+    return info

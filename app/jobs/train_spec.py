@@ -1,247 +1,286 @@
-"""The complete specification of a training job, from a request that fits its schema."""
+"""`TrainSpecBuilder`: a training request to the job's complete specification."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Collection
-from typing import Any
 
 from app.errors import quote_name
-from app.jobs import auto_columns as auto
-from app.jobs import estimators, parameters
-from app.jobs import json_schema as schema
-from app.jobs.dataset import DatasetInfo, all_null, is_number, is_sequence, width
-from app.jobs.feature_columns import COLUMN_ARGUMENTS, Reading, resolve_arguments
-from app.jobs.labels import Labels
-from app.jobs.missing import features
-from app.jobs.plan import Datasets, Limits, Mistakes, Sources
-from app.jobs.trained_source import check_same_columns, find_source, renamed
+from app.jobs import auto_columns, estimators, json_schema, parameters
+from app.jobs.dataset import DatasetInfo, all_null
+from app.jobs.feature_columns import COLUMN_ARGUMENTS, ColumnUsage, resolve_arguments
+from app.jobs.field_errors import FieldErrors
+from app.jobs.fields import Mode
+from app.jobs.labels import Labels, column_names
+from app.jobs.missing import features as resolve_features
+from app.jobs.plan import Datasets, JobLimits, TrainedSources
+from app.jobs.request import EvalDataRequest, PromoteRequest, TrainJobRequest
+from app.jobs.spec import (
+    Arguments,
+    BestMetric,
+    EarlyStopping,
+    Estimator,
+    EvalData,
+    Feature,
+    Gate,
+    Label,
+    Promote,
+    SourceReference,
+    TrainData,
+    TrainDataParts,
+    Training,
+    TrainSpec,
+)
+from app.jobs.trained_source import check_same_columns, find_source, renamed_labels
+from app.jobs.weight import resolve_weight
 
-Json = dict[str, Any]
 _RISING = ("accuracy", "auc", "precision", "recall")
-"""Metrics of which more is better; of any other less is."""
+"""Metrics of which more is better; of any other, less."""
 
 
-def metric_mode(metric: str) -> str:
-    """`max` or `min`, by the metric's name."""
+def metric_mode(metric: str) -> Mode:
+    """Whether less or more of a metric is better, by its name."""
     return "max" if metric.rsplit("/", 1)[-1].startswith(_RISING) else "min"
 
 
-class TrainSpec:
-    """Built in one go by `build`; each step notes its mistakes and they are raised together."""
+class TrainSpecBuilder:
+    """Builds one specification. Each step adds its errors to `errors`; they are raised together."""
 
     def __init__(
         self,
-        request: Json,
+        request: TrainJobRequest,
         datasets: Datasets,
-        models: Sources | None,
+        models: TrainedSources | None,
         catalogue: Collection[str],
-        limits: Limits,
-        mistakes: Mistakes,
+        limits: JobLimits,
+        errors: FieldErrors,
         warnings: list[str],
     ) -> None:
         self._request, self._datasets, self._models = request, datasets, models
         self._catalogue, self._limits = catalogue, limits
-        self._mistakes, self._warnings = mistakes, warnings
-        self._kind: str = request["estimator"]["type"]
-        self._auto = request["columns"] == "auto"
+        self._errors, self._warnings = errors, warnings
+        self._kind = request.estimator.type
+        self._auto = request.columns == "auto"
 
-    def build(self) -> Json:
+    def build(self, memory_limit_bytes: int | None) -> TrainSpec:
+        """
+        Raises:
+            InvalidInput: with a JSON pointer to each wrong field.
+        """
         args = self._arguments()
-        data = self._data_set("/data/train", self._request["data"]["train"]["dataset"])
-        self._mistakes.stop()
+        train = self._request.data.train
+        data = self._data_set("/data/train", train.dataset)
+        self._errors.raise_if_any()
         assert data is not None
-        train = self._request["data"]["train"]
-        weight = self._weight(args, train, data)
-        reading = Reading(data, self._taken(train, weight), self._request["data"]["holdout"] is None)
+        weight = resolve_weight(self._kind, args, train.weight, train.missing, data, self._errors)
+        usage = ColumnUsage(data, self._taken(weight), self._request.data.holdout is None)
         if self._auto:
-            args |= auto.choose(self._kind, data, set(reading.taken), self._warnings)
-        self._columns(args, reading)
-        labels = Labels(data, self._mistakes, "/data/train/label", train["missing"]).resolve(
-            self._kind, args, train["label"]
-        )
-        args = resolve_arguments(args, reading)
-        read = features(reading, train["missing"], "/data/train/missing")
-        self._mistakes += reading.errors
-        if not read and not reading.errors:
-            self._mistakes.add("/estimator/args", "No feature is left to learn from.")
-        self._mistakes.stop()
+            args |= auto_columns.choose(self._kind, data, set(usage.taken), self._warnings)
+        self._columns(args, usage)
+        labels = Labels(data, self._errors, "/data/train/label", train.missing).resolve(self._kind, args, train.label)
+        args = resolve_arguments(args, usage)
+        features = resolve_features(usage, train.missing, "/data/train/missing")
+        self._errors += usage.errors
+        if not features and not usage.errors:
+            self._errors.add("/estimator/args", "No feature is left to learn from.")
+        self._errors.raise_if_any()
         args = estimators.fill_defaults(self._kind, args)
         self._size(args)
-        spec = {
-            "type": "train",
-            "model": self._request["model"],
-            "estimator": {"type": self._kind, "args": args},
-            "columns": self._request["columns"],
-            "features": read,
-            "labels": labels,
-            "weight": weight,
-            "data": self._data(data, read, labels),
-        }
-        spec |= self._training(spec["data"]["eval"] is not None, train["epochs"])
-        self._mistakes.stop()
-        return spec
+        parts, training, start = self._data(data, features, labels), self._training(), self._warm_start()
+        promote = promotion(self._request.promote, self._errors)
+        self._errors.raise_if_any()
+        assert parts is not None
+        return TrainSpec(
+            model=self._request.model,
+            memory_limit_bytes=memory_limit_bytes,
+            estimator=Estimator(type=self._kind, args=args),
+            columns=self._request.columns,
+            features=features,
+            labels=labels,
+            weight=weight,
+            data=parts,
+            train=training,
+            warm_start_from=start,
+            export=self._request.export,
+            best_metric=self._best_metric(),
+            promote=promote,
+        )
 
-    def _arguments(self) -> Json:
-        args = self._request["estimator"]["args"]
+    def _arguments(self) -> Arguments:
+        """A copy of the estimator's arguments, which fit their schema."""
+        args = self._request.estimator.args
         if self._kind not in estimators.document()["estimators"]:
             known = ", ".join(estimators.document()["estimators"])
-            self._mistakes.add("/estimator/type", f"There is no estimator {quote_name(self._kind)}. Known: {known}.")
-            self._mistakes.stop()
+            self._errors.add("/estimator/type", f"There is no estimator {quote_name(self._kind)}. Known: {known}.")
+            self._errors.raise_if_any()
         at, wanted = "/estimator/args", estimators.argument_schema(self._kind, auto=self._auto)
-        self._mistakes += schema.check(args, wanted, at, estimators.definitions())
-        self._mistakes.stop()
+        self._errors += json_schema.check(args, wanted, at, estimators.definitions())
+        self._errors.raise_if_any()
         if self._kind == estimators.CATALOGUE_TYPE and args["model_fn"] not in self._catalogue:
-            self._mistakes.add(at + "/model_fn", "The operator's catalogue has no model_fn of this name.")
+            self._errors.add(at + "/model_fn", "The operator's catalogue has no model_fn of this name.")
         if self._auto and any(args.get(name) for name in COLUMN_ARGUMENTS):
-            self._mistakes.add("/columns", 'Give either feature columns or "columns": "auto".')
+            self._errors.add("/columns", 'Give either feature columns or "columns": "auto".')
         return copy.deepcopy(args)
 
     def _data_set(self, at: str, dataset_id: str) -> DatasetInfo | None:
         data = self._datasets(dataset_id)
         if data is None:
-            self._mistakes.add(at + "/dataset", "There is no data set with this id.")
+            self._errors.add(at + "/dataset", "There is no data set with this id.")
         elif data.rows == 0:
-            self._mistakes.add(at + "/dataset", "The data set has no rows.")
+            self._errors.add(at + "/dataset", "The data set has no rows.")
         return data
 
-    def _weight(self, args: Json, train: Json, data: DatasetInfo) -> str | None:
-        """The weight column, and its name set in the estimator or its heads."""
-        at, name = "/data/train/weight", train["weight"]
-        owners = _weighed(args)
-        if name is None:
-            at = "/estimator/args/weight_column"
-            named = next((owner["weight_column"] for owner in owners if owner.get("weight_column") is not None), None)
-            name = named["key"] if isinstance(named, dict) else named
-        if name is None:
-            return None
-        column = data.column(name)
-        if not estimators.takes(self._kind, "weight_column") and "head" not in args:
-            self._mistakes.add(at, f"{self._kind} takes no weights.")
-        elif column is None:
-            self._mistakes.add(at, f"The data set has no column {quote_name(name)}.")
-        elif not is_number(column) or is_sequence(column) or width(column) > 1:
-            self._mistakes.add(at, f"Weight column {quote_name(name)} must hold one number per row.")
-        elif all_null(column, data.rows) or (column.get("nulls") and train["missing"].get(name) != "drop"):
-            self._mistakes.add(at, f"Weight column {quote_name(name)} has nulls; mend them or drop these rows.")
-        elif (column.get("min") or 0) < 0:
-            self._mistakes.add(at, f"Weight column {quote_name(name)} has values under 0.")
-        for owner in owners:
-            if owner.get("weight_column") is None:
-                owner["weight_column"] = name
-        return str(name)
-
-    def _taken(self, train: Json, weight: str | None) -> dict[str, str]:
-        taken = {}
-        for name in train["ignore"]:
-            taken[name] = "in 'ignore'"
+    def _taken(self, weight: str | None) -> dict[str, str]:
+        """Columns that cannot be features, and what they are instead."""
+        train = self._request.data.train
+        taken = dict.fromkeys(train.ignore, "in 'ignore'")
         if weight is not None:
             taken[weight] = "the weight"
-        label = train["label"]
-        for part in label.values() if isinstance(label, dict) else [label]:
-            for name in [part] if isinstance(part, str) else part or ():
-                taken[name] = "the label"
+        labels = train.label.values() if isinstance(train.label, dict) else [train.label]
+        taken |= {name: "the label" for label in labels if label is not None for name in column_names(label)}
         return taken
 
-    def _columns(self, args: Json, reading: Reading) -> None:
+    def _columns(self, args: Arguments, usage: ColumnUsage) -> None:
         """Note too many columns; where the estimator names none, every column that is left is a raw feature."""
-        for i, name in enumerate(self._request["data"]["train"]["ignore"]):
-            if reading.data.column(name) is None:
-                reading.error(f"/data/train/ignore/{i}", f"The data set has no column {quote_name(name)}.")
+        for i, name in enumerate(self._request.data.train.ignore):
+            if usage.data.column(name) is None:
+                usage.error(f"/data/train/ignore/{i}", f"The data set has no column {quote_name(name)}.")
         number = sum(len(args.get(name) or ()) for name in COLUMN_ARGUMENTS)
         if number > self._limits.max_columns:
-            self._mistakes.add("/estimator/args", f"Has {number} feature columns; at most {self._limits.max_columns}.")
-            self._mistakes.stop()
+            self._errors.add("/estimator/args", f"Has {number} feature columns; at most {self._limits.max_columns}.")
+            self._errors.raise_if_any()
         if not any(estimators.takes(self._kind, name) for name in COLUMN_ARGUMENTS):
-            for column in reading.data.columns:
-                if column["name"] not in reading.taken and not all_null(column, reading.data.rows):
-                    reading.uses.setdefault(column["name"], set()).add("raw")
+            for column in usage.data.columns:
+                if column["name"] not in usage.taken and not all_null(column, usage.data.rows):
+                    usage.uses.setdefault(column["name"], set()).add("raw")
 
-    def _size(self, args: Json) -> None:
+    def _size(self, args: Arguments) -> None:
         number = parameters.count(args)
         if number > self._limits.max_parameters:
             detail = f"The model would have {number} parameters; at most {self._limits.max_parameters} are allowed."
-            self._mistakes.add("/estimator/args", detail + " Use smaller layers, embeddings or hash buckets.")
+            self._errors.add("/estimator/args", detail + " Use smaller layers, embeddings or hash buckets.")
 
-    def _data(self, data: DatasetInfo, read: list[Json], labels: list[Json]) -> Json:
-        asked = self._request["data"]
-        train, holdout = dict(asked["train"]), asked["holdout"]
-        train |= {"digest": data.digest, "part": "all" if holdout is None else "train"}
-        if asked["eval"] is None:
-            part = None
-            if holdout is not None:
-                part = {"dataset": data.id, "digest": data.digest, "label": train["label"], "labels": labels}
-                part |= {"batch_size": max(256, train["batch_size"]), "part": "holdout"}
-            return {"train": train, "eval": part, "holdout": holdout}
-        if holdout is not None:
-            self._mistakes.add("/data/holdout", "Give either 'eval' or 'holdout'.")
-        other = self._data_set("/data/eval", asked["eval"]["dataset"])
-        part = dict(asked["eval"])
-        if other is not None:
-            part["labels"] = labels if part["label"] is None else renamed(labels, part["label"], self._mistakes)
-            part["digest"] = other.digest
-            check_same_columns(other, read, part["labels"], "/data/eval", self._mistakes)
-            if self._request["data"]["train"]["dataset"] == other.id:
-                self._warnings.append("Evaluation runs on the training rows; give 'holdout' for an honest measure.")
-        if part["part"] != "all":
-            self._mistakes.add("/data/eval/part", "Give 'holdout' instead.")
-        return {"train": train, "eval": part, "holdout": None}
+    def _data(
+        self, data: DatasetInfo, features: tuple[Feature, ...], labels: tuple[Label, ...]
+    ) -> TrainDataParts | None:
+        """Training and evaluation data; None, with an error, where the latter cannot be used."""
+        requested, holdout = self._request.data, self._request.data.holdout
+        train = requested.train
+        training = TrainData(
+            dataset=train.dataset,
+            label=train.label,
+            batch_size=train.batch_size,
+            shuffle=train.shuffle,
+            epochs=train.epochs,
+            ignore=train.ignore,
+            weight=train.weight,
+            missing=train.missing,
+            digest=data.digest,
+            part="all" if holdout is None else "train",
+        )
+        if requested.eval is not None:
+            evaluation = self._evaluation_data(requested.eval, features, labels)
+            return None if evaluation is None else TrainDataParts(train=training, eval=evaluation, holdout=None)
+        if holdout is None:
+            return TrainDataParts(train=training, eval=None, holdout=None)
+        kept = EvalData(
+            dataset=data.id,
+            digest=data.digest,
+            label=train.label,
+            labels=labels,
+            batch_size=max(256, train.batch_size),
+            part="holdout",
+        )
+        return TrainDataParts(train=training, eval=kept, holdout=holdout)
 
-    def _training(self, has_eval: bool, epochs: int | None) -> Json:
-        """The fields `train warm_start_from export best_metric promote`, complete."""
-        request, training = self._request, dict(self._request["train"])
-        stopping, best, promote = training["early_stopping"], request["best_metric"], request["promote"]
-        if training["max_steps"] is None and epochs is None:
-            self._mistakes.add("/train/max_steps", "Give max_steps, or epochs in /data/train: else it never ends.")
-        if training["save_checkpoints_steps"] is None:
-            # A tenth of the job, so that a lost attempt costs little; not so often that saving is what costs.
-            training["save_checkpoints_steps"] = min(10_000, max(100, (training["max_steps"] or 10_000) // 10))
-        needs = {
-            "/train/evaluate_every_steps": training["evaluate_every_steps"],
-            "/train/early_stopping": stopping,
-            "/export": request["export"] == "best",
-            "/promote/when": promote and promote["when"],
-        }
-        for at, asked in needs.items():
-            if asked and not has_eval:
-                self._mistakes.add(at, "Needs evaluation data: give /data/eval or /data/holdout.")
-        if (stopping or request["export"] == "best") and training["evaluate_every_steps"] is None:
-            training["evaluate_every_steps"] = training["save_checkpoints_steps"]
-        if stopping:
-            training["early_stopping"] = stopping | {"mode": stopping["mode"] or metric_mode(stopping["metric"])}
-        best = best or {"metric": "loss", "mode": None}
-        check_gate(promote, self._mistakes)
-        return {
-            "train": training,
-            "warm_start_from": self._warm_start(),
-            "export": request["export"],
-            "best_metric": {"metric": best["metric"], "mode": best["mode"] or metric_mode(best["metric"])},
-            "promote": promote,
-        }
-
-    def _warm_start(self) -> Json | None:
-        asked = self._request["warm_start_from"]
-        if asked is None:
+    def _evaluation_data(
+        self, requested: EvalDataRequest, features: tuple[Feature, ...], labels: tuple[Label, ...]
+    ) -> EvalData | None:
+        if self._request.data.holdout is not None:
+            self._errors.add("/data/holdout", "Give either 'eval' or 'holdout'.")
+        if requested.part != "all":
+            self._errors.add("/data/eval/part", "Give 'holdout' instead.")
+        other = self._data_set("/data/eval", requested.dataset)
+        if other is None:
             return None
-        source = find_source(asked, self._models, self._mistakes, "/warm_start_from")
+        if requested.label is not None:
+            labels = renamed_labels(labels, requested.label, self._errors)
+        check_same_columns(other, features, labels, "/data/eval", self._errors)
+        if self._request.data.train.dataset == other.id:
+            self._warnings.append("Evaluation runs on the training rows; give 'holdout' for an honest measure.")
+        return EvalData(
+            dataset=requested.dataset,
+            label=requested.label,
+            batch_size=requested.batch_size,
+            part=requested.part,
+            digest=other.digest,
+            labels=labels,
+        )
+
+    def _training(self) -> Training:
+        request = self._request
+        asked, epochs = request.train, request.data.train.epochs
+        if asked.max_steps is None and epochs is None:
+            self._errors.add("/train/max_steps", "Give max_steps, or epochs in /data/train: else it never ends.")
+        self._check_evaluation_data()
+        # A tenth of the job, so that a lost attempt costs little; not so often that saving is what costs.
+        save_every = asked.save_checkpoints_steps or min(10_000, max(100, (asked.max_steps or 10_000) // 10))
+        stopping = asked.early_stopping
+        evaluate_every = asked.evaluate_every_steps
+        if (stopping is not None or request.export == "best") and evaluate_every is None:
+            evaluate_every = save_every
+        return Training(
+            max_steps=asked.max_steps,
+            save_checkpoints_steps=save_every,
+            keep_checkpoint_max=asked.keep_checkpoint_max,
+            keep_checkpoint_every_n_hours=asked.keep_checkpoint_every_n_hours,
+            seed=asked.seed,
+            evaluate_every_steps=evaluate_every,
+            early_stopping=None
+            if stopping is None
+            else EarlyStopping(
+                metric=stopping.metric,
+                patience_steps=stopping.patience_steps,
+                mode=stopping.mode or metric_mode(stopping.metric),
+                min_steps=stopping.min_steps,
+            ),
+        )
+
+    def _check_evaluation_data(self) -> None:
+        """Note what needs evaluation data where there is none."""
+        request = self._request
+        if request.data.eval is not None or request.data.holdout is not None:
+            return
+        needs = {
+            "/train/evaluate_every_steps": request.train.evaluate_every_steps is not None,
+            "/train/early_stopping": request.train.early_stopping is not None,
+            "/export": request.export == "best",
+            "/promote/when": request.promote is not None and request.promote.when is not None,
+        }
+        for at, needed in needs.items():
+            if needed:
+                self._errors.add(at, "Needs evaluation data: give /data/eval or /data/holdout.")
+
+    def _best_metric(self) -> BestMetric:
+        best = self._request.best_metric
+        if best is None:
+            return BestMetric(metric="loss", mode="min")
+        return BestMetric(metric=best.metric, mode=best.mode or metric_mode(best.metric))
+
+    def _warm_start(self) -> SourceReference | None:
+        if self._request.warm_start_from is None:
+            return None
+        source = find_source(self._request.warm_start_from, self._models, self._errors, "/warm_start_from")
         return None if source is None else source.reference()
 
 
-def check_gate(promote: Json | None, mistakes: Mistakes) -> None:
-    gate = promote and promote["when"]
-    if gate and "at_least" not in gate and "at_most" not in gate:
-        mistakes.add("/promote/when", "Give 'at_least' or 'at_most'.")
-
-
-def _weighed(args: Json) -> list[Json]:
-    """The dicts that hold a `weight_column`: the heads, or the arguments themselves."""
-    if "head" not in args:
-        return [args]
-    heads, found = [args["head"]], []
-    while heads:
-        head = heads.pop()
-        inner = head.get("heads") or ([head["static_head"]] if "static_head" in head else [])
-        heads += inner
-        if not inner:
-            found.append(head)
-    return found
+def promotion(promote: PromoteRequest | None, errors: FieldErrors) -> Promote | None:
+    """The promotion of a version, as it is stored."""
+    if promote is None:
+        return None
+    gate = promote.when
+    if gate is None:
+        return Promote(label=promote.label, when=None)
+    if gate.at_least is None and gate.at_most is None:
+        errors.add("/promote/when", "Give 'at_least' or 'at_most'.")
+    return Promote(label=promote.label, when=Gate(metric=gate.metric, at_least=gate.at_least, at_most=gate.at_most))

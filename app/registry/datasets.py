@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select, union
@@ -32,6 +33,7 @@ class DatasetRepository:
         path: str,
         created_by: str | None,
         dataset_id: str | None = None,
+        warnings: Sequence[str] = (),
     ) -> Dataset:
         """Commits an ingested data set; the same digest again gives the row that is there (compare its `path` with
         yours: where it differs, your directory is to be removed).
@@ -49,6 +51,7 @@ class DatasetRepository:
             rows=rows,
             bytes=bytes,
             columns=columns,
+            warnings=[*warnings],
             path=path,
             created_at=now(),
             created_by=created_by,
@@ -91,7 +94,9 @@ class DatasetRepository:
         if row is None:
             raise NotFound("There is no data set of that id.")
         links = select(Job.id, Job.state).join(JobLink, JobLink.job_id == Job.id).where(JobLink.target_id == dataset_id)
-        needing = self.session.execute(links.where(Job.state.not_in(ENDED)).limit(1)).first()
+        needing = self.session.execute(
+            links.where(Job.state.not_in(ENDED)).order_by(Job.created_at, Job.id).limit(1)
+        ).first()
         if needing is not None:
             raise Conflict(f"Job {needing.id} ({needing.state}) needs this data set. Wait for its end, or cancel it.")
         versions = self.versions_of(dataset_id, limit=1)
@@ -110,4 +115,8 @@ class DatasetRepository:
             select(Export.id).where(Export.job_id.in_(makers)), select(Export.id).where(Export.train_job_id.in_(makers))
         )
         query = select(Version).where(Version.export_id.in_(made))
-        return list(self.session.scalars(query.order_by(Version.created_at.desc(), Version.number.desc()).limit(limit)))
+        return list(
+            self.session.scalars(
+                query.order_by(Version.created_at.desc(), Version.model, Version.number.desc()).limit(limit)
+            )
+        )

@@ -7,11 +7,12 @@ from typing import Any
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
+from app.errors import NotFound
 from app.ids import new_id
 from app.registry.db import now
 from app.registry.events import record
 from app.registry.jobs.transitions import fence
-from app.registry.tables import Evaluation, Export, Version
+from app.registry.tables import Evaluation, EvaluationReport, Export, Job, Label, Version
 
 
 class EvaluationRepository:
@@ -31,6 +32,7 @@ class EvaluationRepository:
         dataset_digest: str | None = None,
         split: str = "all",
         rows: int | None = None,
+        report: dict[str, Any] | None = None,
     ) -> Evaluation | None:
         """Records a measurement by a job's running attempt. The same job measuring the same thing again (an attempt
         that repeats steps of a lost one) replaces it. None: fenced.
@@ -40,6 +42,7 @@ class EvaluationRepository:
             metrics: name → number; what is not finite is stored as null.
             split: `all`, `train` or `holdout`.
             rows: how many rows were measured.
+            report: what `workers.report` made of the predictions; None leaves the evaluation without one.
         """
         if fence(self.session, job_id, attempt) is None:
             return None
@@ -60,9 +63,46 @@ class EvaluationRepository:
         row.dataset_digest, row.rows, row.metrics = dataset_digest, rows, metrics
         row.created_at = now()
         self.session.flush()
+        if report is not None:
+            self.session.merge(EvaluationReport(evaluation_id=row.id, report=report))
         told = {"id": row.id, "step": step, "name": name, "split": split, "metrics": metrics}
         record(self.session, job_id, "evaluation", told)
         return row
+
+    def get(self, evaluation_id: str) -> Evaluation:
+        """
+        Raises:
+            NotFound: no such evaluation.
+        """
+        row = self.session.get(Evaluation, evaluation_id)
+        if row is None:
+            raise NotFound("There is no evaluation of that id.")
+        return row
+
+    def report(self, evaluation_id: str) -> dict[str, Any] | None:
+        """The report of an evaluation; None when it was made without one."""
+        row = self.session.get(EvaluationReport, evaluation_id)
+        return None if row is None else row.report
+
+    def live_report(self, evaluation: Evaluation) -> tuple[int, str, dict[str, Any]] | None:
+        """The newest report of the version that the label `latest` of the same model names, on the same data set and
+        split: version, evaluation id, report. None when that version is the evaluated checkpoint itself or was not
+        evaluated on these rows."""
+        train_job = evaluation.train_job_id or evaluation.job_id
+        query = (
+            select(Version.number, Evaluation.id, EvaluationReport.report)
+            .join(Label, and_(Label.model == Version.model, Label.version == Version.number, Label.label == "latest"))
+            .join(Job, and_(Job.model == Version.model, Job.id == train_job))
+            .join(Export, Export.id == Version.export_id)
+            .join(Evaluation, and_(Evaluation.train_job_id == Export.train_job_id, Evaluation.step == Export.step))
+            .join(EvaluationReport, EvaluationReport.evaluation_id == Evaluation.id)
+            .where(Evaluation.dataset_id == evaluation.dataset_id, Evaluation.split == evaluation.split)
+            .where(or_(Export.train_job_id != train_job, Export.step != evaluation.step))
+            .order_by(Evaluation.created_at.desc(), Evaluation.id.desc())
+            .limit(1)
+        )
+        found = self.session.execute(query).first()
+        return None if found is None else (found[0], found[1], found[2])
 
     def for_job(self, job_id: str) -> list[Evaluation]:
         """Made by the job, or of its checkpoints by others; by step."""

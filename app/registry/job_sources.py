@@ -1,4 +1,4 @@
-"""Finds in the registry what a job request names: data sets, versions, checkpoints, jobs."""
+"""Registry lookups for job requests: data sets, versions, checkpoints, jobs by the names that a request gives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 from app.errors import NotFound
 from app.ids import is_id
 from app.jobs.dataset import DatasetInfo
-from app.jobs.plan import Source
+from app.jobs.plan import TrainedSource
+from app.jobs.spec import TrainSpec, decode
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.datasets import DatasetRepository
 from app.registry.exports import ExportRepository
@@ -19,7 +20,7 @@ LATEST = "latest"
 
 
 class RegistrySources:
-    """`app.jobs.plan.Sources` and data sets, in the caller's transaction. None: not there, or not usable."""
+    """`app.jobs.plan.TrainedSources` and data sets, in the caller's transaction. None: not there, or not usable."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -28,7 +29,7 @@ class RegistrySources:
         row = DatasetRepository(self._session).find(dataset_id) if is_id(dataset_id, "ds") else None
         return DatasetInfo(row.id, row.digest, row.rows, row.columns) if row else None
 
-    def version(self, model: str, number: int | None) -> Source | None:
+    def version(self, model: str, number: int | None) -> TrainedSource | None:
         try:
             row = self._version(model, number)
             export = ExportRepository(self._session).get(row.export_id)
@@ -37,13 +38,13 @@ class RegistrySources:
             return None
         return self._source(checkpoint, model, row.number)
 
-    def checkpoint(self, checkpoint_id: str) -> Source | None:
+    def checkpoint(self, checkpoint_id: str) -> TrainedSource | None:
         try:
             return self._source(CheckpointRepository(self._session).get(checkpoint_id))
         except NotFound:
             return None
 
-    def job(self, job_id: str, step: int | None) -> Source | None:
+    def job(self, job_id: str, step: int | None) -> TrainedSource | None:
         checkpoints = CheckpointRepository(self._session)
         try:
             row = checkpoints.latest(job_id) if step is None else checkpoints.at(job_id, step)
@@ -63,6 +64,7 @@ class RegistrySources:
             raise NotFound("The model has no version.")
         return newest[0]
 
-    def _source(self, row: Checkpoint, model: str | None = None, version: int | None = None) -> Source:
-        spec = JobRepository(self._session).get(row.job_id).spec
-        return Source(row.job_id, row.step, row.id, spec, model, version)
+    def _source(self, row: Checkpoint, model: str | None = None, version: int | None = None) -> TrainedSource:
+        spec = decode(JobRepository(self._session).get(row.job_id).spec)
+        assert isinstance(spec, TrainSpec), "only training jobs have checkpoints"
+        return TrainedSource(row.job_id, row.step, row.id, spec, model, version)

@@ -3,7 +3,7 @@ whose clock jumps cannot expire a lease. Paths are keys relative to the artifact
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -16,10 +16,11 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    exists,
 )
 from sqlalchemy import BigInteger as _BigInteger
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 #: text, not JSONB: it keeps the order of keys and takes every string (JSONB refuses NUL), the same on both databases
@@ -65,6 +66,7 @@ class Dataset(Base):
     rows: Mapped[int] = mapped_column(BigInteger)
     bytes: Mapped[int] = mapped_column(BigInteger)
     columns: Mapped[list[dict[str, Any]]] = mapped_column(Json)  # as the API shows them
+    warnings: Mapped[list[str] | None] = mapped_column(Json)  # for its owner; None: stored by an earlier release
     path: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[float] = mapped_column(Float)
     created_by: Mapped[str | None] = mapped_column(String(40))
@@ -88,7 +90,8 @@ class Job(Base):
     timeout_s: Mapped[float | None] = mapped_column(Float)  # of one attempt's run
     wait_timeout_s: Mapped[float | None] = mapped_column(Float)  # of waiting for a worker
     progress: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)  # step max_steps loss steps_per_s eta_s …
-    result: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)  # ids of what the job made, warnings
+    result: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)  # ids of what the job made
+    warnings: Mapped[list[str] | None] = mapped_column(Json)  # for its submitter; None: stored by an earlier release
     error_kind: Mapped[str | None] = mapped_column(String(30))  # of the last failure, also while it waits to try again
     error_detail: Mapped[str | None] = mapped_column(CleanText)
     worker: Mapped[str | None] = mapped_column(CleanText(200))
@@ -160,7 +163,19 @@ class Evaluation(Base):
     rows: Mapped[int | None] = mapped_column(BigInteger)
     metrics: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[float] = mapped_column(Float)
+    has_report: ClassVar[Any]  # whether there is an `EvaluationReport`; set below
     __table_args__ = (Index(None, "train_job_id", "step"),)
+
+
+class EvaluationReport(Base):
+    """Apart from its evaluation: lists of evaluations do not read the reports."""
+
+    __tablename__ = "evaluation_reports"
+    evaluation_id: Mapped[str] = mapped_column(ForeignKey("evaluations.id", ondelete="CASCADE"), primary_key=True)
+    report: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
+Evaluation.has_report = column_property(exists().where(EvaluationReport.evaluation_id == Evaluation.id))
 
 
 class MetricPoint(Base):
@@ -266,7 +281,7 @@ class IdempotencyKey(Base):
 class AuditEntry(Base):
     __tablename__ = "audit"
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
-    at: Mapped[float] = mapped_column(Float)
+    at: Mapped[float] = mapped_column(Float, index=True)
     token_id: Mapped[str | None] = mapped_column(String(40))
     action: Mapped[str] = mapped_column(String(50))
     target: Mapped[str] = mapped_column(String(200))
@@ -281,6 +296,19 @@ class Lease(Base):
     name: Mapped[str] = mapped_column(String(50), primary_key=True)
     holder: Mapped[str] = mapped_column(String(200))
     expires_at: Mapped[float] = mapped_column(Float)
+
+
+class Worker(Base):
+    """A worker as it last reported itself: what it serves and with what. Its jobs stand in `jobs.worker`."""
+
+    __tablename__ = "workers"
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)  # host:pid of the Celery main process
+    queues: Mapped[list[str]] = mapped_column(Json)
+    slots: Mapped[int] = mapped_column(Integer)
+    devices: Mapped[list[str]] = mapped_column(Json)
+    version: Mapped[str] = mapped_column(String(40))
+    started_at: Mapped[float] = mapped_column(Float)
+    seen_at: Mapped[float] = mapped_column(Float)
 
 
 class CatalogueEntry(Base):

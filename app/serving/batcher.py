@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from app.errors import InvalidInput, Overloaded, ServiceError, Timeout, Unavailable
 from app.serving.decode import Decoded, Decoder
@@ -130,7 +130,7 @@ class Batcher:
 
         Raises Overloaded when the queue is full.
         """
-        rows = len(request.rows)
+        rows = request.count
         full = self.rows_waiting + rows > self.limits.queue_rows or self.bytes_waiting + size > self.limits.queue_bytes
         if full and self.rows_waiting:  # the first one is always taken
             raise Overloaded("Too many requests wait for predictions. Try again.", retry_after_s=RETRY_AFTER_S)
@@ -221,7 +221,7 @@ class Batcher:
     def _back(self, line: Line, pending: Pending) -> None:
         line.waiting.appendleft(pending)
         self._lines.add(line)
-        self.rows_waiting += len(pending.request.rows)
+        self.rows_waiting += pending.request.count
         self.bytes_waiting += pending.size
 
     def _due(self, line: Line) -> None:
@@ -242,15 +242,15 @@ class Batcher:
         limits = self.limits
         first = self._pop(line)
         members = [first]
-        if first.tried:
+        if first.tried or first.request.packed is not None:
             return members
-        rows, size, longest = len(first.request.rows), first.size, first.request.longest
+        rows, size, longest = first.request.count, first.size, first.request.longest
         signature = first.request.signature
         waiting = line.waiting
         while waiting:
             pending = waiting[0]
             request = pending.request
-            rows += len(request.rows)
+            rows += request.count
             size += pending.size
             longest = max(longest, request.longest)
             if (
@@ -258,6 +258,7 @@ class Batcher:
                 or size > limits.batch_bytes
                 or request.signature != signature
                 or pending.tried
+                or request.packed is not None
                 or rows * longest > limits.batch_cells
             ):
                 break
@@ -266,7 +267,7 @@ class Batcher:
 
     def _pop(self, line: Line) -> Pending:
         pending = line.waiting.popleft()
-        self.rows_waiting -= len(pending.request.rows)
+        self.rows_waiting -= pending.request.count
         self.bytes_waiting -= pending.size
         if not line.waiting:
             self._lines.discard(line)
@@ -275,17 +276,19 @@ class Batcher:
     def _send(self, line: Line, members: list[Pending]) -> None:
         assert line.key is not None and self.predictor is not None
         self._next_id += 1
+        first = members[0].request
+        signature = first.signature
         rows: list[Row] = []
         for pending in members:
             rows += pending.request.rows
-        signature = members[0].request.signature
+        columns: Any = line.decoder.layouts[signature].pack(rows) if first.packed is None else first.packed
         run = Run(
             self._next_id,
             line.key,
             signature,
-            [len(pending.request.rows) for pending in members],
+            [pending.request.count for pending in members],
             [pending.request.form for pending in members],
-            line.decoder.layouts[signature].pack(rows),
+            columns,
         )
         try:
             self.predictor.run(run)
@@ -294,7 +297,9 @@ class Batcher:
                 self._fail(pending, InvalidInput("The request is too large for one call. Send it in parts."))
             self._due(line)
             return
-        line.running = self._running[self._next_id] = Batch(line, members, time.perf_counter(), len(rows))
+        line.running = self._running[self._next_id] = Batch(
+            line, members, time.perf_counter(), first.count if first.packed is not None else len(rows)
+        )
 
     def _sweep(self) -> None:
         """Answers what waited or ran too long, and ends a predictor whose call hangs. One timer for all: one more would

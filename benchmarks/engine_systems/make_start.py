@@ -14,7 +14,8 @@ import tensorflow as tf
 import workload
 
 import tf_estimator as est
-from tf_estimator.checkpoint import files as checkpoint
+from tf_estimator.checkpoint import files
+from tf_estimator.checkpoint.retention import Retention
 from tf_estimator.optimizer import Adagrad
 
 
@@ -26,11 +27,11 @@ def main(name: str, directory: str) -> None:
         estimator = work.estimator(est, tf, model_dir=scratch, optimizer=Adagrad(work.rate, 0.1), config=config)
         features, labels = workload.head(*work.data(), work.batch)
         estimator.train(lambda: datasets.once(features, labels, work.batch), steps=1)
-        values = checkpoint.Reader(f"{scratch}/model.ckpt-0")
+        values = files.Reader(f"{scratch}/model.ckpt-0")
         Path(directory).mkdir(parents=True, exist_ok=True)
         prefix = f"{directory}/model.ckpt-0"
-        checkpoint.write(prefix, {n: tf.constant(values.value(n)) for n in values.shapes})
-        checkpoint.Retention(directory).add(prefix)
+        files.write(prefix, {n: tf.constant(values.value(n)) for n in values.shapes})
+        Retention(directory).add(prefix)
 
 
 main(sys.argv[1], sys.argv[2])

@@ -13,10 +13,12 @@ from typing import Any
 from sqlalchemy import Connection, event, insert, text
 
 from app.ids import new_id
+from app.jobs.spec import encode
 from app.registry.db import Database
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Attempt, Base, Checkpoint, Job, JobEvent
+from benchmarks.small_spec import small_spec
 
 QUEUED = 1_000
 """As many as the default cap lets wait; all others have ended."""
@@ -52,7 +54,8 @@ def _fill(database: Database, size: int) -> None:
 
 def _job(number: int) -> dict[str, Any]:
     at = 1.7e9 + number
-    common = {"type": "train", "model": f"m{number % 10}", "spec": {"number": number}, "queue": "default"}
+    model = f"m{number % 10}"
+    common: dict[str, Any] = {"type": "train", "model": model, "spec": encode(small_spec(model)), "queue": "default"}
     common |= {"priority": 5, "max_attempts": 3, "counted_attempts": 0, "not_before": at, "created_at": at}
     state = "QUEUED" if number < QUEUED else "SUCCEEDED"
     done = {"attempt": int(number >= QUEUED), "cancel_requested": False, "drain_requested": False}

@@ -34,4 +34,5 @@ with database.session() as session:
     _, secret = TokenRepository(session).create("benchmark", ["predict", "read"])
 Path(os.environ["TOKEN_FILE"]).write_text(secret)
 configure("WARNING")
-serve(create_app(settings), host="127.0.0.1", port=int(sys.argv[1]))
+app = create_app(settings)
+serve(app.asgi, host="127.0.0.1", port=int(sys.argv[1]), fast_path=app.fast_path)

@@ -13,6 +13,7 @@ from app.registry.jobs.repository import JobRepository
 from app.registry.models import ModelRepository
 from app.registry.tables import Export
 from app.storage import Storage
+from benchmarks.small_spec import small_spec
 
 
 def publish(
@@ -34,7 +35,7 @@ def publish(
     shutil.copytree(directory, storage.path(key), copy_function=copy)
     with database.session() as session:
         job = JobRepository(session).create(
-            type="train", model=model, spec={}, queue="q", priority=5, max_attempts=1, timeout_s=None, created_by=None
+            small_spec(model), queue="q", priority=5, max_attempts=1, timeout_s=None, created_by=None
         )
         row = {"job_id": job.id, "train_job_id": job.id, "attempt": 1, "step": 1, "bytes": 1, "created_at": 0.0}
         session.add(Export(id=export, path=key, digest=digest or storage.digest(key), **row))

@@ -14,12 +14,13 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from app.api.deps import Service
 from app.config import Settings
+from app.http.connection import FastPath
+from app.http.connections import ConnectionLimits
 from app.http.gate import Gate
-from app.http.server import config
+from app.http.server import Server
 from app.log import configure
 from app.main import create_app
 from app.queue import MemoryQueue
@@ -71,15 +72,6 @@ def train_job(dataset: str, **changes: Any) -> dict[str, Any]:
     }
 
 
-def service_of(gate: Gate) -> Service:
-    """The parts inside the layers of an application."""
-    layer: Any = gate
-    while not hasattr(layer, "state"):
-        layer = getattr(layer, "app", None) or layer._app
-    service: Service = layer.state.service
-    return service
-
-
 def wait_ready(http: httpx.Client) -> None:
     end = time.monotonic() + 20
     while http.get("/readyz").status_code != 200:
@@ -112,19 +104,22 @@ def shared_api(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) 
 
 def run_api(settings: Settings) -> Iterator[Api]:
     queue = MemoryQueue()
-    gate = create_app(settings, queue=queue)
-    with served(gate) as address, httpx.Client(base_url=address, timeout=30, trust_env=False) as http:
+    app = create_app(settings, queue=queue)
+    with (
+        served(app.asgi, fast_path=app.fast_path) as address,
+        httpx.Client(base_url=address, timeout=30, trust_env=False) as http,
+    ):
         wait_ready(http)
         secret = (settings.data_dir / "admin-token").read_text()
         http.headers["Authorization"] = f"Bearer {secret}"
-        yield Api(gate, service_of(gate), queue, http)
+        yield Api(app.asgi, app.state, queue, http)
 
 
 @contextmanager
-def served(app: Any) -> Iterator[str]:
+def served(app: Any, *, fast_path: FastPath | None = None, limits: ConnectionLimits | None = None) -> Iterator[str]:
     """Runs an ASGI application on a free port; its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(config(app, host="127.0.0.1", port=0))
+    server = Server(app, fast_path=fast_path, limits=limits)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

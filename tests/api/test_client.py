@@ -1,16 +1,14 @@
-"""The Python client and the command line against a running API."""
+"""The Python client against a running API."""
 
 from __future__ import annotations
 
-import json
 import threading
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
-from estimator_client.cli import app
-from estimator_client.client import ApiError, Client, Unreachable
+from estimator_client import ApiError, Client, JobNotSuccessful, Unreachable
 from tests.api.conftest import CSV, Api, train_job
 from tests.api.test_events import run_job
 
@@ -46,7 +44,7 @@ def test_client_uploads_submits_and_watches_to_the_end(api: Api, client: Client,
 def test_client_goes_through_all_pages(api: Api, client: Client) -> None:
     ids = [api.submit() for _ in range(3)]
     with client:
-        assert [job["id"] for job in client._pages("/v1/jobs", "jobs", {"page_size": "1"})] == ids[::-1]
+        assert [job.id for job in client.jobs(page_size="1")] == ids[::-1]
 
 
 def test_client_raises_the_problem_with_its_places(client: Client) -> None:
@@ -62,64 +60,65 @@ def test_client_says_when_nobody_answers() -> None:
         client.job("job_01k9zv0q2m8x4t6b3c5d7e9f1g")
 
 
-def run(api: Api, *arguments: str) -> tuple[int, str]:
-    environment = {
-        "ESTIMATOR_URL": str(api.http.base_url),
-        "DATA_DIR": str(api.service.settings.data_dir),
-        "ESTIMATOR_TOKEN": "",
-        "COLUMNS": "200",
-    }
-    done = CliRunner().invoke(app, list(arguments), env=environment)
-    return done.exit_code, done.output
+def test_one_wrong_field_is_said_once(client: Client) -> None:
+    with client, pytest.raises(ApiError) as refused:
+        client.submit({"type": "nonsense"})
+
+    assert len(str(refused.value).splitlines()) == 1
 
 
-def test_command_line_from_file_to_cancelled_job(api: Api, things: Path, tmp_path: Path) -> None:
-    status, said = run(api, "datasets", "upload", str(things))
-    assert status == 0, said
-    dataset = said.split()[-1]
-    assert dataset in run(api, "datasets", "list")[1]
-    file = tmp_path / "job.json"
-    file.write_text(json.dumps(train_job(dataset)))
-    status, said = run(api, "submit", str(file))
-    assert status == 0, said
-    job = said.split()[-1]
+def test_frames_are_uploaded_and_previewed(client: Client) -> None:
+    frame = pd.DataFrame({"x": [1.5, 2.5], "kind": ["a", "b"]})
+    with client:
+        made = client.upload(frame, name="frame of mine")
 
-    assert "QUEUED" in run(api, "jobs")[1]
-    assert run(api, "cancel", job)[1].strip() == "CANCELLED"
-    status, said = run(api, "watch", job)
-    assert status == 1
-    assert "CANCELLED" in said
+        assert (made["rows"], made["format"]) == (2, "parquet")
+        assert client.preview(made["id"]) == [{"x": 1.5, "kind": "a"}, {"x": 2.5, "kind": "b"}]
+        assert client.dataset("frame of mine")["id"] == made["id"]
+        assert client.dataset_usage(made["id"])["jobs"] == []
+        with pytest.raises(LookupError, match="no such"):
+            client.dataset("no such")
+        client.delete_dataset(made["id"])
+        assert list(client.datasets()) == []
 
 
-def test_command_line_makes_and_revokes_tokens(api: Api) -> None:
-    status, secret = run(api, "tokens", "create", "notebook", "read", "predict")
-    assert status == 0
-    assert api.http.get("/v1/jobs", headers={"Authorization": f"Bearer {secret.strip()}"}).status_code == 200
-    token = next(row for row in api.http.get("/v1/tokens").json()["tokens"] if row["name"] == "notebook")
-    assert run(api, "tokens", "revoke", token["id"])[0] == 0
+def test_job_is_waited_for_with_a_bar_and_shows_its_curves(
+    api: Api, client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job_id = api.submit()
+    worker = threading.Thread(target=run_job, args=(api, job_id, 0.3))
+    worker.start()
+    with client:
+        job = client.job(job_id).wait(bar=True, check=True, poll_s=0.05, timeout_s=60)
+    worker.join()
+
+    assert job.state == "SUCCEEDED"
+    assert "SUCCEEDED" in capsys.readouterr().err
+    assert job_id in job._repr_html_()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("submit", "{}"), "/type"),
-        (("submit", "{"), "Not valid JSON"),
-        (("submit", "missing.json"), "Cannot read"),
-        (("predict", "nobody", "[1]"), "503"),
-        (("watch", "job_00000000000000000000000000"), "404"),
-    ],
-)
-def test_command_line_says_what_is_wrong(api: Api, arguments: tuple[str, ...], words: str) -> None:
-    status, said = run(api, *arguments)
-
-    assert status == 1
-    assert words in said
-    assert "Traceback" not in said
+def test_cancelled_job_raises_when_it_is_checked(api: Api, client: Client) -> None:
+    with client:
+        job = client.job(api.submit()).cancel()
+        assert client.retry(job.id).state == "QUEUED"
+        job.cancel()
+        with pytest.raises(JobNotSuccessful, match="ended CANCELLED"):
+            job.wait(check=True, timeout_s=5)
 
 
-def test_command_line_without_service_says_how_to_start_one(tmp_path: Path) -> None:
-    environment = {"ESTIMATOR_URL": "http://127.0.0.1:9", "ESTIMATOR_TOKEN": "x", "DATA_DIR": str(tmp_path)}
-    done = CliRunner().invoke(app, ["jobs"], env=environment)
+def test_waiting_ends_with_the_time_allowed(api: Api, client: Client) -> None:
+    with client, pytest.raises(TimeoutError, match="still QUEUED"):
+        client.job(api.submit()).wait(timeout_s=0, poll_s=0.01, bar=True)
 
-    assert done.exit_code == 1
-    assert "scripts/serve" in done.output
+
+def test_tokens_are_made_and_revoked(client: Client) -> None:
+    with client:
+        made = client.create_token("notebook", ["read"])
+        with Client(client.address, made["token"]) as other:
+            assert list(other.models()) == []
+            with pytest.raises(ApiError) as refused:
+                other.tokens()
+        assert refused.value.status == 403
+        client.revoke_token(made["id"])
+        assert next(row for row in client.tokens() if row["id"] == made["id"])["revoked_at"]
+        assert [entry["action"] for entry in client.audit()] == ["token.revoke", "token.refused", "token.create"]

@@ -15,12 +15,12 @@ import pytest
 from app.config import Settings
 from app.errors import InvalidInput, Overloaded, ServiceError, Unavailable
 from app.http.auth import Authenticator, TokenInfo
+from app.http.connections import ConnectionLimits
 from app.http.fast_predict import Direct
 from app.http.gate import Gate
 from app.http.predict import PredictFront
 from app.http.problems import problem
 from app.http.request_metrics import Traffic
-from app.http.server import Connection
 from app.serving.batcher import Result
 from app.serving.decode import Decoded
 from tests.api.conftest import served
@@ -42,6 +42,7 @@ class Echo:
         self.version.line = self
         self.key = 1
         self.decoder = self.batcher = self
+        self.max_rows = 1000
         self.error: ServiceError | None = None
         self.delay_s = 0.0
         self.futures = 0
@@ -55,7 +56,7 @@ class Echo:
     def decode(self, verb: str, body: bytes) -> Decoded:
         if body == b"bad":
             raise InvalidInput("The body is bad.")
-        return Decoded(body.decode(), None, [body], 0)  # type: ignore[arg-type]
+        return Decoded(body.decode(), None, [body], 0, 1)  # type: ignore[arg-type]
 
     def submit(self, line: Any, request: Decoded, size: int, reply: Any) -> None:
         self.futures += isinstance(reply, asyncio.Future)
@@ -99,8 +100,8 @@ def site() -> Iterator[Site]:
     front = PredictFront(nothing, echo, problem)  # type: ignore[arg-type]
     settings = Settings(host="127.0.0.1", max_body_bytes=1000, body_timeout_s=0.5)
     gate = Gate(front, settings, authenticate, traffic=traffic)
-    gate.direct = Direct(gate, front, remembered, max_body_bytes=1000)
-    with served(gate) as address:
+    direct = Direct(gate, front, remembered, max_body_bytes=1000)
+    with served(gate, fast_path=direct, limits=ConnectionLimits(idle_s=0.3)) as address:
         yield Site(address, echo, tokens, traffic)
 
 
@@ -244,16 +245,9 @@ def test_client_that_leaves_harms_nobody(site: Site) -> None:
         assert ask(site, connection, request(b"x"))[0] == 200
 
 
-def test_idle_connection_is_closed_and_a_used_one_is_not(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Connection.__init__
-
-    def hasty(self: Connection, *args: Any, **options: Any) -> None:
-        made(self, *args, **options)
-        self.timeout_keep_alive = 0.3  # type: ignore[assignment]
-
-    monkeypatch.setattr(Connection, "__init__", hasty)
+def test_idle_connection_is_closed_and_a_used_one_is_not(site: Site) -> None:
     with site.connect() as connection:
-        for _ in range(6):  # 0.6 s in all
+        for _ in range(6):  # 0.6 s in all, with 0.3 s for each wait
             assert ask(site, connection, request(b"x"))[0] == 200
             time.sleep(0.1)
         start = time.monotonic()

@@ -16,7 +16,6 @@ import pytest
 from app.config import Settings
 from app.http.auth import PUBLIC_PATHS, STATIC_PATHS, TokenInfo
 from app.http.gate import Gate
-from app.http.server import Connection
 from tests.api.conftest import served
 
 TOKENS = {
@@ -172,6 +171,13 @@ def test_refusals_are_told_to_the_audit(http: httpx.Client, refusals: list[Any])
         ("localhost.evil.example", 421),
         ("evil.example@localhost", 421),
         ("[", 421),
+        ("127.0.0.1/evil", 421),
+        ("127.0.0.1?evil", 421),
+        ("127.0.0.1#evil", 421),
+        ("127.0.0.1\\evil", 421),
+        ("localhost:80:80", 421),
+        ("localhost.", 421),
+        ("[::1]evil", 421),
         ("", 421),
     ],
 )
@@ -310,12 +316,3 @@ def test_error_is_a_500_that_says_nothing(settings: Settings) -> None:
     assert answer.status_code == 500
     assert "1234" not in answer.text
     assert answer.json()["title"] == "Internal error"
-
-
-def test_headers_that_never_end_are_cut_off(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "headers_within_s", 0.3)
-    start = time.monotonic()
-
-    assert raw(http, b"GET /v1/jobs HTTP/1.1\r\nHost: loc") == b""
-    assert raw(http) == b""
-    assert time.monotonic() - start < 3

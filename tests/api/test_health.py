@@ -6,12 +6,15 @@ import pytest
 from sqlalchemy import text
 
 from app.registry.db import HEAD
-from tests.api.conftest import Api, service_of
+from app.registry.jobs.repository import JobRepository
+from app.registry.workers import WorkerReport, WorkerRepository
+from app.version import __version__ as VERSION
+from tests.api.conftest import Api
 
 
 @pytest.mark.parametrize(("revision", "words"), [("0000", "not been migrated"), ("9999", "newer release")])
 def test_database_of_another_revision_is_not_ready(api: Api, revision: str, words: str) -> None:
-    database = service_of(api.gate).database
+    database = api.service.database
     assert api.http.get("/readyz").status_code == 200
     for number in (revision, HEAD):
         with database.session() as session:
@@ -24,3 +27,47 @@ def test_database_of_another_revision_is_not_ready(api: Api, revision: str, word
             assert words in answer.json()["detail"]
             assert "retry-after" in answer.headers
     assert api.http.get("/healthz").status_code == 200
+
+
+def test_queue_without_a_living_worker_is_told(api: Api) -> None:
+    database = api.service.database
+    assert api.http.get("/readyz").json() == {
+        "status": "ok",
+        "database": "ok",
+        "broker": "ok",
+        "queues_without_worker": [],
+        "problems": [],
+    }
+    job_id = api.submit()
+    answer = api.http.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "degraded",
+        "database": "ok",
+        "broker": "ok",
+        "queues_without_worker": ["default"],
+        "problems": [
+            "No living worker serves the queue default, where a job waits: start one with QUEUES=default.",
+        ],
+    }
+    with database.session() as session:
+        WorkerRepository(session).report(WorkerReport("host:7", ("default",), 1, ("gpu:0",), VERSION))
+    assert api.http.get("/readyz").json()["status"] == "ok"
+    with database.session() as session:
+        assert JobRepository(session).claim(job_id, 0, "host:7", 60.0) is not None
+    (worker,) = api.http.get("/v1/workers").json()["workers"]
+    assert worker.pop("started_at") == worker.pop("seen_at")
+    assert worker == {
+        "name": "host:7",
+        "alive": True,
+        "queues": ["default"],
+        "slots": 1,
+        "devices": ["gpu:0"],
+        "jobs": [job_id],
+        "version": VERSION,
+    }
+
+
+def test_workers_need_the_scope_read(api: Api) -> None:
+    assert api.http.get("/v1/workers", headers=api.token("predict")).status_code == 403
+    assert api.http.get("/v1/workers", headers=api.token("read")).json() == {"workers": []}

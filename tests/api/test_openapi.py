@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,18 @@ import httpx
 import pytest
 
 from app.http.auth import PUBLIC_PATHS
+from app.jobs.state import VersionState
+from app.registry.checkpoints import CheckpointRepository
+from app.registry.exports import ExportRepository
+from app.registry.jobs.repository import JobRepository
+from app.registry.models import ModelRepository
 from tests.api.conftest import Api
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 SAMPLES = {
     "job_id": "job_01k9zv0q2m8x4t6b3c5d7e9f1g",
     "dataset_id": "ds_01k9zv0q2m8x4t6b3c5d7e9f1g",
+    "evaluation_id": "eval_01k9zv0q2m8x4t6b3c5d7e9f1g",
     "token_id": "tok_01k9zv0q2m8x4t6b3c5d7e9f1g",
     "model": "penguins",
     "label": "latest",
@@ -74,17 +81,55 @@ def test_predict_operations_are_in_the_document(committed: dict[str, Any]) -> No
 
 
 def test_examples_of_jobs_work_when_sent(shared_api: Api, committed: dict[str, Any]) -> None:
+    """`tests/workers/test_job_examples.py` runs them too."""
     header = "bill_length_mm,island,species\n"
     rows = [
         f"{40 + index % 9}.5,{['Biscoe', 'Dream', 'Torgersen'][index % 3]},{'ab'[index % 2]}" for index in range(40)
     ]
     dataset = shared_api.upload((header + "\n".join(rows)).encode()).json()["id"]
     content = committed["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
-    assert len(content["examples"]) >= 2
-    for example in content["examples"].values():
-        body = json.loads(json.dumps(example["value"]).replace("ds_01k9zv0q2m8x4t6b3c5d7e9f1g", dataset))
+    examples = content["examples"]
+    assert {example["value"]["type"] for example in examples.values()} == {"train", "evaluate", "export", "predict"}
+    trained = ""
+    for example in examples.values():
+        body = json.loads(json.dumps(example["value"]).replace(SAMPLES["dataset_id"], dataset))
+        if trained:
+            body = json.loads(json.dumps(body).replace(SAMPLES["job_id"], trained))
         answer = shared_api.http.post("/v1/jobs", json=body)
         assert answer.status_code == 202, answer.text
+        trained = trained or publish_trained(shared_api, answer.json()["id"])
+
+
+def publish_trained(api: Api, job_id: str) -> str:
+    """Gives a training job a checkpoint and a version that serves, as a worker would; its id."""
+    with api.service.database.session() as session:
+        jobs = JobRepository(session)
+        claim = jobs.claim(job_id, jobs.get(job_id).attempt, "w", 60.0)
+        assert claim is not None
+        assert CheckpointRepository(session).add(job_id, claim.attempt, 100, f"jobs/{job_id}/1/model.ckpt-100", 1)
+        export = ExportRepository(session).add(
+            job_id, claim.attempt, train_job_id=job_id, step=100, path=f"exports/{job_id}", digest="sha256:0", bytes=1
+        )
+        assert export is not None
+        ModelRepository(session).create_version(claim.spec.model, export.id, job_id, {}, VersionState.STORED, None)
+        assert jobs.succeed(job_id, claim.attempt, {})
+    return job_id
+
+
+def test_every_field_of_a_job_request_has_a_description(committed: dict[str, Any]) -> None:
+    schemas = committed["components"]["schemas"]
+    body = committed["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    todo, seen, fields = [option["$ref"] for option in body["oneOf"]], set(), 0
+    while todo:
+        name = todo.pop().rpartition("/")[2]
+        if name in seen:
+            continue
+        seen.add(name)
+        for field, schema in schemas[name]["properties"].items():
+            fields += 1
+            assert schema.get("description", "").endswith((".", "lists them.", "schemas.")), (name, field)
+        todo += re.findall(r"#/components/schemas/\w+", json.dumps(schemas[name]))
+    assert fields > 70
 
 
 def test_example_of_a_token_works_when_sent(shared_api: Api, committed: dict[str, Any]) -> None:

@@ -63,8 +63,9 @@ def train(model_dir, strategy) -> dict[str, object]:
     make(model_dir, strategy).train(input_fn, max_steps=STEPS)
     estimator = make(model_dir, strategy)
     is_chief = estimator.config.is_chief
-    # Each process draws a seed of its own: the chief's counts.
-    estimator.train(columns(GLOBAL_BATCH // 2, None), max_steps=MORE)
+    # Each process draws a seed of its own: the chief's counts, which the position in the checkpoint tells.
+    keep = est.hooks.KeepInputPosition()
+    estimator.train(columns(GLOBAL_BATCH // 2, None), max_steps=MORE, hooks=[keep])
     # Trained already, which only the chief can see.
     estimator.train(columns(GLOBAL_BATCH // 2, None), max_steps=MORE)
     found: dict[str, object] = {"kept": estimator.latest_checkpoint() or ""}

@@ -154,7 +154,8 @@ def _v1_estimator(spec: dict[str, Any], model_dir: str, config: Any) -> Any:
 
 def _with_loss_collection(estimator: Any) -> Any:
     """The estimator, whose training graph then names its loss so that a hook finds it."""
-    inner = estimator._model_fn
+    runtime = estimator.model_runtime
+    inner = runtime.model_fn
 
     def model_fn(features: Any, labels: Any, mode: str, config: Any) -> Any:
         wanted = {"features": features, "labels": labels, "mode": mode, "config": config}
@@ -163,5 +164,5 @@ def _with_loss_collection(estimator: Any) -> Any:
             tf.compat.v1.add_to_collection("golden_loss", spec.loss)
         return spec
 
-    estimator._model_fn = model_fn
+    runtime.model_fn = model_fn
     return estimator

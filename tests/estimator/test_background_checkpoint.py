@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import tf_estimator as est
 from tests.estimator.linear_model import X, Y, by_hand, make, rows
-from tf_estimator.checkpoint import files as checkpoint
+from tf_estimator.checkpoint import files
 from tf_estimator.training import saver
 
 v1 = tf.compat.v1
@@ -27,7 +27,7 @@ class Gate:
         self.passed = threading.Event()
         self.held: list[str] = []
         self.error: Exception | None = None
-        self._write = checkpoint.write
+        self._write = files.write
 
     def write(self, prefix: str, *given: Any) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -41,7 +41,7 @@ class Gate:
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     made = Gate()
-    monkeypatch.setattr(checkpoint, "write", made.write)
+    monkeypatch.setattr(files, "write", made.write)
     monkeypatch.setattr(saver, "BACKGROUND_BYTES", 0)
     yield made
     made.passed.set()
@@ -78,7 +78,7 @@ class Told(est.CheckpointSaverListener):
 
     def _note(self, what: str, step: int) -> None:
         assert threading.current_thread() is threading.main_thread()
-        self.calls.append((what, step, checkpoint.exists(str(self.directory / f"model.ckpt-{step}"))))
+        self.calls.append((what, step, files.exists(str(self.directory / f"model.ckpt-{step}"))))
 
 
 def columns() -> Any:
@@ -87,7 +87,8 @@ def columns() -> Any:
 
 def test_training_goes_on_and_the_checkpoint_holds_its_own_step(tmp_path: Path, gate: Gate) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    make(cut, background_checkpoints=False).train(columns(), max_steps=4)
+    keep = est.hooks.KeepInputPosition()
+    make(cut, background_checkpoints=False).train(columns(), max_steps=4, hooks=[keep])
     seen: list[str | None] = []
 
     def look() -> None:
@@ -99,8 +100,8 @@ def test_training_goes_on_and_the_checkpoint_holds_its_own_step(tmp_path: Path, 
     estimator.train(columns(), max_steps=7, hooks=[At(3, look)])
     assert seen == [None]
     assert gate.held == ["model.ckpt-0", "model.ckpt-4"]
-    assert checkpoint.known(str(whole)) == ["model.ckpt-0", "model.ckpt-4", "model.ckpt-7"]
-    one, other = (checkpoint.Reader(f"{d}/model.ckpt-4") for d in (whole, cut))
+    assert files.known(str(whole)) == ["model.ckpt-0", "model.ckpt-4", "model.ckpt-7"]
+    one, other = (files.Reader(f"{d}/model.ckpt-4") for d in (whole, cut))
     for name in one.shapes:
         np.testing.assert_array_equal(one.value(name), other.value(name), err_msg=name)
     resumed = make(cut, background_checkpoints=False).train(columns(), max_steps=7)
@@ -110,7 +111,7 @@ def test_training_goes_on_and_the_checkpoint_holds_its_own_step(tmp_path: Path, 
 def test_the_next_save_waits_for_the_one_before(tmp_path: Path, gate: Gate) -> None:
     threading.Timer(0.5, gate.passed.set).start()
     make(tmp_path, save_checkpoints_steps=1, keep_checkpoint_max=None).train(rows(), steps=4)
-    assert checkpoint.known(str(tmp_path)) == [f"model.ckpt-{n}" for n in range(5)]
+    assert files.known(str(tmp_path)) == [f"model.ckpt-{n}" for n in range(5)]
     assert gate.held == [f"model.ckpt-{n}" for n in range(5)]
     assert est.Estimator.latest_checkpoint(make(tmp_path)) == str(tmp_path / "model.ckpt-4")
 
@@ -141,7 +142,7 @@ def test_listener_can_stop_the_training_late(tmp_path: Path, gate: Gate) -> None
     gate.passed.set()
     told = Told(tmp_path, asynchronous=True, stop_at=2)
     make(tmp_path, save_checkpoints_steps=2).train(rows(), steps=1000, saving_listeners=[told])
-    last = checkpoint.step_of(str(make(tmp_path).latest_checkpoint()))
+    last = files.step_of(str(make(tmp_path).latest_checkpoint()))
     assert 2 <= last <= 4  # at the save after it at the latest
     assert told.calls[-1] == ("end", last, True)
 
@@ -169,7 +170,7 @@ def test_disk_that_is_full_leaves_no_part_of_a_checkpoint(tmp_path: Path, monkey
     make(tmp_path).train(rows(), steps=2)
     before = sorted(p.name for p in tmp_path.glob("*ckpt*"))
     state = (tmp_path / "checkpoint").read_bytes()
-    replace = checkpoint.replace_file
+    replace = files.replace_file
     for suffix in (".meta", ".resume", "checkpoint"):
 
         def full(path: str, content: bytes, suffix: str = suffix) -> None:
@@ -177,7 +178,7 @@ def test_disk_that_is_full_leaves_no_part_of_a_checkpoint(tmp_path: Path, monkey
                 raise OSError("No space left on device")
             replace(path, content)
 
-        monkeypatch.setattr(checkpoint, "replace_file", full)
+        monkeypatch.setattr(files, "replace_file", full)
         with pytest.raises(OSError, match="No space left"):
             make(tmp_path).train(rows(), steps=1)
         assert sorted(p.name for p in tmp_path.glob("*ckpt*")) == before
@@ -257,7 +258,7 @@ def test_snapshot_stays_while_a_compiled_program_updates(tmp_path: Path, gate: G
     threading.Timer(3, gate.passed.set).start()
     estimator.train(data, max_steps=3000, saving_listeners=[Look()])
     assert gate.held == ["model.ckpt-0"]
-    reader = checkpoint.Reader(str(tmp_path / "model.ckpt-0"))
+    reader = files.Reader(str(tmp_path / "model.ckpt-0"))
     found = {name for name in then if name in reader.shapes}
     assert "dnn/hiddenlayer_0/kernel" in found
     for name in found:

@@ -76,7 +76,7 @@ def test_dropout_repeats_after_a_resume(tmp_path):
         hook = _Loss()
         for steps in parts:
             estimator = est.DNNClassifier([8], _COLUMNS, dropout=0.5, config=_config(tmp_path / name))
-            estimator.train(_input, steps=steps, hooks=[hook])
+            estimator.train(_input, steps=steps, hooks=[hook, est.hooks.KeepInputPosition()])
         losses.append(hook.values)
     assert losses[0] == losses[1]
     # The same step with another seed drops others.
@@ -104,7 +104,9 @@ def test_no_activation_means_relu():
         with tf.Graph().as_default():
             v1.set_random_seed(1)
             estimator = est.DNNClassifier([8], [fc.numeric_column("x")], activation_fn=activation)
-            spec = estimator._call_model_fn({"x": tf.constant([[1.0], [-2.0]])}, None, "infer", estimator.config)
+            spec = estimator.model_runtime.call_model_fn(
+                {"x": tf.constant([[1.0], [-2.0]])}, None, "infer", estimator.config
+            )
             with v1.Session() as session:
                 session.run(v1.global_variables_initializer())
                 values.append(session.run(spec.predictions["logits"]))

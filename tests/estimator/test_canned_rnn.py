@@ -22,7 +22,7 @@ def _features():
 def _predictions(estimator, mode="infer"):
     with tf.Graph().as_default():
         v1.set_random_seed(1)
-        spec = estimator._call_model_fn(_features(), None, mode, estimator.config)
+        spec = estimator.model_runtime.call_model_fn(_features(), None, mode, estimator.config)
         with v1.Session() as session:
             session.run([v1.global_variables_initializer(), v1.tables_initializer()])
             names = [v.op.name for v in v1.trainable_variables()]
@@ -49,7 +49,7 @@ def test_fast_cells_answer_as_keras_layers_do(cell):
     estimator = RNNClassifier([_TOKENS], units=[4], cell_type=cell)
     with tf.Graph().as_default():
         v1.set_random_seed(1)
-        spec = estimator._call_model_fn(_features(), None, "infer", estimator.config)
+        spec = estimator.model_runtime.call_model_fn(_features(), None, "infer", estimator.config)
         with v1.Session() as session:
             session.run([v1.global_variables_initializer(), v1.tables_initializer()])
             logits, weights = session.run([spec.predictions["logits"], v1.trainable_variables()])

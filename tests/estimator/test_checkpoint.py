@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import tf_estimator as est
 from tests.estimator.linear_model import make, model_fn, rows
-from tf_estimator.checkpoint import files as checkpoint
+from tf_estimator.checkpoint import files
 
 v1 = tf.compat.v1
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -45,9 +45,9 @@ def test_graph_files_can_be_left_out(tmp_path: Path) -> None:
 def test_only_the_newest_stay(tmp_path: Path) -> None:
     make(tmp_path, save_checkpoints_steps=2, keep_checkpoint_max=3).train(rows(), steps=11)
     # Saved at 0, 2, 4, 6, 8, 10 and at the end; three stay.
-    assert checkpoint.known(str(tmp_path)) == ["model.ckpt-8", "model.ckpt-10", "model.ckpt-11"]
+    assert files.known(str(tmp_path)) == ["model.ckpt-8", "model.ckpt-10", "model.ckpt-11"]
     state = tf.train.get_checkpoint_state(str(tmp_path))
-    assert [Path(p).name for p in state.all_model_checkpoint_paths] == checkpoint.known(str(tmp_path))
+    assert [Path(p).name for p in state.all_model_checkpoint_paths] == files.known(str(tmp_path))
     leftovers = {p.name.split(".")[1] for p in tmp_path.glob("model.ckpt-*")}
     assert leftovers == {"ckpt-8", "ckpt-10", "ckpt-11"}
 
@@ -56,19 +56,19 @@ def test_one_per_so_many_hours_stays(tmp_path: Path) -> None:
     # A billionth of an hour passes between any two saves, so each one is kept beside the newest.
     config = {"save_checkpoints_steps": 2, "keep_checkpoint_max": 1, "keep_checkpoint_every_n_hours": 1e-9}
     make(tmp_path, **config).train(rows(), steps=6)
-    assert checkpoint.known(str(tmp_path)) == [f"model.ckpt-{n}" for n in (0, 2, 4, 6)]
+    assert files.known(str(tmp_path)) == [f"model.ckpt-{n}" for n in (0, 2, 4, 6)]
 
 
 def test_seconds_decide_when_they_are_given(tmp_path: Path) -> None:
     make(tmp_path, save_checkpoints_secs=0.001, keep_checkpoint_max=None).train(rows(), steps=8)
-    assert len(checkpoint.known(str(tmp_path))) > 2
+    assert len(files.known(str(tmp_path))) > 2
 
 
 @pytest.mark.parametrize("case", sorted(p.parent.name for p in GOLDEN.glob("*/model")))
 def test_recorded_checkpoints_are_read(case: str) -> None:
-    path = checkpoint.latest(str(GOLDEN / case / "model"))
+    path = files.latest(str(GOLDEN / case / "model"))
     assert path is not None
-    reader = checkpoint.Reader(path)
+    reader = files.Reader(path)
     assert reader.value("global_step") == 0
     assert all(np.shape(reader.value(name)) == tuple(shape) for name, shape in reader.shapes.items())
 
@@ -126,7 +126,7 @@ def test_path_outside_of_the_directory_is_refused(trained: Path, tmp_path_factor
 
 def test_values_that_are_not_finite_are_refused(trained: Path) -> None:
     values = {"w": tf.constant([[1.0], [np.nan], [1.0]]), "global_step": tf.constant(3, tf.int64)}
-    checkpoint.write(str(trained / "model.ckpt-3"), values)
+    files.write(str(trained / "model.ckpt-3"), values)
     with pytest.raises(est.CheckpointError, match=r"not finite in \['w'\]"):
         make(trained).train(rows(), steps=1)
 

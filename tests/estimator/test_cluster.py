@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import tf_estimator as est
 from tests.estimator import cluster_member
-from tf_estimator.checkpoint import input_position as resume
+from tf_estimator.checkpoint import input_position
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -68,7 +68,7 @@ def trained(tmp_path_factory):
 def test_two_processes_equal_one(trained, tmp_path):
     found = trained[1]
     assert found["kept"].endswith("model.ckpt-14")
-    seed = int(resume.read(found["kept"])["columns.seed"])
+    seed = int(input_position.read(found["kept"])["columns.seed"])
     alone = cluster_member.make(str(tmp_path)).train(cluster_member.input_fn, max_steps=cluster_member.STEPS)
     alone.train(cluster_member.columns(cluster_member.GLOBAL_BATCH, seed), max_steps=cluster_member.MORE)
     got = tf.train.load_checkpoint(found["kept"])

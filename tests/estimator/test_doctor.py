@@ -1,6 +1,8 @@
 """The doctor, on every recorded model directory and on sick ones."""
 
+import gzip
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_estimator as est
 from tests.estimator.test_golden import _DIRECTORY
 from tf_estimator.doctor import __main__ as command
 from tf_estimator.doctor import diagnose
@@ -21,10 +24,28 @@ CASES = sorted(p for p in _DIRECTORY.iterdir() if p.is_dir())
 LOOKS_LIKE = {"DNNEstimator": "DNNClassifier"}
 
 
+#: Directories of the old library with their graphs (`old_directories/record.py` made them).
+OLD = sorted(p for p in (Path(__file__).parent / "old_directories").iterdir() if p.is_dir())
+
+
 @pytest.fixture(params=CASES, ids=lambda p: p.name)
 def folder(request, tmp_path):
     shutil.copytree(request.param, tmp_path / "case")
     return tmp_path / "case"
+
+
+@pytest.fixture(params=OLD, ids=lambda p: p.name)
+def old(request, tmp_path):
+    return unpacked(request.param, tmp_path)
+
+
+def unpacked(recorded, tmp_path):
+    directory = tmp_path / recorded.name
+    shutil.copytree(recorded, directory)
+    packed = directory / "graph.pbtxt.gz"
+    (directory / "graph.pbtxt").write_bytes(gzip.decompress(packed.read_bytes()))
+    packed.unlink()
+    return directory
 
 
 def test_doctor_knows_model_units_optimizer_and_step(folder):
@@ -39,8 +60,11 @@ def test_doctor_knows_model_units_optimizer_and_step(folder):
     assert diagnosis.model.units == units
     assert diagnosis.model.cell_type == arguments.get("cell_type", "")
     assert diagnosis.model.batch_norm == arguments.get("batch_norm", False)
+    assert all(optimizer.v1 == (spec.get("api") == "v1") for optimizer in diagnosis.optimizers.values())
     wanted = arguments.get("optimizer")
-    if isinstance(wanted, dict):
+    if isinstance(wanted, dict) and spec.get("api") == "v1":
+        assert [f"{name}Optimizer" for name in diagnosis.optimizers] == [wanted["type"]]
+    elif isinstance(wanted, dict):
         assert {k: pytest.approx(v) for k, v in wanted.items() if k != "type"}.items() <= (
             diagnosis.optimizers[wanted["type"]].arguments.items()
         )
@@ -51,17 +75,31 @@ def test_doctor_knows_model_units_optimizer_and_step(folder):
     assert "at global step 0" in report
 
 
-def test_code_of_the_doctor_makes_a_model_that_goes_on(folder):
-    model_dir = str(folder / "model")
+def test_columns_with_variables_are_those_of_the_specification(folder):
+    spec = json.loads((folder / "spec.json").read_text())
+    known = {re.sub(r"[^A-Za-z0-9_.\-/]", "_", feature["name"]) for feature in spec["data"]["features"]}
+    model = diagnose(str(folder / "model")).model
+    for column in (*model.linear, *model.dense, *model.sequence, *model.context):
+        if not column.note.startswith("A placeholder"):
+            assert set(keys(column.code)) <= known
+
+
+def keys(code):
+    """Keys in a column's code: what stands in double quotes, but for a combiner."""
+    return re.findall(r'"([^"]*)"', re.sub(r'combiner="\w+"', "", code))
+
+
+def continued(model_dir):
+    """The estimator that the printed program makes, after one step of training on one row of its columns."""
+    diagnosis = diagnose(model_dir)
     scope = {}
-    exec(diagnose(model_dir).code, scope)
+    exec(diagnosis.code, scope)
     estimator = scope["estimator"]
     assert estimator.model_dir == model_dir
-    # Features of the columns that it inferred: one row, missing in every categorical or sequence one.
-    columns = list(getattr(estimator, "feature_columns", ()))
-    spec = (
-        tf.feature_column.make_parse_example_spec(columns) if columns else {"x": tf.io.FixedLenFeature([1], tf.float32)}
-    )
+    model = diagnosis.model
+    columns = [eval(c.code, scope) for c in (*model.linear, *model.dense, *model.sequence, *model.context)]
+    spec = tf.feature_column.make_parse_example_spec(columns)
+    spec = spec or {"x": tf.io.FixedLenFeature([1], tf.float32)}
 
     def input_fn():
         example = tf.train.Example()
@@ -70,19 +108,80 @@ def test_code_of_the_doctor_makes_a_model_that_goes_on(folder):
                 example.features.feature[name].float_list.value.extend(np.ones(feature.shape).ravel())
             elif feature.dtype == tf.float32:
                 example.features.feature[name].float_list.value.append(1.0)
+            elif feature.dtype == tf.int64:
+                example.features.feature[name].int64_list.value.append(1)
             else:
                 example.features.feature[name].bytes_list.value.append(b"a")
         parsed = tf.io.parse_example([example.SerializeToString()], spec)
-        regression = type(estimator).__name__.endswith("Regressor")
-        outputs = diagnose(model_dir).model.outputs
-        label = tf.zeros([1, outputs]) if regression else tf.zeros([1, 1], tf.int64)
+        if model.kind == "Regressor":
+            label = tf.zeros([1, model.outputs])
+        else:
+            label = tf.zeros([1, model.outputs if model.head else 1], tf.int64)
         return tf.data.Dataset.from_tensors((parsed, label))
 
-    before = {name: estimator.get_variable_value(name) for name in estimator.get_variable_names()}
+    before = {name: estimator.get_variable_value(name).shape for name in estimator.get_variable_names()}
     estimator.train(input_fn, steps=1)
-    assert estimator.get_variable_value("global_step") == 1
-    for name, value in before.items():
-        assert estimator.get_variable_value(name).shape == value.shape
+    assert estimator.get_variable_value("global_step") == diagnosis.contents.step + 1
+    assert {name: estimator.get_variable_value(name).shape for name in before} == before
+    return estimator
+
+
+def test_code_of_the_doctor_makes_a_model_that_goes_on(folder):
+    continued(str(folder / "model"))
+
+
+def test_code_for_a_directory_of_the_old_library_makes_a_model_that_goes_on(old):
+    if old.name.startswith("v1") and not hasattr(est, "v1"):
+        pytest.skip("needs est.v1")
+    continued(str(old))
+
+
+AGES = 'tf.feature_column.bucketized_column(tf.feature_column.numeric_column("age"), [20.0, 40.0, 60.0])'
+CROSSED = 'tf.feature_column.crossed_column(["edu", "occ"], hash_bucket_size=16)'
+EDU = "tf.feature_column.categorical_column_with_vocabulary_list(\"edu\", ['hs', 'ba', 'ma'])"
+K = 'tf.feature_column.categorical_column_with_identity("k", 6)'
+OCC = 'tf.feature_column.categorical_column_with_hash_bucket("occ", 10)'
+WIDE = {
+    'tf.feature_column.numeric_column("Hours_per_Week")',
+    'tf.feature_column.categorical_column_with_hash_bucket("Marital_Status", 5)',
+    'tf.feature_column.numeric_column("age")',
+    'tf.feature_column.numeric_column("v", shape=(3,))',
+    *(AGES, CROSSED, EDU, K, OCC),
+}
+DEEP = {
+    'tf.feature_column.numeric_column("age")',
+    'tf.feature_column.numeric_column("v", shape=(3,))',
+    f'tf.feature_column.embedding_column({OCC}, dimension=4, combiner="sum")',
+    *(AGES, *(f"tf.feature_column.indicator_column({column})" for column in (CROSSED, EDU, K))),
+}
+
+
+def test_columns_of_an_old_directory_are_those_that_it_was_made_with(old):
+    model = diagnose(str(old)).model
+    assert model.sure
+    assert {column.code for column in model.linear} == (WIDE if "Linear" in model.name else set())
+    assert {column.code for column in model.dense} == (DEEP if "DNN" in model.name else set())
+    if model.family == "RNN":
+        assert [keys(column.code) for column in (*model.sequence, *model.context)] == [["tok"], ["s"], ["age"], ["edu"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("v1_baseline_regressor", "est.v1.BaselineRegressor("),
+        ("v1_dnn_momentum", "optimizer=tf.compat.v1.train.MomentumOptimizer(learning_rate=0.01, momentum=0.9),"),
+        ("v1_linear_regressor", "est.v1.LinearRegressor("),
+        ("v1_wide_and_deep", "dnn_optimizer=tf.compat.v1.train.AdagradOptimizer(learning_rate=0.001),"),
+        ("v2_dnn_regressor", "optimizer=tf.keras.optimizers.RMSprop(learning_rate=0.001, rho=0.9),"),
+        ("v2_linear_classifier", "n_classes=3,"),
+        ("v2_multi_label", "head=est.MultiLabelHead(n_classes=3),"),
+        ("v2_poisson", "head=est.PoissonRegressionHead(),"),
+        ("v2_rnn", "est.experimental.RNNClassifier("),
+        ("v2_wide_and_deep", "linear_optimizer=tf.keras.optimizers.Ftrl("),
+    ],
+)
+def test_code_for_an_old_directory_has_its_class_and_optimizer(name, line, tmp_path):
+    assert line in diagnose(str(unpacked(OLD[0].parent / name, tmp_path))).code
 
 
 def write(directory, step=3, **values):
@@ -105,6 +204,7 @@ def test_doctor_infers_columns_of_a_graph_that_is_there(tmp_path):
         tf.io.write_graph(graph.as_graph_def(add_shapes=True), str(tmp_path), "graph.pbtxt")
     # 2 numbers, 3 buckets, 7 towns.
     model = {"dnn/hiddenlayer_0/kernel": np.zeros((12, 3)), "dnn/logits/kernel": np.zeros((3, 1)), "global_step": 3}
+    model["training/SGD/learning_rate"] = 0.1
     write(tmp_path, **model)
     with tf.Graph().as_default():
         writer = v1.summary.FileWriter(str(tmp_path / "eval"))
@@ -132,21 +232,51 @@ def test_doctor_of_a_model_fn_of_somebodys_own_lists_its_variables(tmp_path):
     assert "est.Estimator(model_fn" in report
 
 
-def test_doctor_says_when_slots_have_old_names(tmp_path):
+def test_slots_of_v1_make_an_estimator_of_v1(tmp_path):
     write(
         tmp_path,
         global_step=3,
         **{
             "linear/linear_model/x/weights": [[1.0]],
             "linear/linear_model/bias_weights": [0.0],
-            "linear/linear_model/x/weights/Ftrl": [[0.1]],
-            "linear/linear_model/x/weights/Ftrl_1": [[0.1]],
+            "linear/linear_model/x/weights/part_0/Ftrl": [[0.1]],
+            "linear/linear_model/x/weights/part_0/Ftrl_1": [[0.1]],
         },
     )
     diagnosis = diagnose(str(tmp_path))
     assert diagnosis.model.name == "LinearClassifier"
-    assert "Ftrl with TensorFlow 1's slot names" in diagnosis.report()
-    assert f"warm_start_from={json.dumps(str(tmp_path))}" in diagnosis.code
+    assert "LinearClassifier of tf.compat.v1.estimator" in diagnosis.report()
+    # The rate is not in the checkpoint: the name gives the default of its class.
+    assert "est.v1.LinearClassifier(" in diagnosis.code
+    assert 'optimizer="Ftrl",' in diagnosis.code
+    assert "hold no rates" in diagnosis.code
+
+
+@pytest.mark.parametrize(("gates", "cell"), [(4, "lstm"), (3, "gru"), (1, "simple_rnn")])
+def test_cell_of_an_earlier_release_is_known_by_its_gates(gates, cell, tmp_path):
+    write(
+        tmp_path,
+        global_step=3,
+        **{
+            "rnn_model/rnn/kernel": np.zeros((2, 5 * gates), np.float32),
+            "rnn_model/rnn/recurrent_kernel": np.zeros((5, 5 * gates), np.float32),
+            "rnn_model/rnn/bias": np.zeros(5 * gates, np.float32),
+            "rnn_model/logits/kernel": np.zeros((5, 1), np.float32),
+            "rnn_model/logits/bias": np.zeros(1, np.float32),
+        },
+    )
+    model = diagnose(str(tmp_path)).model
+    assert (model.cell_type, model.units, model.unexplained) == (cell, [5], [])
+
+
+def test_decay_of_an_old_optimizer_is_told(tmp_path):
+    write(
+        tmp_path,
+        global_step=3,
+        **{"baseline/bias": [0.0], "training/SGD/learning_rate": 0.1, "training/SGD/decay": 0.01},
+    )
+    # Keras' decay of old: rate / (1 + decay * step), which is InverseTimeDecay with decay_steps 1.
+    assert "schedules.InverseTimeDecay(0.1, 1, 0.01)" in diagnose(str(tmp_path)).code
 
 
 def problems(directory):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import tf_estimator as est
 from tests.estimator.linear_model import X, Y, by_hand, make, model_fn, rows
-from tf_estimator.loop.functions import Repeater
+from tf_estimator.loop.functions import MultiStep
 from tf_estimator.training import run as training
 
 v1 = tf.compat.v1
@@ -107,15 +107,15 @@ def test_steps_add_up_and_max_steps_is_a_goal(tmp_path: Path) -> None:
 
 def test_one_slow_call_does_not_leave_training_in_single_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    run = Repeater.__call__
+    run = MultiStep.__call__
 
-    def first_slow(repeater: Repeater, steps: int, *rest: Any) -> Any:
+    def first_slow(repeated: MultiStep, steps: int, *rest: Any) -> Any:
         calls.append(steps)
         if len(calls) == 1:
             time.sleep(0.3)  # 32 steps at about 100 a second: not two of them fit a call of 0.01 s
-        return run(repeater, steps, *rest)
+        return run(repeated, steps, *rest)
 
-    monkeypatch.setattr(Repeater, "__call__", first_slow)
+    monkeypatch.setattr(MultiStep, "__call__", first_slow)
     monkeypatch.setattr(training, "CALL_SECONDS", 0.01)
     make(tmp_path).train(rows(), max_steps=200)
     assert len(calls) > 1

@@ -36,13 +36,13 @@ def variables(estimator: est.Estimator) -> dict[str, Any]:
 
 def test_compiled_steps_give_the_same_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds: list[bool] = []
-    make = TrainingRun._repeater
+    make = TrainingRun._multi_step
 
     def noted(run: TrainingRun, compiled: bool) -> Any:
         kinds.append(compiled)
         return make(run, compiled)
 
-    monkeypatch.setattr(TrainingRun, "_repeater", noted)
+    monkeypatch.setattr(TrainingRun, "_multi_step", noted)
     plain = variables(train(tmp_path / "plain", 180))
     assert kinds == [False]
     compiled = variables(train(tmp_path / "compiled", 180, jit_compile=True))

@@ -10,7 +10,7 @@ _COLUMNS_ON_DISK = """
 import pathlib, resource, sys
 import numpy as np
 import tensorflow as tf
-from workers import estimator as est
+import tf_estimator as est
 
 directory, columns = pathlib.Path(sys.argv[1]), {}
 for number in range(50):
@@ -33,7 +33,7 @@ _ARRAYS_IN_A_DATASET = """
 import resource, sys
 import numpy as np
 import tensorflow as tf
-from workers import estimator as est
+import tf_estimator as est
 
 x, y = np.random.rand(100_000, 100).astype(np.float32), np.zeros(100_000, np.float32)
 estimator = est.LinearRegressor([tf.feature_column.numeric_column("x", shape=(100,))], model_dir=sys.argv[1])

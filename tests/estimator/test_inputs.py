@@ -11,11 +11,8 @@ import tensorflow as tf
 
 import tf_estimator as est
 from tests.estimator.linear_model import X, Y, by_hand, make, rows
-from tf_estimator.inputs import columns_input as columns_module
-from tf_estimator.inputs import memory_map as mapped
-from tf_estimator.inputs import packing
-from tf_estimator.inputs import shuffle as order_module
-from tf_estimator.inputs import zero_copy as buffers
+from tf_estimator.inputs import columns_input, memory_map, packing, zero_copy
+from tf_estimator.inputs import shuffle as shuffle_module
 from tf_estimator.inputs.input_fn import open_input
 from tf_estimator.inputs.shuffle import Order, permuted
 from tf_estimator.variables import VariableNames
@@ -79,18 +76,18 @@ def test_called_by_itself_it_is_the_same_dataset() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint8, ">f4", np.bool_, "S3"])
 def test_array_of_ours_becomes_a_tensor_of_the_same_values(dtype: Any) -> None:
-    array = buffers.copied(np.arange(12).reshape(4, 3).astype(dtype))
+    array = zero_copy.copied(np.arange(12).reshape(4, 3).astype(dtype))
     assert array.ctypes.data % 64 == 0 or array.dtype.kind not in "iuf" or array.dtype.byteorder == ">"
-    tensor = buffers.as_tensor(array)
+    tensor = zero_copy.as_tensor(array)
     np.testing.assert_array_equal(tensor.numpy(), array)
-    aligned = buffers.empty((array.nbytes,), np.uint8).view(array.dtype).reshape(array.shape)
+    aligned = zero_copy.empty((array.nbytes,), np.uint8).view(array.dtype).reshape(array.shape)
     aligned[...] = array
-    np.testing.assert_array_equal(buffers.as_tensor(aligned).numpy(), array)
+    np.testing.assert_array_equal(zero_copy.as_tensor(aligned).numpy(), array)
     gathered = tf.gather(tensor, [3, 0])  # aborts where a tensor is not aligned
     np.testing.assert_array_equal(gathered.numpy(), array[[3, 0]])
     shifted = np.concatenate([array.ravel()[:1], array.ravel()])[1:]
-    np.testing.assert_array_equal(tf.gather(buffers.as_tensor(shifted), [1]).numpy(), shifted[[1]])
-    assert buffers.as_tensor(buffers.empty((0, 3), dtype)).shape == (0, 3)
+    np.testing.assert_array_equal(tf.gather(zero_copy.as_tensor(shifted), [1]).numpy(), shifted[[1]])
+    assert zero_copy.as_tensor(zero_copy.empty((0, 3), dtype)).shape == (0, 3)
 
 
 def test_tensors_keep_their_memory_alive_and_users_arrays_stay_theirs() -> None:
@@ -100,13 +97,13 @@ def test_tensors_keep_their_memory_alive_and_users_arrays_stay_theirs() -> None:
     first = [part.numpy().copy() for part in source.next()]
     x[:] = 7  # after the columns were packed
     np.testing.assert_array_equal(source.next()[0], first[0])
-    tensors = [buffers.as_tensor(buffers.copied(np.full(1 << 16, i))) for i in range(20)]
+    tensors = [zero_copy.as_tensor(zero_copy.copied(np.full(1 << 16, i))) for i in range(20)]
     assert [int(tf.reduce_max(tensor)) for tensor in tensors] == list(range(20))
 
 
 def test_windows_grow_with_shuffled_columns_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "RESIDENT_BYTES", 10)
-    monkeypatch.setattr(columns_module, "_WINDOW_BYTES", 1 << 10)
+    monkeypatch.setattr(columns_input, "_WINDOW_BYTES", 1 << 10)
     x = np.arange(64_000, dtype=np.float32)  # 256,000 bytes: a 32nd is 8,000, which are 2,000 rows
     held = {}
     for shuffle in (False, True):
@@ -176,7 +173,7 @@ def test_each_epoch_is_a_permutation_of_its_own() -> None:
 
 
 def test_order_of_many_rows_is_a_permutation_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order_module, "KEPT_ROWS", 100)
+    monkeypatch.setattr(shuffle_module, "KEPT_ROWS", 100)
     for count in (101, 256, 4097):
         order = Order(count, 3, seed=5)
         epochs = [order.slice(count * i, count) for i in range(3)]
@@ -198,13 +195,13 @@ def test_order_of_many_rows_looks_random() -> None:
 
 
 def test_rows_of_a_mapped_file_are_taken_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mapped, "PIECE_BYTES", 64)
+    monkeypatch.setattr(memory_map, "PIECE_BYTES", 64)
     values = np.arange(300, dtype=np.float32).reshape(100, 3)
     np.save(tmp_path / "x.npy", values)
     file = np.load(tmp_path / "x.npy", mmap_mode="r")
     rows = np.array([99, 0, 5, 5, 42, 99])
-    np.testing.assert_array_equal(mapped.Chosen(rows).of(file), values[rows])
-    np.testing.assert_array_equal(np.concatenate(list(mapped.pieces(file))), values)
+    np.testing.assert_array_equal(memory_map.Chosen(rows).of(file), values[rows])
+    np.testing.assert_array_equal(np.concatenate(list(memory_map.pieces(file))), values)
 
 
 def test_batches_run_on_over_epochs_and_only_the_last_is_smaller() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tf_estimator.checkpoint import files as checkpoint
+from tf_estimator.checkpoint import files
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,10 +89,10 @@ def test_killed_training_equals_the_undisturbed_one(
     undisturbed, seen = losses(whole), losses(killed)
     assert max(undisturbed) == steps
     assert {step: seen[step] for step in undisturbed} == undisturbed
-    prefix, other = (checkpoint.latest(str(d / "model")) for d in (whole, killed))
+    prefix, other = (files.latest(str(d / "model")) for d in (whole, killed))
     assert prefix is not None
     assert other is not None
-    one, two = checkpoint.Reader(prefix), checkpoint.Reader(other)
+    one, two = files.Reader(prefix), files.Reader(other)
     assert set(one.shapes) == set(two.shapes)
     for name in one.shapes:
         np.testing.assert_array_equal(one.value(name), two.value(name), err_msg=name)

@@ -59,11 +59,12 @@ def test_cut_run_equals_undisturbed_run(tmp_path: Path, input_of: Callable[[], A
     whole, cut = Losses(), Losses()
     first = make(tmp_path / "first", model=noisy_keras)
     # The seed of an unseeded shuffle is drawn once per run, so the undisturbed run starts from the same first save.
-    first.train(input_of(), steps=1)
+    first.train(input_of(), steps=1, hooks=[est.hooks.KeepInputPosition()])
     shutil.copytree(tmp_path / "first", tmp_path / "cut")
     first.train(input_of(), steps=24, hooks=[whole])
     for steps in (5, 1, 11, 7):
-        make(tmp_path / "cut", model=noisy_keras).train(input_of(), steps=steps, hooks=[cut])
+        hooks = [cut, est.hooks.KeepInputPosition()]
+        make(tmp_path / "cut", model=noisy_keras).train(input_of(), steps=steps, hooks=hooks)
     assert whole.values == cut.values
     second = make(tmp_path / "cut", model=noisy_keras)
     for name in first.get_variable_names():
@@ -92,7 +93,7 @@ def test_another_input_starts_from_its_beginning(tmp_path: Path) -> None:
 
     estimator = make(tmp_path, params={"rate": 1e-6})
     for start in (0, 0, 100, 100):
-        estimator.train(numbered(start), steps=3, hooks=[See()])
+        estimator.train(numbered(start), steps=3, hooks=[See(), est.hooks.KeepInputPosition()])
     assert seen == [0, 1, 2, 3, 4, 5, 100, 101, 102, 103, 104, 105]
 
 
@@ -106,7 +107,7 @@ def test_input_from_python_can_not_be_continued_and_says_so(tmp_path: Path, capl
         return tf.data.Dataset.from_generator(pairs, output_signature=signature)
 
     with caplog.at_level(logging.INFO, logger="tf_estimator"):
-        make(tmp_path).train(generated, steps=3)
+        make(tmp_path, save_checkpoints_steps=2).train(generated, steps=3)
     assert "position of the input can't be saved" in caplog.text
     assert make(tmp_path).train(generated, steps=3).get_variable_value("global_step") == 6
 

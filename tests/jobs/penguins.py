@@ -11,7 +11,8 @@ from app.errors import InvalidInput
 from app.ids import new_id
 from app.jobs.dataset import DatasetInfo
 from app.jobs.parse import parse_job
-from app.jobs.plan import Source
+from app.jobs.plan import JobPlan, TrainedSource
+from app.jobs.spec import TrainSpec
 
 PENGUINS = new_id("ds")
 
@@ -71,16 +72,16 @@ def request(**args: Any) -> dict[str, Any]:
 class FakeSources:
     """One trained state, found by any of its names."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: TrainedSource) -> None:
         self.source = source
 
-    def version(self, model: str, number: int | None) -> Source | None:
+    def version(self, model: str, number: int | None) -> TrainedSource | None:
         return self.source if model == self.source.model and number in (None, self.source.version) else None
 
-    def checkpoint(self, checkpoint_id: str) -> Source | None:
+    def checkpoint(self, checkpoint_id: str) -> TrainedSource | None:
         return self.source if checkpoint_id == self.source.checkpoint else None
 
-    def job(self, job_id: str, step: int | None) -> Source | None:
+    def job(self, job_id: str, step: int | None) -> TrainedSource | None:
         return self.source if job_id == self.source.job and step in (None, self.source.step) else None
 
 
@@ -89,6 +90,12 @@ DATA = dataset()
 
 def find(dataset_id: str, data: Any = DATA) -> Any:
     return data if dataset_id == data.id else None
+
+
+def train_spec(plan: JobPlan) -> TrainSpec:
+    """The specification of a training job's plan."""
+    assert isinstance(plan.spec, TrainSpec)
+    return plan.spec
 
 
 def errors(body: Any, **kwargs: Any) -> dict[str, str]:

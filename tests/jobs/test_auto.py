@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from app.jobs import parameters
-from app.jobs.parse import parse_job
-from tests.jobs.penguins import dataset, number, request, text
+from app.jobs.parse import JobPlan, parse_job
+from tests.jobs.penguins import dataset, number, request, text, train_spec
 
 
-def auto(kind: str, *extra: dict[str, Any], **args: Any) -> Any:
+def auto(kind: str, *extra: dict[str, Any], **args: Any) -> JobPlan:
     body = request()
     body |= {"estimator": {"type": kind, "args": args}, "columns": "auto"}
     data = dataset(*extra)
@@ -23,7 +23,7 @@ def kinds(columns: list[dict[str, Any]]) -> dict[str, str]:
 
 def test_dense_estimator_gets_normalized_numbers_and_indicators() -> None:
     plan = auto("DNNClassifier", hidden_units=[4])
-    columns = plan.spec["estimator"]["args"]["feature_columns"]
+    columns = train_spec(plan).estimator.args["feature_columns"]
     assert kinds(columns) == {
         "bill": "numeric_column",
         "mass": "numeric_column",
@@ -41,7 +41,7 @@ def test_dense_estimator_gets_normalized_numbers_and_indicators() -> None:
 def test_many_values_get_embeddings() -> None:
     city = text("city", *[f"c{i}" for i in range(60)])
     user = text("user", distinct=90_000, vocabulary=None)
-    columns = auto("DNNClassifier", city, user, hidden_units=[4]).spec["estimator"]["args"]["feature_columns"]
+    columns = train_spec(auto("DNNClassifier", city, user, hidden_units=[4])).estimator.args["feature_columns"]
     embeddings = {c["categorical_column"]["key"]: c for c in columns if c["type"] == "embedding_column"}
     # 1.6 * 60 ** 0.56 = 15.8; 1.6 * 90000 ** 0.56 = 951, cut at 64
     assert embeddings["city"]["dimension"] == 16
@@ -50,18 +50,18 @@ def test_many_values_get_embeddings() -> None:
 
 
 def test_linear_estimator_gets_plain_categories() -> None:
-    columns = auto("LinearClassifier").spec["estimator"]["args"]["feature_columns"]
+    columns = train_spec(auto("LinearClassifier")).estimator.args["feature_columns"]
     assert kinds(columns)["island"] == "categorical_column_with_vocabulary_list"
 
 
 def test_combined_estimator_gets_both() -> None:
-    args = auto("DNNLinearCombinedClassifier", dnn_hidden_units=[4]).spec["estimator"]["args"]
+    args = train_spec(auto("DNNLinearCombinedClassifier", dnn_hidden_units=[4])).estimator.args
     assert kinds(args["linear_feature_columns"])["sex"] == "categorical_column_with_vocabulary_list"
     assert kinds(args["dnn_feature_columns"])["bill"] == "numeric_column"
 
 
 def test_rnn_gets_sequences_and_context() -> None:
-    args = auto("RNNClassifier", units=[4], cell_type="gru").spec["estimator"]["args"]
+    args = train_spec(auto("RNNClassifier", units=[4], cell_type="gru")).estimator.args
     assert kinds(args["sequence_feature_columns"]) == {"words": "indicator_column"}
     inner = args["sequence_feature_columns"][0]["categorical_column"]
     assert inner["type"] == "sequence_categorical_column_with_vocabulary_list"
@@ -73,9 +73,9 @@ def test_constant_and_empty_columns_are_left_out_with_a_warning(kind: str) -> No
     empty = number("empty", 0, 0, nulls=100, min=None, max=None, mean=None)
     plan = auto(kind, text("same", "x"), empty)
     if kind == "LinearClassifier":
-        assert not {"same", "empty"} & {feature["name"] for feature in plan.spec["features"]}
+        assert not {"same", "empty"} & {feature.name for feature in train_spec(plan).features}
         assert sum("'same'" in w or "'empty'" in w for w in plan.warnings) == 2
-    assert plan.spec["features"]
+    assert train_spec(plan).features
 
 
 def test_parameters_of_wide_and_recurrent_models() -> None:

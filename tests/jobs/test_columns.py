@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from app.jobs.parse import parse_job
-from tests.jobs.penguins import dataset, errors, find, number, request, with_columns
+from app.jobs.spec import Missing
+from tests.jobs.penguins import dataset, errors, find, number, request, train_spec, with_columns
 
 
 def test_too_many_columns_are_refused() -> None:
@@ -65,9 +66,9 @@ def test_categorical_column_that_does_not_fit_is_named(inner: dict[str, Any], at
 def test_whole_number_categories_get_their_dtype() -> None:
     inner = {"type": "categorical_column_with_hash_bucket", "key": "year", "hash_bucket_size": 5}
     plan = parse_job(with_columns({"type": "indicator_column", "categorical_column": inner}), find)
-    assert plan.spec["estimator"]["args"]["feature_columns"][0]["categorical_column"]["dtype"] == "int64"
-    assert plan.spec["features"][0]["dtype"] == "int64"
-    assert plan.spec["features"][0]["missing"] == {"policy": "constant", "value": -1}
+    assert train_spec(plan).estimator.args["feature_columns"][0]["categorical_column"]["dtype"] == "int64"
+    assert train_spec(plan).features[0].dtype == "int64"
+    assert train_spec(plan).features[0].missing == Missing(policy="constant", value=-1)
 
 
 def test_ignored_and_unknown_columns_are_told() -> None:
@@ -92,7 +93,7 @@ def test_ignored_and_unknown_columns_are_told() -> None:
 def test_missing_policy_is_recorded(policy: Any, recorded: dict[str, Any]) -> None:
     body = request()
     body["data"]["train"]["missing"] = {"bill": policy}
-    assert parse_job(body, find).spec["features"][0]["missing"] == recorded
+    assert train_spec(parse_job(body, find)).features[0].missing.model_dump() == recorded
 
 
 @pytest.mark.parametrize(("name", "policy"), [("island", "mean"), ("island", "empty"), ("bill", "error")])

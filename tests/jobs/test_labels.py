@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.jobs.parse import dry_run, parse_job
-from tests.jobs.penguins import dataset, errors, find, number, request, text
+from tests.jobs.penguins import dataset, errors, find, number, request, text, train_spec
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,14 @@ def test_label_that_does_not_fit_is_told(label: Any, args: dict[str, Any], word:
 def test_binary_number_label_gives_two_classes() -> None:
     body = request()
     body["data"]["train"]["label"] = "heavy"
-    args = parse_job(body, find).spec["estimator"]["args"]
+    args = train_spec(parse_job(body, find)).estimator.args
     assert (args["n_classes"], args["label_vocabulary"]) == (2, None)
 
 
 def test_rows_without_label_can_be_dropped() -> None:
     body = request()
     body["data"]["train"] |= {"label": "sex", "missing": {"sex": "drop"}}
-    assert parse_job(body, find).spec["estimator"]["args"]["label_vocabulary"] == ["female", "male"]
+    assert train_spec(parse_job(body, find)).estimator.args["label_vocabulary"] == ["female", "male"]
 
 
 def test_regressor_refuses_text_label_and_counts_dimensions() -> None:
@@ -57,7 +57,7 @@ def test_regressor_refuses_text_label_and_counts_dimensions() -> None:
     body["estimator"]["type"] = "DNNRegressor"
     assert "/data/train/label" in errors(body)
     body["data"]["train"]["label"] = ["mass", "year"]
-    assert parse_job(body, find).spec["estimator"]["args"]["label_dimension"] == 2
+    assert train_spec(parse_job(body, find)).estimator.args["label_dimension"] == 2
 
 
 def test_multi_head_takes_a_label_per_head() -> None:
@@ -71,8 +71,8 @@ def test_multi_head_takes_a_label_per_head() -> None:
     assert "object" in errors(body)["/data/train/label"]
     body["data"]["train"]["label"] = {"kind": "species", "weight": "mass"}
     plan = parse_job(body, find)
-    assert plan.spec["estimator"]["args"]["head"]["heads"][0]["n_classes"] == 3
-    assert [label["head"] for label in plan.spec["labels"]] == ["kind", "weight"]
+    assert train_spec(plan).estimator.args["head"]["heads"][0]["n_classes"] == 3
+    assert [label.head for label in train_spec(plan).labels] == ["kind", "weight"]
     # 4 inputs: (4+1)*8 + (8+1)*4 = 76; the last layer (4+1) * (3+1 logits) = 20
     assert dry_run(plan)["parameters"] == 96
 
@@ -81,7 +81,7 @@ def test_multi_label_reads_lists_of_words() -> None:
     body = request(head={"type": "MultiLabelHead"})
     body["estimator"]["type"] = "DNNEstimator"
     body["data"]["train"]["label"] = "words"
-    head = parse_job(body, find).spec["estimator"]["args"]["head"]
+    head = train_spec(parse_job(body, find)).estimator.args["head"]
     assert (head["n_classes"], head["label_vocabulary"]) == (3, ["bad", "good", "ugly"])
 
 
@@ -91,4 +91,4 @@ def test_weight_column_is_checked_and_passed_on() -> None:
     assert "number" in errors(body)["/data/train/weight"]
     body["data"]["train"]["weight"] = "year"
     plan = parse_job(body, find)
-    assert plan.spec["weight"] == plan.spec["estimator"]["args"]["weight_column"] == "year"
+    assert train_spec(plan).weight == train_spec(plan).estimator.args["weight_column"] == "year"

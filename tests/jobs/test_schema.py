@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.jobs.json_schema import check, fill, pointer
+from app.jobs.json_schema import check, pointer
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,3 @@ def test_union_names_the_argument_inside_the_kind_that_was_meant() -> None:
     assert check({"type": "a", "n": 1}, schema, "", defs) == []
     assert [e.pointer for e in check({"type": "a", "n": "x"}, schema, "", defs)] == ["/n"]
     assert [e.pointer for e in check({"type": "c"}, schema, "", defs)] == ["/type"]
-
-
-def test_defaults_are_filled_in_nested_objects() -> None:
-    inner = {"type": "object", "properties": {"b": {"default": 2}, "c": {}}}
-    schema = {"type": "object", "properties": {"a": inner | {"default": {}}, "n": {"anyOf": [inner, {"type": "null"}]}}}
-    assert fill({}, schema) == {"a": {"b": 2}}
-    assert fill({"n": {"c": 1}}, schema) == {"a": {"b": 2}, "n": {"b": 2, "c": 1}}
-    assert fill({"n": None}, schema)["n"] is None

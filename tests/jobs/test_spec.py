@@ -9,14 +9,16 @@ import pytest
 
 from app.ids import new_id
 from app.jobs.parse import dry_run, parse_job
-from app.jobs.plan import Limits
-from tests.jobs.penguins import DATA, PENGUINS, dataset, errors, find, request, text
+from app.jobs.plan import JobLimits
+from app.jobs.spec import BestMetric, Label, Missing, Promote, encode
+from tests.jobs.penguins import DATA, PENGUINS, dataset, errors, find, request, text, train_spec
 
 
 def test_train_spec_is_complete() -> None:
     plan = parse_job(request(), find)
-    args = plan.spec["estimator"]["args"]
-    assert (plan.type, plan.model, plan.queue, plan.priority, plan.max_attempts) == (
+    spec = train_spec(plan)
+    args = spec.estimator.args
+    assert (plan.spec.type, plan.spec.model, plan.queue, plan.priority, plan.max_attempts) == (
         "train",
         "penguins",
         "default",
@@ -27,20 +29,17 @@ def test_train_spec_is_complete() -> None:
     assert args["label_vocabulary"] == ["Adelie", "Chinstrap", "Gentoo"]
     assert args["loss_reduction"].upper() == "SUM_OVER_BATCH_SIZE"
     assert args["feature_columns"][0]["normalizer"] == {"mean": 43.9, "stddev": 5.5}
-    assert plan.spec["labels"] == [
-        {"head": None, "columns": ["species"], "kind": "class", "vocabulary": args["label_vocabulary"]}
+    vocabulary = ("Adelie", "Chinstrap", "Gentoo")
+    assert spec.labels == (Label(head=None, columns=("species",), kind="class", vocabulary=vocabulary),)
+    assert [(f.name, f.dtype, f.missing) for f in spec.features] == [
+        ("bill", "float32", Missing(policy="mean", value=43.9)),
+        ("island", "string", Missing(policy="category", value="(missing)")),
     ]
-    assert [(f["name"], f["dtype"], f["missing"]) for f in plan.spec["features"]] == [
-        ("bill", "float32", {"policy": "mean", "value": 43.9}),
-        ("island", "string", {"policy": "category", "value": "(missing)"}),
-    ]
-    assert (
-        plan.spec["data"]["train"] | {"digest": "sha256:1", "part": "all", "batch_size": 32}
-        == plan.spec["data"]["train"]
-    )
-    assert plan.spec["promote"] == {"label": "latest", "when": None}
-    assert plan.spec["train"]["save_checkpoints_steps"] == 100
-    json.dumps(plan.spec, allow_nan=False)
+    data = spec.data.train
+    assert (data.digest, data.part, data.batch_size) == ("sha256:1", "all", 32)
+    assert spec.promote == Promote(label="latest", when=None)
+    assert spec.train.save_checkpoints_steps == 100
+    json.dumps(encode(spec), allow_nan=False)
 
 
 def test_request_is_not_changed() -> None:
@@ -93,7 +92,7 @@ def test_wrong_estimator_argument_is_named(args: dict[str, Any], at: str) -> Non
 def test_learning_rate_schedule_is_taken() -> None:
     schedule = {"type": "ExponentialDecay", "initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5}
     plan = parse_job(request(optimizer={"type": "Adam", "learning_rate": schedule}), find)
-    assert plan.spec["estimator"]["args"]["optimizer"]["learning_rate"] == schedule
+    assert train_spec(plan).estimator.args["optimizer"]["learning_rate"] == schedule
 
 
 def test_limits_on_steps_and_values() -> None:
@@ -103,22 +102,23 @@ def test_limits_on_steps_and_values() -> None:
     body["train"] = {}
     assert list(errors(body)) == ["/train/max_steps"]
     body["data"]["train"]["epochs"] = 3
-    assert parse_job(body, find).spec["data"]["train"]["epochs"] == 3
+    assert train_spec(parse_job(body, find)).data.train.epochs == 3
 
 
 def test_too_many_parameters_are_refused() -> None:
     body = request(hidden_units=[1000, 1000])
-    assert list(errors(body, limits=Limits(max_parameters=100_000))) == ["/estimator/args"]
+    assert list(errors(body, limits=JobLimits(max_parameters=100_000))) == ["/estimator/args"]
 
 
 def test_holdout_leaves_statistics_to_the_training_rows() -> None:
     body = request()
     body["data"]["holdout"] = 0.2
-    spec = parse_job(body, find).spec
-    assert spec["estimator"]["args"]["feature_columns"][0]["normalizer"] == "zscore"
-    assert spec["features"][0]["missing"] == {"policy": "mean", "value": None}
-    assert spec["data"]["train"]["part"] == "train"
-    assert (spec["data"]["eval"]["part"], spec["data"]["eval"]["dataset"]) == ("holdout", PENGUINS)
+    spec = train_spec(parse_job(body, find))
+    assert spec.estimator.args["feature_columns"][0]["normalizer"] == "zscore"
+    assert spec.features[0].missing == Missing(policy="mean", value=None)
+    assert spec.data.train.part == "train"
+    assert spec.data.eval is not None
+    assert (spec.data.eval.part, spec.data.eval.dataset) == ("holdout", PENGUINS)
 
 
 def test_what_needs_evaluation_data_is_refused_without() -> None:
@@ -126,9 +126,10 @@ def test_what_needs_evaluation_data_is_refused_without() -> None:
     body["train"] |= {"early_stopping": {"patience_steps": 5}, "evaluate_every_steps": 10}
     assert set(errors(body)) == {"/train/evaluate_every_steps", "/train/early_stopping", "/export", "/promote/when"}
     body["data"]["holdout"] = 0.3
-    spec = parse_job(body, find).spec
-    assert spec["train"]["early_stopping"]["mode"] == "min"
-    assert spec["best_metric"] == {"metric": "loss", "mode": "min"}
+    spec = train_spec(parse_job(body, find))
+    assert spec.train.early_stopping is not None
+    assert spec.train.early_stopping.mode == "min"
+    assert spec.best_metric == BestMetric(metric="loss", mode="min")
 
 
 def test_eval_data_must_have_the_same_columns() -> None:
@@ -141,16 +142,16 @@ def test_eval_data_must_have_the_same_columns() -> None:
 
 
 def test_promote_null_is_kept() -> None:
-    assert parse_job(request() | {"promote": None}, find).spec["promote"] is None
+    assert train_spec(parse_job(request() | {"promote": None}, find)).promote is None
 
 
 def test_catalogue_model_fn_reads_all_columns() -> None:
     body = request()
     body["estimator"] = {"type": "Estimator", "args": {"model_fn": "mine", "params": {"depth": 3}}}
     assert "/estimator/args/model_fn" in errors(body)
-    spec = parse_job(body, find, catalogue=["mine"]).spec
-    assert {feature["name"] for feature in spec["features"]} == set(DATA.names) - {"species"}
-    assert spec["labels"][0]["kind"] == "any"
+    spec = train_spec(parse_job(body, find, catalogue=["mine"]))
+    assert {feature.name for feature in spec.features} == set(DATA.names) - {"species"}
+    assert spec.labels[0].kind == "any"
 
 
 def test_dry_run_counts_parameters() -> None:
@@ -163,9 +164,9 @@ def test_dry_run_counts_parameters() -> None:
 
 def test_memory_limit_stands_in_the_spec_of_every_job() -> None:
     asked, operator = 2**30, 2**31
-    limits = Limits(job_memory_bytes=operator)
-    assert parse_job(request(), find).spec["memory_limit_bytes"] is None
-    assert parse_job(request(), find, limits=limits).spec["memory_limit_bytes"] == operator
+    limits = JobLimits(job_memory_bytes=operator)
+    assert parse_job(request(), find).spec.memory_limit_bytes is None
+    assert parse_job(request(), find, limits=limits).spec.memory_limit_bytes == operator
     plan = parse_job(request() | {"memory_limit_bytes": asked}, find, limits=limits)
-    assert plan.spec["memory_limit_bytes"] == asked
+    assert plan.spec.memory_limit_bytes == asked
     assert "/memory_limit_bytes" in errors(request() | {"memory_limit_bytes": 1000})  # no trainer fits in that

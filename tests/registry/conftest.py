@@ -16,6 +16,7 @@ from app.registry.db import Database, now
 from app.registry.exports import ExportRepository
 from app.registry.jobs.repository import Claim, JobRepository
 from app.registry.tables import Dataset, Export, Job
+from tests.specs import job_spec
 
 _numbers = itertools.count()
 
@@ -32,18 +33,23 @@ def jobs(session: Session) -> JobRepository:
     return JobRepository(session)
 
 
-def make_job(session: Session, **changes: Any) -> Job:
+def make_job(
+    session: Session,
+    *,
+    type: str = "train",
+    model: str = "penguins",
+    spec: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Job:
+    """A job; `spec` is merged into the specification of a small one."""
     values: dict[str, Any] = {
-        "type": "train",
-        "model": "penguins",
-        "spec": {"type": "train"},
         "queue": "default",
         "priority": 5,
         "max_attempts": 3,
         "timeout_s": None,
         "created_by": None,
     }
-    return JobRepository(session).create(**(values | changes))
+    return JobRepository(session).create(job_spec(type, model, **(spec or {})), **(values | changes))
 
 
 def make_claim(session: Session, job: Job | None = None, lease_s: float = 60) -> Claim:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.jobs.state import HOPELESS
@@ -15,8 +16,9 @@ from app.registry.jobs.attempts import MAX_BACKOFF_S
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.repository import Beat, JobRepository
 from app.registry.metrics import MetricRepository
-from app.registry.tables import Attempt
+from app.registry.tables import Attempt, Job
 from tests.registry.conftest import due, make_claim, make_job
+from tests.specs import job_spec
 
 
 def last_attempt(jobs: JobRepository, job_id: str) -> Attempt:
@@ -30,10 +32,10 @@ def save(session: Session, job_id: str, attempt: int, step: int) -> None:
 
 
 def test_claim_takes_the_job_and_its_specification(session: Session, jobs: JobRepository) -> None:
-    job = make_job(session, spec={"b": 1, "a": 2}, timeout_s=30)
+    job = make_job(session, timeout_s=30)
     claim = jobs.claim(job.id, 0, "host:1", 15)
     assert claim is not None
-    assert (claim.attempt, claim.type, claim.model, claim.spec) == (1, "train", "penguins", {"b": 1, "a": 2})
+    assert (claim.attempt, claim.spec) == (1, job_spec())
     assert (claim.timeout_s, claim.resume) == (30, None)
     row = jobs.get(job.id)
     assert (row.state, row.worker) == ("RUNNING", "host:1")
@@ -41,6 +43,16 @@ def test_claim_takes_the_job_and_its_specification(session: Session, jobs: JobRe
     assert 10 < row.lease_expires_at - seconds(session) < 20
     assert row.started_at is not None
     assert last_attempt(jobs, job.id).state == "RUNNING"
+
+
+def test_job_whose_specification_cannot_be_read_fails_with_the_field(session: Session, jobs: JobRepository) -> None:
+    job = make_job(session)
+    session.execute(update(Job).where(Job.id == job.id).values(spec=job.spec | {"later": 1}))
+    assert jobs.claim(job.id, 0, "host:1", 15) is None
+    row = jobs.get(job.id)
+    assert (row.state, row.error_kind) == ("FAILED", "invalid_spec")
+    assert "train/later" in row.error_detail
+    assert last_attempt(jobs, job.id).state == "FAILED"
 
 
 def test_claim_is_refused_with_an_old_attempt_or_twice(session: Session, jobs: JobRepository) -> None:

@@ -121,7 +121,7 @@ def test_surplus_leaves_what_a_waiting_job_names(
     session: Session, checkpoints: CheckpointRepository, claim: Claim
 ) -> None:
     rows = save(session, claim, 1, 2, 3)
-    job = make_job(session, type="evaluate", spec={"checkpoint": rows[0].id})
+    job = make_job(session, type="evaluate", spec={"source": {"checkpoint": rows[0].id}})
     assert steps(checkpoints.surplus(claim.job_id, 1)) == [2]
     whole = make_job(session, spec={"warm_start_from": {"job": claim.job_id}})
     assert checkpoints.surplus(claim.job_id, 1) == []

@@ -248,7 +248,7 @@ def test_data_set_is_not_deleted_under_a_new_job(database: Database) -> None:
             with database.session() as session:
                 if index:
                     return DatasetRepository(session).delete(data)
-                return make_job(session, spec={"dataset": data}).id
+                return make_job(session, spec={"data": {"train": {"dataset": data}}}).id
 
         made, deleted = at_once(2, act)
         assert isinstance(made, str) != isinstance(deleted, str), (made, deleted)

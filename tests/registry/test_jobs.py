@@ -48,7 +48,10 @@ def test_create_refuses_a_data_set_that_is_gone(session: Session) -> None:
 def test_using_finds_the_jobs_that_name_a_thing(session: Session, jobs: JobRepository) -> None:
     data = make_dataset(session)
     first = make_job(session, spec={"data": {"train": {"dataset": data.id}, "eval": {"dataset": data.id}}})
-    second = make_job(session, spec={"warm_start_from": {"job": first.id, "step": 5}, "x": [[{"y": data.id}]]})
+    second = make_job(
+        session,
+        spec={"warm_start_from": {"job": first.id, "step": 5}, "estimator": {"args": {"x": [[{"y": data.id}]]}}},
+    )
     make_job(session)
     assert [job.id for job in jobs.using(data.id)] == [second.id, first.id]
     assert [job.id for job in jobs.using(first.id)] == [second.id]

@@ -56,7 +56,7 @@ class Desk:
     def ask(self, line: Line, *values: float, signature: str = "serving_default") -> asyncio.Future[Any]:
         rows = self.decoder.rows("serving_default", [{"x": value} for value in values])
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.batcher.submit(line, Decoded(signature, Form.ROW, rows, 0), 10 * len(values), reply)
+        self.batcher.submit(line, Decoded(signature, Form.ROW, rows, 0, len(rows)), 10 * len(values), reply)
         return reply
 
     def answer(self, index: int = 0) -> None:
@@ -229,7 +229,10 @@ async def test_padding_of_long_sequences_bounds_a_batch() -> None:
     rows = desk.decoder.rows("serving_default", [{"x": 1.0}])
     for longest in (10, 10, 60):  # 2 x 10, then 3 x 60 > 100
         desk.batcher.submit(
-            line, Decoded("serving_default", Form.ROW, rows, longest), 1, asyncio.get_running_loop().create_future()
+            line,
+            Decoded("serving_default", Form.ROW, rows, longest, len(rows)),
+            1,
+            asyncio.get_running_loop().create_future(),
         )
     await settle()
     assert desk.predictor.runs[0].counts == [1, 1]

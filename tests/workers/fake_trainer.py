@@ -1,4 +1,4 @@
-"""Speaks the trainer's protocol without TensorFlow; what it does with an attempt stands in the job's `spec["do"]`."""
+"""Speaks the trainer's protocol without TensorFlow; what it does with an attempt is the estimator argument `do`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main() -> None:
         if "run" not in message:
             continue
         run = message["run"]
-        do = run["spec"].get("do", "succeed")
+        do = run["spec"]["estimator"]["args"].get("do", "succeed")
         if do.startswith("never start"):
             once = Path(do.removeprefix("never start").strip() or os.devnull)
             if do == "never start" or not once.exists():

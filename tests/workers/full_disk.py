@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.registry.checkpoints import CheckpointRepository
 from tests.workers.service import Service, flowers
-from workers.jobs import train as training
+from workers.jobs.train import TrainingJob
 
 
 def main() -> None:
@@ -27,9 +27,9 @@ def main() -> None:
     }
     job_id = service.submit(body)
     filler = disk / "filler"
-    record = training.Training._record
+    record = TrainingJob._record
 
-    def fill(self: training.Training, step: int) -> bool:
+    def fill(self: TrainingJob, step: int) -> bool:
         kept = record(self, step)
         if step == 20:
             with filler.open("wb", buffering=0) as file:
@@ -40,12 +40,12 @@ def main() -> None:
                     pass
         return kept
 
-    training.Training._record = fill  # type: ignore[method-assign]
+    TrainingJob._record = fill  # type: ignore[method-assign]
     outcome = service.run(job_id)
     job, rows = service.job(job_id), service.look(CheckpointRepository, "list", job_id)
     whole = [sum(f.stat().st_size for f in disk.glob(f"{row.path}.*")) == row.bytes for row in rows]
     found = {"outcome": outcome, "kind": job.error_kind, "steps": [row.step for row in rows], "whole": whole}
-    training.Training._record = record  # type: ignore[method-assign]
+    TrainingJob._record = record  # type: ignore[method-assign]
     filler.unlink()
     found["after"] = service.run(job_id)
     found["resumed"] = service.job(job_id).result.get("resumed_from_step")

@@ -15,6 +15,7 @@ from app.datasets.limits import Limits
 from app.ids import new_id
 from app.jobs.parse import parse_job
 from app.jobs.plan import JobPlan
+from app.jobs.spec import decode, encode
 from app.registry.datasets import DatasetRepository
 from app.registry.db import Database, make_engine
 from app.registry.job_sources import RegistrySources
@@ -71,16 +72,15 @@ class Service:
             return parse_job(body, sources.dataset, sources)
 
     def submit(self, body: dict[str, Any], change: Callable[[dict[str, Any]], None] = lambda spec: None) -> str:
-        """Stores a job; `change` edits its specification first, to plant what `parse_job` would not let through."""
+        """Stores a job; `change` edits its stored specification first, to plant what `parse_job` would refuse."""
         plan = self.plan(body)
-        change(plan.spec)
+        content = encode(plan.spec)
+        change(content)
         with self.database.session() as session:
             return (
                 JobRepository(session)
                 .create(
-                    type=plan.type,
-                    model=plan.model,
-                    spec=plan.spec,
+                    decode(content),
                     queue=plan.queue,
                     priority=plan.priority,
                     max_attempts=plan.max_attempts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,8 +18,11 @@ import pytest
 from app.config import Settings
 from app.queue import CeleryQueue
 from app.registry.db import Database, make_engine
+from app.registry.workers import ListedWorker, WorkerReport, WorkerRepository
+from app.version import __version__ as VERSION
 from tests.workers import registry
 from workers.service import broker
+from workers.worker.presence import Presence
 
 
 class Running:
@@ -43,16 +47,23 @@ class Running:
         self.processes.append(process)
         return process
 
-    def worker(self, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        options = ["--pool=prefork", "--concurrency=1", "--without-gossip", "--without-mingle", "--loglevel=INFO"]
+    def worker(
+        self,
+        environment: dict[str, str] | None = None,
+        options: tuple[str, ...] = ("--pool=prefork", "--concurrency=1", "--without-gossip", "--without-mingle"),
+    ) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "celery", "-A", "tests.workers.fake_worker", "worker", *options]
-        return self._start([*command, "--queues=default", "--hostname=test@%h"], environment)
+        return self._start([*command, "--loglevel=INFO", "--hostname=test@%h"], environment)
 
     def log(self) -> str:
         return (self.settings.data_dir / "log").read_text(errors="replace")
 
-    def send(self, job_id: str, attempt: int = 0, priority: int = 5) -> None:
-        self.queue.send(job_id, attempt, queue="default", priority=priority)
+    def send(self, job_id: str, attempt: int = 0, priority: int = 5, queue: str = "default") -> None:
+        self.queue.send(job_id, attempt, queue=queue, priority=priority)
+
+    def workers(self) -> list[ListedWorker]:
+        with self.database.read() as session:
+            return WorkerRepository(session).list()
 
     def close(self) -> None:
         for process in reversed(self.processes):
@@ -142,3 +153,58 @@ def test_killed_worker_leaves_no_process_behind(running: Running, victim: str) -
         second = registry.submit(running.database)
         running.send(second.id)
         wait(lambda: state(running, second.id)[1] == 1)
+
+
+def test_worker_without_options_serves_the_queues_of_the_settings(running: Running) -> None:
+    jobs = [registry.submit(running.database, queue=queue) for queue in ("night", "gpu")]
+    running.worker({"QUEUES": "night, gpu"}, options=())
+    for job in jobs:
+        running.send(job.id, queue=job.queue)
+    wait(lambda: [state(running, job.id)[1] for job in jobs] == [1, 1])
+
+
+def test_queues_of_the_command_line_replace_those_of_the_settings(running: Running) -> None:
+    running.worker({"QUEUES": "night"}, options=("--queues=day",))
+    job = registry.submit(running.database, queue="day")
+    running.send(job.id, queue="day")
+    wait(lambda: state(running, job.id)[1] == 1)
+    wait(lambda: [found.report.queues for found in running.workers()] == [("day",)])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--concurrency=2",), "one slot"),
+        (("--autoscale=3,1",), "one slot"),
+        (("--pool=threads",), "prefork pool only"),
+    ],
+)
+def test_worker_that_is_not_one_slot_is_refused_at_start(
+    running: Running, options: tuple[str, ...], words: str
+) -> None:
+    assert running.worker(options=options).wait(30) != 0
+    assert words in running.log()
+
+
+def test_worker_lists_itself_with_its_job_and_leaves_when_it_is_stopped(running: Running) -> None:
+    worker = running.worker({"GPUS": "none"})
+    job = registry.submit(running.database, {"do": "drain"})
+    running.send(job.id)
+    wait(lambda: [found.job_ids for found in running.workers()] == [(job.id,)])
+    (found,) = running.workers()
+    name = f"{socket.gethostname()}:{worker.pid}"
+    assert found.report == WorkerReport(name, ("default",), 1, ("cpu",), VERSION)
+    assert found.alive
+    assert registry.job(running.database, job.id).worker == name
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(15) == 0
+    assert running.workers() == []
+
+
+def test_every_pulse_of_the_main_process_is_one_report(running: Running) -> None:
+    pulses = iter([1, 2, 2, 3])
+    report = WorkerReport("host:1", ("default",), 1, (), VERSION)
+    presence = Presence(running.database, lambda: report, lambda: next(pulses))
+    assert [presence.report() for _ in range(4)] == [True, True, False, True]
+    presence.leave()
+    assert running.workers() == []

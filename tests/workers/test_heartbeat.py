@@ -13,12 +13,18 @@ from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
 from tests.workers import registry
 from workers.attempt.heartbeat import HUNG, Heartbeat
-from workers.attempt.stop import Control, Stop
+from workers.attempt.progress import ProgressBuffer
+from workers.attempt.stop import Stop, StopSignal
 
 
 @pytest.fixture
-def control() -> Control:
-    return Control()
+def stop_signal() -> StopSignal:
+    return StopSignal()
+
+
+@pytest.fixture
+def progress() -> ProgressBuffer:
+    return ProgressBuffer()
 
 
 @pytest.fixture
@@ -33,11 +39,11 @@ Make = Callable[..., Heartbeat]
 
 
 @pytest.fixture
-def make(database: Database, control: Control, job_id: str) -> Make:
+def make(database: Database, stop_signal: StopSignal, progress: ProgressBuffer, job_id: str) -> Make:
     def made(**changes: Any) -> Heartbeat:
         given: dict[str, Any] = {"lease_s": 60.0, "every_s": 0.01, "timeout_s": None, "grace_s": 60.0}
         given |= changes
-        return Heartbeat(given.pop("database", database), job_id, 1, control, **given)
+        return Heartbeat(given.pop("database", database), job_id, 1, stop_signal, progress, **given)
 
     return made
 
@@ -51,54 +57,56 @@ class Silent:
         yield
 
 
-def test_beat_carries_progress_and_points(make: Make, database: Database, control: Control, job_id: str) -> None:
-    control.tell(step=7, loss=0.5)
-    control.add_point("loss", 7, 0.5)
+def test_beat_carries_progress_and_points(
+    make: Make, database: Database, progress: ProgressBuffer, job_id: str
+) -> None:
+    progress.update(step=7, loss=0.5)
+    progress.add_point("loss", 7, 0.5)
     make().beat()
     assert registry.job(database, job_id).progress["step"] == 7
     with database.read() as session:
         assert MetricRepository(session).series(job_id, "loss") == [(7, 0.5)]
-    assert control.points() == []
+    assert progress.points() == []
     assert registry.attempts(database, job_id)[0].last_step == 7
 
 
-def test_beat_brings_back_a_cancel(make: Make, database: Database, control: Control, job_id: str) -> None:
+def test_beat_brings_back_a_cancel(make: Make, database: Database, stop_signal: StopSignal, job_id: str) -> None:
     with database.session() as session:
         JobRepository(session).request_cancel(job_id)
     make().beat()
-    assert control.reason is Stop.CANCEL
+    assert stop_signal.reason is Stop.CANCEL
 
 
-def test_lost_attempt_is_fenced(make: Make, database: Database, control: Control, job_id: str) -> None:
+def test_lost_attempt_is_fenced(make: Make, database: Database, stop_signal: StopSignal, job_id: str) -> None:
     with database.session() as session:
         JobRepository(session).lose(job_id, 1, "late")
     make().beat()
-    assert control.reason is Stop.FENCED
+    assert stop_signal.reason is Stop.FENCED
 
 
-def test_time_limit_stops(make: Make, control: Control) -> None:
+def test_time_limit_stops(make: Make, stop_signal: StopSignal) -> None:
     make(timeout_s=0.0).beat()
-    assert control.reason is Stop.TIMEOUT
+    assert stop_signal.reason is Stop.TIMEOUT
 
 
-def test_silent_registry_stops_the_attempt_only_when_the_lease_is_nearly_over(make: Make, control: Control) -> None:
+def test_silent_registry_stops_the_attempt_only_when_the_lease_is_nearly_over(
+    make: Make, stop_signal: StopSignal
+) -> None:
     beat = make(database=Silent(), lease_s=0.5)
     beat.beat()
-    assert control.reason is None
+    assert stop_signal.reason is None
     time.sleep(0.4)
     beat.beat()
-    assert control.reason is Stop.UNREACHABLE
+    assert stop_signal.reason is Stop.UNREACHABLE
 
 
-def test_points_wait_while_the_registry_is_silent(make: Make, control: Control) -> None:
-    control.add_point("loss", 1, 0.5)
+def test_points_wait_while_the_registry_is_silent(make: Make, progress: ProgressBuffer) -> None:
+    progress.add_point("loss", 1, 0.5)
     make(database=Silent()).beat()
-    assert control.points() == [("loss", 1, 0.5)]
+    assert progress.points() == [("loss", 1, 0.5)]
 
 
-def test_attempt_that_hangs_is_ended_with_its_process(
-    make: Make, database: Database, control: Control, job_id: str
-) -> None:
+def test_attempt_that_hangs_is_ended_with_its_process(make: Make, database: Database, job_id: str) -> None:
     codes: list[int] = []
     beat = make(timeout_s=0.0, grace_s=0.5, die=codes.append)
     beat.beat()
@@ -110,10 +118,12 @@ def test_attempt_that_hangs_is_ended_with_its_process(
     assert (job.state, job.error_kind) == ("FAILED", "timeout")
 
 
-def test_thread_beats_until_it_is_stopped(make: Make, database: Database, control: Control, job_id: str) -> None:
+def test_thread_beats_until_it_is_stopped(
+    make: Make, database: Database, progress: ProgressBuffer, job_id: str
+) -> None:
     beat = make()
     beat.start()
-    control.tell(step=3)
+    progress.update(step=3)
     deadline = time.monotonic() + 5
     while registry.job(database, job_id).progress.get("step") != 3:
         assert time.monotonic() < deadline
@@ -122,10 +132,19 @@ def test_thread_beats_until_it_is_stopped(make: Make, database: Database, contro
     assert not beat.is_alive()
 
 
-def test_more_urgent_reason_wins(control: Control) -> None:
+def test_more_urgent_reason_wins(stop_signal: StopSignal) -> None:
     for reason in (Stop.DRAIN, Stop.CANCEL, Stop.DRAIN):
-        control.stop(reason)
-    assert control.reason is Stop.CANCEL
-    control.stop(Stop.FENCED)
-    control.stop(Stop.CANCEL)
-    assert control.reason is Stop.FENCED
+        stop_signal.request(reason)
+    assert stop_signal.reason is Stop.CANCEL
+    stop_signal.request(Stop.FENCED)
+    stop_signal.request(Stop.CANCEL)
+    assert stop_signal.reason is Stop.FENCED
+
+
+def test_drain_is_requested_by_the_next_beat(make: Make, stop_signal: StopSignal) -> None:
+    draining = [False, True]
+    beat = make(drain=lambda: draining.pop(0))
+    beat.beat()
+    assert stop_signal.reason is None
+    beat.beat()
+    assert stop_signal.reason is Stop.DRAIN

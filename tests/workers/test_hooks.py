@@ -8,9 +8,11 @@ import tensorflow as tf
 
 import tf_estimator as est
 from app.errors import InvalidInput, NotFound
+from app.jobs.spec import Promote
 from app.jobs.state import ErrorKind, VersionState
 from workers.attempt.hooks import ProgressHook, series_interval
-from workers.attempt.stop import Control, Stop
+from workers.attempt.progress import ProgressBuffer
+from workers.attempt.stop import Stop, StopSignal
 from workers.jobs.export import judge
 from workers.trainer.runner import explain
 
@@ -23,13 +25,13 @@ def test_series_has_at_most_two_hundred_points(max_steps: int | None, interval: 
 
 
 def test_hook_is_due_at_points_of_the_series_only() -> None:
-    control = Control()
-    hook = ProgressHook(control, 2000)
+    stop_signal = StopSignal()
+    hook = ProgressHook(stop_signal, ProgressBuffer(), 2000)
     assert hook.next_step(0) == 1  # the first step is told at once
     hook.after_run(Context(), Values(0.5))
     hook._begun -= 1.0  # type: ignore[operator]  # as if that step had been a second ago
     assert hook.next_step(1001) == 1010  # a thousand steps a second: the whole way to the next point
-    control.stop(Stop.CANCEL)
+    stop_signal.request(Stop.CANCEL)
     assert hook.next_step(1001) == 1002
 
 
@@ -46,7 +48,7 @@ class Values:
 
 
 def test_slow_steps_are_looked_at_one_by_one() -> None:
-    hook = ProgressHook(Control(), 2000)
+    hook = ProgressHook(StopSignal(), ProgressBuffer(), 2000)
     hook.next_step(0)
     hook.after_run(Context(), Values(0.5))
     hook._begun -= 10.0  # type: ignore[operator]
@@ -54,27 +56,27 @@ def test_slow_steps_are_looked_at_one_by_one() -> None:
 
 
 def test_progress_is_told_between_the_points_of_a_long_series() -> None:
-    control = Control()
-    hook = ProgressHook(control, 10**9)
+    progress = ProgressBuffer()
+    hook = ProgressHook(StopSignal(), progress, 10**9)
     hook.next_step(0)
     hook.after_run(Context(), Values(0.25))
     hook.next_step(1234)  # the next point is at 5,000,000
-    assert control.progress["step"] == 1234
-    assert control.progress["loss"] == 0.25
+    assert progress.values["step"] == 1234
+    assert progress.values["loss"] == 0.25
 
 
 def test_stop_request_ends_the_loop_and_progress_is_told() -> None:
-    control, context = Control(), Context()
-    hook = ProgressHook(control, 100)
+    stop_signal, progress, context = StopSignal(), ProgressBuffer(), Context()
+    hook = ProgressHook(stop_signal, progress, 100)
     hook.next_step(0)
     hook.after_run(context, Values(0.25))
     assert not context.stopped
-    assert control.points()[0] == ("loss", 1, 0.25)
-    control.stop(Stop.DRAIN)
+    assert progress.points()[0] == ("loss", 1, 0.25)
+    stop_signal.request(Stop.DRAIN)
     hook.next_step(1)
     hook.after_run(context, Values(0.125))
     assert context.stopped
-    assert (control.progress["step"], control.progress["loss"], control.progress["max_steps"]) == (2, 0.125, 100)
+    assert (progress.values["step"], progress.values["loss"], progress.values["max_steps"]) == (2, 0.125, 100)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +131,6 @@ def test_failure_is_explained_without_paths_or_traceback(error: Any, kind: Error
 def test_gate_says_yes_or_why_not(
     promote: Any, metrics: Any, skew: float | None, state: VersionState, word: str | None
 ) -> None:
-    found, reason = judge(promote, metrics, skew, 1e-3)
+    found, reason = judge(None if promote is None else Promote.model_validate(promote), metrics, skew, 1e-3)
     assert found is state
     assert (word in reason) if word else reason is None

@@ -59,7 +59,7 @@ def test_trainer_stays_warm_for_the_next_attempt(slot: Slot, database: Database)
 def test_death_of_the_trainer_is_put_on_record(
     slot: Slot, database: Database, do: str, number: int | None, word: str
 ) -> None:
-    job = registry.submit(database, {"do": do})
+    job = registry.submit(database, do)
     assert slot.run(job.id, 0) == "lost"
     (attempt,) = registry.attempts(database, job.id)
     assert (attempt.state, attempt.exit_signal) == ("LOST", number)
@@ -70,7 +70,7 @@ def test_death_of_the_trainer_is_put_on_record(
 
 
 def test_last_attempt_that_is_lost_fails_the_job(slot: Slot, database: Database) -> None:
-    job = registry.submit(database, {"do": "die"}, max_attempts=1)
+    job = registry.submit(database, "die", max_attempts=1)
     slot.run(job.id, 0)
     assert (registry.job(database, job.id).state, registry.job(database, job.id).error_kind) == ("FAILED", "lost")
 
@@ -83,13 +83,13 @@ def test_idle_trainer_that_died_is_replaced(slot: Slot, database: Database) -> N
 
 
 def test_trainer_that_dies_before_it_starts_costs_no_attempt(slot: Slot, database: Database, tmp_path: Path) -> None:
-    job = registry.submit(database, {"do": f"never start {tmp_path / 'once'}"})
+    job = registry.submit(database, f"never start {tmp_path / 'once'}")
     assert slot.run(job.id, 0) == "succeeded"
     assert len(registry.attempts(database, job.id)) == 1
 
 
 def test_trainers_that_never_start_lose_the_attempt(slot: Slot, database: Database) -> None:
-    job = registry.submit(database, {"do": "never start"})
+    job = registry.submit(database, "never start")
     assert slot.run(job.id, 0) == "lost"
     (attempt,) = registry.attempts(database, job.id)
     assert "code 4" in attempt.reason
@@ -99,7 +99,7 @@ def test_lease_is_kept_until_the_trainer_starts(tmp_path: Path, database: Databa
     slot = Slot(
         Settings(data_dir=tmp_path, lease_s=0.8), database, start_trainer=lambda devices: TrainerProcess(devices, FAKE)
     )
-    job = registry.submit(database, {"do": "start late"})  # after 1.5 s
+    job = registry.submit(database, "start late")  # after 1.5 s
     seen = []
     stop = threading.Event()
 
@@ -137,7 +137,7 @@ def test_idle_slot_gets_a_new_trainer_when_its_own_dies(settings: Settings, data
 def test_stop_of_the_worker_reaches_the_attempt(settings: Settings, database: Database) -> None:
     stop = threading.Event()
     slot = Slot(settings, database, draining=stop.is_set, start_trainer=lambda devices: TrainerProcess(devices, FAKE))
-    job = registry.submit(database, {"do": "drain"})
+    job = registry.submit(database, "drain")
     threading.Timer(0.2, stop.set).start()
     assert slot.run(job.id, 0) == "queued"
     assert slot.run(registry.submit(database).id, 0) is None  # a stopping worker takes nothing
@@ -148,7 +148,7 @@ def test_attempt_that_does_not_stop_in_its_grace_is_lost(tmp_path, database: Dat
     settings = Settings(data_dir=tmp_path, grace_s=0.3)
     stop = threading.Event()
     slot = Slot(settings, database, draining=stop.is_set, start_trainer=lambda devices: TrainerProcess(devices, FAKE))
-    job = registry.submit(database, {"do": "hang"})
+    job = registry.submit(database, "hang")
     threading.Timer(0.1, stop.set).start()
     began = time.monotonic()
     assert slot.run(job.id, 0) == "lost"
@@ -185,7 +185,7 @@ def set_revision(database: Database, revision: str) -> None:
 
 
 def test_trainer_over_its_memory_limit_is_ended(slot: Slot, database: Database) -> None:
-    job = registry.submit(database, {"do": "eat", "memory_limit_bytes": 100_000_000})  # it eats 200 MB
+    job = registry.submit(database, "eat", memory_limit=100_000_000)  # it eats 200 MB
     assert slot.run(job.id, 0) == "queued"
     found = registry.job(database, job.id)
     assert (found.error_kind, found.counted_attempts) == ("out_of_memory", 1)
@@ -198,7 +198,7 @@ def test_trainer_over_its_memory_limit_is_ended(slot: Slot, database: Database) 
 def test_memory_that_runs_out_twice_fails_the_job(tmp_path: Path, database: Database) -> None:
     settings = Settings(data_dir=tmp_path, retry_backoff_s=0.0)
     slot = Slot(settings, database, start_trainer=lambda devices: TrainerProcess(devices, FAKE))
-    job = registry.submit(database, {"do": "eat", "memory_limit_bytes": 100_000_000}, max_attempts=10)
+    job = registry.submit(database, "eat", memory_limit=100_000_000, max_attempts=10)
     assert [slot.run(job.id, seen) for seen in range(2)] == ["queued", "failed"]
     found = registry.job(database, job.id)
     assert (found.state, found.error_kind) == ("FAILED", "out_of_memory")
@@ -214,7 +214,7 @@ def test_trainer_that_the_kernel_ended_is_out_of_memory(tmp_path: Path, database
         return TrainerProcess(devices, FAKE)
 
     slot = Slot(settings, database, start_trainer=start, oom_kills=lambda: next(kills))
-    job = registry.submit(database, {"do": "die"}, max_attempts=10)
+    job = registry.submit(database, "die", max_attempts=10)
     assert [slot.run(job.id, seen) for seen in range(2)] == ["queued", "failed"]
     found = registry.job(database, job.id)
     assert (found.state, found.error_kind) == ("FAILED", "out_of_memory")
@@ -232,14 +232,14 @@ def test_other_deaths_are_losses(database: Database, tmp_path: Path, do: str, ki
         start_trainer=lambda devices: TrainerProcess(devices, FAKE),
         oom_kills=lambda: next(counts),
     )
-    job = registry.submit(database, {"do": do})
+    job = registry.submit(database, do)
     assert slot.run(job.id, 0) == "lost"
     assert registry.job(database, job.id).error_kind is None
     slot.close()
 
 
 def test_trainer_under_its_memory_limit_goes_on(slot: Slot, database: Database) -> None:
-    job = registry.submit(database, {"do": "start late", "memory_limit_bytes": 2**29})
+    job = registry.submit(database, "start late", memory_limit=2**29)
     assert slot.run(job.id, 0) == "succeeded"
 
 

@@ -5,13 +5,13 @@ import time
 import pytest
 import tensorflow as tf
 
-from workers.attempt import resource_usage as usage
-from workers.attempt.resource_usage import Usage
-from workers.attempt.stop import Control
+from workers.attempt import resource_usage
+from workers.attempt.progress import ProgressBuffer
+from workers.attempt.resource_usage import ResourceUsage
 
 
 def test_cores_are_those_in_use_since_the_last_call() -> None:
-    measure = Usage(Control())
+    measure = ResourceUsage(ProgressBuffer())
     end = time.process_time() + 0.2
     while time.process_time() < end:
         pass
@@ -26,10 +26,10 @@ def test_cores_are_those_in_use_since_the_last_call() -> None:
 
 def test_memory_of_gpus_is_asked_for_once_the_attempt_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     device = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
-    monkeypatch.setattr(usage, "_gpus", lambda: [device])
+    monkeypatch.setattr(resource_usage, "_gpus", lambda: [device])
     monkeypatch.setattr(tf.config.experimental, "get_memory_info", lambda name: {"current": 7, "of": name})
-    control = Control()
-    measure = Usage(control)
+    progress = ProgressBuffer()
+    measure = ResourceUsage(progress)
     assert "gpu_memory_bytes" not in measure()
-    control.tell(timings={"first_step": 0.5})
+    progress.update(timings={"first_step": 0.5})
     assert (measure()["devices"], measure()["gpu_memory_bytes"]) == (["GPU:0"], 7)

@@ -5,23 +5,22 @@ The files are those of `tf.compat.v1.train.Saver` (`.index`, `.data-…`), so th
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import time
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from ..errors import CheckpointError
 from .partition import Slice, slice_of, stored_shape
 
-_STATE = "checkpoint"
+#: Name of the file that names the latest checkpoint.
+STATE_FILE = "checkpoint"
 _DATA = ".data-00000-of-00001"
 _STEP = re.compile(r"-(\d+)$")
 _TEMPORARY = re.compile(r"(model\.ckpt-\d+|checkpoint)(\.\w+)?\.tmp-[0-9a-f]{8}(\.|$)")
@@ -33,7 +32,7 @@ def latest(directory: str) -> str | None:
     Raises:
         CheckpointError: the state file can't be read, or points outside `directory`, or to a file that is not there.
     """
-    state_file = Path(directory) / _STATE
+    state_file = Path(directory) / STATE_FILE
     try:
         state = tf.train.get_checkpoint_state(directory)
     except Exception as error:
@@ -43,7 +42,7 @@ def latest(directory: str) -> str | None:
             raise CheckpointError(f"{state_file} can't be read; remove it to start anew, or restore it from a copy.")
         return None
     prefix = str(state.model_checkpoint_path)
-    if not _inside(prefix, directory):
+    if not is_inside(prefix, directory):
         raise CheckpointError(
             f"{state_file} names {prefix!r}, which is outside of the model directory; it is not read. "
             "Pass checkpoint_path=… where that is meant."
@@ -73,13 +72,16 @@ def step_of(prefix: str) -> int:
     return int(match.group(1)) if match else 0
 
 
-def _inside(prefix: str, directory: str) -> bool:
+def is_inside(prefix: str, directory: str) -> bool:
     """Whether `prefix` is in `directory`; a directory that was moved as a whole keeps relative names."""
     return Path(prefix).resolve().is_relative_to(Path(directory).resolve())
 
 
+_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
+
 class Reader:
-    """An open checkpoint.
+    """An open checkpoint, name-based or object-based; the variables of the latter have the names of the program, too.
 
     Args:
         prefix: path without suffix.
@@ -94,8 +96,16 @@ class Reader:
             self._reader = tf.train.load_checkpoint(prefix)
             self.shapes: dict[str, list[int]] = dict(self._reader.get_variable_to_shape_map())
             self.dtypes: dict[str, tf.DType] = dict(self._reader.get_variable_to_dtype_map())
+            self._keys = self._keys_by_name() if _OBJECTS in self.shapes else {}
+            for name, key in self._keys.items():
+                self.shapes[name], self.dtypes[name] = self.shapes.pop(key), self.dtypes.pop(key)
         except Exception as error:
             raise CheckpointError(f"No readable checkpoint at {prefix!r}: {_first_line(error)}") from error
+
+    def _keys_by_name(self) -> dict[str, str]:
+        graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(self._reader.get_tensor(_OBJECTS))
+        saved = [attribute for node in graph.nodes for attribute in node.attributes]
+        return {a.full_name: a.checkpoint_key for a in saved if a.full_name and a.checkpoint_key in self.shapes}
 
     def value(self, name: str) -> Any:
         """The value of a variable.
@@ -106,7 +116,7 @@ class Reader:
         if name not in self.shapes:
             raise CheckpointError(f"Checkpoint {self.prefix!r} has no variable {name!r}; it has {sorted(self.shapes)}.")
         try:
-            return self._reader.get_tensor(name)
+            return self._reader.get_tensor(self._keys.get(name, name))
         except Exception as error:
             raise self._damaged(name, error) from error
 
@@ -262,65 +272,6 @@ def _sync(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@dataclass
-class Retention:
-    """Which checkpoints stay: the newest `keep`, and one per `every_n_hours`.
-
-    Args:
-        directory: the model directory.
-        keep: how many recent ones; None or 0 keeps all.
-        every_n_hours: beside those, one per so many hours is kept for ever.
-    """
-
-    directory: str
-    keep: int | None = 5
-    every_n_hours: float = 10000.0
-    _recent: list[tuple[str, float]] = field(default_factory=list)
-    _next_kept: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._next_kept = time.time() + self.every_n_hours * 3600
-        state = None
-        with contextlib.suppress(Exception):
-            state = tf.train.get_checkpoint_state(self.directory)
-        if state is not None:
-            times = dict(zip(state.all_model_checkpoint_paths, state.all_model_checkpoint_timestamps, strict=False))
-            paths = [p for p in state.all_model_checkpoint_paths if exists(p)]
-            self._recent = [(Path(p).name, times.get(p, time.time())) for p in paths if _inside(p, self.directory)]
-
-    def add(self, prefix: str) -> None:
-        """Makes `prefix` the latest in the state file, and removes what is over the limit.
-
-        Raises:
-            OSError: the state file can't be written; it stays as it is, and `prefix` is removed if it was not in it.
-        """
-        name, now = Path(prefix).name, time.time()
-        before, kept_until = self._recent, self._next_kept
-        self._recent = [entry for entry in before if entry[0] != name] + [(name, now)]
-        dropped: list[str] = []
-        while self.keep and len(self._recent) > self.keep:
-            old, written = self._recent.pop(0)
-            if written > self._next_kept:
-                self._next_kept += self.every_n_hours * 3600
-            else:
-                dropped.append(old)
-        try:
-            self._write_state()
-        except OSError:
-            self._recent, self._next_kept = before, kept_until
-            if name not in (known_name for known_name, _ in before):
-                remove(prefix)
-            raise
-        for old in dropped:
-            remove(str(Path(self.directory) / old))
-
-    def _write_state(self) -> None:
-        lines = [f'model_checkpoint_path: "{self._recent[-1][0]}"']
-        lines += [f'all_model_checkpoint_paths: "{name}"' for name, _ in self._recent]
-        lines += [f"all_model_checkpoint_timestamps: {written!r}" for _, written in self._recent]
-        replace_file(str(Path(self.directory) / _STATE), ("\n".join(lines) + "\n").encode())
 
 
 def remove_unfinished(directory: str) -> None:

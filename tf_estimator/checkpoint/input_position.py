@@ -1,7 +1,8 @@
-"""What a checkpoint holds beside the variables, so that a resumed run equals the undisturbed one: the input's position.
+"""The input's position beside a checkpoint, with which a run that was killed continues exactly.
 
-It is the file `model.ckpt-N.resume`, a numpy archive of byte arrays. A checkpoint of another program has none, and one
-that does not fit the input is left alone: training then starts its input from the beginning, as `tf.estimator` did.
+It is the file `model.ckpt-N.resume`, a numpy archive of byte arrays. It is empty where the run ended by itself: the
+next one starts its input from the beginning, as `tf.estimator` did. The same holds where there is no such file, because
+another program wrote the checkpoint, and where the position is that of another input.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import NanLossDuringTrainingError
-from . import files as checkpoint
-from . import input_position as resume
+from . import files, input_position
 from .partition import Slice
+from .retention import Retention
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Snapshot:
         step: the global step.
         values: variables by name. They share their memory with the variables until these are written next.
         trained: names of the trainable ones, which must be finite.
-        position: of the input, see `resume`.
+        position: of the input, see `input_position`.
         meta: content of the `.meta` file; None for no such file.
         parts: those of the values that are slices of a partitioned variable.
     """
@@ -44,7 +44,7 @@ class Snapshot:
         """Bytes of all values."""
         return sum((value.shape.num_elements() or 0) * value.dtype.size for value in self.values.values())
 
-    def write(self, retention: checkpoint.Retention) -> None:
+    def write(self, retention: Retention) -> None:
         """Writes the checkpoint, makes it the latest one, and removes those that are over the limit.
 
         Raises:
@@ -52,10 +52,10 @@ class Snapshot:
             OSError: the files can't be written; the last checkpoint is untouched and nothing of this one is left.
         """
         self._check_finite()
-        files = {resume.SUFFIX: resume.encode(self.position)}
+        extra = {input_position.SUFFIX: input_position.encode(self.position)}
         if self.meta is not None:
-            files[".meta"] = self.meta
-        checkpoint.write(self.prefix, self.values, files, self.parts)
+            extra[".meta"] = self.meta
+        files.write(self.prefix, self.values, extra, self.parts)
         retention.add(self.prefix)
         log.info("Saved checkpoint %s.", self.prefix)
 

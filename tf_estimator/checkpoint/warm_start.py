@@ -12,9 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import CheckpointError
-from ..graph.trace import Trace
 from ..variables import TracedVariable, VariableSet
-from . import files as checkpoint
+from . import files
 from .partition import slice_of, stored_name, stored_shape
 
 
@@ -80,14 +79,14 @@ class WarmStartSettings(_Settings):
             dict(var_name_to_prev_var_name or {}),
         )
 
-    def apply(self, trace: Trace, state: VariableSet) -> None:
+    def apply(self, variables: list[TracedVariable], state: VariableSet) -> None:
         """Sets the variables of `state` that are to be warm-started.
 
         Raises:
             ValueError: a variable is not in the checkpoint, its shape differs, or a name in the settings is unused.
         """
-        reader = checkpoint.Reader(_prefix(self.ckpt_to_initialize_from))
-        chosen = self._chosen(trace.model_variables())
+        reader = files.Reader(_prefix(self.ckpt_to_initialize_from))
+        chosen = self._chosen(variables)
         known = {_name(t) for t in chosen}
         for what, names in (
             ("var_name_to_vocab_info", self.var_name_to_vocab_info),
@@ -117,7 +116,7 @@ class WarmStartSettings(_Settings):
             if _name(t) in wanted or t.name in names or any(re.search(text, _name(t)) for text in texts)
         ]
 
-    def _value(self, traced: TracedVariable, reader: checkpoint.Reader) -> Any:
+    def _value(self, traced: TracedVariable, reader: files.Reader) -> Any:
         own = _name(traced)
         name = self.var_name_to_prev_var_name.get(own, own)
         try:
@@ -166,12 +165,12 @@ def settings_from(given: Any) -> WarmStartSettings:
 
 def _prefix(path: str) -> str:
     """Checkpoint prefix of a checkpoint, a directory of checkpoints, or a SavedModel."""
-    if checkpoint.exists(path):
+    if files.exists(path):
         return path
     saved_model = Path(path) / "variables" / "variables"
-    if checkpoint.exists(str(saved_model)):
+    if files.exists(str(saved_model)):
         return str(saved_model)
-    latest = checkpoint.latest(path) if Path(path).is_dir() else None
+    latest = files.latest(path) if Path(path).is_dir() else None
     if latest is None:
         raise CheckpointError(
             f"No checkpoint to warm-start from at {path!r}; give a checkpoint, its directory or a SavedModel."

@@ -20,7 +20,7 @@ _WRITES = ("Assign", "ResourceApply", "ResourceSparseApply", "ResourceScatter", 
 _ADDITIONS = {"AssignAddVariableOp", "AssignSubVariableOp", "ResourceScatterAdd", "ResourceScatterSub"}
 
 
-def settled(
+def synchronized(
     strategy: ReplicaStrategy, batch: Sequence[tf.Tensor], traced: Sequence[TracedVariable], ops: list[Any]
 ) -> list[Any]:
     """The training step's operations, with those added that keep all copies of each variable equal.

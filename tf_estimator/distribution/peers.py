@@ -1,4 +1,4 @@
-"""What the processes of a cluster tell each other beside the gradients."""
+"""Messages between the processes of a cluster, apart from gradients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .strategy import next_number
 v1 = tf.compat.v1
 
 
-class Colleagues:
+class ClusterPeers:
     """The processes that train together. All call the same methods in the same order, or all wait.
 
     Args:
@@ -43,50 +43,50 @@ class Colleagues:
         self._total = v1.wrap_function(total, [tf.TensorSpec([None], tf.int32)])
         self._flags = v1.wrap_function(flags, [tf.TensorSpec([2], tf.int64)])
 
-    def votes(self, one: int, other: int) -> tuple[int, int]:
+    def all_reduce_flags(self, one: int, other: int) -> tuple[int, int]:
         """The sums of two numbers over all processes."""
         first, second = self._flags(tf.constant([one, other], tf.int64)).numpy()
         return int(first), int(second)
 
-    def number_of_chief(self, value: int) -> int:
+    def broadcast_int(self, value: int) -> int:
         """The chief's number, everywhere."""
-        return self.votes(value if self.is_chief else 0, 0)[0]
+        return self.all_reduce_flags(value if self.is_chief else 0, 0)[0]
 
-    def bytes_of_chief(self, data: bytes) -> bytes:
+    def broadcast_bytes(self, data: bytes) -> bytes:
         """The chief's bytes, everywhere."""
-        size = self.number_of_chief(len(data))
+        size = self.broadcast_int(len(data))
         own = data.ljust(-(-size // 4) * 4, b"\0") if self.is_chief else bytes(-(-size // 4) * 4)
         if not own:
             return b""
         return bytes(self._total(tf.constant(np.frombuffer(own, np.int32))).numpy().tobytes()[:size])
 
-    def state_of_chief(self, state: VariableSet, names: Iterable[str]) -> None:
+    def broadcast_state(self, state: VariableSet, names: Iterable[str]) -> None:
         """Gives variables the values that they have in the chief's process."""
         for name in names:
             variable = state[name]
             own = tf.io.serialize_tensor(variable.read_value()).numpy() if self.is_chief else b""
-            sent = self.bytes_of_chief(own)
+            sent = self.broadcast_bytes(own)
             if not self.is_chief:
                 state.assign({name: tf.io.parse_tensor(sent, variable.dtype)})
 
-    def position_of_chief(self, source: Any) -> None:
+    def broadcast_position(self, source: Any) -> None:
         """Takes a source that can be the same everywhere to where it is in the chief's process.
 
         Raises:
             ValueError: it is not the same as the chief's.
         """
-        if not source.shared:
+        if not source.same_everywhere:
             return
         state = source.state()
-        same = source.restore({key: self.bytes_of_chief(state[key]) for key in sorted(state)})
-        if self.votes(not same, 0)[0]:
+        same = source.restore({key: self.broadcast_bytes(state[key]) for key in sorted(state)})
+        if self.all_reduce_flags(not same, 0)[0]:
             raise ValueError(
                 "The processes of the cluster have different inputs: call columns_input_fn with the same columns and "
                 "the same arguments, `seed` included, in all of them. It shares its batches out among them by itself."
             )
 
     @contextlib.contextmanager
-    def working(self) -> Iterator[None]:
+    def translating_errors(self) -> Iterator[None]:
         """Turns the ways in which TensorFlow says that a process is gone into one.
 
         Raises:

@@ -24,7 +24,7 @@ def prefix(replica: int) -> str:
     return f"replica_{replica}/" if replica else ""
 
 
-def copies(part: Any, replicas: Replicas, marks: Sequence[Mark]) -> Any:
+def replicate(part: Any, replicas: Replicas, marks: Sequence[Mark]) -> Any:
     """The graph definition with a copy of `part` for each device of this process, its marked values reduced.
 
     Args:

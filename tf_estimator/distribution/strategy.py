@@ -1,8 +1,8 @@
 """What a model_fn sees of the replicas: a `tf.distribute.Strategy` under which one replica of many is traced.
 
 TensorFlow's and Keras' optimizers, moving averages and synchronized layers ask the strategy around them to reduce
-values over replicas. Here such a value gets a mark in the graph, an operation that passes it through; `copies` replaces
-the marks when it makes the copies.
+values over replicas. Here such a value gets a mark in the graph, an operation that passes it through;
+`replicate` replaces the marks when it makes the copies.
 
 Gradients are averaged, as `tf.estimator` did for the optimizers of `tf.compat.v1.train`, unless the loss is known to be
 one term of a sum: a head or a `tf.compat.v1.losses` function with a SUM reduction, or, with a Keras optimizer, a

@@ -1,6 +1,7 @@
-"""The doctor: reads a model directory and says what it is, what loads, what doesn't and why, and how to go on.
+"""The doctor: reads a model directory and says what it is, what loads, what doesn't and why, and how to continue it.
+Run it by `python -m tf_estimator.doctor MODEL_DIR`.
 
-python -m tf_estimator.doctor MODEL_DIR
+May import of the engine's folders: `checkpoint`. Start with `__main__.py`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from . import canned, files, optimizers, program
 from .canned import Model
 from .files import Contents
+from .graph import Graph
 from .optimizers import Optimizer
 
 __all__ = ["Diagnosis", "diagnose"]
@@ -54,12 +56,13 @@ class Diagnosis:
             return lines + [f"  {name} {self.contents.shapes[name]}" for name in model.unexplained]
         units = f", units {model.units}" if model.units else ""
         cell = f" of {model.cell_type} cells" if model.cell_type else ""
-        sure = "" if model.sure else " (or a regressor, or another head: no evaluation beside it tells)"
-        lines = [f"Model: {model.name}{cell}{units}, {model.outputs} output{'s' * (model.outputs != 1)}{sure}"]
+        sure = "" if model.sure else " (or a regressor, or another head: no graph or evaluation beside it tells)"
+        api = " of tf.compat.v1.estimator" if program.is_v1(self.optimizers) else ""
+        lines = [f"Model: {model.name}{api}{cell}{units}, {model.outputs} output{'s' * (model.outputs != 1)}{sure}"]
         for optimizer in self.optimizers.values():
             arguments = ", ".join(f"{name} {value:.6g}" for name, value in optimizer.arguments.items())
-            old = " with TensorFlow 1's slot names, which do not load" if optimizer.old_names else ""
-            lines.append(f"Optimizer: {optimizer.name}{f' ({arguments})' if arguments else ''}{old}")
+            name = f"tf.compat.v1.train.{optimizer.name}Optimizer" if optimizer.v1 else optimizer.name
+            lines.append(f"Optimizer: {name}{f' ({arguments})' if arguments else ''}")
         return lines
 
 
@@ -70,6 +73,7 @@ def diagnose(model_dir: str) -> Diagnosis:
         FileNotFoundError: there is no such directory.
     """
     contents = files.read(model_dir)
-    found = optimizers.find(contents.shapes, contents.scalars)
-    model = canned.find(contents.shapes, model_dir)
+    graph = Graph.read(model_dir)
+    model = canned.find(contents.shapes, graph, model_dir)
+    found = optimizers.find(contents.shapes, contents.scalars, graph) if model.family else {}
     return Diagnosis(contents, model, found, program.write(model, found, model_dir))

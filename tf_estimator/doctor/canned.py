@@ -9,10 +9,14 @@ from pathlib import Path
 
 from .. import eval_events
 from . import columns, optimizers
-from .columns import Column, Graph
+from .columns import Column
+from .graph import Graph
 
 _HIDDEN = re.compile(r"dnn/hiddenlayer_(\d+)/kernel")
-_CELL = re.compile(r"rnn_model/rnn/(?:stacked_rnn_cells/)?(lstm|gru|simple_rnn)_cell(?:_(\d+))?/recurrent_kernel")
+_CELL = re.compile(r"rnn_model/rnn/(?:(?:stacked_rnn_cells/)?(lstm|gru|simple_rnn)_cell(?:_(\d+))?/)?recurrent_kernel")
+
+#: Cells by the number of their gates, for earlier releases gave a single cell's variables no name of the cell.
+_GATES = {4: "lstm", 3: "gru", 1: "simple_rnn"}
 
 
 @dataclass
@@ -27,7 +31,8 @@ class Model:
         batch_norm: whether the hidden layers have batch normalization.
         dense, linear, sequence, context: the columns of each part.
         kind: "Classifier" or "Regressor".
-        sure: whether an evaluation beside the checkpoint says so; otherwise `kind` is a guess.
+        sure: whether graph or evaluations beside the checkpoint say so; otherwise `kind` is a guess.
+        head: Python of a head that no Classifier or Regressor has, "" for theirs.
         unexplained: variables that the canned model does not have.
     """
 
@@ -42,21 +47,22 @@ class Model:
     context: list[Column] = field(default_factory=list)
     kind: str = "Classifier"
     sure: bool = False
+    head: str = ""
     unexplained: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         """Class name in `est`."""
-        return f"{self.family}{self.kind}" if self.family else "Estimator"
+        kind = "Estimator" if self.head else self.kind
+        return f"{self.family}{kind}" if self.family else "Estimator"
 
 
-def find(shapes: Mapping[str, list[int]], model_dir: str) -> Model:
+def find(shapes: Mapping[str, list[int]], graph: Graph | None, model_dir: str) -> Model:
     """The model that `shapes` (variable name to shape) belong to."""
-    graph = Graph.read(model_dir)
     model = Model()
     own = {name: shape for name, shape in shapes.items() if name != "global_step" and not optimizers.is_slot(name)}
     deep = any(_HIDDEN.fullmatch(name) for name in own)
-    wide = any(name.startswith(columns.LINEAR_SCOPE) for name in own)
+    wide = any(name.startswith(columns.SCOPES["linear"]) for name in own)
     if any(_CELL.fullmatch(name) for name in own):
         _rnn(model, own, graph)
     elif deep:
@@ -66,9 +72,9 @@ def find(shapes: Mapping[str, list[int]], model_dir: str) -> Model:
     if wide:
         model.family = "DNNLinearCombined" if deep else "Linear"
         model.outputs = model.outputs or own.get("linear/linear_model/bias_weights", [1])[0]
-        model.linear = columns.find(own, columns.LINEAR_SCOPE, graph, linear=True)
+        model.linear = columns.find(own, "linear", graph)
     if model.family:
-        _decide(model, model_dir)
+        _decide(model, graph, model_dir)
         model.unexplained = sorted(name for name in own if not _explained(name))
     else:
         model.unexplained = sorted(own)
@@ -81,30 +87,43 @@ def _dnn(model: Model, own: Mapping[str, list[int]], graph: Graph | None) -> Non
     model.units = [own[name][1] for _, name in layers]
     model.outputs = own.get("dnn/logits/kernel", [0, 0])[1]
     model.batch_norm = any("/batchnorm_" in name for name in own)
-    model.dense = columns.find(own, columns.DENSE_SCOPES[0], graph)
-    rest = own[layers[0][1]][0] - sum(column.width for column in model.dense)
+    inputs = own[layers[0][1]][0]
+    model.dense = columns.find(own, "dense", graph, inputs)
+    rest = inputs - sum(column.width for column in model.dense)
     if rest > 0:
-        model.dense.append(columns.numeric(rest))
+        model.dense.append(columns.placeholder(rest))
 
 
 def _rnn(model: Model, own: Mapping[str, list[int]], graph: Graph | None) -> None:
     cells = sorted((int(match[2] or 0), name, match[1]) for name in own if (match := _CELL.fullmatch(name)))
     model.family = "RNN"
     model.units = [own[name][0] for _, name, _ in cells]
-    model.cell_type = cells[0][2]
+    first = cells[0][1]
+    model.cell_type = cells[0][2] or _GATES.get(own[first][1] // own[first][0], "simple_rnn")
     model.outputs = own.get("rnn_model/logits/kernel", [0, 0])[1]
-    model.sequence = columns.find(own, columns.SEQUENCE_SCOPE, graph)
-    model.context = columns.find(own, columns.DENSE_SCOPES[1], graph)
-    kernel = cells[0][1].replace("recurrent_kernel", "kernel")
-    rest = own.get(kernel, [0])[0] - sum(column.width for column in model.sequence + model.context)
+    inputs = own.get(first.replace("recurrent_kernel", "kernel"), [0])[0]
+    model.sequence = columns.find(own, "sequence", graph, inputs)
+    rest = inputs - sum(column.width for column in model.sequence)
+    model.context = columns.find(own, "context", graph, rest)
+    rest -= sum(column.width for column in model.context)
     if rest > 0 and model.sequence:
-        model.context.append(columns.numeric(rest))
+        model.context.append(columns.placeholder(rest))
     elif rest > 0:
-        model.sequence.append(columns.numeric(rest, sequence=True))
+        model.sequence.append(columns.placeholder(rest, sequence=True))
 
 
-def _decide(model: Model, model_dir: str) -> None:
-    """Classifier or regressor, from the evaluations beside the checkpoint: only classifiers report accuracy."""
+def _decide(model: Model, graph: Graph | None, model_dir: str) -> None:
+    """Classifier, regressor or another head: by the loss in the graph, else by the evaluations beside the checkpoint,
+    for only classifiers report accuracy."""
+    loss = graph.loss() if graph is not None else None
+    if loss is not None:
+        model.sure = True
+        model.kind = "Regressor" if loss in ("squared", "poisson") else "Classifier"
+        if loss == "poisson":
+            model.head = "est.PoissonRegressionHead()"
+        elif loss == "sigmoid" and model.outputs > 1:
+            model.head = f"est.MultiLabelHead(n_classes={model.outputs})"
+        return
     tags: set[str] = set()
     for directory in Path(model_dir).glob("eval*"):
         for metrics in eval_events.read_directory(str(directory)).values():
@@ -126,6 +145,7 @@ def _explained(name: str) -> bool:
         r"(dnn/input_from_feature_columns/input_layer|context_features|sequence_features)/.+/embedding_weights",
         r"linear/linear_model/(bias_weights|.+/(weights|embedding_weights))",
         r"rnn_model/rnn/(stacked_rnn_cells/)?(lstm|gru|simple_rnn)_cell(_\d+)?/(kernel|recurrent_kernel|bias)",
+        r"rnn_model/rnn/(kernel|recurrent_kernel|bias)",
         r"baseline/bias",
     )
     return any(re.fullmatch(pattern, name) for pattern in known)

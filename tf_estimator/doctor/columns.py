@@ -1,24 +1,27 @@
 """Which feature columns a checkpoint and its graph show.
 
 A checkpoint names only columns with variables: embeddings and the columns of a linear model. `graph.pbtxt`, where it is
-there, names all of them, for every column's operations stand in a scope of its name.
+there, names all of them and says their kind.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-from google.protobuf import text_format  # type: ignore[import-untyped, unused-ignore]
+from .graph import Graph
 
-#: Scopes in which canned models put their columns.
-DENSE_SCOPES = ("dnn/input_from_feature_columns/input_layer/", "context_features/")
-SEQUENCE_SCOPE = "sequence_features/"
-LINEAR_SCOPE = "linear/linear_model/"
+#: Scopes of the variables of each layer.
+SCOPES = {
+    "linear": "linear/linear_model/",
+    "dense": "dnn/input_from_feature_columns/input_layer/",
+    "context": "context_features/",
+    "sequence": "sequence_features/",
+}
+
+_COMBINERS = {"SparseSegmentSum": "sum", "SparseSegmentMean": "mean", "SparseSegmentSqrtN": "sqrtn"}
 
 
 @dataclass(frozen=True)
@@ -36,154 +39,151 @@ class Column:
     note: str = ""
 
 
-def find(shapes: Mapping[str, list[int]], scope: str, graph: Graph | None, *, linear: bool = False) -> list[Column]:
-    """The columns of a scope, as far as variables and graph show them."""
-    columns: list[Column] = []
-    seen: set[str] = set()
-    for name in sorted(shapes):
-        if not name.startswith(scope):
-            continue
-        column, _, variable = name[len(scope) :].rpartition("/")
-        if variable == "embedding_weights":
-            columns.append(_embedding(column, shapes[name], scope, graph))
-            seen.add(column)
-        elif linear and variable == "weights":
-            columns.append(_linear(column, shapes[name], scope, graph))
-            seen.add(column)
-    if graph is not None:
-        for column in sorted(graph.scopes(scope) - seen):
-            columns += _without_variables(column, scope, graph)
-    return columns
+def find(shapes: Mapping[str, list[int]], layer: str, graph: Graph | None, inputs: int = 0) -> list[Column]:
+    """The columns of a layer, as far as variables and graph show them.
+
+    Args:
+        shapes: variable name to shape, without optimizer's.
+        layer: a key of `SCOPES`.
+        graph: of the model directory.
+        inputs: of the first layer that the columns feed; columns of the graph that would give more are left out.
+    """
+    return _Layer(layer, graph).columns(shapes, inputs)
 
 
-def numeric(width: int, sequence: bool = False) -> Column:
-    """A numeric column for inputs that nothing explains."""
+def placeholder(width: int, sequence: bool = False) -> Column:
+    """A numeric column that stands for inputs that nothing explains."""
     kind = "sequence_numeric_column" if sequence else "numeric_column"
     shape = "" if width == 1 else f", shape=({width},)"
     note = (
-        f"{width} input{'s' if width > 1 else ''} of the first layer without a variable of their own: numeric, "
-        "bucketized or indicator columns; put yours here, in the order of their names"
+        f"A placeholder: {width} input{'s' if width > 1 else ''} of the first layer without a variable of their own "
+        '(numeric, bucketized or indicator columns). Put yours in place of "x", in the order of their names'
     )
     return Column(f'tf.feature_column.{kind}("x"{shape})', width, note)
 
 
-def _embedding(column: str, shape: list[int], scope: str, graph: Graph | None) -> Column:
-    key = column.removesuffix("_embedding").removesuffix("_shared")
-    categorical, note = _categorical(key, shape[0], f"{scope}{column}/", graph, scope == SEQUENCE_SCOPE)
-    return Column(f"tf.feature_column.embedding_column({categorical}, dimension={shape[1]})", shape[1], note)
+class _Layer:
+    def __init__(self, layer: str, graph: Graph | None) -> None:
+        self._layer = layer
+        self._graph = graph
+        self._nodes: dict[str, list[Any]] = graph.columns(layer) if graph is not None else {}
+        self._prefix = "tf.feature_column.sequence_" if layer == "sequence" else "tf.feature_column."
 
+    def columns(self, shapes: Mapping[str, list[int]], inputs: int) -> list[Column]:
+        found: list[Column] = []
+        seen: set[str] = set()
+        scope = SCOPES[self._layer]
+        for name in sorted(shapes):
+            column, _, variable = name[len(scope) :].rpartition("/")
+            if not name.startswith(scope) or not column:
+                continue
+            if variable == "embedding_weights":
+                found.append(self._embedding(column, shapes[name]))
+            elif self._layer == "linear" and variable == "weights":
+                found.append(self._weights(column, shapes[name][0]))
+            else:
+                continue
+            seen.add(column)
+        if self._layer == "linear":  # each of its columns has a variable
+            return found
+        shown = [self._without_variables(column) for column in sorted(self._nodes.keys() - seen)]
+        columns = [column for column in shown if column is not None]
+        if sum(column.width for column in found + columns) > inputs:
+            return found
+        return found + columns
 
-def _linear(column: str, shape: list[int], scope: str, graph: Graph | None) -> Column:
-    if column.endswith("_bucketized"):
-        source, boundaries = column.removesuffix("_bucketized"), shape[0] - 1
-        known = graph.boundaries(f"{scope}{column}/") if graph is not None else None
-        values = known if known is not None else [float(i) for i in range(boundaries)]
-        note = "" if known is not None else f"the {boundaries} boundaries are not in the checkpoint"
-        code = f'tf.feature_column.bucketized_column(tf.feature_column.numeric_column("{source}"), {values})'
-        return Column(code, 0, note)
-    if "_X_" in column:
-        keys = column.split("_X_")
-        return Column(f"tf.feature_column.crossed_column({keys}, hash_bucket_size={shape[0]})")
-    if shape[0] == 1:
-        return Column(f'tf.feature_column.numeric_column("{column}")')
-    categorical, note = _categorical(column, shape[0], f"{scope}{column}/", graph, False)
-    note = note and f"{note}, or a numeric column of shape ({shape[0]},)"
-    return Column(categorical, 0, note)
+    def _embedding(self, column: str, shape: list[int]) -> Column:
+        key = column.removesuffix("_embedding").removesuffix("_shared")
+        categorical, note = self._categorical(key, shape[0], self._nodes.get(column, []))
+        pooling = next((node.op for node in self._nodes.get(column, []) if node.op in _COMBINERS), "SparseSegmentMean")
+        combiner = "" if pooling == "SparseSegmentMean" else f', combiner="{_COMBINERS[pooling]}"'
+        code = f"tf.feature_column.embedding_column({categorical}, dimension={shape[1]}{combiner})"
+        return Column(code, shape[1], note)
 
+    def _weights(self, column: str, size: int) -> Column:
+        """A column of a linear model."""
+        nodes = self._nodes.get(column, [])
+        if column.endswith("_bucketized"):
+            return self._bucketized(column, size - 1)
+        sparse = nodes and any("weighted_sum/" in node.name and node.op in _COMBINERS for node in nodes)
+        if (nodes and not sparse) or (not nodes and size == 1):
+            return Column(f"tf.feature_column.numeric_column({_text(column)}{_shape(size)})")
+        categorical, note = self._categorical(column, size, nodes)
+        if not nodes and note and "_X_" not in column:
+            note += f", or a numeric column of shape ({size},)"
+        return Column(categorical, 0, note)
 
-def _categorical(key: str, size: int, scope: str, graph: Graph | None, sequence: bool) -> tuple[str, str]:
-    prefix = "tf.feature_column.sequence_" if sequence else "tf.feature_column."
-    if graph is not None and graph.has(scope, "StringToHashBucketFast"):
-        return f'{prefix}categorical_column_with_hash_bucket("{key}", {size})', ""
-    return (
-        f'{prefix}categorical_column_with_hash_bucket("{key}", {size})',
-        f"{size} values of {key!r}: a hash bucket column is a guess, it may be a vocabulary or an identity column",
-    )
+    def _bucketized(self, column: str, boundaries: int) -> Column:
+        source = column.removesuffix("_bucketized")
+        known = self._graph.bucketize(source) if self._graph is not None else None
+        values = known if known is not None else [float(i) for i in range(max(boundaries, 1))]
+        note = "" if known is not None else f"The {boundaries} boundaries are not in the checkpoint: put yours"
+        numeric = f"tf.feature_column.numeric_column({_text(source)})"
+        return Column(f"tf.feature_column.bucketized_column({numeric}, {values})", len(values) + 1, note)
 
+    def _categorical(self, key: str, size: int, nodes: list[Any]) -> tuple[str, str]:
+        """Code of a categorical column of `size` ids, and what is a guess in it."""
+        if "_weighted_by_" in key:
+            key, _, weight = key.partition("_weighted_by_")
+            code, note = self._categorical(key, size, nodes)
+            return f"tf.feature_column.weighted_categorical_column({code}, {_text(weight)})", note
+        if "_X_" in key:
+            return self._crossed(key, size)
+        if self._graph is not None and nodes:
+            return self._of_graph(self._graph, key, size, nodes)
+        return (
+            f"{self._prefix}categorical_column_with_hash_bucket({_text(key)}, {size})",
+            f"{size} values of {key!r}: a hash bucket column is a guess, it may be a vocabulary or an identity column",
+        )
 
-def _without_variables(column: str, scope: str, graph: Graph) -> list[Column]:
-    """A column that has operations and no variable: bucketized, indicator or numeric."""
-    at = f"{scope}{column}/"
-    if column.endswith("_bucketized"):
-        source, boundaries = column.removesuffix("_bucketized"), graph.boundaries(at) or [0.0]
-        code = f'tf.feature_column.bucketized_column(tf.feature_column.numeric_column("{source}"), {boundaries})'
-        return [Column(code, len(boundaries) + 1)]
-    if column.endswith("_indicator"):
-        size = graph.depth(at)
-        if size is None:
-            return []
-        key = column.removesuffix("_indicator")
-        categorical, note = _categorical(key, size, at, graph, scope == SEQUENCE_SCOPE)
-        return [Column(f"tf.feature_column.indicator_column({categorical})", size, note)]
-    width = graph.width(at)
-    if width is None:
-        return []
-    shape = "" if width == 1 else f", shape=({width},)"
-    kind = "sequence_numeric_column" if scope == SEQUENCE_SCOPE else "numeric_column"
-    return [Column(f'tf.feature_column.{kind}("{column}"{shape})', width)]
+    def _of_graph(self, graph: Graph, key: str, size: int, nodes: list[Any]) -> tuple[str, str]:
+        if graph.find(nodes, "StringToHashBucketFast"):
+            dtype = ", dtype=tf.int64" if graph.find(nodes, "AsString") else ""
+            return f"{self._prefix}categorical_column_with_hash_bucket({_text(key)}, {size}{dtype})", ""
+        if table := graph.find(nodes, "LookupTableImportV2"):
+            words = graph.constant(table.input[1])
+            if words is not None:
+                vocabulary = [word.decode() if isinstance(word, bytes) else word for word in words.tolist()]
+                buckets = f", num_oov_buckets={size - len(vocabulary)}" if size > len(vocabulary) else ""
+                code = f"{self._prefix}categorical_column_with_vocabulary_list({_text(key)}, {vocabulary!r}{buckets})"
+                return code, ""
+        if table := graph.find(nodes, "InitializeTableFromTextFileV2"):
+            path = graph.constant(table.input[1])
+            name = path.item().decode() if path is not None else "vocabulary.txt"
+            code = f"{self._prefix}categorical_column_with_vocabulary_file({_text(key)}, {_text(name)}, {size})"
+            return code, "The vocabulary's file is not in the directory: put its path and size"
+        return f"{self._prefix}categorical_column_with_identity({_text(key)}, {size})", ""
 
+    def _crossed(self, key: str, size: int) -> tuple[str, str]:
+        keys = []
+        for part in key.split("_X_"):
+            keys.append(self._bucketized(part, 1).code if part.endswith("_bucketized") else _text(part))
+        note = "The order of the keys is not in the checkpoint, and counts: give them in yours"
+        return f"tf.feature_column.crossed_column([{', '.join(keys)}], hash_bucket_size={size})", note
 
-class Graph:
-    """A `graph.pbtxt`."""
-
-    def __init__(self, nodes: Iterable[Any]) -> None:
-        self._nodes = {node.name: node for node in nodes}
-
-    @classmethod
-    def read(cls, model_dir: str) -> Graph | None:
-        """The graph of a model directory, None where there is none or it can't be read."""
-        path = Path(model_dir) / "graph.pbtxt"
-        if not path.is_file():
+    def _without_variables(self, column: str) -> Column | None:
+        """A column that has operations and no variable: bucketized, indicator or numeric."""
+        assert self._graph is not None
+        nodes = self._nodes[column]
+        if column.endswith("_bucketized") and self._graph.find(nodes, "Bucketize"):
+            return self._bucketized(column, 0)
+        if column.endswith("_indicator"):
+            one_hot = self._graph.find(nodes, "OneHot")
+            depth = None if one_hot is None else self._graph.constant(one_hot.input[1])
+            if depth is None:
+                return None
+            categorical, note = self._categorical(column.removesuffix("_indicator"), int(depth), nodes)
+            return Column(f"tf.feature_column.indicator_column({categorical})", int(depth), note)
+        width = self._graph.width(nodes)
+        if width is None:
             return None
-        graph_def = tf.compat.v1.GraphDef()
-        try:
-            text_format.Parse(path.read_text(), graph_def, allow_unknown_field=True)
-        except (text_format.ParseError, UnicodeDecodeError):
-            return None
-        return cls(graph_def.node)
+        kind = "sequence_numeric_column" if self._layer == "sequence" else "numeric_column"
+        return Column(f"tf.feature_column.{kind}({_text(column)}{_shape(width)})", width)
 
-    def scopes(self, prefix: str) -> set[str]:
-        """Names directly below a scope that hold operations, TensorFlow's own (`concat`, …) left out."""
-        below = {name[len(prefix) :].partition("/")[0] for name in self._nodes if self._inside(name, prefix)}
-        return {
-            name for name in below if not re.fullmatch(r"(concat|Shape|Sum|mul|strided_slice|weighted_sum)\w*", name)
-        }
 
-    def has(self, prefix: str, operation: str) -> bool:
-        return self._find(prefix, operation) is not None
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
-    def boundaries(self, prefix: str) -> list[float] | None:
-        """Boundaries of the Bucketize operation in a scope."""
-        node = self._find(prefix, "Bucketize")
-        return None if node is None else [round(value, 6) for value in node.attr["boundaries"].list.f]
 
-    def depth(self, prefix: str) -> int | None:
-        """Depth of the OneHot operation in a scope."""
-        node = self._find(prefix, "OneHot")
-        return None if node is None else self._constant(node.input[1])
-
-    def width(self, prefix: str) -> int | None:
-        """Last dimension of the last Reshape in a scope, which gives a column's values to the layer."""
-        reshapes = [node for name, node in self._nodes.items() if name.startswith(prefix) and node.op == "Reshape"]
-        for node in reversed(reshapes):
-            dimensions = node.attr["_output_shapes"].list.shape
-            if dimensions and dimensions[0].dim and dimensions[0].dim[-1].size > 0:
-                return int(dimensions[0].dim[-1].size)
-            width = self._constant(f"{node.name}/shape/1")
-            if width is not None:
-                return width
-        return None
-
-    def _inside(self, name: str, prefix: str) -> bool:
-        return name.startswith(prefix) and "/" in name[len(prefix) :]
-
-    def _find(self, prefix: str, operation: str) -> Any:
-        matches = (node for name, node in self._nodes.items() if name.startswith(prefix) and node.op == operation)
-        return next(matches, None)
-
-    def _constant(self, name: str) -> int | None:
-        node = self._nodes.get(name.partition(":")[0])
-        if node is None or node.op != "Const":
-            return None
-        value = tf.make_ndarray(node.attr["value"].tensor)
-        return int(value) if value.ndim == 0 else None
+def _shape(size: int) -> str:
+    return "" if size == 1 else f", shape=({size},)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 from .canned import Model
@@ -12,7 +13,7 @@ from .optimizers import Optimizer
 
 def write(model: Model, found: dict[str, Optimizer], model_dir: str) -> str:
     """A program that makes the estimator again; what is a guess is marked with a comment."""
-    lines = ["import tensorflow as tf", "", "from workers import estimator as est", ""]
+    lines = ["import tensorflow as tf", "", "import tf_estimator as est", ""]
     if not model.family:
         lines += [
             "# A model_fn that makes variables of the names and shapes listed above.",
@@ -21,20 +22,24 @@ def write(model: Model, found: dict[str, Optimizer], model_dir: str) -> str:
             f"estimator = est.Estimator(model_fn, model_dir={json.dumps(model_dir)})",
         ]
         return "\n".join(lines) + "\n"
-    arguments = _arguments(model)
-    arguments += _optimizers(model, found)
-    if any(optimizer.old_names for optimizer in found.values()):
-        arguments += [
-            "    # The slots have TensorFlow 1's names, so only the weights go on, in a new directory.",
-            f"    model_dir={json.dumps(model_dir.rstrip('/') + '-continued')},",
-            f"    warm_start_from={json.dumps(model_dir)},",
-        ]
-    else:
-        arguments.append(f"    model_dir={json.dumps(model_dir)},")
-    module = "est.experimental" if model.family == "RNN" else "est"
-    lines += [f"estimator = {module}.{model.name}(", *arguments, ")"]
+    arguments = [*_arguments(model), *_optimizers(model, found), f"    model_dir={json.dumps(model_dir)},"]
+    keys = [key for column in (*model.linear, *model.dense) for key in re.findall(r'"([^"]*)"', column.code)]
+    if any("_" in key for key in keys):
+        lines += ["# Checkpoints have `_` where a column's name has a blank or another character: put the real names."]
+    lines += [f"estimator = {_module(model, found)}.{model.name}(", *arguments, ")"]
     lines += ["", "# estimator.train(input_fn, steps=1000)", "# estimator.evaluate(input_fn)"]
     return "\n".join(lines) + "\n"
+
+
+def is_v1(found: dict[str, Optimizer]) -> bool:
+    """Whether a directory is one of `tf.compat.v1.estimator`'s."""
+    return any(optimizer.v1 for optimizer in found.values())
+
+
+def _module(model: Model, found: dict[str, Optimizer]) -> str:
+    if model.family == "RNN":
+        return "est.experimental"
+    return "est.v1" if is_v1(found) else "est"
 
 
 def _arguments(model: Model) -> list[str]:
@@ -54,7 +59,9 @@ def _arguments(model: Model) -> list[str]:
         lines.append(f"    {'dnn_hidden_units' if combined else 'hidden_units'}={model.units},")
     if model.batch_norm:
         lines.append("    batch_norm=True,")
-    if model.kind == "Regressor":
+    if model.head:
+        lines.append(f"    head={model.head},")
+    elif model.kind == "Regressor":
         lines.append(f"    label_dimension={model.outputs},{_guess(model, '')}")
     else:
         n_classes = max(model.outputs, 2)  # a binary classifier has one output
@@ -73,16 +80,24 @@ def _columns(argument: str, found: Sequence[Column]) -> list[str]:
     lines = [f"    {argument}=["]
     for column in found:
         if column.note:
-            lines.append(f"        # {column.note}")
+            lines.append(f"        # {column.note}.")
         lines.append(f"        {column.code},")
     return [*lines, "    ],"]
 
 
 def _optimizers(model: Model, found: dict[str, Optimizer]) -> list[str]:
     if model.family != "DNNLinearCombined":
-        return [f"    optimizer={optimizer.code()}," for optimizer in list(found.values())[:1]]
+        return [line for optimizer in list(found.values())[:1] for line in _one("optimizer", optimizer)]
     lines = []
-    for optimizer in found.values():
-        linear = any(variable.startswith("linear/") for variable in optimizer.variables)
-        lines.append(f"    {'linear_optimizer' if linear else 'dnn_optimizer'}={optimizer.code()},")
-    return sorted(lines)
+    for argument, scope in (("dnn_optimizer", "dnn/"), ("linear_optimizer", "linear/")):
+        used = (o for o in found.values() if any(variable.startswith(scope) for variable in o.variables))
+        # An optimizer of TensorFlow 2 without slots (SGD) is that of the part that no other one trains.
+        free = (o for o in found.values() if not o.variables)
+        optimizer = next(used, None) or next(free, None)
+        if optimizer is not None:
+            lines += _one(argument, optimizer)
+    return lines
+
+
+def _one(argument: str, optimizer: Optimizer) -> list[str]:
+    return [*(f"    # {note}." for note in optimizer.notes), f"    {argument}={optimizer.code()},"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..graph.trace import outside_graphs
+from ..graph.threads import outside_graphs
 from ..keys import ModeKeys
 from . import saved_model
 

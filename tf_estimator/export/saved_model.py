@@ -13,7 +13,7 @@ import tensorflow as tf
 from ..checkpoint.files import Reader
 from ..checkpoint.partition import saver_variables
 from ..graph.naming import NamingGraph
-from ..graph.trace import in_fresh_thread
+from ..graph.threads import in_fresh_thread
 from ..keys import ModeKeys
 from ..variables import TracedVariable, VariableNames
 from .directory import copy_assets_extra, timestamped
@@ -69,13 +69,15 @@ def export(
     return os.fsencode(final)
 
 
-def checkpoint(estimator: Any, checkpoint_path: str | None) -> str:
-    """`checkpoint_path`, or the newest one of the estimator.
+def checkpoint(estimator: Any, checkpoint_path: str | None) -> str | None:
+    """`checkpoint_path`, or the newest one of the estimator; None for one that is exported with its initial values.
 
     Raises:
         ValueError: there is none, or its files are not there.
     """
     path = os.fspath(checkpoint_path) if checkpoint_path else estimator.latest_checkpoint()
+    if not path and estimator._exports_untrained:
+        return None
     if not path:
         raise ValueError(f"Could not find a trained model in {estimator.model_dir}; call train() first.")
     if not tf.io.gfile.exists(f"{path}.index"):
@@ -87,7 +89,7 @@ def write(
     estimator: Any,
     directory: Path,
     input_receiver_fn_map: Mapping[str, Callable[[], Any]],
-    checkpoint_path: str,
+    checkpoint_path: str | None,
     as_text: bool = False,
     strip_default_attrs: bool = True,
     signatures_of: Callable[[Any, Any], dict[str, Any]] = signatures_of,
@@ -111,7 +113,7 @@ class _MetaGraph:
     """One mode's graph, its restored variables, its signatures."""
 
     def __init__(
-        self, estimator: Any, mode: str, receiver_fn: Callable[[], Any], checkpoint_path: str, signatures_of: Any
+        self, estimator: Any, mode: str, receiver_fn: Callable[[], Any], checkpoint_path: str | None, signatures_of: Any
     ) -> None:
         self.estimator, self.mode, self.receiver_fn = estimator, mode, receiver_fn
         self.checkpoint_path, self.signatures_of = checkpoint_path, signatures_of
@@ -122,7 +124,7 @@ class _MetaGraph:
             tf.random.set_seed(self.estimator.config.tf_random_seed)
             receiver = self.receiver_fn()
             _check_receiver(receiver, self.mode)
-            spec = self.estimator._call_model_fn(
+            spec = self.estimator.model_runtime.call_model_fn(
                 receiver.features, getattr(receiver, "labels", None), self.mode, self.estimator.config
             )
             if spec.train_op is not None:
@@ -142,7 +144,11 @@ class _MetaGraph:
                 builder.add_meta_graph(**arguments)
                 return
             with _v1.Session(graph=graph) as session:
-                _restore(session, scaffold.saver, variables, self.checkpoint_path)
+                if self.checkpoint_path is None:
+                    session.run([traced.variable.initializer for traced in variables.values()])
+                    scaffold.init_fn(session)
+                else:
+                    _restore(session, scaffold.saver, variables, self.checkpoint_path)
                 builder.add_meta_graph_and_variables(session, **arguments)
 
 
@@ -168,7 +174,7 @@ def _restore(session: Any, own_saver: Any, variables: Mapping[str, TracedVariabl
         return
     values = Reader(checkpoint_path).values(
         {name: traced.variable for name, traced in variables.items()},
-        optional=[name for name, traced in variables.items() if traced.dispensable],
+        optional=[name for name, traced in variables.items() if traced.optional],
     )
     for name, traced in variables.items():
         initializer = traced.variable.initializer

@@ -1,5 +1,27 @@
-"""Layers over TensorFlow's own feature columns, with the variable names of old checkpoints."""
+"""TensorFlow's feature columns, and layers over them with the variable names of old checkpoints.
 
+May import of the engine's folders: nothing. Start with `dense.py`.
+"""
+
+from .columns import (
+    bucketized_column,
+    categorical_column_with_hash_bucket,
+    categorical_column_with_identity,
+    categorical_column_with_vocabulary_file,
+    categorical_column_with_vocabulary_list,
+    crossed_column,
+    embedding_column,
+    indicator_column,
+    make_parse_example_spec,
+    numeric_column,
+    sequence_categorical_column_with_hash_bucket,
+    sequence_categorical_column_with_identity,
+    sequence_categorical_column_with_vocabulary_file,
+    sequence_categorical_column_with_vocabulary_list,
+    sequence_numeric_column,
+    shared_embeddings,
+    weighted_categorical_column,
+)
 from .dense import DenseInput
 from .dense_features import DenseFeatures
 from .linear import LinearModel
@@ -15,4 +37,21 @@ __all__ = [
     "SequenceFeatures",
     "Standardize",
     "concatenate_context",
+    "bucketized_column",
+    "categorical_column_with_hash_bucket",
+    "categorical_column_with_identity",
+    "categorical_column_with_vocabulary_file",
+    "categorical_column_with_vocabulary_list",
+    "crossed_column",
+    "embedding_column",
+    "indicator_column",
+    "make_parse_example_spec",
+    "numeric_column",
+    "sequence_categorical_column_with_hash_bucket",
+    "sequence_categorical_column_with_identity",
+    "sequence_categorical_column_with_vocabulary_file",
+    "sequence_categorical_column_with_vocabulary_list",
+    "sequence_numeric_column",
+    "shared_embeddings",
+    "weighted_categorical_column",
 ]

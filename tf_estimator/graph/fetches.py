@@ -8,16 +8,33 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .trace import Trace
+from .graph_variables import GraphVariables
 
 v1 = tf.compat.v1
 
 
+def element_of(variables: GraphVariables, name_or_object: Any) -> Any:
+    """The tensor or operation of a graph that a fetch names; a variable gives its value.
+
+    Raises:
+        KeyError, ValueError, TypeError: it is not in the graph.
+    """
+    if isinstance(name_or_object, bytes):
+        name_or_object = name_or_object.decode()
+    graph = variables.graph
+    element = graph.as_graph_element(name_or_object)
+    if isinstance(element, tf.Tensor) and element.dtype == tf.resource:
+        for traced in variables.all():
+            if traced.key == element.op.name:
+                return graph.as_graph_element(traced.variable)
+    return element
+
+
 class Fetches:
-    """A nest of fetches, flattened to elements of the trace's graph.
+    """A nest of fetches, flattened to elements of a graph.
 
     Args:
-        trace: whose graph the fetches are in.
+        variables: those of the graph that the fetches are in.
         structure: tensor, sparse or ragged tensor, operation, variable, name, or list/tuple/named tuple/dict of those.
 
     Attributes:
@@ -27,8 +44,8 @@ class Fetches:
         TypeError, ValueError, KeyError: a fetch is not in the graph.
     """
 
-    def __init__(self, trace: Trace, structure: Any) -> None:
-        self._trace = trace
+    def __init__(self, variables: GraphVariables, structure: Any) -> None:
+        self._variables = variables
         self._index: dict[str, int] = {}
         self.elements: list[Any] = []
         self._rebuild = self._parse(structure)
@@ -76,7 +93,7 @@ class Fetches:
         return rebuild
 
     def _add(self, item: Any) -> str:
-        element = self._trace.element(getattr(item, "value", item) if _is_keras(item) else item)
+        element = element_of(self._variables, getattr(item, "value", item) if _is_keras(item) else item)
         name = str(element.name)
         if name not in self._index:
             self._index[name] = len(self.elements)
@@ -88,7 +105,7 @@ def _is_keras(item: Any) -> bool:
     return type(item).__module__.startswith("keras.") and isinstance(getattr(item, "value", None), tf.Variable)
 
 
-def feed_items(trace: Trace, feed_dict: Mapping[Any, Any] | None) -> dict[str, tuple[Any, Any]]:
+def feed_items(variables: GraphVariables, feed_dict: Mapping[Any, Any] | None) -> dict[str, tuple[Any, Any]]:
     """The fed tensors by name, each with its value; sparse tensors are taken apart.
 
     Raises:
@@ -99,7 +116,7 @@ def feed_items(trace: Trace, feed_dict: Mapping[Any, Any] | None) -> dict[str, t
         if isinstance(key, tf.SparseTensor):
             pairs: list[tuple[Any, Any]] = list(zip((key.indices, key.values, key.dense_shape), value, strict=True))
         else:
-            pairs = [(trace.element(key), value)]
+            pairs = [(element_of(variables, key), value)]
         for tensor, part in pairs:
             if not isinstance(tensor, tf.Tensor):
                 raise TypeError(f"Only tensors can be fed, not {tensor!r}.")

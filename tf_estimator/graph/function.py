@@ -1,94 +1,129 @@
-"""Calling a function on a set of variables."""
+"""Functions of a traced graph, called on any set of variables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tensorflow as tf
 
-from ..variables import VariableSet
+from ..distribution.replicate import prefix, replicate
+from ..distribution.strategy import ReplicaStrategy
+from ..variables import TracedVariable, VariableSet
+from .captures import Captures
+from .subgraph import Subgraph, taken_by
+from .threads import wrapped
 
-if TYPE_CHECKING:
-    from ..inputs.source import Source
-    from .trace import Trace
+v1 = tf.compat.v1
 
 
-class Bound:
-    """A function whose captured handles are put in from a set of variables at each call.
+class CapturedFunction:
+    """A function whose captured variable handles are replaced at each call by those of a set of variables.
 
     Args:
-        trace: whose variables it captured.
+        captures: the variables that it captured.
         concrete: the function.
     """
 
-    def __init__(self, trace: Trace, concrete: Any) -> None:
-        places = trace.reference.handles()
+    def __init__(self, captures: Captures, concrete: Any) -> None:
+        known = captures.reference.handles()
         self.concrete = concrete
         self.output_types = [t.dtype for t in concrete.outputs]
         self.config = optimization()
-        self._captures = [(c, places.get(id(c))) for c in concrete.captured_inputs]
+        self._captured = [(c, known.get(id(c))) for c in concrete.captured_inputs]
 
     def bind(self, state: VariableSet) -> list[tf.Tensor]:
         """The arguments that follow those of a call: handles of `state` for model variables."""
-        return [capture if place is None else state.on(*place).handle for capture, place in self._captures]
+        return [
+            capture if variable is None else state.variable_on(*variable).handle for capture, variable in self._captured
+        ]
 
     def __call__(self, arguments: Sequence[tf.Tensor], state: VariableSet) -> list[tf.Tensor]:
         """Runs it; returns its outputs."""
         return call(self, [*arguments, *self.bind(state)])
 
 
-class BoundStep:
-    """One step with the values of a fetch set, input included.
+class Function(CapturedFunction):
+    """A subgraph as a function: takes its feeds, returns one tensor per fetched tensor.
 
     Args:
-        trace: whose step it is.
-        concrete: takes what hooks feed, then the arguments of a source.
-    """
-
-    def __init__(self, trace: Trace, concrete: Any) -> None:
-        self._bound = Bound(trace, concrete)
-
-    def __call__(self, source: Source, state: VariableSet, fed: Sequence[tf.Tensor] = ()) -> list[tf.Tensor]:
-        """Runs one step.
-
-        Raises:
-            OutOfRangeError: the input has ended.
-        """
-        return self._bound([*fed, *source.arguments()], state)
-
-
-class BoundLoop:
-    """Up to k steps in one call, input included.
-
-    Args:
-        trace: whose steps they are.
-        concrete: takes the number of steps, the counter's goal and the arguments of a source; returns the steps done,
-            the counter, the last loss, and any `values`.
+        captures: the variables that it captured.
+        concrete: the function.
+        own: how many of its feeds each replica has for itself.
 
     Attributes:
-        values: what the last call returned behind these.
+        captures: see above.
     """
 
-    def __init__(self, trace: Trace, concrete: Any) -> None:
-        self.values: list[tf.Tensor] = []
-        self._bound = Bound(trace, concrete)
+    def __init__(self, captures: Captures, concrete: Any, own: int) -> None:
+        super().__init__(captures, concrete)
+        self.captures = captures
+        self._own = own
 
-    def __call__(self, steps: int, goal: int, source: Source, state: VariableSet) -> tuple[int, int, float]:
-        """Runs at most `steps` steps.
-
-        Returns:
-            Steps done, value of the counter, last loss.
-
-        Raises:
-            OutOfRangeError: the input has ended; the counter tells after how many steps.
-        """
-        arguments = [tf.constant(steps, tf.int64), tf.constant(goal, tf.int64), *source.arguments()]
-        done, count, last, *self.values = self._bound(arguments, state)
-        return int(done.numpy()), int(count.numpy()), float(last.numpy())
+    def argument_indices(self, position: int) -> list[int]:
+        """Which arguments are the component at `position` of the replicas' batches."""
+        return [position + self._own * replica for replica in range(len(self.captures.devices))]
 
 
-def call(function: Bound, arguments: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+def build_function(
+    subgraph: Subgraph, own: int, devices: Sequence[str | None], captures: Captures, strategy: ReplicaStrategy | None
+) -> Function:
+    """The function of a subgraph.
+
+    Args:
+        subgraph: what it runs.
+        own: how many of the feeds, the first ones, come once per replica; the others are for all.
+        devices: of the replicas' copies of the variables.
+        captures: the variables that it captures.
+        strategy: of the replicas, if there are several.
+    """
+    used, first = taken_by(subgraph.definition), [f.name for f in [*subgraph.operations, *subgraph.tensors]]
+    definition = subgraph.definition
+    if strategy is not None:
+        definition = replicate(definition, strategy.replicas, strategy.marks)
+
+    def body(*arguments: tf.Tensor) -> list[tf.Tensor]:
+        fed = [_fed(subgraph.feeds, arguments, own, len(devices), replica) for replica in range(len(devices))]
+        inputs: dict[str, tf.Tensor] = {}
+        for replica, device in enumerate(devices):
+            given = {**_outside(subgraph.variables, subgraph.shared, captures, device), **fed[replica]}
+            if strategy is not None and strategy.replica_id in used:
+                given[strategy.replica_id] = tf.constant(strategy.replicas.first + replica)
+            inputs.update({prefix(replica) + name: tensor for name, tensor in given.items() if name in used})
+        wanted = [name for name in first if name not in fed[0]]
+        others = [prefix(replica) + name for replica in range(1, len(devices)) for name in wanted]
+        imported = tf.import_graph_def(definition, input_map=inputs, return_elements=[*wanted, *others], name="")
+        made = {**dict(zip(wanted, imported, strict=False)), **fed[0]}
+        # What the first replica does for a fetch, the others do too.
+        must_run = [made[op.name] for op in subgraph.operations] + imported[len(wanted) :]
+        with tf.control_dependencies(must_run):
+            outputs = [tf.identity(made[t.name]) for t in subgraph.tensors] or [tf.constant(0, tf.int32)]
+        # Where a function is inlined, those who wait for it wait for its control outputs only.
+        waited = [item.op if isinstance(item, tf.Tensor) else item for item in must_run]
+        v1.get_default_graph().control_outputs.extend([*waited, *(t.op for t in outputs)])
+        return outputs
+
+    feeds = [*subgraph.feeds[:own] * len(devices), *subgraph.feeds[own:]]
+    return Function(captures, wrapped(body, [tf.TensorSpec(t.shape, t.dtype) for t in feeds]), own)
+
+
+def _outside(
+    variables: Sequence[TracedVariable], shared: dict[str, tf.Tensor], captures: Captures, device: str | None
+) -> dict[str, tf.Tensor]:
+    """By name, the handles that one replica takes."""
+    handles = {t.variable.handle.name: captures.handle(t, device) for t in variables} | shared
+    return {name: tf.identity(handle) for name, handle in handles.items()}
+
+
+def _fed(
+    feeds: Sequence[tf.Tensor], arguments: Sequence[tf.Tensor], own: int, replicas: int, replica: int
+) -> dict[str, tf.Tensor]:
+    """By name, the tensors that one replica is fed."""
+    given = [*arguments[own * replica : own * (replica + 1)], *arguments[own * replicas :]]
+    return {feed.name: tensor for feed, tensor in zip(feeds, given, strict=True)}
+
+
+def call(function: CapturedFunction, arguments: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Runs a function on all of its arguments, or adds its call to the graph that is being made."""
     return list(
         tf.raw_ops.StatefulPartitionedCall(
@@ -132,30 +167,3 @@ def optimization() -> bytes:
     config.graph_options.rewrite_options.optimizers.extend(_PASSES)
     config.graph_options.rewrite_options.meta_optimizer_iterations = 1
     return bytes(config.SerializeToString())
-
-
-def while_counting(count: tf.Variable, steps: tf.Tensor, goal: tf.Tensor, loss: bool, step: Any) -> list[tf.Tensor]:
-    """Adds a `tf.while_loop` over a step to the current graph.
-
-    Args:
-        count: the variable that counts steps.
-        steps: how many at most, int64.
-        goal: value of the counter to stop at, int64.
-        loss: whether the step's first tensor is a loss that ends the loop when it is not finite.
-        step: adds the step of an index to the graph; returns its tensors.
-
-    Returns:
-        Steps done, value of the counter, last loss.
-    """
-
-    def more(i: tf.Tensor, done: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
-        return (i < steps) & (done < goal) & tf.math.is_finite(last)
-
-    def once(i: tf.Tensor, done: tf.Tensor, last: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        outputs = step(i)
-        with tf.control_dependencies(outputs):
-            done = tf.cast(count.read_value(), tf.int64)
-            return i + 1, done, tf.reshape(tf.cast(outputs[0], tf.float32), []) if loss else last
-
-    start = (tf.constant(0, tf.int64), tf.cast(count.read_value(), tf.int64), tf.constant(0.0))
-    return list(tf.while_loop(more, once, start, parallel_iterations=1))

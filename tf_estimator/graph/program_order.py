@@ -8,13 +8,16 @@ Measured without it: Adam's results vary from run to run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from ..variables import TracedVariable
 
+#: Operations that fail at the end of the input.
+_INPUTS = {"IteratorGetNext", "IteratorGetNextSync"}
+_READS = {"ReadVariableOp", "VarIsInitializedOp", "ResourceGather", "ResourceGatherNd", "VariableShape"}
 _ASSIGNMENTS = {"AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
 
 
@@ -69,7 +72,7 @@ def read_first(graph_def: Any, handle: str) -> None:
     consumers: dict[str, list[str]] = {}
     for node in graph_def.node:
         for name in node.input:
-            consumers.setdefault(name.removeprefix("^").partition(":")[0], []).append(node.name)
+            consumers.setdefault(_operation(name), []).append(node.name)
     after, pending = {writer.name}, [writer.name]
     while pending:
         new = [name for name in consumers.get(pending.pop(), []) if name not in after]
@@ -77,6 +80,35 @@ def read_first(graph_def: Any, handle: str) -> None:
         pending.extend(new)
     before = [done for node in users if node.name in readers - after for done in _when_done(graph_def, node)]
     writer.input.extend(f"^{name}" for name in sorted(before) if f"^{name}" not in writer.input)
+
+
+def write_after_input(graph_def: Any, handles: Collection[str]) -> None:
+    """Lets what writes a variable wait for the batch, where the batch is made by the graph itself.
+
+    A step at the end of the input fails. An update that takes nothing of the batch, such as Keras' count of rows in
+    batches of a known size, would otherwise happen once more in it.
+
+    Args:
+        graph_def: changed in place.
+        handles: names of the operations that make the variables' handles.
+    """
+    ends = [node.name for node in graph_def.node if node.op in _INPUTS]
+    if not ends:
+        return
+    inputs = {node.name: [_operation(name) for name in node.input] for node in graph_def.node}
+    before, pending = set(ends), list(ends)
+    while pending:
+        new = [name for name in inputs.get(pending.pop(), []) if name not in before]
+        before.update(new)
+        pending.extend(new)
+    for node in graph_def.node:
+        if node.name not in before and node.op not in _READS and any(name in handles for name in inputs[node.name]):
+            node.input.extend(f"^{name}" for name in ends if f"^{name}" not in node.input)
+
+
+def _operation(name: str) -> str:
+    """The operation that a node's input comes from."""
+    return name.removeprefix("^").partition(":")[0]
 
 
 def _when_done(graph_def: Any, node: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""Cutting out of a graph what a fetch set needs."""
+"""Subgraphs: the part of a graph that a fetch set needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ v1 = tf.compat.v1
 
 
 @dataclass(frozen=True)
-class Cut:
+class Subgraph:
     """A part of a graph.
 
     Attributes:
@@ -41,8 +41,8 @@ class Cut:
     def operations(self) -> list[tf.Operation]:
         return [fetch for fetch in self.fetches if not isinstance(fetch, tf.Tensor)]
 
-    def place(self, inputs: Mapping[str, tf.Tensor], fed: Sequence[tf.Tensor]) -> tuple[list[Any], list[Any]]:
-        """Puts the part into the current graph.
+    def add_to_graph(self, inputs: Mapping[str, tf.Tensor], fed: Sequence[tf.Tensor]) -> tuple[list[Any], list[Any]]:
+        """Adds the part to the current graph.
 
         Args:
             inputs: handles and shared tensors by name.

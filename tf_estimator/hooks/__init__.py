@@ -1,5 +1,9 @@
-"""Session-run hooks (`est.hooks`)."""
+"""Session-run hooks (`est.hooks`).
 
+May import of the engine's folders: `checkpoint`, `estimator`, `graph`, `training`. Start with `session_run_hook.py`.
+"""
+
+from ..training.builtin_hooks import KeepInputPosition
 from .checkpoint_saver import CheckpointSaverHook, CheckpointSaverListener
 from .feed_fn import FeedFnHook
 from .final_ops import FinalOpsHook
@@ -15,6 +19,7 @@ from .summary_saver import SummarySaverHook
 from .timer import SecondOrStepTimer
 
 __all__ = [
+    "KeepInputPosition",
     "CheckpointSaverHook",
     "CheckpointSaverListener",
     "FeedFnHook",

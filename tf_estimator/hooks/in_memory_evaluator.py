@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..estimator import Estimator
-from ..graph.trace import in_fresh_thread
+from ..graph.threads import in_fresh_thread
 from ..keys import ModeKeys
 from ..training.evaluation import evaluate
-from ..training.initialization import prepare
 from .scheduled import Scheduled
 from .session_run_hook import SessionRunHook
 from .timer import SecondOrStepTimer
@@ -74,7 +73,6 @@ class InMemoryEvaluatorHook(Scheduled, SessionRunHook):  # type: ignore[misc]
 
     def _run(self) -> None:
         estimator = self._estimator
-        trace, source = estimator._open(self._input_fn, ModeKeys.EVAL)
-        now = estimator._state.snapshot(None, estimator._state.names())
-        prepare(trace, now, None, None)
-        evaluate(trace, now, source, self._steps, self._hooks, estimator.eval_dir(self._name))
+        runtime = estimator.model_runtime
+        trace, source = runtime.trace_with_input(self._input_fn, ModeKeys.EVAL)
+        evaluate(trace, runtime.present_state(trace), source, self._steps, self._hooks, estimator.eval_dir(self._name))

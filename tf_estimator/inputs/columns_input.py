@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from . import packing
-from . import zero_copy as buffers
+from . import packing, zero_copy
 from .memory_map import Chosen, pieces
 from .packing import Packing
 from .shuffle import Order
-from .source import flatten
+from .source import BatchSource, flatten
 
 #: Rows whose order, or whose values when the columns are too big for memory, go into one call.
 _ORDER_ROWS = 1 << 20
@@ -139,18 +138,15 @@ class ColumnsInput:
             return None
         if self._resident is None:
             with tf.device("CPU"):
-                self._resident = [buffers.as_tensor(a) for a in self.packing.gather(None)]
+                self._resident = [zero_copy.as_tensor(a) for a in self.packing.gather(None)]
         return self._resident
 
 
-class ColumnsSource:
+class ColumnsSource(BatchSource):
     """One run through a `ColumnsInput`.
 
     Each call of a function gets a window: the order of the next rows and the columns, or, when these are too big, the
     rows of the next batches themselves.
-
-    Attributes:
-        same_everywhere: whether the processes of a cluster that have one state get the same batches.
     """
 
     may_end = False
@@ -164,7 +160,7 @@ class ColumnsSource:
         size = columns.batch_size
         self._whole = columns.num_epochs is None or columns.drop_remainder
         self.element_spec = columns.packing.spec(size if self._whole else None)
-        self.signature = ("columns", columns.packing.describe(), size, repr(self.element_spec))
+        self._signature = ("columns", columns.packing.describe(), size, repr(self.element_spec))
         self._block = max(_BLOCK_BYTES * columns.packing.rows // max(columns.packing.bytes * size, 1), 1)
         self._words = columns.packing.constants()
         self._window: tuple[int, int, tf.Tensor, list[tf.Tensor]] | None = None
@@ -175,6 +171,10 @@ class ColumnsSource:
         seed = self.seed if columns.shuffle else None
         self._order = Order(columns.count, columns.num_epochs, seed, columns.lengths, columns.batch_size)
         self._window = None
+
+    @property
+    def signature(self) -> Any:
+        return self._signature
 
     def specs(self) -> list[tf.TensorSpec]:
         return [
@@ -187,51 +187,50 @@ class ColumnsSource:
         offset = self._taken * self._columns.batch_size - start
         return [tf.constant([offset], tf.int64), order, *packed, *self._words]
 
-    def place(self, positions: Sequence[int]) -> Any:
+    def locate_stack(self, positions: Sequence[int]) -> Any:
         return self._columns.packing.stacked(positions)
 
-    def block(self, steps: tf.Tensor, arguments: list[Any], places: Sequence[Any] = ()) -> list[Any]:
+    def block(self, steps: tf.Tensor, arguments: list[Any], stacks: Sequence[Any] = ()) -> list[Any]:
         offset, order, *rest = arguments
         size = self._columns.batch_size
         rows = _next(order, offset, steps * size)
         # Only a smaller last batch makes the second dimension differ, and it comes alone.
         width = size if self._whole else tf.cast(tf.shape(rows)[0], tf.int64) // steps
         count = len(rest) - len(self._words)
-        packed = self._columns.packing.block(rest[:count], tf.reshape(rows, [-1, width]), places)
+        packed = self._columns.packing.block(rest[:count], tf.reshape(rows, [-1, width]), stacks)
         return [*packed, *rest[count:]]
 
     @property
-    def compilable(self) -> int:
+    def compiled_steps(self) -> int:
         """How many batches a program compiled by XLA can take at once; 0 if it can't take them apart."""
         if not (self._whole and self._columns.packing.compilable):
             return 0
         return int(min(self._block, COMPILED_BATCHES))
 
-    def padded_block(self, steps: tf.Tensor, arguments: list[Any], places: Sequence[Any] = ()) -> list[Any]:
-        """`block` of static shape: `compilable` batches, of which the first `steps` are the next ones."""
+    def padded_block(self, steps: tf.Tensor, arguments: list[Any], stacks: Sequence[Any] = ()) -> list[Any]:
         offset, order, *packed = arguments
-        size, most = self._columns.batch_size, self.compilable
+        size, most = self._columns.batch_size, self.compiled_steps
         rows = _next(order, offset, steps * size)
         rows = tf.reshape(tf.pad(rows, [[0, most * size - tf.size(rows)]]), [most, size])
-        return self._columns.packing.block(packed, rows, places)
+        return self._columns.packing.block(packed, rows, stacks)
 
-    def batch(self, index: tf.Tensor, block: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
+    def batch(self, index: tf.Tensor, block: list[Any], stacks: Sequence[Any] = ()) -> list[tf.Tensor]:
         count = len(block) - len(self._words)
-        nest, matrices = self._columns.packing.batch(block[:count], block[count:], index, places)
+        nest, matrices = self._columns.packing.batch(block[:count], block[count:], index, stacks)
         return flatten(nest) + matrices
 
-    def one(self, arguments: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
+    def single(self, arguments: list[Any], stacks: Sequence[Any] = ()) -> list[tf.Tensor]:
         offset, order, *rest = arguments
         rows = _next(order, offset, tf.constant(self._columns.batch_size, tf.int64))
         if self._whole:
             rows.set_shape([self._columns.batch_size])
         count = len(rest) - len(self._words)
-        nest, matrices = self._columns.packing.one(rest[:count], rest[count:], rows, places)
+        nest, matrices = self._columns.packing.single(rest[:count], rest[count:], rows, stacks)
         return flatten(nest) + matrices
 
     def next(self) -> list[tf.Tensor]:
         """The components of the next batch, eagerly; `advance` goes on."""
-        return self.one(self.arguments())
+        return self.single(self.arguments())
 
     def limit(self, steps: int) -> int:
         if self._columns.count == 0:
@@ -303,10 +302,10 @@ class ColumnsSource:
         wanted = max(min(wanted, _WINDOW_EPOCHS * columns.count), size)
         rows = self._order.slice(begin, wanted - wanted % size)
         if columns.rows is not None:
-            rows = Chosen(rows).of(columns.rows)
+            rows = Chosen(rows).take(columns.rows)
         if resident is not None:
-            return begin, begin + len(rows), buffers.as_tensor(buffers.copied(rows)), resident
-        own = [buffers.as_tensor(a) for a in columns.packing.gather(rows)]
+            return begin, begin + len(rows), zero_copy.as_tensor(zero_copy.copied(rows)), resident
+        own = [zero_copy.as_tensor(a) for a in columns.packing.gather(rows)]
         return begin, begin + len(rows), tf.range(len(rows), dtype=tf.int64), own
 
 

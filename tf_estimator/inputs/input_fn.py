@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from ..graph.function import call_once
 from ..graph.subgraph import ancestors
-from ..keys import ModeKeys
 from ..variables import VariableNames
-from .source import GraphSource, IteratorSource, Source
+from .columns_input import ColumnsInput
+from .source import BatchSource, GraphSource, IteratorSource
 from .zero_copy import as_tensor, copied
 
 v1 = tf.compat.v1
@@ -28,7 +28,9 @@ def accepted(function: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in offered.items() if name in parameters}
 
 
-def open_input(input_fn: Any, graph: tf.Graph, names: VariableNames, offered: Mapping[str, Any]) -> tuple[Source, Any]:
+def open_input(
+    input_fn: Any, graph: tf.Graph, names: VariableNames, offered: Mapping[str, Any]
+) -> tuple[BatchSource, Any]:
     """Calls `input_fn` in `graph`.
 
     Args:
@@ -43,9 +45,8 @@ def open_input(input_fn: Any, graph: tf.Graph, names: VariableNames, offered: Ma
     Raises:
         ValueError: it returned nothing, or something else.
     """
-    opened = getattr(input_fn, "open_source", None)
-    if opened is not None:
-        return opened(), None
+    if isinstance(input_fn, ColumnsInput):
+        return input_fn.open_source(), None
     with graph.as_default(), names.collect():
         v1.train.create_global_step(graph)
         result = input_fn(**accepted(input_fn, offered))
@@ -61,23 +62,7 @@ def open_input(input_fn: Any, graph: tf.Graph, names: VariableNames, offered: Ma
     return GraphSource(), _tensors(result, graph)
 
 
-def split_batch(batch: Any, mode: str) -> tuple[Any, Any]:
-    """Features and labels of what an `input_fn` gave; in PREDICT mode a pair's first part is taken.
-
-    Raises:
-        ValueError: a tuple or list of another length than two.
-    """
-    if isinstance(batch, list | tuple) and not hasattr(batch, "_fields"):
-        if len(batch) != 2:
-            raise ValueError(
-                f"input_fn must give features or a (features, labels) tuple; it gave {type(batch).__name__} "
-                f"of {len(batch)} parts."
-            )
-        return (batch[0], None) if mode == ModeKeys.PREDICT else (batch[0], batch[1])
-    return batch, None
-
-
-def _from_dataset(dataset: tf.data.Dataset, graph: tf.Graph) -> Source:
+def _from_dataset(dataset: tf.data.Dataset, graph: tf.Graph) -> BatchSource:
     variant = tf.data.experimental.to_variant(dataset) if tf.executing_eagerly() else None
     if variant is None:
         with graph.as_default():
@@ -102,10 +87,9 @@ def _from_dataset(dataset: tf.data.Dataset, graph: tf.Graph) -> Source:
     function = v1.wrap_function(make, [tf.TensorSpec(t.shape, t.dtype) for t in rows.values()])
     made = call_once(function, [*rows.values(), *function.captured_inputs])[0]
     eager = tf.data.experimental.from_variant(made, dataset.element_spec)
-    source = IteratorSource(eager, stamp, direct=_runs_no_function(part))
     # Tables die with the function, Python functions with the graph.
-    source.keep = (graph if _calls_python(part) else None, function)  # type: ignore[attr-defined]
-    return source
+    kept = (function, graph) if _calls_python(part) else (function,)
+    return IteratorSource(eager, stamp, direct=_runs_no_function(part), keep_alive=kept)
 
 
 #: Constants of more bytes are taken for the rows of a data set.

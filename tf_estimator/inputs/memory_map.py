@@ -45,21 +45,21 @@ class Chosen:
         self.rows = rows
         self._sorted: tuple[Any, Any] | None = None
 
-    def of(self, array: Any) -> Any:
+    def take(self, array: Any) -> Any:
         """`array[rows]`. Of a big mapped file the rows are read in the file's order."""
         if not isinstance(array, np.memmap) or array.nbytes <= PIECE_BYTES:
             taken = np.take(array, self.rows, axis=0)  # faster than an index
             drop_pages(array)
             return taken
         if self._sorted is None:
-            places = np.argsort(self.rows, kind="stable")
-            self._sorted = places, self.rows[places]
-        places, ordered = self._sorted
+            positions = np.argsort(self.rows, kind="stable")
+            self._sorted = positions, self.rows[positions]
+        positions, ordered = self._sorted
         taken = np.empty((len(ordered), *array.shape[1:]), array.dtype)
         step = max(PIECE_BYTES * len(array) // array.nbytes, 1)
         bounds = np.searchsorted(ordered, np.arange(0, len(array) + step, step))
         for begin, end in itertools.pairwise(bounds.tolist()):
             if end > begin:
-                taken[places[begin:end]] = array[ordered[begin:end]]
+                taken[positions[begin:end]] = array[ordered[begin:end]]
                 drop_pages(array)
         return taken

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from . import zero_copy as buffers
+from . import zero_copy
 from .column_types import Dictionary, Sequence, encode_strings, is_string
 from .memory_map import Chosen, drop_pages
 
@@ -19,7 +19,7 @@ RESIDENT_BYTES = 1 << 27
 
 Path = tuple[str, ...]
 #: Pack, first and last column: `Packing.stacked`.
-Places = Sequence_[tuple[str, int, int]]
+Stacks = Sequence_[tuple[str, int, int]]
 Batch = tuple[Any, list[tf.Tensor]]
 
 
@@ -75,7 +75,7 @@ class Packing:
         self._widths: dict[str, int] = {}
         for path, column in leaves:
             self._add(path, column)
-        self._place()
+        self._lay_out()
         self.bytes = sum(_bytes(a) for parts in self._arrays.values() for a in parts)
         self.bytes += sum(_bytes(values) for values, _ in self._sequences)
         self.packs = sorted(self._arrays)
@@ -96,7 +96,7 @@ class Packing:
         self._arrays.setdefault(pack, []).append(values)
         self.dense.append(_Dense(path, pack, dtype, start, start + width, shape, words))
 
-    def _place(self) -> None:
+    def _lay_out(self) -> None:
         """Lays the columns of a pack out by name: models take them in that order, often all at once."""
         self._layout: dict[str, list[_Dense]] = {}
         self._offsets: dict[Path, int] = {}
@@ -121,27 +121,27 @@ class Packing:
     def gather(self, rows: Any) -> list[Any]:
         """Packed arrays of some rows (all if None): a matrix per dtype, values and splits per sequence.
 
-        They are new ones, made for `buffers.as_tensor`.
+        They are new ones, made for `zero_copy.as_tensor`.
         """
         packed = []
         chosen = None if rows is None else Chosen(rows)
         for pack in self.packs:
             arrays = self._arrays[pack]
             count = self.rows if rows is None else len(rows)
-            matrix = buffers.empty((count, self._widths[pack]), np.result_type(*arrays))
+            matrix = zero_copy.empty((count, self._widths[pack]), np.result_type(*arrays))
             columns = [dense for dense in self.dense if dense.pack == pack]
             # One after the other: the rows of all at once would be held twice.
             for array, dense in zip(arrays, columns, strict=True):
-                flat = (array if chosen is None else chosen.of(array)).reshape(count, -1)
+                flat = (array if chosen is None else chosen.take(array)).reshape(count, -1)
                 start = self._offsets[dense.path]
                 matrix[:, start : start + flat.shape[1]] = flat
                 drop_pages(array)
             packed.append(matrix)
         for values, splits in self._sequences:
             if rows is None:
-                packed += [buffers.copied(values), buffers.copied(np.asarray(splits, np.int64))]
+                packed += [zero_copy.copied(values), zero_copy.copied(np.asarray(splits, np.int64))]
             else:
-                packed += [buffers.copied(part) for part in _gather_sequences(values, splits, rows)]
+                packed += [zero_copy.copied(part) for part in _gather_sequences(values, splits, rows)]
         return packed
 
     def lengths(self) -> Any:
@@ -180,34 +180,34 @@ class Packing:
                 return None
         return first.pack, start, start + len(found)
 
-    def block(self, packed: list[Any], rows: tf.Tensor, places: Places = ()) -> list[Any]:
+    def block(self, packed: list[Any], rows: tf.Tensor, stacks: Stacks = ()) -> list[Any]:
         """In the graph: what the batches of `rows` `[batches, size]` are cut from.
 
         One gather for many batches costs little more than one for a single batch. Scalar columns are laid out column
-        by column, so that taking them apart is a plain copy; those of packs that `places` names are left as they are.
+        by column, so that taking them apart is a plain copy; those of packs that `stacks` names are left as they are.
         """
         made: list[Any] = [rows]
-        by_row = _packs(places)
+        by_row = _packs(stacks)
         for i, pack in enumerate(self.packs):
             gathered = tf.gather(packed[i], rows)
             by_column = pack.endswith("scalar") and pack not in by_row
             made.append(tf.transpose(gathered, [0, 2, 1]) if by_column else gathered)
         return made + list(packed[len(self.packs) :])
 
-    def batch(self, block: list[Any], words: list[Any], index: tf.Tensor, places: Places = ()) -> Batch:
-        """In the graph: the nest of tensors of the `index`-th batch of a block, and a matrix for each of `places`."""
+    def batch(self, block: list[Any], words: list[Any], index: tf.Tensor, stacks: Stacks = ()) -> Batch:
+        """In the graph: the nest of tensors of the `index`-th batch of a block, and a matrix for each of `stacks`."""
         at, count = _At(index), 1 + len(self.packs)
-        parts = [at.of(part) for part in block[:count]]
-        return self._taken_apart(parts, block[count:], words, _packs(places), places)
+        parts = [at.take(part) for part in block[:count]]
+        return self._taken_apart(parts, block[count:], words, _packs(stacks), stacks)
 
-    def one(self, packed: list[Any], words: list[Any], rows: tf.Tensor, places: Places = ()) -> Batch:
+    def single(self, packed: list[Any], words: list[Any], rows: tf.Tensor, stacks: Stacks = ()) -> Batch:
         """In the graph: `batch` of the one that has `rows`. It takes half of the operations."""
         count = len(self.packs)
         parts = [rows, *(tf.gather(pack, rows) for pack in packed[:count])]
-        return self._taken_apart(parts, packed[count:], words, set(self.packs), places)
+        return self._taken_apart(parts, packed[count:], words, set(self.packs), stacks)
 
     def _taken_apart(
-        self, parts: list[tf.Tensor], sequences: list[Any], words: list[Any], by_row: Collection[str], places: Places
+        self, parts: list[tf.Tensor], sequences: list[Any], words: list[Any], by_row: Collection[str], stacks: Stacks
     ) -> Batch:
         rows, *matrices = parts
         size = rows.shape[0] or -1
@@ -231,7 +231,7 @@ class Packing:
         by_pack = dict(zip(self.packs, matrices, strict=True))
         wanted = [
             by_pack[pack] if (start, stop) == (0, self._widths[pack]) else by_pack[pack][:, start:stop]
-            for pack, start, stop in places
+            for pack, start, stop in stacks
         ]
         return _rebuild(self._nest, (), made), wanted
 
@@ -252,8 +252,8 @@ class Packing:
         return repr((self.rows, self.dense, self.ragged))
 
 
-def _packs(places: Places) -> set[str]:
-    return {pack for pack, _, _ in places}
+def _packs(stacks: Stacks) -> set[str]:
+    return {pack for pack, _, _ in stacks}
 
 
 class _At:
@@ -264,7 +264,7 @@ class _At:
         self._strides = tf.ones([1], index.dtype)
         self._end = self._begin + self._strides
 
-    def of(self, tensor: tf.Tensor) -> tf.Tensor:
+    def take(self, tensor: tf.Tensor) -> tf.Tensor:
         """`tensor[index]`."""
         return tf.raw_ops.StridedSlice(
             input=tensor, begin=self._begin, end=self._end, strides=self._strides, shrink_axis_mask=1
@@ -283,11 +283,11 @@ def _decode(words: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
 
 
 def _gather_sequences(values: Any, splits: Any, rows: Any) -> list[Any]:
-    starts, ends = Chosen(rows).of(splits), Chosen(np.asarray(rows) + 1).of(splits)
+    starts, ends = Chosen(rows).take(splits), Chosen(np.asarray(rows) + 1).take(splits)
     lengths = np.asarray(ends - starts, np.int64)
     made = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     index = np.repeat(starts - made[:-1], lengths) + np.arange(made[-1])
-    return [Chosen(index).of(values), made]
+    return [Chosen(index).take(values), made]
 
 
 def _leaves(item: Any, path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Batches dealt to replicas: each step takes one for each of them."""
+"""Batches for several replicas: each step takes one for each of them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import tensorflow as tf
 
 from ..distribution.replicas import Replicas
-from .source import Source
+from .source import BatchSource
 
 
-class Dealt:
+class ReplicaSource(BatchSource):
     """A source whose batch is that of all replicas of this process, one after the other.
 
     It takes as many steps at once as `source` has batches for, in the graph, and holds the batches of a single step
@@ -20,21 +20,19 @@ class Dealt:
 
     Args:
         source: gives the replicas' batches.
-        replicas: the run's. A source without an order of its own per process (`shared`) gives all processes the same
-            batches; each then takes its own and leaves out the others'.
+        replicas: the run's. A source without an order of its own per process (`same_everywhere`) gives all processes
+            the same batches; each then takes its own and leaves out the others'.
         eager: whether each step's batches are held before it.
 
     Attributes:
         left: batches at the end of the input that are too few for a step.
     """
 
-    may_end = True
-
-    def __init__(self, source: Source, replicas: Replicas, *, eager: bool = False) -> None:
+    def __init__(self, source: BatchSource, replicas: Replicas, *, eager: bool = False) -> None:
         self.source = source
         self.element_spec = source.element_spec
         self.left: list[list[tf.Tensor]] = []
-        self.shared = bool(getattr(source, "same_everywhere", False))
+        self.same_everywhere = source.same_everywhere
         self._replicas = replicas
         self._count = len(replicas.devices)
         self._eager = eager
@@ -42,11 +40,8 @@ class Dealt:
 
     @property
     def signature(self) -> Any:
-        kind = ("dealt", self.source.signature) if self._held is None else ("held", repr(self.element_spec))
+        kind = ("replicas", self.source.signature) if self._held is None else ("held", repr(self.element_spec))
         return (*kind, self._count)
-
-    def place(self, positions: Sequence[int]) -> Any:
-        return None
 
     def specs(self) -> list[tf.TensorSpec]:
         if self._held is None:
@@ -57,23 +52,23 @@ class Dealt:
     def arguments(self) -> list[tf.Tensor]:
         return self.source.arguments() if self._held is None else self._held
 
-    def block(self, steps: tf.Tensor, arguments: list[Any], places: Sequence[Any] = ()) -> list[Any]:
+    def block(self, steps: tf.Tensor, arguments: list[Any], stacks: Sequence[Any] = ()) -> list[Any]:
         return arguments if self._held is not None else self.source.block(steps * self._count, arguments)
 
-    def batch(self, index: tf.Tensor, block: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
+    def batch(self, index: tf.Tensor, block: list[Any], stacks: Sequence[Any] = ()) -> list[tf.Tensor]:
         if self._held is not None:
             return list(block)
         first = index * self._count
         parts = [self.source.batch(first + tf.cast(r, first.dtype), block) for r in range(self._count)]
         return [tensor for part in parts for tensor in part]
 
-    def one(self, arguments: list[Any], places: Sequence[Any] = ()) -> list[tf.Tensor]:
+    def single(self, arguments: list[Any], stacks: Sequence[Any] = ()) -> list[tf.Tensor]:
         return self.batch(tf.constant(0, tf.int64), self.block(tf.constant(1, tf.int64), arguments))
 
     def next(self) -> list[tf.Tensor]:
         if self.limit(1) < 1:
             raise StopIteration
-        return self.one(self.arguments())
+        return self.single(self.arguments())
 
     def limit(self, steps: int) -> int:
         if self._held is None and not self._eager:
@@ -93,13 +88,13 @@ class Dealt:
         return self.source.state()
 
     def restore(self, state: dict[str, bytes]) -> bool:
-        if self._replicas.workers > 1 and not self.shared:
+        if self._replicas.workers > 1 and not self.same_everywhere:
             return False  # Only the chief's position is in a checkpoint; all start anew rather than one of them.
         return self.source.restore(state)
 
     def _hold(self) -> None:
         """Takes the next step's batches, or leaves them in `left` when they are too few."""
-        first, among = (self._replicas.first, self._replicas.total) if self.shared else (0, self._count)
+        first, among = (self._replicas.first, self._replicas.total) if self.same_everywhere else (0, self._count)
         own: list[list[tf.Tensor]] = []
         for position in range(among):
             if self.source.limit(1) < 1:

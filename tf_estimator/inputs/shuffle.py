@@ -80,8 +80,8 @@ class Order:
         return self._epoch[1][offset : offset + count]
 
 
-def permuted(places: Any, rows: int, seed: int, epoch: int) -> Any:
-    """Where a permutation of `rows` rows, a function of seed and epoch, puts some places: uint64 of their shape.
+def permuted(positions: Any, rows: int, seed: int, epoch: int) -> Any:
+    """Where a permutation of `rows` rows, a function of seed and epoch, puts some positions: uint64 of their shape.
 
     A Feistel network permutes the numbers of as many bits as `rows` needs; a number that is no row goes through it
     again until it is one (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002: cycle walking), on the
@@ -91,7 +91,7 @@ def permuted(places: Any, rows: int, seed: int, epoch: int) -> Any:
     low = np.uint64(bits // 2)
     masks = np.uint64((1 << bits // 2) - 1), np.uint64((1 << (bits - bits // 2)) - 1)
     keys = _random(seed, epoch, 2).integers(0, 2**64, _ROUNDS, np.uint64)
-    found = _network(places, keys, low, masks)
+    found = _network(positions, keys, low, masks)
     while (outside := np.flatnonzero(found >= np.uint64(rows))).size:
         found[outside] = _network(found[outside], keys, low, masks)
     return found

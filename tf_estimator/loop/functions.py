@@ -7,14 +7,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..graph.function import BoundLoop, BoundStep, call, while_counting
-from ..graph.trace import Function, Trace, wrapped
-from ..inputs.source import Source
-from .replicas import ReplicaRepeater, ReplicaStepper
+from ..graph.function import Function, call
+from ..graph.threads import wrapped
+from ..graph.traced_model import TracedModel
+from ..inputs.source import BatchSource
+from .replicas import ReplicaMultiStep, ReplicaSingleStep
 from .step import StepInput, one_step, repeated
+from .step_function import LoopFunction, StepFunction, while_counting
 
 
-class Stepper(BoundStep):
+class SingleStep(StepFunction):
     """One step with the values of a fetch set: takes the next batch and runs what the fetches need on it.
 
     Args:
@@ -27,9 +29,9 @@ class Stepper(BoundStep):
 
     def __init__(
         self,
-        trace: Trace,
+        trace: TracedModel,
         elements: Sequence[Any],
-        source: Source,
+        source: BatchSource,
         counter: str | None = None,
         fed: Sequence[tf.Tensor] = (),
     ) -> None:
@@ -41,29 +43,29 @@ class Stepper(BoundStep):
                 outputs = [tf.identity(tensor) for tensor in tensors] or [tf.constant(0, tf.int32)]
                 if counter is None:
                     return outputs
-                return [*outputs, tf.cast(trace.value_of(counter).read_value(), tf.int64)]
+                return [*outputs, tf.cast(trace.captures.variable(counter).read_value(), tf.int64)]
 
         specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in fed]
-        super().__init__(trace, wrapped(step, [*specs, *source.specs()]))
+        super().__init__(trace.captures, wrapped(step, [*specs, *source.specs()]))
 
 
-def stepper_for(
-    trace: Trace, elements: Sequence[Any], fed: Sequence[tf.Tensor], source: Source, counter: str | None
-) -> BoundStep:
+def single_step(
+    trace: TracedModel, elements: Sequence[Any], fed: Sequence[tf.Tensor], source: BatchSource, counter: str | None
+) -> StepFunction:
     """The cached one-step function of a fetch set; `fed` tensors come first in its call."""
 
-    def make() -> BoundStep:
+    def make() -> StepFunction:
         if trace.strategy is None:
-            return Stepper(trace, elements, source, counter, fed)
+            return SingleStep(trace, elements, source, counter, fed)
         position = {t.name: i for i, t in enumerate(trace.feeds)}
-        function = trace.step_function(elements, [t for t in fed if t.name not in position])
-        return ReplicaStepper(function, source, counter, [(t, position.get(t.name)) for t in fed])
+        function = trace.functions.step_function(elements, [t for t in fed if t.name not in position])
+        return ReplicaSingleStep(function, source, counter, [(t, position.get(t.name)) for t in fed])
 
     key = ("step", tuple(e.name for e in elements), tuple(t.name for t in fed), source.signature, counter)
-    return trace.cached(key, make)  # type: ignore[no-any-return]
+    return trace.memo.get(key, make)  # type: ignore[no-any-return]
 
 
-class Repeater(BoundLoop):
+class MultiStep(LoopFunction):
     """Up to k steps in one call; stops early after a loss that is not finite, or when the counter reaches its goal.
 
     Args:
@@ -72,7 +74,7 @@ class Repeater(BoundLoop):
         source: gives the batches.
         counter: name of the variable that counts steps.
         loss: whether to watch the loss.
-        compiled: whether the loop is one program compiled by XLA; `source.compilable` says for how many steps at most.
+        compiled: whether the loop is one program compiled by XLA, for `source.compiled_steps` steps at most.
         after: tensors that need no batch, computed after the steps; not with `compiled`.
 
     Attributes:
@@ -81,15 +83,15 @@ class Repeater(BoundLoop):
 
     def __init__(
         self,
-        trace: Trace,
+        trace: TracedModel,
         elements: Sequence[Any],
-        source: Source,
+        source: BatchSource,
         counter: str,
         loss: bool = True,
         compiled: bool = False,
         after: Sequence[tf.Tensor] = (),
     ) -> None:
-        then = trace.cut(after, []) if after else None
+        then = trace.functions.subgraph(after, []) if after else None
         inputs = StepInput(trace, elements, source)
         program = _program(inputs, trace, elements, counter, loss) if compiled else None
 
@@ -99,34 +101,34 @@ class Repeater(BoundLoop):
             return repeated(inputs, trace, counter, loss, steps, goal, inputs.block(steps, list(arguments)), then)
 
         int64 = tf.TensorSpec([], tf.int64)
-        super().__init__(trace, wrapped(repeat, [int64, int64, *source.specs()]))
+        super().__init__(trace.captures, wrapped(repeat, [int64, int64, *source.specs()]))
 
 
-def repeater_for(
-    trace: Trace,
+def multi_step(
+    trace: TracedModel,
     elements: Sequence[Any],
-    source: Source,
+    source: BatchSource,
     counter: str,
     *,
     loss: bool = True,
     compiled: bool = False,
     after: Sequence[tf.Tensor] = (),
-) -> BoundLoop:
-    """A `Repeater`, for as many replicas as the trace has; several are not compiled."""
+) -> LoopFunction:
+    """A `MultiStep`, for as many replicas as the trace has; several are not compiled."""
     if trace.strategy is None:
-        return Repeater(trace, elements, source, counter, loss, compiled, after)
-    return ReplicaRepeater(trace.step_function(elements), source, counter, loss)
+        return MultiStep(trace, elements, source, counter, loss, compiled, after)
+    return ReplicaMultiStep(trace.functions.step_function(elements), source, counter, loss)
 
 
-def _program(inputs: StepInput, trace: Trace, elements: Sequence[Any], counter: str, loss: bool) -> Any:
-    """The loop of a `Repeater` as a function that XLA compiles; XLA wants it with functions for condition and body."""
-    function: Function = trace.function(elements, inputs.cut.feeds)
+def _program(inputs: StepInput, trace: TracedModel, elements: Sequence[Any], counter: str, loss: bool) -> Any:
+    """The loop of a `MultiStep` as a function that XLA compiles; XLA wants it with functions for condition and body."""
+    function: Function = trace.functions.function(elements, inputs.subgraph.feeds)
 
     def loop(steps: tf.Tensor, goal: tf.Tensor, *block: Any) -> list[tf.Tensor]:
         def step(index: tf.Tensor) -> list[tf.Tensor]:
-            handles = [tf.identity(handle) for handle in function.bind(trace.reference)]
+            handles = [tf.identity(handle) for handle in function.bind(trace.captures.reference)]
             return call(function, [*inputs.parts(index, list(block)), *handles])
 
-        return while_counting(trace.value_of(counter), steps, goal, loss, step)
+        return while_counting(trace.captures.variable(counter), steps, goal, loss, step)
 
     return tf.function(loop, autograph=False, jit_compile=True)

@@ -7,12 +7,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..graph.function import BoundLoop, BoundStep, call, while_counting
-from ..graph.trace import Function
-from ..inputs.source import Source
+from ..graph.function import Function, call
+from ..inputs.source import BatchSource
+from .step_function import LoopFunction, StepFunction, while_counting
 
 
-class ReplicaStepper(BoundStep):
+class ReplicaSingleStep(StepFunction):
     """One step with the values of a fetch set: takes the next batch and calls the function on it.
 
     Args:
@@ -26,32 +26,32 @@ class ReplicaStepper(BoundStep):
     def __init__(
         self,
         function: Function,
-        source: Source,
+        source: BatchSource,
         counter: str | None = None,
         fed: Sequence[tuple[tf.Tensor, int | None]] = (),
     ) -> None:
         def step(*arguments: Any) -> list[tf.Tensor]:
             given, rest = list(arguments[: len(fed)]), list(arguments[len(fed) :])
-            batch = source.one(rest)
+            batch = source.single(rest)
             for value, (_, position) in zip(given, fed, strict=True):
                 if position is None:
                     batch.append(value)
                 else:
-                    for place in function.places(position):
-                        batch[place] = value
+                    for index in function.argument_indices(position):
+                        batch[index] = value
             outputs = _call(function, batch)
             if counter is None:
                 return outputs
             with tf.control_dependencies(outputs):
-                return [*outputs, tf.cast(function.trace.value_of(counter).read_value(), tf.int64)]
+                return [*outputs, tf.cast(function.captures.variable(counter).read_value(), tf.int64)]
 
         specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor, _ in fed]
         super().__init__(
-            function.trace, tf.function(step, autograph=False).get_concrete_function(*specs, *source.specs())
+            function.captures, tf.function(step, autograph=False).get_concrete_function(*specs, *source.specs())
         )
 
 
-class ReplicaRepeater(BoundLoop):
+class ReplicaMultiStep(LoopFunction):
     """Up to k steps in one call; stops early after a loss that is not finite, or when the counter reaches its goal.
 
     Args:
@@ -64,15 +64,15 @@ class ReplicaRepeater(BoundLoop):
         values: none; the replicas' metrics are brought together first.
     """
 
-    def __init__(self, function: Function, source: Source, counter: str, loss: bool = True) -> None:
+    def __init__(self, function: Function, source: BatchSource, counter: str, loss: bool = True) -> None:
         def repeat(steps: tf.Tensor, goal: tf.Tensor, *arguments: Any) -> list[tf.Tensor]:
             block = source.block(steps, list(arguments))
-            count = function.trace.value_of(counter)
+            count = function.captures.variable(counter)
             return while_counting(count, steps, goal, loss, lambda i: _call(function, source.batch(i, list(block))))
 
         int64 = tf.TensorSpec([], tf.int64)
         super().__init__(
-            function.trace, tf.function(repeat, autograph=False).get_concrete_function(int64, int64, *source.specs())
+            function.captures, tf.function(repeat, autograph=False).get_concrete_function(int64, int64, *source.specs())
         )
 
 
@@ -83,5 +83,5 @@ def _call(function: Function, batch: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     otherwise happen once more at the end of the input.
     """
     with tf.control_dependencies(batch):
-        handles = [tf.identity(handle) for handle in function.bind(function.trace.reference)]
+        handles = [tf.identity(handle) for handle in function.bind(function.captures.reference)]
     return call(function, [*batch, *handles])

@@ -1,4 +1,4 @@
-"""What a step takes its batch from, and many steps as one loop of a graph."""
+"""A training step as operations of a graph: the batch that it takes, one step, many steps in a loop."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..graph.subgraph import Cut, taken_by
-from ..graph.trace import Trace
-from ..inputs.source import Source
+from ..graph.subgraph import Subgraph, taken_by
+from ..graph.traced_model import TracedModel
+from ..inputs.source import BatchSource
 from .while_loop import GraphLoop
 
 v1 = tf.compat.v1
@@ -30,37 +30,40 @@ class StepInput:
         fed: tensors whose values are given with each call.
 
     Attributes:
-        cut: the part; its feeds are what `batch` gives.
+        subgraph: what the step runs; its feeds are what `batch` gives.
     """
 
-    def __init__(self, trace: Trace, elements: Sequence[Any], source: Source, fed: Sequence[tf.Tensor] = ()) -> None:
+    def __init__(
+        self, trace: TracedModel, elements: Sequence[Any], source: BatchSource, fed: Sequence[tf.Tensor] = ()
+    ) -> None:
         self.source = source
-        found = [] if fed else [(stack.tensor, source.place(stack.positions)) for stack in trace.stacks()]
-        given = [(tensor, place) for tensor, place in found if place is not None]
+        stacks = [] if fed else trace.functions.stacks()
+        found = [(stack.tensor, source.locate_stack(stack.positions)) for stack in stacks]
+        given = [(tensor, location) for tensor, location in found if location is not None]
         known = {feed.name for feed in trace.feeds}
         more = [*(tensor for tensor, _ in given), *(tensor for tensor in fed if tensor.name not in known)]
-        self.cut = trace.cut(elements, [*trace.feeds, *more])
-        self._given = [(tensor, place) for tensor, place in given if tensor.name in self.cut.taken]
+        self.subgraph = trace.functions.subgraph(elements, [*trace.feeds, *more])
+        self._given = [(tensor, location) for tensor, location in given if tensor.name in self.subgraph.taken]
         unused = {tensor.name for tensor, _ in given} - {tensor.name for tensor, _ in self._given}
-        self.cut.feeds[:] = [feed for feed in self.cut.feeds if feed.name not in unused]
-        self._places = [place for _, place in self._given]
+        self.subgraph.feeds[:] = [feed for feed in self.subgraph.feeds if feed.name not in unused]
+        self._locations = [location for _, location in self._given]
         self._fed = [tensor.name for tensor in fed]
 
     def block(self, steps: tf.Tensor, arguments: list[Any]) -> list[tf.Tensor]:
-        """`Source.block`."""
-        return list(self.source.block(steps, arguments, self._places))
+        """`BatchSource.block`."""
+        return list(self.source.block(steps, arguments, self._locations))
 
     def padded_block(self, steps: tf.Tensor, arguments: list[Any]) -> list[tf.Tensor]:
         """`block` of static shape, for a compiled program."""
-        return list(self.source.padded_block(steps, arguments, self._places))  # type: ignore[attr-defined]
+        return list(self.source.padded_block(steps, arguments, self._locations))
 
     def parts(self, index: tf.Tensor, block: list[Any]) -> list[tf.Tensor]:
         """What the source gives for the `index`-th batch of a block: a tensor for each feed that is not fed besides."""
-        return self._cast(self.source.batch(index, block, self._places))
+        return self._cast(self.source.batch(index, block, self._locations))
 
-    def one(self, arguments: list[Any]) -> list[tf.Tensor]:
+    def next_parts(self, arguments: list[Any]) -> list[tf.Tensor]:
         """`parts` of the next batch alone."""
-        return self._cast(self.source.one(arguments, self._places))
+        return self._cast(self.source.single(arguments, self._locations))
 
     def _cast(self, parts: list[tf.Tensor]) -> list[tf.Tensor]:
         count = len(parts) - len(self._given)
@@ -68,13 +71,13 @@ class StepInput:
 
     def values(self, parts: Sequence[tf.Tensor], fed: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """A tensor for each feed: the fed one, or else the source's."""
-        values = {feed.name: part for feed, part in zip(self.cut.feeds, parts, strict=False)}
+        values = {feed.name: part for feed, part in zip(self.subgraph.feeds, parts, strict=False)}
         values |= dict(zip(self._fed, fed, strict=True))
-        return [values[feed.name] for feed in self.cut.feeds]
+        return [values[feed.name] for feed in self.subgraph.feeds]
 
 
 def one_step(
-    inputs: StepInput, trace: Trace, fed: Sequence[tf.Tensor], arguments: Sequence[tf.Tensor]
+    inputs: StepInput, trace: TracedModel, fed: Sequence[tf.Tensor], arguments: Sequence[tf.Tensor]
 ) -> tuple[list[tf.Tensor], list[Any]]:
     """Adds one step to the current graph.
 
@@ -87,17 +90,17 @@ def one_step(
     Returns:
         The fetched tensors, and what has to be done before the step is.
     """
-    parts = inputs.one(list(arguments))
+    parts = inputs.next_parts(list(arguments))
     first = parts if inputs.source.may_end else []
     # An update that takes nothing of the batch would otherwise happen once more at the end of the input.
     with tf.control_dependencies(first):
-        handles = trace.handles(inputs.cut, waiting=bool(first))
-    tensors, operations = inputs.cut.place(handles, inputs.values(parts, fed))
+        handles = trace.captures.handles_for(inputs.subgraph, waiting=bool(first))
+    tensors, operations = inputs.subgraph.add_to_graph(handles, inputs.values(parts, fed))
     return tensors, [*operations, *tensors, *first]
 
 
 def repeated(
-    inputs: StepInput, trace: Trace, counter: str, loss: bool, steps: Any, goal: Any, block: list[Any], after: Any
+    inputs: StepInput, trace: TracedModel, counter: str, loss: bool, steps: Any, goal: Any, block: list[Any], after: Any
 ) -> list[Any]:
     """Adds a loop over the step to the current graph.
 
@@ -109,24 +112,27 @@ def repeated(
         steps: how many at most, int64.
         goal: value of the counter to stop at, int64.
         block: what the batches are made from.
-        after: a `Cut` without feeds whose tensors are computed after the loop, or None.
+        after: a `Subgraph` without feeds whose tensors are computed after the loop, or None.
 
     Returns:
         Steps done, value of the counter, last loss, then the tensors of `after`.
     """
-    cut, variable = inputs.cut, trace.value_of(counter)
-    key = next(t.key for t in trace.variables() if t.name == counter)
+    subgraph, variable = inputs.subgraph, trace.captures.variable(counter)
+    key = next(t.key for t in trace.variables.all() if t.name == counter)
     start = tf.cast(variable.read_value(), tf.int64)
-    by_one = _counts_by_one(cut.definition, key)
+    by_one = _counts_by_one(subgraph.definition, key)
     given = {f"{_INPUT}/block_{i}:0": tensor for i, tensor in enumerate(block)}
     given |= {"engine.loop/steps:0": tf.minimum(steps, goal - start) if by_one else steps}
     given |= {"engine.loop/goal:0": goal, "engine.loop/start:0": start}
-    given |= {"engine.loop/counter:0": v1.get_default_graph().capture(variable.handle), **trace.handles(cut)}
+    given |= {
+        "engine.loop/counter:0": v1.get_default_graph().capture(variable.handle),
+        **trace.captures.handles_for(subgraph),
+    }
     loop = GraphLoop({name: tensor.dtype for name, tensor in given.items()})
-    done = _place_step(loop, inputs, block)
+    done = _add_step(loop, inputs, block)
     conditions = []
     if loss:
-        first = cut.tensors[0]
+        first = subgraph.tensors[0]
         watched = loop.carry("loss", loop.constant("no_loss", 0.0, tf.float32), tf.float32)
         loop.hand_on("loss", loop.cast("cast", first.name, first.dtype, tf.float32), tf.float32)
         conditions.append(loop.finite("finite", watched))
@@ -140,8 +146,8 @@ def repeated(
     return made if after is None else _with_values(trace, after, made)
 
 
-def _place_step(loop: GraphLoop, inputs: StepInput, block: list[Any]) -> list[str]:
-    """Puts input and step into the loop; returns the operations that make a step."""
+def _add_step(loop: GraphLoop, inputs: StepInput, block: list[Any]) -> list[str]:
+    """Adds input and step to the loop; returns the operations that make a step."""
     with tf.Graph().as_default() as graph, tf.name_scope(_INPUT):
         index = v1.placeholder(tf.int64, [], name="index")
         parts = [v1.placeholder(t.dtype, t.shape, name=f"block_{i}") for i, t in enumerate(block)]
@@ -149,21 +155,21 @@ def _place_step(loop: GraphLoop, inputs: StepInput, block: list[Any]) -> list[st
     nodes = [node for node in graph.as_graph_def().node if node.op != "Placeholder"]
     for node in nodes:
         node.attr.pop("_class", None)  # Colocation with the placeholders.
-    loop.place(nodes, {index.name: loop.index}, loop.started)
+    loop.add_nodes(nodes, {index.name: loop.index}, loop.started)
     made = sorted({t.op.name for t in batch if t.op.type != "Placeholder"})
     # An update that takes nothing of the batch would otherwise happen once more at the end of the input.
     ready = loop.wait("ready", [loop.started, *made]) if inputs.source.may_end else loop.started
-    cut = inputs.cut
-    replaced = {feed.name: tensor.name for feed, tensor in zip(cut.feeds, batch, strict=True)}
-    loop.place(cut.definition.node, replaced, ready)
-    fetched = [tensor.op.name for tensor in cut.tensors if tensor.name not in replaced]
-    return [*fetched, *(operation.name for operation in cut.operations), *(made if inputs.source.may_end else [])]
+    subgraph = inputs.subgraph
+    replaced = {feed.name: tensor.name for feed, tensor in zip(subgraph.feeds, batch, strict=True)}
+    loop.add_nodes(subgraph.definition.node, replaced, ready)
+    fetched = [tensor.op.name for tensor in subgraph.tensors if tensor.name not in replaced]
+    return [*fetched, *(operation.name for operation in subgraph.operations), *(made if inputs.source.may_end else [])]
 
 
 def _run(loop: GraphLoop, inputs: StepInput, given: dict[str, Any], variable: Any, loss: bool) -> list[Any]:
     definition = loop.definition
-    definition.library.CopyFrom(inputs.cut.definition.library)
-    definition.versions.CopyFrom(inputs.cut.definition.versions)
+    definition.library.CopyFrom(inputs.subgraph.definition.library)
+    definition.versions.CopyFrom(inputs.subgraph.definition.versions)
     wanted = [loop.exit_of("index"), *([loop.exit_of("loss")] if loss else [])]
     used = taken_by(definition)
     mapping = {name: tensor for name, tensor in given.items() if name in used}
@@ -173,10 +179,10 @@ def _run(loop: GraphLoop, inputs: StepInput, given: dict[str, Any], variable: An
     return [exits[0], count, exits[1] if loss else tf.constant(0.0)]
 
 
-def _with_values(trace: Trace, after: Cut, made: list[Any]) -> list[Any]:
+def _with_values(trace: TracedModel, after: Subgraph, made: list[Any]) -> list[Any]:
     with tf.control_dependencies(made):
-        handles = trace.handles(after, waiting=True)
-    return [*made, *after.place(handles, [])[0]]
+        handles = trace.captures.handles_for(after, waiting=True)
+    return [*made, *after.add_to_graph(handles, [])[0]]
 
 
 def _counts_by_one(definition: Any, key: str) -> bool:

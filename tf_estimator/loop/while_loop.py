@@ -81,8 +81,8 @@ class GraphLoop:
             self._entered[key] = name
         return self._entered[key]
 
-    def place(self, nodes: Iterable[Any], replaced: Mapping[str, str], after: str) -> None:
-        """Puts operations into the step.
+    def add_nodes(self, nodes: Iterable[Any], replaced: Mapping[str, str], after: str) -> None:
+        """Adds operations to the step.
 
         Args:
             nodes: their definitions; colocation left out.

@@ -17,7 +17,7 @@ log = logging.getLogger("tf_estimator")
 _EVENTS_WAIT_S = 5.0
 
 
-class Duty(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
+class BuiltinHook(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
     """A hook that is told the global step.
 
     Attributes:
@@ -27,8 +27,26 @@ class Duty(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
     step = 0
 
 
-class SaveCheckpoints(Duty):
-    """Saves at the start, whenever the configuration says, and at the end, when it waits for the files."""
+class KeepInputPosition(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
+    """Lets the next `train` go on with the input where this one stops, however it stops.
+
+    A training that ends by itself (its steps are done, a hook stopped it) leaves its input behind: the next one starts
+    from the beginning of the input. Only a training that was killed goes on where its last checkpoint was written. With
+    this hook, one that is stopped in order to be continued does so too.
+    """
+
+    def next_step(self, step: int) -> int | None:
+        """Never: nothing has to be done at a step."""
+        return None
+
+
+class SaveCheckpoints(BuiltinHook):
+    """Saves at the start, whenever the configuration says, and at the end, when it waits for the files.
+
+    Attributes:
+        goal: global step with which the run ends by itself; None for none.
+        ended: whether it has ended by itself.
+    """
 
     def __init__(self, saver: ModelSaver, config: RunConfig) -> None:
         self._saver = saver
@@ -36,6 +54,7 @@ class SaveCheckpoints(Duty):
         self._seconds = config.save_checkpoints_secs or None
         self._saved_at = time.monotonic()
         self._saved_step = 0
+        self.goal: int | None = None
         self.ended = False
 
     def begin(self) -> None:
@@ -62,7 +81,7 @@ class SaveCheckpoints(Duty):
             run_context.request_stop()
 
     def end(self, session: Any) -> None:
-        if self._saver.last_step != self.step or self.ended:
+        if self._saver.last_step != self.step:
             self._save(self.step, finish=True)
         self._saver.settle()
         for listener in self._saver.listeners:
@@ -70,7 +89,8 @@ class SaveCheckpoints(Duty):
 
     def _save(self, step: int, *, finish: bool = False) -> bool:
         self._saved_step, self._saved_at = step, time.monotonic()
-        return self._saver.save(step, ended=self.ended, finish=finish)
+        ended = self.ended or (self.goal is not None and step >= self.goal)
+        return self._saver.save(step, ended=ended, finish=finish)
 
 
 class Events:
@@ -109,7 +129,7 @@ class Events:
             self._writer.flush()
 
 
-class WriteSummaries(Duty):
+class WriteSummaries(BuiltinHook):
     """Writes the merged summaries of the model every so many steps, the first step included."""
 
     def __init__(self, events: Events, every: int, operation: Any) -> None:
@@ -133,7 +153,7 @@ class WriteSummaries(Duty):
         self._next = self.step + self._every
 
 
-class LogProgress(Duty):
+class LogProgress(BuiltinHook):
     """Logs loss, step and steps per second every so many steps, and writes the rate as summary `global_step/sec`."""
 
     def __init__(self, events: Events, every: int, loss: tf.Tensor) -> None:

@@ -10,13 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from ..errors import EmptyInputError
-from ..graph.build import EVAL_STEP, GLOBAL_STEP
-from ..graph.trace import Trace
-from ..inputs.replica_source import Dealt
-from ..inputs.source import Source
-from ..loop.functions import repeater_for
+from ..graph.traced_model import TracedModel
+from ..inputs.replica_source import ReplicaSource
+from ..inputs.source import BatchSource
+from ..keys import EVAL_STEP, GLOBAL_STEP
+from ..loop.functions import multi_step
 from ..variables import VariableSet
-from .hook_runner import HookCalls
+from .hook_runner import HookRunner
 from .initialization import initialize_local
 from .session import EngineSession
 
@@ -28,7 +28,7 @@ CALL_BATCHES = 1000
 
 
 def evaluate(
-    trace: Trace, state: VariableSet, source: Source, steps: int | None, hooks: Sequence[Any], directory: str
+    trace: TracedModel, state: VariableSet, source: BatchSource, steps: int | None, hooks: Sequence[Any], directory: str
 ) -> dict[str, Any]:
     """Runs an evaluation.
 
@@ -48,9 +48,9 @@ def evaluate(
     """
     metrics = trace.evaluation
     session = EngineSession(trace, state, source)
-    calls = HookCalls([*hooks, *trace.spec.evaluation_hooks], trace, session, metrics.updates)
+    calls = HookRunner([*hooks, *trace.spec.evaluation_hooks], trace, session, metrics.updates)
     calls.begin()
-    trace.share(state)
+    trace.captures.broadcast(state)
     initialize_local(trace, state)
     calls.after_create_session()
     done = 0
@@ -65,8 +65,10 @@ def evaluate(
     if done == 0:
         raise EmptyInputError("input_fn ended before it gave one batch; there is nothing to evaluate.")
     names = list(metrics.values)
-    values = values or trace.function([metrics.values[n] for n in names], [])([], state)
-    result = {name: value.numpy() for name, value in zip(names, values, strict=True)}
+    values = values or trace.functions.function([metrics.values[n] for n in names], [])([], state)
+    flat = {name: value.numpy() for name, value in zip(names, values, strict=True)}
+    nests = {name: tf.nest.map_structure(flat.pop, nest) for name, nest in metrics.nests.items()}
+    result = {**flat, **nests}
     calls.end()
     session.close()
     _write(trace, directory, result)
@@ -75,7 +77,7 @@ def evaluate(
 
 
 def _advance(
-    trace: Trace, state: VariableSet, source: Source, calls: HookCalls, done: int, steps: int | None
+    trace: TracedModel, state: VariableSet, source: BatchSource, calls: HookRunner, done: int, steps: int | None
 ) -> tuple[int, list[tf.Tensor]]:
     """Takes at least one batch; returns how many were taken so far, and the metrics' values if they are known."""
     hooks, due = calls.due(done)
@@ -90,27 +92,25 @@ def _advance(
     key = ("repeat", source.signature)
     metrics = trace.evaluation
     after = list(metrics.values.values())
-    repeater = trace.cached(
-        key, lambda: repeater_for(trace, metrics.updates, source, EVAL_STEP, loss=False, after=after)
-    )
-    taken, _, _ = repeater(count, 2**62, source, state)
+    loop = trace.memo.get(key, lambda: multi_step(trace, metrics.updates, source, EVAL_STEP, loss=False, after=after))
+    taken, _, _ = loop(count, 2**62, source, state)
     source.advance(taken)
-    return done + int(taken), repeater.values
+    return done + int(taken), loop.values
 
 
-def _finish(trace: Trace, state: VariableSet, source: Source, rest: bool) -> int:
+def _finish(trace: TracedModel, state: VariableSet, source: BatchSource, rest: bool) -> int:
     """Brings the replicas' metrics together, the batches included that were too few for a step of all; batches done."""
-    steps = int(trace.local[EVAL_STEP].numpy())
-    if not isinstance(source, Dealt):
+    steps = int(trace.captures.local[EVAL_STEP].numpy())
+    if not isinstance(source, ReplicaSource):
         return steps
-    trace.local.add_up(t.name for t in trace.local_variables())
+    trace.captures.local.sum_copies(t.name for t in trace.variables.local())
     left = source.left if rest else []
     for batch in left:
-        trace.function(trace.evaluation.updates)(batch, state)
-    return steps * len(trace.devices) + len(left)
+        trace.functions.function(trace.evaluation.updates)(batch, state)
+    return steps * len(trace.captures.devices) + len(left)
 
 
-def _write(trace: Trace, directory: str, result: dict[str, Any]) -> None:
+def _write(trace: TracedModel, directory: str, result: dict[str, Any]) -> None:
     summary = v1.Summary()
     for name, value in result.items():
         if name == GLOBAL_STEP:

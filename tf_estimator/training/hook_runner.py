@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from ..graph.fetches import Fetches, feed_items, to_numpy
-from ..graph.function import BoundStep
-from ..graph.trace import Trace
-from ..inputs.source import Source
-from ..loop.functions import stepper_for
+from ..graph.traced_model import TracedModel
+from ..inputs.source import BatchSource
+from ..loop.functions import single_step
+from ..loop.step_function import StepFunction
 from ..variables import VariableSet
-from .builtin_hooks import Duty
+from .builtin_hooks import BuiltinHook
 from .session import EngineSession
 
 v1 = tf.compat.v1
@@ -28,13 +28,13 @@ class _Plan:
 
     held: list[Any]
     fetches: list[Fetches | None]
-    stepper: BoundStep
+    step: StepFunction
     names: list[str]
     wanted: list[tuple[int, str]]  # position and name of the outputs that hooks ask for
     feeds: list[tuple[Any, Any]] = field(default_factory=list)
 
 
-class HookCalls:
+class HookRunner:
     """The hooks of one run.
 
     Args:
@@ -45,9 +45,9 @@ class HookCalls:
         base: tensors and operations that each step runs; the first tensor of them comes back from `step`.
     """
 
-    def __init__(self, hooks: Sequence[Any], trace: Trace, session: EngineSession, base: Sequence[Any]) -> None:
+    def __init__(self, hooks: Sequence[Any], trace: TracedModel, session: EngineSession, base: Sequence[Any]) -> None:
         self.hooks = list(hooks)
-        self._duties = [hook for hook in self.hooks if isinstance(hook, Duty)]
+        self._builtin = [hook for hook in self.hooks if isinstance(hook, BuiltinHook)]
         self.stop_requested = False
         self._trace = trace
         self._session = session
@@ -73,12 +73,12 @@ class HookCalls:
 
     def _context(self, hook: Any) -> contextlib.AbstractContextManager[Any]:
         """Users' hooks are called in the graph, as their code expects; the engine's own run eagerly."""
-        return contextlib.nullcontext() if isinstance(hook, Duty) else self._trace.graph.as_default()
+        return contextlib.nullcontext() if isinstance(hook, BuiltinHook) else self._trace.graph.as_default()
 
     def at(self, step: int | None) -> None:
         """Tells the engine's own hooks the step."""
         if step is not None:
-            for hook in self._duties:
+            for hook in self._builtin:
                 hook.step = step
 
     def due(self, step: int) -> tuple[list[Any], int | None]:
@@ -99,7 +99,9 @@ class HookCalls:
                 first = int(at)
         return found, first
 
-    def step(self, hooks: Sequence[Any], source: Source, state: VariableSet, counter: str | None) -> tuple[Any, Any]:
+    def step(
+        self, hooks: Sequence[Any], source: BatchSource, state: VariableSet, counter: str | None
+    ) -> tuple[Any, Any]:
         """Runs one step with `hooks` called around it.
 
         Returns:
@@ -114,7 +116,7 @@ class HookCalls:
             with self._trace.graph.as_default():
                 requests = [hook.before_run(context) for hook in hooks]
         plan = self._planned(requests, source, counter)
-        outputs = plan.stepper(source, state, [value for _, value in plan.feeds])
+        outputs = plan.step(source, state, [value for _, value in plan.feeds])
         source.advance(1)
         count = int(outputs[-1].numpy()) if counter is not None else None
         first = to_numpy(outputs[0]) if plan.names else None
@@ -132,7 +134,7 @@ class HookCalls:
         for hook, request, fetches in zip(hooks, requests, plan.fetches, strict=True):
             results = None if fetches is None else fetches.values(values)
             run_values = v1.train.SessionRunValues(results, getattr(request, "options", None), v1.RunMetadata())
-            (own if isinstance(hook, Duty) else graph_hooks).append((hook, run_values))
+            (own if isinstance(hook, BuiltinHook) else graph_hooks).append((hook, run_values))
         if graph_hooks:  # In the graph, as users' code expects; entering it costs as much as a hook, so once for all.
             with self._trace.graph.as_default():
                 for hook, run_values in graph_hooks:
@@ -142,7 +144,7 @@ class HookCalls:
         if context.stop_requested:
             self.stop_requested = True
 
-    def _planned(self, requests: list[Any], source: Source, counter: str | None) -> _Plan:
+    def _planned(self, requests: list[Any], source: BatchSource, counter: str | None) -> _Plan:
         held = [None if r is None else r.fetches for r in requests]
         fed = any(r is not None and r.feed_dict for r in requests)
         if not fed:
@@ -151,20 +153,20 @@ class HookCalls:
                     return old
         feeds: dict[str, tuple[Any, Any]] = {}
         for request in requests:
-            items = feed_items(self._trace, request.feed_dict) if request is not None else {}
+            items = feed_items(self._trace.variables, request.feed_dict) if request is not None else {}
             if set(items) & set(feeds):
                 raise RuntimeError(f"Two hooks feed the same tensor: {sorted(set(items) & set(feeds))}.")
             feeds.update(items)
-        fetches = [None if h is None else Fetches(self._trace, h) for h in held]
+        fetches = [None if h is None else Fetches(self._trace.variables, h) for h in held]
         elements = {e.name: e for e in self._base}
         for part in fetches:
             elements.update({e.name: e for e in part.elements} if part is not None else {})
         pairs = [(tensor, tf.constant(np.asarray(value), tensor.dtype)) for tensor, value in feeds.values()]
-        stepper = stepper_for(self._trace, list(elements.values()), [t for t, _ in pairs], source, counter)
+        step = single_step(self._trace, list(elements.values()), [t for t, _ in pairs], source, counter)
         names = [name for name, e in elements.items() if isinstance(e, tf.Tensor)]
         asked = {e.name for part in fetches if part is not None for e in part.elements}
         wanted = [(i, name) for i, name in enumerate(names) if name in asked]
-        plan = _Plan(held, fetches, stepper, names, wanted, pairs)
+        plan = _Plan(held, fetches, step, names, wanted, pairs)
         if not fed:  # Summaries are due now and then: two sets of requests take turns, or three with another hook's.
             self._plans = [plan, *self._plans[:3]]
         return plan

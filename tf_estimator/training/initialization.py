@@ -7,101 +7,98 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checkpoint import files as checkpoint
-from ..graph.trace import Trace
+from ..checkpoint import files
+from ..graph.traced_model import TracedModel
 from ..variables import TracedVariable, VariableSet
-from .session import EngineSession
+from .scaffold import check_ready, local_writes, restore_through, saver_of, scaffold_init, scaffold_local_init
 
 v1 = tf.compat.v1
 
 
-def prepare(
-    trace: Trace, state: VariableSet, path: str | None, warm_start: Callable[[Trace, VariableSet], None] | None
+def restore_or_initialize(
+    trace: TracedModel,
+    state: VariableSet,
+    path: str | None,
+    warm_start: Callable[[TracedModel, VariableSet], None] | None,
 ) -> None:
     """Makes `state` hold what the trace's model variables are at `path`, and initializes local ones and tables.
 
     Args:
         trace: whose variables are needed.
-        state: variables that it has already are taken to be right, if `state.path` is `path`.
+        state: variables that it has already are right if it matches `path` and no saver of the model's own may give
+            them other values.
         path: a checkpoint's prefix, or None for initial values.
         warm_start: applied after initialization where there is no checkpoint.
 
     Raises:
         CheckpointError: the checkpoint does not fit.
+        NotReadyError: what the Scaffold holds leaves variables without a value, or says that the model is not ready.
     """
-    traced = trace.model_variables()
-    trace.reference.ensure(traced)
-    fresh = state.ensure(traced) if state.path == path and state.names() else _all(state, traced)
+    traced = trace.variables.model()
+    trace.captures.reference.ensure(traced)
+    missing = state.ensure(traced)
+    keep = state.matches(path) and (path is None or saver_of(trace) is None)
+    fresh = missing if keep else list(traced)
+    if fresh:
+        state.mark_modified()  # until all is done: an error may come in between
+    without: set[str] = set()
     if path is not None:
-        absent = _restore(trace, state, path, fresh)
-        _initialize(trace, state, absent)
+        without = _restore(trace, state, path, fresh)
     elif fresh:
         _initialize(trace, state, fresh)
-        _scaffold_init(trace, state)
         if warm_start is not None:
             warm_start(trace, state)
-    state.path = path
+        without = scaffold_init(trace, state)
+    check_ready(trace, state, "ready_for_local_init_op", without)
+    initialize_local(trace, state)
+    check_ready(trace, state, "ready_op", without - local_writes(trace))
+    state.loaded_from(path)
+
+
+def initialize_missing(trace: TracedModel, state: VariableSet) -> None:
+    """Keeps the values that `state` has, and initializes the trace's other variables, local ones and tables."""
+    trace.captures.reference.ensure(trace.variables.model())
+    _initialize(trace, state, state.ensure(trace.variables.model()))
     initialize_local(trace, state)
 
 
-def _all(state: VariableSet, traced: list[TracedVariable]) -> list[TracedVariable]:
-    state.ensure(traced)
-    return list(traced)
-
-
-def _restore(trace: Trace, state: VariableSet, path: str, wanted: list[TracedVariable]) -> list[TracedVariable]:
-    """Restores `wanted`; returns those that the checkpoint may lack and does."""
+def _restore(trace: TracedModel, state: VariableSet, path: str, wanted: list[TracedVariable]) -> set[str]:
+    """Restores `wanted`; returns the names of those that a saver of the model's own leaves out."""
     if not wanted:
-        return []
-    saver = getattr(trace.spec.scaffold, "saver", None)
+        return set()
+    saver = saver_of(trace)
     if saver is not None:
-        with trace.graph.as_default():
-            saver.restore(EngineSession(trace, state), path)
-        return []
-    reader = checkpoint.Reader(path)
-    dispensable = [t.name for t in wanted if t.dispensable]
-    values = reader.values({t.name: t.variable for t in wanted}, optional=dispensable)
-    checkpoint.check_finite(path, values, [t.name for t in wanted if t.trainable])
+        return restore_through(saver, trace, state, path)
+    reader = files.Reader(path)
+    optional = [t.name for t in wanted if t.optional]
+    values = reader.values({t.name: t.variable for t in wanted}, optional=optional)
+    files.check_finite(path, values, [t.name for t in wanted if t.trainable])
     state.assign(values)
-    return [t for t in wanted if t.name not in values]
+    _initialize(trace, state, [t for t in wanted if t.name not in values])
+    return set()
 
 
-def _initialize(trace: Trace, state: VariableSet, variables: list[TracedVariable]) -> None:
+def _initialize(trace: TracedModel, state: VariableSet, variables: list[TracedVariable]) -> None:
     if variables:
-        trace.function([t.variable.initializer for t in variables], [])([], state)
+        trace.functions.function([t.variable.initializer for t in variables], [])([], state)
 
 
-def _scaffold_init(trace: Trace, state: VariableSet) -> None:
-    scaffold = trace.spec.scaffold
-    if scaffold is None:
-        return
-    session = EngineSession(trace, state)
-    with trace.graph.as_default():
-        if scaffold.init_op is not None:
-            session.run(scaffold.init_op, scaffold.init_feed_dict)
-        if scaffold.init_fn is not None:
-            scaffold.init_fn(session)
-    session.close()
-
-
-def initialize_local(trace: Trace, state: VariableSet) -> None:
+def initialize_local(trace: TracedModel, state: VariableSet) -> None:
     """Sets local variables (metrics) to their start, and fills the tables once."""
-    local = trace.local_variables()
-    trace.local.ensure(local)
+    local = trace.variables.local()
+    trace.captures.local.ensure(local)
     graph = trace.graph
     # Each replica has its own, which a function sets.
     alone = trace.strategy is None
-    starts = trace.cached(("starts", graph.version), lambda: _constant_starts(graph, local)) if alone else {}
-    trace.local.assign(starts)
+    starts = trace.memo.get(("starts", graph.version), lambda: _constant_starts(graph, local)) if alone else {}
+    trace.captures.local.assign(starts)
     operations = [t.variable.initializer for t in local if t.name not in starts]
     tables = [op for op in graph.get_collection(v1.GraphKeys.TABLE_INITIALIZERS) if op is not None]
-    own = trace.spec.scaffold.local_init_op if trace.spec.scaffold is not None else None
     if tables:
-        trace.cached(("tables", len(tables)), lambda: trace.step_function(tables, batch=False)([], state))
-    if own is not None:
-        operations = [*operations, own]
+        trace.memo.get(("tables", len(tables)), lambda: trace.functions.step_function(tables, batch=False)([], state))
     if operations:
-        trace.step_function(operations, batch=False)([], state)
+        trace.functions.step_function(operations, batch=False)([], state)
+    scaffold_local_init(trace, state)
 
 
 def _constant_starts(graph: tf.Graph, variables: list[TracedVariable]) -> dict[str, Any]:

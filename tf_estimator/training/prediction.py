@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ..graph.trace import Trace, in_fresh_thread
-from ..inputs.source import Source
+from ..graph.threads import in_fresh_thread
+from ..graph.traced_model import TracedModel
+from ..inputs.source import BatchSource
 from ..variables import VariableSet
-from .hook_runner import HookCalls
+from .hook_runner import HookRunner
 from .session import EngineSession
 
 
 def predictions(
-    trace: Trace,
+    trace: TracedModel,
     state: VariableSet,
-    source: Source,
+    source: BatchSource,
     predict_keys: Sequence[str] | str | None,
     hooks: Sequence[Any],
     single: bool,
@@ -27,7 +28,7 @@ def predictions(
     wanted = chosen(trace.spec.predictions, predict_keys)
     session = EngineSession(trace, state)
     capture = _Capture(wanted)
-    calls = HookCalls([*hooks, *trace.spec.prediction_hooks, capture], trace, session, [])
+    calls = HookRunner([*hooks, *trace.spec.prediction_hooks, capture], trace, session, [])
     calls.begin()
     calls.after_create_session()
 

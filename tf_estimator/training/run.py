@@ -1,4 +1,4 @@
-"""The training run: hooks, duties and the loop that does as many steps per call as nobody needs to look at."""
+"""The training run: hooks and the loop that does as many steps per call as nobody needs to look at."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checkpoint.partition import saver_variables
-from ..distribution.peers import Colleagues
+from ..distribution.peers import ClusterPeers
 from ..errors import EmptyInputError, NanLossDuringTrainingError
-from ..graph.build import GLOBAL_STEP
-from ..graph.function import BoundLoop
-from ..graph.trace import Trace
-from ..inputs.source import Source
-from ..loop.functions import repeater_for
+from ..graph.fetches import element_of
+from ..graph.traced_model import TracedModel
+from ..inputs.source import BatchSource
+from ..keys import GLOBAL_STEP
+from ..loop.functions import multi_step
+from ..loop.step_function import LoopFunction
 from ..run_config import RunConfig
 from ..variables import VariableSet
-from .builtin_hooks import Events, LogProgress, SaveCheckpoints, WriteSummaries
-from .hook_runner import HookCalls
+from .builtin_hooks import Events, KeepInputPosition, LogProgress, SaveCheckpoints, WriteSummaries
+from .hook_runner import HookRunner
 from .saver import ModelSaver
+from .scaffold import offer_saver
 from .session import EngineSession
-from .stalled import StepWatch
+from .stall_detector import StallDetector
 
 v1 = tf.compat.v1
 log = logging.getLogger("tf_estimator")
@@ -45,62 +46,63 @@ class TrainingRun:
         config: intervals and limits.
         hooks: the user's.
         listeners: checkpoint listeners.
-        colleagues: the other processes, if there are any.
+        peers: the other processes, if there are any.
     """
 
     def __init__(
         self,
-        trace: Trace,
+        trace: TracedModel,
         state: VariableSet,
-        source: Source,
+        source: BatchSource,
         directory: str,
         config: RunConfig,
         hooks: Sequence[Any],
         listeners: Sequence[Any],
-        colleagues: Colleagues | None = None,
+        peers: ClusterPeers | None = None,
     ) -> None:
         self._trace = trace
-        self._colleagues = colleagues
+        self._peers = peers
         self._state = state
         self._source = source
         self.session = EngineSession(trace, state, source)
         self._saver = ModelSaver(directory, config, trace, state, self.session, source, listeners)
         self.session.checkpoint_dir, self.session.write_checkpoint = directory, self._saver.write
         spec = trace.spec
-        loss = trace.element(spec.loss)
+        loss = element_of(trace.variables, spec.loss)
         self._base = [loss, *trace.train_ops]
         self._saving: SaveCheckpoints | None = None
         self._events = Events(directory)
         own: list[Any] = []
-        everybody = [*hooks, *spec.training_hooks, *(spec.training_chief_hooks if config.is_chief else ())]
+        everybody = [*(spec.training_chief_hooks if config.is_chief else ()), *hooks, *spec.training_hooks]
+        self._keeps_position = any(isinstance(hook, KeepInputPosition) for hook in everybody)
         if config.is_chief:
-            own = self._duties(config, loss, everybody)
-        self._calls = HookCalls([*everybody, *own], trace, self.session, self._base)
+            own = self._builtin_hooks(config, loss, everybody)
+        self._calls = HookRunner([*everybody, *own], trace, self.session, self._base)
         self._rate = 0.0
-        self._compiled = int(getattr(source, "compilable", 0)) if config.jit_compile else 0
+        self._compiled = source.compiled_steps if config.jit_compile else 0
         if config.jit_compile and not self._compiled:
             log.info(
                 "jit_compile needs an endless columns_input_fn of dense numbers and one replica; this training is not "
                 "compiled."
             )
-        self._progress = StepWatch(trace)
+        self._stall = StallDetector(trace)
 
-    def _duties(self, config: RunConfig, loss: tf.Tensor, hooks: list[Any]) -> list[Any]:
-        duties: list[Any] = []
+    def _builtin_hooks(self, config: RunConfig, loss: tf.Tensor, hooks: list[Any]) -> list[Any]:
+        builtin: list[Any] = []
         if config.log_step_count_steps:
-            duties.append(LogProgress(self._events, config.log_step_count_steps, loss))
+            builtin.append(LogProgress(self._events, config.log_step_count_steps, loss))
         summary = self._summary_op()
         if config.save_summary_steps and summary is not None:
-            duties.append(WriteSummaries(self._events, config.save_summary_steps, summary))
+            builtin.append(WriteSummaries(self._events, config.save_summary_steps, summary))
         saving = [hook for hook in hooks if isinstance(hook, v1.train.CheckpointSaverHook)]
         if saving:
             # As in tf.estimator: a hook of the user's takes the place of ours, and our listeners.
             getattr(saving[0], "listeners", saving[0]._listeners).extend(self._saver.listeners)
-            self._trace.cached("saver", lambda: _offer_saver(self._trace, config))
+            offer_saver(self._trace, config.keep_checkpoint_max, config.keep_checkpoint_every_n_hours)
         else:
             self._saving = SaveCheckpoints(self._saver, config)
-            duties.append(self._saving)
-        return duties
+            builtin.append(self._saving)
+        return builtin
 
     def _summary_op(self) -> Any:
         given = getattr(self._trace.spec.scaffold, "summary_op", None)
@@ -111,7 +113,7 @@ class TrainingRun:
             with self._trace.graph.as_default():
                 return v1.summary.merge_all()
 
-        return self._trace.cached("merged summaries", merge)
+        return self._trace.memo.get("merged summaries", merge)
 
     def begin(self) -> None:
         """Calls the hooks' `begin`; they may still add to the graph."""
@@ -138,13 +140,14 @@ class TrainingRun:
         self._saver.close()
 
     def _run(self, goal: int | None, save_first: bool) -> None:
-        self._trace.share(self._state)
+        self._trace.captures.broadcast(self._state)
         step = first = self._step()
         if self._saving is not None:
+            self._saving.goal = None if self._keeps_position else goal
             self._saver.open()
             if self._saving.start(step, save=save_first):
                 self._saver.settle()
-                if self._colleagues is None:
+                if self._peers is None:
                     return
                 self._calls.stop_requested = True  # the others are told before the first step
         self._calls.at(step)
@@ -157,33 +160,36 @@ class TrainingRun:
             before = step
             with _end_of_input() as end:
                 step = self._advance(step, goal)
-            self._progress.watch(before, step, goal)
+            self._stall.watch(before, step, goal)
             if self._saver.poll():
                 self._calls.stop_requested = True
             if end:
                 ended, step = True, self._step()
                 self._source.advance(max(step - before, 0))
                 break
-        if ended and step == first and save_first and not self._progress.stands_still:
+        if ended and step == first and save_first and not self._stall.stands_still:
             raise EmptyInputError("input_fn ended before it gave one batch; return at least one batch of rows.")
+        ended = ended or not self._keeps_position
         if self._saving is not None:
             self._saving.ended = ended
         self._calls.at(step)
         self._calls.end()
+        if ended:
+            self._saver.forget_position()
         self._events.flush()
         self.session.close()
 
     def _stops(self) -> tuple[bool, bool]:
         """Whether a hook asked to stop, and whether the input has ended, if that is known before the step."""
-        if self._colleagues is None:
+        if self._peers is None:
             return self._calls.stop_requested, False
         # Whoever went on alone would wait for the others' gradients for ever.
-        stops, ends = self._colleagues.votes(self._calls.stop_requested, self._source.limit(1) < 1)
+        stops, ends = self._peers.all_reduce_flags(self._calls.stop_requested, self._source.limit(1) < 1)
         return stops > 0, ends > 0
 
     def _advance(self, step: int, goal: int | None) -> int:
         """Does at least one step; returns the global step after it."""
-        self._state.path = None  # the values leave the checkpoint that they came from, or were saved to
+        self._state.mark_modified()  # the values leave the checkpoint that they came from, or were saved to
         hooks, due = self._calls.due(step)
         ends = [n for n in (None if due is None else due - 1, goal) if n is not None]
         wanted = min([end - step for end in ends] + [self._call_limit()])
@@ -193,7 +199,7 @@ class TrainingRun:
         if count == 1 or wanted <= 1:
             started = time.perf_counter()
             loss, after = self._calls.step(hooks, self._source, self._state, GLOBAL_STEP)
-            self._progress.batches += 1
+            self._stall.batches += 1
             if 0 < self._rate * CALL_SECONDS < 2:
                 # After one slow call, in which something was compiled, steps would be done singly for ever.
                 self._rate = 1 / max(time.perf_counter() - started, 1e-9)
@@ -204,20 +210,20 @@ class TrainingRun:
     def _repeat(self, count: int, goal: int | None, step: int) -> int:
         # Fewer steps are not worth it: the program gathers all the batches that it can take.
         compiled = count >= self._compiled // 2 > 0
-        repeater = self._trace.cached(("repeat", self._source.signature, compiled), lambda: self._repeater(compiled))
+        loop = self._trace.memo.get(("repeat", self._source.signature, compiled), lambda: self._multi_step(compiled))
         started = time.perf_counter()
         limit = 2**62 if goal is None else goal
         if compiled:
             count = min(count, self._compiled)
-        done, after, loss = repeater(count, limit, self._source, self._state)
+        done, after, loss = loop(count, limit, self._source, self._state)
         self._source.advance(done)
-        self._progress.batches += done
+        self._stall.batches += done
         self._rate = done / max(time.perf_counter() - started, 1e-9)
         _check_loss(loss, after)
         return int(after)
 
-    def _repeater(self, compiled: bool) -> BoundLoop:
-        return repeater_for(self._trace, self._base, self._source, GLOBAL_STEP, compiled=compiled)
+    def _multi_step(self, compiled: bool) -> LoopFunction:
+        return multi_step(self._trace, self._base, self._source, GLOBAL_STEP, compiled=compiled)
 
     def _call_limit(self) -> int:
         """How many steps fit one call."""
@@ -225,18 +231,6 @@ class TrainingRun:
 
     def _step(self) -> int:
         return int(self._state[GLOBAL_STEP].numpy())
-
-
-def _offer_saver(trace: Trace, config: RunConfig) -> None:
-    """Puts a saver into the graph's collection, where a `CheckpointSaverHook` of the user looks for one."""
-    with trace.graph.as_default():
-        saver = v1.train.Saver(
-            saver_variables(trace.model_variables()),
-            max_to_keep=config.keep_checkpoint_max,
-            keep_checkpoint_every_n_hours=config.keep_checkpoint_every_n_hours,
-            save_relative_paths=True,
-        )
-    trace.graph.add_to_collection(v1.GraphKeys.SAVERS, saver)
 
 
 def _check_loss(loss: float, step: int) -> None:

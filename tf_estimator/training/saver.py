@@ -13,13 +13,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checkpoint import files as checkpoint
+from ..checkpoint import files, input_position
 from ..checkpoint.partition import slice_of
+from ..checkpoint.retention import Retention
 from ..checkpoint.snapshot import Snapshot
-from ..graph.trace import Trace
-from ..inputs.source import Source
+from ..graph.traced_model import TracedModel
+from ..inputs.source import BatchSource
 from ..run_config import RunConfig
 from ..variables import VariableSet
+from .scaffold import saver_of
 from .session import EngineSession
 
 v1 = tf.compat.v1
@@ -49,10 +51,10 @@ class ModelSaver:
         self,
         directory: str,
         config: RunConfig,
-        trace: Trace,
+        trace: TracedModel,
         state: VariableSet,
         session: EngineSession,
-        source: Source,
+        source: BatchSource,
         listeners: Sequence[Any] = (),
     ) -> None:
         self.last_step: int | None = None
@@ -63,15 +65,13 @@ class ModelSaver:
         self._state = state
         self._session = session
         self._source = source
-        self._retention = checkpoint.Retention(
-            directory, config.keep_checkpoint_max, config.keep_checkpoint_every_n_hours
-        )
+        self._retention = Retention(directory, config.keep_checkpoint_max, config.keep_checkpoint_every_n_hours)
         self._thread: ThreadPoolExecutor | None = None
         self._pending: tuple[int, Future[None]] | None = None
 
     def open(self) -> None:
         """Removes what a killed process left of its last write; writes `graph.pbtxt`, if the configuration says so."""
-        checkpoint.remove_unfinished(self._directory)
+        files.remove_unfinished(self._directory)
         if self._config.checkpoint_save_graph_def:
             tf.io.write_graph(self._trace.graph.as_graph_def(add_shapes=True), self._directory, "graph.pbtxt")
 
@@ -80,7 +80,7 @@ class ModelSaver:
 
         Args:
             step: the global step that the variables are at.
-            ended: whether the input was used up; a later run then starts it anew.
+            ended: whether the run ends here by itself; the next one then starts its input from the beginning.
             finish: whether the files must be there when this returns.
 
         Returns:
@@ -117,8 +117,21 @@ class ModelSaver:
         with self._trace.graph.as_default():
             custom.save(self._session, f"{self._directory}/{BASENAME}", global_step=step, write_meta_graph=False)
         if self._config.checkpoint_save_graph_def:
-            checkpoint.replace_file(f"{self._prefix(step)}.meta", self._meta_graph())
-        self._state.path, self.last_step = self._prefix(step), step
+            files.replace_file(f"{self._prefix(step)}.meta", self._meta_graph())
+        self._state.saved_to(self._prefix(step))
+        self.last_step = step
+
+    def forget_position(self) -> None:
+        """Removes the input's position from the last checkpoint, so that the next run starts from the beginning.
+
+        Raises:
+            OSError: the file can't be written.
+        """
+        if self.last_step is None:
+            return
+        path = self._prefix(self.last_step) + input_position.SUFFIX
+        if input_position.read(self._prefix(self.last_step)):
+            files.replace_file(path, input_position.encode({}))
 
     def poll(self) -> bool:
         """`settle` if a background write has ended; costs nothing otherwise."""
@@ -139,7 +152,7 @@ class ModelSaver:
         try:
             future.result()
         except Exception:
-            self._state.path = None
+            self._state.mark_modified()
             raise
         return self._after_save(step)
 
@@ -166,14 +179,15 @@ class ModelSaver:
         return any(asked)
 
     def _write_now(self, snapshot: Snapshot) -> None:
-        self._state.path = None
+        self._state.mark_modified()
         snapshot.write(self._retention)
-        self._state.path = snapshot.prefix
+        self._state.saved_to(snapshot.prefix)
 
     def _snapshot(self, step: int, ended: bool) -> Snapshot:
-        traced = self._trace.model_variables()
+        traced = self._trace.variables.model()
         prefix = self._prefix(step)
-        self._state.path, self.last_step = prefix, step
+        self._state.saved_to(prefix)
+        self.last_step = step
         return Snapshot(
             prefix,
             step,
@@ -188,7 +202,7 @@ class ModelSaver:
         return f"{self._directory}/{BASENAME}-{step}"
 
     def _custom(self) -> Any:
-        return getattr(self._trace.spec.scaffold, "saver", None)
+        return saver_of(self._trace)
 
     def _meta_graph(self) -> bytes:
         graph = self._trace.graph
@@ -199,4 +213,4 @@ class ModelSaver:
                 exported = v1.train.export_meta_graph(graph=graph, collection_list=keys)
             return bytes(exported.SerializeToString())
 
-        return self._trace.cached(("meta", graph.version), make)  # type: ignore[no-any-return]
+        return self._trace.memo.get(("meta", graph.version), make)  # type: ignore[no-any-return]

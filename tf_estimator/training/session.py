@@ -9,9 +9,10 @@ from typing import Any
 import tensorflow as tf
 
 from ..graph.fetches import Fetches, feed_items, to_numpy
-from ..graph.trace import Trace, in_fresh_thread
-from ..inputs.source import Source
-from ..loop.functions import stepper_for
+from ..graph.threads import in_fresh_thread
+from ..graph.traced_model import TracedModel
+from ..inputs.source import BatchSource
+from ..loop.functions import single_step
 from ..variables import VariableSet
 
 v1 = tf.compat.v1
@@ -26,13 +27,14 @@ class EngineSession(v1.Session):  # type: ignore[misc,name-defined]
     `tf.compat.v1.train.Saver` asks for one.
     """
 
-    def __init__(self, trace: Trace, state: VariableSet, source: Source | None = None) -> None:
+    def __init__(self, trace: TracedModel, state: VariableSet, source: BatchSource | None = None) -> None:
         self._trace = trace
         self._source = source
         self._state = state
         self._thread: ThreadPoolExecutor | None = None
         self.checkpoint_dir: str | None = None
         self.write_checkpoint: Any = None
+        self.written: set[str] | None = None  # keys of the variables that runs may have written; None: not noted
 
     @property
     def graph(self) -> tf.Graph:
@@ -64,22 +66,29 @@ class EngineSession(v1.Session):  # type: ignore[misc,name-defined]
         return self._thread.submit(self._run, fetches, feed_dict).result()
 
     def _run(self, structure: Any, feed_dict: Mapping[Any, Any] | None) -> Any:
-        fetches = Fetches(self._trace, structure)
-        feeds = feed_items(self._trace, feed_dict)
+        trace = self._trace
+        fetches = Fetches(trace.variables, structure)
+        feeds = feed_items(trace.variables, feed_dict)
         tensors = [tensor for tensor, _ in feeds.values()]
         arguments = [tf.constant(value, tensor.dtype) for tensor, value in feeds.values()]
-        if self._source is not None and self._trace.reduces(fetches.elements):
+        if self.written is not None:
+            self.written |= trace.dependencies.written(fetches.elements, tensors)
+        if self._source is not None and trace.dependencies.needs_other_processes(fetches.elements):
             raise RuntimeError(
                 "session.run(...) can't give what all workers of the cluster compute together: ask for it in "
                 "before_run, which every step does."
             )
-        if self._source is not None and self._trace.needs_batch(fetches.elements, tensors):
+        if self._source is not None and trace.dependencies.needs_batch(fetches.elements, tensors):
             outputs = iter(self._with_batch(fetches.elements, tensors, arguments))
-        elif self._source is not None and self._trace.strategy is not None and self._trace.writes(fetches.elements):
-            function = self._trace.step_function(fetches.elements, tensors, batch=False)
+        elif (
+            self._source is not None
+            and trace.strategy is not None
+            and trace.dependencies.writes_model(fetches.elements)
+        ):
+            function = trace.functions.step_function(fetches.elements, tensors, batch=False)
             outputs = iter(function(arguments, self._state))
         else:
-            outputs = iter(self._trace.function(fetches.elements, tensors)(arguments, self._state))
+            outputs = iter(trace.functions.function(fetches.elements, tensors)(arguments, self._state))
         values = {e.name: to_numpy(next(outputs)) for e in fetches.elements if isinstance(e, tf.Tensor)}
         return fetches.values(values)
 
@@ -88,7 +97,7 @@ class EngineSession(v1.Session):  # type: ignore[misc,name-defined]
         assert source is not None
         if source.limit(1) < 1:
             raise tf.errors.OutOfRangeError(None, None, "The input has ended.")
-        outputs = stepper_for(self._trace, elements, tensors, source, None)(source, self._state, values)
+        outputs = single_step(self._trace, elements, tensors, source, None)(source, self._state, values)
         source.advance(1)
         return outputs
 

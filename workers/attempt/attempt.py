@@ -1,4 +1,4 @@
-"""One running attempt: its place on disk, its stop requests, and its writes to the registry, all of them fenced."""
+"""One running attempt: its directory, its stop requests, and its writes to the registry, all of them fenced."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from app.registry.tables import Checkpoint, Evaluation
 from app.storage import Storage
 from workers import memory
 from workers.attempt.files import remove_checkpoint_files
-from workers.attempt.stop import Control, Stop
+from workers.attempt.progress import ProgressBuffer
+from workers.attempt.stop import Stop, StopSignal
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Keep:
-    """Which checkpoints of a job stay: the newest ones, and one for each `every_s` seconds."""
+    """Checkpoints of a job that are kept: the newest ones, and one per `every_s` seconds."""
 
     newest: int
     every_s: float | None = None
@@ -47,13 +48,14 @@ class Stopped(Exception):
         self.reason = reason
 
 
-class Attempt:
-    """What the code of each job type works with.
+class RunningAttempt:
+    """The attempt as the code of each job type sees it.
 
     Attributes:
-        claim: what is to be done.
+        claim: the right to run it, with the job's specification.
         directory: this attempt's own; an estimator's `model_dir`.
-        control: stop requests and progress.
+        stop_signal: requests to stop it.
+        progress: its progress and metric points.
         timings: when each part of the way to the first step was reached, in seconds since the job was submitted.
     """
 
@@ -63,7 +65,8 @@ class Attempt:
         database: Database,
         storage: Storage,
         settings: Settings,
-        control: Control,
+        stop_signal: StopSignal,
+        progress: ProgressBuffer,
         timings: Mapping[str, float],
     ) -> None:
         """
@@ -71,7 +74,7 @@ class Attempt:
             timings: host times, in seconds since 1970, of what came before: `submitted`, `claimed`.
         """
         self.claim, self.database, self.storage = claim, database, storage
-        self.settings, self.control = settings, control
+        self.settings, self.stop_signal, self.progress = settings, stop_signal, progress
         self._submitted = timings.get("submitted", time.time())
         self.timings = {name: round(at - self._submitted, 4) for name, at in timings.items()}
         self.key = storage.attempt_key(claim.job_id, claim.attempt)
@@ -79,26 +82,22 @@ class Attempt:
         self.directory.mkdir(parents=True, exist_ok=True)
 
     @property
-    def spec(self) -> dict[str, Any]:
-        return self.claim.spec
-
-    @property
-    def scratch(self) -> Path:
-        """A place for big temporary arrays; removed at the end."""
+    def spill_directory(self) -> Path:
+        """Directory for big temporary arrays; removed at the end."""
         return self.directory / "scratch"
 
     def mark(self, name: str, at: float | None = None) -> None:
         """Notes when a part of the way was reached: now, or at a host time."""
         self.timings.setdefault(name, round((time.time() if at is None else at) - self._submitted, 4))
-        self.control.tell(timings=self.timings)
+        self.progress.update(timings=self.timings)
 
     def check(self) -> None:
         """Raises Stopped when the attempt is to end."""
-        if self.control.reason is not None:
-            raise Stopped(self.control.reason)
+        if self.stop_signal.reason is not None:
+            raise Stopped(self.stop_signal.reason)
 
     def write(self, work: Callable[[Session], T | None]) -> T:
-        """Runs a fenced write, patiently.
+        """Runs a fenced write; it is repeated while the registry does not answer and the lease lasts.
 
         Args:
             work: may run twice; returns None or False when the attempt is over.
@@ -109,30 +108,30 @@ class Attempt:
         try:
             result = self.database.run(work, patience_s=0.6 * self.settings.lease_s)
         except Unavailable:
-            self.control.stop(Stop.UNREACHABLE)
+            self.stop_signal.request(Stop.UNREACHABLE)
             raise Stopped(Stop.UNREACHABLE) from None
         if result is None or result is False:
-            self.control.stop(Stop.FENCED)
+            self.stop_signal.request(Stop.FENCED)
             raise Stopped(Stop.FENCED)
         return result
 
     def read(self, work: Callable[[Session], T]) -> T:
-        """Runs a look at the registry, patiently."""
+        """Runs a read of the registry; it is repeated like `write`."""
         try:
             return self.database.run(work, patience_s=0.6 * self.settings.lease_s)
         except Unavailable:
-            self.control.stop(Stop.UNREACHABLE)
+            self.stop_signal.request(Stop.UNREACHABLE)
             raise Stopped(Stop.UNREACHABLE) from None
 
     def jobs(self, session: Session) -> JobRepository:
         return JobRepository(session, retry_backoff_s=self.settings.retry_backoff_s)
 
     def record_checkpoint(self, step: int) -> Checkpoint:
-        """Puts a complete checkpoint of this attempt's directory on record."""
+        """Records a complete checkpoint of this attempt's directory."""
         prefix = f"{self.key}/model.ckpt-{step}"
         size = sum(file.stat().st_size for file in self.directory.glob(f"model.ckpt-{step}.*"))
         # A checkpoint is put on record when it is complete, and the loop may be some steps further by then.
-        points = [point for point in self.control.points() if point[1] <= step]
+        points = [point for point in self.progress.points() if point[1] <= step]
 
         def add(session: Session) -> Checkpoint | None:
             row = CheckpointRepository(session).add(self.claim.job_id, self.claim.attempt, step, prefix, size)
@@ -141,7 +140,7 @@ class Attempt:
             return row
 
         row = self.write(add)
-        self.control.recorded(points)
+        self.progress.mark_recorded(points)
         return row
 
     def prune_checkpoints(self, keep: Keep, best_steps: set[int]) -> None:
@@ -159,7 +158,7 @@ class Attempt:
             remove_checkpoint_files(self.storage.path(path))
 
     def record_evaluation(self, **fields: Any) -> Evaluation:
-        """Puts a measurement on record, and each of its metrics into the job's series."""
+        """Records an evaluation, and each of its metrics in the job's series."""
         claim = self.claim
 
         def add(session: Session) -> Evaluation | None:
@@ -177,7 +176,7 @@ class Attempt:
         Args:
             before: what to write first; returns more of the result, or None when fenced.
         """
-        points = self.control.points()
+        points = self.progress.points()
 
         def end(session: Session) -> bool:
             more: dict[str, Any] | None = before(session) if before else {}
@@ -185,7 +184,7 @@ class Attempt:
                 return False
             MetricRepository(session).add_points(self.claim.job_id, self.claim.attempt, points)
             jobs = self.jobs(session)
-            jobs.heartbeat(self.claim.job_id, self.claim.attempt, self.settings.lease_s, self.control.progress)
+            jobs.heartbeat(self.claim.job_id, self.claim.attempt, self.settings.lease_s, self.progress.values)
             jobs.end_attempt(self.claim.job_id, self.claim.attempt, peak_memory_bytes=memory.peak_bytes())
             return jobs.succeed(self.claim.job_id, self.claim.attempt, result | more | {"timings": self.timings})
 

@@ -1,4 +1,4 @@
-"""The heartbeat of a running attempt: keeps its lease, carries progress and metric points, brings stop requests."""
+"""Heartbeat of a running attempt: extends its lease, records progress and metric points, receives stop requests."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from app.jobs.state import ErrorKind
 from app.registry.db import Database
 from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
-from workers.attempt.stop import Control, Stop
+from workers.attempt.progress import ProgressBuffer
+from workers.attempt.stop import Stop, StopSignal
 
 log = logging.getLogger(__name__)
 
 HUNG = 70
-"""Exit code of a trainer whose attempt did not stop when it was told to."""
+"""Exit code of a trainer whose attempt did not stop when that was requested."""
 
 
 class Heartbeat(threading.Thread):
@@ -28,11 +29,12 @@ class Heartbeat(threading.Thread):
     Args:
         lease_s: how long one beat keeps the attempt ours.
         every_s: seconds between beats.
-        timeout_s: limit of the attempt's run time, None for none.
-        grace_s: how long the attempt may take to stop once it is told to; then the process ends itself, for a loop
+        timeout_s: limit of the attempt's run time; None: no limit.
+        grace_s: how long the attempt may take to stop once it is requested; then the process ends itself, for a loop
             that hangs in one step cannot be stopped otherwise.
-        usage: what the attempt uses of its host, for the progress.
-        die: ends the process; another one in tests.
+        usage: the attempt's use of its host, for the progress.
+        drain: whether the worker is to stop: the attempt then checkpoints and gives the job back.
+        die: ends the process; tests replace it.
     """
 
     def __init__(
@@ -40,22 +42,25 @@ class Heartbeat(threading.Thread):
         database: Database,
         job_id: str,
         attempt: int,
-        control: Control,
+        stop_signal: StopSignal,
+        progress: ProgressBuffer,
         *,
         lease_s: float,
         every_s: float,
         timeout_s: float | None,
         grace_s: float,
         usage: Callable[[], dict[str, Any]] = dict,
+        drain: Callable[[], bool] = lambda: False,
         die: Callable[[int], object] = os._exit,
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
-        self._database, self._job_id, self._attempt, self._control = database, job_id, attempt, control
+        self._database, self._job_id, self._attempt = database, job_id, attempt
+        self._stop_signal, self._progress = stop_signal, progress
         self._lease_s, self._every_s, self._grace_s = lease_s, min(every_s, lease_s / 4), grace_s
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._answered = time.monotonic()
         self._ended = threading.Event()
-        self._usage, self._die = usage, die
+        self._usage, self._drain, self._die = usage, drain, die
 
     def run(self) -> None:
         while not self._ended.wait(self._every_s):
@@ -69,21 +74,23 @@ class Heartbeat(threading.Thread):
 
     def beat(self) -> None:
         """One beat."""
+        if self._drain():
+            self._stop_signal.request(Stop.DRAIN)
         if self._deadline is not None and time.monotonic() > self._deadline:
-            self._control.stop(Stop.TIMEOUT)
+            self._stop_signal.request(Stop.TIMEOUT)
         asked = time.monotonic()
-        points = self._control.points()
-        self._control.tell(**self._usage())
+        points = self._progress.points()
+        self._progress.update(**self._usage())
         try:
             with self._database.session() as session:
                 jobs = JobRepository(session)
-                beat = jobs.heartbeat(self._job_id, self._attempt, self._lease_s, self._control.progress)
+                beat = jobs.heartbeat(self._job_id, self._attempt, self._lease_s, self._progress.values)
                 if beat is not None and points:
                     MetricRepository(session).add_points(self._job_id, self._attempt, points)
         except Unavailable:
             log.warning("The registry does not answer; training goes on.")
             if time.monotonic() - self._answered > 0.7 * self._lease_s:
-                self._control.stop(Stop.UNREACHABLE)
+                self._stop_signal.request(Stop.UNREACHABLE)
             self._give_up()
             return
         except Exception:
@@ -92,21 +99,21 @@ class Heartbeat(threading.Thread):
         # The lease counts from when the registry took the beat, which is after it was asked.
         self._answered = asked
         if beat is None:
-            self._control.stop(Stop.FENCED)
+            self._stop_signal.request(Stop.FENCED)
         else:
-            self._control.recorded(points)
+            self._progress.mark_recorded(points)
             if beat.cancel:
-                self._control.stop(Stop.CANCEL)
+                self._stop_signal.request(Stop.CANCEL)
             if beat.drain:
-                self._control.stop(Stop.DRAIN)
+                self._stop_signal.request(Stop.DRAIN)
         self._give_up()
 
     def _give_up(self) -> None:
         """Ends the process when the attempt hangs."""
-        if self._control.stopping_for_s <= self._grace_s or self._ended.is_set():
+        if self._stop_signal.pending_s <= self._grace_s or self._ended.is_set():
             return
         log.error("The attempt did not stop within %.0f s; the process ends itself.", self._grace_s)
-        reason = self._control.reason
+        reason = self._stop_signal.reason
         try:
             with self._database.session() as session:
                 jobs = JobRepository(session)

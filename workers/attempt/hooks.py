@@ -1,4 +1,4 @@
-"""The service's session-run hook: loss series, progress, and stopping when told to.
+"""The service's session-run hooks: loss series, progress, stop requests, recorded checkpoints.
 
 It asks for values only at the steps of the loss series, so between them the engine's loop stays inside the graph.
 """
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from workers.attempt.stop import Control
+from workers.attempt.progress import ProgressBuffer
+from workers.attempt.stop import StopSignal
 
 _POINTS = 200
 """Of a job's loss series, about. Each costs the loop a return from the graph (some 2 ms)."""
@@ -30,29 +31,28 @@ def series_interval(max_steps: int | None) -> int:
 
 
 class ProgressHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
-    """Tells the loss and the speed, and stops the loop.
+    """Reports the loss and the speed, and stops the loop on request.
 
     Args:
-        control: where progress goes and stop requests come from.
         max_steps: of the whole job, for the time that is left; None when epochs end it.
         start: the global step at which this run starts.
-        on_first_step: told the time at which this run's first step was done.
+        on_first_step: called with the time at which this run's first step was done.
     """
 
     def __init__(
         self,
-        control: Control,
+        stop_signal: StopSignal,
+        progress: ProgressBuffer,
         max_steps: int | None,
         start: int = 0,
         on_first_step: Callable[[float], None] | None = None,
     ) -> None:
-        self._control = control
+        self._stop_signal, self._progress = stop_signal, progress
         self._max_steps = max_steps
         self._every = series_interval(max_steps)
         self._args: Any = None
         self._begun: float | None = None
         self._begun_step = start
-        self._looked = start
         self.step = start
         self.loss: float | None = None
         self._on_first_step = on_first_step
@@ -61,14 +61,14 @@ class ProgressHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
         """The next step of the series, or an earlier one when the calls would take too long."""
         self.step = step
         if self._begun is None:
-            return step + 1  # the first one: its time is told
-        self._tell()  # points of a long job's series lie minutes apart, and its steps are to be seen meanwhile
+            return step + 1  # the first step: its time is reported
+        self._report()  # points of a long job's series lie minutes apart, and its steps are to be seen meanwhile
         due = (step // self._every + 1) * self._every
         return min(due, step + self._reach())
 
     def _reach(self) -> int:
         """Steps that take about `_LOOK_EVERY_S`; 1 when the loop is to stop."""
-        if self._control.reason is not None:
+        if self._stop_signal.reason is not None:
             return 1
         return max(1, int(self.rate * _LOOK_EVERY_S)) if self.rate else 1
 
@@ -95,17 +95,17 @@ class ProgressHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
             if self._on_first_step is not None:
                 self._on_first_step(time.time())
         if self.step % self._every == 0 or self.step == 1:
-            self._control.add_point("loss", self.step, self.loss)
+            self._progress.add_point("loss", self.step, self.loss)
             if self.rate:
-                self._control.add_point("steps_per_s", self.step, round(self.rate, 3))
-        self._tell()
-        if self._control.reason is not None:
+                self._progress.add_point("steps_per_s", self.step, round(self.rate, 3))
+        self._report()
+        if self._stop_signal.reason is not None:
             run_context.request_stop()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         rate = self.rate
         left = None if self._max_steps is None or not rate else (self._max_steps - self.step) / rate
-        self._control.tell(
+        self._progress.update(
             step=self.step,
             max_steps=self._max_steps,
             loss=self.loss,

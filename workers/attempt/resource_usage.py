@@ -1,4 +1,4 @@
-"""What a running attempt uses of its host, told with each heartbeat."""
+"""Memory, CPU and GPU use of a running attempt, reported with each heartbeat."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Any
 import tensorflow as tf
 
 from workers import memory
-from workers.attempt.stop import Control
+from workers.attempt.progress import ProgressBuffer
 
 
-class Usage:
-    """
+class ResourceUsage:
+    """Measures the process since the last call.
+
     Args:
-        control: of the attempt; its progress says whether it trains by now.
+        progress: of the attempt; it shows whether training has begun.
     """
 
-    def __init__(self, control: Control) -> None:
-        self._control = control
+    def __init__(self, progress: ProgressBuffer) -> None:
+        self._progress = progress
         self._at, self._cpu = time.monotonic(), time.process_time()
         self._gpus = [device.name.rpartition("physical_device:")[2] for device in _gpus()]
 
@@ -30,8 +31,8 @@ class Usage:
         self._at, self._cpu = at, cpu
         used: dict[str, Any] = {"memory_bytes": memory.resident_bytes(), "cpu_cores": round(cores, 2)}
         used["devices"] = self._gpus or ["CPU"]
-        # Asking for a GPU's memory sets the GPU up, which an attempt that has not begun may want to do its own way.
-        if self._gpus and "first_step" in self._control.progress.get("timings", {}):
+        # Asking for a GPU's memory sets the GPU up, which an attempt that has not begun may want to do in its own way.
+        if self._gpus and "first_step" in self._progress.values.get("timings", {}):
             used["gpu_memory_bytes"] = sum(
                 int(tf.config.experimental.get_memory_info(name)["current"]) for name in self._gpus
             )

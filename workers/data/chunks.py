@@ -1,4 +1,4 @@
-"""Columns that may be larger than memory: read piece after piece, and made piece after piece. numpy only."""
+"""Columns that may be larger than memory, read and written chunk by chunk. numpy only."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Rows = npt.NDArray[np.int64] | None
 """Row numbers, ascending; None for all rows."""
 
 IN_MEMORY_BYTES = 64 * 2**20
-CHUNK = 1 << 18
+CHUNK_ROWS = 1 << 18
 _RELEASE_EVERY = 16
-"""Pieces whose pages of mapped files stay resident at a time."""
+"""Chunks whose pages of mapped files stay resident at a time."""
 
 
-class Scratch:
-    """Makes arrays: in memory while IN_MEMORY_BYTES last for all of them together, else as files that are mapped for
-    reading. The files are in `directory` and die with it."""
+class ArraySpill:
+    """Creates arrays: in memory up to IN_MEMORY_BYTES for all of them together, beyond that as memory-mapped files in
+    `directory`."""
 
     def __init__(self, directory: Path) -> None:
         self._directory, self._number = directory, 0
@@ -33,12 +33,12 @@ class Scratch:
     def store(
         self, parts: Iterable[Array], most: int, dtype: Any, shape: tuple[int, ...] = (), *, as_file: bool = False
     ) -> Array:
-        """The parts, one after the other: [rows, *shape].
+        """An array [rows, *shape] of the parts, one after the other.
 
         Args:
-            most: rows that may come, at most.
-            shape: of a row.
-            as_file: whatever is left of the memory.
+            most: largest number of rows.
+            shape: shape of one row.
+            as_file: write a file even if memory is left.
         """
         dtype, width = np.dtype(dtype), int(np.prod(shape, dtype=np.int64))
         size = most * width * dtype.itemsize
@@ -64,19 +64,19 @@ def _filled(array: Array, parts: Iterable[Array]) -> Array:
     return array[:count]
 
 
-def pieces(count: int, rows: Rows, read: Iterable[Any], size: int | None = None) -> Iterator[Any]:
-    """Index expressions that together take all of `count` rows (slices), or the chosen ones (parts of `rows`).
+def chunks(count: int, rows: Rows, read: Iterable[Any], size: int | None = None) -> Iterator[Any]:
+    """Index expressions that together cover all of `count` rows (slices), or the chosen ones (parts of `rows`).
 
     Args:
-        read: the arrays that are read with them; their pages are let go now and then.
-        size: rows of one; CHUNK if None.
+        read: arrays that are read with them; their pages are released regularly.
+        size: rows per chunk; CHUNK_ROWS if None.
     """
     used = [*read] if rows is None else [*read, rows]
-    total, size = count if rows is None else len(rows), size or CHUNK
+    total, size = count if rows is None else len(rows), size or CHUNK_ROWS
     for number, start in enumerate(range(0, total, size), 1):
-        some = slice(start, min(start + size, total))
-        yield some if rows is None else rows[some]
-        if number % _RELEASE_EVERY == 0 or some.stop == total:
+        chunk = slice(start, min(start + size, total))
+        yield chunk if rows is None else rows[chunk]
+        if number % _RELEASE_EVERY == 0 or chunk.stop == total:
             for array in used:
                 drop_pages(array)
 
@@ -93,26 +93,26 @@ def arrays(column: Column) -> list[Any]:
 
 
 def where(count: int, rows: Rows, read: Iterable[Any], wrong: Callable[[Any], Array]) -> tuple[int, int]:
-    """The first row (counted from 0) of which `wrong` says so, and how many there are; (-1, 0) when there is none.
+    """The first row (counted from 0) for which `wrong` is true, and the number of such rows; (-1, 0) without any.
 
     Args:
-        wrong: index expression → bool for each of its rows.
+        wrong: index expression → bool [its rows].
     """
     first, number = -1, 0
-    for some in pieces(count, rows, read):
-        places = np.flatnonzero(wrong(some))
-        if len(places) and not number:
-            first = int(places[0]) + some.start if isinstance(some, slice) else int(some[places[0]])
-        number += len(places)
+    for chunk in chunks(count, rows, read):
+        found = np.flatnonzero(wrong(chunk))
+        if len(found) and not number:
+            first = int(found[0]) + chunk.start if isinstance(chunk, slice) else int(chunk[found[0]])
+        number += len(found)
     return first, number
 
 
-def null_mask(column: Column, some: Any) -> Array:
-    """bool, which of the rows that an index expression takes have no value; an empty list is a value."""
+def null_mask(column: Column, chunk: Any) -> Array:
+    """bool [rows of the chunk]: rows without a value; an empty list is a value."""
     if isinstance(column, SequenceColumn):
-        return np.zeros(some.stop - some.start if isinstance(some, slice) else len(some), np.bool_)
+        return np.zeros(chunk.stop - chunk.start if isinstance(chunk, slice) else len(chunk), np.bool_)
     if isinstance(column, StringColumn):
-        return np.asarray(column.is_null(some))
+        return np.asarray(column.is_null(chunk))
     if column.nulls is None:
-        return np.zeros(len(column.values[some]), np.bool_)
-    return np.asarray(column.nulls[some] != 0)
+        return np.zeros(len(column.values[chunk]), np.bool_)
+    return np.asarray(column.nulls[chunk] != 0)

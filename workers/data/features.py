@@ -1,46 +1,29 @@
-"""A data set's columns as the model takes them: nulls filled by the recorded policy, labels encoded and checked, the
-rows of a split. numpy only.
+"""A data set's columns as the engine's inputs: nulls filled by the recorded policy, labels encoded and checked, the
+rows of a split.
 
-What has to be changed is copied: into memory when it is small, else into files of a scratch directory that are
-memory-mapped, so that data larger than memory can be trained from disk.
+Columns that have to be changed are copied: into memory when they are small, else into memory-mapped files, so that data
+larger than memory can be trained from disk.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from app.datasets.table import Column, NumberColumn, SequenceColumn, StringColumn, Table
 from app.errors import InvalidInput, quote_name
-from workers.data.chunks import Array, Rows, Scratch, arrays, null_mask, pieces, where
+from app.jobs.fields import MissingPolicy
+from app.jobs.spec import Arguments, Feature, Label
+from tf_estimator.inputs import Dictionary, Sequence
+from workers.data.chunks import Array, ArraySpill, Rows, arrays, chunks, null_mask, where
 
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Coded:
-    """Strings by code: int32 `codes` [rows] into `vocabulary`, an object array of bytes."""
-
-    codes: Array
-    vocabulary: Array
+Values = Array | Dictionary | Sequence
 
 
-@dataclass(frozen=True)
-class Lists:
-    """A list per row: all elements one after the other, and int64 [rows + 1] `row_splits`."""
-
-    values: Array | Coded
-    row_splits: Array
-
-
-Values = Array | Coded | Lists
-
-
-def select_rows(table: Table, holdout: float | None, part: str, needed: list[str], scratch: Scratch) -> Rows:
+def select_rows(table: Table, holdout: float | None, part: str, needed: list[str], spill: ArraySpill) -> Rows:
     """The rows of a part ("all", "train", "holdout") that have a value in each column of `needed`; None for all rows.
 
     Raises:
@@ -50,26 +33,28 @@ def select_rows(table: Table, holdout: float | None, part: str, needed: list[str
     read = [array for column in columns for array in arrays(column)]
     whole = part == "all" or holdout is None
 
-    def is_left(some: slice) -> Array:
-        left = np.ones(some.stop - some.start, np.bool_) if whole else table.split_mask(holdout or 0.0, part, some)
+    def is_left(chunk: slice) -> Array:
+        left = np.ones(chunk.stop - chunk.start, np.bool_) if whole else table.split_mask(holdout or 0.0, part, chunk)
         for column in columns:
-            left &= ~null_mask(column, some)
+            left &= ~null_mask(column, chunk)
         return left
 
     rows: Rows = None
     if not whole or any(where(table.rows, None, arrays(c), functools.partial(null_mask, c))[1] for c in columns):
         read += [] if whole else [table.row_digests]
-        found = (np.flatnonzero(is_left(some)) + some.start for some in pieces(table.rows, None, read))
-        rows = scratch.store(found, table.rows, np.int64)
+        found = (np.flatnonzero(is_left(chunk)) + chunk.start for chunk in chunks(table.rows, None, read))
+        rows = spill.store(found, table.rows, np.int64)
     if (table.rows if rows is None else len(rows)) == 0:
         raise InvalidInput(f"No row is left in the part '{part}' of the data set; give more data or another holdout.")
     return rows
 
 
-def dropped_columns(features: list[Json], labels: list[Json], weight: str | None, missing: Json) -> list[str]:
-    """Columns without whose value a row is left out."""
-    names = [feature["name"] for feature in features if feature["missing"]["policy"] == "drop"]
-    others = [name for label in labels for name in label["columns"]] + ([weight] if weight else [])
+def dropped_columns(
+    features: Iterable[Feature], labels: Iterable[Label], weight: str | None, missing: Mapping[str, MissingPolicy]
+) -> list[str]:
+    """Columns whose nulls exclude a row."""
+    names = [feature.name for feature in features if feature.missing.policy == "drop"]
+    others = [name for label in labels for name in label.columns] + ([weight] if weight else [])
     return names + [name for name in others if missing.get(name) == "drop"]
 
 
@@ -85,110 +70,112 @@ def refuse_missing(table: Table, names: list[str]) -> None:
             raise InvalidInput(f"Column {quote_name(name)} has no value in row {row + 1}, which the model needs.")
 
 
-def feature_values(table: Table, features: list[Json], scratch: Scratch) -> dict[str, Values]:
+def feature_values(table: Table, features: Iterable[Feature], spill: ArraySpill) -> dict[str, Values]:
     """Every feature with its missing values filled, by name."""
-    return {feature["name"]: _feature(table, feature, scratch) for feature in features}
+    return {feature.name: _feature(table, feature, spill) for feature in features}
 
 
-def _feature(table: Table, feature: Json, scratch: Scratch) -> Values:
-    name, value = feature["name"], feature["missing"]["value"]
+def _feature(table: Table, feature: Feature, spill: ArraySpill) -> Values:
+    name, value = feature.name, feature.missing.value
     if name not in table.names:
         return _constant(feature, table.rows)
     column = table.column(name)
     if isinstance(column, SequenceColumn):
-        return Lists(_elements(column.values, feature["dtype"], scratch), column.row_splits)
-    if feature["missing"]["policy"] == "error":
+        return Sequence(_elements(column.values, feature.dtype, spill), column.row_splits)
+    if feature.missing.policy == "error":
         refuse_missing(table, [name])
     if isinstance(column, StringColumn):
-        return _strings(column, value, scratch)
-    return _numbers(column, np.dtype(feature["dtype"]), 0 if value is None else value, scratch)
+        return _strings(column, value if isinstance(value, str) else None, spill)
+    return _numbers(column, np.dtype(feature.dtype), value if isinstance(value, int | float) else 0, spill)
 
 
-def _constant(feature: Json, rows: int) -> Values:
+def _constant(feature: Feature, rows: int) -> Values:
     """A column that the data set lacks: every row is missing."""
-    value = feature["missing"]["value"]
-    if feature["sequence"]:
-        empty = np.empty(0, object if feature["dtype"] == "string" else feature["dtype"])
-        return Lists(empty, np.zeros(rows + 1, np.int64))
-    if feature["dtype"] == "string":
-        return Coded(np.broadcast_to(np.int32(0), (rows,)), _objects([_encode(value)]))
-    return np.broadcast_to(np.asarray(value, feature["dtype"]), (rows, *feature["shape"]))
+    value = feature.missing.value
+    if feature.sequence:
+        empty = np.empty(0, object if feature.dtype == "string" else feature.dtype)
+        return Sequence(empty, np.zeros(rows + 1, np.int64))
+    if feature.dtype == "string":
+        return Dictionary(np.broadcast_to(np.int32(0), (rows,)), _objects([_encode(value)]))
+    return np.broadcast_to(np.asarray(value, feature.dtype), (rows, *feature.shape))
 
 
-def _elements(values: NumberColumn | StringColumn, dtype: str, scratch: Scratch) -> Array | Coded:
+def _elements(values: NumberColumn | StringColumn, dtype: str, spill: ArraySpill) -> Array | Dictionary:
     if isinstance(values, StringColumn):
-        return _strings(values, "", scratch)
-    return _numbers(values, np.dtype(dtype), 0, scratch)
+        return _strings(values, "", spill)
+    return _numbers(values, np.dtype(dtype), 0, spill)
 
 
-def _numbers(column: NumberColumn, dtype: np.dtype[Any], fill: float, scratch: Scratch) -> Array:
+def _numbers(column: NumberColumn, dtype: np.dtype[Any], fill: float, spill: ArraySpill) -> Array:
     """The values with `fill` where null, [rows, *shape]; the stored array itself when nothing is to be changed."""
     values: Array = column.values.reshape(len(column.values), *column.shape)
     nulls = column.nulls if column.nulls is not None and _any(column.nulls) else None
     if nulls is None and values.dtype == dtype:
         return values
 
-    def filled(some: slice) -> Array:
-        part = values[some].astype(dtype)
+    def filled(chunk: slice) -> Array:
+        part = values[chunk].astype(dtype)
         if nulls is not None:
-            part[nulls[some] != 0] = fill
+            part[nulls[chunk] != 0] = fill
         return part
 
-    return _made(filled, len(values), arrays(column), scratch, dtype, values.shape[1:])
+    return _made(filled, len(values), arrays(column), spill, dtype, values.shape[1:])
 
 
 def _made(
     part: Callable[[slice], Array],
     count: int,
     read: list[Any],
-    scratch: Scratch,
+    spill: ArraySpill,
     dtype: Any,
     shape: tuple[int, ...] = (),
 ) -> Array:
     """An array of `count` rows whose parts a function makes from the same rows of the arrays `read`."""
-    return scratch.store((part(some) for some in pieces(count, None, read)), count, dtype, shape)
+    return spill.store((part(chunk) for chunk in chunks(count, None, read)), count, dtype, shape)
 
 
 def _any(flags: Array) -> bool:
-    return where(len(flags), None, [flags], lambda some: flags[some] != 0)[1] > 0
+    return where(len(flags), None, [flags], lambda chunk: flags[chunk] != 0)[1] > 0
 
 
-def _strings(column: StringColumn, fill: str | None, scratch: Scratch) -> Array | Coded:
+def _strings(column: StringColumn, fill: str | None, spill: ArraySpill) -> Array | Dictionary:
     missing = _encode(fill or "")
     if column.codes is None or column.dictionary is None:
-        return _plain(column, missing, scratch)
+        return _plain(column, missing, spill)
     codes = column.codes
-    if not where(len(codes), None, [codes], lambda some: codes[some] < 0)[1]:
-        return Coded(codes, column.dictionary)
+    if not where(len(codes), None, [codes], lambda chunk: codes[chunk] < 0)[1]:
+        return Dictionary(codes, column.dictionary)
     known = np.flatnonzero(column.dictionary == missing)
     code = int(known[0]) if len(known) else len(column.dictionary)
     vocabulary = column.dictionary if len(known) else np.append(column.dictionary, _objects([missing]))
 
-    def filled(some: slice) -> Array:
-        return np.where(codes[some] < 0, code, codes[some])
+    def filled(chunk: slice) -> Array:
+        return np.where(codes[chunk] < 0, code, codes[chunk])
 
-    return Coded(_made(filled, len(codes), [codes], scratch, np.int32), vocabulary)
+    return Dictionary(_made(filled, len(codes), [codes], spill, np.int32), vocabulary)
 
 
-def _plain(column: StringColumn, missing: bytes, scratch: Scratch) -> Array:
+def _plain(column: StringColumn, missing: bytes, spill: ArraySpill) -> Array:
     """Strings that are nearly all different: fixed-width bytes, as wide as the longest one, in a file: from there the
     engine takes a batch's strings, where it would encode an array's."""
     offsets = column.offsets
     assert offsets is not None
     widest = max(len(missing), 1)
-    for some in pieces(len(column), None, [offsets]):
-        widest = max(widest, int(np.diff(offsets[some.start : some.stop + 1]).max(initial=0)))
+    for chunk in chunks(len(column), None, [offsets]):
+        widest = max(widest, int(np.diff(offsets[chunk.start : chunk.stop + 1]).max(initial=0)))
 
-    def filled(some: slice) -> Array:
-        taken = column.take(some)
-        taken[column.is_null(some)] = missing
+    def filled(chunk: slice) -> Array:
+        taken = column.take(chunk)
+        taken[column.is_null(chunk)] = missing
         return taken.astype(f"S{widest}")
 
-    parts = (filled(some) for some in pieces(len(column), None, arrays(column)))
-    return scratch.store(parts, len(column), f"S{widest}", as_file=True)
+    parts = (filled(chunk) for chunk in chunks(len(column), None, arrays(column)))
+    return spill.store(parts, len(column), f"S{widest}", as_file=True)
 
 
-def label_values(table: Table, labels: list[Json], heads: dict[str | None, Json], rows: Rows, scratch: Scratch) -> Any:
+def label_values(
+    table: Table, labels: Iterable[Label], heads: Mapping[str | None, Arguments], rows: Rows, spill: ArraySpill
+) -> Any:
     """The labels as the estimator takes them: of one head, or a dict of head name to labels.
 
     Args:
@@ -197,39 +184,39 @@ def label_values(table: Table, labels: list[Json], heads: dict[str | None, Json]
     Raises:
         InvalidInput: a label that no class has; the message names column and row.
     """
-    found = {entry["head"]: _label(table, entry, heads[entry["head"]], rows, scratch) for entry in labels}
+    found = {label.head: _label(table, label, heads[label.head], rows, spill) for label in labels}
     return found[None] if set(found) == {None} else found
 
 
-def _label(table: Table, entry: Json, head: Json, rows: Rows, scratch: Scratch) -> Values:
-    columns = [table.column(name) for name in entry["columns"]]
-    name, kind = entry["columns"][0], entry["kind"]
+def _label(table: Table, label: Label, head: Arguments, rows: Rows, spill: ArraySpill) -> Values:
+    columns = [table.column(name) for name in label.columns]
+    name, kind = label.columns[0], label.kind
     if kind == "multilabel":
-        return _multi_hot(columns, entry, int(head["n_classes"]), scratch)
+        return _multi_hot(columns, label, int(head["n_classes"]), spill)
     column = columns[0]
     if len(columns) > 1:
         if not all(isinstance(c, NumberColumn) for c in columns):
             raise InvalidInput("Several label columns must all hold numbers.")
-        return _side_by_side(columns, np.float32, scratch)
+        return _side_by_side(columns, np.float32, spill)
     _refuse_nulls(column, name, rows)
     if isinstance(column, SequenceColumn):
-        return Lists(_elements(column.values, str(table.info(name)["dtype"]), scratch), column.row_splits)
+        return Sequence(_elements(column.values, str(table.info(name)["dtype"]), spill), column.row_splits)
     if isinstance(column, StringColumn):
-        strings = _strings(column, "", scratch)
-        if entry["vocabulary"] is not None:
-            _check_words(strings, entry["vocabulary"], name, rows)
+        strings = _strings(column, "", spill)
+        if label.vocabulary is not None:
+            _check_words(strings, label.vocabulary, name, rows)
         return strings
     if kind == "number":
-        return _numbers(column, np.dtype(np.float32), 0, scratch)
+        return _numbers(column, np.dtype(np.float32), 0, spill)
     if kind == "class":
         _check_classes(column.values, int(head.get("n_classes") or 2), name, rows)
-    return _numbers(column, column.values.dtype, 0, scratch)
+    return _numbers(column, column.values.dtype, 0, spill)
 
 
 def _refuse_nulls(column: Column, name: str, rows: Rows) -> None:
     row, number = where(_length(column), rows, arrays(column), functools.partial(null_mask, column))
     if number:
-        raise InvalidInput(f"Label column {quote_name(name)} has no value in row {row + 1}; mend or drop such rows.")
+        raise InvalidInput(f"Label column {quote_name(name)} has no value in row {row + 1}; fill or drop such rows.")
 
 
 def _length(column: Column) -> int:
@@ -238,22 +225,22 @@ def _length(column: Column) -> int:
     return len(column) if isinstance(column, StringColumn) else len(column.values)
 
 
-def _check_words(strings: Array | Coded, vocabulary: list[str], name: str, rows: Rows) -> None:
+def _check_words(strings: Array | Dictionary, vocabulary: Iterable[str], name: str, rows: Rows) -> None:
     known = {_encode(word) for word in vocabulary}
-    if isinstance(strings, Coded):
+    if isinstance(strings, Dictionary):
         codes, bad = strings.codes, np.array([word not in known for word in strings.vocabulary], np.bool_)
-        found = where(len(codes), rows, [codes], lambda some: bad[codes[some]])
+        found = where(len(codes), rows, [codes], lambda chunk: bad[codes[chunk]])
     else:
 
-        def unknown(some: Any) -> Array:
-            return np.array([word not in known for word in strings[some].tolist()], np.bool_)
+        def unknown(chunk: Any) -> Array:
+            return np.array([word not in known for word in strings[chunk].tolist()], np.bool_)
 
         found = where(len(strings), rows, [strings], unknown)
     _refuse(found, name, "a value that is not in label_vocabulary")
 
 
 def _check_classes(values: Array, n_classes: int, name: str, rows: Rows) -> None:
-    found = where(len(values), rows, [values], lambda some: (values[some] < 0) | (values[some] > n_classes - 1))
+    found = where(len(values), rows, [values], lambda chunk: (values[chunk] < 0) | (values[chunk] > n_classes - 1))
     _refuse(found, name, f"a value outside 0 to {n_classes - 1}")
 
 
@@ -261,53 +248,53 @@ def _refuse(found: tuple[int, int], name: str, what: str) -> None:
     row, number = found
     if number:
         detail = f"Label column {quote_name(name)} has {what} in row {row + 1}"
-        raise InvalidInput(f"{detail} and in {number - 1} more; mend the data or the estimator's arguments.")
+        raise InvalidInput(f"{detail} and in {number - 1} more; correct the data or the estimator's arguments.")
 
 
-def _side_by_side(columns: list[Column], dtype: Any, scratch: Scratch) -> Array:
+def _side_by_side(columns: list[Column], dtype: Any, spill: ArraySpill) -> Array:
     """Number columns as one array [rows, n]."""
     values = [column.values for column in columns if isinstance(column, NumberColumn)]
     width = sum(int(np.prod(array.shape[1:], dtype=np.int64)) for array in values)
 
-    def joined(some: slice) -> Array:
-        return np.concatenate([array[some].reshape(some.stop - some.start, -1) for array in values], axis=1).astype(
+    def joined(chunk: slice) -> Array:
+        return np.concatenate([array[chunk].reshape(chunk.stop - chunk.start, -1) for array in values], axis=1).astype(
             dtype
         )
 
-    return _made(joined, len(values[0]), values, scratch, dtype, (width,))
+    return _made(joined, len(values[0]), values, spill, dtype, (width,))
 
 
-def _multi_hot(columns: list[Column], entry: Json, n_classes: int, scratch: Scratch) -> Array:
+def _multi_hot(columns: list[Column], label: Label, n_classes: int, spill: ArraySpill) -> Array:
     """int64 [rows, n_classes]: 1 for each class of the row."""
     column = columns[0]
     if not isinstance(column, SequenceColumn):
-        return _side_by_side(columns, np.int64, scratch)
-    index = {_encode(word): number for number, word in enumerate(entry["vocabulary"] or [])}
+        return _side_by_side(columns, np.int64, spill)
+    index = {_encode(word): number for number, word in enumerate(label.vocabulary or ())}
 
-    def classes(some: slice) -> tuple[Array, Array]:
-        """Classes of some rows, -1 where there is none of that name, and the row, from the first of these, of each."""
-        elements, splits = column.take(np.arange(some.start, some.stop))
-        owners = np.repeat(np.arange(some.stop - some.start), np.diff(splits))
+    def classes(chunk: slice) -> tuple[Array, Array]:
+        """Classes of chunk rows, -1 where there is none of that name, and the row, from the first of these, of each."""
+        elements, splits = column.take(np.arange(chunk.start, chunk.stop))
+        owners = np.repeat(np.arange(chunk.stop - chunk.start), np.diff(splits))
         if isinstance(column.values, NumberColumn):
             return np.where((elements < 0) | (elements >= n_classes), -1, elements), owners
         return np.array([index.get(word, -1) for word in elements], np.int64), owners
 
-    def wrong(some: slice) -> Array:
-        found, owners = classes(some)
-        return np.bincount(owners[found < 0], minlength=some.stop - some.start) > 0
+    def wrong(chunk: slice) -> Array:
+        found, owners = classes(chunk)
+        return np.bincount(owners[found < 0], minlength=chunk.stop - chunk.start) > 0
 
-    def hot(some: slice) -> Array:
-        found, owners = classes(some)
-        part = np.zeros((some.stop - some.start, n_classes), np.int64)
+    def hot(chunk: slice) -> Array:
+        found, owners = classes(chunk)
+        part = np.zeros((chunk.stop - chunk.start, n_classes), np.int64)
         part[owners, found] = 1
         return part
 
     count, read = _length(column), arrays(column)
-    _refuse(where(count, None, read, wrong), entry["columns"][0], "a class that no label has")
-    return _made(hot, count, read, scratch, np.int64, (n_classes,))
+    _refuse(where(count, None, read, wrong), label.columns[0], "a class that no label has")
+    return _made(hot, count, read, spill, np.int64, (n_classes,))
 
 
-def weight_values(table: Table, name: str, scratch: Scratch) -> Array:
+def weight_values(table: Table, name: str, spill: ArraySpill) -> Array:
     """float32 [rows].
 
     Raises:
@@ -316,7 +303,7 @@ def weight_values(table: Table, name: str, scratch: Scratch) -> Array:
     column = table.column(name)
     if not isinstance(column, NumberColumn):
         raise InvalidInput(f"Weight column {quote_name(name)} must hold one number per row.")
-    return _numbers(column, np.dtype(np.float32), 0, scratch)
+    return _numbers(column, np.dtype(np.float32), 0, spill)
 
 
 def _encode(value: Any) -> bytes:

@@ -1,9 +1,8 @@
-"""What a specification leaves to the training rows: means for missing values, and mean and standard deviation for
-`"zscore"`. Found once per job, written beside its checkpoints, and used wherever these are."""
+"""Statistics of the training rows that a specification leaves open: means for missing values, mean and standard
+deviation for `"zscore"`. Computed once per job, written beside its checkpoints, and used wherever these are."""
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import os
@@ -14,22 +13,20 @@ import numpy as np
 
 from app.datasets.table import NumberColumn, SequenceColumn, Table
 from app.jobs.feature_columns import map_columns
-from workers.data.chunks import Rows, Scratch, arrays, pieces
+from app.jobs.spec import Feature, JsonObject, Missing, TrainSpec, decode_features, encode_features
+from workers.data.chunks import ArraySpill, Rows, arrays, chunks
 from workers.data.features import dropped_columns, select_rows
 
 FILE = "features.json"
-_CHUNK = 1 << 20
-
-Json = dict[str, Any]
+_CHUNK_ROWS = 1 << 20
 
 
-def resolve(spec: Json, table: Table, scratch: Scratch) -> Json:
+def resolve(spec: TrainSpec, table: Table, spill: ArraySpill) -> TrainSpec:
     """A copy of a training specification in which every mean and normalizer has its value, over the training rows of
     `table`, the training data set."""
-    spec = copy.deepcopy(spec)
-    train = spec["data"]["train"]
-    dropped = dropped_columns(spec["features"], spec["labels"], spec["weight"], train["missing"])
-    rows = select_rows(table, spec["data"]["holdout"], train["part"], dropped, scratch)
+    train = spec.data.train
+    dropped = dropped_columns(spec.features, spec.labels, spec.weight, train.missing)
+    rows = select_rows(table, spec.data.holdout, train.part, dropped, spill)
     known: dict[str, tuple[float, float]] = {}
 
     def moments(name: str) -> tuple[float, float]:
@@ -37,20 +34,22 @@ def resolve(spec: Json, table: Table, scratch: Scratch) -> Json:
             known[name] = mean_and_stddev(table.column(name), rows)
         return known[name]
 
-    for feature in spec["features"]:
-        missing = feature["missing"]
-        if missing["policy"] == "mean" and missing["value"] is None:
-            mean = moments(feature["name"])[0]
-            missing["value"] = round(mean) if feature["dtype"] == "int64" else mean
+    def with_mean(feature: Feature) -> Feature:
+        if feature.missing.policy != "mean" or feature.missing.value is not None:
+            return feature
+        mean = moments(feature.name)[0]
+        missing = Missing(policy="mean", value=round(mean) if feature.dtype == "int64" else mean)
+        return feature.model_copy(update={"missing": missing})
 
-    def normalized(column: Json) -> Json:
+    def normalized(column: JsonObject) -> JsonObject:
         if column.get("normalizer") == "zscore":
             mean, stddev = moments(column["key"])
             column["normalizer"] = {"mean": mean, "stddev": stddev or 1.0}
         return column
 
-    spec["estimator"]["args"] = map_columns(spec["estimator"]["args"], normalized)
-    return spec
+    return spec.with_statistics(
+        [with_mean(feature) for feature in spec.features], map_columns(spec.estimator.args, normalized)
+    )
 
 
 def mean_and_stddev(column: Any, rows: Rows) -> tuple[float, float]:
@@ -70,38 +69,36 @@ def mean_and_stddev(column: Any, rows: Rows) -> tuple[float, float]:
 
 
 def _chunks(column: Any, rows: Rows) -> Any:
-    """float64 pieces of bounded size."""
+    """The column's values as float64 arrays of bounded size."""
     total = len(column.row_splits) - 1 if isinstance(column, SequenceColumn) else len(column.values)
-    for some in pieces(total, rows, arrays(column), _CHUNK):
+    for chunk in chunks(total, rows, arrays(column), _CHUNK_ROWS):
         if isinstance(column, SequenceColumn):
-            index = np.arange(some.start, some.stop) if isinstance(some, slice) else some
+            index = np.arange(chunk.start, chunk.stop) if isinstance(chunk, slice) else chunk
             yield np.asarray(column.take(index)[0], np.float64).reshape(-1)
         else:
-            yield _present(column, some)
+            yield _present(column, chunk)
 
 
-def _present(column: NumberColumn, some: Any) -> Any:
-    values = np.asarray(column.values[some], np.float64)
-    return (values if column.nulls is None else values[column.nulls[some] == 0]).reshape(-1)
+def _present(column: NumberColumn, chunk: Any) -> Any:
+    values = np.asarray(column.values[chunk], np.float64)
+    return (values if column.nulls is None else values[column.nulls[chunk] == 0]).reshape(-1)
 
 
-def write(spec: Json, directory: Path) -> None:
-    """Keeps a resolved specification beside its checkpoints, whole or not at all."""
+def write(spec: TrainSpec, directory: Path) -> None:
+    """Stores a resolved specification's statistics beside its checkpoints, whole or not at all."""
     temporary = directory / f".{FILE}"
+    content = {"features": encode_features(spec.features), "args": spec.estimator.args}
     with temporary.open("w") as file:
-        json.dump({"features": spec["features"], "args": spec["estimator"]["args"]}, file, allow_nan=False)
+        json.dump(content, file, allow_nan=False)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(directory / FILE)
 
 
-def read(spec: Json, directory: Path) -> Json | None:
-    """The specification as `write` kept it in a checkpoint's directory; None when it is not there."""
+def read(spec: TrainSpec, directory: Path) -> TrainSpec | None:
+    """The specification with the statistics that `write` stored in a checkpoint's directory; None without them."""
     try:
-        kept = json.loads((directory / FILE).read_text())
+        content = json.loads((directory / FILE).read_text())
     except FileNotFoundError:
         return None
-    spec = copy.deepcopy(spec)
-    spec["features"] = kept["features"]
-    spec["estimator"]["args"] = kept["args"]
-    return spec
+    return spec.with_statistics(decode_features(content["features"]), content["args"])

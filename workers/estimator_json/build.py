@@ -53,7 +53,7 @@ class InvalidArgument(ValueError):
 
 
 def estimator_from_json(
-    spec: Mapping[str, Any], model_dir: Any = None, config: Any = None, warm_start_from: Any = None
+    content: Mapping[str, Any], model_dir: Any = None, config: Any = None, warm_start_from: Any = None
 ) -> Any:
     """The canned estimator of `{"estimator": NAME, "args": {…}}` (or "type" for "estimator").
 
@@ -63,12 +63,12 @@ def estimator_from_json(
     Raises:
         InvalidArgument: an unknown estimator or argument, a missing one, or a value that can't be used.
     """
-    name = spec.get("estimator", spec.get("type"))
-    key = "/estimator" if "estimator" in spec else "/type"
+    name = content.get("estimator", content.get("type"))
+    key = "/estimator" if "estimator" in content else "/type"
     if name not in ESTIMATORS:
         raise InvalidArgument(key, f"unknown estimator; use one of {sorted(ESTIMATORS)}")
     make = ESTIMATORS[name]
-    given = spec.get("args") or {}
+    given = content.get("args") or {}
     if not isinstance(given, Mapping):
         raise InvalidArgument("/args", "must be an object of argument names and values")
     own = {"model_dir": model_dir, "config": config, "warm_start_from": warm_start_from}

@@ -1,4 +1,4 @@
-"""Measuring a trained state: the evaluations of a training job, and the job type `evaluate`."""
+"""Evaluations: those of a training job, and the job type `evaluate`."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from typing import Any
 
 import tensorflow as tf
 
-from app.datasets.table import open_dataset
-from workers.attempt.attempt import Attempt
-from workers.attempt.stop import Control
-from workers.jobs import model as build
-from workers.jobs.source import open_trained
+from app.jobs.spec import EvaluateSpec
+from workers.attempt.attempt import RunningAttempt
+from workers.attempt.stop import StopSignal
+from workers.data.inputs import Inputs
+from workers.jobs.model import make_estimator
+from workers.jobs.source import open_source, open_table
 
-_LOOK_EVERY_STEPS = 50
+_CHECK_EVERY_STEPS = 50
 
 
 class StopHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
-    """Stops a loop when the attempt is to end."""
+    """Stops a loop on request."""
 
-    def __init__(self, control: Control) -> None:
-        self._control = control
+    def __init__(self, stop_signal: StopSignal) -> None:
+        self._stop_signal = stop_signal
 
     def next_step(self, step: int) -> int:
-        return step + (_LOOK_EVERY_STEPS if self._control.reason is None else 1)
+        return step + (_CHECK_EVERY_STEPS if self._stop_signal.reason is None else 1)
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
-        if self._control.reason is not None:
+        if self._stop_signal.reason is not None:
             run_context.request_stop()
 
 
 def evaluate(
-    attempt: Attempt,
+    attempt: RunningAttempt,
     estimator: Any,
     input_fn: Any,
     *,
@@ -47,7 +48,7 @@ def evaluate(
     """
     attempt.check()
     measured = estimator.evaluate(
-        input_fn, steps=steps, hooks=[StopHook(attempt.control)], checkpoint_path=checkpoint_path, name=name
+        input_fn, steps=steps, hooks=[StopHook(attempt.stop_signal)], checkpoint_path=checkpoint_path, name=name
     )
     attempt.check()
     found: dict[str, float | None] = {}
@@ -57,33 +58,32 @@ def evaluate(
     return found
 
 
-def run(attempt: Attempt) -> None:
-    """The job type `evaluate`: a trained state on a data set, recorded under the job's name for it."""
-    spec, storage = attempt.spec, attempt.storage
-    data = spec["data"]["eval"]
-    trained = open_trained(attempt)
-    table = open_dataset(storage.path(storage.dataset_key(data["dataset"])))
+def run(attempt: RunningAttempt, spec: EvaluateSpec) -> None:
+    """The job type `evaluate`: a checkpoint on a data set, recorded under the job's name for it."""
+    data = spec.data.eval
+    source = open_source(attempt, spec)
+    table = open_table(attempt, data.dataset)
     attempt.mark("data_opened")
-    missing = spec["train_spec"]["data"]["train"]["missing"]
-    inputs = build.Inputs(table, trained.spec, data, attempt.scratch, missing=missing)
-    estimator = build.make_estimator(trained.spec, attempt.directory)
-    attempt.control.tell(step=0, max_steps=math.ceil(inputs.count / data["batch_size"]))
+    missing = spec.train_spec.data.train.missing
+    inputs = Inputs(table, source.spec, attempt.spill_directory, part=data.part, labels=data.labels, missing=missing)
+    estimator = make_estimator(source.spec, attempt.directory)
+    attempt.progress.update(step=0, max_steps=math.ceil(inputs.count / data.batch_size))
     metrics = evaluate(
         attempt,
         estimator,
-        inputs.input_fn(data["batch_size"]),
-        name=spec["name"],
-        steps=spec["steps"],
-        checkpoint_path=str(trained.path),
+        inputs.input_fn(data.batch_size),
+        name=spec.name,
+        steps=spec.steps,
+        checkpoint_path=str(source.path),
     )
     row = attempt.record_evaluation(
-        train_job_id=trained.job,
-        step=trained.step,
+        train_job_id=source.job,
+        step=source.step,
         metrics=metrics,
-        name=spec["name"],
-        dataset_id=data["dataset"],
-        dataset_digest=data["digest"],
-        split=data["part"],
-        rows=inputs.count if spec["steps"] is None else min(inputs.count, spec["steps"] * data["batch_size"]),
+        name=spec.name,
+        dataset_id=data.dataset,
+        dataset_digest=data.digest,
+        split=data.part,
+        rows=inputs.count if spec.steps is None else min(inputs.count, spec.steps * data.batch_size),
     )
-    attempt.succeed({"evaluation": row.id, "metrics": metrics, "step": trained.step})
+    attempt.succeed({"evaluation": row.id, "metrics": metrics, "step": source.step})

@@ -1,8 +1,10 @@
-"""Exporting a trained state and publishing it as a model's version: SavedModel, skew check, promotion gate, lineage."""
+"""Exports a checkpoint and publishes it as a model's version: SavedModel, skew check, promotion gate, lineage."""
 
 from __future__ import annotations
 
-import logging
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -10,123 +12,161 @@ from sqlalchemy.orm import Session
 import tf_estimator as est
 from app.datasets.table import Table
 from app.ids import new_id
+from app.jobs.spec import ExportSpec, Gate, JsonObject, Promote, TrainSpec, encode_features
 from app.jobs.state import VersionState
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
 from app.registry.exports import ExportRepository
+from app.registry.jobs.attempts import Claim
 from app.registry.models import ModelRepository
 from app.registry.tables import Checkpoint
-from workers.attempt.attempt import Attempt
-from workers.jobs import model as build
-from workers.jobs.source import open_trained, training_table
+from workers.attempt.attempt import RunningAttempt
+from workers.data.inputs import example_rows
+from workers.jobs.model import feature_infos, make_estimator
+from workers.jobs.source import open_source, training_table
 
-log = logging.getLogger(__name__)
-
-Json = dict[str, Any]
+Metrics = Mapping[str, float | None]
 SKEW = 1e-3
 """How far predictions of the export may be from the trainer's, for values around 1; more for bigger labels."""
 
 
-def run(attempt: Attempt) -> None:
+@dataclass(frozen=True)
+class Candidate:
+    """A checkpoint that may become a version.
+
+    Attributes:
+        spec: the training specification with all statistics.
+        table: the training data, for example rows.
+        metrics: of the newest evaluation of the checkpoint, for the gate.
+    """
+
+    estimator: Any
+    spec: TrainSpec
+    table: Table
+    train_job_id: str
+    step: int
+    promote: Promote | None
+    metrics: Metrics | None
+
+
+@dataclass(frozen=True)
+class _Export:
+    """A SavedModel in the artifact store, with its verdict."""
+
+    id: str
+    key: str
+    digest: str
+    bytes: int
+    skew: float | None
+    state: VersionState
+    reason: str | None
+    lineage: JsonObject
+
+
+def run(attempt: RunningAttempt, spec: ExportSpec) -> None:
     """The job type `export`: any checkpoint."""
-    trained = open_trained(attempt)
-    table = training_table(attempt, trained.spec)
+    source = open_source(attempt, spec)
+    table = training_table(attempt, source.spec)
     attempt.mark("data_opened")
-    estimator = build.make_estimator(trained.spec, attempt.directory)
-    rows = attempt.read(lambda session: EvaluationRepository(session).of_checkpoint(trained.job, trained.step))
-    publish(
-        attempt,
-        estimator,
-        trained.spec,
-        table,
-        train_job_id=trained.job,
-        step=trained.step,
-        promote=attempt.spec["promote"],
+    rows = attempt.read(lambda session: EvaluationRepository(session).of_checkpoint(source.job, source.step))
+    candidate = Candidate(
+        estimator=make_estimator(source.spec, attempt.directory),
+        spec=source.spec,
+        table=table,
+        train_job_id=source.job,
+        step=source.step,
+        promote=spec.promote,
         metrics=rows[-1].metrics if rows else None,
-        result={"step": trained.step},
     )
+    publish(attempt, candidate, {"step": source.step})
 
 
-def publish(
-    attempt: Attempt,
-    estimator: Any,
-    spec: Json,
-    table: Table,
-    *,
-    train_job_id: str,
-    step: int,
-    promote: Json | None,
-    metrics: Json | None,
-    result: Json,
-) -> None:
-    """Exports the checkpoint of `step` and ends the job: export, version and success are one transaction, so that a job
-    publishes once however often it runs. A directory that no row came to point to is removed.
+def publish(attempt: RunningAttempt, candidate: Candidate, result: JsonObject) -> None:
+    """Exports the checkpoint and ends the job: export, version and success are one transaction, so that a job publishes
+    once however often it runs. A directory that no row refers to is removed.
 
     Args:
-        spec: the training specification with all statistics in.
-        table: the training data, for example rows.
-        metrics: of the newest evaluation of that checkpoint, for the gate.
+        result: the job's result; the export and the version are added to it.
     """
     attempt.check()
-    checkpoint = attempt.read(lambda session: CheckpointRepository(session).at(train_job_id, step))
+    checkpoint = attempt.read(lambda session: CheckpointRepository(session).at(candidate.train_job_id, candidate.step))
     export_id = new_id("exp")
     key = attempt.storage.export_key(export_id)
     committed_or_unknown = False
     try:
-        made, skew = _export(attempt, estimator, spec, table, key, checkpoint)
+        export = _export(attempt, candidate, export_id, key, checkpoint)
         attempt.check()
-        digest, size = attempt.storage.digest(key), attempt.storage.size(key)
-        state, reason = judge(promote, metrics, skew, skew_limit(table, spec))
-        lineage = _lineage(attempt, spec, checkpoint) | {"export_digest": digest, "skew": skew}
-        lineage |= {"engine": made["engine"], "tensorflow": made["tensorflow"]}
-
-        def commit(session: Session) -> Json | None:
-            row = ExportRepository(session).add(
-                attempt.claim.job_id,
-                attempt.claim.attempt,
-                train_job_id=train_job_id,
-                step=step,
-                path=key,
-                digest=digest,
-                bytes=size,
-                export_id=export_id,
-            )
-            if row is None:
-                return None
-            evaluations = EvaluationRepository(session).of_checkpoint(train_job_id, step)
-            label = promote["label"] if promote and state is VersionState.STAGED else None
-            version = ModelRepository(session).create_version(
-                spec["model"],
-                export_id,
-                attempt.claim.job_id,
-                lineage | {"evaluations": [evaluation.id for evaluation in evaluations]},
-                state,
-                label,
-                reason,
-            )
-            told = {"version_state": state, "version_reason": reason}
-            return {"export": export_id, "exported_step": step, "skew": skew, "version": version.number} | told
-
-        # Also a write that ends as fenced may be one whose first try was committed by a connection that died before it
-        # could say so: the directory stays then, and is the reconciler's if no row points to it.
+        # A write reported as fenced may nevertheless have been committed on its first try, if the connection died
+        # before the reply. The directory stays in that case; the reconciler removes it if no row refers to it.
         committed_or_unknown = True
-        attempt.succeed(result, commit)
+        attempt.succeed(result, functools.partial(_record, attempt.claim, candidate, export))
     finally:
         if not committed_or_unknown:
             attempt.storage.remove(key)
 
 
-def _export(
-    attempt: Attempt, estimator: Any, spec: Json, table: Table, key: str, checkpoint: Checkpoint
-) -> tuple[Json, float | None]:
-    """Writes the SavedModel; gives its serving.json and the largest difference between its predictions and the
-    trainer's (None without example rows)."""
+def _record(claim: Claim, candidate: Candidate, export: _Export, session: Session) -> JsonObject | None:
+    """Records export and version; what the job's result says of them, or None when the attempt is over."""
+    row = ExportRepository(session).add(
+        claim.job_id,
+        claim.attempt,
+        train_job_id=candidate.train_job_id,
+        step=candidate.step,
+        path=export.key,
+        digest=export.digest,
+        bytes=export.bytes,
+        export_id=export.id,
+    )
+    if row is None:
+        return None
+    evaluations = EvaluationRepository(session).of_checkpoint(candidate.train_job_id, candidate.step)
+    promoted = candidate.promote is not None and export.state is VersionState.STAGED
+    version = ModelRepository(session).create_version(
+        candidate.spec.model,
+        export.id,
+        claim.job_id,
+        export.lineage | {"evaluations": [evaluation.id for evaluation in evaluations]},
+        export.state,
+        candidate.promote.label if candidate.promote is not None and promoted else None,
+        export.reason,
+    )
+    return {
+        "export": export.id,
+        "exported_step": candidate.step,
+        "skew": export.skew,
+        "version": version.number,
+        "version_state": export.state,
+        "version_reason": export.reason,
+    }
+
+
+def _export(attempt: RunningAttempt, candidate: Candidate, export_id: str, key: str, checkpoint: Checkpoint) -> _Export:
+    """Writes the SavedModel and judges it."""
+    spec, storage = candidate.spec, attempt.storage
+    description, skew = _write(attempt, candidate, key, checkpoint)
+    state, reason = judge(candidate.promote, candidate.metrics, skew, skew_limit(candidate.table, spec))
+    digest = storage.digest(key)
+    lineage = _lineage(attempt, spec, checkpoint) | {
+        "export_digest": digest,
+        "skew": skew,
+        "engine": description["engine"],
+        "tensorflow": description["tensorflow"],
+    }
+    return _Export(export_id, key, digest, storage.size(key), skew, state, reason, lineage)
+
+
+def _write(
+    attempt: RunningAttempt, candidate: Candidate, key: str, checkpoint: Checkpoint
+) -> tuple[JsonObject, float | None]:
+    """Writes the SavedModel; its serving.json, and the largest difference between its predictions and the trainer's
+    (None without example rows)."""
+    spec = candidate.spec
     directory, path = str(attempt.storage.path(key)), str(attempt.storage.path(checkpoint.path))
-    infos, examples = build.feature_infos(spec), build.example_rows(table, spec)
-    vocabularies = [label["vocabulary"] for label in spec["labels"] if label["vocabulary"] is not None]
+    infos, examples = feature_infos(spec), example_rows(candidate.table, spec)
+    vocabularies = [list(label.vocabulary) for label in spec.labels if label.vocabulary is not None]
     attempt.mark("export_started")
-    made = est.export.export_for_serving(
-        estimator,
+    description: JsonObject = est.export.export_for_serving(
+        candidate.estimator,
         directory,
         features=infos,
         examples=examples,
@@ -134,55 +174,60 @@ def _export(
         label_vocabulary=vocabularies[0] if len(vocabularies) == 1 else None,
     )
     if not examples:
-        return made, None
-    return made, float(est.export.skew_check(estimator, directory, examples, features=infos, checkpoint_path=path))
+        return description, None
+    skew = est.export.skew_check(candidate.estimator, directory, examples, features=infos, checkpoint_path=path)
+    return description, float(skew)
 
 
-def skew_limit(table: Table, spec: Json) -> float:
+def skew_limit(table: Table, spec: TrainSpec) -> float:
     """`SKEW`, in proportion to the largest number that the model learns to predict."""
     largest = 1.0
-    for label in spec["labels"]:
-        if label["kind"] == "number":
-            for name in label["columns"]:
+    for label in spec.labels:
+        if label.kind == "number":
+            for name in label.columns:
                 info = table.info(name)
                 largest = max(largest, abs(info.get("min") or 0), abs(info.get("max") or 0))
     return SKEW * largest
 
 
 def judge(
-    promote: Json | None, metrics: Json | None, skew: float | None, limit: float
+    promote: Promote | None, metrics: Metrics | None, skew: float | None, limit: float
 ) -> tuple[VersionState, str | None]:
     """The promotion gate: a version's state, and the reason of a refusal."""
     if skew is not None and not skew <= limit:
         return VersionState.REFUSED, f"Its predictions differ from the trainer's by {skew:.3g}; at most {limit:.3g}."
     if promote is None:
         return VersionState.STORED, None
-    gate = promote["when"]
-    if gate is None:
-        return VersionState.STAGED, None
-    value = (metrics or {}).get(gate["metric"])
+    refusal = None if promote.when is None else _refusal(promote.when, metrics or {})
+    return VersionState.STAGED if refusal is None else VersionState.REFUSED, refusal
+
+
+def _refusal(gate: Gate, metrics: Metrics) -> str | None:
+    """Why a gate refuses a version; None if it does not."""
+    value = metrics.get(gate.metric)
     if value is None:
-        return VersionState.REFUSED, f"Its evaluation has no value of the metric {gate['metric']!r}."
-    if "at_least" in gate and value < gate["at_least"]:
-        return VersionState.REFUSED, f"{gate['metric']} is {value:.6g}, under the asked {gate['at_least']:.6g}."
-    if "at_most" in gate and value > gate["at_most"]:
-        return VersionState.REFUSED, f"{gate['metric']} is {value:.6g}, over the asked {gate['at_most']:.6g}."
-    return VersionState.STAGED, None
+        return f"Its evaluation has no value of the metric {gate.metric!r}."
+    if gate.at_least is not None and value < gate.at_least:
+        return f"{gate.metric} is {value:.6g}, under the required {gate.at_least:.6g}."
+    if gate.at_most is not None and value > gate.at_most:
+        return f"{gate.metric} is {value:.6g}, over the allowed {gate.at_most:.6g}."
+    return None
 
 
-def _lineage(attempt: Attempt, spec: Json, checkpoint: Checkpoint) -> Json:
-    """What a version was made of."""
-    data = spec["data"]
-    datasets = [{"role": "train", "id": data["train"]["dataset"], "digest": data["train"]["digest"]}]
-    if data["eval"] is not None:
-        datasets.append({"role": "eval", "id": data["eval"]["dataset"], "digest": data["eval"]["digest"]})
+def _lineage(attempt: RunningAttempt, spec: TrainSpec, checkpoint: Checkpoint) -> JsonObject:
+    """Everything that a version was made of."""
+    parts = {"train": spec.data.train, "eval": spec.data.eval}
     return {
         "job": checkpoint.job_id,
         "attempt": checkpoint.attempt,
         "exported_by": attempt.claim.job_id,
         "checkpoint": checkpoint.id,
         "step": checkpoint.step,
-        "estimator": spec["estimator"]["type"],
-        "datasets": datasets,
-        "missing": {feature["name"]: feature["missing"] for feature in spec["features"]},
+        "estimator": spec.estimator.type,
+        "datasets": [
+            {"role": role, "id": part.dataset, "digest": part.digest}
+            for role, part in parts.items()
+            if part is not None
+        ],
+        "missing": {feature["name"]: feature["missing"] for feature in encode_features(spec.features)},
     }

@@ -1,4 +1,4 @@
-"""The job type `predict`: a trained state over a data set, written as JSONL and Parquet."""
+"""The job type `predict`: a checkpoint's predictions for a data set, written as JSONL and Parquet."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.datasets.table import open_dataset
-from workers.attempt.attempt import Attempt
-from workers.jobs import model as build
+from app.jobs.spec import PredictSpec
+from workers.attempt.attempt import RunningAttempt
+from workers.data.inputs import Inputs
 from workers.jobs.evaluate import StopHook
-from workers.jobs.source import open_trained
+from workers.jobs.model import make_estimator
+from workers.jobs.source import open_source, open_table
 
 JSONL, PARQUET = "predictions.jsonl", "predictions.parquet"
 
 
-def run(attempt: Attempt) -> None:
-    """Writes both files beside the attempt first; they take their place when they are whole."""
-    spec, storage = attempt.spec, attempt.storage
-    data = spec["data"]["predict"]
-    trained = open_trained(attempt)
-    table = open_dataset(storage.path(storage.dataset_key(data["dataset"])))
+def run(attempt: RunningAttempt, spec: PredictSpec) -> None:
+    """Writes both files into the attempt's directory first, and moves them when they are complete."""
+    storage, data = attempt.storage, spec.data.predict
+    source = open_source(attempt, spec)
+    table = open_table(attempt, data.dataset)
     attempt.mark("data_opened")
-    inputs = build.Inputs(table, trained.spec, {"part": "all"}, attempt.scratch, labelled=False)
-    estimator = build.make_estimator(trained.spec, attempt.directory)
-    attempt.control.tell(step=0, max_steps=math.ceil(inputs.count / data["batch_size"]))
+    inputs = Inputs(table, source.spec, attempt.spill_directory, labelled=False)
+    estimator = make_estimator(source.spec, attempt.directory)
+    attempt.progress.update(step=0, max_steps=math.ceil(inputs.count / data.batch_size))
     batches = estimator.predict(
-        inputs.input_fn(data["batch_size"]),
-        hooks=[StopHook(attempt.control)],
-        checkpoint_path=str(trained.path),
+        inputs.input_fn(data.batch_size),
+        hooks=[StopHook(attempt.stop_signal)],
+        checkpoint_path=str(source.path),
         yield_single_examples=False,
     )
-    place = attempt.directory / "predictions"
-    place.mkdir(exist_ok=True)
-    rows = _write(attempt, batches, place)
+    directory = attempt.directory / "predictions"
+    directory.mkdir(exist_ok=True)
+    rows = _write(attempt, batches, directory)
     attempt.check()
     key = storage.prediction_key(attempt.claim.job_id)
-    # Nobody may put files in place whose attempt is over: ask once more.
+    # An attempt that is over must not move files into place: ask once more.
     attempt.write(lambda session: attempt.jobs(session).heartbeat(attempt.claim.job_id, attempt.claim.attempt, 60.0))
     storage.remove(key)
     storage.path(key).parent.mkdir(parents=True, exist_ok=True)
-    place.rename(storage.path(key))
+    directory.rename(storage.path(key))
     files = {"jsonl": f"{key}/{JSONL}", "parquet": f"{key}/{PARQUET}"}
-    attempt.succeed({"rows": rows, "files": files, "step": trained.step, "digest": storage.digest(key)})
+    attempt.succeed({"rows": rows, "files": files, "step": source.step, "digest": storage.digest(key)})
 
 
-def _write(attempt: Attempt, batches: Iterator[dict[str, Any]], place: Path) -> int:
+def _write(attempt: RunningAttempt, batches: Iterator[dict[str, Any]], directory: Path) -> int:
     """Rows written, in the data set's order."""
     rows, writer = 0, None
-    with (place / JSONL).open("w") as lines:
+    with (directory / JSONL).open("w") as lines:
         try:
             for number, batch in enumerate(batches):
                 attempt.check()
@@ -65,10 +65,10 @@ def _write(attempt: Attempt, batches: Iterator[dict[str, Any]], place: Path) -> 
                 for row in range(count):
                     lines.write(json.dumps({name: column[row] for name, column in columns.items()}) + "\n")
                 table = pa.table(columns) if writer is None else pa.table(columns, schema=writer.schema)
-                writer = writer or pq.ParquetWriter(place / PARQUET, table.schema)
+                writer = writer or pq.ParquetWriter(directory / PARQUET, table.schema)
                 writer.write_table(table)
                 rows += count
-                attempt.control.tell(step=number + 1, rows=rows)
+                attempt.progress.update(step=number + 1, rows=rows)
         finally:
             if writer is not None:
                 writer.close()

@@ -74,7 +74,7 @@ def parts_of(settings: Settings) -> list[Part]:
     parts.append(Part("reconciler", [*python, "workers.reconciler"], 5.0, delay_s=_API_FIRST_S))
     for slot in range(settings.worker_slots):
         worker = [*python, "celery", "-A", "workers.celery_app", "worker", "--pool=prefork", "--concurrency=1"]
-        options = [f"--hostname=slot{slot}-{os.getpid()}@%h", f"--queues={','.join(settings.queue_names)}"]
+        options = [f"--hostname=slot{slot}-{os.getpid()}@%h"]
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", f"--loglevel={settings.log_level}"]
         argv = [*worker, *options, *quiet]
         part = Part(f"worker-{slot}", argv, settings.grace_s + 10.0, delay_s=_API_FIRST_S)

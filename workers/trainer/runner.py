@@ -6,37 +6,29 @@ import errno
 import logging
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, assert_never
 
 import tensorflow as tf
 
 import tf_estimator as est
 from app.config import Settings
 from app.errors import Conflict, InvalidInput, NotFound, Unavailable
+from app.jobs.spec import EvaluateSpec, ExportSpec, PredictSpec, TrainSpec
 from app.jobs.state import ErrorKind
 from app.registry.db import Database
 from app.registry.jobs.attempts import Claim
 from app.registry.metrics import MetricRepository
 from app.storage import Storage
 from workers import memory
-from workers.attempt import files as scratch
-from workers.attempt.attempt import Attempt, Stopped
+from workers.attempt import files
+from workers.attempt.attempt import RunningAttempt, Stopped
 from workers.attempt.heartbeat import Heartbeat
-from workers.attempt.resource_usage import Usage
-from workers.attempt.stop import Control, Stop
-from workers.jobs import evaluate as evaluation
-from workers.jobs import export as publication
-from workers.jobs import predict as prediction
-from workers.jobs import train as training
+from workers.attempt.progress import ProgressBuffer
+from workers.attempt.resource_usage import ResourceUsage
+from workers.attempt.stop import Stop, StopSignal
+from workers.jobs import evaluate, export, predict, train
 
 log = logging.getLogger(__name__)
-
-_JOBS: dict[str, Callable[[Attempt], None]] = {
-    "train": training.run,
-    "evaluate": evaluation.run,
-    "export": publication.run,
-    "predict": prediction.run,
-}
 
 
 def run(
@@ -48,7 +40,7 @@ def run(
     drain: Callable[[], bool] = lambda: False,
     timings: dict[str, float] | None = None,
 ) -> str:
-    """Runs the attempt and puts its end on record.
+    """Runs the attempt and records its end.
 
     Args:
         drain: whether the worker is to stop: the attempt then checkpoints and gives the job back.
@@ -57,61 +49,63 @@ def run(
     Returns:
         `succeeded failed queued cancelled` as the job stands now, or `lost` when the attempt is not ours any more.
     """
-    control = Control()
-    attempt = Attempt(claim, database, storage, settings, control, dict(timings or {}))
+    stop_signal, progress = StopSignal(), ProgressBuffer()
+    attempt = RunningAttempt(claim, database, storage, settings, stop_signal, progress, dict(timings or {}))
     attempt.mark("trainer_started")
-    heartbeat = _Draining(drain, database, claim, control, settings)
+    heartbeat = Heartbeat(
+        database,
+        claim.job_id,
+        claim.attempt,
+        stop_signal,
+        progress,
+        lease_s=settings.lease_s,
+        every_s=settings.heartbeat_s,
+        timeout_s=claim.timeout_s,
+        grace_s=settings.grace_s,
+        usage=ResourceUsage(progress),
+        drain=drain,
+    )
     heartbeat.start()
     try:
         outcome = _run(attempt)
     finally:
         heartbeat.stop()
-        scratch.clear(attempt.scratch)
+        files.clear(attempt.spill_directory)
     log.info("The attempt ended: %s.", outcome)
     return outcome
 
 
-class _Draining(Heartbeat):
-    """A heartbeat that also looks whether the worker is to stop."""
-
-    def __init__(
-        self, drain: Callable[[], bool], database: Database, claim: Claim, control: Control, settings: Settings
-    ) -> None:
-        super().__init__(
-            database,
-            claim.job_id,
-            claim.attempt,
-            control,
-            lease_s=settings.lease_s,
-            every_s=settings.heartbeat_s,
-            timeout_s=claim.timeout_s,
-            grace_s=settings.grace_s,
-            usage=Usage(control),
-        )
-        self._drain = drain
-
-    def beat(self) -> None:
-        if self._drain():
-            self._control.stop(Stop.DRAIN)
-        super().beat()
+def _run_job(attempt: RunningAttempt) -> None:
+    """Runs the work of the attempt's job type."""
+    spec = attempt.claim.spec
+    if isinstance(spec, TrainSpec):
+        train.run(attempt, spec)
+    elif isinstance(spec, EvaluateSpec):
+        evaluate.run(attempt, spec)
+    elif isinstance(spec, ExportSpec):
+        export.run(attempt, spec)
+    elif isinstance(spec, PredictSpec):
+        predict.run(attempt, spec)
+    else:
+        assert_never(spec)
 
 
-def _run(attempt: Attempt) -> str:
+def _run(attempt: RunningAttempt) -> str:
     try:
-        _JOBS[attempt.claim.type](attempt)
+        _run_job(attempt)
         return "succeeded"
     except Stopped as stopped:
         return _stopped(attempt, stopped.reason)
     except Exception as error:
         # A stop request can surface as any error of the interrupted work; the request is what counts then.
-        if attempt.control.reason in (Stop.FENCED, Stop.UNREACHABLE):
+        if attempt.stop_signal.reason in (Stop.FENCED, Stop.UNREACHABLE):
             return "lost"
         kind, detail = explain(error)
         log.exception("The attempt failed: %s", kind)
         return _ended(attempt, lambda jobs, claim: jobs.fail(claim.job_id, claim.attempt, kind, detail))
 
 
-def _stopped(attempt: Attempt, reason: Stop) -> str:
+def _stopped(attempt: RunningAttempt, reason: Stop) -> str:
     if reason is Stop.CANCEL:
         return _ended(attempt, lambda jobs, claim: "cancelled" if jobs.cancelled(claim.job_id, claim.attempt) else None)
     if reason is Stop.DRAIN:
@@ -122,13 +116,13 @@ def _stopped(attempt: Attempt, reason: Stop) -> str:
     return "lost"
 
 
-def _ended(attempt: Attempt, move: Callable[[Any, Claim], str | None]) -> str:
+def _ended(attempt: RunningAttempt, move: Callable[[Any, Claim], str | None]) -> str:
     """Ends the attempt in the registry, with its last points and its peak memory."""
-    claim, points = attempt.claim, attempt.control.points()
+    claim, points = attempt.claim, attempt.progress.points()
 
     def end(session: Any) -> str | None:
         jobs = attempt.jobs(session)
-        if jobs.heartbeat(claim.job_id, claim.attempt, attempt.settings.lease_s, attempt.control.progress) is None:
+        if jobs.heartbeat(claim.job_id, claim.attempt, attempt.settings.lease_s, attempt.progress.values) is None:
             return None
         MetricRepository(session).add_points(claim.job_id, claim.attempt, points)
         jobs.end_attempt(claim.job_id, claim.attempt, peak_memory_bytes=memory.peak_bytes())
@@ -141,7 +135,7 @@ def _ended(attempt: Attempt, move: Callable[[Any, Claim], str | None]) -> str:
 
 
 def explain(error: BaseException) -> tuple[ErrorKind, str]:
-    """Kind and detail of a failure, for its user: no traceback, no paths. What the log has is told in full there."""
+    """Kind and detail of a failure, for the job's owner: no traceback, no paths. The log has them."""
     if isinstance(error, est.NanLossDuringTrainingError):
         at = "" if error.step is None else f" at step {error.step}"
         return ErrorKind.NAN_LOSS, f"The loss became NaN or infinite{at}. Lower the learning rate or check the data."
@@ -163,8 +157,8 @@ def explain(error: BaseException) -> tuple[ErrorKind, str]:
 
 
 def _disk_full(error: BaseException) -> str | None:
-    """What to tell of an error that a full disk made. TensorFlow gives the same kinds of errors for other things (of
-    EFBIG even the one that ends an input), so its message decides."""
+    """The detail of an error that a full disk caused; None for other errors. TensorFlow raises the same types for other
+    causes (for EFBIG even the one that ends an input), so its message decides."""
     if not isinstance(error, OSError | tf.errors.OpError):
         return None
     number, text = getattr(error, "errno", None), str(error)

@@ -1,4 +1,7 @@
-"""The Celery application of the workers: `celery -A workers.celery_app worker --pool=prefork --concurrency=1`.
+"""The Celery application of the workers: `celery -A workers.celery_app worker`.
+
+A worker is one slot: a main process, one pool child and its trainer. The application itself sets the pool, its size
+and, from the setting QUEUES, the queues; `--queues` on the command line replaces the latter.
 
 A message is only a doorbell (`{job_id, attempt}`): it is acknowledged when it is taken, kept by nobody, and may be lost
 or doubled; leases in SQL and the reconciler decide. So there is no result backend, and no timeout of the broker can
@@ -10,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
+from kombu import Exchange, Queue
 
 from app.config import Settings
 from app.queue import celery_settings
@@ -29,8 +33,14 @@ def make_app(settings: Settings) -> Celery:
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
     }
+    queues = [Queue(name, Exchange(name, type="direct"), routing_key=name) for name in settings.queue_names]
     app.conf.update(
         shared,
+        # Without a list of its own, a worker would consume Celery's default queue, where no job is ever sent.
+        task_queues=queues,
+        task_default_queue=settings.queue_names[0],
+        worker_pool="prefork",
+        worker_concurrency=1,
         broker_transport_options=transport,
         result_backend_transport_options={"visibility_timeout": _VISIBILITY_S},
         visibility_timeout=_VISIBILITY_S,

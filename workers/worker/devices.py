@@ -48,6 +48,15 @@ class Devices:
             return True
         return False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """For people: `gpu:N`, `cpu`, or `any` where none is assigned; none while others hold all GPUs."""
+        if not self._assigned:
+            return ("any",)
+        if not self._wanted:
+            return ("cpu",)
+        return () if self.gpu is None else (f"gpu:{self.gpu}",)
+
     def environment(self, others: Mapping[str, str] = os.environ) -> dict[str, str]:
         """The trainer's environment: `others`, and which GPU it may see."""
         if not self._assigned:

@@ -1,5 +1,5 @@
-"""What a Celery pool child and its trainer say to each other: one JSON object a line, over the trainer's standard input
-and output.
+"""Messages between a Celery pool child and its trainer: one JSON object per line, over the trainer's standard input and
+output.
 
     to the trainer     {"run": {claim}, "timings": {...}}    {"drain": true}
     from the trainer   {"ready": true}                       {"started": true, "job_id": …, "attempt": …}
@@ -12,6 +12,8 @@ import dataclasses
 import json
 from typing import Any
 
+from app.jobs.spec import decode as decode_spec
+from app.jobs.spec import encode as encode_spec
 from app.registry.jobs.attempts import CheckpointInfo, Claim
 
 
@@ -20,9 +22,21 @@ def encode(message: dict[str, Any]) -> bytes:
 
 
 def claim_to_json(claim: Claim) -> dict[str, Any]:
-    return dataclasses.asdict(claim)
+    return {
+        "job_id": claim.job_id,
+        "attempt": claim.attempt,
+        "spec": encode_spec(claim.spec),
+        "timeout_s": claim.timeout_s,
+        "resume": None if claim.resume is None else dataclasses.asdict(claim.resume),
+    }
 
 
 def claim_from_json(content: dict[str, Any]) -> Claim:
     resume = content["resume"]
-    return Claim(**(content | {"resume": None if resume is None else CheckpointInfo(**resume)}))
+    return Claim(
+        job_id=content["job_id"],
+        attempt=content["attempt"],
+        spec=decode_spec(content["spec"]),
+        timeout_s=content["timeout_s"],
+        resume=None if resume is None else CheckpointInfo(**resume),
+    )

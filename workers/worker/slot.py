@@ -102,7 +102,7 @@ class Slot:
         bound = log.bind(job_id=job_id, attempt=attempt)
         bound.info("claimed")
         outcome = None
-        limit = message["run"]["spec"].get("memory_limit_bytes")
+        limit = message["run"]["spec"]["memory_limit_bytes"]
         for tries_left in reversed(range(_TRIES)):
             self.warm_up()
             trainer = self.trainer

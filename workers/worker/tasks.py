@@ -16,12 +16,16 @@ from typing import Any
 
 import structlog
 from celery import signals
+from celery.concurrency import get_implementation
 
 from app.config import Settings
 from app.log import configure
 from app.queue import TASK_NAME
 from app.registry.db import Database, make_engine
+from app.registry.workers import WorkerReport
+from app.version import __version__
 from workers.worker.celery_app import app
+from workers.worker.presence import MainPulse, Presence, worker_name
 from workers.worker.slot import Slot
 from workers.worker.watchdog import Taken, Watchdog, waiting_messages
 
@@ -32,6 +36,7 @@ class _Child:
     """What a pool child holds."""
 
     slot: Slot | None = None
+    presence: Presence | None = None
     draining = False
 
 
@@ -46,6 +51,7 @@ class _Main:
     """What the main process holds; `taken` is shared with the child."""
 
     taken = Taken()
+    pulse = MainPulse()
     watchdog: Watchdog | None = None
 
 
@@ -56,8 +62,23 @@ def _log_as_json(**_: Any) -> None:
 
 
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
-def _open_pipe(**_: Any) -> None:
+def _prepare(sender: Any, **_: Any) -> None:
+    """In the main process, before it forks."""
+    if fault := wrong_pool(sender):
+        raise SystemExit(fault)
     _Pipe.read, _Pipe.write = os.pipe()
+    _Main.pulse.start()
+    log.info("serves queues", queues=list(app.amqp.queues.consume_from))
+
+
+def wrong_pool(controller: Any) -> str:
+    """Why a worker cannot run with the pool that the command line asks for; empty when it can."""
+    pool = get_implementation(controller.pool_cls)
+    if f"{pool.__module__}.{pool.__qualname__}" != "celery.concurrency.prefork.TaskPool":
+        return "A worker runs in the prefork pool only: start it with --pool=prefork, or without that option."
+    if controller.concurrency != 1 or controller.options.get("autoscale"):
+        return "A worker is one slot: start it with --concurrency=1, or without that option, and one worker per slot."
+    return ""
 
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
@@ -88,7 +109,13 @@ def _start(**_: Any) -> None:
     _Main.taken.reset()
     if _Pipe.write is not None:
         os.close(_Pipe.write)
-    _Child.slot = Slot(settings, Database(make_engine(settings)), draining=lambda: _Child.draining)
+    database, name = Database(make_engine(settings)), worker_name(parent)
+    slot = _Child.slot = Slot(settings, database, draining=lambda: _Child.draining, worker=name)
+    queues = tuple(app.amqp.queues.consume_from)
+    _Child.presence = Presence(
+        database, lambda: WorkerReport(name, queues, 1, slot.devices.names, __version__), _Main.pulse.read
+    )
+    _Child.presence.start()
     threading.Thread(target=_Child.slot.look_after, name="look-after-trainer", daemon=True).start()
     threading.Thread(target=_watch, args=(parent,), name="watch-parent", daemon=True).start()
 
@@ -111,6 +138,9 @@ def _watch(parent: int) -> None:
 
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def _stop(**_: Any) -> None:
+    if _Child.presence is not None:
+        _Child.presence.leave()
+        _Child.presence = None
     if _Child.slot is not None:
         _Child.slot.close()
         _Child.slot = None

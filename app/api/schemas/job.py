@@ -53,7 +53,7 @@ class JobView(View):
     timings: dict[str, float] = Field(description="When each part of the way was reached, seconds after the submit.")
     error: JobError | None = Field(description="The last failure, also while the job waits to try again.")
     attempts: list[AttemptView]
-    warnings: list[str] = Field(default=[], description="Given once, in the answer to the POST.")
+    warnings: list[str] = Field(description="What its submitter should know; the dry run gives the same.")
     spec: Json | None = Field(default=None, description="Complete: defaults filled in, columns chosen. Not in lists.")
     created_at: Time
     started_at: Time | None
@@ -61,16 +61,14 @@ class JobView(View):
     created_by: str | None = Field(description="Id of the token.")
 
     @classmethod
-    def of(
-        cls, row: tables.Job, attempts: list[tables.Attempt], *, spec: bool = True, warnings: list[str] | None = None
-    ) -> JobView:
+    def of(cls, row: tables.Job, attempts: list[tables.Attempt], *, spec: bool = True) -> JobView:
         return cls.copy_of(
             row,
             state=shown_state(JobState(row.state), row.cancel_requested),
             timings=row.result.get("timings") or row.progress.get("timings") or {},
             error=JobError(kind=row.error_kind, detail=row.error_detail or "") if row.error_kind else None,
             attempts=[AttemptView.of(attempt) for attempt in attempts],
-            warnings=warnings or [],
+            warnings=row.warnings or [],
             spec=row.spec if spec else None,
         )
 
@@ -121,6 +119,7 @@ class EvaluationView(View):
     split: str = Field(description="all train holdout")
     rows: int | None
     metrics: Json
+    has_report: bool = Field(description="Whether `GET /v1/evaluations/{id}/report` has one.")
     created_at: Time
 
     @classmethod

@@ -60,6 +60,9 @@ class ModelStatus(View):
     name: str
     labels: dict[str, int] = Field(examples=[{"latest": 1}])
     versions: list[VersionView]
+    previous: int | None = Field(
+        default=None, description="Of one label: the version that it pointed to before, to which one can roll back."
+    )
     next_page_token: str | None = None
 
 

@@ -12,6 +12,8 @@ from typing import Any, Literal
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
+from app.errors import InvalidInput
+from app.jobs.spec import JobSpec, decode
 from app.jobs.state import HOPELESS, AttemptState, ErrorKind, JobState
 from app.registry.db import now
 from app.registry.events import record_progress
@@ -41,9 +43,7 @@ class Claim:
 
     job_id: str
     attempt: int
-    type: str
-    model: str | None
-    spec: dict[str, Any]
+    spec: JobSpec
     timeout_s: float | None
     resume: CheckpointInfo | None
 
@@ -66,7 +66,8 @@ class AttemptRepository:
         self, job_id: str, attempt_seen: int, worker: str, lease_s: float, *, queue_cap: int | None = None
     ) -> Claim | None:
         """Takes the next attempt of a waiting job; None when somebody else has it, it is not waiting (any more), its
-        back-off is not over, or `queue_cap` jobs of its queue run already.
+        back-off is not over, or `queue_cap` jobs of its queue run already. A job whose specification this release
+        cannot read fails, and None is returned.
 
         Args:
             attempt_seen: the attempt counter in the message.
@@ -98,7 +99,12 @@ class AttemptRepository:
             )
         )
         self.session.flush()
-        return Claim(job_id, job.attempt, job.type, job.model, job.spec, job.timeout_s, resume)
+        try:
+            spec = decode(job.spec)
+        except InvalidInput as error:
+            self.fail(job_id, job.attempt, ErrorKind.INVALID_SPEC, error.detail)
+            return None
+        return Claim(job_id, job.attempt, spec, job.timeout_s, resume)
 
     def heartbeat(
         self, job_id: str, attempt: int, lease_s: float, progress: dict[str, Any] | None = None
@@ -237,7 +243,7 @@ class AttemptRepository:
             Checkpoint.attempt == job.attempt,
             Checkpoint.step > started.scalar_subquery(),
         )
-        return self.session.scalar(newer.limit(1)) is not None
+        return self.session.scalar(select(newer.exists())) is True
 
     def _latest_checkpoint(self, job_id: str) -> CheckpointInfo | None:
         query = select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step.desc()).limit(1)

@@ -20,15 +20,18 @@ class WaitingRepository(AttemptRepository):
         queue from being rung for all of it again and again; who comes to the head later is looked at then.
         """
         found: list[Ring] = []
-        for queue in self.session.scalars(select(Job.queue).where(Job.state == JobState.QUEUED).distinct()):
+        for queue in self.session.scalars(
+            select(Job.queue).where(Job.state == JobState.QUEUED).distinct().order_by(Job.queue)
+        ):
             head = (
-                select(Job.id, Job.attempt, Job.queue, Job.priority, Job.sent_at)
+                select(Job.id, Job.attempt, Job.queue, Job.priority, Job.sent_at, Job.created_at)
                 .where(Job.state == JobState.QUEUED, Job.queue == queue, Job.not_before <= now())
                 .order_by(Job.priority, Job.created_at, Job.id)
                 .limit(limit)
                 .subquery()
             )
             late = select(head).where(or_(head.c.sent_at.is_(None), head.c.sent_at < now() - older_than_s))
+            late = late.order_by(head.c.priority, head.c.created_at, head.c.id)
             found += [Ring(row.id, row.attempt, row.queue, row.priority) for row in self.session.execute(late)]
         return found
 
@@ -45,7 +48,7 @@ class WaitingRepository(AttemptRepository):
         late = (
             select(Job.id, Job.attempt)
             .where(Job.state == JobState.RUNNING, Job.lease_expires_at < now())
-            .order_by(Job.lease_expires_at)
+            .order_by(Job.lease_expires_at, Job.id)
             .limit(limit)
             .with_for_update(skip_locked=True, key_share=True)
         )
@@ -58,7 +61,8 @@ class WaitingRepository(AttemptRepository):
     def expire_waiting(self, limit: int = 100) -> list[str]:
         """Fails the jobs that no worker took within their `wait_timeout_s`, and says which they were."""
         patience = Job.not_before + Job.wait_timeout_s
-        late = select(Job.id, Job.wait_timeout_s).where(Job.state == JobState.QUEUED, patience < now()).limit(limit)
+        late = select(Job.id, Job.wait_timeout_s).where(Job.state == JobState.QUEUED, patience < now())
+        late = late.order_by(Job.not_before, Job.id).limit(limit)
         failed = []
         for job_id, limit_s in self.session.execute(late).all():
             detail = f"No worker took the job within its waiting limit of {limit_s:g} s."

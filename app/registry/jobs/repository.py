@@ -4,6 +4,7 @@ side. `JobRepository` is all three."""
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
@@ -11,6 +12,7 @@ from sqlalchemy.orm import defer
 
 from app.errors import Conflict, NotFound
 from app.ids import is_id, new_id
+from app.jobs.spec import JobSpec, encode
 from app.jobs.state import ENDED, JobState, shown_state
 from app.registry.db import now
 from app.registry.events import record
@@ -33,29 +35,29 @@ class JobRepository(WaitingRepository):
 
     def create(
         self,
+        spec: JobSpec,
         *,
-        type: str,
-        model: str | None,
-        spec: dict[str, Any],
         queue: str,
         priority: int,
         max_attempts: int,
         timeout_s: float | None,
         created_by: str | None,
         wait_timeout_s: float | None = None,
+        warnings: Sequence[str] = (),
     ) -> Job:
-        """A new job, QUEUED. `spec` is complete; the ids in it of data sets, jobs and checkpoints are noted as links.
+        """A new job, QUEUED. The ids of data sets, jobs and checkpoints in its specification are recorded as links.
 
         Raises:
             NotFound: a data set that the specification names was deleted meanwhile.
         """
-        links = _named_ids(spec)
+        content = encode(spec)
+        links = _named_ids(content)
         self._hold_datasets([target for target in links if is_id(target, "ds")])
         job = Job(
             id=new_id("job"),
-            type=type,
-            model=model,
-            spec=spec,
+            type=spec.type,
+            model=spec.model,
+            spec=content,
             state=JobState.QUEUED,
             attempt=0,
             cancel_requested=False,
@@ -68,6 +70,7 @@ class JobRepository(WaitingRepository):
             wait_timeout_s=wait_timeout_s,
             progress={},
             result={},
+            warnings=list(warnings),
             not_before=now(),
             created_at=now(),
             created_by=created_by,

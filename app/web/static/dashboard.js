@@ -6,9 +6,14 @@ import {sync} from "./element.js";
 import {job, toggleLogarithmic} from "./job.js";
 import {jobs} from "./jobs.js";
 import {model, models} from "./models.js";
+import {forgetSecret, makeToken, revoke, tokens, workers} from "./operate.js";
+import {report, setThreshold} from "./report.js";
 import {patient, send, token} from "./service.js";
+import {submitDraft, takeDraft, train} from "./train.js";
+import {ask, submitAsked} from "./try.js";
+import {send as upload} from "./upload.js";
 
-const VIEWS = {jobs, job, models, model, datasets, dataset};
+const VIEWS = {jobs, job, models, model, datasets, dataset, train, report, ask, workers, tokens};
 const AT_MOST_EVERY_MS = 700;
 const byId = (id) => document.getElementById(id);
 /** The view that is shown: {view, subject, query, abort, timer, busy (it is being read), again (it is to be
@@ -86,7 +91,7 @@ function show(shown, nodes) {
   const filled = nodes.filter((node) => node !== "");
   if (shown.fresh) byId("view").replaceChildren(...filled);
   else sync(byId("view"), filled);
-  for (const select of byId("view").querySelectorAll("select")) select.value = select.querySelector("[selected]").value;
+  for (const select of byId("view").querySelectorAll("select")) select.value = select.querySelector("[selected]")?.value ?? select.value;
   for (const id of ["view", "leave"]) byId(id).hidden = false;
   byId("enter").hidden = true;
   const now = document.querySelector('[data-key="log"]');
@@ -123,18 +128,23 @@ function follow(shown) {
 }
 
 async function health() {
-  let text = "not reachable", kind = "bad";
+  let text = "not reachable", kind = "bad", title = "";
   try {
     const answer = await fetch("/readyz", {signal: patient()});
-    const {status} = answer.ok ? await answer.json() : {status: "not ready"};
-    text = status === "degraded" ? "degraded: the broker is down" : status === "ok" ? "ready" : status;
+    const {status, broker, queues_without_worker: unserved = [], problems = []} = answer.ok
+      ? await answer.json() : {status: "not ready"};
+    const causes = broker === "down" ? ["the broker is down"] : [];
+    if (unserved.length) causes.push(`no worker for ${unserved.join(", ")}`);
+    text = status === "degraded" ? `degraded: ${causes.join("; ")}` : status === "ok" ? "ready" : status;
     kind = status === "ok" ? "good" : status === "degraded" ? "wait" : "bad";
+    title = problems.join("\n");
   } catch {
     // told by the text
   }
   const pill = byId("health");
   if (pill.textContent !== text) pill.textContent = text;
   pill.className = `pill ${kind}`;
+  pill.title = title;
 }
 
 function tell(text, stays = false) {
@@ -165,7 +175,38 @@ const ACTIONS = {
     confirm(`Serve version ${version} of ${name} to all who ask for its latest?`) &&
     send("PUT", `/v1/models/${encodeURIComponent(name)}/labels/latest`, {version: Number(version)}),
   logarithmic: toggleLogarithmic,
+  revoke,
 };
+
+/** What a form does when it is sent; where to go afterwards, or null to stay. */
+const FORMS = {
+  async upload(form) {
+    const id = await upload(form.elements.file.files[0], again);
+    return id && `dataset/${id}`;
+  },
+  async train(form, submitter) {
+    const id = await submitDraft(form, submitter);
+    return id && `job/${id}`;
+  },
+  ask: submitAsked,
+  token: makeToken,
+};
+
+/** Shows the view anew from what is known, soon: an upload's progress comes often. */
+function again() {
+  if (current && !current.abort.signal.aborted) refresh(current);
+}
+
+async function submit(form, submitter) {
+  clear();
+  try {
+    const next = await FORMS[form.dataset.form](form, submitter);
+    if (next) location.hash = next;
+    else again();
+  } catch (error) {
+    tell(error.message, true);
+  }
+}
 
 async function act(button) {
   clear();
@@ -193,7 +234,32 @@ byId("view").addEventListener("click", (event) => {
   const button = event.target.closest("[data-action]");
   if (button) act(button);
 });
+byId("view").addEventListener("submit", (event) => {
+  event.preventDefault();
+  submit(event.target, event.submitter);
+});
+byId("view").addEventListener("dragover", (event) => {
+  if (event.target.closest("[data-drop]")) event.preventDefault();
+});
+byId("view").addEventListener("drop", (event) => {
+  const form = event.target.closest("[data-drop]");
+  if (!form) return;
+  event.preventDefault();
+  form.elements.file.files = event.dataTransfer.files;
+  if (form.elements.file.files.length) submit(form);
+});
+byId("view").addEventListener("input", (event) => {
+  if (event.target.dataset.slide !== "threshold") return;
+  setThreshold(event.target.value);
+  again();
+});
 byId("view").addEventListener("change", (event) => {
+  const form = event.target.closest("form[data-draft]");
+  if (form) {
+    takeDraft(form);
+    again();
+    return;
+  }
   const {filter} = event.target.dataset;
   if (!filter) return;
   const {query} = route();
@@ -202,7 +268,10 @@ byId("view").addEventListener("change", (event) => {
   location.hash = `jobs?${query}`;
 });
 byId("view").addEventListener("pointermove", readUnderPointer);
-addEventListener("hashchange", open);
+addEventListener("hashchange", () => {
+  forgetSecret();
+  open();
+});
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden && current && !current.abort.signal.aborted) refresh(current);
 });

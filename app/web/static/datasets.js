@@ -1,9 +1,10 @@
 // Data sets: their columns, first rows, and what was made from them.
 
-import {empty, link, make, older, summary, table} from "./element.js";
+import {empty, link, make, older, summary, table, warnings} from "./element.js";
 import {jobLink, modelLink, when} from "./jobs.js";
 import {json, list} from "./service.js";
 import {bytes, number} from "./text.js";
+import {uploadForm} from "./upload.js";
 
 const PAGE = 25;
 const PREVIEW_ROWS = 10;
@@ -27,9 +28,10 @@ export const datasets = {
     const found = await list("/v1/datasets", {page_size: PAGE, page_token: query.get("page_token")}, signal);
     return [
       make("h1", {}, "Data sets"),
+      uploadForm(),
       found.datasets.length
         ? table("Data sets", DATASETS, found.datasets, (one) => one.id)
-        : empty("No data sets yet. Upload a CSV, JSON lines, Parquet or TFRecord file with ", make("code", {}, "POST /v1/datasets"), "."),
+        : empty("No data sets yet."),
       older("datasets", found),
     ];
   },
@@ -76,10 +78,12 @@ export const dataset = {
     return [
       link("datasets", "← Data sets", "back"),
       make("h1", {}, found.name, " ", make("span", {class: "id quiet"}, found.id)),
+      make("p", {class: "row"}, link(`train/${id}`, "New training", "button")),
       summary([
         ["Rows", number(found.rows)], ["Columns", number(found.columns.length)], ["Size", bytes(found.bytes)],
         ["Format", found.format], ["Uploaded", when(found.created_at)],
       ]),
+      warnings(found.warnings),
       make("h2", {}, "Columns"),
       table("Columns", COLUMNS, columns, (column) => column.name),
       found.columns.length > columns.length ? make("p", {class: "quiet"}, `The first ${columns.length} of ${number(found.columns.length)} columns.`) : "",

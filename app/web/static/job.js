@@ -1,7 +1,7 @@
 // One job, as it happens: progress, curves, evaluations, attempts, log.
 
 import {chart} from "./chart.js";
-import {empty, link, make, summary, table} from "./element.js";
+import {empty, link, make, summary, table, warnings} from "./element.js";
 import {modelLink, progress, state, when} from "./jobs.js";
 import {call, json, patient, watch} from "./service.js";
 import {ENDED, between, bytes, duration, number} from "./text.js";
@@ -34,6 +34,7 @@ export const job = {
       make("h1", {}, `${found.type[0].toUpperCase()}${found.type.slice(1)} `, make("span", {class: "id quiet"}, found.id)),
       make("div", {class: "row"}, state(found.state), steps(found), buttons(found)),
       trouble(found),
+      warnings(found.warnings),
       facts(found),
       ...charts(series),
       ...section("Evaluations", evaluationTable(evaluations), evaluations.length),
@@ -80,6 +81,7 @@ function facts(found) {
     ["Took", between(found.started_at, found.finished_at)],
     ["First step after", duration(found.timings.first_step)],
     ["Attempt", found.attempt ? `${found.attempt} (of ${found.max_attempts} that may fail)` : "waits for a worker"],
+    ["Again", found.type === "train" ? link(`train/${found.spec.data.train.dataset}?from=${found.id}`, "with changes") : ""],
     ["Made", version ? link(`model/${encodeURIComponent(found.model)}`, `version ${version}`) : ""],
     ["Stopped early", found.result.stopped_early ? "yes" : ""],
   ]);
@@ -130,6 +132,7 @@ function evaluationTable(evaluations) {
     {title: "Step", cell: (one) => number(one.step)},
     {title: "Name", cell: (one) => one.name},
     {title: "Rows", cell: (one) => number(one.rows), number: true, wide: true},
+    {title: "Report", cell: (one) => (one.has_report ? link(`report/${one.id}`, "Report") : ""), fixed: true},
     ...names.map((name) => ({title: name, cell: (one) => measured(one.metrics[name]), number: true})),
   ];
   return table("Evaluations", columns, evaluations, (one) => one.id);

@@ -45,7 +45,7 @@ export const model = {
       summary([
         ["Labels", Object.entries(status.labels).map(([label, version]) => `${label} → ${version}`).join(", ") || "none"],
         ["Jobs", link(`jobs?model=${encodeURIComponent(name)}`, "of this model")],
-        ["Ask it", make("code", {}, `POST ${path}:predict`)],
+        ["Ask it", serving ? link(`ask/${encodeURIComponent(name)}`, "with a form, curl or Python") : make("code", {}, `POST ${path}:predict`)],
       ]),
       make("h2", {}, "Versions"),
       status.versions.length ? table("Versions", versions(name), status.versions, (version) => String(version.version)) : empty("No version was exported yet."),

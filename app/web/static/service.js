@@ -3,9 +3,10 @@
 const PATIENCE_MS = 10000;
 
 export class Refused extends Error {
-  constructor(status, detail) {
+  constructor(status, detail, problem = null) {
     super(detail);
     this.status = status;
+    this.problem = problem;
   }
 }
 
@@ -30,13 +31,13 @@ export async function call(path, options = {}) {
     throw new Unreachable();
   }
   if (answer.ok) return answer;
-  let detail = answer.statusText || `The service answered ${answer.status}.`;
+  let problem = null;
   try {
-    detail = (await answer.json()).detail || detail;
+    problem = await answer.json();
   } catch {
     // not one of the service's own answers
   }
-  throw new Refused(answer.status, detail);
+  throw new Refused(answer.status, problem?.detail || answer.statusText || `The service answered ${answer.status}.`, problem);
 }
 
 /** The signal of one request: a service that hangs is one that does not answer. */
@@ -45,7 +46,10 @@ export function patient(signal) {
   return signal ? AbortSignal.any([signal, late]) : late;
 }
 
-export const json = async (path, {signal, ...options} = {}) => (await call(path, {...options, signal: patient(signal)})).json();
+export async function json(path, {signal, ...options} = {}) {
+  const answer = await call(path, {...options, signal: patient(signal)});
+  return answer.status === 204 ? null : answer.json();
+}
 
 /** One page of a list: the query holds what is not empty. */
 export function list(path, query, signal) {

@@ -1,0 +1,179 @@
+"""Connection caps: how many connections there may be, in all and per address, and which one goes when one more comes.
+
+Everything here runs on the event loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import time
+from collections import Counter
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Protocol
+
+_KEPT_DESCRIPTORS = 32
+"""Descriptors that connections never take: for the database, files and predictor sockets."""
+_PROBE_CONNECTIONS = 16
+_EVICTED_AT_ONCE = 16
+_MOST_DESCRIPTORS = 65_536
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """Attributes:
+    total: maximum number of connections; the number of descriptors of the process may set a lower one.
+    per_address: maximum per client address (an IPv6 network of 64 bits counts as one).
+    head_s: maximum time from the first byte of a request head, or from the start of a connection, to its end.
+    idle_s: maximum time between the end of a response and the next request head.
+    stalled_s: maximum time for which a client may read nothing of a response.
+    flush_s: maximum time that a connection may need to close.
+    """
+
+    total: int = 2000
+    per_address: int = 1000
+    head_s: float = 20.0
+    idle_s: float = 5.0
+    stalled_s: float = 30.0
+    flush_s: float = 10.0
+
+    @property
+    def check_every_s(self) -> float:
+        return min(1.0, max(0.02, min(self.head_s, self.idle_s, self.stalled_s, self.flush_s) / 4))
+
+
+class Client(Protocol):
+    """A connection, as far as the caps are concerned."""
+
+    address: str
+    probe: bool
+    waits_since: float
+    """Monotonic time since which no request is under way; infinite while one is."""
+
+    def check(self, now: float) -> None:
+        """Ends the connection when it is over one of its times."""
+
+    def abort(self) -> None: ...
+
+
+class ConnectionTable:
+    """All open connections of a server."""
+
+    def __init__(self, limits: ConnectionLimits, loop: asyncio.AbstractEventLoop) -> None:
+        self.limits = limits
+        self._loop = loop
+        self._clients: set[Client] = set()
+        self._by_address: Counter[str] = Counter()
+        self._probes = 0
+        self._room = limits.total
+        self._timer: asyncio.TimerHandle | None = None
+        self.refused = 0
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def start(self) -> None:
+        raise_descriptor_limit(self.limits.total)
+        self._check()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def admit(self, address: str) -> str:
+        """`yes`; `probe` when only a health probe may still be answered; or `no`. Makes room by ending connections
+        that wait for a request, longest first."""
+        limits = self.limits
+        if self._by_address[address] >= limits.per_address and not self._evict(address):
+            return self._refuse(address)
+        if len(self._clients) - self._probes >= min(self._room, limits.total) and not self._evict(None):
+            return self._refuse(address)
+        return "yes"
+
+    def add(self, client: Client) -> None:
+        self._clients.add(client)
+        self._by_address[client.address] += 1
+        self._probes += client.probe
+
+    def remove(self, client: Client) -> None:
+        """Forgets a connection; one that is not here is no error."""
+        if client not in self._clients:
+            return
+        self._clients.discard(client)
+        self._probes -= client.probe
+        self._by_address[client.address] -= 1
+        if not self._by_address[client.address]:
+            del self._by_address[client.address]
+
+    def free_descriptors(self) -> None:
+        """Called when the process has none left: the connections that wait longest are closed."""
+        self._evict(None)
+        self._count_room()
+
+    def _refuse(self, address: str) -> str:
+        self.refused += 1
+        return "probe" if is_loopback(address) and self._probes < _PROBE_CONNECTIONS else "no"
+
+    def _evict(self, address: str | None) -> bool:
+        """Ends some of the connections that wait for a request. False when all have one under way."""
+        now = time.monotonic()
+        waiting = [
+            client
+            for client in self._clients
+            if client.waits_since <= now and not client.probe and (address is None or client.address == address)
+        ]
+        waiting.sort(key=lambda client: client.waits_since)
+        for client in waiting[: max(1, min(_EVICTED_AT_ONCE, len(waiting) // 8))]:
+            self.evicted += 1
+            self.remove(client)
+            client.abort()
+        return bool(waiting)
+
+    def _check(self) -> None:
+        now = time.monotonic()
+        for client in list(self._clients):
+            client.check(now)
+        self._count_room()
+        self._timer = self._loop.call_later(self.limits.check_every_s, self._check)
+
+    def _count_room(self) -> None:
+        """How many connections the descriptors of the process allow: the limit can change while it runs."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        try:
+            others = len(os.listdir("/proc/self/fd")) - len(self._clients)  # noqa: PTH208  names only
+        except OSError:  # none left to list them with, or no /proc
+            return
+        self._room = max(1, limit - max(0, others) - _KEPT_DESCRIPTORS)
+
+
+def raise_descriptor_limit(connections: int) -> None:
+    """Raises the soft limit of descriptors as far as the hard one allows and `connections` need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, max(soft, connections + 1024), max(soft, _MOST_DESCRIPTORS))
+    if wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def network_of(host: str) -> str:
+    """The address that a client is counted under: itself, or its /64 network for IPv6."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if address.version == 4:
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    if address.is_loopback:
+        return host
+    return str(ip_address(int(address) >> 64 << 64))
+
+
+def is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return True  # a Unix socket has no address

@@ -1,0 +1,269 @@
+"""Job specifications: what the registry stores of a job and a worker runs. Complete: defaults are in, `"auto"` is
+resolved, every data set has its digest.
+
+`decode` and `encode` are the only ways from and to the stored JSON. A field that a later release adds has a default
+here, so that specifications stored before still decode; `tests/jobs/stored_specs` holds such ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SerializerFunctionWrapHandler, TypeAdapter, ValidationError, model_serializer
+
+from app.errors import InvalidInput
+from app.jobs.fields import LabelColumns, MissingPolicy, Mode, Part
+
+JsonObject = dict[str, Any]
+Arguments = dict[str, Any]
+"""An estimator's arguments as JSON. Their schema is `app/jobs/estimators.json`, made from the engine's signatures."""
+
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+DType = Literal["float32", "int64", "string"]
+
+
+class Missing(Part):
+    """What replaces a null of a feature.
+
+    Attributes:
+        value: the replacement; None for `drop` and `error`, and for a `mean` that is left to the training rows.
+    """
+
+    policy: Literal["mean", "constant", "category", "empty", "drop", "error"]
+    value: int | float | str | Names | None = None
+
+
+class Feature(Part):
+    """One data column that the model reads.
+
+    Attributes:
+        shape: of one row's value, or of one item of a sequence.
+        vocabulary: the data set's values, most frequent first; None for numbers and for too many values.
+        min, max: of the data set's values.
+    """
+
+    name: str
+    dtype: DType
+    shape: Annotated[tuple[int, ...], Field(strict=False)]
+    sequence: bool
+    missing: Missing
+    vocabulary: Names | None
+    min: int | float | None
+    max: int | float | None
+
+
+class Label(Part):
+    """What one head learns.
+
+    Attributes:
+        head: the head's name; None where there is one head only.
+        columns: label columns, side by side.
+        vocabulary: the classes' names in their order; None for numbered classes and for numbers.
+    """
+
+    head: str | None
+    columns: Names
+    kind: Literal["class", "multilabel", "number", "any"]
+    vocabulary: Names | None
+
+
+class Estimator(Part):
+    type: str
+    args: Arguments
+
+
+class TrainData(Part):
+    """The training rows. `label` and `missing` are as the request gave them; `Label` and `Feature` are what came of
+    them."""
+
+    dataset: str
+    label: LabelColumns | None
+    batch_size: int
+    shuffle: bool
+    epochs: int | None
+    ignore: Names
+    weight: str | None
+    missing: dict[str, MissingPolicy]
+    digest: str
+    part: Literal["all", "train"]
+
+
+class EvalData(Part):
+    """Rows to evaluate on; `labels` may name other columns than those of the training data."""
+
+    dataset: str
+    label: LabelColumns | None
+    batch_size: int
+    part: Literal["all", "train", "holdout"]
+    digest: str
+    labels: Annotated[tuple[Label, ...], Field(strict=False)]
+
+
+class EvaluateData(EvalData):
+    """Evaluation data of an evaluate job, with the share of its model's holdout."""
+
+    holdout: float | None
+
+
+class PredictData(Part):
+    dataset: str
+    batch_size: int
+    digest: str
+    labels: Annotated[tuple[Label, ...], Field(strict=False)] = ()
+    holdout: float | None = None
+
+
+class TrainDataParts(Part):
+    train: TrainData
+    eval: EvalData | None
+    holdout: float | None
+
+
+class EvaluateDataParts(Part):
+    eval: EvaluateData
+
+
+class PredictDataParts(Part):
+    predict: PredictData
+
+
+class EarlyStopping(Part):
+    metric: str
+    patience_steps: int
+    mode: Mode
+    min_steps: int
+
+
+class Training(Part):
+    max_steps: int | None
+    save_checkpoints_steps: int
+    keep_checkpoint_max: int
+    keep_checkpoint_every_n_hours: float | None = None
+    seed: int
+    evaluate_every_steps: int | None
+    early_stopping: EarlyStopping | None
+
+
+class BestMetric(Part):
+    metric: str
+    mode: Mode
+
+
+class Gate(Part):
+    """Bounds of a metric; a bound that was not asked for is not stored."""
+
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_bounds(self, write: SerializerFunctionWrapHandler) -> JsonObject:
+        return {name: value for name, value in write(self).items() if value is not None}
+
+
+class Promote(Part):
+    label: str
+    when: Gate | None
+
+
+class SourceReference(Part):
+    """A trained state: the checkpoint of a training job; `model` and `version` where the request named these."""
+
+    job: str
+    step: int
+    checkpoint: str
+    model: str | None
+    version: int | None
+
+
+class _Spec(Part):
+    type: str
+    model: str
+    memory_limit_bytes: int | None = None
+
+
+class TrainSpec(_Spec):
+    type: Literal["train"] = "train"
+    estimator: Estimator
+    columns: Literal["auto"] | None
+    features: Annotated[tuple[Feature, ...], Field(strict=False)]
+    labels: Annotated[tuple[Label, ...], Field(strict=False)]
+    weight: str | None
+    data: TrainDataParts
+    train: Training
+    warm_start_from: SourceReference | None
+    export: Literal["final", "best", "none"]
+    best_metric: BestMetric
+    promote: Promote | None
+
+    def with_statistics(self, features: Sequence[Feature], args: Arguments) -> Self:
+        """A copy whose features and arguments have the statistics of the training rows."""
+        return self.model_copy(
+            update={
+                "features": tuple(features),
+                "estimator": self.estimator.model_copy(update={"args": args}),
+            }
+        )
+
+
+class EvaluateSpec(_Spec):
+    type: Literal["evaluate"] = "evaluate"
+    source: SourceReference
+    train_spec: TrainSpec
+    data: EvaluateDataParts
+    steps: int | None
+    name: str
+
+
+class ExportSpec(_Spec):
+    type: Literal["export"] = "export"
+    source: SourceReference
+    train_spec: TrainSpec
+    promote: Promote | None
+
+
+class PredictSpec(_Spec):
+    type: Literal["predict"] = "predict"
+    source: SourceReference
+    train_spec: TrainSpec
+    data: PredictDataParts
+
+
+JobSpec = TrainSpec | EvaluateSpec | ExportSpec | PredictSpec
+
+_ADAPTER: TypeAdapter[JobSpec] = TypeAdapter(Annotated[JobSpec, Field(discriminator="type")])
+_FEATURES: TypeAdapter[tuple[Feature, ...]] = TypeAdapter(Annotated[tuple[Feature, ...], Field(strict=False)])
+
+
+def encode(spec: JobSpec) -> JsonObject:
+    """The specification as JSON, as it is stored."""
+    content: JsonObject = _ADAPTER.dump_python(spec, mode="json")
+    return content
+
+
+def decode(content: JsonObject) -> JobSpec:
+    """The specification that `encode` gave, of this release or an earlier one.
+
+    Raises:
+        InvalidInput: it was written by a later release, or not by this service.
+    """
+    try:
+        return _ADAPTER.validate_python(content)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = "/".join(str(part) for part in first["loc"])
+        raise InvalidInput(
+            f"This release cannot read the job's specification ({place}: {first['type']}). Submit the job again."
+        ) from None
+
+
+def encode_features(features: Sequence[Feature]) -> list[JsonObject]:
+    """Features as JSON, as `features.json` beside a checkpoint holds them."""
+    content: list[JsonObject] = _FEATURES.dump_python(tuple(features), mode="json")
+    return content
+
+
+def decode_features(content: list[JsonObject]) -> tuple[Feature, ...]:
+    """What `encode_features` gave."""
+    return _FEATURES.validate_python(content)

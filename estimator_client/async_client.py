@@ -1,0 +1,293 @@
+"""The asynchronous Python client. `client.py` is made from this file by `scripts/sync_client.py`.
+
+from estimator_client import AsyncClient
+
+async with AsyncClient("http://127.0.0.1:8000", token) as client:
+    dataset = await client.upload("penguins.csv")
+    job = await client.submit({"type": "train", "model": "penguins", …})
+    await job.wait(bar=True, check=True)
+    await client.predict("penguins", [{"bill_length_mm": 39.1, …}])
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import IO, Any, Self
+
+from estimator_client import frames
+from estimator_client.async_job import AsyncJob
+from estimator_client.async_transport import AsyncTransport
+from estimator_client.errors import Json
+from estimator_client.events import Event
+
+
+class AsyncClient:
+    """All that the service does, for people who write Python.
+
+    Args:
+        address: of the service, for example http://127.0.0.1:8000.
+        token: its secret, with the scopes that the calls need.
+        timeout_s: seconds without any byte after which a request is given up; uploads have no limit.
+        patience_s: seconds during which a request is tried again that the service could not take (429 and 503, after
+            the time that `Retry-After` says), or that got no answer and may be repeated. Uploads, submitted jobs and
+            new tokens carry an idempotency key, so that nothing is done twice.
+
+    Every method raises ApiError when the service refuses and Unreachable when no answer comes.
+    """
+
+    def __init__(self, address: str, token: str, *, timeout_s: float = 30.0, patience_s: float = 30.0) -> None:
+        self._transport = AsyncTransport(address, token, timeout_s=timeout_s, patience_s=patience_s)
+
+    @property
+    def address(self) -> str:
+        return self._transport.address
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    # data sets
+
+    async def upload(
+        self, data: Any, *, name: str | None = None, schema: Json | None = None, idempotency_key: str | None = None
+    ) -> Json:
+        """Uploads a data set; its view, with the types and statistics of its columns.
+
+        Args:
+            data: path of a file (csv, jsonl, parquet, tfrecord; also .gz, .zst), or a DataFrame of pandas or polars.
+            name: left out: the file's name, or `frame`.
+            schema: dtype, sequence and shape of individual columns, where they should be others than the inferred.
+        """
+        if frames.is_frame(data):
+            content, ending = frames.as_file(data)
+            return await self._upload(io.BytesIO(content), f"frame{ending}", name or "frame", schema, idempotency_key)
+        path = Path(data)
+        with path.open("rb") as file:
+            return await self._upload(file, path.name, name or path.name, schema, idempotency_key)
+
+    async def _upload(
+        self, file: IO[bytes], filename: str, name: str, schema: Json | None, idempotency_key: str | None
+    ) -> Json:
+        return await self._transport.json(
+            "POST",
+            "/v1/datasets",
+            repeatable=True,
+            files={"file": (filename, file)},
+            data={"name": name} | ({"schema": json.dumps(schema)} if schema else {}),
+            headers=_once(idempotency_key),
+            timeout=None,
+        )
+
+    async def datasets(self) -> AsyncIterator[Json]:
+        """All data sets, newest first."""
+        async for dataset in self._transport.pages("/v1/datasets", "datasets"):
+            yield dataset
+
+    async def dataset(self, dataset: str) -> Json:
+        """A data set by its id, or the newest of a name. Raises LookupError for an unknown name."""
+        if dataset.startswith("ds_"):
+            return await self._transport.json("GET", f"/v1/datasets/{dataset}")
+        async for found in self.datasets():
+            if found["name"] == dataset:
+                return found
+        raise LookupError(f"No data set has the id or the name {dataset!r}.")
+
+    async def preview(self, dataset_id: str, *, rows: int = 10) -> list[Json]:
+        """The first rows of a data set."""
+        answer = await self._transport.json("GET", f"/v1/datasets/{dataset_id}/preview", params={"rows": rows})
+        return list(answer["rows"])
+
+    async def dataset_usage(self, dataset_id: str) -> Json:
+        """The jobs and versions that were made from a data set."""
+        return await self._transport.json("GET", f"/v1/datasets/{dataset_id}/usage")
+
+    async def delete_dataset(self, dataset_id: str) -> None:
+        await self._transport.send("DELETE", f"/v1/datasets/{dataset_id}")
+
+    # jobs
+
+    async def submit(self, job: Json, *, idempotency_key: str | None = None) -> AsyncJob:
+        """Submits a job (its fields: docs/jobs of the service, or GET /v1/estimators for estimators)."""
+        headers = _once(idempotency_key)
+        view = await self._transport.json("POST", "/v1/jobs", repeatable=True, json=job, headers=headers)
+        return AsyncJob(self._transport, view)
+
+    async def dry_run(self, job: Json) -> Json:
+        """What a job would train: columns, parameters, memory, warnings. Stores nothing."""
+        return await self._transport.json("POST", "/v1/jobs", repeatable=True, json=job, params={"dry_run": "true"})
+
+    async def job(self, job_id: str) -> AsyncJob:
+        return AsyncJob(self._transport, await self._transport.json("GET", f"/v1/jobs/{job_id}"))
+
+    async def jobs(self, **filters: str) -> AsyncIterator[AsyncJob]:
+        """All jobs, newest first; filters: state, type, model."""
+        async for view in self._transport.pages("/v1/jobs", "jobs", filters):
+            yield AsyncJob(self._transport, view)
+
+    async def cancel(self, job_id: str) -> AsyncJob:
+        return await AsyncJob(self._transport, {"id": job_id}).cancel()
+
+    async def retry(self, job_id: str) -> AsyncJob:
+        """Queues a failed or cancelled job again."""
+        return await AsyncJob(self._transport, {"id": job_id}).retry()
+
+    async def logs(self, job_id: str, *, attempt: int | None = None) -> str:
+        return await AsyncJob(self._transport, {"id": job_id}).logs(attempt=attempt)
+
+    async def evaluations(self, job_id: str) -> list[Json]:
+        return await AsyncJob(self._transport, {"id": job_id}).evaluations()
+
+    async def watch(self, job_id: str, *, after: int = 0, patience_s: float = 60.0) -> AsyncIterator[Event]:
+        """Events of a job to its end; see `AsyncJob.events`."""
+        async for event in AsyncJob(self._transport, {"id": job_id}).events(after=after, patience_s=patience_s):
+            yield event
+
+    async def wait(self, job_id: str, *, timeout_s: float | None = None, poll_s: float = 0.5) -> AsyncJob:
+        """The job when it has ended. Raises TimeoutError."""
+        return await (await self.job(job_id)).wait(timeout_s=timeout_s, poll_s=poll_s)
+
+    async def report(self, evaluation_id: str) -> Json:
+        """The model report of an evaluation: confusion matrix, curves, calibration, slices, worst rows."""
+        return await self._transport.json("GET", f"/v1/evaluations/{evaluation_id}/report")
+
+    async def report_page(self, evaluation_id: str) -> str:
+        """The model report as one HTML page that needs nothing else, to send to someone."""
+        path = f"/v1/evaluations/{evaluation_id}/report"
+        return await self._transport.text("GET", path, params={"format": "html"})
+
+    async def estimators(self) -> Json:
+        """Estimators and their arguments, as JSON schemas."""
+        return await self._transport.json("GET", "/v1/estimators")
+
+    # models
+
+    async def models(self) -> AsyncIterator[Json]:
+        async for model in self._transport.pages("/v1/models", "models"):
+            yield model
+
+    async def model(self, model: str) -> Json:
+        """The model's labels and its newest versions."""
+        return await self._transport.json("GET", f"/v1/models/{model}")
+
+    async def versions(self, model: str) -> AsyncIterator[Json]:
+        """All versions of a model, newest first."""
+        async for version in self._transport.pages(f"/v1/models/{model}", "versions"):
+            yield version
+
+    async def version(self, model: str, version: int) -> Json:
+        """A version with its lineage and evaluations."""
+        return dict((await self._transport.json("GET", f"/v1/models/{model}/versions/{version}"))["versions"][0])
+
+    async def label(self, model: str, label: str = "latest") -> Json:
+        """The version behind a label, with its lineage, and the version that the label pointed to before."""
+        answer = await self._transport.json("GET", f"/v1/models/{model}/labels/{label}")
+        return dict(answer["versions"][0]) | {"previous": answer.get("previous")}
+
+    async def set_label(self, model: str, label: str, version: int) -> Json:
+        """Points a label to a version: promote, or roll back."""
+        return await self._transport.json("PUT", f"/v1/models/{model}/labels/{label}", json={"version": version})
+
+    async def model_evaluations(self, model: str, *, dataset_id: str | None = None) -> list[Json]:
+        """What was measured of a model's versions, to compare them."""
+        params = {} if dataset_id is None else {"dataset": dataset_id}
+        return list(
+            (await self._transport.json("GET", f"/v1/models/{model}/evaluations", params=params))["evaluations"]
+        )
+
+    async def metadata(self, model: str, *, version: int | None = None, label: str | None = None) -> Json:
+        """Signatures, features and example rows of a version."""
+        return await self._transport.json("GET", f"{_version_path(model, version, label)}/metadata")
+
+    async def download_export(self, model: str, version: int, file: IO[bytes]) -> None:
+        """Writes a version's SavedModel to a file, as a tar archive."""
+        await self._transport.download(f"/v1/models/{model}/versions/{version}/saved_model", file, timeout=None)
+
+    # predictions
+
+    async def predict(
+        self,
+        model: str,
+        instances: Any,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        batch_size: int = 1000,
+    ) -> list[Any]:
+        """Predictions for rows, in their order, by the version behind the label `latest` or by the one named.
+
+        Args:
+            instances: an iterable of rows, a DataFrame of pandas or polars, or a mapping of columns to arrays.
+            batch_size: rows per request.
+        """
+        path = f"{_version_path(model, version, label)}:predict"
+        found: list[Any] = []
+        for batch in frames.batches(frames.rows_of(instances), batch_size):
+            answer = await self._transport.json("POST", path, repeatable=True, json={"instances": batch})
+            found += answer["predictions"]
+        return found
+
+    async def predict_frame(self, model: str, frame: Any, **options: Any) -> Any:
+        """Predictions for a DataFrame as one of the same library, row by row; options as of `predict`."""
+        return frames.frame_like(frame, await self.predict(model, frame, **options))
+
+    async def predict_columns(
+        self, model: str, columns: Mapping[str, Any], *, version: int | None = None, label: str | None = None
+    ) -> Any:
+        """Predictions by columns: arrays or lists in, NumPy arrays out where NumPy is installed, else lists. One output
+        comes alone, several by their names."""
+        path = f"{_version_path(model, version, label)}:predict"
+        body = {"inputs": frames.columns_of(columns)}
+        answer = await self._transport.json("POST", path, repeatable=True, json=body)
+        return frames.arrays(answer["outputs"])
+
+    # tokens and operations
+
+    async def tokens(self) -> list[Json]:
+        return list((await self._transport.json("GET", "/v1/tokens"))["tokens"])
+
+    async def create_token(self, name: str, scopes: list[str]) -> Json:
+        """The new token; its secret stands under `token`, in this answer only."""
+        body = {"name": name, "scopes": scopes}
+        return await self._transport.json("POST", "/v1/tokens", repeatable=True, json=body, headers=_once(None))
+
+    async def revoke_token(self, token_id: str) -> Json:
+        return await self._transport.json("DELETE", f"/v1/tokens/{token_id}")
+
+    async def workers(self) -> list[Json]:
+        """The workers that reported themselves, with queues, slots, devices, job and last sign of life."""
+        return list((await self._transport.json("GET", "/v1/workers"))["workers"])
+
+    async def audit(self) -> AsyncIterator[Json]:
+        """Who did what, newest first."""
+        async for entry in self._transport.pages("/v1/audit", "entries"):
+            yield entry
+
+    async def drain(self, queue: str | None = None) -> Json:
+        """Asks running jobs to go back to the queue, all or those of one queue."""
+        params = {} if queue is None else {"queue": queue}
+        return await self._transport.json("POST", "/v1/drain", params=params)
+
+    async def ready(self) -> Json:
+        """The state of the service's parts. Raises ApiError (503) while it cannot work."""
+        return await self._transport.json("GET", "/readyz")
+
+
+def _once(key: str | None) -> dict[str, str]:
+    """The header by which the service knows a request again that comes twice."""
+    return {"Idempotency-Key": key or uuid.uuid4().hex}
+
+
+def _version_path(model: str, version: int | None, label: str | None) -> str:
+    if version is not None and label is not None:
+        raise ValueError("Name a version or a label, not both.")
+    place = f"/versions/{version}" if version is not None else f"/labels/{label}" if label is not None else ""
+    return f"/v1/models/{model}{place}"

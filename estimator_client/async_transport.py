@@ -1,0 +1,113 @@
+"""HTTP with retries and pages, asynchronous. `transport.py` is made from this file by `scripts/sync_client.py`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import IO, Any
+
+import httpx
+
+from estimator_client.errors import ApiError, Json, Unreachable
+from estimator_client.retry import Attempts, seconds_of
+from estimator_client.version import __version__
+
+_SAFE = frozenset({"GET", "HEAD", "PUT"})
+
+
+class AsyncTransport:
+    """Requests to one service.
+
+    Args:
+        address: of the service, for example http://127.0.0.1:8000.
+        token: its secret.
+        timeout_s: seconds without any byte after which a request is given up.
+        patience_s: seconds during which a request is tried again that the service could not take (429, 503: after the
+            time that `Retry-After` says) or that got no answer and may be repeated; 0: each request is sent once.
+    """
+
+    def __init__(self, address: str, token: str, *, timeout_s: float, patience_s: float) -> None:
+        self.address = address.rstrip("/")
+        self._patience_s = patience_s
+        self._http = httpx.AsyncClient(
+            base_url=self.address,
+            headers={"Authorization": f"Bearer {token}", "User-Agent": f"estimator-client/{__version__}"},
+            timeout=timeout_s,
+            trust_env=False,
+        )
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def json(self, method: str, path: str, **options: Any) -> Json:
+        """The answer's JSON object. Raises ApiError and Unreachable."""
+        return dict((await self.send(method, path, **options)).json())
+
+    async def text(self, method: str, path: str, **options: Any) -> str:
+        return (await self.send(method, path, **options)).text
+
+    async def send(self, method: str, path: str, *, repeatable: bool | None = None, **options: Any) -> httpx.Response:
+        """A good answer, after as many attempts as there is patience for.
+
+        Args:
+            repeatable: whether the request may be carried out twice; None: as its method says.
+            options: as of `httpx.Client.request`. Files are read from their beginning in each attempt.
+        """
+        attempts = Attempts(self._patience_s, method in _SAFE if repeatable is None else repeatable)
+        while True:
+            for _, file in (options.get("files") or {}).values():
+                file.seek(0)
+            try:
+                answer = await self._http.request(method, path, **options)
+            except httpx.TransportError as error:
+                wait = attempts.wait_after(None)
+                if wait is None:
+                    raise self._unreachable(error) from error
+            else:
+                wait = attempts.wait_after(answer.status_code, answer.headers.get("retry-after"))
+                if wait is None or not answer.is_error:
+                    return checked(answer)
+            await asyncio.sleep(wait)
+
+    async def pages(self, path: str, key: str, params: dict[str, Any] | None = None) -> AsyncIterator[Json]:
+        """Every item of a list, page after page; a page is asked for when its first item is."""
+        params = dict(params or {})
+        while True:
+            page = await self.json("GET", path, params=params)
+            for item in page[key]:
+                yield item
+            if not page.get("next_page_token"):
+                return
+            params["page_token"] = page["next_page_token"]
+
+    @asynccontextmanager
+    async def stream(self, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
+        """An answer whose body is read bit by bit. httpx.TransportError comes through while it is read."""
+        async with self._http.stream("GET", path, **options) as answer:
+            if answer.is_error:
+                await answer.aread()
+            yield checked(answer)
+
+    async def download(self, path: str, file: IO[bytes], **options: Any) -> None:
+        """Writes an answer's body to a file."""
+        try:
+            async with self.stream(path, **options) as answer:
+                async for part in answer.aiter_bytes():
+                    file.write(part)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: httpx.TransportError) -> Unreachable:
+        return Unreachable(f"Could not connect to {self.address}: {error or type(error).__name__}")
+
+
+def checked(answer: httpx.Response) -> httpx.Response:
+    """The answer; raises ApiError when it is an error."""
+    if not answer.is_error:
+        return answer
+    try:
+        problem = dict(answer.json())
+    except ValueError:
+        problem = {"title": answer.reason_phrase, "detail": "The answer is not one of this service."}
+    raise ApiError(answer.status_code, problem, seconds_of(answer.headers.get("retry-after")))

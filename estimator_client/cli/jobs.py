@@ -1,0 +1,167 @@
+"""`estimator-service jobs`: what was asked for, how far it is, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import webbrowser
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from estimator_client.cli.output import Result, err, fail, note, printed, say
+from estimator_client.cli.target import client
+
+if TYPE_CHECKING:
+    from estimator_client.client import Client
+    from estimator_client.job import Job
+
+app = typer.Typer(no_args_is_help=True, help="Jobs.")
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
+JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of jobs.")]
+
+
+def _progress(name: str) -> Any:
+    return lambda job: (job["progress"] or {}).get(name)
+
+
+LISTED: dict[str, Any] = {
+    "job": "id",
+    "type": "type",
+    "model": "model",
+    "state": "state",
+    "step": _progress("step"),
+    "loss": _progress("loss"),
+    "warnings": lambda job: len(job["warnings"]),
+    "created": "created_at",
+}
+_SHOWN: dict[str, Any] = {
+    **LISTED,
+    "max_steps": _progress("max_steps"),
+    "attempt": lambda job: f"{job['attempt']} of {job['max_attempts']}",
+    "queue": "queue",
+    "started": "started_at",
+    "finished": "finished_at",
+    "version": lambda job: (job["result"] or {}).get("version"),
+    "warnings": lambda job: "\n".join(job["warnings"]),
+    "error": lambda job: job["error"] and f"{job['error']['kind']}: {job['error']['detail']}",
+}
+
+
+@app.command("list")
+@printed
+def list_jobs(
+    state: Annotated[str, typer.Option(help="QUEUED RUNNING CANCELLING SUCCEEDED FAILED CANCELLED")] = "",
+    kind: Annotated[str, typer.Option("--type", help="train evaluate export predict")] = "",
+    model: Annotated[str, typer.Option(help="Only this model's jobs.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="Most jobs to list.")] = 20,
+) -> Result:
+    """List jobs, newest first."""
+    filters = {name: value for name, value in (("state", state), ("type", kind), ("model", model)) if value}
+    with client() as service:
+        return Result([dict(job) for job, _ in zip(service.jobs(**filters), range(limit), strict=False)], LISTED)
+
+
+@app.command("show")
+@printed
+def show(job: JobId) -> Result:
+    """Show a job: state, progress, attempts, result."""
+    with client() as service:
+        found = service.job(job)
+    return Result([dict(found)], _SHOWN, single=True)
+
+
+@app.command("watch")
+def watch(job: JobId) -> None:
+    """Follow a job to its end. Exit status 7 when it fails, 8 when it is cancelled."""
+    with client() as service:
+        follow(service, service.job(job))
+
+
+@app.command("logs")
+def logs(job: JobId, attempt: Annotated[int | None, typer.Option(min=1, help="Only this attempt's.")] = None) -> None:
+    """Print a job's log."""
+    with client() as service:
+        text = service.logs(job, attempt=attempt)
+    if text:
+        say(text.removesuffix("\n"))
+
+
+@app.command("cancel")
+def cancel(jobs: JobIds) -> None:
+    """Cancel jobs. A running job stops after its present step and keeps its last checkpoint."""
+    with client() as service:
+        for job in jobs:
+            say(f"{job} {service.cancel(job)['state']}")
+
+
+@app.command("retry")
+def retry(jobs: JobIds) -> None:
+    """Queue failed or cancelled jobs again. They go on from their last checkpoint."""
+    with client() as service:
+        for job in jobs:
+            say(f"{job} {service.retry(job)['state']}")
+
+
+@app.command("compare")
+@printed
+def compare(jobs: JobIds) -> Result:
+    """Compare jobs: the fields of their specifications that differ, and their last metrics."""
+    if len(jobs) < 2:
+        fail("Name at least two jobs.")
+    with client() as service:
+        tables = [_facts(service.job(job)) for job in jobs]
+    names = list(dict.fromkeys(name for table in tables for name in table))
+    rows = [
+        {"field": name, **{job: table.get(name) for job, table in zip(jobs, tables, strict=True)}} for name in names
+    ]
+    different = [row for row in rows if len({json.dumps(row[job], sort_keys=True) for job in jobs}) > 1]
+    return Result(different, {"field": "field"} | {job: job for job in jobs})
+
+
+@app.command("open")
+def open_in_browser(job: JobId) -> None:
+    """Open a job's page of the dashboard in a browser. Prints the address."""
+    with client() as service:
+        address = f"{service.address}/#job/{service.job(job).id}"
+    say(address)
+    if not webbrowser.open(address):
+        note("No browser could be started here; open the address by hand.")
+
+
+def follow(service: Client, job: Job) -> None:
+    """Shows a job's events until it ends; raises JobNotSuccessful unless it succeeds."""
+    from estimator_client.errors import JobNotSuccessful
+    from estimator_client.progress import JobBar
+
+    with JobBar(err()) as bar:
+        for event in job.events():
+            bar.update(event)
+    job.refresh()
+    if job.state != "SUCCEEDED":
+        raise JobNotSuccessful(job)
+    version = (job["result"] or {}).get("version")
+    if version is not None:
+        note(f"{job['model']} version {version}")
+
+
+def _facts(job: Job) -> dict[str, Any]:
+    """The fields of the specification by their paths, then the last value of each metric."""
+    facts = dict(_flat(job.get("spec") or {}, ""))
+    facts["state"] = job.state
+    for name, points in job.metrics().items():
+        if points:
+            facts[f"last {name}"] = points[-1]["value"]
+    for found in reversed(job.evaluations()):
+        for name, value in found["metrics"].items():
+            facts[f"{found['name']} {name}"] = value
+    return facts
+
+
+def _flat(value: Mapping[str, Any], path: str) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name, inner in value.items():
+        place = f"{path}/{name}"
+        found += _flat(inner, place) if isinstance(inner, Mapping) else [(place, inner)]
+    return found

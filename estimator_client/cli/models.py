@@ -1,0 +1,106 @@
+"""`estimator-service models` and `export`: versions, which of them serve, and their files."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from estimator_client.cli.exits import Exit
+from estimator_client.cli.output import Result, fail, note, printed, say
+from estimator_client.cli.target import client
+
+app = typer.Typer(no_args_is_help=True, help="Models, their versions and labels.")
+
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
+Label = Annotated[str, typer.Option(help="The label that clients ask for.")]
+
+
+def _labels(labels: dict[str, int]) -> str:
+    return ", ".join(f"{label} → {number}" for label, number in labels.items())
+
+
+@app.command("list")
+@printed
+def list_models(limit: Annotated[int, typer.Option(min=1, help="Most models to list.")] = 100) -> Result:
+    """List models with their labels."""
+    with client() as service:
+        rows = [row for row, _ in zip(service.models(), range(limit), strict=False)]
+    return Result(rows, {"model": "name", "labels": lambda row: _labels(row["labels"]), "created": "created_at"})
+
+
+@app.command("show")
+@printed
+def show(model: ModelName, limit: Annotated[int, typer.Option(min=1, help="Most versions to list.")] = 20) -> Result:
+    """Show a model's versions, newest first, with the metrics of their evaluations."""
+    with client() as service:
+        versions = [row for row, _ in zip(service.versions(model), range(limit), strict=False)]
+        measured: dict[int, list[Any]] = {}
+        for evaluation in service.model_evaluations(model):
+            measured.setdefault(evaluation["version"], []).append(evaluation)
+    rows = [version | {"evaluations": measured.get(version["version"], [])} for version in versions]
+    columns: dict[str, Any] = {
+        "version": "version",
+        "state": "state",
+        "labels": lambda row: ", ".join(row["labels"]),
+        "evaluation": lambda row: _metrics(row["evaluations"]),
+        "job": "job",
+        "created": "created_at",
+        "reason": "reason",
+    }
+    return Result(rows, columns, title=model)
+
+
+@app.command("promote")
+def promote(
+    model: ModelName,
+    version: Annotated[int, typer.Argument(min=1, help="The version that the label shall point to.")],
+    label: Label = "latest",
+) -> None:
+    """Point a label to a version."""
+    with client() as service:
+        made = service.set_label(model, label, version)
+    say(f"{model} {label} → {made['version']}")
+    if made["previous"] is not None:
+        note(f"Before: {made['previous']}. Back again: estimator-service models rollback {model} --label {label}")
+
+
+@app.command("rollback")
+def rollback(model: ModelName, label: Label = "latest") -> None:
+    """Point a label back to the version that it pointed to before."""
+    with client() as service:
+        behind = service.label(model, label)
+        if behind["previous"] is None:
+            fail(f"{model}'s label {label} has pointed to no other version than {behind['version']}.", Exit.REFUSED)
+        made = service.set_label(model, label, behind["previous"])
+    say(f"{model} {label} → {made['version']}")
+
+
+def export(
+    model: ModelName,
+    directory: Annotated[Path, typer.Argument(help="Made if needed; gets MODEL/VERSION with the SavedModel.")] = Path(),
+    version: Annotated[int | None, typer.Option(min=1, help="Left out: the version behind `latest`.")] = None,
+) -> None:
+    """Fetch a version's SavedModel. Prints the directory that holds it."""
+    with client() as service, tempfile.TemporaryFile() as file:
+        number = version or service.label(model)["version"]
+        target = directory / model / str(number)
+        if target.exists():
+            fail(f"{target} is already there; remove it, or name another directory.")
+        service.download_export(model, number, file)
+        file.seek(0)
+        with tarfile.open(fileobj=file) as archive:
+            archive.extractall(directory, filter="data")
+    say(str(target))
+
+
+def _metrics(evaluations: list[Any]) -> str:
+    """The newest evaluation's best known metrics."""
+    if not evaluations:
+        return ""
+    metrics = evaluations[0]["metrics"]
+    shown = [name for name in ("accuracy", "auc", "average_loss", "loss") if name in metrics][:3]
+    return "  ".join(f"{name} {metrics[name]:.4g}" for name in shown)

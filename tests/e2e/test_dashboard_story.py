@@ -1,0 +1,120 @@
+"""The whole story in a real browser: a file with a fault, the mended one, a training, and questions to its model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.browser import ENTER, MISSING, Browser
+from tests.e2e.conftest import RunningService, wait_for
+from tests.e2e.penguins import KNOWN_CSV
+from tests.e2e.test_dashboard import go, sign_in
+
+pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    running = RunningService(tmp_path_factory.mktemp("service"), {"DATABASE_URL": "", "REDIS_URL": ""})
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser: Browser, service: RunningService) -> Browser:
+    browser.emulate(width=1200)
+    browser.open(f"{service.address}/healthz")
+    browser.run("sessionStorage.clear()")
+    browser.open(f"{service.address}/")
+    browser.console()
+    sign_in(browser, service)
+    return browser
+
+
+def upload(page: Browser, path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    page.type("#file", str(path))
+    page.click("form.drop button")
+
+
+def test_file_with_a_fault_is_told_and_the_mended_one_is_trained_and_asked(
+    page: Browser, service: RunningService, tmp_path: Path
+) -> None:
+    go(page, "datasets", "Data sets")
+    upload(page, tmp_path / "broken.csv", b"a,b\n1,2\n3\n")
+    wait_for(lambda: "Line 3" in page.text(".drop .box"), "the file's fault", 30)
+    upload(page, tmp_path / "penguins.csv", KNOWN_CSV)
+    wait_for(lambda: page.text("main h1").startswith("penguins"), "the data set's page", 30)
+
+    page.click("a.button")
+    wait_for(lambda: page.text("main h1") == "New training", "the form", 15)
+    chosen = "return ['label', 'kind', 'estimator'].map((name) => document.getElementById(name).value)"
+    assert page.run(chosen) == ["species", "Classifier", "DNN"]
+    page.click("button[value=check]")
+    wait_for(lambda: "Parameters" in page.text("[data-key=checked]"), "what it would train", 15)
+    assert service.get("/v1/jobs")["jobs"] == []
+    page.click("form button.primary")
+    wait_for(lambda: "job_" in page.text("main h1"), "the job's page", 15)
+    wait_for(lambda: page.text("main .row .pill") == "SUCCEEDED", "the end of the training", 150)
+
+    wait_for(lambda: service.get("/v1/models/penguins")["labels"].get("latest") == 1, "the version that serves", 30)
+    go(page, "model/penguins", "penguins")
+    go(page, "ask/penguins", "Ask penguins")
+    page.click("form button.primary")
+    wait_for(lambda: "classes" in page.text("[data-key=answer]"), "the answer", 15)
+    before = page.text("[data-key=answer]")
+    page.run("document.getElementById('feature flipper_length_mm').value = '260'")
+    page.click("form button.primary")
+    wait_for(lambda: page.text("[data-key=answer]") != before, "the answer to another value", 15)
+    assert any(sign in page.text("[data-key=answer]") for sign in "+−")
+    assert [line for line in page.console() if "422" not in line] == []  # the broken file's answer is told by Chromium
+
+
+def test_training_again_begins_with_the_values_of_the_job(page: Browser, service: RunningService) -> None:
+    (job,) = [row for row in service.get("/v1/jobs")["jobs"] if row["type"] == "train"]
+    go(page, f"job/{job['id']}", job["id"])
+    wait_for(lambda: "with changes" in page.text("main"), "the link", 15)
+    page.run("[...document.querySelectorAll('main a')].find((a) => a.innerText === 'with changes').click()")
+    wait_for(lambda: page.text("main h1") == "New training", "the form", 15)
+    values = "return ['model', 'label', 'max_steps', 'batch_size'].map((name) => document.getElementById(name).value)"
+    assert page.run(values) == ["penguins", "species", "2000", "64"]
+
+
+def test_refused_request_is_told_with_its_places(page: Browser, service: RunningService) -> None:
+    dataset = service.get("/v1/datasets")["datasets"][0]["id"]
+    go(page, f"train/{dataset}", "New training")
+    page.run("document.getElementById('hidden_units').value = '0'")
+    page.click("button[value=check]")
+    wait_for(lambda: "/estimator/args/hidden_units" in page.text("[data-key=problem]"), "the place of the fault", 15)
+
+
+def test_token_is_made_shown_once_and_revoked(page: Browser, service: RunningService) -> None:
+    go(page, "tokens", "Tokens")
+    page.type("#name", "colleague" + ENTER)
+    wait_for(lambda: "shown this once" in page.text("[data-key=secret]"), "the secret", 15)
+    secret = page.text("[data-key=secret] code")
+    made = next(row for row in service.get("/v1/tokens")["tokens"] if row["name"] == "colleague")
+    assert made["scopes"] == ["read"]
+    go(page, "jobs", "Jobs")
+    go(page, "tokens", "Tokens")
+    wait_for(lambda: "colleague" in page.text("main table"), "the list", 15)
+    assert secret not in page.text("main")
+    page.click(f'tr[data-key="{made["id"]}"] button')
+    page.accept()
+    wait_for(lambda: "revoked" in page.text(f'tr[data-key="{made["id"]}"]'), "the revocation", 15)
+
+
+def test_views_fit_a_telephone(page: Browser, service: RunningService) -> None:
+    dataset = service.get("/v1/datasets")["datasets"][0]["id"]
+    page.emulate(width=360)
+    for route, title in [(f"train/{dataset}", "New training"), ("ask/penguins", "Ask penguins"), ("tokens", "Tokens")]:
+        go(page, route, title)
+        assert page.run("return document.documentElement.scrollWidth") <= 360, route

@@ -1,0 +1,73 @@
+"""What tests use where it is there: `python -m tests.facilities` names what is missing here and how to have it.
+
+A missing one is not always a skipped test: without PostgreSQL the registry's tests run on SQLite only.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests import databases
+from tests.e2e import browser
+
+
+@dataclass(frozen=True)
+class Facility:
+    """Something that some tests need. `without`: what is not tested where it is missing; `remedy`: how to have it."""
+
+    name: str
+    there: Callable[[], bool]
+    without: str
+    remedy: str
+
+
+def _mounts() -> bool:
+    """Whether a file system of a size can be mounted in a namespace of one's own."""
+    command = ["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
+    try:
+        return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+FACILITIES = (
+    Facility(
+        "Chromium and chromedriver",
+        lambda: browser.MISSING is None,
+        "the dashboard's tests are skipped",
+        "scripts/browser (Debian and Ubuntu), or install both with your package manager",
+    ),
+    Facility(
+        "PostgreSQL",
+        lambda: databases.postgres_url() is not None,
+        "the registry's tests run on SQLite only",
+        "start one on 127.0.0.1:5432, or set TEST_POSTGRES_URL to a user that may create databases",
+    ),
+    Facility(
+        "sqlite3 and pg_dump",
+        lambda: all(map(shutil.which, ("sqlite3", "pg_dump"))),
+        "the documented backup is tested only with the one that is there",
+        "apt-get install sqlite3 postgresql-client",
+    ),
+    Facility(
+        "a file system of one's own",
+        _mounts,
+        "the tests of a full disk are skipped",
+        "run the tests on Linux where unprivileged user namespaces are allowed",
+    ),
+)
+
+
+def report() -> list[str]:
+    """A line for each missing facility; one line when nothing is missing."""
+    missing = [facility for facility in FACILITIES if not facility.there()]
+    if not missing:
+        return ["Everything that the tests can use is here."]
+    return [f"Not here: {one.name}: {one.without}. To have it: {one.remedy}." for one in missing]
+
+
+if __name__ == "__main__":
+    print("\n".join(report()))
