@@ -18,8 +18,8 @@ _WORKER = {"workers", "app.config", "app.jobs", "app.registry", "app.datasets", 
 
 #: Modules of the engine that every part of it may import.
 ENGINE_LEAVES = (
-    "checks cluster errors estimator_spec eval_events export_output keys model_fn run_config tensorflow_import "
-    "variables version"
+    "checks cluster errors estimator_spec eval_events export_output keys model_fn naming run_config "
+    "tensorflow_import variables version"
 )
 
 #: Part of the engine → the parts of it that it may import beside the leaves, from the ground up.
