@@ -18,8 +18,8 @@ _WORKER = {"workers", "app.config", "app.jobs", "app.registry", "app.datasets", 
 
 #: Modules of the engine that every part of it may import.
 ENGINE_LEAVES = (
-    "checks cluster errors estimator_spec eval_events export_output keys model_fn naming run_config "
-    "tensorflow_import variables version"
+    "checks cluster errors estimator_spec eval_events export_output keys model_fn run_config tensorflow_import "
+    "variables version"
 )
 
 #: Part of the engine → the parts of it that it may import beside the leaves, from the ground up.
@@ -33,10 +33,10 @@ ENGINE = {
     "export": "checkpoint graph",
     "optimizer": "distribution",
     "metrics": "optimizer",
-    "feature_column": "",
+    "feature_column": "graph",
     "recurrent": "",
     "head": "distribution metrics optimizer",
-    "canned": "estimator feature_column head metrics optimizer recurrent",
+    "canned": "estimator feature_column graph head metrics optimizer recurrent",
     "hooks": "checkpoint estimator graph training",
     "compat": "canned checkpoint distribution early_stopping estimator export feature_column graph head hooks inputs "
     "metrics optimizer recurrent train_and_evaluate training",

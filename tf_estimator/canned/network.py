@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from ..feature_column import DenseInput
 from ..feature_column.state import model_variable, parts_of
+from ..graph.naming import operation_scope_name
 from ..keys import ModeKeys
-from ..naming import operation_scope_name
 
 v1 = tf.compat.v1
 _BATCH_NORM_MOMENTUM = 0.999

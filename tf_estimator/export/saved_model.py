@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from ..checkpoint.files import Reader
 from ..checkpoint.partition import saver_variables
+from ..graph.naming import NamingGraph
 from ..graph.threads import in_fresh_thread
 from ..keys import ModeKeys
-from ..naming import NamingGraph
 from ..variables import TracedVariable, VariableNames
 from .directory import copy_assets_extra, timestamped
 from .prune import prune

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..naming import variable_scope_name
+from ..graph.naming import variable_scope_name
 
 v1 = tf.compat.v1
 

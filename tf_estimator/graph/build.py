@@ -14,12 +14,12 @@ from ..distribution.strategy import ReplicaStrategy
 from ..estimator_spec import EstimatorSpec
 from ..keys import ModeKeys
 from ..model_fn import split_batch
-from ..naming import NamingGraph
 from ..variables import VariableNames
 from . import program_order
 from .fetches import element_of
 from .graph_variables import GraphVariables
 from .metric_updates import add_metrics, plain_variable
+from .naming import NamingGraph
 from .threads import in_fresh_thread
 from .traced_model import TracedModel, traced_model
 
