@@ -49,7 +49,13 @@ class Settings(BaseSettings):
     rate_per_s: float = Field(500.0, ge=0)
     """Requests a second of one token, predictions apart (those are bounded by their queue); 0: no limit."""
     rate_burst: int = Field(5_000, ge=1)
-    idempotency_ttl_s: float = 86_400.0
+    idempotency_ttl_s: float = Field(86_400.0, gt=0)
+    event_retention_s: float = Field(90 * 86_400.0, ge=0)
+    """Events of a job are kept for so long after its end, the last one for ever; 0: all for ever."""
+    metric_retention_s: float = Field(730 * 86_400.0, ge=0)
+    """Metric points of a job are kept for so long after its end; 0: for ever."""
+    audit_retention_s: float = Field(730 * 86_400.0, ge=0)
+    """Entries of the audit are kept for so long; 0: for ever."""
 
     queues: str = "default"
     """Queues that a worker of this process group serves, with commas."""

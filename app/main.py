@@ -36,7 +36,7 @@ from app.http.problems import problem
 from app.http.request_metrics import Traffic
 from app.http.server import serve
 from app.log import configure
-from app.model_sync import Live
+from app.model_sync import ModelSync
 from app.queue import CeleryQueue, Queue
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
@@ -88,19 +88,19 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         queue=queue,
         dispatch=Dispatch(settings, database, queue),
         feed=EventFeed(database),
-        authenticate=Authenticator(lambda secret: _find_token(service, secret), version=database.changes.version),
+        authenticate=Authenticator(lambda secret: _find_token(service, secret), version=database.commits.version),
         metrics=metrics,
     )
     inner: ASGIApp = create_api(service)
     serving = _serving(settings)
-    live = front = None
+    model_sync = front = None
     if serving is not None:
         metrics.register(ServingCollector(serving))
-        live = Live(database, service.storage, serving, poll_s=settings.serving_poll_s)
+        model_sync = ModelSync(database, service.storage, serving, poll_s=settings.serving_poll_s)
         inner = front = PredictFront(
             inner, serving, problem, large_bodies=service.large_bodies, max_body_bytes=settings.max_body_bytes
         )
-    inner = Lifespan(inner, service, serving, live)
+    inner = Lifespan(inner, service, serving, model_sync)
     refused = Refusals(service)
     gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic)
     fast_path = None
@@ -128,11 +128,13 @@ def main() -> None:
 class Lifespan:
     """Starts and stops the parts with the server."""
 
-    def __init__(self, app: ASGIApp, service: Service, serving: ServingService | None, live: Live | None) -> None:
+    def __init__(
+        self, app: ASGIApp, service: Service, serving: ServingService | None, model_sync: ModelSync | None
+    ) -> None:
         self._app = app
         self._service = service
         self._serving = serving
-        self._live = live
+        self._model_sync = model_sync
         self._preparing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -150,8 +152,8 @@ class Lifespan:
 
     async def _prepare(self) -> None:
         await prepare(self._service)
-        if self._live is not None:
-            await self._live.start()
+        if self._model_sync is not None:
+            await self._model_sync.start()
         log.info("ready")
         INGESTOR.warm()
         await asyncio.to_thread(self._service.queue.ping)  # imports what the first submit would wait for
@@ -164,8 +166,8 @@ class Lifespan:
                 await self._preparing
         await self._service.feed.stop()
         await self._service.large_bodies.stop()
-        if self._live is not None:
-            await self._live.stop()
+        if self._model_sync is not None:
+            await self._model_sync.stop()
         if self._serving is not None:
             await self._serving.stop()
         if isinstance(self._service.queue, CeleryQueue):

@@ -31,7 +31,7 @@ from app.ids import new_id
 from app.registry.audit import AuditRepository
 from app.registry.datasets import DatasetRepository
 from app.registry.evaluations import EvaluationRepository
-from app.registry.idempotency import Answer, IdempotencyRepository
+from app.registry.idempotency import IdempotencyRepository, StoredResponse
 from app.registry.jobs.repository import JobRepository
 from app.storage import Storage
 from app.strict_json import read_json
@@ -210,7 +210,7 @@ def _store(service: Service, form: Form, spool: str, once: Once) -> JSONResponse
         raise
 
 
-def _ingest(service: Service, form: Form, spool: str, once: Once) -> Answer:
+def _ingest(service: Service, form: Form, spool: str, once: Once) -> StoredResponse:
     from app.datasets.ingestor import INGESTOR
     from app.datasets.limits import Limits
 
@@ -241,7 +241,9 @@ def _ingest(service: Service, form: Form, spool: str, once: Once) -> Answer:
             )
             kept = row.id == dataset_id
             AuditRepository(session).add(once.token_id, "dataset.create", row.id)
-            answer = Answer(201, {"Location": f"/v1/datasets/{row.id}"}, DatasetView.of(row).model_dump(mode="json"))
+            answer = StoredResponse(
+                201, {"Location": f"/v1/datasets/{row.id}"}, DatasetView.of(row).model_dump(mode="json")
+            )
             if once.key is not None:
                 headers, content = answer.headers, answer.body
                 IdempotencyRepository(session).finish(once.token_id, once.key, answer.status, headers, content)

@@ -72,6 +72,11 @@ class DatasetRepository:
     def find(self, dataset_id: str) -> Dataset | None:
         return self.session.get(Dataset, dataset_id)
 
+    def newest(self, name: str) -> Dataset | None:
+        """The newest data set of a name."""
+        query = select(Dataset).where(Dataset.name == name).order_by(Dataset.created_at.desc(), Dataset.id.desc())
+        return self.session.scalar(query.limit(1))
+
     def find_by_digest(self, digest: str) -> Dataset | None:
         return self.session.scalar(select(Dataset).where(Dataset.digest == digest))
 

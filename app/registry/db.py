@@ -23,9 +23,9 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from app.config import Settings
 from app.errors import Unavailable
-from app.registry.commit_watch import Changes
+from app.registry.commit_watch import CommitWatcher
 from app.registry.migrations import HEAD, READ, migrate, revision_state
-from app.registry.outage import answering
+from app.registry.outage import translating_outages
 
 __all__ = ["HEAD", "Database", "make_engine", "migrate", "now", "revision_state", "seconds", "upsert"]
 
@@ -146,7 +146,7 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.changes = Changes(engine)
+        self.commits = CommitWatcher(engine)
         self._writer = sessionmaker(engine, expire_on_commit=False)
         self._reader = sessionmaker(engine.execution_options(**{READ: True}), expire_on_commit=False)
 
@@ -157,7 +157,7 @@ class Database:
         Raises:
             Unavailable: the database does not answer; nothing is known of a commit that was on its way.
         """
-        with answering(), self._writer() as session, session.begin():
+        with translating_outages(), self._writer() as session, session.begin():
             yield session
 
     @contextmanager
@@ -167,7 +167,7 @@ class Database:
         Raises:
             Unavailable: the database does not answer.
         """
-        with answering(), self._reader() as session:
+        with translating_outages(), self._reader() as session:
             yield session
 
     def run(self, work: Callable[[Session], T], *, patience_s: float = 5.0) -> T:
@@ -191,5 +191,5 @@ class Database:
                 pause = min(2 * pause, 1.0)
 
     def close(self) -> None:
-        self.changes.close()
+        self.commits.close()
         self.engine.dispose()

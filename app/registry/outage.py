@@ -14,7 +14,7 @@ _FAULT_OF_THE_STATEMENT = 1  # SQLITE_ERROR: no such table, syntax … all else 
 
 
 @contextmanager
-def answering() -> Iterator[None]:
+def translating_outages() -> Iterator[None]:
     """Turns an outage into `Unavailable`; faults of statements pass."""
     try:
         yield

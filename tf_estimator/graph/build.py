@@ -57,7 +57,7 @@ def trace_model(
         spec: nest of type specs, from which placeholders are made; unused when `batch` is given.
         batch: nest of tensors of `graph`, or None.
         device_fn: as in `RunConfig`.
-        replicas: who runs it, when it is more than one.
+        replicas: those of the run, if there are several.
 
     Raises:
         ValueError: with several replicas, the step would make them differ.
@@ -72,15 +72,16 @@ def trace_model(
             features, labels = split_batch(batch if held is None else held, mode)
             made = model_fn(features, labels, mode)
             feeds = [] if held is None else tf.nest.flatten(held, expand_composites=True)
+            inputs = [] if held is not None else [t.op.name for t in tf.nest.flatten(batch, expand_composites=True)]
             variables = GraphVariables(graph, names)
             if mode == ModeKeys.EVAL:
                 evaluation = add_metrics(variables, made)
                 variables = variables.with_metrics(evaluation.metric_keys)
                 if strategy is not None:
                     check_metrics(strategy, variables.local())
-                return traced_model(variables, made, held, feeds, strategy, evaluation=evaluation)
+                return traced_model(variables, made, held, feeds, strategy, inputs=inputs, evaluation=evaluation)
             train_ops = _train_ops(variables, made, feeds, strategy) if mode == ModeKeys.TRAIN else []
-            return traced_model(variables, made, held, feeds, strategy, train_ops=train_ops)
+            return traced_model(variables, made, held, feeds, strategy, inputs=inputs, train_ops=train_ops)
 
     return in_fresh_thread(build)  # type: ignore[no-any-return]
 
