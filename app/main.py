@@ -12,6 +12,7 @@ import gc
 gc.disable()  # while it is imported: nothing is garbage yet, and looking for it took a quarter of the start
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -22,7 +23,9 @@ from prometheus_client import CollectorRegistry
 from app.api.application import create_api
 from app.api.deps import Service
 from app.api.event_feed import EventFeed
+from app.api.health import current
 from app.api.job_metrics import JobCollector
+from app.api.pages import pages
 from app.config import Settings
 from app.datasets.ingestor import INGESTOR
 from app.dispatch import Dispatch
@@ -33,11 +36,13 @@ from app.http.fast_predict import Direct
 from app.http.gate import Gate
 from app.http.predict import PredictFront
 from app.http.problems import problem
+from app.http.public import PublicApp
 from app.http.request_metrics import Traffic
 from app.http.server import serve
 from app.log import configure
 from app.model_sync import Live
 from app.queue import CeleryQueue, Queue
+from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
 from app.registry.tokens import TokenRepository
@@ -90,8 +95,15 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         feed=EventFeed(database),
         authenticate=Authenticator(lambda secret: _find_token(service, secret), version=database.changes.version),
         metrics=metrics,
+        readiness=ReadinessMonitor(database, queue),
     )
-    inner: ASGIApp = create_api(service)
+    api = create_api(service)
+    inner: ASGIApp = PublicApp(
+        api,
+        pages=pages(),
+        document=lambda: json.dumps(api.openapi(), ensure_ascii=False, separators=(",", ":")).encode(),
+        ready=lambda: current(service).model_dump_json().encode(),
+    )
     serving = _serving(settings)
     live = front = None
     if serving is not None:
@@ -150,6 +162,7 @@ class Lifespan:
 
     async def _prepare(self) -> None:
         await prepare(self._service)
+        self._service.readiness.start()
         if self._live is not None:
             await self._live.start()
         log.info("ready")
@@ -162,6 +175,7 @@ class Lifespan:
             self._preparing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._preparing
+        self._service.readiness.stop()
         await self._service.feed.stop()
         await self._service.large_bodies.stop()
         if self._live is not None:

@@ -108,7 +108,7 @@ class Gate:
         predict = path.endswith(PREDICT_VERBS)
         name = "predict" if predict else route
         self.traffic.add(method if method in _METHODS else "other", name, status, took_s)
-        if status < 400 and (predict or path in PUBLIC_PATHS):
+        if (status < 400 and predict) or ((status < 500 or path == "/readyz") and path in PUBLIC_PATHS):
             return  # counted in /metrics; a line would cost more than the prediction, and health checks are noise
         log.info(
             "request",
