@@ -33,10 +33,11 @@ from app.errors import ServiceError, Unavailable
 from app.http.auth import Authenticator, TokenInfo
 from app.http.connections import ConnectionLimits
 from app.http.fast_predict import Direct
-from app.http.gate import Gate
+from app.http.gate import Gate, token_limits
 from app.http.predict import PredictFront
 from app.http.problems import problem
 from app.http.public import PublicApp
+from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
 from app.http.server import serve
 from app.log import configure
@@ -104,17 +105,23 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         document=lambda: json.dumps(api.openapi(), ensure_ascii=False, separators=(",", ":")).encode(),
         ready=lambda: current(service).model_dump_json().encode(),
     )
+    accounts = Accounts(token_limits(settings))
     serving = _serving(settings)
     live = front = None
     if serving is not None:
         metrics.register(ServingCollector(serving))
         live = Live(database, service.storage, serving, poll_s=settings.serving_poll_s)
         inner = front = PredictFront(
-            inner, serving, problem, large_bodies=service.large_bodies, max_body_bytes=settings.max_body_bytes
+            inner,
+            serving,
+            problem,
+            large_bodies=service.large_bodies,
+            accounts=accounts,
+            max_body_bytes=settings.max_body_bytes,
         )
     inner = Lifespan(inner, service, serving, live)
     refused = Refusals(service)
-    gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic)
+    gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic, accounts=accounts)
     fast_path = None
     if front is not None and settings.fast_path:
         fast_path = Direct(gate, front, service.authenticate.remembered, max_body_bytes=settings.max_body_bytes)

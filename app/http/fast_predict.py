@@ -67,7 +67,7 @@ class Direct:
         if token is None:
             return None
         exchange = Exchange(self.gate, connection, plan.path, token)
-        found = self._front.begin(plan.target, data[end:], exchange)
+        found = self._front.begin(plan.target, data[end:], exchange, token)
         if found is None:
             return None
         exchange.version, exchange.rows = found

@@ -19,6 +19,7 @@ from app.serving.packing import Row
 from app.serving.protocol import NO_INSTANCE, Answer, BadFrame, Form, Run
 
 RETRY_AFTER_S = 1.0
+_SWEEP_S = 0.25
 
 
 class Result(NamedTuple):
@@ -40,11 +41,21 @@ class Reply(Protocol):
     def set_exception(self, error: ServiceError, /) -> None: ...
 
 
+class Account(Protocol):
+    """What a caller has in flight."""
+
+    rows: int
+    bytes: int
+
+
 class Predictor(Protocol):
     """Where batches run."""
 
     def run(self, run: Run) -> None: ...
     def kill(self) -> None: ...
+
+    def quiet_s(self, since: float) -> float:
+        """For how long it has computed nothing, though it has had work since `since` (`time.perf_counter`)."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,7 @@ class Limits:
     batch_bytes, queue_bytes: of request bodies, in one batch and waiting in all.
     queue_rows: rows waiting in all.
     timeout_s: of a request, from its arrival; and of one call, after which the predictor counts as hung.
+    quiet_s: a predictor that has work and computes nothing for so long counts as hung too.
     in_flight: calls at the same time, of different versions.
     """
 
@@ -64,19 +76,24 @@ class Limits:
     queue_rows: int = 65_536
     queue_bytes: int = 256 * 2**20
     timeout_s: float = 10.0
+    quiet_s: float = 1.0
     in_flight: int = 2
 
 
 class Pending:
     """A request that waits or runs."""
 
-    __slots__ = ("arrived", "reply", "request", "size", "tried")
+    __slots__ = ("account", "arrived", "charged", "reply", "request", "size", "tried")
 
-    def __init__(self, request: Decoded, size: int, arrived: float, reply: Reply) -> None:
+    def __init__(
+        self, request: Decoded, size: int, arrived: float, reply: Reply, account: Account | None, charged: int
+    ) -> None:
         self.request = request
         self.size = size
         self.arrived = arrived
         self.reply = reply
+        self.account = account  # None once it has back what it was charged
+        self.charged = charged
         self.tried = False  # was in a predictor that died: runs alone from now on
 
 
@@ -125,10 +142,24 @@ class Batcher:
         self._lines: set[Line] = set()  # with requests waiting
         self._sweeper: asyncio.TimerHandle | None = None
 
-    def submit(self, line: Line, request: Decoded, size: int, reply: Reply) -> None:
+    def submit(
+        self,
+        line: Line,
+        request: Decoded,
+        size: int,
+        reply: Reply,
+        account: Account | None = None,
+        *,
+        charged: int = 0,
+    ) -> None:
         """Queues a request; `reply` gets its result or a ServiceError, not before this returns.
 
-        Raises Overloaded when the queue is full.
+        Args:
+            size: bytes of its body.
+            account: of its caller: has the request's rows, and `charged` bytes, until it is answered.
+
+        Raises:
+            Overloaded: the queue is full.
         """
         rows = request.count
         full = self.rows_waiting + rows > self.limits.queue_rows or self.bytes_waiting + size > self.limits.queue_bytes
@@ -137,7 +168,10 @@ class Batcher:
         self.rows_waiting += rows
         self.bytes_waiting += size
         now = time.perf_counter()
-        pending = Pending(request, size, now, reply)
+        pending = Pending(request, size, now, reply, account, charged)
+        if account is not None:
+            account.rows += rows
+            account.bytes += charged
         line.waiting.append(pending)
         line.last_used = now
         self._lines.add(line)
@@ -148,7 +182,7 @@ class Batcher:
                 self._pump_planned = True
                 self._loop.call_soon(self._pump)
         if self._sweeper is None:
-            self._sweeper = self._loop.call_later(self.limits.timeout_s, self._sweep)
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
     def open(self, line: Line, key: int) -> None:
         """The predictor has the version now: what waits may run."""
@@ -182,6 +216,8 @@ class Batcher:
         self._pump()  # the next batch runs while these answers go out
         line.measures.ran(batch.rows, answer.run_us)
         for pending, body in zip(batch.members, answer.bodies, strict=False):
+            if pending.account is not None:
+                _pay_back(pending)
             reply = pending.reply
             if reply.done():
                 continue
@@ -201,9 +237,9 @@ class Batcher:
         for batch in running.values():
             self._ended(batch)
             for pending in reversed(batch.members):
-                if pending.tried:
+                if pending.tried or pending.reply.done():
                     self._give_up(pending)
-                elif not pending.reply.done():
+                else:
                     pending.tried = True
                     self._back(batch.line, pending)
 
@@ -215,8 +251,7 @@ class Batcher:
 
     def _give_up(self, pending: Pending) -> None:
         error = Unavailable("The predictor ended while it ran this request. Try again.", retry_after_s=RETRY_AFTER_S)
-        if not pending.reply.done():
-            pending.reply.set_exception(error)
+        self._fail(pending, error)
 
     def _back(self, line: Line, pending: Pending) -> None:
         line.waiting.appendleft(pending)
@@ -305,25 +340,24 @@ class Batcher:
         """Answers what waited or ran too long, and ends a predictor whose call hangs. One timer for all: one more would
         cost more than the rest of `submit`."""
         now = time.perf_counter()
-        oldest = now
         for line in list(self._lines):
             while line.waiting and now - line.waiting[0].arrived >= self.limits.timeout_s:
                 self._fail(self._pop(line), self._too_late(line))
-            if line.waiting:
-                oldest = min(oldest, line.waiting[0].arrived)
+        self._end_hung_predictor(now)
         for batch in self._running.values():
-            if now - batch.sent < self.limits.timeout_s:
-                oldest = min(oldest, batch.sent)
-            elif self.predictor is not None:
-                self.predictor.kill()
             for pending in batch.members:
                 if now - pending.arrived >= self.limits.timeout_s:
                     self._fail(pending, self._too_late(batch.line))
-                else:
-                    oldest = min(oldest, pending.arrived)
         busy = self._lines or self._running
-        delay = max(0.001, oldest + self.limits.timeout_s - now)
-        self._sweeper = self._loop.call_later(delay, self._sweep) if busy else None
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if busy else None
+
+    def _end_hung_predictor(self, now: float) -> None:
+        """One that computes nothing, or whose call takes too long. What it has is tried by the spare."""
+        sent = min((batch.sent for batch in self._running.values()), default=now)
+        if self.predictor is None or now - sent < _SWEEP_S:
+            return
+        if now - sent >= self.limits.timeout_s or self.predictor.quiet_s(sent) >= self.limits.quiet_s:
+            self.predictor.kill()
 
     def _too_late(self, line: Line) -> ServiceError:
         if line.key is None:
@@ -331,8 +365,17 @@ class Batcher:
         return Timeout(f"No prediction within {self.limits.timeout_s:g} s.")
 
     def _fail(self, pending: Pending, error: ServiceError) -> None:
+        if pending.account is not None:
+            _pay_back(pending)
         if not pending.reply.done():
             pending.reply.set_exception(error)
+
+
+def _pay_back(pending: Pending) -> None:
+    account, pending.account = pending.account, None
+    assert account is not None
+    account.rows -= pending.request.count
+    account.bytes -= pending.charged
 
 
 def _not_computed(form: Form, instance: int) -> InvalidInput:

@@ -30,12 +30,16 @@ class FakePredictor:
     def __init__(self) -> None:
         self.runs: list[Run] = []
         self.killed = False
+        self.quiet = 0.0
 
     def run(self, run: Run) -> None:
         self.runs.append(run)
 
     def kill(self) -> None:
         self.killed = True
+
+    def quiet_s(self, since: float) -> float:
+        return self.quiet
 
 
 class Desk:
@@ -247,3 +251,59 @@ async def test_refused_line_answers_all_that_waits() -> None:
     with pytest.raises(Unavailable):
         await future
     assert desk.batcher.rows_waiting == 0
+
+
+@in_loop
+async def test_predictor_that_computes_nothing_is_ended_long_before_the_deadline() -> None:
+    desk = Desk(timeout_s=60.0, quiet_s=0.5)
+    reply = desk.ask(desk.line(), 1.0)
+    await asyncio.sleep(0.6)  # two looks
+    assert not desk.predictor.killed
+    desk.predictor.quiet = 0.5
+    async with asyncio.timeout(10):
+        while not desk.predictor.killed:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert not reply.done()
+    desk.batcher.lost()
+    spare = FakePredictor()
+    desk.batcher.predictor = desk.predictor = spare
+    desk.batcher.open(reply_line(desk), 2)
+    desk.answer()
+    assert (await reply).body == b"[1.0]"
+
+
+def reply_line(desk: Desk) -> Line:
+    (line,) = desk.batcher._lines
+    return line
+
+
+class Account:
+    rows = bytes = 0
+
+
+@in_loop
+async def test_account_has_what_is_in_flight_and_gets_it_back_however_it_ends() -> None:
+    desk = Desk(timeout_s=0.3)
+    line = desk.line()
+    account = Account()
+
+    def submit() -> asyncio.Future[Any]:
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        rows = desk.decoder.rows("serving_default", [{"x": 1.0}] * 2)
+        desk.batcher.submit(line, Decoded("serving_default", Form.ROW, rows, 0, 2), 10, reply, account, charged=10)
+        return reply
+
+    answered, left = submit(), submit()
+    left.cancel()
+    assert (account.rows, account.bytes) == (4, 20)
+    await settle()
+    desk.answer()
+    await answered
+    assert (account.rows, account.bytes) == (0, 0)
+    late = submit()
+    with pytest.raises(Timeout):
+        await late
+    assert (account.rows, account.bytes) == (0, 0)
+    desk.batcher.lost()  # what ran is tried again by nobody
+    desk.batcher.refuse(line, Unavailable("The service stops."))
+    assert (account.rows, account.bytes) == (0, 0)
