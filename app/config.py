@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     """Instances per second of one token; 0: no limit."""
     predict_rows_in_flight: int = Field(32_768, ge=0)
     """Instances of one token that may wait or run at once, so that it cannot fill the queue; 0: no limit."""
+    predict_request_memory: int = Field(2**30, gt=0)
+    """Memory that the sequences of one request may take in the predictor once padded, widths of embeddings counted."""
     predict_memory_bytes: int = 4 * 2**30
     serving_poll_s: float = Field(default=0.2, gt=0)
 

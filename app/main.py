@@ -226,6 +226,7 @@ def _serving(settings: Settings) -> ServingService | None:
         batch_rows=settings.predict_max_batch_rows,
         queue_rows=settings.predict_max_queue_rows,
         timeout_s=settings.predict_timeout_s,
+        request_memory=settings.predict_request_memory,
     )
     return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes)
 

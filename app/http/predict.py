@@ -14,12 +14,12 @@ import numpy as np
 
 from app.errors import ServiceError, TooLarge
 from app.http.auth import TokenInfo
-from app.http.rate_limit import Account, Accounts
-from app.serving.batcher import Reply, Result
+from app.http.rate_limit import Accounts
 from app.serving.decode import Decoded
 from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBodyReader
 from app.serving.predictor.response import Answers
 from app.serving.service import ServingService
+from app.serving.version_queue import Account, Reply, Result
 from app.serving.versions import Version
 
 Message = MutableMapping[str, Any]

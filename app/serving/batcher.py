@@ -10,42 +10,16 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from app.errors import InvalidInput, Overloaded, ServiceError, Timeout, Unavailable
-from app.serving.decode import Decoded, Decoder
-from app.serving.metrics import Measures
+from app.errors import InvalidInput, Overloaded, ServiceError, Timeout, TooLarge, Unavailable
+from app.serving.decode import Decoded
 from app.serving.packing import Row
 from app.serving.protocol import NO_INSTANCE, Answer, BadFrame, Form, Run
+from app.serving.version_queue import Account, Batch, Line, Pending, Reply, Result
 
 RETRY_AFTER_S = 1.0
 _SWEEP_S = 0.25
-
-
-class Result(NamedTuple):
-    """A body and what its headers tell: rows of the batch, microseconds waited, microseconds of the model's call."""
-
-    body: bytes
-    batch_rows: int
-    queue_us: int
-    run_us: int
-
-
-class Reply(Protocol):
-    """Where an answer goes: a future of `Result`, or what looks like one."""
-
-    def done(self) -> bool:
-        """Whether nobody waits any more."""
-
-    def set_result(self, result: Result, /) -> None: ...
-    def set_exception(self, error: ServiceError, /) -> None: ...
-
-
-class Account(Protocol):
-    """What a caller has in flight."""
-
-    rows: int
-    bytes: int
 
 
 class Predictor(Protocol):
@@ -63,6 +37,8 @@ class Limits:
     """Attributes:
     batch_rows: rows of one batch; a single request may have more and runs alone then.
     batch_cells: rows times longest sequence, where there are sequences: they are padded to the longest.
+    request_memory, batch_memory: bytes that the padded sequences of one request, or of one batch, may take in the
+        predictor, by the version's own measure (`Line.cell_bytes`).
     batch_bytes, queue_bytes: of request bodies, in one batch and waiting in all.
     queue_rows: rows waiting in all.
     timeout_s: of a request, from its arrival; and of one call, after which the predictor counts as hung.
@@ -72,60 +48,14 @@ class Limits:
 
     batch_rows: int = 1024
     batch_cells: int = 2**22
+    request_memory: int = 2**30
+    batch_memory: int = 2**28
     batch_bytes: int = 16 * 2**20
     queue_rows: int = 65_536
     queue_bytes: int = 256 * 2**20
     timeout_s: float = 10.0
     quiet_s: float = 1.0
     in_flight: int = 2
-
-
-class Pending:
-    """A request that waits or runs."""
-
-    __slots__ = ("account", "arrived", "charged", "reply", "request", "size", "tried")
-
-    def __init__(
-        self, request: Decoded, size: int, arrived: float, reply: Reply, account: Account | None, charged: int
-    ) -> None:
-        self.request = request
-        self.size = size
-        self.arrived = arrived
-        self.reply = reply
-        self.account = account  # None once it has back what it was charged
-        self.charged = charged
-        self.tried = False  # was in a predictor that died: runs alone from now on
-
-
-class Line:
-    """The requests of one version, in their order.
-
-    Attributes:
-        key: under which the predictor has the version; None while it is not loaded, so that requests wait.
-        running: the batch that is with the predictor.
-    """
-
-    def __init__(self, decoder: Decoder, measures: Measures) -> None:
-        self.decoder = decoder
-        self.measures = measures
-        self.key: int | None = None
-        self.waiting: deque[Pending] = deque()
-        self.running: Batch | None = None
-        self.due = False  # stands in the batcher's list of lines whose turn comes
-        self.last_used = 0.0
-        self.drained: asyncio.Future[None] | None = None  # somebody waits until nothing runs
-
-    @property
-    def idle(self) -> bool:
-        return not self.waiting and self.running is None
-
-
-@dataclass
-class Batch:
-    line: Line
-    members: list[Pending]
-    sent: float
-    rows: int
 
 
 class Batcher:
@@ -160,7 +90,10 @@ class Batcher:
 
         Raises:
             Overloaded: the queue is full.
+            TooLarge: its sequences, padded to the longest, would take too much of the predictor's memory.
         """
+        if request.longest:
+            self._check_memory(line, request)
         rows = request.count
         full = self.rows_waiting + rows > self.limits.queue_rows or self.bytes_waiting + size > self.limits.queue_bytes
         if full and self.rows_waiting:  # the first one is always taken
@@ -269,13 +202,22 @@ class Batcher:
         while self._turns and len(self._running) < self.limits.in_flight and self.predictor is not None:
             line = self._turns.popleft()
             line.due = False
-            if line.key is not None and line.waiting:
-                self._send(line, self._take(line))
+            if line.key is not None and line.waiting and (members := self._take(line)):
+                self._send(line, members)
 
     def _take(self, line: Line) -> list[Pending]:
         """The next batch: requests of one signature, in order, within the limits; at least one."""
         limits = self.limits
         first = self._pop(line)
+        while True:
+            try:
+                self._check_memory(line, first.request)  # it may have come before the version was loaded
+                break
+            except TooLarge as error:
+                self._fail(first, error)
+                if not line.waiting:
+                    return []
+                first = self._pop(line)
         members = [first]
         if first.tried or first.request.packed is not None:
             return members
@@ -295,10 +237,21 @@ class Batcher:
                 or pending.tried
                 or request.packed is not None
                 or rows * longest > limits.batch_cells
+                or rows * longest * line.cell_bytes > limits.batch_memory
             ):
                 break
             members.append(self._pop(line))
         return members
+
+    def _check_memory(self, line: Line, request: Decoded) -> None:
+        """Raises TooLarge."""
+        needed = request.count * request.longest * line.cell_bytes
+        if needed > self.limits.request_memory:
+            raise TooLarge(
+                f"The request has {request.count} instances and a sequence of {request.longest} values; padded to the "
+                f"longest that takes about {needed // 2**20} MiB, of {self.limits.request_memory // 2**20} MiB for one "
+                "request. Send long sequences apart from short ones, or the request in parts."
+            )
 
     def _pop(self, line: Line) -> Pending:
         pending = line.waiting.popleft()

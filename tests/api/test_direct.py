@@ -23,8 +23,8 @@ from app.http.predict import PredictFront
 from app.http.problems import problem
 from app.http.rate_limit import Accounts, TokenLimits
 from app.http.request_metrics import Traffic
-from app.serving.batcher import Result
 from app.serving.decode import Decoded
+from app.serving.version_queue import Result
 from tests.api.conftest import served
 from tests.http.raw import wait_until
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.errors import InvalidInput, Overloaded, Timeout, Unavailable
-from app.serving.batcher import Batcher, Limits, Line
+from app.errors import InvalidInput, Overloaded, Timeout, TooLarge, Unavailable
+from app.serving.batcher import Batcher, Limits
 from app.serving.decode import Decoded, Decoder
 from app.serving.export_description import Export, Feature, Output, Signature
 from app.serving.metrics import Measures
 from app.serving.protocol import Answer, Form, Run
+from app.serving.version_queue import Line
 
 OUTPUT = [Output("y", "float32", (None,))]
 EXPORT = Export(
@@ -307,3 +308,31 @@ async def test_account_has_what_is_in_flight_and_gets_it_back_however_it_ends() 
     desk.batcher.lost()  # what ran is tried again by nobody
     desk.batcher.refuse(line, Unavailable("The service stops."))
     assert (account.rows, account.bytes) == (0, 0)
+
+
+@in_loop
+async def test_sequences_that_take_too_much_memory_are_refused_before_they_run() -> None:
+    # 3 rows padded to 100 steps of 16 bytes are 4800 bytes; 2 rows are 3200
+    desk = Desk(request_memory=4000, batch_memory=4000)
+    line = desk.line(key=None)
+
+    def submit(count: int) -> asyncio.Future[Any]:
+        rows = desk.decoder.rows("serving_default", [{"x": 1.0}] * count)
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        desk.batcher.submit(line, Decoded("serving_default", Form.ROW, rows, 100, count), 10, reply)
+        return reply
+
+    early = submit(3)  # before the version is loaded, so before its width is known
+    good, next_batch = submit(2), submit(1)
+    line.cell_bytes = 16
+    desk.batcher.open(line, 1)
+    with pytest.raises(TooLarge, match="padded to the longest"):
+        await early
+    assert [run.counts for run in desk.predictor.runs] == [[2]]
+    with pytest.raises(TooLarge):
+        submit(3)
+    desk.answer()
+    assert [run.counts for run in desk.predictor.runs] == [[1]]
+    desk.answer()
+    assert (await good).batch_rows == 2
+    assert (await next_batch).batch_rows == 1
