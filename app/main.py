@@ -41,7 +41,8 @@ from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
 from app.http.server import serve
 from app.log import configure
-from app.model_sync import Live
+from app.model_sync import ModelSync
+from app.private_files import only_for_us, protect
 from app.queue import CeleryQueue, Queue
 from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
@@ -94,7 +95,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         queue=queue,
         dispatch=Dispatch(settings, database, queue),
         feed=EventFeed(database),
-        authenticate=Authenticator(lambda secret: _find_token(service, secret), version=database.changes.version),
+        authenticate=Authenticator(lambda secret: _find_token(service, secret), version=database.commits.version),
         metrics=metrics,
         readiness=ReadinessMonitor(database, queue),
     )
@@ -107,10 +108,10 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
     )
     accounts = Accounts(token_limits(settings))
     serving = _serving(settings)
-    live = front = None
+    model_sync = front = None
     if serving is not None:
         metrics.register(ServingCollector(serving))
-        live = Live(database, service.storage, serving, poll_s=settings.serving_poll_s)
+        model_sync = ModelSync(database, service.storage, serving, poll_s=settings.serving_poll_s)
         inner = front = PredictFront(
             inner,
             serving,
@@ -119,7 +120,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
             accounts=accounts,
             max_body_bytes=settings.max_body_bytes,
         )
-    inner = Lifespan(inner, service, serving, live)
+    inner = Lifespan(inner, service, serving, model_sync)
     refused = Refusals(service)
     gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic, accounts=accounts)
     fast_path = None
@@ -139,6 +140,9 @@ def create() -> Gate:
 def main() -> None:
     settings = Settings()
     configure(settings.log_level)
+    only_for_us()
+    for found in protect(settings.private_directories, settings.private_files):
+        log.warning("files were not for this user alone", found=found)
     app = create_app(settings)
     limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
     serve(app.asgi, host=settings.host, port=settings.port, fast_path=app.fast_path, limits=limits)
@@ -147,11 +151,13 @@ def main() -> None:
 class Lifespan:
     """Starts and stops the parts with the server."""
 
-    def __init__(self, app: ASGIApp, service: Service, serving: ServingService | None, live: Live | None) -> None:
+    def __init__(
+        self, app: ASGIApp, service: Service, serving: ServingService | None, model_sync: ModelSync | None
+    ) -> None:
         self._app = app
         self._service = service
         self._serving = serving
-        self._live = live
+        self._model_sync = model_sync
         self._preparing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -170,8 +176,8 @@ class Lifespan:
     async def _prepare(self) -> None:
         await prepare(self._service)
         self._service.readiness.start()
-        if self._live is not None:
-            await self._live.start()
+        if self._model_sync is not None:
+            await self._model_sync.start()
         log.info("ready")
         INGESTOR.warm()
         await asyncio.to_thread(self._service.queue.ping)  # imports what the first submit would wait for
@@ -185,8 +191,8 @@ class Lifespan:
         self._service.readiness.stop()
         await self._service.feed.stop()
         await self._service.large_bodies.stop()
-        if self._live is not None:
-            await self._live.stop()
+        if self._model_sync is not None:
+            await self._model_sync.stop()
         if self._serving is not None:
             await self._serving.stop()
         if isinstance(self._service.queue, CeleryQueue):

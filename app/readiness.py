@@ -55,6 +55,7 @@ def _look_at_database(database: Database) -> dict[str, int]:
     state = revision_state(database.engine)
     if state != "ok":
         raise Unavailable(_REVISIONS[state])
+    database.check()
     with database.read() as session:
         return dict(WorkerRepository(session).queues_without_worker())
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from .export.output import ExportOutput, PredictOutput
+from .export_output import ExportOutput, PredictOutput
 from .keys import MetricKeys, ModeKeys
 
 v1 = tf.compat.v1

@@ -21,7 +21,7 @@ from app.ids import NAME_PATTERN
 from app.queue import Queue
 from app.readiness import ReadinessMonitor
 from app.registry.db import Database
-from app.registry.idempotency import Answer, IdempotencyRepository
+from app.registry.idempotency import IdempotencyRepository, StoredResponse
 from app.serving.large_body import LargeBodyReader
 from app.storage import Storage
 
@@ -94,13 +94,13 @@ class Once:
     digest: str
     ttl_s: float
 
-    def known(self, session: Session) -> Answer | None:
+    def known(self, session: Session) -> StoredResponse | None:
         """The answer of the first time, if there was one; for a look before work that need not be done again."""
         if self.key is None:
             return None
         return IdempotencyRepository(session).find(self.token_id, self.key, self.digest, ttl_s=self.ttl_s)
 
-    def run(self, session: Session, work: Callable[[], Answer]) -> tuple[Answer, bool]:
+    def run(self, session: Session, work: Callable[[], StoredResponse]) -> tuple[StoredResponse, bool]:
         """`work` in the caller's transaction, or the answer of the first time; and whether it is new."""
         if self.key is None:
             return work(), True
@@ -137,7 +137,7 @@ def request_digest(request: Request, body: bytes) -> str:
     return hashlib.sha256(said + body).hexdigest()
 
 
-def respond(answer: Answer) -> JSONResponse:
+def respond(answer: StoredResponse) -> JSONResponse:
     return JSONResponse(answer.body, answer.status, answer.headers)
 
 

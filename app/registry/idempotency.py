@@ -18,7 +18,7 @@ _OTHER_REQUEST = "This Idempotency-Key was used for another request. Take a new 
 
 
 @dataclass(frozen=True)
-class Answer:
+class StoredResponse:
     status: int
     headers: dict[str, str]
     body: dict[str, Any] | None
@@ -31,7 +31,7 @@ class IdempotencyRepository:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def find(self, token_id: str, key: str, request_digest: str, *, ttl_s: float) -> Answer | None:
+    def find(self, token_id: str, key: str, request_digest: str, *, ttl_s: float) -> StoredResponse | None:
         """The answer of a finished request; None: there is none (yet).
 
         Raises:
@@ -48,11 +48,11 @@ class IdempotencyRepository:
             return None
         if row.request_digest != request_digest:
             raise InvalidInput(_OTHER_REQUEST)
-        return Answer(row.status, dict(row.headers), row.body) if row.status is not None else None
+        return StoredResponse(row.status, dict(row.headers), row.body) if row.status is not None else None
 
     def begin(
         self, token_id: str, key: str, request_digest: str, *, ttl_s: float, in_flight_s: float = IN_FLIGHT_S
-    ) -> Answer | None:
+    ) -> StoredResponse | None:
         """None: the first of its kind, go on. Else the first one's answer.
 
         Args:
@@ -89,7 +89,7 @@ class IdempotencyRepository:
             error = Conflict("The first request with this Idempotency-Key is still in flight.")
             error.retry_after_s = 1.0
             raise error
-        return Answer(row.status, dict(row.headers), row.body)
+        return StoredResponse(row.status, dict(row.headers), row.body)
 
     def finish(
         self, token_id: str, key: str, status: int, headers: dict[str, str], body: dict[str, Any] | None
@@ -110,8 +110,3 @@ class IdempotencyRepository:
             ),
             execution_options={"synchronize_session": False},
         )
-
-    def purge(self, ttl_s: float) -> int:
-        """Forgets answers older than `ttl_s`; how many."""
-        old = delete(IdempotencyKey).where(IdempotencyKey.created_at < now() - ttl_s).returning(IdempotencyKey.key)
-        return len(self.session.execute(old, execution_options={"synchronize_session": False}).all())

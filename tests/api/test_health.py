@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import text
 
 from app.registry.db import HEAD
-from app.registry.jobs.repository import JobRepository
 from app.registry.workers import WorkerReport, WorkerRepository
 from app.version import __version__ as VERSION
 from tests.api.conftest import Api
 from tests.http.raw import wait_until
+from tests.repositories import attempts
 
 
 @pytest.mark.parametrize(("revision", "words"), [("0000", "not been migrated"), ("9999", "newer release")])
@@ -59,7 +59,7 @@ def test_queue_without_a_living_worker_is_told(api: Api) -> None:
         WorkerRepository(session).report(WorkerReport("host:7", ("default",), 1, ("gpu:0",), VERSION))
     wait_until(lambda: api.http.get("/readyz").json()["status"] == "ok")
     with database.session() as session:
-        assert JobRepository(session).claim(job_id, 0, "host:7", 60.0) is not None
+        assert attempts(session).claim(job_id, 0, "host:7", 60.0) is not None
     (worker,) = api.http.get("/v1/workers").json()["workers"]
     assert worker.pop("started_at") == worker.pop("seen_at")
     assert worker == {

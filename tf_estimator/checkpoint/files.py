@@ -1,4 +1,4 @@
-"""Checkpoints `model.ckpt-N`: variables by name, written beside their final place and then renamed.
+"""Checkpoints `model.ckpt-N`: variables by name, written under a temporary name and then renamed.
 
 The files are those of `tf.compat.v1.train.Saver` (`.index`, `.data-…`), so that either side reads what the other wrote.
 """
@@ -38,7 +38,9 @@ def latest(directory: str) -> str | None:
         raise CheckpointError(f"{state_file} can't be read ({error}); remove it or restore it from a copy.") from error
     if state is None or not state.model_checkpoint_path:
         if state_file.is_file() and state_file.stat().st_size:
-            raise CheckpointError(f"{state_file} can't be read; remove it to start anew, or restore it from a copy.")
+            raise CheckpointError(
+                f"{state_file} can't be read; remove it to start from scratch, or restore it from a copy."
+            )
         return None
     prefix = str(state.model_checkpoint_path)
     if not is_inside(prefix, directory):
@@ -49,7 +51,7 @@ def latest(directory: str) -> str | None:
     if not exists(prefix):
         raise CheckpointError(
             f"{state_file} names {prefix!r}, but there are no such files. Known there: {known(directory)}. "
-            "Point the state file at one of those, or remove it to start anew."
+            "Point the state file at one of those, or remove it to start from scratch."
         )
     return prefix
 
@@ -146,8 +148,10 @@ class Reader:
 
 
 def check_finite(prefix: str, values: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Raises:
-    CheckpointError: one of the values `names` holds a NaN or an infinity.
+    """Refuses values that are not finite.
+
+    Raises:
+        CheckpointError: one of the values `names` holds a NaN or an infinity.
     """
     bad = sorted(n for n in names if n in values and _floating(values[n]) and not np.isfinite(np.sum(values[n] * 0)))
     if bad:
@@ -179,7 +183,7 @@ def _first_line(error: Exception) -> str:
 
 
 def write(prefix: str, values: Mapping[str, tf.Tensor], extra: Mapping[str, bytes] | None = None) -> None:
-    """Writes a checkpoint so that it is there whole or not at all.
+    """Writes a checkpoint so that it is complete or not there at all.
 
     Args:
         prefix: path without suffix; its directory exists.

@@ -13,7 +13,7 @@ import tensorflow as tf
 from ..checks import checked_config
 from ..estimator import Estimator
 from ..estimator_spec import EstimatorSpec
-from ..export.output import PredictOutput
+from ..export_output import PredictOutput
 from ..feature_column.dense_features import known_columns, layers_with_columns
 from ..keys import ModeKeys
 from ..optimizer import resolve_optimizer

@@ -82,7 +82,7 @@ class ClusterPeers:
         if self.all_reduce_flags(not same, 0)[0]:
             raise ValueError(
                 "The processes of the cluster have different inputs: call columns_input_fn with the same columns and "
-                "the same arguments, `seed` included, in all of them. It shares its batches out among them by itself."
+                "the same arguments, `seed` included, in all of them. It distributes its batches over them by itself."
             )
 
     @contextlib.contextmanager
@@ -98,6 +98,6 @@ class ClusterPeers:
             reason = (error.message.partition("aborted by: ")[2] or error.message).partition("\nThe ")[0]
             raise LostWorkerError(
                 f"Training stopped because another of the {self._replicas.workers} processes of the cluster died or "
-                "can't be reached. Look into its log, then start all of them again: training goes on from the last "
+                "can't be reached. Look into its log, then start all of them again: training continues from the last "
                 f"checkpoint. TensorFlow says: {reason}"
             ) from error

@@ -1,4 +1,4 @@
-"""Which replicas a run has: what a `tf.distribute.Strategy` of the user's means here."""
+"""Replicas of a run, as a `tf.distribute.Strategy` of the user's configures them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Replicas:
 
 
 def training_replicas(config: Any) -> Replicas | None:
-    """The replicas of a training; None for one device that nobody chose.
+    """The replicas of a training; None for one device of TensorFlow's choice.
 
     Raises:
         ValueError: a strategy that is not supported, or two of them.
@@ -57,7 +57,7 @@ def training_replicas(config: Any) -> Replicas | None:
 
 
 def evaluation_replicas(config: Any) -> Replicas | None:
-    """The replicas of an evaluation; None for one device that nobody chose.
+    """The replicas of an evaluation; None for one device of TensorFlow's choice.
 
     Raises:
         ValueError: a strategy that is not supported, or two of them.

@@ -1,4 +1,4 @@
-"""What a model_fn sees of the replicas: a `tf.distribute.Strategy` under which one replica of many is traced.
+"""The strategy that a model_fn sees: a `tf.distribute.Strategy` under which one replica of many is traced.
 
 TensorFlow's and Keras' optimizers, moving averages and synchronized layers ask the strategy around them to reduce
 values over replicas. Here such a value gets a mark in the graph, an operation that passes it through;

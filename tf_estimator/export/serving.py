@@ -9,12 +9,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..export_output import ClassificationOutput, PredictOutput, RegressionOutput
 from ..keys import ModeKeys
 from ..version import __version__
 from . import feature
 from .directory import ASSETS_EXTRA, whole
 from .feature import FeatureInfo
-from .output import ClassificationOutput, PredictOutput, RegressionOutput
 from .receiver_fn import EXAMPLES
 from .saved_model import checkpoint, write
 from .signature import DEFAULT, export_outputs

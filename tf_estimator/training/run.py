@@ -1,4 +1,4 @@
-"""The training run: hooks and the loop that does as many steps per call as nobody needs to look at."""
+"""The training run: hooks, and the loop that does many steps per call until a hook is due."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .stall_detector import StallDetector
 v1 = tf.compat.v1
 log = logging.getLogger("tf_estimator")
 
-#: How long one call may run: a signal, a cancelled job or a timed checkpoint waits at most about so many seconds.
+#: Seconds that one call may run, about: so long a signal, a cancelled job or a timed checkpoint may wait.
 CALL_SECONDS = 0.5
 
 
@@ -96,7 +96,7 @@ class TrainingRun:
             builtin.append(WriteSummaries(self._events, config.save_summary_steps, summary))
         saving = [hook for hook in hooks if isinstance(hook, v1.train.CheckpointSaverHook)]
         if saving:
-            # As in tf.estimator: a hook of the user's takes the place of ours, and our listeners.
+            # As in tf.estimator: a hook of the user's replaces ours, and gets our listeners.
             getattr(saving[0], "listeners", saving[0]._listeners).extend(self._saver.listeners)
             offer_saver(self._trace, config.keep_checkpoint_max, config.keep_checkpoint_every_n_hours)
         else:
@@ -149,8 +149,8 @@ class TrainingRun:
                 self._saver.settle()
                 if self._peers is None:
                     return
-                self._calls.stop_requested = True  # the others are told before the first step
-        self._calls.at(step)
+                self._calls.stop_requested = True  # the other processes learn it before the first step
+        self._calls.set_step(step)
         self._calls.after_create_session()
         ended = False
         while goal is None or step < goal:
@@ -172,7 +172,7 @@ class TrainingRun:
         ended = ended or not self._keeps_position
         if self._saving is not None:
             self._saving.ended = ended
-        self._calls.at(step)
+        self._calls.set_step(step)
         self._calls.end()
         if ended:
             self._saver.forget_position()
@@ -183,7 +183,7 @@ class TrainingRun:
         """Whether a hook asked to stop, and whether the input has ended, if that is known before the step."""
         if self._peers is None:
             return self._calls.stop_requested, False
-        # Whoever went on alone would wait for the others' gradients for ever.
+        # A process that continued alone would wait for the others' gradients forever.
         stops, ends = self._peers.all_reduce_flags(self._calls.stop_requested, self._source.limit(1) < 1)
         return stops > 0, ends > 0
 
@@ -201,7 +201,7 @@ class TrainingRun:
             loss, after = self._calls.step(hooks, self._source, self._state, GLOBAL_STEP)
             self._stall.batches += 1
             if 0 < self._rate * CALL_SECONDS < 2:
-                # After one slow call, in which something was compiled, steps would be done singly for ever.
+                # After one slow call, in which something was compiled, steps would be done singly forever.
                 self._rate = 1 / max(time.perf_counter() - started, 1e-9)
             _check_loss(float(loss), after)
             return int(after)

@@ -1,7 +1,7 @@
 """Saving the model while it trains: values, input position, graph, listeners, retention.
 
 A save takes a snapshot between two steps. A small one is written at once. A big one is written by one background thread
-while the training goes on; what comes of it, the listeners' `after_save` or the error, comes in the training thread.
+while the training goes on; its outcome, the listeners' `after_save` or the error, is handled in the training thread.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class ModelSaver:
         return self._pending is not None and self._pending[1].done() and self.settle()
 
     def settle(self) -> bool:
-        """Waits for the write that is under way, and tells the listeners.
+        """Waits for the write that is under way, and notifies the listeners.
 
         Returns:
             Whether a listener asked to stop.
@@ -166,7 +166,7 @@ class ModelSaver:
         try:
             self.settle()
         except Exception as error:
-            log.warning("The last checkpoint that was begun is not complete, or not told to all: %s", error)
+            log.warning("The last checkpoint that was begun is not complete, or a listener failed: %s", error)
         self.close()
 
     def _may_lag(self) -> bool:

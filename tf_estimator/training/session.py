@@ -1,4 +1,4 @@
-"""What hooks get as a session: `run` on the trace's graph and one state's variables, without a TensorFlow session."""
+"""The session that hooks get: `run` on the trace's graph and one state's variables, without a TensorFlow session."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ class JsonlReader:
 
     Attributes:
         names: empty; columns come in the order in which their keys are first seen.
+        warnings: empty.
 
     Raises (all methods): InvalidInput or TooLarge, naming the line and where possible the key.
     """
@@ -32,6 +33,7 @@ class JsonlReader:
         self._limits = limits
         self._schema = schema
         self.names: list[str] = []
+        self.warnings: list[str] = []
         self._known: dict[str, None] = {}
 
     def chunks(self) -> Iterator[Chunk]:
@@ -79,7 +81,10 @@ class JsonlReader:
         columns = {}
         for name in present:
             cells = [row.get(name) for row in rows]
-            columns[name] = _Cells(name, cells, lines, self._schema[name].dtype == "float32").array()
+            schema = self._schema[name]
+            if nulls := schema.spelling.null_values:
+                cells = [None if isinstance(cell, str) and cell.strip() in nulls else cell for cell in cells]
+            columns[name] = _Cells(name, cells, lines, schema.dtype == "float32").array()
         return Chunk(columns, len(rows), lambda row: f"Line {lines[row]}")
 
 
@@ -162,7 +167,7 @@ class _Cells:
         if kinds == {str}:
             return pa.array(self._encoded(cells, rows), pa.large_binary())
         if kinds == {bool}:
-            return pa.array(cells, pa.bool_()).cast(pa.int64())
+            return pa.array(cells, pa.bool_())
         first = next(kind for kind in map(_family, cells) if kind)
         for cell, row in zip(cells, rows, strict=True):
             family = _family(cell)

@@ -40,6 +40,7 @@ class TFRecordReader:
 
     Attributes:
         names: features, sorted, because the records' own order means nothing.
+        warnings: empty.
 
     Raises (all methods): InvalidInput or TooLarge, naming the record and its byte offset.
     """
@@ -48,6 +49,7 @@ class TFRecordReader:
         self._file = file
         self._limits = limits
         self._schema = schema
+        self.warnings: list[str] = []
         self._columns: dict[str, _Column] = {}
         for records, places in self._groups(check=True):
             for record, place in zip(records, places, strict=True):

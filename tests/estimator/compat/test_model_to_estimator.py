@@ -293,7 +293,7 @@ def test_metrics_and_weights_given_once_count_for_each_output():
 def test_object_based_checkpoints_of_the_old_library_train_on(tmp_path):
     # tf.estimator 2.15.1 wrote it after two steps on rows of one, SGD(0.1, momentum=0.9), mean absolute error, from
     # zeros: steps of 0.1 and 0.19, then here one of 0.9 · 0.19 + 0.1.
-    shutil.copytree(pathlib.Path(__file__).parent / "corpus" / "keras_object_based", tmp_path / "model")
+    shutil.copytree(pathlib.Path(__file__).parents[1] / "corpus" / "keras_object_based", tmp_path / "model")
     x = keras.layers.Input((1,), name="i")
     model = keras.Model(x, keras.layers.Dense(1, kernel_initializer="zeros", name="d")(x))
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mean_absolute_error")
