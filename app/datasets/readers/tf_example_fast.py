@@ -136,7 +136,7 @@ def _floats(buffer: _Bytes, begin: _Ints, stop: _Ints) -> tuple[np.ndarray[Any, 
     _check(end == stop)
     sizes = end - position
     _check(sizes % 4 == 0)
-    return buffer[_ranges(position, sizes)].view("<f4"), sizes // 4
+    return buffer[ranges(position, sizes)].view("<f4"), sizes // 4
 
 
 def _integers(buffer: _Bytes, begin: _Ints, stop: _Ints) -> tuple[np.ndarray[Any, Any], _Ints]:
@@ -146,7 +146,7 @@ def _integers(buffer: _Bytes, begin: _Ints, stop: _Ints) -> tuple[np.ndarray[Any
     position, end = np.where(alone, begin + 1, position), np.where(alone, stop, end)
     _check(end == stop)
     sizes = end - position
-    flat = buffer[_ranges(position, sizes)]
+    flat = buffer[ranges(position, sizes)]
     closing = flat < 128
     some = sizes > 0
     edges = np.cumsum(sizes)
@@ -221,7 +221,7 @@ def _varints(buffer: _Bytes, position: _Ints, skip: Any) -> tuple[_Ints, _Ints]:
     return values, counted.sum(axis=1)
 
 
-def _ranges(starts: _Ints, sizes: _Ints) -> _Ints:
+def ranges(starts: _Ints, sizes: _Ints) -> _Ints:
     """All indices of the ranges, one range after the other."""
     before = np.cumsum(sizes) - sizes
     found: _Ints = np.arange(int(sizes.sum())) + np.repeat(starts - before, sizes)
