@@ -109,6 +109,12 @@ class Unavailable(ServiceError):
 
 
 def quote_name(name: object, limit: int = 100) -> str:
-    """A caller's field name, made safe for a message: escaped, cut at `limit` characters, in quotes."""
-    text = str(name).encode("unicode_escape").decode("ascii")
+    """A caller's field name as it is written, made safe for a message: what does not print (control characters, text
+    direction, half of a surrogate pair) is escaped, it is cut at `limit` characters, and in quotes."""
+    text = "".join(
+        character
+        if character.isprintable() and character != "\\"
+        else character.encode("unicode_escape").decode("ascii")
+        for character in str(name)
+    )
     return "'" + (text if len(text) <= limit else text[:limit] + "...") + "'"

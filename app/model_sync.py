@@ -12,7 +12,7 @@ import structlog
 from app.errors import NotFound, ServiceError
 from app.registry.db import Database
 from app.registry.models import ModelRepository
-from app.registry.served_versions import LiveRepository, LiveVersion
+from app.registry.served_versions import ServedVersion, ServedVersionRepository
 from app.serving.service import ServingService
 from app.serving.versions import WantedVersion
 from app.storage import Storage
@@ -23,7 +23,7 @@ _ALL_S = 2.0
 """So often all AVAILABLE versions are read, not only those with labels."""
 
 
-class Live:
+class ModelSync:
     """The loop between registry and serving, in the API process.
 
     Args:
@@ -39,7 +39,7 @@ class Live:
         self._news = asyncio.Event()
         self._others: dict[tuple[str, int], WantedVersion] = {}
         self._all_read = 0.0
-        self._changes = database.changes
+        self._changes = database.commits
         self._missed = False  # something of what changed was not read yet
         self._task: asyncio.Task[None] | None = None
         self._looking = asyncio.Lock()
@@ -50,7 +50,7 @@ class Live:
 
     async def start(self) -> None:
         """Begins; `ServingService.start` comes first."""
-        self._task = asyncio.create_task(self._run(), name="live")
+        self._task = asyncio.create_task(self._run(), name="model sync")
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -96,7 +96,7 @@ class Live:
                     log.warning("registry does not answer", event_detail=error.detail)
                 down = self._missed = True
             except Exception as error:
-                log.error("live", exc_info=error)
+                log.error("model sync", exc_info=error)
                 self._missed = True
             await self._pause()
 
@@ -120,7 +120,7 @@ class Live:
         now = time.monotonic()
         everything = now - self._all_read >= _ALL_S
         with self._database.read() as session:
-            found = LiveRepository(session).wanted(available=everything)
+            found = ServedVersionRepository(session).wanted(available=everything)
         if everything:
             self._all_read, self._missed = now, False
             self._others = {
@@ -139,7 +139,7 @@ class Live:
             else:
                 ModelRepository(session).version_failed(model, number, reason)
 
-    def _wanted(self, version: LiveVersion, *, labelled: bool = True) -> WantedVersion:
+    def _wanted(self, version: ServedVersion, *, labelled: bool = True) -> WantedVersion:
         return WantedVersion(
             model=version.model,
             number=version.number,

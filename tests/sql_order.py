@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 #: columns that end an order without ties: keys, and numbers that are unique in what was selected
-_UNIQUE = {"id", "number", "name", "step", "label", "queue", "target_id"}
+_UNIQUE = {"id", "key", "number", "name", "step", "label", "queue", "target_id"}
 _ORDER = re.compile(r"\bORDER BY (.+?)(?= LIMIT| FOR |\)|$)")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,38 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 _SERVICE = {"fastapi", "celery", "sqlalchemy", "tensorflow"}
-_LEAVES = {"app.errors", "app.ids", "app.process", "app.digest", "app.strict_json", "app.version"}
+_LEAVES = {"app.errors", "app.ids", "app.process", "app.private_files", "app.digest", "app.strict_json", "app.version"}
 _WORKER = {"workers", "app.config", "app.jobs", "app.registry", "app.datasets", "app.storage", "app.queue", "app.log"}
+
+#: Modules of the engine that every part of it may import.
+ENGINE_LEAVES = (
+    "checks cluster errors estimator_spec eval_events export_output keys model_fn run_config tensorflow_import "
+    "variables version"
+)
+
+#: Part of the engine → the parts of it that it may import beside the leaves, from the ground up.
+ENGINE = {
+    "distribution": "",
+    "graph": "distribution",
+    "inputs": "distribution graph",
+    "loop": "graph inputs",
+    "checkpoint": "",
+    "training": "checkpoint distribution graph inputs loop",
+    "export": "checkpoint graph",
+    "optimizer": "distribution",
+    "metrics": "optimizer",
+    "feature_column": "",
+    "recurrent": "",
+    "head": "distribution metrics optimizer",
+    "canned": "estimator feature_column head metrics optimizer recurrent",
+    "hooks": "checkpoint estimator graph training",
+    "compat": "canned checkpoint distribution early_stopping estimator export feature_column graph head hooks inputs "
+    "metrics optimizer recurrent train_and_evaluate training",
+    "doctor": "checkpoint",
+    "estimator": "checkpoint distribution export graph inputs training",
+    "train_and_evaluate": "estimator export",
+    "early_stopping": "checkpoint estimator hooks",
+}
 
 #: package → (what it may import of ours, what it never imports); the longest matching package counts
 RULES: dict[str, tuple[set[str], set[str]]] = {
@@ -22,6 +53,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "app.errors": (set(), _SERVICE),
     "app.ids": (set(), _SERVICE),
     "app.process": (set(), _SERVICE),
+    "app.private_files": (set(), _SERVICE),
     "app.digest": (set(), _SERVICE),
     "app.version": (set(), _SERVICE),
     "app.strict_json": ({"app.errors"}, _SERVICE),
@@ -46,6 +78,13 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
         {"fastapi", "celery"},
     ),
     "workers": ({"tf_estimator", *_WORKER, *_LEAVES}, {"fastapi"}),
+}
+RULES |= {
+    f"tf_estimator.{part}": (
+        {f"tf_estimator.{name}" for name in [part, *allowed.split(), *ENGINE_LEAVES.split()]},
+        RULES["tf_estimator"][1],
+    )
+    for part, allowed in ENGINE.items()
 }
 #: The predictor process is the one place of app.serving that may import tensorflow.
 TENSORFLOW_IN_SERVING = "app.serving.predictor"
@@ -99,6 +138,7 @@ def violations(module: str, imported: set[str]) -> list[str]:
     return wrong
 
 
+ENGINE_FILES = sorted((ROOT / "tf_estimator").rglob("*.py"))
 FILES = [path for top in OURS if top != "migrations" for path in sorted((ROOT / top).rglob("*.py"))]
 
 
@@ -122,6 +162,9 @@ def test_imports_follow_the_table() -> None:
     ("module", "imported"),
     [
         ("tf_estimator.loop.functions", "app.config"),
+        ("tf_estimator.graph.build", "tf_estimator.inputs.source"),
+        ("tf_estimator.checkpoint.files", "tf_estimator.training.saver"),
+        ("tf_estimator.export.serving", "tf_estimator.estimator"),
         ("workers.trainer.runner", "app.main"),
         ("workers.trainer.runner", "app.http.predict"),
         ("app.http.predict", "app.registry.db"),
@@ -131,6 +174,36 @@ def test_imports_follow_the_table() -> None:
 )
 def test_a_forbidden_import_is_seen(module: str, imported: str) -> None:
     assert violations(module, {imported}) != []
+
+
+def test_engine_folders_say_what_they_may_import() -> None:
+    folders = {path.parent.name for path in (ROOT / "tf_estimator").glob("*/__init__.py")}
+    assert folders <= set(ENGINE)
+    for folder in folders:
+        docstring = ast.get_docstring(ast.parse((ROOT / "tf_estimator" / folder / "__init__.py").read_text())) or ""
+        sentence = re.search(
+            r"May import of the engine's folders: (.*?)\.\s+Start\s+with\s+`(.*?)`\.", docstring, re.DOTALL
+        )
+        assert sentence is not None, folder
+        assert set(re.findall(r"`(\w+)`", sentence[1])) == set(ENGINE[folder].split()), folder
+        assert (ROOT / "tf_estimator" / folder / sentence[2]).is_file(), folder
+
+
+def test_engine_has_no_circle_and_few_modules_beside_its_folders() -> None:
+    parts = {path.relative_to(ROOT / "tf_estimator").parts[0].removesuffix(".py") for path in ENGINE_FILES}
+    imported: dict[str, set[str]] = {part: set() for part in parts}
+    for path in ENGINE_FILES:
+        part = path.relative_to(ROOT / "tf_estimator").parts[0].removesuffix(".py")
+        names = {name.split(".")[1] for name in imports_of(path) if name.startswith("tf_estimator.")}
+        imported[part] |= names & parts - {part}
+    del imported["__init__"]
+    left = set(imported)
+    while left:
+        free = {part for part in left if not imported[part] & left}
+        assert free, f"These import one another in a circle: {sorted(left)}"
+        left -= free
+    assert set(ENGINE) <= parts
+    assert len([path for path in ENGINE_FILES if path.parent.name == "tf_estimator"]) <= 16  # 15 and __init__
 
 
 def loaded_after(statement: str) -> set[str]:

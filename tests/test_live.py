@@ -12,7 +12,7 @@ import pytest
 
 from app.errors import Unavailable
 from app.jobs.state import VersionState
-from app.model_sync import Live
+from app.model_sync import ModelSync
 from app.registry.db import Database
 from app.registry.models import ModelRepository
 from app.serving.versions import WantedVersion
@@ -33,10 +33,12 @@ class FakeService:
         self.wanted = list(wanted)
 
 
-def run(database: Database, storage: Storage, test: Callable[[Live, FakeService], Coroutine[Any, Any, None]]) -> None:
+def run(
+    database: Database, storage: Storage, test: Callable[[ModelSync, FakeService], Coroutine[Any, Any, None]]
+) -> None:
     async def go() -> None:
         service = FakeService()
-        await test(Live(database, storage, service, poll_s=0.02), service)  # type: ignore[arg-type]
+        await test(ModelSync(database, storage, service, poll_s=0.02), service)  # type: ignore[arg-type]
 
     asyncio.run(go())
 
@@ -44,7 +46,7 @@ def run(database: Database, storage: Storage, test: Callable[[Live, FakeService]
 def test_staged_version_is_handed_over_loaded_and_takes_its_label(database: Database, storage: Storage) -> None:
     number = publish(database, storage)
 
-    async def test(live: Live, service: FakeService) -> None:
+    async def test(live: ModelSync, service: FakeService) -> None:
         await live.refresh()
         [version] = service.wanted
         assert (version.model, version.number, version.staged, version.labels) == ("m", number, True, ())
@@ -61,7 +63,7 @@ def test_staged_version_is_handed_over_loaded_and_takes_its_label(database: Data
 def test_failed_version_is_written_back_and_not_asked_for_again(database: Database, storage: Storage) -> None:
     number = publish(database, storage)
 
-    async def test(live: Live, service: FakeService) -> None:
+    async def test(live: ModelSync, service: FakeService) -> None:
         await live.refresh()
         service.on_failed("m", number, "ReadFile is not allowed")
         await live.refresh()
@@ -76,7 +78,7 @@ def test_failed_version_is_written_back_and_not_asked_for_again(database: Databa
 def test_former_version_stays_wanted_as_previous_and_older_ones_unlabelled(
     database: Database, storage: Storage
 ) -> None:
-    async def test(live: Live, service: FakeService) -> None:
+    async def test(live: ModelSync, service: FakeService) -> None:
         for _ in range(3):
             number = publish(database, storage)
             await live.refresh()
@@ -94,7 +96,7 @@ def test_outcome_survives_an_outage_of_the_database(
 ) -> None:
     number = publish(database, storage)
 
-    async def test(live: Live, service: FakeService) -> None:
+    async def test(live: ModelSync, service: FakeService) -> None:
         await live.refresh()
         service.on_loaded("m", number)
 
@@ -112,7 +114,7 @@ def test_outcome_survives_an_outage_of_the_database(
 
 
 def test_loop_follows_by_itself(database: Database, storage: Storage) -> None:
-    async def test(live: Live, service: FakeService) -> None:
+    async def test(live: ModelSync, service: FakeService) -> None:
         await live.start()
         number = publish(database, storage)
         async with asyncio.timeout(10):
@@ -128,7 +130,7 @@ def test_loop_follows_by_itself(database: Database, storage: Storage) -> None:
 
 
 def test_a_request_for_an_unknown_model_looks_again_before_it_is_refused(database: Database, storage: Storage) -> None:
-    async def test(live: Live, service: FakeService) -> None:
+    async def test(live: ModelSync, service: FakeService) -> None:
         await live.refresh()
         publish(database, storage)
         before = live._looks
@@ -142,7 +144,7 @@ def test_a_request_for_an_unknown_model_looks_again_before_it_is_refused(databas
 
 
 def test_registry_is_read_when_something_changed_and_not_before(database: Database, storage: Storage) -> None:
-    async def look(live: Live, service: FakeService) -> None:
+    async def look(live: ModelSync, service: FakeService) -> None:
         reads = 0
         exchange = live._exchange
 

@@ -22,6 +22,7 @@ from app.registry.db import Database, make_engine, revision_state
 from app.registry.jobs.repository import JobRepository
 from app.storage import Storage
 from tests import databases
+from tests.repositories import attempts
 from tests.workers import registry
 from workers.attempt.files import adopt_checkpoint
 from workers.reconciler import Reconciler
@@ -111,7 +112,7 @@ def running_job(database: Database, storage: Storage) -> str:
     for suffix in ("index", "data-00000-of-00001"):
         (directory / f"model.ckpt-7.{suffix}").write_bytes(b"xyz")
     with database.session() as session:
-        assert JobRepository(session).claim(job_id, 0, "w", lease_s=0.01)
+        assert attempts(session).claim(job_id, 0, "w", lease_s=0.01)
         assert CheckpointRepository(session).add(job_id, 1, 7, f"{key}/model.ckpt-7", 6)
     return job_id
 
@@ -122,7 +123,7 @@ def beat(database: Database, job_id: str, stop: threading.Event) -> None:
     while not stop.wait(0.005):
         step += 1
         with database.session() as session:
-            assert JobRepository(session).heartbeat(job_id, 1, 0.01, {"step": step})
+            assert attempts(session).heartbeat(job_id, 1, 0.01, {"step": step})
 
 
 def goes_on(url: str, data_dir: Path, job_id: str) -> None:
@@ -137,7 +138,7 @@ def goes_on(url: str, data_dir: Path, job_id: str) -> None:
     assert (job_id, 1) in queue.sent
     reconciler.sweep()
     with database.session() as session:
-        claim = JobRepository(session).claim(job_id, 1, "w2", lease_s=60)
+        claim = attempts(session).claim(job_id, 1, "w2", lease_s=60)
     assert claim is not None and claim.resume is not None and claim.resume.step == 7
     adopt_checkpoint(storage.path(claim.resume.path), storage.make(storage.attempt_key(job_id, 2)), 6)
     assert storage.exists("datasets/ds_00000000000000000000000001")

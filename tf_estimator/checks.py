@@ -14,11 +14,17 @@ from .run_config import RunConfig
 v1 = tf.compat.v1
 
 
-def with_model_dir(config: RunConfig | None, model_dir: Any) -> RunConfig:
+def checked_config(config: Any) -> RunConfig:
+    """`config`, or a default one for None."""
     if config is None:
-        config = RunConfig()
-    elif not isinstance(config, RunConfig):
+        return RunConfig()
+    if not isinstance(config, RunConfig):
         raise ValueError(f"config must be an est.RunConfig, not {type(config).__name__}.")
+    return config
+
+
+def with_model_dir(config: RunConfig | None, model_dir: Any) -> RunConfig:
+    config = checked_config(config)
     if model_dir is not None:
         model_dir = os.fspath(model_dir)
         if config.model_dir is not None and config.model_dir != model_dir:

@@ -24,6 +24,10 @@ class InputShapeError(EstimatorError, ValueError):
     """A batch does not fit what the model was traced with."""
 
 
+class NotReadyError(EstimatorError):
+    """What a model_fn's Scaffold holds leaves the model without values, or says that it is not ready."""
+
+
 class NanLossDuringTrainingError(EstimatorError):
     """The loss became NaN or infinite; the last checkpoint before that is untouched.
 

@@ -6,6 +6,8 @@ Any number may run; a lease in SQL lets one work at a time. It needs no broker t
     waiting limits           jobs that no worker took in time fail
     messages                 what a submit could not send; jobs that nobody took, again
     disk, now and then       directories and checkpoints that no row needs, once they are older than a grace
+    records, now and then    stored responses, events, metric points and audit entries that are older than the settings
+                             keep them, and workers that died
 """
 
 from __future__ import annotations
@@ -16,21 +18,27 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
+from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.errors import NotFound, Unavailable
 from app.jobs.state import JobState
 from app.log import configure
+from app.private_files import only_for_us
+from app.process import pulse
 from app.queue import CeleryQueue, Queue
 from app.registry.artifacts import ArtifactRepository
 from app.registry.db import Database, make_engine, revision_state
 from app.registry.jobs.outbox import OutboxRepository
-from app.registry.jobs.repository import JobRepository
+from app.registry.jobs.reconcile import ReconcileRepository
 from app.registry.leases import LeaseRepository
+from app.registry.retention import RetentionRepository
 from app.registry.tables import Job
+from app.registry.workers import WorkerRepository
 from app.storage import Storage
 from workers.attempt.files import clear, remove_checkpoint_files
 
@@ -40,22 +48,35 @@ LEASE = "reconciler"
 _CHECKPOINT = re.compile(r"model\.ckpt-\d+(?=\.)")
 
 
+PurgeJobs = Callable[[RetentionRepository, list[str]], None]
+
+
 class Reconciler:
     """One round after the other; safe to run beside others.
 
     Args:
         holder: names this process in the lease.
+        pulse: called again and again while work goes on; a supervisor ends a process that hangs.
     """
 
     def __init__(
-        self, settings: Settings, database: Database, queue: Queue, storage: Storage, holder: str | None = None
+        self,
+        settings: Settings,
+        database: Database,
+        queue: Queue,
+        storage: Storage,
+        holder: str | None = None,
+        *,
+        pulse: Callable[[], None] = lambda: None,
     ) -> None:
+        self._pulse = pulse
         self._settings, self._database, self._queue, self._storage = settings, database, queue, storage
         self._holder = holder or f"{socket.gethostname()}:{os.getpid()}"
         self._ttl = max(5.0, 5 * settings.reconcile_s)
         self._sweep_every_s = min(300.0, settings.orphan_grace_s / 2)
         self._swept_at = float("-inf")
         self._fits = False
+        self._purged: dict[str, tuple[float, str]] = {}  # what → end and id of the last job that was purged of it
         self._clean: dict[str, float] = {}  # attempt directory → its time of change when nothing was to be removed
 
     def round(self) -> bool:
@@ -72,7 +93,7 @@ class Reconciler:
             if not LeaseRepository(session).take(LEASE, self._holder, self._ttl):
                 return False
         with self._database.session() as session:
-            jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
+            jobs = self._jobs(session)
             lost, late = jobs.expire_leases(), jobs.expire_waiting()
         for job_id in lost:
             log.warning("lease ran out", job_id=job_id)
@@ -81,8 +102,12 @@ class Reconciler:
         self._send()
         if time.monotonic() - self._swept_at >= self._sweep_every_s:
             self._swept_at = time.monotonic()
+            self.purge()
             self.sweep()
         return True
+
+    def _jobs(self, session: Session) -> ReconcileRepository:
+        return ReconcileRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
 
     def release(self) -> None:
         """Gives the lease back, so that another can go on at once."""
@@ -90,23 +115,57 @@ class Reconciler:
             LeaseRepository(session).release(LEASE, self._holder)
 
     def _send(self) -> None:
-        """Rings for jobs. A broker that does not answer is left alone until the next round."""
+        """Sends the messages that wait. A broker that does not answer is left alone until the next round."""
         try:
             with self._database.read() as session:
                 pending = OutboxRepository(session).pending()
             for message in pending:
+                self._pulse()
                 self._queue.send(message.job_id, message.attempt, queue=message.queue, priority=message.priority)
                 with self._database.session() as session:
-                    OutboxRepository(session).sent(message)
+                    OutboxRepository(session).mark_sent(message)
             with self._database.read() as session:
-                unsent = JobRepository(session).unsent(self._settings.resend_after_s)
-            for ring in unsent:
-                self._queue.send(ring.job_id, ring.attempt, queue=ring.queue, priority=ring.priority)
+                unsent = self._jobs(session).unsent(self._settings.resend_after_s)
+            for wake_up in unsent:
+                self._pulse()
+                self._queue.send(wake_up.job_id, wake_up.attempt, queue=wake_up.queue, priority=wake_up.priority)
                 with self._database.session() as session:
-                    JobRepository(session).mark_sent(ring.job_id)
-                log.info("sent again", job_id=ring.job_id)
+                    self._jobs(session).mark_sent(wake_up.job_id)
+                log.info("sent again", job_id=wake_up.job_id)
         except Unavailable as error:
             log.warning("not sent", why=error.detail)
+
+    def purge(self) -> None:
+        """Removes records that are older than the settings keep them."""
+        settings = self._settings
+        with self._database.session() as session:
+            WorkerRepository(session).purge()
+        self._purge_all(lambda records: records.purge_idempotency_keys(settings.idempotency_ttl_s))
+        if settings.audit_retention_s:
+            self._purge_all(lambda records: records.purge_audit(settings.audit_retention_s))
+        if settings.event_retention_s:
+            self._purge_jobs("events", settings.event_retention_s, RetentionRepository.purge_events)
+        if settings.metric_retention_s:
+            self._purge_jobs("metric points", settings.metric_retention_s, RetentionRepository.purge_metric_points)
+
+    def _purge_all(self, purge: Callable[[RetentionRepository], bool]) -> None:
+        more = True
+        while more:
+            self._pulse()
+            with self._database.session() as session:
+                more = purge(RetentionRepository(session))
+
+    def _purge_jobs(self, what: str, older_than_s: float, purge: PurgeJobs) -> None:
+        """Purges the jobs that ended that long ago, each once in the life of this process."""
+        while True:
+            self._pulse()
+            with self._database.read() as session:
+                ended = RetentionRepository(session).ended_jobs(older_than_s, self._purged.get(what, (0.0, "")))
+            if not ended:
+                return
+            with self._database.session() as session:
+                purge(RetentionRepository(session), [job_id for _, job_id in ended])
+            self._purged[what] = ended[-1]
 
     def sweep(self) -> None:
         """Removes what no row needs and is older than the grace."""
@@ -119,6 +178,7 @@ class Reconciler:
         # A long upload or export writes into its directory, and has a row only at its end.
         orphans = [key for key in unreferenced if self._is_quiet(key, now)]
         for key in orphans:
+            self._pulse()
             self._storage.remove(key)
             log.info("removed an orphan", key=key)
         gone = set(orphans)
@@ -127,12 +187,14 @@ class Reconciler:
                 self._sweep_attempt(key)
 
     def _is_old(self, key: str, now: float) -> bool:
+        self._pulse()
         try:
             return self._storage.age(key, now) > self._settings.orphan_grace_s
         except NotFound:
             return False
 
     def _is_quiet(self, key: str, now: float) -> bool:
+        self._pulse()
         try:
             return self._storage.quiet(key, now) > self._settings.orphan_grace_s
         except NotFound:
@@ -173,6 +235,7 @@ def run(reconciler: Reconciler, stopped: threading.Event, every_s: float) -> Non
     """Rounds until `stopped`; an outage of the database is waited for."""
     failures = 0
     while not stopped.is_set():
+        pulse()
         try:
             reconciler.round()
             failures = 0
@@ -188,8 +251,11 @@ def run(reconciler: Reconciler, stopped: threading.Event, every_s: float) -> Non
 def main() -> None:
     settings = Settings()
     configure(settings.log_level)
+    only_for_us()
     database = Database(make_engine(settings))
-    reconciler = Reconciler(settings, database, CeleryQueue(settings.broker_url), Storage(settings.artifacts))
+    reconciler = Reconciler(
+        settings, database, CeleryQueue(settings.broker_url), Storage(settings.artifacts), pulse=pulse
+    )
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

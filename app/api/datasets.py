@@ -31,7 +31,7 @@ from app.ids import new_id
 from app.registry.audit import AuditRepository
 from app.registry.datasets import DatasetRepository
 from app.registry.evaluations import EvaluationRepository
-from app.registry.idempotency import Answer, IdempotencyRepository
+from app.registry.idempotency import IdempotencyRepository, StoredResponse
 from app.registry.jobs.repository import JobRepository
 from app.storage import Storage
 from app.strict_json import read_json
@@ -57,8 +57,15 @@ _FORM: dict[str, Any] = {
                         "name": {"type": "string", "maxLength": 200, "description": "Left out: the file's name."},
                         "schema": {
                             "type": "string",
-                            "description": "JSON: dtype, sequence and shape by column, where the data would say else.",
-                            "examples": ['{"columns": {"age": {"dtype": "float32"}}}'],
+                            "description": "JSON: how the file is written (`separator`, `encoding`, `null_values`, "
+                            "`thousands`, "
+                            "`decimal`), and by column `dtype`, `sequence`, `shape`, `null_values`, `thousands`, "
+                            "`decimal`, `strip`, `timestamp`, where the data would say else.",
+                            "examples": [
+                                '{"columns": {"age": {"dtype": "float32"}}}',
+                                '{"separator": ";", "encoding": "cp1252", "columns": {"price": {"strip": "$", '
+                                '"thousands": ",", "null_values": ["-"]}, "joined": {"timestamp": ["year", "month"]}}}',
+                            ],
                         },
                     },
                 },
@@ -82,7 +89,8 @@ async def create_dataset(
     request: Request, service: ServiceDep, token: Caller, idempotency_key: IdempotencyKey = None
 ) -> JSONResponse:
     """The file is read in bounded memory, checked to its end and stored as columns. What is wrong is told with its
-    line or byte offset, and then nothing is stored. The same content again answers with the same id."""
+    line or byte offset, and then nothing is stored; what is worth knowing stays with it as `warnings`. The same
+    content again answers with the same id."""
     spool = service.storage.dataset_key(new_id("ds"))
     file = service.storage.make(spool) / "upload"
     signs = asyncio.create_task(_give_signs(service.storage, spool))
@@ -202,7 +210,7 @@ def _store(service: Service, form: Form, spool: str, once: Once) -> JSONResponse
         raise
 
 
-def _ingest(service: Service, form: Form, spool: str, once: Once) -> Answer:
+def _ingest(service: Service, form: Form, spool: str, once: Once) -> StoredResponse:
     from app.datasets.ingestor import INGESTOR
     from app.datasets.limits import Limits
 
@@ -226,13 +234,16 @@ def _ingest(service: Service, form: Form, spool: str, once: Once) -> Answer:
                 rows=made.rows,
                 bytes=made.bytes,
                 columns=made.columns,
+                warnings=made.warnings,
                 path=key,
                 created_by=once.token_id,
                 dataset_id=dataset_id,
             )
             kept = row.id == dataset_id
             AuditRepository(session).add(once.token_id, "dataset.create", row.id)
-            answer = Answer(201, {"Location": f"/v1/datasets/{row.id}"}, DatasetView.of(row).model_dump(mode="json"))
+            answer = StoredResponse(
+                201, {"Location": f"/v1/datasets/{row.id}"}, DatasetView.of(row).model_dump(mode="json")
+            )
             if once.key is not None:
                 headers, content = answer.headers, answer.body
                 IdempotencyRepository(session).finish(once.token_id, once.key, answer.status, headers, content)

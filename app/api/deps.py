@@ -19,8 +19,10 @@ from app.errors import UnsupportedMedia
 from app.http.auth import Authenticator, TokenInfo
 from app.ids import NAME_PATTERN
 from app.queue import Queue
+from app.readiness import ReadinessMonitor
 from app.registry.db import Database
-from app.registry.idempotency import Answer, IdempotencyRepository
+from app.registry.idempotency import IdempotencyRepository, StoredResponse
+from app.serving.large_body import LargeBodyReader
 from app.storage import Storage
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class Service:
     feed: EventFeed
     authenticate: Authenticator
     metrics: CollectorRegistry
+    readiness: ReadinessMonitor
+    large_bodies: LargeBodyReader = field(default_factory=LargeBodyReader)
     ingesting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     """Uploads that are read at once: each needs its share of memory."""
     not_ready: str = "The service starts."
@@ -90,7 +94,13 @@ class Once:
     digest: str
     ttl_s: float
 
-    def run(self, session: Session, work: Callable[[], Answer]) -> tuple[Answer, bool]:
+    def known(self, session: Session) -> StoredResponse | None:
+        """The answer of the first time, if there was one; for a look before work that need not be done again."""
+        if self.key is None:
+            return None
+        return IdempotencyRepository(session).find(self.token_id, self.key, self.digest, ttl_s=self.ttl_s)
+
+    def run(self, session: Session, work: Callable[[], StoredResponse]) -> tuple[StoredResponse, bool]:
         """`work` in the caller's transaction, or the answer of the first time; and whether it is new."""
         if self.key is None:
             return work(), True
@@ -105,7 +115,8 @@ class Once:
 
 async def once(request: Request, service: ServiceDep, token: Caller, idempotency_key: IdempotencyKey = None) -> Once:
     body = await request.body() if idempotency_key else b""
-    return Once(token.id, idempotency_key, request_digest(request, body), service.settings.idempotency_ttl_s)
+    digest = await asyncio.to_thread(request_digest, request, body)
+    return Once(token.id, idempotency_key, digest, service.settings.idempotency_ttl_s)
 
 
 OnceDep = Annotated[Once, Depends(once)]
@@ -126,7 +137,7 @@ def request_digest(request: Request, body: bytes) -> str:
     return hashlib.sha256(said + body).hexdigest()
 
 
-def respond(answer: Answer) -> JSONResponse:
+def respond(answer: StoredResponse) -> JSONResponse:
     return JSONResponse(answer.body, answer.status, answer.headers)
 
 

@@ -1,4 +1,4 @@
-"""Jobs: submit, look, cancel, retry."""
+"""Routes of jobs: submit, get, list, cancel, retry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.api.job_examples import EXAMPLES, JOB_SCHEMA
 from app.api.schemas.job import DryRun, JobList, JobView
 from app.api.strict_route import StrictRoute
 from app.ids import NAME_PATTERN
-from app.registry.idempotency import Answer
+from app.registry.idempotency import StoredResponse
 from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Attempt, Job
 
@@ -25,8 +25,8 @@ Type = Literal["train", "evaluate", "export", "predict"]
 _POLL_AGAIN_S = "1"
 _LINKS: dict[str, Any] = {
     "headers": {
-        "Location": {"schema": {"type": "string"}, "description": "Where to look at the job."},
-        "Retry-After": {"schema": {"type": "string"}, "description": "Look again after so many seconds."},
+        "Location": {"schema": {"type": "string"}, "description": "Path of the job."},
+        "Retry-After": {"schema": {"type": "string"}, "description": "Seconds to wait before the next look."},
     }
 }
 
@@ -39,7 +39,7 @@ _LINKS: dict[str, Any] = {
     response_model=JobView,
     responses={
         **problems(409),
-        200: {"model": DryRun, "description": "With `dry_run`: what it would train."},
+        200: {"model": DryRun, "description": "With `dry_run`: a summary of the job."},
         202: _LINKS,
     },
     dependencies=[JsonOnly],
@@ -52,28 +52,14 @@ def submit_job(
     token: Caller,
     once: OnceDep,
     body: Annotated[Any, Body()],
-    dry_run: Annotated[bool, Query(description="Only say what it would train; store nothing.")] = False,
+    dry_run: Annotated[bool, Query(description="Return a summary of the job; store nothing.")] = False,
 ) -> JSONResponse:
-    """Train, evaluate, export or predict over a data set. The answer comes at once; watch the job by its `events`."""
+    """Train, evaluate, export or predict over a data set. The response comes at once; follow the job
+    by its `events`."""
     if dry_run:
-        with service.database.read() as session:
-            return JSONResponse(service.dispatch.dry_run(session, body))
+        return JSONResponse(service.dispatch.dry_run(body))
 
-    if once.key is None:
-        service.dispatch.check_room()
-
-    def work() -> Answer:
-        job, warnings = service.dispatch.submit(session, body, token.id)
-        session.refresh(job)
-        view = JobView.of(job, [], warnings=warnings)
-        headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": _POLL_AGAIN_S}
-        return Answer(202, headers, view.model_dump(mode="json"))
-
-    with service.dispatch.lock, service.database.session() as session:
-        answer, new = once.run(session, work)
-    if new and answer.body:
-        service.dispatch.send(answer.body["id"])
-    return respond(answer)
+    return respond(service.dispatch.submit(body, token.id, once, _accepted))
 
 
 @router.get("/v1/jobs", operation_id="list_jobs", summary="List jobs, newest first")
@@ -109,7 +95,7 @@ def get_job(service: ServiceDep, job_id: JobId) -> JobView:
 )
 def cancel_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
     """A waiting job is CANCELLED at once. A running one is CANCELLING until its worker has stopped; its checkpoints
-    stay. One that has ended answers 409."""
+    are kept. A job that has ended gives 409."""
     with service.database.session() as session:
         return _view(session, service.dispatch.cancel(session, job_id, token.id))
 
@@ -122,11 +108,14 @@ def cancel_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
     responses=problems(404, 409),
 )
 def retry_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
-    """It goes on from its last checkpoint."""
-    with service.dispatch.lock, service.database.session() as session:
-        view = _view(session, service.dispatch.retry(session, job_id, token.id))
-    service.dispatch.send(job_id)
-    return view
+    """The job continues from its last checkpoint."""
+    return service.dispatch.retry(job_id, token.id, _view)
+
+
+def _accepted(job: Job) -> StoredResponse:
+    """The answer to a submitted job."""
+    headers = {"Location": f"/v1/jobs/{job.id}", "Retry-After": _POLL_AGAIN_S}
+    return StoredResponse(202, headers, JobView.of(job, []).model_dump(mode="json"))
 
 
 def _view(session: Session, job: Job) -> JobView:

@@ -10,7 +10,7 @@ from app.api.schemas.token import TokenList, TokenRequest, TokenView
 from app.api.strict_route import StrictRoute
 from app.errors import Conflict
 from app.registry.audit import AuditRepository
-from app.registry.idempotency import Answer
+from app.registry.idempotency import StoredResponse
 from app.registry.tokens import TokenRepository
 
 router = APIRouter(tags=["tokens"], route_class=StrictRoute)
@@ -32,13 +32,13 @@ def create_token(service: ServiceDep, token: Caller, once: OnceDep, body: TokenR
     later the answer is 409, for the secret is stored nowhere."""
     made: dict[str, str] = {}
 
-    def work() -> Answer:
+    def work() -> StoredResponse:
         row, secret = TokenRepository(session).create(body.name, body.scopes)
         session.refresh(row)
         made["secret"] = secret
         AuditRepository(session).add(token.id, "token.create", row.id, {"scopes": row.scopes})
         view = TokenView.of(row).model_dump(mode="json")
-        return Answer(201, {"Location": f"/v1/tokens/{row.id}"}, view)
+        return StoredResponse(201, {"Location": f"/v1/tokens/{row.id}"}, view)
 
     with service.database.session() as session:
         answer, new = once.run(session, work)
@@ -51,7 +51,7 @@ def create_token(service: ServiceDep, token: Caller, once: OnceDep, body: TokenR
     secret = made.get("secret") or service.secrets.get(place)
     if secret is None:
         raise Conflict(f"Token {answer.body['id']} was made with this key; its secret is not told again. Revoke it.")
-    return respond(Answer(answer.status, answer.headers, answer.body | {"token": secret}))
+    return respond(StoredResponse(answer.status, answer.headers, answer.body | {"token": secret}))
 
 
 @router.get("/v1/tokens", operation_id="list_tokens", summary="List tokens, without their secrets")
@@ -64,10 +64,10 @@ def list_tokens(service: ServiceDep) -> TokenList:
     "/v1/tokens/{token_id}",
     operation_id="revoke_token",
     summary="Revoke a token",
-    responses=problems(404),
+    responses=problems(404, 409),
 )
 def revoke_token(service: ServiceDep, token: Caller, token_id: TokenId) -> TokenView:
-    """Felt by all processes within two seconds."""
+    """Felt by all processes within two seconds. The last valid token with the scope `admin` cannot be revoked."""
     with service.database.session() as session:
         row = TokenRepository(session).revoke(token_id)
         session.refresh(row)

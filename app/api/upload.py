@@ -15,7 +15,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from app.errors import FieldError, InvalidInput, TooLarge, UnsupportedMedia, quote_name
 
 _BATCH_BYTES = 2**20
-_MOST_FIELD_BYTES = 4 * 2**20
+_MOST_FIELD_BYTES = 2**20
 _MOST_PARTS = 20
 
 

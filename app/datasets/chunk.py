@@ -13,10 +13,13 @@ from app.errors import InvalidInput, quote_name
 Where = Callable[[int], str]
 """Says where a row of the chunk stands in the file ("line 17"); may be slow, is asked for error messages only."""
 
+_TIMES = 'Make numbers of it by the schema: {"timestamp": ["year", "month", "weekday"]} for the column.'
+
 
 @dataclass(frozen=True)
 class Chunk:
-    """Rows in any of these Arrow types: null, int64, double, large_binary, and large_list of those.
+    """Rows in any of these Arrow types: null, bool, int64, double, large_binary, and large_list of those; dates and
+    times (of any Arrow type) where the schema makes numbers of them.
 
     Attributes:
         columns: name → array; all of one length. A column that is left out is null in these rows.
@@ -32,8 +35,8 @@ class Chunk:
 def plain_array(array: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
     """Brings an array of any type that a file may have into one of a chunk's types.
 
-    Booleans become 0 and 1, decimals floats. Raises InvalidInput for a type that has no place in a data set (times,
-    structs, lists of lists, unsigned numbers over int64).
+    Decimals become floats. Raises InvalidInput for a type that has no place in a data set (times, structs, lists of
+    lists, unsigned numbers over int64).
     """
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
@@ -47,7 +50,7 @@ def plain_array(array: pa.Array | pa.ChunkedArray, name: str) -> pa.Array:
         raise InvalidInput.at(
             "/file",
             f"Column {quote_name(name)} has the type {str(array.type)[:100]}, which can't be trained on. "
-            "Store it as numbers, text or a list of those.",
+            + (_TIMES if pa.types.is_temporal(array.type) else "Store it as numbers, text or a list of those."),
         )
     try:
         return pc.cast(array, pa.large_list(target) if is_list else target)
@@ -61,7 +64,9 @@ def plain_type(kind: pa.DataType) -> pa.DataType | None:
     """The chunk type for an Arrow type of single values, None when there is none."""
     if pa.types.is_null(kind):
         return kind
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+    if pa.types.is_boolean(kind):
+        return kind
+    if pa.types.is_integer(kind):
         return pa.int64()
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return pa.float64()

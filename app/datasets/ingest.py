@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from app.datasets.apply_schema import SchemaApplied
 from app.datasets.chunk import Chunk
 from app.datasets.limits import Limits
 from app.datasets.readers.csv import CsvReader
@@ -14,7 +15,9 @@ from app.datasets.readers.decompress import file_format, open_source
 from app.datasets.readers.jsonl import JsonlReader
 from app.datasets.readers.parquet import ParquetReader
 from app.datasets.readers.tfrecord import TFRecordReader
+from app.datasets.readers.transcode import as_utf8
 from app.datasets.schema import Schema, parse_schema
+from app.datasets.warnings import column_warnings
 from app.datasets.writers.table import TableWriter
 
 
@@ -28,6 +31,7 @@ class IngestedDataset:
         rows: at least 1.
         bytes: size of the file, uncompressed.
         columns: type and statistics of each column; `app.datasets.table.Table.info` says which.
+        warnings: what its owner should know, a sentence each.
     """
 
     digest: str
@@ -35,12 +39,14 @@ class IngestedDataset:
     rows: int
     bytes: int
     columns: list[dict[str, Any]]
+    warnings: list[str] = field(default_factory=list)
 
 
 class Reader(Protocol):
-    """One file of one format."""
+    """One file of one format; `warnings` is complete after the last chunk."""
 
     names: list[str]
+    warnings: list[str]
 
     def chunks(self) -> Iterator[Chunk]: ...
 
@@ -63,7 +69,7 @@ def ingest(
         filename: its ending names the format (and the compression); nothing else of it is used.
         directory: exists and is empty; on an error the caller deletes it.
         limits: bounds on what is read.
-        schema: `{"columns": {name: {"dtype", "sequence", "shape"}}}` overrides what the data would say.
+        schema: see `app.datasets.schema`; overrides what the data would say.
 
     Raises:
         InvalidInput: the content is wrong; says the line, row or byte offset, the column and the remedy.
@@ -72,11 +78,14 @@ def ingest(
     """
     form, compression = file_format(filename)
     parsed = parse_schema(schema, limits.max_sequence)
-    with open_source(stream, form, compression, directory, limits) as (file, size):
-        reader = _READERS[form](file, limits, parsed)
-        writer = TableWriter(directory, limits, parsed, reader.names)
-        for chunk in reader.chunks():
-            writer.write(chunk)
+    with open_source(stream, form, compression, directory, limits) as (source, size):
+        with as_utf8(source, parsed.encoding, form, directory) as file:
+            reader = _READERS[form](file, limits, parsed)
+            applied = SchemaApplied(reader.names, parsed, spelled=form == "csv")
+            writer = TableWriter(directory, limits, parsed, applied.names)
+            for chunk in reader.chunks():
+                writer.write(applied.chunk(chunk))
         meta = writer.close()
     infos = [column["info"] for column in meta["columns"]]
-    return IngestedDataset(meta["digest"], form, meta["rows"], size, infos)
+    warnings = [*reader.warnings, *column_warnings(infos, meta["rows"])]
+    return IngestedDataset(meta["digest"], form, meta["rows"], size, infos, warnings)

@@ -47,6 +47,7 @@ class Ingested:
     rows: int
     bytes: int
     columns: list[dict[str, Any]]
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
 
 class Ingestor:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import functools
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -214,8 +213,18 @@ class Table:
     def preview(self, n: int) -> list[dict[str, Any]]:
         """The first `n` rows as JSON values; bytes that are not UTF-8 as {"b64": ...}."""
         rows = np.arange(min(n, self.rows))
-        columns = [_json_cells(self.column(name), rows) for name in self.names]
+        columns = [self._preview(name, rows) for name in self.names]
         return [dict(zip(self.names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+    def _preview(self, name: str, rows: Array) -> list[Any]:
+        cells = _json_cells(self.column(name), rows)
+        return list(map(_as_bool, cells)) if self.info(name).get("boolean") else cells
+
+
+def _as_bool(cell: Any) -> Any:
+    if isinstance(cell, list):
+        return list(map(_as_bool, cell))
+    return None if cell is None else bool(cell)
 
 
 def open_dataset(directory: Path | str) -> Table:
@@ -228,44 +237,6 @@ def open_dataset(directory: Path | str) -> Table:
     if meta["format"] != FORMAT:
         raise InvalidInput(f"The data set is stored in format {meta['format']}; this version reads format {FORMAT}.")
     return Table(directory, meta)
-
-
-def write_table(
-    directory: Path, columns: Mapping[str, Any], schema: dict[str, Any] | None = None, rows_per_chunk: int = 1 << 16
-) -> dict[str, Any]:
-    """Writes columns that are in memory as a data set, the way `ingest` would.
-
-    Args:
-        directory: made when it does not exist.
-        columns: name → list or array of numbers, booleans, strings, bytes, None, or lists of those.
-        schema: as `ingest` takes it.
-
-    Returns:
-        What stands in meta.json.
-    """
-    # Reading needs numpy alone: what writing needs is loaded by who writes.
-    import pyarrow as pa
-
-    from app.datasets.chunk import Chunk, plain_array
-    from app.datasets.limits import Limits
-    from app.datasets.schema import parse_schema
-    from app.datasets.writers.table import TableWriter
-
-    directory.mkdir(parents=True, exist_ok=True)
-    arrays = {
-        name: plain_array(pa.array(values.tolist() if isinstance(values, np.ndarray) else values), name)
-        for name, values in columns.items()
-    }
-    rows = {len(array) for array in arrays.values()}
-    if len(rows) > 1:
-        raise InvalidInput(f"The columns have different lengths: {sorted(rows)}.")
-    limits = Limits()
-    writer = TableWriter(directory, limits, parse_schema(schema, limits.max_sequence))
-    for start in range(0, max(rows, default=0), rows_per_chunk):
-        part = {name: array.slice(start, rows_per_chunk) for name, array in arrays.items()}
-        size = len(next(iter(part.values())))
-        writer.write(Chunk(part, size, lambda row, first=start: f"row {first + row + 1}"))  # type: ignore[misc]
-    return writer.close()
 
 
 def _json_cells(column: Column, rows: Array) -> list[Any]:

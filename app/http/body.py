@@ -16,6 +16,8 @@ Receive = Callable[[], Awaitable[Message]]
 SLOWEST_BYTES_PER_S = 32 * 1024
 """A body gets the time limit and then one more second for each so many bytes that came."""
 _PIECE = 2**20
+_MOST_MEMBERS, _MEMBER_BYTES = 16, 1024
+"""Gzip members that a body may have, and one more per so many bytes: starting one costs more than a byte's worth."""
 
 
 class ClientGone(Exception):
@@ -31,9 +33,19 @@ class BoundedBody:
         limit: most bytes, before and after decompression.
         timeout_s: the body has to be complete after so long, plus a second for each `SLOWEST_BYTES_PER_S` received.
         gzipped: the request has `Content-Encoding: gzip`.
+        count: called with the number of bytes that are in memory now, each time that they become more; may refuse.
     """
 
-    def __init__(self, receive: Receive, *, limit: int, timeout_s: float, gzipped: bool) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        *,
+        limit: int,
+        timeout_s: float,
+        gzipped: bool,
+        count: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self._count = count
         self._receive = receive
         self._limit = limit
         self._timeout_s = timeout_s
@@ -45,14 +57,20 @@ class BoundedBody:
         self._chunks: AsyncIterator[bytes] | None = None
         self._told_end = False
 
-    async def whole(self) -> bytes:
-        """The complete body."""
+    async def whole(self) -> bytes | bytearray:
+        """The complete body, in memory once."""
         if self._inflater is None:
             body, complete = await self._chunk()
+            self._count(len(body))
             if complete:
                 return body
-            return body + b"".join([chunk async for chunk in self.chunks()])
-        return b"".join([chunk async for chunk in self.chunks()])
+            whole = bytearray(body)
+        else:
+            whole = bytearray()
+        async for chunk in self.chunks():
+            whole += chunk
+            self._count(len(whole))
+        return whole
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body in pieces of at most 1 MiB, or as they came."""
@@ -64,6 +82,8 @@ class BoundedBody:
             else:
                 for piece in self._inflater.feed(body):
                     yield piece
+                    if len(piece) == _PIECE:  # a small chunk can become many pieces: others have their turn
+                        await asyncio.sleep(0)
         if self._inflater is not None:
             self._inflater.finish()
 
@@ -133,12 +153,18 @@ class _Inflater:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._made = 0
+        self._fed = 0
+        self._members = 1
         self._member = zlib.decompressobj(31)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        self._fed += len(data)
         while data:
             if self._member.eof:
                 self._member = zlib.decompressobj(31)
+                self._members += 1
+                if self._members > _MOST_MEMBERS + self._fed // _MEMBER_BYTES:
+                    raise InvalidInput("The gzip body has too many small members. Compress it in one.")
             try:
                 piece = self._member.decompress(data, _PIECE)
             except zlib.error:

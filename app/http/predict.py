@@ -13,10 +13,13 @@ import msgspec
 import numpy as np
 
 from app.errors import ServiceError, TooLarge
-from app.serving.batcher import Reply, Result
+from app.http.auth import TokenInfo
+from app.http.rate_limit import Accounts
 from app.serving.decode import Decoded
+from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBodyReader
 from app.serving.predictor.response import Answers
 from app.serving.service import ServingService
+from app.serving.version_queue import Account, Reply, Result
 from app.serving.versions import Version
 
 Message = MutableMapping[str, Any]
@@ -46,15 +49,26 @@ class PredictFront:
     """Args:
     app: gets everything that is not a prediction.
     problem: an error and a path as status, headers and body.
+    large_bodies: decodes what is too large for the event loop.
+    accounts: limits of each token; None: there are none.
     max_body_bytes: a second guard; the gate has its own.
     """
 
     def __init__(
-        self, app: ASGIApp, service: ServingService, problem: Problem, *, max_body_bytes: int = 32 * 2**20
+        self,
+        app: ASGIApp,
+        service: ServingService,
+        problem: Problem,
+        *,
+        large_bodies: LargeBodyReader | None = None,
+        accounts: Accounts | None = None,
+        max_body_bytes: int = 32 * 2**20,
     ) -> None:
         self._app = app
         self._service = service
         self._problem = problem
+        self._large_bodies = large_bodies or LargeBodyReader()
+        self._accounts = accounts
         self._max_body_bytes = max_body_bytes
         self._targets: dict[str, Target | None] = {}
 
@@ -77,10 +91,11 @@ class PredictFront:
             version = await self._service.ready(target.model, target.number, target.label)
             line = version.line
             assert line is not None
-            request = line.decoder.decode(target.verb, body)
-            if request.rows:
+            request = await self._decode(version, target.verb, body)
+            if request.count:
                 reply: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-                self._service.batcher.submit(line, request, len(body), reply)
+                account = self._account(scope, request.count)
+                self._service.batcher.submit(line, request, len(body), reply, account)
                 result = await reply
             else:
                 result = _nothing(version, request)
@@ -89,8 +104,7 @@ class PredictFront:
             return
         except ClientGone:
             return
-        rows = len(request.rows)
-        version.measures.answered(rows, time.perf_counter() - started)
+        version.measures.answered(request.count, time.perf_counter() - started)
         headers = [
             *version.headers,
             (b"x-batch-rows", b"%d" % result.batch_rows),
@@ -101,20 +115,48 @@ class PredictFront:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": result.body})
 
-    def begin(self, target: Target, body: bytes, reply: Reply) -> tuple[Version, int] | None:
+    def _account(self, scope: Any, rows: int) -> Account | None:
+        """The caller's account, once its prediction is within the limits. Raises Overloaded."""
+        token: TokenInfo | None = scope.get("state", {}).get("token")
+        if token is None or self._accounts is None:
+            return None
+        account = self._accounts.of(token.id)
+        self._accounts.take_prediction(account, rows)
+        return account
+
+    def begin(self, target: Target, body: bytes, reply: Reply, token: TokenInfo) -> tuple[Version, int] | None:
         """Queues a prediction that may run at once; its version and number of rows. None when it has to wait for the
         version, or is not valid, or the queue is full: nothing was done then, and `__call__` says what is wrong."""
         version = self._service.at_hand(target.model, target.number, target.label)
         if version is None or version.line is None:
             return None
         try:
-            request = version.line.decoder.decode(target.verb, body)
-            if not request.rows:
+            decoder = version.line.decoder
+            small = len(body) <= INLINE_UNTYPED_BYTES
+            request = decoder.decode(target.verb, body) if small else decoder.decode_typed(target.verb, body)
+            if request is None or not request.count:
                 return None
-            self._service.batcher.submit(version.line, request, len(body), reply)
+            account = None
+            if self._accounts is not None:
+                account = self._accounts.of(token.id)
+                self._accounts.take_prediction(account, request.count)
+                self._accounts.check_bytes(account, len(body))
+            self._service.batcher.submit(version.line, request, len(body), reply, account, charged=len(body))
         except ServiceError:
             return None
-        return version, len(request.rows)
+        return version, request.count
+
+    async def _decode(self, version: Version, verb: str, body: bytes) -> Decoded:
+        """Small bodies here, large ones in their own process. Raises what `Decoder.decode` raises."""
+        assert version.line is not None
+        decoder = version.line.decoder
+        if len(body) <= INLINE_UNTYPED_BYTES:
+            return decoder.decode(verb, body)
+        request = decoder.decode_typed(verb, body) if len(body) <= INLINE_BYTES else None
+        if request is not None:
+            return request
+        wanted = version.wanted
+        return await self._large_bodies.decode(wanted.path, wanted.digest, verb, body, max_rows=decoder.max_rows)
 
     def target(self, path: str) -> Target | None:
         """What a path names; None when it is no prediction's."""

@@ -19,6 +19,7 @@ from app.errors import FieldError, InvalidInput, ServiceError, quote_name
 MEDIA_TYPE = "application/problem+json"
 MODEL_PATHS = "/v1/models/"
 _INSTANCE_LIMIT = 300
+_MOST_PLACES = 100
 
 
 class SlowBody(errors.Timeout):
@@ -103,7 +104,7 @@ def pointer(location: tuple[Any, ...]) -> str:
 def from_validation(found: list[Any]) -> InvalidInput:
     """FastAPI's or pydantic's list of errors as ours, without the input that they carry."""
     places = []
-    for item in found[:100]:
+    for item in found[:_MOST_PLACES]:
         location = tuple(item.get("loc", ()))
         source = location[0] if location else "body"
         if source == "body":
@@ -134,7 +135,7 @@ def _body(status: int, title: str, detail: str, instance: str, places: list[Fiel
         "instance": quote(instance[:_INSTANCE_LIMIT], safe="/:@!$&'()*+,;=-._~"),
     }
     if places:
-        content["errors"] = [{"pointer": place.pointer, "detail": place.detail} for place in places]
+        content["errors"] = [{"pointer": place.pointer, "detail": place.detail} for place in places[:_MOST_PLACES]]
     if instance.startswith(MODEL_PATHS):
         content["error"] = detail
     return json.dumps(content).encode()

@@ -11,14 +11,13 @@ from pydantic import BaseModel, ValidationError
 from app.errors import FieldError, InvalidInput, quote_name
 from app.ids import NAME_PATTERN
 from app.jobs.fields import ID_PATTERNS, NOT_TEXT
-from app.jobs.json_schema import pointer
+from app.jobs.json_schema import counted, pointer
 
 _REPORTED = 100
 """Errors in one answer, at most."""
 
 _PATTERNS = {
     NAME_PATTERN: "Must be 1 to 100 letters, digits, '_', '.' or '-', and start with a letter or digit.",
-    ID_PATTERNS["ds"]: "Must be a data set's id (ds_ and 26 characters), not its name. GET /v1/datasets lists them.",
     ID_PATTERNS["job"]: "Must be a job's id (job_ and 26 characters). GET /v1/jobs lists them.",
     ID_PATTERNS["ckpt"]: "Must be a checkpoint's id (ckpt_ and 26 characters). GET /v1/jobs/ID/checkpoints lists them.",
 }
@@ -91,10 +90,10 @@ def _detail(item: Mapping[str, Any], location: list[int | str], model: type[Base
     if kind == "string_pattern_mismatch":
         return _PATTERNS.get(context["pattern"], f"Must match {context['pattern']}.")
     if kind in ("too_long", "too_short"):
-        entries = "entries" if isinstance(item["input"], dict) else "items"
+        one, more = ("entry", "entries") if isinstance(item["input"], dict) else ("item", "items")
         if kind == "too_long":
-            return f"Has {len(item['input'])} {entries}; at most {context['max_length']} are allowed."
-        return f"Needs at least {context['min_length']} {entries}."
+            return f"Has {len(item['input'])} {more}; at most {context['max_length']} are allowed."
+        return f"Needs at least {counted(context['min_length'], one, more)}."
     if kind == "literal_error":
         return f"Must be {context['expected'].replace(chr(39), '')}."
     return str(item["msg"])  # of our own validators

@@ -27,12 +27,12 @@ def _no_nul(text: str) -> str:
     return text
 
 
-ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_no_nul)]
+ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=10_000), AfterValidator(_no_nul)]
 MetricName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_no_nul)]
 EstimatorName = Annotated[str, StringConstraints(max_length=100), AfterValidator(_no_nul)]
 ConstantText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_no_nul)]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=100)]
-DatasetId = Annotated[str, StringConstraints(pattern=ID_PATTERNS["ds"])]
+DatasetName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_no_nul)]
 JobId = Annotated[str, StringConstraints(pattern=ID_PATTERNS["job"])]
 CheckpointId = Annotated[str, StringConstraints(pattern=ID_PATTERNS["ckpt"])]
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]

@@ -1,9 +1,9 @@
-"""The part of JSON Schema (2020-12) that job requests are described with, and its check.
+"""The part of JSON Schema (2020-12) that describes the arguments of estimators, and its check.
 
-Taken: `type enum const properties required additionalProperties items minItems maxItems minProperties maxProperties
-minLength maxLength pattern minimum exclusiveMinimum maximum anyOf $ref default`, and OpenAPI's `discriminator`, so that
-the error of a wrong argument names that argument and not each type that it does not fit. Messages never hold a value of
-the caller's. A number is finite and an integer fits 64 bits; `true` is no number.
+Keywords: `type enum const properties required additionalProperties items minItems maxItems minProperties maxProperties
+minLength maxLength pattern minimum exclusiveMinimum maximum anyOf $ref`, and OpenAPI's `discriminator`, so that
+the error of a wrong argument names that argument and not each type that it does not fit. Messages never contain the
+caller's values. A number is finite and an integer fits 64 bits; `true` is no number.
 """
 
 from __future__ import annotations
@@ -29,12 +29,17 @@ _KINDS = {
 
 
 def pointer(*parts: object) -> str:
-    """The JSON pointer (RFC 6901) to a place."""
+    """The JSON pointer (RFC 6901) of these reference tokens."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
+def counted(number: int, one: str, more: str) -> str:
+    """A number with its noun."""
+    return f"{number} {one if number == 1 else more}"
+
+
 def check(value: Any, schema: Schema, at: str = "", defs: Schema | None = None) -> list[FieldError]:
-    """Every place in which `value` does not fit; `at` is the pointer to `value` itself.
+    """Every error of `value`; `at` is the pointer to `value` itself.
 
     Args:
         defs: what `#/$defs/<name>` stands for.
@@ -97,9 +102,9 @@ class _Check:
         errors = []
         properties, extra = schema.get("properties", {}), schema.get("additionalProperties", True)
         if len(value) > schema.get("maxProperties", len(value)):
-            return [FieldError(at, f"Has {len(value)} entries; at most {schema['maxProperties']} are taken.")]
+            return [FieldError(at, f"Has {len(value)} entries; at most {schema['maxProperties']} are allowed.")]
         if len(value) < schema.get("minProperties", 0):
-            errors.append(FieldError(at, f"Needs at least {schema['minProperties']} entries."))
+            errors.append(FieldError(at, f"Needs at least {counted(schema['minProperties'], 'entry', 'entries')}."))
         for name in schema.get("required", ()):
             if name not in value:
                 errors.append(FieldError(at + pointer(name), f"The field {name!r} is missing."))
@@ -116,9 +121,9 @@ class _Check:
 
     def _array(self, value: list[Any], schema: Schema, at: str) -> list[FieldError]:
         if len(value) > schema.get("maxItems", len(value)):
-            return [FieldError(at, f"Has {len(value)} items; at most {schema['maxItems']} are taken.")]
+            return [FieldError(at, f"Has {len(value)} items; at most {schema['maxItems']} are allowed.")]
         if len(value) < schema.get("minItems", 0):
-            return [FieldError(at, f"Needs at least {schema['minItems']} items.")]
+            return [FieldError(at, f"Needs at least {counted(schema['minItems'], 'item', 'items')}.")]
         if "items" not in schema:
             return []
         return [error for i, item in enumerate(value) for error in self.value(item, schema["items"], at + pointer(i))]
@@ -135,11 +140,11 @@ def _is(value: Any, kind: str) -> bool:
 
 def _text(value: str, schema: Schema, at: str) -> list[FieldError]:
     if len(value) > schema.get("maxLength", len(value)):
-        return [FieldError(at, f"Has {len(value)} characters; at most {schema['maxLength']} are taken.")]
+        return [FieldError(at, f"Has {len(value)} characters; at most {schema['maxLength']} are allowed.")]
     if len(value) < schema.get("minLength", 0):
         return [FieldError(at, "Must not be empty.")]
     if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
-        return [FieldError(at, "Holds a NUL or half of a surrogate pair; take it out.")]
+        return [FieldError(at, "Holds a NUL or half of a surrogate pair; remove it.")]
     if "pattern" in schema and re.fullmatch(schema["pattern"], value) is None:
         return [FieldError(at, f"Must match {schema['pattern']}.")]
     return []

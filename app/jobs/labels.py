@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from app.errors import quote_name
-from app.jobs import estimators
+from app.jobs import estimators, label_advice
 from app.jobs.dataset import Column, DatasetInfo, all_null, is_number, is_sequence, width
 from app.jobs.field_errors import FieldErrors
 from app.jobs.fields import HeadLabel, LabelColumns, MissingPolicy
@@ -22,18 +22,28 @@ def column_names(label: HeadLabel) -> tuple[str, ...]:
 
 
 class Labels:
-    """Checks the labels of one job. `owner` below is the dict that holds `n_classes` and `label_vocabulary`: the
-    estimator's arguments or a head; it is completed in place."""
+    """Checks the labels of one job. `owner` below is the object that holds `n_classes` and `label_vocabulary` (the
+    estimator's arguments, or a head); it is completed in place."""
 
-    def __init__(self, data: DatasetInfo, errors: FieldErrors, at: str, missing: Mapping[str, MissingPolicy]) -> None:
+    def __init__(
+        self,
+        data: DatasetInfo,
+        errors: FieldErrors,
+        at: str,
+        missing: Mapping[str, MissingPolicy],
+        warnings: list[str] | None = None,
+    ) -> None:
         self._data, self._errors, self._at, self._missing = data, errors, at, missing
+        self._warnings = [] if warnings is None else warnings
+        self._kind = ""
         self._sequences = False
 
     def resolve(self, kind: str, args: Arguments, label: LabelColumns | None) -> tuple[Label, ...]:
-        """What each head learns; `args` gets the number of classes and their names where it lacks them."""
+        """The labels per head; the number and names of classes are added to `args` where they are absent."""
         if label is None:
             self._error(self._at, "Name the label column.")
             return ()
+        self._kind = kind
         self._sequences = bool(args.get("return_sequences"))
         if estimators.takes(kind, "head"):
             head = args["head"]
@@ -147,15 +157,21 @@ class Labels:
             return
         binary = role == "BinaryClassHead" or owner.get("n_classes", 2) == 2
         if column["dtype"] == "float32" and (not binary or low < 0 or high > 1):
-            self._error(at, f"Label column {name} holds fractions; classes are whole numbers from 0.")
+            detail = f"Label column {name} holds fractions; classes are whole numbers from 0. "
+            self._error(at, detail + label_advice.regressor(self._kind))
             return
         if low < 0:
-            self._error(at, f"Label column {name} has values under 0; classes are numbered from 0.")
+            detail = f"Label column {name} has values under 0; classes are numbered from 0. "
+            self._error(at, detail + label_advice.regressor(self._kind))
             return
+        if label_advice.is_quantity(column) and owner.get("n_classes") is None and role != "BinaryClassHead":
+            self._error(at, label_advice.quantity(name, column, self._kind))
+            return
+        self._warnings += label_advice.classes(name, column, owner.get("n_classes"), self._kind)
         self._count(role, owner, int(high) + 1, at)
 
     def _count(self, role: str, owner: Arguments, needed: int, at: str) -> None:
-        """Set or check `n_classes` against the classes that the data need."""
+        """Sets `n_classes`, or checks it against the classes in the data."""
         given = 2 if role == "BinaryClassHead" else owner.get("n_classes")
         if given is None:
             if needed > 100_000:
@@ -189,8 +205,11 @@ class Labels:
         for column in columns:
             name = quote_name(column["name"])
             if not is_number(column) or is_sequence(column) != self._sequences:
-                self._error(at, f"Label column {name} must hold one number per row to be learned by regression.")
+                detail = f"Label column {name} must hold one number per row to be learned by regression. "
+                self._error(at, detail + label_advice.classifier(self._kind, column))
                 return
+            if column.get("distinct") == 1:
+                self._warnings.append(f"Label column {name} has one value in all rows: there is nothing to learn.")
             if role == "PoissonRegressionHead" and (column.get("min") or 0) < 0:
                 self._error(at, f"Label column {name} has values under 0; counts start at 0.")
             if role == "LogisticRegressionHead" and not 0 <= (column.get("min") or 0) <= (column.get("max") or 0) <= 1:

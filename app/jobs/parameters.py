@@ -1,4 +1,4 @@
-"""How many parameters a model will have, by arithmetic over its specification: no TensorFlow."""
+"""Number of parameters and memory of a model, by arithmetic over its arguments; no TensorFlow."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import itertools
 from typing import Any
 
 from app.jobs.feature_columns import COLUMN_ARGUMENTS
+from app.jobs.spec import Arguments
 
-Json = dict[str, Any]
 SLOTS = {"adam": 2, "adamw": 2, "nadam": 2, "adamax": 2, "lamb": 2, "ftrl": 2, "adadelta": 2, "rmsprop": 1, "sgd": 0}
-"""Further values that an optimizer keeps per parameter; 1 where it is not named here (Adagrad, Lion, …)."""
+"""Further values that an optimizer keeps per parameter; 1 for those not named here (Adagrad, Lion, …)."""
 GATES = {"lstm": 4, "gru": 3, "simple_rnn": 1, None: 1}
 
 
-def count(args: Json) -> int:
+def count(args: Arguments) -> int:
     """Trainable parameters of an estimator with these (complete) arguments."""
     logits = logits_width(args)
     total = _shared(args)
@@ -31,7 +31,7 @@ def count(args: Json) -> int:
     return total or logits
 
 
-def logits_width(args: Json) -> int:
+def logits_width(args: Arguments) -> int:
     """Width of the last layer."""
     if "head" in args:
         return _head_width(args["head"])
@@ -39,7 +39,7 @@ def logits_width(args: Json) -> int:
     return int(args.get("label_dimension", 1)) if classes is None else (1 if classes == 2 else int(classes))
 
 
-def _head_width(head: Json) -> int:
+def _head_width(head: Arguments) -> int:
     if head["type"] == "MultiHead":
         return sum(_head_width(inner) for inner in head["heads"])
     if head["type"] == "SequentialHeadWrapper":
@@ -47,8 +47,8 @@ def _head_width(head: Json) -> int:
     return int(head.get("n_classes") or head.get("label_dimension") or 1)
 
 
-def slots(args: Json) -> int:
-    """The most values that any of the optimizers keeps per parameter."""
+def slots(args: Arguments) -> int:
+    """Largest number of values that one of the optimizers keeps per parameter."""
     most = 0
     for argument in ("optimizer", "dnn_optimizer", "linear_optimizer"):
         optimizer = args.get(argument, "Adagrad")
@@ -57,7 +57,7 @@ def slots(args: Json) -> int:
     return most
 
 
-def memory_bytes(args: Json, parameters: int, batch_size: int) -> int:
+def memory_bytes(args: Arguments, parameters: int, batch_size: int) -> int:
     """An estimate: four bytes each for parameters, gradients and slots, once more for a checkpoint that is being
     written, the activations of a batch forwards and backwards, and 350 MB for TensorFlow itself."""
     hidden = args.get("hidden_units") or args.get("dnn_hidden_units") or args.get("units") or []
@@ -66,12 +66,33 @@ def memory_bytes(args: Json, parameters: int, batch_size: int) -> int:
     return 350 * 2**20 + parameters * 4 * (3 + slots(args)) + activations
 
 
+def of_column(column: Arguments, args: Arguments, wide: bool) -> int:
+    """Parameters that a feature column brings: its table, and its share of the first layer.
+
+    Args:
+        wide: whether a linear model reads it.
+    """
+    if wide:
+        return _width(column) * logits_width(args)
+    hidden = args.get("hidden_units") or args.get("dnn_hidden_units") or args.get("units") or [0]
+    return _tables(column) + _width(column) * int(hidden[0])
+
+
+def key(column: Arguments) -> str | None:
+    """The data set's column that a feature column reads; None where it reads several."""
+    for inner in ("categorical_column", "source_column"):
+        if inner in column:
+            return key(column[inner])
+    name = column.get("key")
+    return name if isinstance(name, str) else None
+
+
 def _layers(widths: list[int], batch_norm: bool) -> int:
     total = sum((before + 1) * after for before, after in itertools.pairwise(widths))
     return total + (2 * sum(widths[1:]) if batch_norm else 0)
 
 
-def _recurrent(args: Json, logits: int) -> int:
+def _recurrent(args: Arguments, logits: int) -> int:
     columns = [*args["sequence_feature_columns"], *(args.get("context_feature_columns") or ())]
     width = sum(_width(column) for column in columns)
     total, gates = sum(_tables(column) for column in columns), GATES[args.get("cell_type")]
@@ -88,7 +109,7 @@ def _product(shape: Any) -> int:
     return product
 
 
-def buckets(column: Json) -> int:
+def buckets(column: Arguments) -> int:
     """Categories of a categorical or bucketized column."""
     kind = column["type"]
     if kind == "bucketized_column":
@@ -100,7 +121,7 @@ def buckets(column: Json) -> int:
     return int(column.get("hash_bucket_size") or column.get("num_buckets") or 1)
 
 
-def _width(column: Json) -> int:
+def _width(column: Arguments) -> int:
     """Values per row that a column gives to a dense layer."""
     kind = column["type"]
     if "numeric_column" in kind:
@@ -114,13 +135,13 @@ def _width(column: Json) -> int:
     return buckets(column)
 
 
-def _tables(column: Json) -> int:
+def _tables(column: Arguments) -> int:
     """Parameters of an embedding."""
     return (
         buckets(column["categorical_column"]) * int(column["dimension"]) if column["type"] == "embedding_column" else 0
     )
 
 
-def _shared(args: Json) -> int:
+def _shared(args: Arguments) -> int:
     tables = [c for name in COLUMN_ARGUMENTS for c in args.get(name) or () if c["type"] == "shared_embeddings"]
     return sum(buckets(table["categorical_columns"][0]) * int(table["dimension"]) for table in tables)

@@ -154,7 +154,7 @@ def _evaluate_data(data: EvalDataRequest, datasets: Datasets, trained: TrainSpec
         errors.add("/data/eval/part", "The model was trained without a holdout; leave 'part' out.")
     errors.raise_if_any()
     return EvaluateData(
-        dataset=data.dataset,
+        dataset=info.id,
         label=data.label,
         batch_size=data.batch_size,
         part=data.part,
@@ -168,14 +168,12 @@ def _predict_data(data: PredictDataRequest, datasets: Datasets, trained: TrainSp
     info = _found(datasets(data.dataset), "/data/predict", errors)
     check_same_columns(info, trained.features, (), "/data/predict", errors)
     errors.raise_if_any()
-    return PredictData(
-        dataset=data.dataset, batch_size=data.batch_size, digest=info.digest, holdout=trained.data.holdout
-    )
+    return PredictData(dataset=info.id, batch_size=data.batch_size, digest=info.digest, holdout=trained.data.holdout)
 
 
 def _found(info: DatasetInfo | None, at: str, errors: FieldErrors) -> DatasetInfo:
     if info is None:
-        errors.add(f"{at}/dataset", "There is no data set with this id.")
+        errors.add(f"{at}/dataset", "There is no data set with this id or name.")
         errors.raise_if_any()
     assert info is not None
     return info

@@ -12,7 +12,7 @@ from app.jobs.fields import (
     BatchSize,
     CheckpointId,
     ColumnName,
-    DatasetId,
+    DatasetName,
     EstimatorName,
     JobId,
     LabelColumns,
@@ -75,7 +75,7 @@ class EstimatorRequest(Part):
 
 
 class TrainDataRequest(Part):
-    dataset: DatasetId = Field(description="Id of the data set to train on.")
+    dataset: DatasetName = Field(description="The data set to train on: its id, or its name (the newest of that name).")
     label: LabelColumns | None = Field(
         None,
         description="Label column; a list of columns for a vector per row; for a MultiHead an object of head name to "
@@ -95,7 +95,7 @@ class TrainDataRequest(Part):
 
 
 class EvalDataRequest(Part):
-    dataset: DatasetId = Field(description="Id of the data set to evaluate on.")
+    dataset: DatasetName = Field(description="The data set to evaluate on: its id, or its name.")
     label: LabelColumns | None = Field(
         None, description="Label columns of this data set, where they are named otherwise than in training."
     )
@@ -106,7 +106,7 @@ class EvalDataRequest(Part):
 
 
 class PredictDataRequest(Part):
-    dataset: DatasetId = Field(description="Id of the data set to predict.")
+    dataset: DatasetName = Field(description="The data set to predict: its id, or its name.")
     batch_size: BatchSize = Field(1024, description="Rows per batch.")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from app.errors import quote_name
 from app.jobs import auto_columns, estimators, json_schema, parameters
+from app.jobs.column_advice import advise
 from app.jobs.dataset import DatasetInfo, all_null
 from app.jobs.feature_columns import COLUMN_ARGUMENTS, ColumnUsage, resolve_arguments
 from app.jobs.field_errors import FieldErrors
@@ -43,6 +44,9 @@ def metric_mode(metric: str) -> Mode:
     return "max" if metric.rsplit("/", 1)[-1].startswith(_RISING) else "min"
 
 
+_SMALLER = " Use smaller layers, embeddings or hash buckets."
+
+
 class TrainSpecBuilder:
     """Builds one specification. Each step adds its errors to `errors`; they are raised together."""
 
@@ -61,6 +65,7 @@ class TrainSpecBuilder:
         self._errors, self._warnings = errors, warnings
         self._kind = request.estimator.type
         self._auto = request.columns == "auto"
+        self._trained_on = ""
 
     def build(self, memory_limit_bytes: int | None) -> TrainSpec:
         """
@@ -72,20 +77,24 @@ class TrainSpecBuilder:
         data = self._data_set("/data/train", train.dataset)
         self._errors.raise_if_any()
         assert data is not None
+        self._trained_on = data.id
         weight = resolve_weight(self._kind, args, train.weight, train.missing, data, self._errors)
         usage = ColumnUsage(data, self._taken(weight), self._request.data.holdout is None)
         if self._auto:
-            args |= auto_columns.choose(self._kind, data, set(usage.taken), self._warnings)
+            args |= auto_columns.choose(self._kind, data, set(usage.taken), self._label_columns(), self._warnings)
         self._columns(args, usage)
-        labels = Labels(data, self._errors, "/data/train/label", train.missing).resolve(self._kind, args, train.label)
+        checked = Labels(data, self._errors, "/data/train/label", train.missing, self._warnings)
+        labels = checked.resolve(self._kind, args, train.label)
         args = resolve_arguments(args, usage)
         features = resolve_features(usage, train.missing, "/data/train/missing")
         self._errors += usage.errors
         if not features and not usage.errors:
-            self._errors.add("/estimator/args", "No feature is left to learn from.")
+            self._errors.add("/estimator/args", self._no_feature(usage))
         self._errors.raise_if_any()
         args = estimators.fill_defaults(self._kind, args)
-        self._size(args)
+        self._size(args, memory_limit_bytes or self._limits.machine_memory_bytes)
+        names = [feature.name for feature in features]
+        advise(data, names, self._label_columns(), args, self._auto, self._warnings)
         parts, training, start = self._data(data, features, labels), self._training(), self._warm_start()
         promote = promotion(self._request.promote, self._errors)
         self._errors.raise_if_any()
@@ -125,7 +134,7 @@ class TrainSpecBuilder:
     def _data_set(self, at: str, dataset_id: str) -> DatasetInfo | None:
         data = self._datasets(dataset_id)
         if data is None:
-            self._errors.add(at + "/dataset", "There is no data set with this id.")
+            self._errors.add(at + "/dataset", "There is no data set with this id or name.")
         elif data.rows == 0:
             self._errors.add(at + "/dataset", "The data set has no rows.")
         return data
@@ -136,12 +145,21 @@ class TrainSpecBuilder:
         taken = dict.fromkeys(train.ignore, "in 'ignore'")
         if weight is not None:
             taken[weight] = "the weight"
-        labels = train.label.values() if isinstance(train.label, dict) else [train.label]
-        taken |= {name: "the label" for label in labels if label is not None for name in column_names(label)}
-        return taken
+        return taken | dict.fromkeys(self._label_columns(), "the label")
+
+    def _label_columns(self) -> list[str]:
+        label = self._request.data.train.label
+        labels = label.values() if isinstance(label, dict) else [label]
+        return [name for part in labels if part is not None for name in column_names(part)]
+
+    def _no_feature(self, usage: ColumnUsage) -> str:
+        """What became of every column of the data set."""
+        taken = [f"{quote_name(name)} is {what}" for name, what in list(usage.taken.items())[:20]]
+        told = [f"Of the data set's columns, {', '.join(taken)}."] if taken else []
+        return " ".join(["No feature is left to learn from.", *told, *self._warnings[:20]])
 
     def _columns(self, args: Arguments, usage: ColumnUsage) -> None:
-        """Note too many columns; where the estimator names none, every column that is left is a raw feature."""
+        """Adds an error for too many columns; where the estimator takes none, all other columns are raw features."""
         for i, name in enumerate(self._request.data.train.ignore):
             if usage.data.column(name) is None:
                 usage.error(f"/data/train/ignore/{i}", f"The data set has no column {quote_name(name)}.")
@@ -154,11 +172,16 @@ class TrainSpecBuilder:
                 if column["name"] not in usage.taken and not all_null(column, usage.data.rows):
                     usage.uses.setdefault(column["name"], set()).add("raw")
 
-    def _size(self, args: Arguments) -> None:
+    def _size(self, args: Arguments, memory_limit_bytes: int | None) -> None:
         number = parameters.count(args)
         if number > self._limits.max_parameters:
             detail = f"The model would have {number} parameters; at most {self._limits.max_parameters} are allowed."
-            self._errors.add("/estimator/args", detail + " Use smaller layers, embeddings or hash buckets.")
+            self._errors.add("/estimator/args", detail + _SMALLER)
+            return
+        needed = parameters.memory_bytes(args, number, self._request.data.train.batch_size)
+        if memory_limit_bytes is not None and needed > memory_limit_bytes:
+            detail = f"Training would need about {needed} bytes of memory; the limit is {memory_limit_bytes}."
+            self._errors.add("/estimator/args", detail + _SMALLER)
 
     def _data(
         self, data: DatasetInfo, features: tuple[Feature, ...], labels: tuple[Label, ...]
@@ -167,7 +190,7 @@ class TrainSpecBuilder:
         requested, holdout = self._request.data, self._request.data.holdout
         train = requested.train
         training = TrainData(
-            dataset=train.dataset,
+            dataset=data.id,
             label=train.label,
             batch_size=train.batch_size,
             shuffle=train.shuffle,
@@ -206,10 +229,10 @@ class TrainSpecBuilder:
         if requested.label is not None:
             labels = renamed_labels(labels, requested.label, self._errors)
         check_same_columns(other, features, labels, "/data/eval", self._errors)
-        if self._request.data.train.dataset == other.id:
+        if self._trained_on == other.id:
             self._warnings.append("Evaluation runs on the training rows; give 'holdout' for an honest measure.")
         return EvalData(
-            dataset=requested.dataset,
+            dataset=other.id,
             label=requested.label,
             batch_size=requested.batch_size,
             part=requested.part,
@@ -219,22 +242,22 @@ class TrainSpecBuilder:
 
     def _training(self) -> Training:
         request = self._request
-        asked, epochs = request.train, request.data.train.epochs
-        if asked.max_steps is None and epochs is None:
+        options, epochs = request.train, request.data.train.epochs
+        if options.max_steps is None and epochs is None:
             self._errors.add("/train/max_steps", "Give max_steps, or epochs in /data/train: else it never ends.")
         self._check_evaluation_data()
         # A tenth of the job, so that a lost attempt costs little; not so often that saving is what costs.
-        save_every = asked.save_checkpoints_steps or min(10_000, max(100, (asked.max_steps or 10_000) // 10))
-        stopping = asked.early_stopping
-        evaluate_every = asked.evaluate_every_steps
+        save_every = options.save_checkpoints_steps or min(10_000, max(100, (options.max_steps or 10_000) // 10))
+        stopping = options.early_stopping
+        evaluate_every = options.evaluate_every_steps
         if (stopping is not None or request.export == "best") and evaluate_every is None:
             evaluate_every = save_every
         return Training(
-            max_steps=asked.max_steps,
+            max_steps=options.max_steps,
             save_checkpoints_steps=save_every,
-            keep_checkpoint_max=asked.keep_checkpoint_max,
-            keep_checkpoint_every_n_hours=asked.keep_checkpoint_every_n_hours,
-            seed=asked.seed,
+            keep_checkpoint_max=options.keep_checkpoint_max,
+            keep_checkpoint_every_n_hours=options.keep_checkpoint_every_n_hours,
+            seed=options.seed,
             evaluate_every_steps=evaluate_every,
             early_stopping=None
             if stopping is None
@@ -247,7 +270,7 @@ class TrainSpecBuilder:
         )
 
     def _check_evaluation_data(self) -> None:
-        """Note what needs evaluation data where there is none."""
+        """Adds an error for each option that needs evaluation data where there is none."""
         request = self._request
         if request.data.eval is not None or request.data.holdout is not None:
             return

@@ -7,7 +7,7 @@ import sqlite3
 from sqlalchemy import Engine
 
 
-class Changes:
+class CommitWatcher:
     """Of one database. SQLite counts the commits of others in memory that its connections share; a look costs some
     microseconds and no thread. Of any other database nothing is known, and each look may find something new.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select, union
@@ -32,6 +33,7 @@ class DatasetRepository:
         path: str,
         created_by: str | None,
         dataset_id: str | None = None,
+        warnings: Sequence[str] = (),
     ) -> Dataset:
         """Commits an ingested data set; the same digest again gives the row that is there (compare its `path` with
         yours: where it differs, your directory is to be removed).
@@ -49,6 +51,7 @@ class DatasetRepository:
             rows=rows,
             bytes=bytes,
             columns=columns,
+            warnings=[*warnings],
             path=path,
             created_at=now(),
             created_by=created_by,
@@ -68,6 +71,11 @@ class DatasetRepository:
 
     def find(self, dataset_id: str) -> Dataset | None:
         return self.session.get(Dataset, dataset_id)
+
+    def newest(self, name: str) -> Dataset | None:
+        """The newest data set of a name."""
+        query = select(Dataset).where(Dataset.name == name).order_by(Dataset.created_at.desc(), Dataset.id.desc())
+        return self.session.scalar(query.limit(1))
 
     def find_by_digest(self, digest: str) -> Dataset | None:
         return self.session.scalar(select(Dataset).where(Dataset.digest == digest))

@@ -69,6 +69,18 @@ class EvaluationRepository:
         record(self.session, job_id, "evaluation", told)
         return row
 
+    def add_report(
+        self, job_id: str, attempt: int, *, step: int, name: str, report: dict[str, Any]
+    ) -> Evaluation | None:
+        """Adds a report to what a training job measured of its own checkpoint at `step`. None: fenced."""
+        if fence(self.session, job_id, attempt) is None:
+            return None
+        own = Evaluation.job_id == job_id, Evaluation.train_job_id == job_id
+        query = select(Evaluation).where(*own, Evaluation.step == step, Evaluation.name == name)
+        row = self.session.scalars(query.order_by(Evaluation.created_at.desc(), Evaluation.id.desc()).limit(1)).one()
+        self.session.merge(EvaluationReport(evaluation_id=row.id, report=report))
+        return row
+
     def get(self, evaluation_id: str) -> Evaluation:
         """
         Raises:

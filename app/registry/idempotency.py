@@ -14,10 +14,11 @@ from app.registry.tables import IdempotencyKey
 
 IN_FLIGHT_S = 120.0
 """After this, a request that never finished is taken for dead (its process died), and its key may be used again."""
+_OTHER_REQUEST = "This Idempotency-Key was used for another request. Take a new key for a new request."
 
 
 @dataclass(frozen=True)
-class Answer:
+class StoredResponse:
     status: int
     headers: dict[str, str]
     body: dict[str, Any] | None
@@ -30,9 +31,28 @@ class IdempotencyRepository:
     def __init__(self, session: Session) -> None:
         self.session = session
 
+    def find(self, token_id: str, key: str, request_digest: str, *, ttl_s: float) -> StoredResponse | None:
+        """The answer of a finished request; None: there is none (yet).
+
+        Raises:
+            InvalidInput: the key was used for another request.
+        """
+        row = self.session.scalars(
+            select(IdempotencyKey).where(
+                IdempotencyKey.token_id == token_id,
+                IdempotencyKey.key == key,
+                IdempotencyKey.created_at >= now() - ttl_s,
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        if row.request_digest != request_digest:
+            raise InvalidInput(_OTHER_REQUEST)
+        return StoredResponse(row.status, dict(row.headers), row.body) if row.status is not None else None
+
     def begin(
         self, token_id: str, key: str, request_digest: str, *, ttl_s: float, in_flight_s: float = IN_FLIGHT_S
-    ) -> Answer | None:
+    ) -> StoredResponse | None:
         """None: the first of its kind, go on. Else the first one's answer.
 
         Args:
@@ -64,12 +84,12 @@ class IdempotencyRepository:
             execution_options={"populate_existing": True},
         ).one()
         if row.request_digest != request_digest:
-            raise InvalidInput("This Idempotency-Key was used for another request. Take a new key for a new request.")
+            raise InvalidInput(_OTHER_REQUEST)
         if row.status is None:
             error = Conflict("The first request with this Idempotency-Key is still in flight.")
             error.retry_after_s = 1.0
             raise error
-        return Answer(row.status, dict(row.headers), row.body)
+        return StoredResponse(row.status, dict(row.headers), row.body)
 
     def finish(
         self, token_id: str, key: str, status: int, headers: dict[str, str], body: dict[str, Any] | None
@@ -90,8 +110,3 @@ class IdempotencyRepository:
             ),
             execution_options={"synchronize_session": False},
         )
-
-    def purge(self, ttl_s: float) -> int:
-        """Forgets answers older than `ttl_s`; how many."""
-        old = delete(IdempotencyKey).where(IdempotencyKey.created_at < now() - ttl_s).returning(IdempotencyKey.key)
-        return len(self.session.execute(old, execution_options={"synchronize_session": False}).all())

@@ -25,8 +25,10 @@ class RegistrySources:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def dataset(self, dataset_id: str) -> DatasetInfo | None:
-        row = DatasetRepository(self._session).find(dataset_id) if is_id(dataset_id, "ds") else None
+    def dataset(self, named: str) -> DatasetInfo | None:
+        """By its id, or by its name: the newest of that name."""
+        datasets = DatasetRepository(self._session)
+        row = datasets.find(named) if is_id(named, "ds") else datasets.newest(named)
         return DatasetInfo(row.id, row.digest, row.rows, row.columns) if row else None
 
     def version(self, model: str, number: int | None) -> TrainedSource | None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import Connection, Engine, inspect, text
 
 from app.errors import Unavailable
-from app.registry.outage import answering
+from app.registry.outage import translating_outages
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0004"
+HEAD = "0005"
 """The revision that this code works with: the last file of `migrations/versions`. Known here, so that a start with an
 up-to-date database need not import Alembic."""
 
@@ -35,7 +35,7 @@ def revision_state(engine: Engine) -> State:
     Raises:
         Unavailable: the database does not answer.
     """
-    with answering(), engine.execution_options(**{READ: True}).connect() as connection:
+    with translating_outages(), engine.execution_options(**{READ: True}).connect() as connection:
         return _state(connection)
 
 
@@ -50,7 +50,7 @@ def migrate(engine: Engine) -> State:
     state = revision_state(engine)
     if state in {"ok", "ahead"}:
         return state
-    with answering(), engine.begin() as connection:  # SQLite: BEGIN IMMEDIATE, others wait here
+    with translating_outages(), engine.begin() as connection:  # SQLite: BEGIN IMMEDIATE, others wait here
         if connection.dialect.name == "postgresql":
             connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text("SET LOCAL statement_timeout = 0"))
@@ -101,7 +101,7 @@ def _write_ahead(engine: Engine) -> None:
     """Readers and the writer do not wait for each other. The mode stays with the file. Several processes may switch at
     once, and the switch does not honour the busy timeout, so try for a while."""
     deadline = time.monotonic() + 10
-    with answering():
+    with translating_outages():
         raw = engine.raw_connection()
     try:
         while True:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -59,9 +60,18 @@ def _decode(cursor: str, keys: Sequence[InstrumentedAttribute[Any]]) -> list[Any
         raise _not_ours()
     for value, key in zip(values, keys, strict=True):
         wanted = key.type.python_type
-        if type(value) is not wanted or (isinstance(value, str) and "\0" in value):
+        if type(value) is not wanted or not _can_be_bound(value):
             raise _not_ours()
     return values
+
+
+def _can_be_bound(value: Any) -> bool:
+    """Whether each database takes it as a parameter: no integer above 64 bits, no half surrogate, no NUL, no NaN."""
+    if isinstance(value, str):
+        return "\0" not in value and all(not "\ud800" <= character <= "\udfff" for character in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def _not_ours() -> InvalidInput:

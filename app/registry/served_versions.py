@@ -12,7 +12,7 @@ from app.registry.tables import Export, Label, Version
 
 
 @dataclass(frozen=True)
-class LiveVersion:
+class ServedVersion:
     """A version to be held: labelled, labelled just before (kept for a quick way back), or STAGED.
 
     `path` is the export's key in the artifact store, `digest` that of its directory; `labels` point to it now.
@@ -28,11 +28,11 @@ class LiveVersion:
     previous: bool = False
 
 
-class LiveRepository:
+class ServedVersionRepository:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def wanted(self, *, available: bool = False) -> list[LiveVersion]:
+    def wanted(self, *, available: bool = False) -> list[ServedVersion]:
         """All of them, by model and number.
 
         Args:
@@ -56,7 +56,7 @@ class LiveRepository:
             .order_by(Version.model, Version.number)
         )
         return [
-            LiveVersion(
+            ServedVersion(
                 model=row.model,
                 number=row.number,
                 path=row.path,

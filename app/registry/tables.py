@@ -66,6 +66,7 @@ class Dataset(Base):
     rows: Mapped[int] = mapped_column(BigInteger)
     bytes: Mapped[int] = mapped_column(BigInteger)
     columns: Mapped[list[dict[str, Any]]] = mapped_column(Json)  # as the API shows them
+    warnings: Mapped[list[str] | None] = mapped_column(Json)  # for its owner; None: stored by an earlier release
     path: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[float] = mapped_column(Float)
     created_by: Mapped[str | None] = mapped_column(String(40))
@@ -89,7 +90,8 @@ class Job(Base):
     timeout_s: Mapped[float | None] = mapped_column(Float)  # of one attempt's run
     wait_timeout_s: Mapped[float | None] = mapped_column(Float)  # of waiting for a worker
     progress: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)  # step max_steps loss steps_per_s eta_s …
-    result: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)  # ids of what the job made, warnings
+    result: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)  # ids of what the job made
+    warnings: Mapped[list[str] | None] = mapped_column(Json)  # for its submitter; None: stored by an earlier release
     error_kind: Mapped[str | None] = mapped_column(String(30))  # of the last failure, also while it waits to try again
     error_detail: Mapped[str | None] = mapped_column(CleanText)
     worker: Mapped[str | None] = mapped_column(CleanText(200))

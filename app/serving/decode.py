@@ -18,12 +18,14 @@ from app.serving.export_description import Export, Feature, Signature, inputs_of
 from app.serving.feature_values import ABSENT, FLOAT32_LIMIT, INT64_MAX, INT64_MIN, BadValue, checked, stand_in, wrong
 from app.serving.packing import Layout, Row
 from app.serving.protocol import Form
-from app.serving.strict import parse
+from app.strict_json import JsonLimits, read_json
 
 DEFAULT_SIGNATURE = "serving_default"
 _EXAMPLE_CHARACTERS = 600
 _MOST_CELLS = 2**24
 """Rows times longest sequence, of one request: the predictor pads all rows to the longest."""
+LIMITS = JsonLimits(values=2**23, containers=2**21)
+"""Of a large body; a small one cannot have as many."""
 _BYTES_A_VALUE = 4  # of a serialized example, about
 _VERB_FORM = {"classify": Form.CLASSIFY, "regress": Form.REGRESS}
 _VERB_SIGNATURE = {"predict": DEFAULT_SIGNATURE, "classify": "classification", "regress": "regression"}
@@ -39,12 +41,17 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         longest: length of its longest sequence, 0 without sequences. Of serialized examples it is a guess.
+        count: number of rows.
+        packed: the rows as MessagePack of their columns, for a request that another process decoded; `rows` is empty
+            then.
     """
 
     signature: str
     form: Form
     rows: list[Row]
     longest: int
+    count: int
+    packed: msgspec.Raw | None = None
 
 
 class Decoder:
@@ -56,7 +63,7 @@ class Decoder:
 
     def __init__(self, export: Export, *, max_rows: int) -> None:
         self.export = export
-        self._max_rows = max_rows
+        self.max_rows = max_rows
         self.layouts = {name: Layout(inputs_of(export, signature)) for name, signature in export.signatures.items()}
         self._row = _row_type(export.features)
         self._sequences = [i for i, feature in enumerate(export.features) if feature.sequence]
@@ -77,36 +84,43 @@ class Decoder:
             NotFound: no such signature.
             TooLarge: too many instances, or too many values once sequences are padded.
         """
-        if verb == "predict":
-            try:
-                request = self._typed.decode(body)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                pass
-            else:
-                rows = request.instances
-                name = request.signature_name
-                top = 1 if name is None else 2
-                name = name or DEFAULT_SIGNATURE
-                if body.count(b":") == top + len(rows) * self._colons and name in self._typed_signatures and rows:
-                    if b"null" in body:
-                        self._fill(rows)
-                    return self._decoded(name, Form.ROW, rows)
-        return self._carefully(verb, parse(body))
+        decoded = self.decode_typed(verb, body)
+        if decoded is not None:
+            return decoded
+        return self._carefully(verb, read_json(body, finite=False, characters=False, limits=None))
+
+    def decode_typed(self, verb: str, body: bytes) -> Decoded | None:
+        """The request, when the typed decoder takes it; None when `decode` has to look. Raises TooLarge."""
+        if verb != "predict":
+            return None
+        try:
+            request = self._typed.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        rows = request.instances
+        name = request.signature_name
+        top = 1 if name is None else 2
+        name = name or DEFAULT_SIGNATURE
+        if body.count(b":") != top + len(rows) * self._colons or name not in self._typed_signatures or not rows:
+            return None
+        if b"null" in body:
+            self._fill(rows)
+        return self._decoded(name, Form.ROW, rows)
 
     def rows(self, signature: str, instances: list[dict[str, Any]]) -> list[Row]:
         """Instances in row form, already parsed, as rows. Raises as `decode` does."""
         return self._instances(signature, instances)
 
     def _decoded(self, signature: str, form: Form, rows: list[Row]) -> Decoded:
-        if len(rows) > self._max_rows:
-            raise TooLarge(f"The request has {len(rows)} instances; the most is {self._max_rows}. Send it in parts.")
+        if len(rows) > self.max_rows:
+            raise TooLarge(f"The request has {len(rows)} instances; the most is {self.max_rows}. Send it in parts.")
         longest = self._longest(signature, rows) if self._sequences else 0
         if longest * len(rows) > _MOST_CELLS:
             raise TooLarge(
                 f"The request has {len(rows)} instances and a sequence of about {longest} values; padded to the longest"
                 f" that is more than {_MOST_CELLS}. Send long sequences apart from short ones, or the request in parts."
             )
-        return Decoded(signature, form, rows, longest)
+        return Decoded(signature, form, rows, longest, len(rows))
 
     def _longest(self, signature: str, rows: list[Row]) -> int:
         if self.export.signatures[signature].input == "examples":
@@ -127,7 +141,7 @@ class Decoder:
         keys = {"instances", "inputs"} if verb == "predict" else {"examples", "context"}
         unknown = body.keys() - keys - {"signature_name"}
         if unknown:
-            raise InvalidInput(f"Unknown key {quote_name(sorted(unknown)[0])} in the body. {self.example(verb)}")
+            raise InvalidInput(f"Unknown key {quote_name(min(unknown))} in the body. {self.example(verb)}")
         name = self._signature(verb, body.get("signature_name"))
         if verb != "predict":
             return self._decoded(name, _VERB_FORM[verb], self._examples(name, body))
@@ -233,12 +247,12 @@ class Decoder:
     def _check_known(self, features: Any, given: dict[str, Any], pointer: str, where: str) -> None:
         unknown = given.keys() - {feature.name for feature in features}
         if unknown:
-            named = quote_name(sorted(unknown)[0])
+            named = quote_name(min(unknown))
             raise InvalidInput.at(pointer, f"{where}the model has no feature {named}. {self.example('predict')}")
 
     def _check_count(self, rows: int) -> None:
-        if rows > self._max_rows:
-            raise TooLarge(f"The request has {rows} instances; the most is {self._max_rows}. Send it in parts.")
+        if rows > self.max_rows:
+            raise TooLarge(f"The request has {rows} instances; the most is {self.max_rows}. Send it in parts.")
 
     def _inputs(self, name: str) -> Any:
         return inputs_of(self.export, self.export.signatures[name])

@@ -15,7 +15,9 @@ from sqlalchemy import Connection, event, insert, text
 from app.ids import new_id
 from app.jobs.spec import encode
 from app.registry.db import Database
+from app.registry.jobs.attempts import AttemptRepository
 from app.registry.jobs.outbox import OutboxRepository
+from app.registry.jobs.reconcile import ReconcileRepository
 from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Attempt, Base, Checkpoint, Job, JobEvent
 from benchmarks.small_spec import small_spec
@@ -84,9 +86,9 @@ def _operations(database: Database) -> dict[str, Callable[[JobRepository], Any]]
         "list_state": lambda jobs: jobs.list(**page | {"state": "QUEUED"}),
         "list_model": lambda jobs: jobs.list(**page | {"model": "m7"}),
         "count_queued": lambda jobs: jobs.count_queued(),
-        "unsent": lambda jobs: jobs.unsent(10.0),
-        "expire_leases": lambda jobs: jobs.expire_leases(),
-        "claim": lambda jobs: jobs.claim(next(ids), 0, "bench", 60.0),
+        "unsent": lambda jobs: ReconcileRepository(jobs.session, retry_backoff_s=2.0).unsent(10.0),
+        "expire_leases": lambda jobs: ReconcileRepository(jobs.session, retry_backoff_s=2.0).expire_leases(),
+        "claim": lambda jobs: AttemptRepository(jobs.session, retry_backoff_s=2.0).claim(next(ids), 0, "bench", 60.0),
         "pending_messages": lambda jobs: OutboxRepository(jobs.session).pending(),
     }
 

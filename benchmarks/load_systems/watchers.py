@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from app.registry.db import Database
-from app.registry.jobs.repository import JobRepository
+from app.registry.jobs.attempts import AttemptRepository
 from benchmarks.load_systems.api import Api, train_body
 
 
@@ -18,7 +18,7 @@ def watch(api: Api, database: Database, count: int, seconds: float) -> dict[str,
     connection.request("POST", "/v1/jobs", json.dumps(train_body(api.dataset())), api.headers)
     job_id = json.loads(connection.getresponse().read())["id"]
     with database.session() as session:
-        assert JobRepository(session).claim(job_id, 0, "bench", 3600.0)
+        assert AttemptRepository(session, retry_backoff_s=2.0).claim(job_id, 0, "bench", 3600.0)
     idle = asyncio.run(_observe(api, database, job_id, 0, seconds))
     busy = asyncio.run(_observe(api, database, job_id, count, seconds))
     return {
@@ -61,7 +61,7 @@ async def _progress(database: Database, job_id: str, seconds: float) -> None:
 
     def beat(step: int) -> None:
         with database.session() as session:
-            JobRepository(session).heartbeat(job_id, 1, 3600.0, {"step": step, "loss": 0.5})
+            AttemptRepository(session, retry_backoff_s=2.0).heartbeat(job_id, 1, 3600.0, {"step": step, "loss": 0.5})
 
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ _LISTED: dict[str, Any] = {
     "rows": "rows",
     "columns": lambda row: len(row["columns"]),
     "format": "format",
+    "warnings": lambda row: len(row["warnings"]),
     "created": "created_at",
 }
 _COLUMNS = ("dtype", "nulls", "distinct", "min", "max", "mean", "stddev")
@@ -38,7 +40,13 @@ def add(
     with client() as service:
         made = service.upload(file, name=name, schema=json.loads(schema) if schema else None)
         note(f"{made['rows']} rows, {len(made['columns'])} columns")
+        _warn(made)
         say(made["id"])
+
+
+def _warn(dataset: Mapping[str, Any]) -> None:
+    for warning in dataset["warnings"]:
+        note(f"Note: {warning}")
 
 
 @app.command("list")
@@ -57,6 +65,7 @@ def show(dataset: Dataset) -> Result:
     """Show a data set's columns with their types and statistics."""
     with client() as service:
         found = service.dataset(dataset)
+    _warn(found)
     columns: dict[str, Any] = {"column": "name"} | {name: name for name in _COLUMNS}
     return Result(found["columns"], columns, title=f"{found['name']} ({found['id']}): {found['rows']} rows")
 

@@ -33,6 +33,7 @@ LISTED: dict[str, Any] = {
     "state": "state",
     "step": _progress("step"),
     "loss": _progress("loss"),
+    "warnings": lambda job: len(job["warnings"]),
     "created": "created_at",
 }
 _SHOWN: dict[str, Any] = {
@@ -43,6 +44,7 @@ _SHOWN: dict[str, Any] = {
     "started": "started_at",
     "finished": "finished_at",
     "version": lambda job: (job["result"] or {}).get("version"),
+    "warnings": lambda job: "\n".join(job["warnings"]),
     "error": lambda job: job["error"] and f"{job['error']['kind']}: {job['error']['detail']}",
 }
 

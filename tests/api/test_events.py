@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 
 from app.api.event_feed import EventFeed
-from app.registry.jobs.repository import JobRepository
 from tests.api.conftest import Api
 from tests.http.raw import wait_until
+from tests.repositories import attempts
 
 
 def parse(text: str) -> list[dict[str, Any]]:
@@ -29,13 +29,13 @@ def parse(text: str) -> list[dict[str, Any]]:
 def run_job(api: Api, job: str, pause_s: float = 0.0) -> None:
     """What a worker does: claim, report, succeed."""
     with api.service.database.session() as session:
-        assert JobRepository(session).claim(job, 0, "worker-1", 60)
+        assert attempts(session).claim(job, 0, "worker-1", 60)
     for step in (5, 10):
         time.sleep(pause_s)
         with api.service.database.session() as session:
-            assert JobRepository(session).heartbeat(job, 1, 60, {"step": step, "loss": 0.5})
+            assert attempts(session).heartbeat(job, 1, 60, {"step": step, "loss": 0.5})
     with api.service.database.session() as session:
-        assert JobRepository(session).succeed(job, 1, {})
+        assert attempts(session).succeed(job, 1, {})
 
 
 def test_watcher_sees_every_state_to_the_end_as_it_happens(api: Api) -> None:

@@ -10,8 +10,8 @@ import pytest
 from app.config import Settings
 from app.errors import Unavailable
 from app.registry.jobs.outbox import OutboxRepository
-from app.registry.jobs.repository import JobRepository
 from tests.api.conftest import Api, run_api, train_job
+from tests.repositories import attempts
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_cancel_then_retry_then_conflicts(api: Api) -> None:
 def test_running_job_is_shown_as_cancelling_with_its_attempt(api: Api) -> None:
     job_id = api.submit()
     with api.service.database.session() as session:
-        assert JobRepository(session).claim(job_id, 0, "worker-1", 60) is not None
+        assert attempts(session).claim(job_id, 0, "worker-1", 60) is not None
 
     answer = api.http.post(f"/v1/jobs/{job_id}/cancel").json()
 
@@ -170,10 +170,10 @@ def test_database_away_is_503_with_retry_after(api: Api) -> None:
 def test_timings_are_shown_while_the_job_runs_and_after(api: Api) -> None:
     job_id = api.submit()
     with api.service.database.session() as session:
-        assert JobRepository(session).claim(job_id, 0, "worker-1", 60)
-        JobRepository(session).heartbeat(job_id, 1, 60, {"step": 1, "timings": {"claimed": 0.1}})
+        assert attempts(session).claim(job_id, 0, "worker-1", 60)
+        attempts(session).heartbeat(job_id, 1, 60, {"step": 1, "timings": {"claimed": 0.1}})
     assert api.http.get(f"/v1/jobs/{job_id}").json()["timings"] == {"claimed": 0.1}
 
     with api.service.database.session() as session:
-        JobRepository(session).succeed(job_id, 1, {"timings": {"claimed": 0.1, "first_step": 0.5}})
+        attempts(session).succeed(job_id, 1, {"timings": {"claimed": 0.1, "first_step": 0.5}})
     assert api.http.get(f"/v1/jobs/{job_id}").json()["timings"] == {"claimed": 0.1, "first_step": 0.5}

@@ -8,10 +8,10 @@ import pytest
 
 from app.registry.evaluations import EvaluationRepository
 from app.registry.exports import ExportRepository
-from app.registry.jobs.repository import JobRepository
 from app.registry.models import ModelRepository
 from app.storage import Storage
 from tests.api.conftest import Api
+from tests.repositories import attempts
 
 SERVING = {
     "format": 1,
@@ -37,7 +37,7 @@ def publish(api: Api, *, loaded: bool = True, promote: str | None = "latest") ->
     job = api.submit()
     export_id = f"exp_{job[4:]}"
     with api.service.database.session() as session:
-        assert JobRepository(session).claim(job, 0, "worker-1", 60)
+        assert attempts(session).claim(job, 0, "worker-1", 60)
         EvaluationRepository(session).add(job, 1, train_job_id=job, step=10, metrics={"loss": 1.0})
         ExportRepository(session).add(
             job,
@@ -52,7 +52,7 @@ def publish(api: Api, *, loaded: bool = True, promote: str | None = "latest") ->
         version = ModelRepository(session).create_version("things", export_id, job, {"job": job}, "STAGED", promote)
         if loaded:
             ModelRepository(session).version_loaded("things", version.number)
-        JobRepository(session).succeed(job, 1, {})
+        attempts(session).succeed(job, 1, {})
         return version.number
 
 

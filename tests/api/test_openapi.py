@@ -17,6 +17,7 @@ from app.registry.exports import ExportRepository
 from app.registry.jobs.repository import JobRepository
 from app.registry.models import ModelRepository
 from tests.api.conftest import Api
+from tests.repositories import attempts
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 SAMPLES = {
@@ -104,7 +105,7 @@ def publish_trained(api: Api, job_id: str) -> str:
     """Gives a training job a checkpoint and a version that serves, as a worker would; its id."""
     with api.service.database.session() as session:
         jobs = JobRepository(session)
-        claim = jobs.claim(job_id, jobs.get(job_id).attempt, "w", 60.0)
+        claim = attempts(session).claim(job_id, jobs.get(job_id).attempt, "w", 60.0)
         assert claim is not None
         assert CheckpointRepository(session).add(job_id, claim.attempt, 100, f"jobs/{job_id}/1/model.ckpt-100", 1)
         export = ExportRepository(session).add(
@@ -112,7 +113,7 @@ def publish_trained(api: Api, job_id: str) -> str:
         )
         assert export is not None
         ModelRepository(session).create_version(claim.spec.model, export.id, job_id, {}, VersionState.STORED, None)
-        assert jobs.succeed(job_id, claim.attempt, {})
+        assert attempts(session).succeed(job_id, claim.attempt, {})
     return job_id
 
 

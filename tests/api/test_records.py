@@ -10,9 +10,9 @@ from app.api.job_records import plain_text
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
 from app.registry.exports import ExportRepository
-from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
 from tests.api.conftest import Api
+from tests.repositories import attempts
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def running(api: Api) -> str:
     """A job with one attempt that runs."""
     job = api.submit()
     with api.service.database.session() as session:
-        assert JobRepository(session).claim(job, 0, "worker-1", 60)
+        assert attempts(session).claim(job, 0, "worker-1", 60)
     return job
 
 
@@ -110,6 +110,6 @@ def test_drain_asks_running_jobs(api: Api, running: str) -> None:
     assert api.http.post("/v1/drain?queue=gpu").json() == {"jobs": 0}
     assert api.http.post("/v1/drain").json() == {"jobs": 1}
     with api.service.database.session() as session:
-        beat = JobRepository(session).heartbeat(running, 1, 60, None)
+        beat = attempts(session).heartbeat(running, 1, 60, None)
     assert beat is not None
     assert beat.drain

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.datasets.table import NumberColumn, SequenceColumn, StringColumn, open_dataset, write_table
+from app.datasets.table import NumberColumn, SequenceColumn, StringColumn, open_dataset
 from app.errors import InvalidInput, NotFound
+from tests.datasets.memory_table import write_table
 
 
 def test_number_columns_keep_types_nulls_and_statistics(tmp_path: Path) -> None:

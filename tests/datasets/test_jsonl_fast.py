@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app.datasets.limits import Limits
 from app.datasets.readers import jsonl
 from app.datasets.readers.jsonl_fast import line_ends, one_object_a_line, parse
-from app.datasets.schema import ColumnSchema, Schema
+from app.datasets.schema import ColumnSchema, Schema, Spelling
 from app.errors import InvalidInput, TooLarge
 
 KNOWN = b'{"i": 1, "f": 0.5, "s": "x", "b": true, "l": [1], "g": [0.5], "t": ["a"], "e": [], "n": null}\n'
@@ -179,3 +179,14 @@ def test_lines_begin_and_end_with_a_brace(block: bytes, plain: bool) -> None:
 
 def test_two_objects_on_a_line_are_not_two_rows() -> None:
     assert parse(b'{"a": 1} {"a": 2}\n', 1, {"a": pa.int64()}) is None
+
+
+def test_texts_that_mean_no_value_are_null_in_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonl, "_FIRST_BLOCK_BYTES", 28)
+    data = b'{"a": "x", "b": 1, "c": "-"}\n{"a": " - ", "b": 2, "c": "-"}\n{"a": "y", "b": "-", "c": "z"}\n'
+    schema = {name: ColumnSchema(spelling=Spelling(null_values=("-",))) for name in "abc"}
+
+    names, rows = read(data, fast=True, schema=schema)
+
+    assert (names, rows) == read(data, fast=False, schema=schema)
+    assert rows[1] == {"place": "Line 2", "b": 2}

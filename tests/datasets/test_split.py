@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from app.datasets.row_hash import mix
-from app.datasets.table import Table, open_dataset, write_table
+from app.datasets.table import Table, open_dataset
 from app.errors import InvalidInput
 from tests.datasets.ingested import ingested
+from tests.datasets.memory_table import write_table
 
 ALL = slice(None)
 

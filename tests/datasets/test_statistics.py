@@ -5,6 +5,7 @@ import pytest
 
 from app.datasets.writers.memory_budget import MemoryBudget
 from app.datasets.writers.statistics import DISTINCT_CAP, NumberStatistics, string_info
+from tests.datasets.ingested import ingested
 
 
 def test_chunks_merge_to_the_statistics_of_the_whole() -> None:
@@ -53,3 +54,13 @@ def test_distinct_values_of_many_columns_share_one_budget() -> None:
     second.add(np.arange(3))
     assert (first.info()["distinct"], second.info()["distinct"]) == (8, None)
     assert budget.left == 200
+
+
+def test_columns_of_equal_cells_have_one_fingerprint() -> None:
+    rows = [(n * 7 % 11, n * 7 % 11, n * 5 % 11, "ab"[n % 2], "ab"[n % 2], "ba"[n % 2]) for n in range(200_000)]
+    data = "a,b,c,s,t,u\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)
+    with ingested(data.encode(), "x.csv") as (result, _):
+        a, b, c, s, t, u = (info["fingerprint"] for info in result.columns)
+    assert a == b
+    assert s == t
+    assert len({a, c, s, u}) == 4

@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from app.datasets.table import StringColumn, open_dataset, write_table
+from app.datasets.table import StringColumn, open_dataset
 from app.datasets.writers import strings as string_writer
 from app.datasets.writers.memory_budget import MemoryBudget
 from app.datasets.writers.strings import StringWriter
+from tests.datasets.memory_table import write_table
 
 
 @pytest.fixture

@@ -88,6 +88,32 @@ def test_training_again_begins_with_the_values_of_the_job(page: Browser, service
     assert page.run(values) == ["penguins", "species", "2000", "64"]
 
 
+def test_report_shows_curves_and_what_another_threshold_would_do(page: Browser, service: RunningService) -> None:
+    (job,) = [row for row in service.get("/v1/jobs")["jobs"] if row["type"] == "train"]
+    (evaluation,) = [
+        row for row in service.get(f"/v1/jobs/{job['id']}/evaluations")["evaluations"] if row["has_report"]
+    ]
+    go(page, f"job/{job['id']}", job["id"])
+    wait_for(lambda: "Report" in page.text("main"), "the link to the report", 15)
+    page.run("[...document.querySelectorAll('main td a')].find((a) => a.innerText === 'Report').click()")
+    wait_for(lambda: page.text("main h1") == "Model report", "the report", 15)
+    report = service.get(f"/v1/evaluations/{evaluation['id']}/report")["heads"][""]
+    shown = page.text("main")
+    assert "Confusion matrix" in shown
+    assert all(name in shown for name in ("Adelie", "Chinstrap", "Gentoo", "Worst rows", "Importance of columns"))
+    assert page.run("return document.querySelectorAll('main figure path.line').length") == 3 * len(report["curves"])
+    first = f'[data-key="threshold {report["curves"][0]["class"]}"]'
+    assert "Threshold 0.5" in page.text(first)
+    page.run(
+        "const slider = document.querySelector(arguments[0]);"
+        "slider.value = 0; slider.dispatchEvent(new Event('input', {bubbles: true}))",
+        f"{first} input",
+    )
+    everything = report["curves"][0]["thresholds"]["false_positives"][0]
+    wait_for(lambda: f"False positives\n{everything:g}" in page.text(first), "the counts at threshold 0", 15)
+    assert page.console() == []
+
+
 def test_refused_request_is_told_with_its_places(page: Browser, service: RunningService) -> None:
     dataset = service.get("/v1/datasets")["datasets"][0]["id"]
     go(page, f"train/{dataset}", "New training")
@@ -115,6 +141,11 @@ def test_token_is_made_shown_once_and_revoked(page: Browser, service: RunningSer
 def test_views_fit_a_telephone(page: Browser, service: RunningService) -> None:
     dataset = service.get("/v1/datasets")["datasets"][0]["id"]
     page.emulate(width=360)
-    for route, title in [(f"train/{dataset}", "New training"), ("ask/penguins", "Ask penguins"), ("tokens", "Tokens")]:
+    for route, title in [
+        (f"train/{dataset}", "New training"),
+        ("ask/penguins", "Ask penguins"),
+        ("tokens", "Tokens"),
+        ("workers", "Workers"),
+    ]:
         go(page, route, title)
         assert page.run("return document.documentElement.scrollWidth") <= 360, route

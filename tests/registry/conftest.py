@@ -14,8 +14,10 @@ from app.ids import new_id
 from app.registry.datasets import DatasetRepository
 from app.registry.db import Database, now
 from app.registry.exports import ExportRepository
-from app.registry.jobs.repository import Claim, JobRepository
+from app.registry.jobs.attempts import Claim
+from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Dataset, Export, Job
+from tests.repositories import attempts
 from tests.specs import job_spec
 
 _numbers = itertools.count()
@@ -56,7 +58,7 @@ def make_claim(session: Session, job: Job | None = None, lease_s: float = 60) ->
     """A job that runs, by its next attempt."""
     job = job or make_job(session)
     due(session, job.id)
-    claim = JobRepository(session).claim(job.id, JobRepository(session).get(job.id).attempt, "worker", lease_s)
+    claim = attempts(session).claim(job.id, JobRepository(session).get(job.id).attempt, "worker", lease_s)
     assert claim is not None
     return claim
 

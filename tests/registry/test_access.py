@@ -11,7 +11,7 @@ from app.ids import is_id, new_id
 from app.registry.audit import AuditRepository
 from app.registry.catalogue import CatalogueRepository
 from app.registry.db import now
-from app.registry.idempotency import Answer, IdempotencyRepository
+from app.registry.idempotency import IdempotencyRepository, StoredResponse
 from app.registry.leases import LeaseRepository
 from app.registry.tables import IdempotencyKey, Lease
 from app.registry.tokens import TokenRepository
@@ -67,7 +67,7 @@ def test_same_request_gets_the_first_answer(session: Session) -> None:
     keys = IdempotencyRepository(session)
     assert keys.begin("tok", "k", "d", ttl_s=60) is None
     keys.finish("tok", "k", 202, {"location": "/v1/jobs/1"}, {"id": "1"})
-    assert keys.begin("tok", "k", "d", ttl_s=60) == Answer(202, {"location": "/v1/jobs/1"}, {"id": "1"})
+    assert keys.begin("tok", "k", "d", ttl_s=60) == StoredResponse(202, {"location": "/v1/jobs/1"}, {"id": "1"})
     assert keys.begin("other", "k", "d", ttl_s=60) is None  # keys belong to a token
 
 
@@ -96,7 +96,7 @@ def test_abandoned_key_is_free_and_a_finished_one_is_not(session: Session) -> No
     assert keys.begin("tok", "k", "d", ttl_s=60) is None
     keys.finish("tok", "k", 200, {}, {})
     keys.abandon("tok", "k")
-    assert keys.begin("tok", "k", "d", ttl_s=60) == Answer(200, {}, {})
+    assert keys.begin("tok", "k", "d", ttl_s=60) == StoredResponse(200, {}, {})
 
 
 def test_key_of_a_request_that_died_is_free_after_a_while(session: Session) -> None:
@@ -108,16 +108,12 @@ def test_key_of_a_request_that_died_is_free_after_a_while(session: Session) -> N
     assert keys.begin("tok", "k", "d", ttl_s=3600, in_flight_s=99) is None
 
 
-def test_old_answers_are_forgotten(session: Session) -> None:
+def test_key_of_an_old_answer_may_be_used_again(session: Session) -> None:
     keys = IdempotencyRepository(session)
-    for key in ("old", "new"):
-        keys.begin("tok", key, "d", ttl_s=60)
-        keys.finish("tok", key, 200, {}, {})
-    session.execute(update(IdempotencyKey).where(IdempotencyKey.key == "old").values(created_at=now() - 61))
+    keys.begin("tok", "old", "d", ttl_s=60)
+    keys.finish("tok", "old", 200, {}, {})
+    session.execute(update(IdempotencyKey).values(created_at=now() - 61))
     assert keys.begin("tok", "old", "other request", ttl_s=60) is None
-    session.execute(update(IdempotencyKey).where(IdempotencyKey.key == "old").values(created_at=now() - 61))
-    assert keys.purge(60) == 1
-    assert keys.purge(60) == 0
 
 
 def test_lease_has_one_holder_until_it_ends(session: Session) -> None:
@@ -150,3 +146,17 @@ def test_catalogue_entry_is_renewed(session: Session) -> None:
     session.expire_all()
     shown = [(entry.name, entry.description, entry.params_schema) for entry in catalogue.list()]
     assert shown == [("a", "", {"type": "object"}), ("b", "second", {"properties": {"x": {}}})]
+
+
+def test_last_admin_token_cannot_be_revoked(session: Session) -> None:
+    tokens = TokenRepository(session)
+    first, _ = tokens.create("first", ["admin"])
+    reader, _ = tokens.create("reader", ["read"])
+    with pytest.raises(Conflict, match="Make another one first"):
+        tokens.revoke(first.id)
+    second, _ = tokens.create("second", ["read", "admin"])
+    assert tokens.revoke(first.id).revoked_at is not None
+    assert tokens.revoke(first.id).revoked_at is not None  # again changes nothing
+    assert tokens.revoke(reader.id).revoked_at is not None
+    with pytest.raises(Conflict):
+        tokens.revoke(second.id)

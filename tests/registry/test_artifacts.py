@@ -5,8 +5,8 @@ from sqlalchemy.orm import Session
 from app.ids import new_id
 from app.registry.artifacts import ArtifactRepository
 from app.registry.checkpoints import CheckpointRepository
-from app.registry.jobs.repository import JobRepository
 from tests.registry.conftest import make_claim, make_dataset, make_export, make_job
+from tests.repositories import attempts
 
 
 def test_unreferenced_gives_directories_without_a_row(session: Session) -> None:
@@ -32,7 +32,7 @@ def test_prediction_of_a_failed_job_is_not_needed(session: Session) -> None:
     claim = make_claim(session, make_job(session, type="predict"))
     key = f"predictions/{claim.job_id}"
     assert ArtifactRepository(session).unreferenced([key]) == []
-    JobRepository(session).fail(claim.job_id, 1, "invalid_data", "x")
+    attempts(session).fail(claim.job_id, 1, "invalid_data", "x")
     assert ArtifactRepository(session).unreferenced([key]) == [key]
 
 
@@ -48,5 +48,5 @@ def test_stray_checkpoints_are_those_that_an_ended_attempt_did_not_commit(sessio
     committed, stray = (f"jobs/{claim.job_id}/1/model.ckpt-{step}" for step in (500, 730))
     CheckpointRepository(session).add(claim.job_id, 1, 500, committed, 10)
     assert artifacts.stray_checkpoints(claim.job_id, 1, [committed, stray]) == []  # may be on its way
-    JobRepository(session).lose(claim.job_id, 1, "gone")
+    attempts(session).lose(claim.job_id, 1, "gone")
     assert artifacts.stray_checkpoints(claim.job_id, 1, [committed, stray]) == [stray]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from app.registry.commit_watch import Changes
+from app.registry.commit_watch import CommitWatcher
 from app.registry.db import Database
 from app.registry.tokens import TokenRepository
 
 
 def test_commits_are_noticed_once_and_only_commits(database: Database) -> None:
-    changes = Changes(database.engine)
+    changes = CommitWatcher(database.engine)
     assert changes.any()
     if database.engine.dialect.name != "sqlite":
         assert changes.any()

@@ -10,9 +10,11 @@ from app.registry.checkpoints import CheckpointRepository
 from app.registry.db import now
 from app.registry.evaluations import EvaluationRepository
 from app.registry.events import EventRepository
-from app.registry.jobs.repository import Claim, JobRepository
+from app.registry.jobs.attempts import Claim
+from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Checkpoint
 from tests.registry.conftest import make_claim, make_export, make_job
+from tests.repositories import attempts
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_latest_is_the_highest_step(session: Session, checkpoints: CheckpointRep
 
 def test_same_step_again_keeps_the_first(session: Session, checkpoints: CheckpointRepository, claim: Claim) -> None:
     [first] = save(session, claim, 500)
-    JobRepository(session).lose(claim.job_id, claim.attempt, "gone")
+    attempts(session).lose(claim.job_id, claim.attempt, "gone")
     again = make_claim(session, JobRepository(session).get(claim.job_id))
     assert save(session, again, 500) == [first]
     assert first.attempt == 1

@@ -23,6 +23,7 @@ from app.registry.leases import LeaseRepository
 from app.registry.models import ModelRepository
 from tests import databases
 from tests.registry.conftest import due, make_claim, make_dataset, make_export, make_job, past_lease
+from tests.repositories import attempts, reconcile
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -57,7 +58,7 @@ def test_one_of_fifty_claims_wins(database: Database) -> None:
 
     def claim(index: int) -> Any:
         with database.session() as session:
-            return JobRepository(session).claim(job_id, 0, f"worker {index}", 60)
+            return attempts(session).claim(job_id, 0, f"worker {index}", 60)
 
     claims = [claim for claim in at_once(50, claim) if claim is not None]
     assert [claim.attempt for claim in claims] == [1]
@@ -70,7 +71,7 @@ def test_claims_keep_to_the_cap_of_a_queue(database: Database) -> None:
 
     def claim(index: int) -> Any:
         with database.session() as session:
-            return JobRepository(session).claim(made[index], 0, "w", 60, queue_cap=3)
+            return attempts(session).claim(made[index], 0, "w", 60, queue_cap=3)
 
     assert sum(claim is not None for claim in at_once(12, claim)) == 3
 
@@ -84,7 +85,7 @@ def test_cancel_against_success_ends_in_one_of_both(database: Database) -> None:
         with database.session() as session:
             jobs = JobRepository(session)
             if index % 2:
-                return jobs.succeed(claim.job_id, 1, {})
+                return attempts(session).succeed(claim.job_id, 1, {})
             jobs.request_cancel(claim.job_id)
             return True
 
@@ -102,13 +103,13 @@ def test_lost_lease_is_found_by_one_reconciler(database: Database) -> None:
 
     def expire(index: int) -> list[str]:
         with database.session() as session:
-            return JobRepository(session).expire_leases()
+            return reconcile(session).expire_leases()
 
     found = [job_id for result in at_once(8, expire) for job_id in result]
     assert sorted(found) == sorted(late)
     with database.read() as session:
         for job_id in late:
-            assert len(OutboxRepository(session).of(job_id)) == 2  # one of its making, one of its return
+            assert len(OutboxRepository(session).for_job(job_id)) == 2  # one of its making, one of its return
 
 
 def test_heartbeat_against_expiry_leaves_one_owner(database: Database) -> None:
@@ -120,8 +121,8 @@ def test_heartbeat_against_expiry_leaves_one_owner(database: Database) -> None:
     def act(index: int) -> Any:
         with database.session() as session:
             if index == 0:
-                return JobRepository(session).expire_leases()
-            return JobRepository(session).heartbeat(claims[index - 1].job_id, 1, 60)
+                return reconcile(session).expire_leases()
+            return attempts(session).heartbeat(claims[index - 1].job_id, 1, 60)
 
     expired, *beats = at_once(11, act)
     for claim, beat in zip(claims, beats, strict=True):
@@ -297,9 +298,9 @@ def test_frozen_worker_does_not_hold_up_the_reconciler(database: Database) -> No
         past_lease(session, frozen.job_id)
         past_lease(session, other.job_id)
     with database.session() as paused:
-        JobRepository(paused).heartbeat(frozen.job_id, 1, 60)  # holds the row, and does not commit
+        attempts(paused).heartbeat(frozen.job_id, 1, 60)  # holds the row, and does not commit
         with database.session() as session:
-            assert JobRepository(session).expire_leases() == [other.job_id]
+            assert reconcile(session).expire_leases() == [other.job_id]
 
 
 def test_burst_of_submits_and_claims_loses_none(database: Database) -> None:
@@ -312,7 +313,7 @@ def test_burst_of_submits_and_claims_loses_none(database: Database) -> None:
         won = []
         for job_id in made:
             with database.session() as session:
-                if JobRepository(session).claim(job_id, 0, f"w{index}", 60):
+                if attempts(session).claim(job_id, 0, f"w{index}", 60):
                     won.append(job_id)
         return won
 
@@ -333,7 +334,7 @@ def test_key_used_for_two_requests_at_once_serves_one(database: Database) -> Non
 def test_retry_at_once_queues_once(database: Database) -> None:
     with database.session() as session:
         claim = make_claim(session)
-        JobRepository(session).fail(claim.job_id, 1, "nan_loss", "x")
+        attempts(session).fail(claim.job_id, 1, "nan_loss", "x")
 
     def retry(index: int) -> str:
         with database.session() as session:
@@ -343,4 +344,4 @@ def test_retry_at_once_queues_once(database: Database) -> None:
     assert results.count("QUEUED") == 1
     with database.session() as session:
         due(session, claim.job_id)
-        assert JobRepository(session).claim(claim.job_id, 1, "w", 60) is not None
+        assert attempts(session).claim(claim.job_id, 1, "w", 60) is not None

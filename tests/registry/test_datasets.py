@@ -6,9 +6,9 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, NotFound
 from app.ids import new_id
 from app.registry.datasets import DatasetRepository
-from app.registry.jobs.repository import JobRepository
 from app.registry.models import ModelRepository
 from tests.registry.conftest import make_claim, make_dataset, make_export, make_job
+from tests.repositories import attempts
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_delete_is_refused_while_a_job_needs_it(session: Session, datasets: Data
     claim = make_claim(session, job)
     with pytest.raises(Conflict, match="RUNNING"):
         datasets.delete(data.id)
-    JobRepository(session).fail(claim.job_id, 1, "invalid_data", "x")
+    attempts(session).fail(claim.job_id, 1, "invalid_data", "x")
     datasets.delete(data.id)
 
 
@@ -77,7 +77,7 @@ def test_delete_is_refused_while_a_version_came_from_it(
     export = make_export(session, maker, train_job_id=train.job_id)
     version = ModelRepository(session).create_version("m", export.id, maker.job_id, {}, "STORED", None)
     for claim in {train.job_id: train, maker.job_id: maker}.values():
-        JobRepository(session).succeed(claim.job_id, 1, {})
+        attempts(session).succeed(claim.job_id, 1, {})
     with pytest.raises(Conflict, match="Version 1 of model m"):
         datasets.delete(data.id)
     assert datasets.versions_of(data.id) == [version]

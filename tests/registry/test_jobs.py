@@ -7,14 +7,15 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, InvalidInput, NotFound
 from app.ids import is_id, new_id
-from app.jobs.state import MOVES, JobState
+from app.jobs.state import TRANSITIONS, JobState
 from app.registry.datasets import DatasetRepository
 from app.registry.db import seconds
 from app.registry.events import EventRepository
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.repository import JobRepository
-from app.registry.jobs.transitions import move
+from app.registry.jobs.transitions import transition
 from tests.registry.conftest import make_claim, make_dataset, make_job
+from tests.repositories import attempts
 
 
 def told(session: Session, job_id: str) -> list[str]:
@@ -115,13 +116,13 @@ def test_cancel_of_a_running_job_asks_once(session: Session, jobs: JobRepository
         job = jobs.request_cancel(claim.job_id)
         assert (job.state, job.cancel_requested) == ("RUNNING", True)
     assert told(session, claim.job_id) == ["QUEUED", "RUNNING", "CANCELLING"]
-    assert jobs.cancelled(claim.job_id, claim.attempt)
+    assert attempts(session).cancelled(claim.job_id, claim.attempt)
     assert jobs.get(claim.job_id).state == "CANCELLED"
 
 
 def test_cancel_of_an_ended_job_is_a_conflict_with_the_true_state(session: Session, jobs: JobRepository) -> None:
     claim = make_claim(session)
-    jobs.succeed(claim.job_id, claim.attempt, {})
+    attempts(session).succeed(claim.job_id, claim.attempt, {})
     with pytest.raises(Conflict, match="SUCCEEDED"):
         jobs.request_cancel(claim.job_id)
     with pytest.raises(NotFound):
@@ -131,13 +132,13 @@ def test_cancel_of_an_ended_job_is_a_conflict_with_the_true_state(session: Sessi
 def test_cancel_that_comes_too_late_leaves_a_success(session: Session, jobs: JobRepository) -> None:
     claim = make_claim(session)
     jobs.request_cancel(claim.job_id)
-    assert jobs.succeed(claim.job_id, claim.attempt, {"steps": 10})
+    assert attempts(session).succeed(claim.job_id, claim.attempt, {"steps": 10})
     assert (jobs.get(claim.job_id).state, jobs.get(claim.job_id).result) == ("SUCCEEDED", {"steps": 10})
 
 
 def test_retry_starts_a_failed_job_with_all_attempts(session: Session, jobs: JobRepository) -> None:
     claim = make_claim(session)
-    jobs.fail(claim.job_id, claim.attempt, "nan_loss", "Loss is NaN.")
+    attempts(session).fail(claim.job_id, claim.attempt, "nan_loss", "Loss is NaN.")
     job = jobs.retry(claim.job_id)
     assert (job.state, job.counted_attempts, job.error_kind, job.finished_at) == ("QUEUED", 0, None, None)
     assert make_claim(session, job).attempt == 2
@@ -147,9 +148,9 @@ def test_retry_starts_a_failed_job_with_all_attempts(session: Session, jobs: Job
 def test_retry_of_a_cancelled_job_forgets_the_cancel(session: Session, jobs: JobRepository) -> None:
     claim = make_claim(session)
     jobs.request_cancel(claim.job_id)
-    jobs.cancelled(claim.job_id, claim.attempt)
+    attempts(session).cancelled(claim.job_id, claim.attempt)
     claim = make_claim(session, jobs.retry(claim.job_id))
-    beat = jobs.heartbeat(claim.job_id, claim.attempt, 10)
+    beat = attempts(session).heartbeat(claim.job_id, claim.attempt, 10)
     assert beat is not None
     assert not beat.cancel
 
@@ -162,7 +163,7 @@ def test_retry_of_other_states_is_a_conflict_with_the_true_state(session: Sessio
     jobs.request_cancel(job.id)
     with pytest.raises(Conflict, match="CANCELLING"):
         jobs.retry(job.id)
-    jobs.succeed(job.id, claim.attempt, {})
+    attempts(session).succeed(job.id, claim.attempt, {})
     with pytest.raises(Conflict, match="SUCCEEDED"):
         jobs.retry(job.id)
 
@@ -178,9 +179,9 @@ def test_retry_without_its_data_set_is_a_conflict(session: Session, jobs: JobRep
 def test_only_legal_moves_are_made(session: Session) -> None:
     for source, target in itertools.product(JobState, JobState):
         job = make_job(session)
-        if (source, target) in MOVES:
-            moved = move(session, job.id, source, target)
+        if (source, target) in TRANSITIONS:
+            moved = transition(session, job.id, source, target)
             assert (moved is not None) == (source is JobState.QUEUED)  # the state that it is in
         else:
-            with pytest.raises(ValueError, match="no legal move"):
-                move(session, job.id, source, target)
+            with pytest.raises(ValueError, match="no legal transition"):
+                transition(session, job.id, source, target)

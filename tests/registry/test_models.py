@@ -7,7 +7,7 @@ from app.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
 from app.ids import is_id
 from app.registry.audit import AuditRepository
 from app.registry.models import ModelRepository
-from app.registry.served_versions import LiveRepository
+from app.registry.served_versions import ServedVersionRepository
 from app.registry.tables import Version
 from tests.registry.conftest import make_export
 
@@ -195,7 +195,7 @@ def test_wanted_are_the_labelled_their_predecessors_and_the_staged(session: Sess
     staged = publish(session)
     publish(session, state="STORED", label=None)
     available(session, model="other")
-    wanted = LiveRepository(session).wanted()
+    wanted = ServedVersionRepository(session).wanted()
     shown = [(live.model, live.number, live.labels, live.previous, live.staged) for live in wanted]
     assert shown == [
         ("m", 2, [], True, False),
@@ -209,4 +209,4 @@ def test_wanted_are_the_labelled_their_predecessors_and_the_staged(session: Sess
 
 
 def test_wanted_of_an_empty_registry_is_empty(session: Session) -> None:
-    assert LiveRepository(session).wanted() == []
+    assert ServedVersionRepository(session).wanted() == []

@@ -22,10 +22,12 @@ from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
 from app.registry.models import ModelRepository
-from app.registry.served_versions import LiveRepository
+from app.registry.retention import RetentionRepository
+from app.registry.served_versions import ServedVersionRepository
 from app.registry.tables import Base, Job, JobEvent
 from app.registry.tokens import TokenRepository
 from tests.registry.conftest import make_claim, make_dataset, make_export, make_job
+from tests.repositories import attempts, reconcile
 
 ENDED_JOBS = 3000
 
@@ -102,23 +104,23 @@ def scans(session: Session, statement: str, parameters: Any) -> list[str]:
 
 
 DAILY: dict[str, Callable[[Session, str], object]] = {
-    "claim": lambda session, job: JobRepository(session).claim(make_job(session).id, 0, "w", 60, queue_cap=5),
-    "heartbeat": lambda session, job: JobRepository(session).heartbeat(job, 1, 60, {"step": 1}),
-    "succeed": lambda session, job: JobRepository(session).succeed(job, 1, {}),
-    "fail": lambda session, job: JobRepository(session).fail(job, 1, "internal", "x"),
-    "lose": lambda session, job: JobRepository(session).lose(job, 1, "x"),
+    "claim": lambda session, job: attempts(session).claim(make_job(session).id, 0, "w", 60, queue_cap=5),
+    "heartbeat": lambda session, job: attempts(session).heartbeat(job, 1, 60, {"step": 1}),
+    "succeed": lambda session, job: attempts(session).succeed(job, 1, {}),
+    "fail": lambda session, job: attempts(session).fail(job, 1, "internal", "x"),
+    "lose": lambda session, job: attempts(session).lose(job, 1, "x"),
     "cancel": lambda session, job: JobRepository(session).request_cancel(job),
     "count queued": lambda session, job: JobRepository(session).count_queued(),
     "list": lambda session, job: JobRepository(session).list(page_size=20),
     "list failed": lambda session, job: JobRepository(session).list(state="FAILED", page_size=20),
     "list a type": lambda session, job: JobRepository(session).list(type="evaluate", page_size=20),
     "list a model": lambda session, job: JobRepository(session).list(model="m7", page_size=20),
-    "unsent": lambda session, job: JobRepository(session).unsent(10),
-    "expire leases": lambda session, job: JobRepository(session).expire_leases(),
-    "expire waiting": lambda session, job: JobRepository(session).expire_waiting(),
+    "unsent": lambda session, job: reconcile(session).unsent(10),
+    "expire leases": lambda session, job: reconcile(session).expire_leases(),
+    "expire waiting": lambda session, job: reconcile(session).expire_waiting(),
     "using": lambda session, job: JobRepository(session).using(job),
     "outbox": lambda session, job: OutboxRepository(session).pending(),
-    "outbox of a job": lambda session, job: OutboxRepository(session).of(job),
+    "outbox of a job": lambda session, job: OutboxRepository(session).for_job(job),
     "events": lambda session, job: EventRepository(session).after(job, 1),
     "checkpoint": lambda session, job: CheckpointRepository(session).add(job, 1, 6, "y", 1),
     "surplus": lambda session, job: CheckpointRepository(session).surplus(job, 1),
@@ -130,7 +132,10 @@ DAILY: dict[str, Callable[[Session, str], object]] = {
     "token": lambda session, job: TokenRepository(session).find("secret"),
     "delete data set": lambda session, job: DatasetRepository(session).delete(make_dataset(session).id),
     "idempotency": lambda session, job: IdempotencyRepository(session).begin("tok", "key", "d", ttl_s=60),
-    "purge": lambda session, job: IdempotencyRepository(session).purge(60),
+    "purge keys": lambda session, job: RetentionRepository(session).purge_idempotency_keys(60),
+    "purge audit": lambda session, job: RetentionRepository(session).purge_audit(60),
+    "purge events": lambda session, job: RetentionRepository(session).purge_events([job]),
+    "purge points": lambda session, job: RetentionRepository(session).purge_metric_points([job]),
 }
 
 
@@ -152,7 +157,7 @@ def test_daily_work_reads_no_whole_table(session: Session, history: str) -> None
 
 def test_what_serves_is_read_with_the_labels_and_no_other_whole_table(session: Session, history: str) -> None:
     with statements(session) as executed:
-        assert len(LiveRepository(session).wanted()) == 2
+        assert len(ServedVersionRepository(session).wanted()) == 2
     found = [line for one in executed for line in scans(session, *one)]
     assert [line for line in found if "labels" not in line] == []
 

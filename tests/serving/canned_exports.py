@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 import tf_estimator as est
+from tests.estimator.export.test_export_canned import features, rows
 from tests.estimator.golden_case import GoldenCase
-from tests.estimator.test_export_canned import features, rows
 from tests.serving.canned_cases import CASES
 
 GOLDEN = Path(__file__).parents[1] / "golden"

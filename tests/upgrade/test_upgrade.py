@@ -18,6 +18,7 @@ from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
 from app.storage import Storage
 from tests.api.conftest import run_api
+from tests.repositories import attempts
 from tests.upgrade.record import INSTANCES
 from tests.workers.waiting import wait_for
 from workers.trainer import runner
@@ -52,7 +53,7 @@ def test_job_that_waited_half_done_goes_on_and_ends_like_the_one_before(recorded
     assert migrate(engine) == "ok"
     database, job_id = Database(engine), expected["waiting"]
     with database.session() as session:
-        claim = JobRepository(session).claim(job_id, JobRepository(session).get(job_id).attempt, "new", 60.0)
+        claim = attempts(session).claim(job_id, JobRepository(session).get(job_id).attempt, "new", 60.0)
     assert claim is not None
     assert claim.resume is not None
     assert claim.resume.step >= 500

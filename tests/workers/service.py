@@ -23,6 +23,7 @@ from app.registry.jobs.attempts import Claim
 from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Job
 from app.storage import Storage
+from tests.repositories import attempts
 
 
 def flowers(rows: int = 200, seed: int = 1) -> str:
@@ -92,7 +93,7 @@ class Service:
 
     def claim(self, job_id: str) -> Claim:
         with self.database.session() as session:
-            claim = JobRepository(session).claim(job_id, self.job(job_id).attempt, "test", self.settings.lease_s)
+            claim = attempts(session).claim(job_id, self.job(job_id).attempt, "test", self.settings.lease_s)
         assert claim is not None
         return claim
 

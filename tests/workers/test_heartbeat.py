@@ -11,6 +11,7 @@ from app.errors import Unavailable
 from app.registry.db import Database
 from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
+from tests.repositories import attempts
 from tests.workers import registry
 from workers.attempt.heartbeat import HUNG, Heartbeat
 from workers.attempt.progress import ProgressBuffer
@@ -31,7 +32,7 @@ def progress() -> ProgressBuffer:
 def job_id(database: Database) -> str:
     job = registry.submit(database)
     with database.session() as session:
-        assert JobRepository(session).claim(job.id, 0, "w", lease_s=60)
+        assert attempts(session).claim(job.id, 0, "w", lease_s=60)
     return job.id
 
 
@@ -42,6 +43,7 @@ Make = Callable[..., Heartbeat]
 def make(database: Database, stop_signal: StopSignal, progress: ProgressBuffer, job_id: str) -> Make:
     def made(**changes: Any) -> Heartbeat:
         given: dict[str, Any] = {"lease_s": 60.0, "every_s": 0.01, "timeout_s": None, "grace_s": 60.0}
+        given["retry_backoff_s"] = 2.0
         given |= changes
         return Heartbeat(given.pop("database", database), job_id, 1, stop_signal, progress, **given)
 
@@ -79,7 +81,7 @@ def test_beat_brings_back_a_cancel(make: Make, database: Database, stop_signal: 
 
 def test_lost_attempt_is_fenced(make: Make, database: Database, stop_signal: StopSignal, job_id: str) -> None:
     with database.session() as session:
-        JobRepository(session).lose(job_id, 1, "late")
+        attempts(session).lose(job_id, 1, "late")
     make().beat()
     assert stop_signal.reason is Stop.FENCED
 

@@ -5,14 +5,20 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select, update
 
 from app.config import Settings
 from app.ids import new_id
 from app.queue import MemoryQueue
+from app.registry.audit import AuditRepository
 from app.registry.checkpoints import CheckpointRepository
-from app.registry.db import Database
-from app.registry.jobs.repository import JobRepository
+from app.registry.db import Database, now
+from app.registry.idempotency import IdempotencyRepository
+from app.registry.metrics import MetricRepository
+from app.registry.tables import AuditEntry, IdempotencyKey, Job, JobEvent, MetricPoint, Worker
+from app.registry.workers import WorkerReport, WorkerRepository
 from app.storage import Storage
+from tests.repositories import attempts
 from tests.workers import registry
 from workers.reconciler import Reconciler
 
@@ -64,7 +70,7 @@ def test_lease_that_ran_out_queues_the_job_again(
 ) -> None:
     job = registry.submit(database)
     with database.session() as session:
-        assert JobRepository(session).claim(job.id, 0, "dead", lease_s=0.01)
+        assert attempts(session).claim(job.id, 0, "dead", lease_s=0.01)
     time.sleep(0.05)
     reconciler.round()
     assert registry.job(database, job.id).state == "QUEUED"
@@ -89,7 +95,7 @@ def test_orphans_go_after_the_grace_and_others_stay(
     young = storage.make(storage.export_key(new_id("exp")))
     job = registry.submit(database)
     with database.session() as session:
-        JobRepository(session).claim(job.id, 0, "w", lease_s=60)
+        attempts(session).claim(job.id, 0, "w", lease_s=60)
     needed = old(storage.make(storage.attempt_key(job.id, 1)))
     never = old(storage.make(storage.attempt_key(job.id, 2)))
     reconciler.round()
@@ -123,12 +129,12 @@ def test_checkpoint_without_a_row_goes_when_its_attempt_is_over(
     (directory / "scratch").mkdir()
     old(directory)
     with database.session() as session:
-        JobRepository(session).claim(job.id, 0, "w", lease_s=60)
+        attempts(session).claim(job.id, 0, "w", lease_s=60)
         assert CheckpointRepository(session).add(job.id, 1, 5, f"{key}/model.ckpt-5", 2)
     reconciler.sweep()
     assert (directory / "model.ckpt-10.index").exists()  # it may be about to be committed
     with database.session() as session:
-        JobRepository(session).lose(job.id, 1, "died")
+        attempts(session).lose(job.id, 1, "died")
     reconciler.sweep()
     left = {path.name for path in directory.iterdir()}
     assert left == {"model.ckpt-5.index", "model.ckpt-5.data-00000-of-00001"}
@@ -141,3 +147,61 @@ def test_database_that_is_not_migrated_yet_is_waited_for(tmp_path: Path, storage
     fresh = Database(make_engine(settings))
     assert not Reconciler(settings, fresh, queue, storage).round()
     fresh.close()
+
+
+def aged(database: Database, seconds: float) -> str:
+    """A registry in which everything is that old; the id of its ended job."""
+    job = registry.submit(database)
+    with database.session() as session:
+        attempts(session).claim(job.id, 0, "w", lease_s=60)
+        MetricRepository(session).add_points(job.id, 1, [("loss", 1, 0.5)])
+        attempts(session).succeed(job.id, 1, {})
+        IdempotencyRepository(session).begin("tok", "key", "digest", ttl_s=60)
+        AuditRepository(session).add(None, "test", "x")
+        WorkerRepository(session).report(WorkerReport("host:1", ("default",), 1, (), "1"))
+        for table, column in (
+            (Job, "finished_at"),
+            (IdempotencyKey, "created_at"),
+            (AuditEntry, "at"),
+            (Worker, "seen_at"),
+        ):
+            session.execute(update(table).values({column: now() - seconds}))
+    return job.id
+
+
+def records(database: Database) -> dict[str, int]:
+    tables = (JobEvent, MetricPoint, IdempotencyKey, AuditEntry, Worker)
+    with database.read() as session:
+        return {table.__tablename__: session.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
+
+
+def test_round_purges_what_the_settings_do_not_keep(
+    database: Database, queue: MemoryQueue, storage: Storage, tmp_path: Path
+) -> None:
+    settings = Settings(
+        data_dir=tmp_path,
+        idempotency_ttl_s=5000.0,
+        event_retention_s=6000.0,
+        metric_retention_s=7000.0,
+        audit_retention_s=8000.0,
+    )
+    aged(database, 6500.0)
+    pulses: list[None] = []
+    reconciler = Reconciler(settings, database, queue, storage, pulse=lambda: pulses.append(None))
+    assert reconciler.round()
+    # three states, of which the last stays; a worker goes after an hour
+    left = {"job_events": 1, "metric_points": 1, "idempotency_keys": 0, "audit": 1, "workers": 0}
+    assert records(database) == left
+    assert len(pulses) > 3
+
+    aged(database, 9000.0)
+    Reconciler(settings, database, queue, storage).round()
+    assert records(database) == left | {"job_events": 2, "metric_points": 0, "audit": 0}
+
+
+def test_retention_of_zero_keeps_all(database: Database, queue: MemoryQueue, storage: Storage, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, event_retention_s=0, metric_retention_s=0, audit_retention_s=0)
+    aged(database, 1e9)
+    assert Reconciler(settings, database, queue, storage).round()
+    kept = {"job_events": 3, "metric_points": 1, "audit": 1}
+    assert records(database) == kept | {"idempotency_keys": 0, "workers": 0}

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from app.config import Settings
 from app.registry.db import HEAD, Database
-from app.registry.jobs.repository import JobRepository
+from tests.repositories import reconcile
 from tests.workers import registry
 from tests.workers.waiting import wait_for
 from workers.worker.devices import Devices
@@ -103,12 +103,12 @@ def test_lease_is_kept_until_the_trainer_starts(tmp_path: Path, database: Databa
     seen = []
     stop = threading.Event()
 
-    def reconcile() -> None:
+    def expire() -> None:
         while not stop.wait(0.1):
             with database.session() as session:
-                seen.extend(JobRepository(session).expire_leases(10))
+                seen.extend(reconcile(session).expire_leases(10))
 
-    watching = threading.Thread(target=reconcile)
+    watching = threading.Thread(target=expire)
     watching.start()
     outcome = slot.run(job.id, 0)
     stop.set()

@@ -1,1 +1,5 @@
-"""Estimators with a ready-made model_fn."""
+"""Estimators with a ready-made model_fn.
+
+May import of the engine's folders: `estimator`, `feature_column`, `head`, `metrics`, `optimizer`, `recurrent`. Start
+with `dnn.py`.
+"""

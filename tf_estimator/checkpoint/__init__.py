@@ -1,4 +1,4 @@
-"""Checkpoints: their files, their retention, and variables started from them.
+"""Checkpoints: their files, their retention, the position of the input, and variables started from them.
 
-Imports `variables` and `errors` of the engine. Start with `files.py`.
+May import of the engine's folders: nothing. Start with `files.py`.
 """

@@ -1,4 +1,4 @@
-"""Checkpoints `model.ckpt-N`: variables by name, written beside their final place and then renamed.
+"""Checkpoints `model.ckpt-N`: variables by name, written under a temporary name and then renamed.
 
 The files are those of `tf.compat.v1.train.Saver` (`.index`, `.data-…`), so that either side reads what the other wrote.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from ..errors import CheckpointError
 
@@ -37,7 +38,9 @@ def latest(directory: str) -> str | None:
         raise CheckpointError(f"{state_file} can't be read ({error}); remove it or restore it from a copy.") from error
     if state is None or not state.model_checkpoint_path:
         if state_file.is_file() and state_file.stat().st_size:
-            raise CheckpointError(f"{state_file} can't be read; remove it to start anew, or restore it from a copy.")
+            raise CheckpointError(
+                f"{state_file} can't be read; remove it to start from scratch, or restore it from a copy."
+            )
         return None
     prefix = str(state.model_checkpoint_path)
     if not is_inside(prefix, directory):
@@ -48,7 +51,7 @@ def latest(directory: str) -> str | None:
     if not exists(prefix):
         raise CheckpointError(
             f"{state_file} names {prefix!r}, but there are no such files. Known there: {known(directory)}. "
-            "Point the state file at one of those, or remove it to start anew."
+            "Point the state file at one of those, or remove it to start from scratch."
         )
     return prefix
 
@@ -75,8 +78,11 @@ def is_inside(prefix: str, directory: str) -> bool:
     return Path(prefix).resolve().is_relative_to(Path(directory).resolve())
 
 
+_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
+
 class Reader:
-    """An open checkpoint.
+    """An open checkpoint, name-based or object-based; the variables of the latter have the names of the program, too.
 
     Args:
         prefix: path without suffix.
@@ -91,8 +97,16 @@ class Reader:
             self._reader = tf.train.load_checkpoint(prefix)
             self.shapes: dict[str, list[int]] = dict(self._reader.get_variable_to_shape_map())
             self.dtypes: dict[str, tf.DType] = dict(self._reader.get_variable_to_dtype_map())
+            self._keys = self._keys_by_name() if _OBJECTS in self.shapes else {}
+            for name, key in self._keys.items():
+                self.shapes[name], self.dtypes[name] = self.shapes.pop(key), self.dtypes.pop(key)
         except Exception as error:
             raise CheckpointError(f"No readable checkpoint at {prefix!r}: {_first_line(error)}") from error
+
+    def _keys_by_name(self) -> dict[str, str]:
+        graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(self._reader.get_tensor(_OBJECTS))
+        saved = [attribute for node in graph.nodes for attribute in node.attributes]
+        return {a.full_name: a.checkpoint_key for a in saved if a.full_name and a.checkpoint_key in self.shapes}
 
     def value(self, name: str) -> Any:
         """The value of a variable.
@@ -103,7 +117,7 @@ class Reader:
         if name not in self.shapes:
             raise CheckpointError(f"Checkpoint {self.prefix!r} has no variable {name!r}; it has {sorted(self.shapes)}.")
         try:
-            return self._reader.get_tensor(name)
+            return self._reader.get_tensor(self._keys.get(name, name))
         except Exception as error:
             raise CheckpointError(
                 f"Checkpoint {self.prefix!r} is damaged: {name!r} can't be read ({_first_line(error)}). "
@@ -134,8 +148,10 @@ class Reader:
 
 
 def check_finite(prefix: str, values: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Raises:
-    CheckpointError: one of the values `names` holds a NaN or an infinity.
+    """Refuses values that are not finite.
+
+    Raises:
+        CheckpointError: one of the values `names` holds a NaN or an infinity.
     """
     bad = sorted(n for n in names if n in values and _floating(values[n]) and not np.isfinite(np.sum(values[n] * 0)))
     if bad:
@@ -167,7 +183,7 @@ def _first_line(error: Exception) -> str:
 
 
 def write(prefix: str, values: Mapping[str, tf.Tensor], extra: Mapping[str, bytes] | None = None) -> None:
-    """Writes a checkpoint so that it is there whole or not at all.
+    """Writes a checkpoint so that it is complete or not there at all.
 
     Args:
         prefix: path without suffix; its directory exists.

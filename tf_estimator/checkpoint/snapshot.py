@@ -1,4 +1,4 @@
-"""What one checkpoint holds, taken between two steps. Writing it may then take its time in another thread."""
+"""Snapshots: the content of one checkpoint, taken between two steps, so that another thread can write it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""What old code needs beside the Estimator itself: names of `tf.estimator`, Keras models, Polyaxon.
+"""What old code needs besides the Estimator itself: names of `tf.estimator`, Keras models, Polyaxon.
 
-May import all of the engine; nothing else of the engine imports it. Start with `installation.py`.
+May import of the engine's folders: `canned`, `checkpoint`, `distribution`, `early_stopping`, `estimator`, `export`,
+`feature_column`, `graph`, `head`, `hooks`, `inputs`, `metrics`, `optimizer`, `recurrent`, `train_and_evaluate`,
+`training`. Start with `installation.py`.
 """
 
 from .installation import install

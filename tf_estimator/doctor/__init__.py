@@ -1,6 +1,7 @@
-"""The doctor: reads a model directory and says what it is, what loads, what doesn't and why, and how to go on.
+"""The doctor: reads a model directory and says what it is, what loads, what doesn't and why, and how to continue it.
+Run it by `python -m tf_estimator.doctor MODEL_DIR`.
 
-python -m tf_estimator.doctor MODEL_DIR
+May import of the engine's folders: `checkpoint`. Start with `__main__.py`.
 """
 
 from __future__ import annotations

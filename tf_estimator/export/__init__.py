@@ -1,7 +1,10 @@
-"""Export: input receivers, export outputs and SavedModels (`est.export`)."""
+"""Export: input receivers, export outputs and SavedModels (`est.export`).
 
+May import of the engine's folders: `checkpoint`, `graph`. Start with `saved_model.py`.
+"""
+
+from ..export_output import ClassificationOutput, ExportOutput, PredictOutput, RegressionOutput
 from .feature import FeatureInfo
-from .output import ClassificationOutput, ExportOutput, PredictOutput, RegressionOutput
 from .receiver import (
     ServingInputReceiver,
     SupervisedInputReceiver,

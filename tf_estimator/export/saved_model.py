@@ -67,13 +67,15 @@ def export(
     return os.fsencode(final)
 
 
-def checkpoint(estimator: Any, checkpoint_path: str | None) -> str:
-    """`checkpoint_path`, or the newest one of the estimator.
+def checkpoint(estimator: Any, checkpoint_path: str | None) -> str | None:
+    """`checkpoint_path`, or the newest one of the estimator; None for one that is exported with its initial values.
 
     Raises:
         ValueError: there is none, or its files are not there.
     """
     path = os.fspath(checkpoint_path) if checkpoint_path else estimator.latest_checkpoint()
+    if not path and estimator._exports_untrained:
+        return None
     if not path:
         raise ValueError(f"Could not find a trained model in {estimator.model_dir}; call train() first.")
     if not tf.io.gfile.exists(f"{path}.index"):
@@ -85,7 +87,7 @@ def write(
     estimator: Any,
     directory: Path,
     input_receiver_fn_map: Mapping[str, Callable[[], Any]],
-    checkpoint_path: str,
+    checkpoint_path: str | None,
     as_text: bool = False,
     strip_default_attrs: bool = True,
     signatures_of: Callable[[Any, Any], dict[str, Any]] = signatures_of,
@@ -109,7 +111,7 @@ class _MetaGraph:
     """One mode's graph, its restored variables, its signatures."""
 
     def __init__(
-        self, estimator: Any, mode: str, receiver_fn: Callable[[], Any], checkpoint_path: str, signatures_of: Any
+        self, estimator: Any, mode: str, receiver_fn: Callable[[], Any], checkpoint_path: str | None, signatures_of: Any
     ) -> None:
         self.estimator, self.mode, self.receiver_fn = estimator, mode, receiver_fn
         self.checkpoint_path, self.signatures_of = checkpoint_path, signatures_of
@@ -140,7 +142,11 @@ class _MetaGraph:
                 builder.add_meta_graph(**arguments)
                 return
             with _v1.Session(graph=graph) as session:
-                _restore(session, scaffold.saver, variables, self.checkpoint_path)
+                if self.checkpoint_path is None:
+                    session.run([traced.variable.initializer for traced in variables.values()])
+                    scaffold.init_fn(session)
+                else:
+                    _restore(session, scaffold.saver, variables, self.checkpoint_path)
                 builder.add_meta_graph_and_variables(session, **arguments)
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..export_output import ClassificationOutput, PredictOutput, RegressionOutput
 from ..keys import ModeKeys
 from ..version import __version__
 from . import feature
 from .directory import ASSETS_EXTRA, whole
 from .feature import FeatureInfo
-from .output import ClassificationOutput, PredictOutput, RegressionOutput
 from .receiver_fn import EXAMPLES
 from .saved_model import checkpoint, write
 from .signature import DEFAULT, export_outputs
@@ -74,7 +74,7 @@ def export_for_serving(
             "estimator": type(estimator).__name__,
             "engine": __version__,
             "tensorflow": tf.__version__,
-            "global_step": _global_step(path),
+            "global_step": 0 if path is None else _global_step(path),
             "features": [info.as_json() for info in infos],
             "signatures": described,
             "label_vocabulary": _label_vocabulary(estimator, label_vocabulary),

@@ -8,10 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..export_output import PredictOutput
 from ..graph import program_order
 from ..keys import ModeKeys
 from ..variables import TracedVariable
-from .output import PredictOutput
 from .supervised_output import EvalOutput, TrainOutput
 
 DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY

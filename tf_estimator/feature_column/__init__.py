@@ -1,4 +1,7 @@
-"""TensorFlow's feature columns, and layers over them with the variable names of old checkpoints."""
+"""TensorFlow's feature columns, and layers over them with the variable names of old checkpoints.
+
+May import of the engine's folders: nothing. Start with `dense.py`.
+"""
 
 from .columns import (
     bucketized_column,

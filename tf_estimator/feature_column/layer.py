@@ -40,6 +40,11 @@ class ColumnLayer:
         self._sorted: list[Any] = []
 
     @property
+    def columns(self) -> list[Any]:
+        """The columns in the order of their names."""
+        return self._prepared()
+
+    @property
     def name(self) -> str:
         return self._name or self._default_name
 

@@ -1,4 +1,5 @@
-"""Traced graphs: a model_fn as a TensorFlow graph, and functions cut out of it.
+"""Traced graphs: a model_fn as a TensorFlow graph (`TracedModel`), and functions of parts of it that run on any set of
+variables.
 
-Imports `variables`, `distribution`, `keys` and `errors` of the engine. Start with `build.py`, then `trace.py`.
+May import of the engine's folders: `distribution`. Start with `build.py`.
 """

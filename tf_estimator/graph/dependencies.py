@@ -41,13 +41,18 @@ class Dependencies:
 
     def writes_model(self, fetches: Sequence[Any]) -> bool:
         """Whether the fetches change a variable of the model."""
+        return bool({t.key for t in self._variables.model()} & self.written(fetches))
 
-        def search() -> bool:
-            handles = {t.key for t in self._variables.model()}
-            needed = [self._variables.graph.get_operation_by_name(name) for name in self._needed(fetches)]
-            return any(op.type not in _READS and any(t.op.name in handles for t in op.inputs) for op in needed)
+    def written(self, fetches: Sequence[Any], fed: Sequence[tf.Tensor] = ()) -> set[str]:
+        """Keys of the variables that the fetches may change when `fed` tensors are given."""
 
-        return bool(self._memo.get(("writes", tuple(f.name for f in fetches)), search))
+        def search() -> set[str]:
+            handles = {t.key for t in self._variables.all()}
+            needed = [self._variables.graph.get_operation_by_name(name) for name in self._needed(fetches, fed)]
+            return handles & {t.op.name for op in needed if op.type not in _READS for t in op.inputs}
+
+        names = (tuple(f.name for f in fetches), tuple(f.name for f in fed))
+        return set(self._memo.get(("writes", self._variables.graph.version, *names), search))
 
     def needs_other_processes(self, fetches: Sequence[Any]) -> bool:
         """Whether the fetches need a value that all processes of a cluster compute together."""
@@ -68,6 +73,7 @@ class Dependencies:
         names = (tuple(f.name for f in fetches), tuple(f.name for f in feeds))
         return bool(self._memo.get(("needs batch", *names), search)) if self._batch else False
 
-    def _needed(self, fetches: Sequence[Any]) -> set[str]:
+    def _needed(self, fetches: Sequence[Any], fed: Sequence[tf.Tensor] = ()) -> set[str]:
         """Names of the operations that the fetches need."""
-        return set(ancestors(self._definition.nodes(), [f.name for f in fetches], self._batch)[0])
+        known = self._batch | {t.name for t in fed}
+        return set(ancestors(self._definition.nodes(), [f.name for f in fetches], known)[0])

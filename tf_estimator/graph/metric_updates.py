@@ -18,21 +18,19 @@ v1 = tf.compat.v1
 
 
 def add_metrics(variables: GraphVariables, spec: EstimatorSpec) -> Evaluation:
-    """Adds the mean loss, the batch counter and the metrics of `spec` to the graph, which must be the current one.
-
-    Raises:
-        ValueError: a metric is called "loss".
-    """
-    if MetricKeys.LOSS in spec.eval_metric_ops:
-        raise ValueError('A metric may not be called "loss": evaluate() always returns the mean loss under that name.')
+    """Adds the mean loss, the batch counter and the metrics of `spec` to the graph, which must be the current one."""
     result = Evaluation()
     metrics: dict[str, Any] = dict(spec.eval_metric_ops)
     metrics[MetricKeys.LOSS] = v1.metrics.mean(spec.loss)
     for name, metric in metrics.items():
         if isinstance(metric, tuple | list):
             value, update = metric
-            result.values[name] = element_of(variables, value)
-            result.updates.append(element_of(variables, update))
+            parts = {name: value}
+            if tf.nest.is_nested(value):
+                parts = {f"{name}/{i}": part for i, part in enumerate(tf.nest.flatten(value))}
+                result.nests[name] = tf.nest.pack_sequence_as(value, list(parts))
+            result.values.update({key: element_of(variables, part) for key, part in parts.items()})
+            result.updates.extend(element_of(variables, part) for part in tf.nest.flatten(update))
         else:
             _add_metric_object(variables, name, metric, result)
     step = v1.get_local_variable(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,11 +26,13 @@ class Evaluation:
         values: metric name to its value tensor.
         updates: operations that take one batch into the metrics.
         metric_keys: keys of the variables of Keras metrics.
+        nests: metric name to a nest of names of `values`, for a metric that has several.
     """
 
     values: dict[str, tf.Tensor] = field(default_factory=dict)
     updates: list[Any] = field(default_factory=list)
     metric_keys: set[str] = field(default_factory=set)
+    nests: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,12 @@ def traced_model(
     feeds: Sequence[tf.Tensor],
     strategy: ReplicaStrategy | None,
     *,
+    inputs: Collection[str] = (),
     train_ops: Sequence[Any] = (),
     evaluation: Evaluation | None = None,
 ) -> TracedModel:
-    """A `TracedModel` of its parts; see there."""
-    definition, memo = GraphDefinition(variables), Memo()
+    """A `TracedModel` of its parts; `inputs` names the operations that make the batch, where the graph itself does."""
+    definition, memo = GraphDefinition(variables, inputs), Memo()
     captures = Captures(variables, None if strategy is None else strategy.replicas)
     return TracedModel(
         variables.graph,

@@ -1,4 +1,7 @@
-"""Heads: loss, metrics, predictions and export outputs over a network's logits."""
+"""Heads: loss, metrics, predictions and export outputs over a network's logits.
+
+May import of the engine's folders: `distribution`, `metrics`, `optimizer`. Start with `base.py`.
+"""
 
 from .base import Head
 from .binary_class import BinaryClassHead

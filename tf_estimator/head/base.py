@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ..distribution.strategy import loss_is_a_sum
 from ..estimator_spec import EstimatorSpec
-from ..export.output import PredictOutput
+from ..export_output import PredictOutput
 from ..keys import MetricKeys, ModeKeys
 from ..metrics import Mean
 from ..optimizer import TRAINING_SCOPE, resolve_optimizer

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ..export.output import ClassificationOutput, PredictOutput
+from ..export_output import ClassificationOutput, PredictOutput
 from ..keys import PredictionKeys
 from .base import CLASSIFICATION, PREDICT, SERVING_DEFAULT
 

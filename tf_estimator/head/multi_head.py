@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..export.output import PredictOutput
+from ..export_output import PredictOutput
 from ..keys import MetricKeys
 from ..metrics import Mean
 from ..optimizer import TRAINING_SCOPE

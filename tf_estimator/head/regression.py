@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..export.output import PredictOutput, RegressionOutput
+from ..export_output import PredictOutput, RegressionOutput
 from ..keys import MetricKeys, PredictionKeys
 from ..metrics import Mean
 from . import checks

@@ -1,4 +1,7 @@
-"""Session-run hooks (`est.hooks`)."""
+"""Session-run hooks (`est.hooks`).
+
+May import of the engine's folders: `checkpoint`, `estimator`, `graph`, `training`. Start with `session_run_hook.py`.
+"""
 
 from ..training.builtin_hooks import KeepInputPosition
 from .checkpoint_saver import CheckpointSaverHook, CheckpointSaverListener

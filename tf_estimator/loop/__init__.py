@@ -1,4 +1,4 @@
-"""Training steps as functions: one step a call, or many steps in one.
+"""Training steps as functions that take their batches themselves: one step per call, or a loop over many.
 
-Imports `graph` and what that may import. Start with `step.py`.
+May import of the engine's folders: `graph`, `inputs`. Start with `step.py`.
 """

@@ -1,4 +1,7 @@
-"""Streaming metrics for graphs, with the numbers of the old library."""
+"""Streaming metrics for graphs, with the numbers of the old library.
+
+May import of the engine's folders: `optimizer`. Start with `base.py`.
+"""
 
 from .auc import AUC
 from .base import Metric

@@ -1,4 +1,7 @@
-"""Optimizers as graph ops, with the names that old checkpoints use."""
+"""Optimizers as graph operations, with the variable names of old checkpoints.
+
+May import of the engine's folders: `distribution`. Start with `base.py`.
+"""
 
 from .adadelta import Adadelta
 from .adagrad import Adagrad

@@ -1,4 +1,4 @@
-"""Runs of training, evaluation and prediction over a trace.
+"""Runs of training, evaluation and prediction over a traced model: hooks, checkpoints, the loop of an `Estimator`.
 
-Imports `loop`, `checkpoint`, `graph`, `inputs` and `hooks`; `Estimator` imports it. Start with `run.py`.
+May import of the engine's folders: `checkpoint`, `distribution`, `graph`, `inputs`, `loop`. Start with `run.py`.
 """

@@ -1,4 +1,4 @@
-"""Calling session-run hooks: who is due when, what they ask for, and the values handed back."""
+"""Session-run hooks of one run: which are due at a step, what they ask for, and the values they get."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class HookRunner:
 
     Args:
         hooks: session-run hooks, called in this order. One with `next_step(global_step)` is only called at the steps
-            that it names; any other at each step.
+            that it names; all others at each step.
         trace: what they hook into.
         session: given to them.
         base: tensors and operations that each step runs; the first tensor of them comes back from `step`.
@@ -72,11 +72,11 @@ class HookRunner:
                 hook.end(self._session)
 
     def _context(self, hook: Any) -> contextlib.AbstractContextManager[Any]:
-        """Users' hooks are called in the graph, as their code expects; the engine's own run eagerly."""
+        """Users' hooks are called in the graph, as their code expects; built-in ones run eagerly."""
         return contextlib.nullcontext() if isinstance(hook, BuiltinHook) else self._trace.graph.as_default()
 
-    def at(self, step: int | None) -> None:
-        """Tells the engine's own hooks the step."""
+    def set_step(self, step: int | None) -> None:
+        """Passes the step on to the built-in hooks."""
         if step is not None:
             for hook in self._builtin:
                 hook.step = step
@@ -121,7 +121,7 @@ class HookRunner:
         count = int(outputs[-1].numpy()) if counter is not None else None
         first = to_numpy(outputs[0]) if plan.names else None
         if hooks:
-            self.at(count)
+            self.set_step(count)
             self._hand_back(hooks, requests, plan, outputs, context)
         return first, count
 
@@ -167,7 +167,7 @@ class HookRunner:
         asked = {e.name for part in fetches if part is not None for e in part.elements}
         wanted = [(i, name) for i, name in enumerate(names) if name in asked]
         plan = _Plan(held, fetches, step, names, wanted, pairs)
-        if not fed:  # Summaries are due now and then: two sets of requests take turns, or three with another hook's.
+        if not fed:  # Two sets of requests take turns where summaries are due, or three with another hook.
             self._plans = [plan, *self._plans[:3]]
         return plan
 

@@ -1,4 +1,4 @@
-"""Giving variables their values before a run: from a checkpoint, from initializers, from a warm start."""
+"""Values of variables before a run: from a checkpoint, from initializers, from a warm start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 from ..checkpoint import files
 from ..graph.traced_model import TracedModel
 from ..variables import TracedVariable, VariableSet
-from .session import EngineSession
+from .scaffold import check_ready, local_writes, restore_through, saver_of, scaffold_init, scaffold_local_init
 
 v1 = tf.compat.v1
 
@@ -25,29 +25,34 @@ def restore_or_initialize(
 
     Args:
         trace: whose variables are needed.
-        state: variables that it has already are right if it matches `path`.
+        state: variables that it has already are right if it matches `path` and no saver of the model's own may give
+            them other values.
         path: a checkpoint's prefix, or None for initial values.
         warm_start: applied after initialization where there is no checkpoint.
 
     Raises:
         CheckpointError: the checkpoint does not fit.
+        NotReadyError: what the Scaffold holds leaves variables without a value, or says that the model is not ready.
     """
     traced = trace.variables.model()
     trace.captures.reference.ensure(traced)
     missing = state.ensure(traced)
-    fresh = missing if state.matches(path) else list(traced)
+    keep = state.matches(path) and (path is None or saver_of(trace) is None)
+    fresh = missing if keep else list(traced)
     if fresh:
         state.mark_modified()  # until all is done: an error may come in between
+    without: set[str] = set()
     if path is not None:
-        absent = _restore(trace, state, path, fresh)
-        _initialize(trace, state, absent)
+        without = _restore(trace, state, path, fresh)
     elif fresh:
         _initialize(trace, state, fresh)
-        _scaffold_init(trace, state)
         if warm_start is not None:
             warm_start(trace, state)
-    state.loaded_from(path)
+        without = scaffold_init(trace, state)
+    check_ready(trace, state, "ready_for_local_init_op", without)
     initialize_local(trace, state)
+    check_ready(trace, state, "ready_op", without - local_writes(trace))
+    state.loaded_from(path)
 
 
 def initialize_missing(trace: TracedModel, state: VariableSet) -> None:
@@ -57,39 +62,25 @@ def initialize_missing(trace: TracedModel, state: VariableSet) -> None:
     initialize_local(trace, state)
 
 
-def _restore(trace: TracedModel, state: VariableSet, path: str, wanted: list[TracedVariable]) -> list[TracedVariable]:
-    """Restores `wanted`; returns those that the checkpoint may lack and does."""
+def _restore(trace: TracedModel, state: VariableSet, path: str, wanted: list[TracedVariable]) -> set[str]:
+    """Restores `wanted`; returns the names of those that a saver of the model's own leaves out."""
     if not wanted:
-        return []
-    saver = getattr(trace.spec.scaffold, "saver", None)
+        return set()
+    saver = saver_of(trace)
     if saver is not None:
-        with trace.graph.as_default():
-            saver.restore(EngineSession(trace, state), path)
-        return []
+        return restore_through(saver, trace, state, path)
     reader = files.Reader(path)
     optional = [t.name for t in wanted if t.optional]
     values = reader.values({t.name: t.variable for t in wanted}, optional=optional)
     files.check_finite(path, values, [t.name for t in wanted if t.trainable])
     state.assign(values)
-    return [t for t in wanted if t.name not in values]
+    _initialize(trace, state, [t for t in wanted if t.name not in values])
+    return set()
 
 
 def _initialize(trace: TracedModel, state: VariableSet, variables: list[TracedVariable]) -> None:
     if variables:
         trace.functions.function([t.variable.initializer for t in variables], [])([], state)
-
-
-def _scaffold_init(trace: TracedModel, state: VariableSet) -> None:
-    scaffold = trace.spec.scaffold
-    if scaffold is None:
-        return
-    session = EngineSession(trace, state)
-    with trace.graph.as_default():
-        if scaffold.init_op is not None:
-            session.run(scaffold.init_op, scaffold.init_feed_dict)
-        if scaffold.init_fn is not None:
-            scaffold.init_fn(session)
-    session.close()
 
 
 def initialize_local(trace: TracedModel, state: VariableSet) -> None:
@@ -103,13 +94,11 @@ def initialize_local(trace: TracedModel, state: VariableSet) -> None:
     trace.captures.local.assign(starts)
     operations = [t.variable.initializer for t in local if t.name not in starts]
     tables = [op for op in graph.get_collection(v1.GraphKeys.TABLE_INITIALIZERS) if op is not None]
-    own = trace.spec.scaffold.local_init_op if trace.spec.scaffold is not None else None
     if tables:
         trace.memo.get(("tables", len(tables)), lambda: trace.functions.step_function(tables, batch=False)([], state))
-    if own is not None:
-        operations = [*operations, own]
     if operations:
         trace.functions.step_function(operations, batch=False)([], state)
+    scaffold_local_init(trace, state)
 
 
 def _constant_starts(graph: tf.Graph, variables: list[TracedVariable]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from ..model_fn import call_model_fn
 from ..run_config import RunConfig
 from ..variables import VariableNames, VariableSet
 from .initialization import initialize_missing, restore_or_initialize
+from .scaffold import saver_of
 
 v1 = tf.compat.v1
 
@@ -109,7 +110,9 @@ class ModelRuntime:
 
     def state_at(self, path: str | None, trace: TracedModel) -> VariableSet:
         """Variables with the values of a checkpoint, which must not be changed; initial ones if None."""
-        if path is not None and self.state.matches(path):
+        if path is not None and saver_of(trace) is not None:
+            state = VariableSet()  # The saver may give the variables other values than those that are kept by name.
+        elif path is not None and self.state.matches(path):
             state = self.state
         elif path is not None:
             state = self._snapshots.get(path) or VariableSet()
@@ -133,6 +136,10 @@ class ModelRuntime:
             kept = state.snapshot(sorted(wanted))
             self._snapshots = {path: kept}
         return kept
+
+    def own_copy(self, state: VariableSet, trace: TracedModel) -> VariableSet:
+        """A copy of the variables that a trace takes, for a run that may write them: its hooks have a session."""
+        return state.snapshot(t.name for t in trace.variables.model())
 
     def present_state(self, trace: TracedModel) -> VariableSet:
         """A copy of the variables as they are, in the middle of a training for example."""

@@ -1,7 +1,7 @@
 """Saving the model while it trains: values, input position, graph, listeners, retention.
 
 A save takes a snapshot between two steps. A small one is written at once. A big one is written by one background thread
-while the training goes on; what comes of it, the listeners' `after_save` or the error, comes in the training thread.
+while the training goes on; its outcome, the listeners' `after_save` or the error, is handled in the training thread.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..graph.traced_model import TracedModel
 from ..inputs.source import BatchSource
 from ..run_config import RunConfig
 from ..variables import VariableSet
+from .scaffold import saver_of
 from .session import EngineSession
 
 v1 = tf.compat.v1
@@ -136,7 +137,7 @@ class ModelSaver:
         return self._pending is not None and self._pending[1].done() and self.settle()
 
     def settle(self) -> bool:
-        """Waits for the write that is under way, and tells the listeners.
+        """Waits for the write that is under way, and notifies the listeners.
 
         Returns:
             Whether a listener asked to stop.
@@ -165,7 +166,7 @@ class ModelSaver:
         try:
             self.settle()
         except Exception as error:
-            log.warning("The last checkpoint that was begun is not complete, or not told to all: %s", error)
+            log.warning("The last checkpoint that was begun is not complete, or a listener failed: %s", error)
         self.close()
 
     def _may_lag(self) -> bool:
@@ -199,7 +200,7 @@ class ModelSaver:
         return f"{self._directory}/{BASENAME}-{step}"
 
     def _custom(self) -> Any:
-        return getattr(self._trace.spec.scaffold, "saver", None)
+        return saver_of(self._trace)
 
     def _meta_graph(self) -> bytes:
         graph = self._trace.graph

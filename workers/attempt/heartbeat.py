@@ -12,7 +12,7 @@ from typing import Any
 from app.errors import Unavailable
 from app.jobs.state import ErrorKind
 from app.registry.db import Database
-from app.registry.jobs.repository import JobRepository
+from app.registry.jobs.attempts import AttemptRepository
 from app.registry.metrics import MetricRepository
 from workers.attempt.progress import ProgressBuffer
 from workers.attempt.stop import Stop, StopSignal
@@ -27,11 +27,12 @@ class Heartbeat(threading.Thread):
     """Beats until `stop` is called.
 
     Args:
-        lease_s: how long one beat keeps the attempt ours.
+        lease_s: seconds by which one beat extends the lease.
         every_s: seconds between beats.
         timeout_s: limit of the attempt's run time; None: no limit.
         grace_s: how long the attempt may take to stop once it is requested; then the process ends itself, for a loop
             that hangs in one step cannot be stopped otherwise.
+        retry_backoff_s: see `AttemptRepository`.
         usage: the attempt's use of its host, for the progress.
         drain: whether the worker is to stop: the attempt then checkpoints and gives the job back.
         die: ends the process; tests replace it.
@@ -49,6 +50,7 @@ class Heartbeat(threading.Thread):
         every_s: float,
         timeout_s: float | None,
         grace_s: float,
+        retry_backoff_s: float,
         usage: Callable[[], dict[str, Any]] = dict,
         drain: Callable[[], bool] = lambda: False,
         die: Callable[[int], object] = os._exit,
@@ -60,6 +62,7 @@ class Heartbeat(threading.Thread):
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._answered = time.monotonic()
         self._ended = threading.Event()
+        self._retry_backoff_s = retry_backoff_s
         self._usage, self._drain, self._die = usage, drain, die
 
     def run(self) -> None:
@@ -78,14 +81,14 @@ class Heartbeat(threading.Thread):
             self._stop_signal.request(Stop.DRAIN)
         if self._deadline is not None and time.monotonic() > self._deadline:
             self._stop_signal.request(Stop.TIMEOUT)
-        asked = time.monotonic()
+        sent = time.monotonic()
         points = self._progress.points()
         self._progress.update(**self._usage())
         try:
             with self._database.session() as session:
-                jobs = JobRepository(session)
-                beat = jobs.heartbeat(self._job_id, self._attempt, self._lease_s, self._progress.values)
-                if beat is not None and points:
+                attempts = AttemptRepository(session, retry_backoff_s=self._retry_backoff_s)
+                reply = attempts.heartbeat(self._job_id, self._attempt, self._lease_s, self._progress.values)
+                if reply is not None and points:
                     MetricRepository(session).add_points(self._job_id, self._attempt, points)
         except Unavailable:
             log.warning("The registry does not answer; training goes on.")
@@ -96,15 +99,15 @@ class Heartbeat(threading.Thread):
         except Exception:
             log.exception("A heartbeat failed.")
             return
-        # The lease counts from when the registry took the beat, which is after it was asked.
-        self._answered = asked
-        if beat is None:
+        # The lease counts from when the registry received the beat, which is after it was sent.
+        self._answered = sent
+        if reply is None:
             self._stop_signal.request(Stop.FENCED)
         else:
             self._progress.mark_recorded(points)
-            if beat.cancel:
+            if reply.cancel:
                 self._stop_signal.request(Stop.CANCEL)
-            if beat.drain:
+            if reply.drain:
                 self._stop_signal.request(Stop.DRAIN)
         self._give_up()
 
@@ -116,11 +119,12 @@ class Heartbeat(threading.Thread):
         reason = self._stop_signal.reason
         try:
             with self._database.session() as session:
-                jobs = JobRepository(session)
+                attempts = AttemptRepository(session, retry_backoff_s=self._retry_backoff_s)
                 if reason is Stop.TIMEOUT:
-                    jobs.fail(self._job_id, self._attempt, ErrorKind.TIMEOUT, "The job ran longer than its timeout_s.")
+                    detail = "The job ran longer than its timeout_s."
+                    attempts.fail(self._job_id, self._attempt, ErrorKind.TIMEOUT, detail)
                 elif reason is Stop.CANCEL:
-                    jobs.cancelled(self._job_id, self._attempt)
+                    attempts.cancelled(self._job_id, self._attempt)
         except Exception:
-            log.exception("The end of the attempt could not be put on record.")
+            log.exception("The end of the attempt could not be recorded.")
         self._die(HUNG)

@@ -25,6 +25,12 @@ class Inputs:
         labels: label columns; None: those of the training data.
         missing: the request's own policies, for labels and weights.
         labelled: whether labels and weights are read.
+
+    Attributes:
+        rows: which rows of the table, ascending; None for all. `count`: how many.
+        features: by name, over all rows of the table, the weight column among them.
+        weight: name of the weight column, or None.
+        label_columns: names of the columns that hold labels.
     """
 
     def __init__(
@@ -45,11 +51,13 @@ class Inputs:
             features.refuse_missing(table, needed)  # each row gets its prediction
             needed = []
         store = ArraySpill(spill)
+        self.table = table
         self.rows: Rows = features.select_rows(table, spec.data.holdout, part, needed, store)
         self.count = table.rows if self.rows is None else len(self.rows)
-        self._features: dict[str, Values] = features.feature_values(table, spec.features, store)
+        self.weight, self.label_columns = weight, {name for label in read for name in label.columns}
+        self.features: dict[str, Values] = features.feature_values(table, spec.features, store)
         if weight is not None:
-            self._features[weight] = features.weight_values(table, weight, store)
+            self.features[weight] = features.weight_values(table, weight, store)
         self._labels = features.label_values(table, read, heads(spec), self.rows, store) if read else None
 
     def input_fn(
@@ -57,7 +65,7 @@ class Inputs:
     ) -> Any:
         """The engine's input over these rows; `epochs` None repeats for ever."""
         return est.inputs.columns_input_fn(
-            self._features,
+            self.features,
             self._labels,
             batch_size=batch_size,
             num_epochs=epochs,
@@ -65,6 +73,15 @@ class Inputs:
             seed=seed,
             rows=self.rows,
         )
+
+    @property
+    def heads(self) -> list[str | None]:
+        """Names of the heads that have labels; [None] for a model of one head."""
+        return list(self._labels) if isinstance(self._labels, dict) else [None]
+
+    def labels_of(self, head: str | None) -> Any:
+        """The labels of one head over all rows of the table, as the engine takes them; None without labels."""
+        return self._labels[head] if isinstance(self._labels, dict) else self._labels
 
 
 def heads(spec: TrainSpec) -> dict[str | None, Arguments]:

@@ -6,30 +6,13 @@ import math
 import numbers
 from typing import Any
 
-import tensorflow as tf
-
 from app.jobs.spec import EvaluateSpec
 from workers.attempt.attempt import RunningAttempt
-from workers.attempt.stop import StopSignal
 from workers.data.inputs import Inputs
 from workers.jobs.model import make_estimator
+from workers.jobs.report import make_report
 from workers.jobs.source import open_source, open_table
-
-_CHECK_EVERY_STEPS = 50
-
-
-class StopHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
-    """Stops a loop on request."""
-
-    def __init__(self, stop_signal: StopSignal) -> None:
-        self._stop_signal = stop_signal
-
-    def next_step(self, step: int) -> int:
-        return step + (_CHECK_EVERY_STEPS if self._stop_signal.reason is None else 1)
-
-    def after_run(self, run_context: Any, run_values: Any) -> None:
-        if self._stop_signal.reason is not None:
-            run_context.request_stop()
+from workers.jobs.stop_hook import StopHook
 
 
 def evaluate(
@@ -76,6 +59,8 @@ def run(attempt: RunningAttempt, spec: EvaluateSpec) -> None:
         steps=spec.steps,
         checkpoint_path=str(source.path),
     )
+    rows = inputs.count if spec.steps is None else min(inputs.count, spec.steps * data.batch_size)
+    made = make_report(attempt, estimator, inputs, checkpoint_path=str(source.path), rows=rows)
     row = attempt.record_evaluation(
         train_job_id=source.job,
         step=source.step,
@@ -84,6 +69,7 @@ def run(attempt: RunningAttempt, spec: EvaluateSpec) -> None:
         dataset_id=data.dataset,
         dataset_digest=data.digest,
         split=data.part,
-        rows=inputs.count if spec.steps is None else min(inputs.count, spec.steps * data.batch_size),
+        rows=rows,
+        report=made,
     )
     attempt.succeed({"evaluation": row.id, "metrics": metrics, "step": source.step})

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from app.jobs.spec import PredictSpec
 from workers.attempt.attempt import RunningAttempt
 from workers.data.inputs import Inputs
-from workers.jobs.evaluate import StopHook
 from workers.jobs.model import make_estimator
 from workers.jobs.source import open_source, open_table
+from workers.jobs.stop_hook import StopHook
 
 JSONL, PARQUET = "predictions.jsonl", "predictions.parquet"
 
@@ -44,8 +44,9 @@ def run(attempt: RunningAttempt, spec: PredictSpec) -> None:
     rows = _write(attempt, batches, directory)
     attempt.check()
     key = storage.prediction_key(attempt.claim.job_id)
-    # An attempt that is over must not move files into place: ask once more.
-    attempt.write(lambda session: attempt.jobs(session).heartbeat(attempt.claim.job_id, attempt.claim.attempt, 60.0))
+    # An attempt that is over must not publish files: check once more.
+    claim = attempt.claim
+    attempt.write(lambda session: attempt.attempts(session).heartbeat(claim.job_id, claim.attempt, 60.0))
     storage.remove(key)
     storage.path(key).parent.mkdir(parents=True, exist_ok=True)
     directory.rename(storage.path(key))

@@ -20,6 +20,7 @@ from workers.data.inputs import Inputs
 from workers.jobs.evaluate import evaluate
 from workers.jobs.export import Candidate, publish
 from workers.jobs.model import make_estimator
+from workers.jobs.report import make_report
 from workers.jobs.source import open_table
 
 log = logging.getLogger(__name__)
@@ -56,8 +57,8 @@ class TrainingJob:
         self._estimator = make_estimator(self._spec, attempt.directory, warm_start=self._warm_start())
         self._input_fn = self._inputs.input_fn(self._batch, epochs=None, shuffle=data.shuffle, seed=self._options.seed)
         attempt.mark("estimator_built")
+        self._evaluated: Inputs | None = None
         self._eval_input: Any = None
-        self._eval_rows: int | None = None
         self._measured = self._known_evaluations()
 
     def run(self) -> None:
@@ -160,9 +161,7 @@ class TrainingJob:
     def _evaluate(self) -> None:
         data = self._spec.data.eval
         assert data is not None
-        if self._eval_input is None:
-            inputs = self._evaluation_inputs(data)
-            self._eval_input, self._eval_rows = inputs.input_fn(data.batch_size), inputs.count
+        inputs = self._evaluation_inputs(data)
         metrics = evaluate(self._attempt, self._estimator, self._eval_input, name=EVALUATION)
         self._measured[self._step] = metrics
         self._attempt.record_evaluation(
@@ -173,20 +172,35 @@ class TrainingJob:
             dataset_id=data.dataset,
             dataset_digest=data.digest,
             split=data.part,
-            rows=self._eval_rows,
+            rows=inputs.count,
         )
         self._attempt.prune_checkpoints(self._keep, self._best_steps())
 
+    def _report(self, step: int) -> None:
+        """Adds a report to the evaluation of the checkpoint that the job ends with."""
+        data = self._spec.data.eval
+        if data is None or step not in self._measured:
+            return
+        attempt = self._attempt
+        row = attempt.read(lambda session: CheckpointRepository(session).at(attempt.claim.job_id, step))
+        path = str(attempt.storage.path(row.path))
+        made = make_report(attempt, self._estimator, self._evaluation_inputs(data), checkpoint_path=path)
+        attempt.record_report(step, EVALUATION, made)
+
     def _evaluation_inputs(self, data: EvalData) -> Inputs:
-        train = self._spec.data.train
-        return Inputs(
-            self._table if data.dataset == train.dataset else open_table(self._attempt, data.dataset),
-            self._spec,
-            self._attempt.spill_directory / "eval",
-            part=data.part,
-            labels=data.labels,
-            missing=train.missing,
-        )
+        """Made once; `_eval_input` with them."""
+        if self._evaluated is None:
+            train = self._spec.data.train
+            self._evaluated = Inputs(
+                self._table if data.dataset == train.dataset else open_table(self._attempt, data.dataset),
+                self._spec,
+                self._attempt.spill_directory / "eval",
+                part=data.part,
+                labels=data.labels,
+                missing=train.missing,
+            )
+            self._eval_input = self._evaluated.input_fn(data.batch_size)
+        return self._evaluated
 
     def _best(self, metric: str, mode: str) -> int | None:
         """The step with the best value so far, the earliest of equals."""
@@ -213,6 +227,7 @@ class TrainingJob:
         spec, step = self._spec, self._step
         if spec.export == "best":
             step = self._best(spec.best_metric.metric, spec.best_metric.mode) or step
+        self._report(step)
         if spec.export == "none":
             self._attempt.succeed(result)
             return

@@ -1,4 +1,4 @@
-"""Runs one attempt of any job type to its end, whatever happens. No Celery in it."""
+"""Runs one attempt of any job type to its end and records it. No Celery here."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ def run(
         every_s=settings.heartbeat_s,
         timeout_s=claim.timeout_s,
         grace_s=settings.grace_s,
+        retry_backoff_s=settings.retry_backoff_s,
         usage=ResourceUsage(progress),
         drain=drain,
     )
@@ -121,7 +122,7 @@ def _ended(attempt: RunningAttempt, move: Callable[[Any, Claim], str | None]) ->
     claim, points = attempt.claim, attempt.progress.points()
 
     def end(session: Any) -> str | None:
-        jobs = attempt.jobs(session)
+        jobs = attempt.attempts(session)
         if jobs.heartbeat(claim.job_id, claim.attempt, attempt.settings.lease_s, attempt.progress.values) is None:
             return None
         MetricRepository(session).add_points(claim.job_id, claim.attempt, points)
@@ -170,6 +171,6 @@ def _disk_full(error: BaseException) -> str | None:
 
 
 def _without_paths(text: str) -> str:
-    """The first line, with paths and TensorFlow's names of nodes taken out, cut at 300 characters."""
+    """The first line without paths and TensorFlow's node names, cut at 300 characters."""
     first = re.sub(r"\{\{.*?\}\}\s*", "", (text.strip().splitlines() or [""])[0])
     return re.sub(r"(?<![\w/])/[^\s'\",;:)]+", "…", first)[:300]

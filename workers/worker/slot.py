@@ -1,31 +1,28 @@
-"""One slot of a worker: claims a job, gives it to its trainer, and answers for what becomes of it."""
+"""One slot of a worker: claims jobs, hands them to its trainer, and makes sure that every attempt ends on record."""
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 
 from app.config import Settings
 from app.errors import Unavailable
-from app.jobs.state import ErrorKind
 from app.registry.db import Database, revision_state, seconds
-from app.registry.jobs.repository import JobRepository
+from app.registry.jobs.attempts import AttemptRepository, Claim
 from app.registry.tables import Job
 from workers import memory
+from workers.worker.attempt_watch import AttemptWatch
 from workers.worker.devices import Devices
 from workers.worker.protocol import claim_to_json
-from workers.worker.trainer_handle import Death, TrainerProcess
+from workers.worker.trainer_handle import TrainerProcess
 
 log = structlog.get_logger("worker")
 
-_READY_S = 120.0
 _TRIES = 3
 """Trainers that one claim may use up before one of them starts the attempt."""
 _MAX_ATTEMPTS = 50
@@ -38,7 +35,7 @@ class Slot:
     Args:
         draining: whether the worker was told to stop.
         start_trainer: makes a trainer process on the slot's devices.
-        oom_kills: how often the kernel ended a process for want of memory so far, None if that is not known.
+        oom_kills: how often the kernel ended a process because memory ran out; None if that is not known.
     """
 
     def __init__(
@@ -59,7 +56,7 @@ class Slot:
         self._busy = threading.Lock()
 
     def look_after(self, every_s: float = 1.0) -> None:
-        """Sees to it, for ever, that an idle slot has a living trainer; run it in a thread."""
+        """Keeps a living trainer in the slot while it is idle, until the worker drains; run it in a thread."""
         while not self._draining():
             if self._busy.acquire(blocking=False):
                 try:
@@ -69,7 +66,7 @@ class Slot:
             time.sleep(every_s)
 
     def warm_up(self) -> None:
-        """Sees to it that a trainer is there, or on its way; does not wait for it."""
+        """Starts a trainer if there is none; does not wait for it."""
         if self.trainer is not None and self.trainer.receive(0.0) is None and self.trainer.death is not None:
             self.trainer = None
         if self.trainer is None and self.devices.take():
@@ -84,25 +81,25 @@ class Slot:
     def run(self, job_id: str, attempt_seen: int) -> str | None:
         """Runs one attempt to its end. None: there was nothing to do (the message was old, doubled or early)."""
         if self._draining():
-            return None  # the reconciler rings again, for another worker
+            return None  # the reconciler sends the message again, for another worker
         if not self.devices.take():
-            log.warning("other workers hold all GPUs; the job will be rung for again", job_id=job_id)
+            log.warning("all GPUs are in use by other workers; the job stays queued", job_id=job_id)
             return None
         try:
             claimed = self._claim(job_id, attempt_seen)
         except Unavailable:
-            log.warning("the registry does not answer; the job will be rung for again", job_id=job_id)
+            log.warning("the registry does not answer; the job stays queued", job_id=job_id)
             return None
         if claimed is None:
             return None
         with self._busy:
-            return self._run(job_id, *claimed)
+            return self._run(*claimed)
 
-    def _run(self, job_id: str, message: dict[str, Any], attempt: int) -> str:
-        bound = log.bind(job_id=job_id, attempt=attempt)
+    def _run(self, claim: Claim, timings: dict[str, float]) -> str:
+        bound = log.bind(job_id=claim.job_id, attempt=claim.attempt)
         bound.info("claimed")
         outcome = None
-        limit = message["run"]["spec"]["memory_limit_bytes"]
+        message = {"run": claim_to_json(claim), "timings": timings}
         for tries_left in reversed(range(_TRIES)):
             self.warm_up()
             trainer = self.trainer
@@ -110,7 +107,7 @@ class Slot:
             trainer.attempts += 1
             trainer.oom_kills_before = self._oom_kills()
             trainer.send(message)
-            outcome = self._wait(trainer, job_id, attempt, limit, may_try_again=tries_left > 0)
+            outcome = self._watch(trainer, claim).wait(may_try_again=tries_left > 0)
             if trainer.death is not None:
                 self.trainer = None
             elif trainer.attempts >= _MAX_ATTEMPTS or outcome in ("failed", "lost"):
@@ -125,13 +122,26 @@ class Slot:
             self.warm_up()
         return outcome
 
-    def _claim(self, job_id: str, attempt_seen: int) -> tuple[dict[str, Any], int] | None:
+    def _watch(self, trainer: TrainerProcess, claim: Claim) -> AttemptWatch:
+        return AttemptWatch(
+            self._settings,
+            self._database,
+            trainer,
+            claim.job_id,
+            claim.attempt,
+            memory_limit=claim.spec.memory_limit_bytes or self._settings.job_memory_limit,
+            draining=self._draining,
+            oom_kills=self._oom_kills,
+        )
+
+    def _claim(self, job_id: str, attempt_seen: int) -> tuple[Claim, dict[str, float]] | None:
+        """The claimed attempt, and the host times at which its job was submitted and claimed."""
         if (state := revision_state(self._database.engine)) != "ok":
             log.warning("refused: the database is of another revision than this worker", state=state, job_id=job_id)
             return None
         cap = self._settings.queue_caps_by_name
         with self._database.session() as session:
-            jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
+            jobs = AttemptRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
             job = session.get(Job, job_id)
             if job is None:
                 return None
@@ -140,85 +150,4 @@ class Slot:
                 return None
             # The database's clock says how long ago that was; this host's clock may be another.
             submitted = time.time() - max(0.0, seconds(session) - job.created_at)
-        timings = {"submitted": submitted, "claimed": time.time()}
-        return {"run": claim_to_json(claim), "timings": timings}, claim.attempt
-
-    def _wait(
-        self, trainer: TrainerProcess, job_id: str, attempt: int, memory_limit: int | None, *, may_try_again: bool
-    ) -> str | None:
-        """Until the trainer answers or dies; passes on that the worker is to stop. Until the trainer says that it has
-        started the attempt, and so keeps the lease itself, this does. None: it died before, and another may try."""
-        drained_at: float | None = None
-        started = False
-        ready_by = time.monotonic() + _READY_S
-        beat_at = 0.0
-        while trainer.death is None:
-            message = trainer.receive(0.2) or {}
-            if (message.get("job_id"), message.get("attempt")) == (job_id, attempt):
-                if "ended" in message:
-                    return str(message["ended"])
-                started = started or "started" in message
-            if not started and time.monotonic() >= beat_at:
-                beat_at = time.monotonic() + min(self._settings.heartbeat_s, self._settings.lease_s / 4)
-                self._beat(job_id, attempt)
-            if started and memory_limit is not None and trainer.memory_bytes() > memory_limit:
-                detail = f"The trainer held more than the job's memory_limit_bytes of {memory_limit}."
-                return self._out_of_memory(job_id, attempt, trainer.kill(), detail)
-            if not trainer.ready and time.monotonic() > ready_by:
-                return self._lost(job_id, attempt, trainer.kill(), "The trainer process did not get ready.")
-            if drained_at is None and self._draining():
-                drained_at = time.monotonic()
-                trainer.send({"drain": True})
-            if drained_at is not None and time.monotonic() - drained_at > self._settings.grace_s:
-                reason = f"The worker stopped, and the trainer did not give the job back in {self._settings.grace_s} s."
-                return self._lost(job_id, attempt, trainer.kill(), reason)
-        if not started and may_try_again and drained_at is None:
-            return None
-        if self._was_out_of_memory(trainer):
-            detail = "The system ended the trainer because memory ran out."
-            return self._out_of_memory(job_id, attempt, trainer.death, detail)
-        return self._lost(job_id, attempt, trainer.death, trainer.death.reason)
-
-    def _was_out_of_memory(self, trainer: TrainerProcess) -> bool:
-        """Whether a trainer's death was the kernel's doing: SIGKILL, and the kernel has counted a kill meanwhile."""
-        if trainer.death is None or trainer.death.signal != signal.SIGKILL:
-            return False
-        before, now = trainer.oom_kills_before, self._oom_kills()
-        return before is not None and now is not None and now > before
-
-    def _beat(self, job_id: str, attempt: int) -> None:
-        try:
-            with self._database.session() as session:
-                JobRepository(session).heartbeat(job_id, attempt, self._settings.lease_s)
-        except Unavailable:
-            log.warning("the registry does not answer", job_id=job_id)
-
-    def _out_of_memory(self, job_id: str, attempt: int, death: Death, why: str) -> str:
-        """Puts on record that the trainer was ended for what it held."""
-        detail = f"{why} Use smaller batches, layers or embeddings, or a worker with more memory."
-
-        def fail(session: Any) -> str | None:
-            jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
-            jobs.end_attempt(job_id, attempt, peak_memory_bytes=death.peak_memory_bytes, exit_signal=death.signal)
-            return jobs.fail(job_id, attempt, ErrorKind.OUT_OF_MEMORY, detail)
-
-        log.warning("trainer ended: out of memory", job_id=job_id, attempt=attempt, why=why)
-        try:
-            return self._database.run(fail, patience_s=self._settings.lease_s) or "lost"
-        except Unavailable:
-            log.warning("the end could not be put on record; the lease will run out", job_id=job_id)
-            return "lost"
-
-    def _lost(self, job_id: str, attempt: int, death: Death, reason: str) -> str:
-        """Puts a trainer's death on record. When the registry does not answer, the lease runs out by itself."""
-
-        def lose(session: Any) -> Any:
-            jobs = JobRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
-            return jobs.lose(job_id, attempt, reason, death.signal, death.peak_memory_bytes)
-
-        log.warning("trainer died", job_id=job_id, attempt=attempt, reason=reason)
-        try:
-            self._database.run(lose, patience_s=self._settings.lease_s)
-        except Unavailable:
-            log.warning("the loss could not be put on record; the lease will run out", job_id=job_id)
-        return "lost"
+        return claim, {"submitted": submitted, "claimed": time.time()}

@@ -18,14 +18,16 @@ class DatasetView(View):
     rows: int
     bytes: int
     columns: list[Json] = Field(
-        description="name, dtype, sequence, shape, nulls, min, max, mean, stddev, distinct, vocabulary of each column."
+        description="name, dtype, sequence, shape, nulls, min, max, mean, stddev, distinct, vocabulary of each column; "
+        "boolean and looks_like where they are known."
     )
+    warnings: list[str] = Field(description="What its owner should know before training on it.")
     created_at: Time
     created_by: str | None
 
     @classmethod
     def of(cls, row: tables.Dataset) -> DatasetView:
-        return cls.copy_of(row)
+        return cls.copy_of(row, warnings=row.warnings or [])
 
 
 class DatasetList(View):

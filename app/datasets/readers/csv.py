@@ -1,4 +1,4 @@
-"""CSV: comma, RFC 4180 quotes, UTF-8 with or without a BOM, a header, any line end.
+"""CSV: comma (or what the schema says), RFC 4180 quotes, UTF-8 with or without a BOM, a header, any line end.
 
 Two passes over the file: the first checks it and finds every column's type, the second gives typed chunks.
 """
@@ -15,8 +15,8 @@ import pyarrow.csv as arrow_csv
 from app.datasets.chunk import Chunk
 from app.datasets.limits import Limits
 from app.datasets.readers.csv_bytes import CheckedText
-from app.datasets.readers.csv_text import find_fault, line_of_row, read_header
-from app.datasets.readers.csv_types import NULLS, CellType, Kind, NotOfKind, convert
+from app.datasets.readers.csv_text import Dialect, find_fault, line_of_row, read_header
+from app.datasets.readers.csv_types import NULLS, CellType, Kind, NotOfKind
 from app.datasets.readers.shared_file import SharedFile
 from app.datasets.schema import Schema
 from app.errors import FieldError, InvalidInput, TooLarge, quote_name
@@ -37,6 +37,7 @@ class CsvReader:
 
     Attributes:
         names: columns, by the header.
+        warnings: what somebody should know of the columns; complete after the first chunk.
 
     Raises (all methods): InvalidInput or TooLarge, naming the line and where possible the column.
     """
@@ -44,7 +45,9 @@ class CsvReader:
     def __init__(self, file: BinaryIO, limits: Limits, schema: Schema) -> None:
         self._file = SharedFile(file)
         self._limits = limits
-        self.names, self._start, self._line = read_header(file, limits)
+        self._dialect = Dialect(schema.separator)
+        self.names, self._start, self._line = read_header(file, limits, self._dialect)
+        self.warnings: list[str] = []
         schema.check_names(self.names)
         self._schema = schema
         self._types: list[CellType] = []
@@ -63,9 +66,7 @@ class CsvReader:
         for batch in self._batches(self._data(), [cells.arrow for cells in self._types]):
             columns = {}
             for name, cells, array in zip(self.names, self._types, batch.columns, strict=True):
-                columns[name] = (
-                    array if array.type == cells.arrow != pa.large_string() else convert(array, cells.kind)[1]
-                )
+                columns[name] = cells.values(array)
             yield Chunk(columns, len(batch), lambda row, before=rows: self._where(before + row))  # type: ignore[misc]
             rows += len(batch)
 
@@ -73,14 +74,14 @@ class CsvReader:
         return self._file.view(self._start)
 
     def _where(self, row: int) -> str:
-        return f"Line {line_of_row(self._data(), self._line, row, self._limits)}"
+        return f"Line {line_of_row(self._data(), self._line, row, self._limits, self._dialect)}"
 
     def _find_types(self) -> None:
         self._types = [CellType(self._schema[name]) for name in self.names]
         # A row of our own behind the last one: when it does not come out again, an open quote has swallowed it.
         mark = secrets.token_hex(16)
-        tail = f"\n{mark}{',' * (len(self.names) - 1)}\n".encode("ascii")
-        checked = CheckedText(self._data(), self._line, self.names, tail, self._limits)
+        tail = f"\n{mark}{self._schema.separator * (len(self.names) - 1)}\n".encode("ascii")
+        checked = CheckedText(self._data(), self._line, self.names, tail, self._limits, self._dialect)
         rows = 0
         last: pa.RecordBatch | None = None
         for batch in self._batches(checked, [pa.large_string()] * len(self.names)):
@@ -89,15 +90,37 @@ class CsvReader:
                 rows += len(last)
             last = batch
         if last is None or not len(last) or last.column(0)[-1].as_py() != mark:
-            raise find_fault(self._data(), self._line, self.names, self._limits) or self._unreadable()
+            raise find_fault(self._data(), self._line, self.names, self._limits, self._dialect) or self._unreadable()
         self._see(last.slice(0, len(last) - 1), rows)
+        self._judge()
+
+    def _judge(self) -> None:
+        """Refuses columns that are numbers but for a few cells, all at once, and gathers the warnings."""
+        errors = []
         for name, cells in zip(self.names, self._types, strict=True):
+            cells.decide()
+            column = f"column {quote_name(name)}"
             if cells.kind is Kind.FLOAT and cells.beyond is not None:
-                raise InvalidInput.at(
-                    "/file",
-                    f"{self._where(cells.beyond)}, column {quote_name(name)}: an integer beyond int64. Give the column "
-                    "dtype string (or float32, which rounds) in the schema.",
+                errors.append(
+                    f"{self._where(cells.beyond)}, {column}: an integer beyond int64. Give the column "
+                    "dtype string (or float32, which rounds) in the schema."
                 )
+            if cells.kind is not Kind.TEXT or cells.forced:
+                continue
+            if cells.leading_zero is not None:
+                self.warnings.append(
+                    f"{self._where(cells.leading_zero)}, {column}: a number that begins with a zero, so the column is "
+                    'text (a code). If it holds quantities, give it dtype "int64" in the schema.'
+                )
+            elif (problem := cells.strays.problem()) is not None:
+                row, what, refused = problem
+                remedy = f'{cells.strays.remedy(name)}. If the column is text, give it dtype "string".'
+                if refused:
+                    errors.append(f"{self._where(row)}, {column}: {what}. {remedy}")
+                else:
+                    self.warnings.append(f"{self._where(row)}, {column}: {what}, so the column is text. {remedy}")
+        if errors:
+            raise InvalidInput(errors=[FieldError("/file", error) for error in errors])
 
     def _see(self, batch: pa.RecordBatch, rows_before: int) -> None:
         for name, cells, array in zip(self.names, self._types, batch.columns, strict=True):
@@ -111,14 +134,14 @@ class CsvReader:
                 ) from None
 
     def _unreadable(self) -> InvalidInput:
-        return InvalidInput.at("/file", "The file does not read as CSV. Put cells with commas or quotes into quotes.")
+        return InvalidInput.at("/file", "The file does not read as CSV. Put cells with separators or quotes in quotes.")
 
     def _batches(self, file: Any, types: list[pa.DataType]) -> Iterator[pa.RecordBatch]:
         try:
             reader = arrow_csv.open_csv(
                 pa.PythonFile(file, "r"),
                 arrow_csv.ReadOptions(column_names=self.names, block_size=self._block, use_threads=True),
-                arrow_csv.ParseOptions(newlines_in_values=True),
+                arrow_csv.ParseOptions(newlines_in_values=True, delimiter=self._schema.separator),
                 arrow_csv.ConvertOptions(
                     column_types=dict(zip(self.names, types, strict=True)), null_values=NULLS, strings_can_be_null=True
                 ),
@@ -127,7 +150,7 @@ class CsvReader:
         except pa.ArrowInvalid as error:
             if str(error).startswith("Empty CSV"):
                 return
-            fault = find_fault(self._data(), self._line, self.names, self._limits)
+            fault = find_fault(self._data(), self._line, self.names, self._limits, self._dialect)
             if fault is None and "straddl" in str(error):
                 raise _Straddles from error
             raise fault or self._unreadable() from error

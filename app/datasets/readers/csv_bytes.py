@@ -7,7 +7,7 @@ import io
 from typing import BinaryIO
 
 from app.datasets.limits import Limits
-from app.datasets.readers.csv_text import count_commas
+from app.datasets.readers.csv_text import NOT_UTF8, Dialect, count_separators
 from app.errors import InvalidInput, TooLarge, quote_name
 
 _KEPT = 1 << 16
@@ -18,13 +18,16 @@ class CheckedText(io.RawIOBase):
     UTF-8 and on a line over the limit, naming the line (and the column, where the cell stands on that line).
     """
 
-    def __init__(self, file: BinaryIO, line: int, names: list[str], tail: bytes, limits: Limits) -> None:
+    def __init__(
+        self, file: BinaryIO, line: int, names: list[str], tail: bytes, limits: Limits, dialect: Dialect
+    ) -> None:
         super().__init__()
         self._file = file
         self._line = line
         self._names = names
         self._tail = tail
         self._limits = limits
+        self._dialect = dialect
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._line_bytes = 0  # length so far of the line that goes on in the next block
         self._line_start = b""  # and its beginning
@@ -49,8 +52,8 @@ class CheckedText(io.RawIOBase):
 
     def _place(self, block: bytes, offset: int) -> str:
         before = self._line_start + block[: max(offset, 0)]
-        commas, _ = count_commas(before[before.rfind(b"\n") + 1 :], False)
-        name = self._names[min(commas, len(self._names) - 1)]
+        separators, _ = count_separators(before[before.rfind(b"\n") + 1 :], False, self._dialect)
+        name = self._names[min(separators, len(self._names) - 1)]
         line = self._line + block.count(b"\n", 0, max(offset, 0))
         return f"Line {line}, column {quote_name(name)}"
 
@@ -62,7 +65,7 @@ class CheckedText(io.RawIOBase):
             self._decoder.decode(block, final)
         except UnicodeDecodeError as error:
             place = self._place(block, error.start - len(held))
-            raise InvalidInput.at("/file", f"{place}: the text is not UTF-8. Save the file as UTF-8.") from error
+            raise InvalidInput.at("/file", f"{place}: the text is not UTF-8. {NOT_UTF8}") from error
 
     def _check_lines(self, block: bytes) -> None:
         limit = self._limits.max_line_bytes

@@ -10,12 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.datasets.schema import ColumnSchema
+from app.datasets.readers.spelling import plain_numbers, without_nulls
+from app.datasets.readers.stray_cells import StrayCells
+from app.datasets.schema import ColumnSchema, Spelling
 
 NULLS = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None"]
 """Cells that mean "no value", quoted or not."""
 
 _BOOLS = {"true": 1, "false": 0}
+_LEADING_ZERO = r"^\s*[+-]?0\d"
 
 
 class Kind(StrEnum):
@@ -42,42 +45,79 @@ class CellType:
     """
 
     def __init__(self, schema: ColumnSchema) -> None:
+        self._spelling = schema.spelling
+        self._numeric = schema.numeric
         self.forced = True
-        if schema.is_list:
+        if schema.timestamp is not None:
+            self.kind = Kind.TEXT
+        elif schema.is_list:
             self.kind = Kind.LIST
         elif schema.dtype:
             self.kind = {"int64": Kind.INTEGER, "float32": Kind.FLOAT, "string": Kind.TEXT}[schema.dtype]
         else:
             self.kind = Kind.UNKNOWN
             self.forced = False
-        #: some number has blanks around it, so that Arrow's own conversion would refuse it
-        self.untidy = False
+        #: some number has blanks around it, or is spelled as the schema says: Arrow's own conversion would refuse it
+        self.untidy = not schema.spelling.plain or bool(schema.spelling.null_values)
         #: row of the file with the first integer that no int64 holds
         self.beyond: int | None = None
+        #: row of the file with the first integer that begins with a zero
+        self.leading_zero: int | None = None
+        #: cells that keep the column from being one of numbers
+        self.strays = StrayCells()
 
     def see(self, cells: pa.Array, rows_before: int) -> None:
         """Takes the next cells (string, null where the file says so)."""
-        if self.kind is Kind.TEXT or cells.null_count == len(cells):
+        if self.kind is Kind.TEXT and (self.forced or self.strays.settled):
+            return
+        cells = without_nulls(cells, self._spelling)
+        if cells.null_count == len(cells):
+            return
+        if self.kind is Kind.TEXT:
+            self.strays.add(cells, rows_before)
             return
         for kind in self._candidates():
             try:
-                tidy, values = convert(cells, kind)
+                tidy, values = convert(cells, kind, self._spelling)
             except NotOfKind:
                 if self.forced:
                     raise
                 continue
-            self.kind = kind
-            self.untidy = self.untidy or not tidy
-            if kind is Kind.FLOAT and self.beyond is None and not self.forced:
-                row = _beyond_int64(cells, values)
-                self.beyond = None if row is None else rows_before + row
+            self._found(kind, tidy, cells, values, rows_before)
             return
+        if self._numeric:
+            self.kind = Kind.FLOAT
+            convert(cells, Kind.FLOAT, self._spelling)  # raises at the first cell that is no number
+        if self.kind in (Kind.BOOL, Kind.LIST):
+            self.strays.settled = True
         self.kind = Kind.TEXT
+        self.strays.add(cells, rows_before)
+
+    def _found(self, kind: Kind, tidy: bool, cells: pa.Array, values: pa.Array, rows_before: int) -> None:
+        self.kind = kind
+        self.untidy = self.untidy or not tidy
+        if self.forced or kind not in (Kind.INTEGER, Kind.FLOAT):
+            return
+        self.strays.add_numbers(cells)
+        if kind is Kind.FLOAT and self.beyond is None:
+            row = _beyond_int64(cells, values)
+            self.beyond = None if row is None else rows_before + row
+        if self.leading_zero is None:
+            zeros = pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(cells, _LEADING_ZERO), False))
+            if len(zeros):
+                whole = pc.match_substring_regex(cells.take(zeros), r"^\s*[+-]?\d+\s*$")
+                rows = zeros.filter(whole)
+                self.leading_zero = rows_before + rows[0].as_py() if len(rows) else None
+
+    def decide(self) -> None:
+        """After the last cell: integers of which some begin with a zero (codes, not quantities) are text."""
+        if self.kind is Kind.INTEGER and self.leading_zero is not None and not self._numeric:
+            self.kind = Kind.TEXT
 
     def _candidates(self) -> list[Kind]:
         if self.forced or self.kind in (Kind.FLOAT, Kind.BOOL, Kind.LIST):
             return [self.kind]
-        if self.kind is Kind.INTEGER:
+        if self.kind is Kind.INTEGER or self._numeric:
             return [Kind.INTEGER, Kind.FLOAT]
         return [Kind.INTEGER, Kind.FLOAT, Kind.BOOL, Kind.LIST]
 
@@ -90,8 +130,17 @@ class CellType:
             return pa.float64()
         return pa.large_string()
 
+    def values(self, cells: pa.Array) -> pa.Array:
+        """Cells of the second pass (as `arrow`) in a chunk's types."""
+        if cells.type == self.arrow != pa.large_string():
+            return cells
+        return convert(without_nulls(cells, self._spelling), self.kind, self._spelling)[1]
 
-def convert(cells: pa.Array, kind: Kind) -> tuple[bool, pa.Array]:
+
+_PLAIN = Spelling()
+
+
+def convert(cells: pa.Array, kind: Kind, spelling: Spelling = _PLAIN) -> tuple[bool, pa.Array]:
     """Text cells as `kind`, in a chunk's types, and whether that went without trimming blanks. Raises NotOfKind."""
     if kind is Kind.TEXT:
         return True, pc.cast(cells, pa.large_binary())
@@ -103,9 +152,11 @@ def convert(cells: pa.Array, kind: Kind) -> tuple[bool, pa.Array]:
         return True, pa.nulls(len(cells))
     target = pa.int64() if kind is Kind.INTEGER else pa.float64()
     try:
-        return True, pc.cast(cells, target)
+        if spelling.plain:
+            return True, pc.cast(cells, target)
+        return False, pc.cast(plain_numbers(cells, spelling), target)
     except pa.ArrowInvalid:
-        trimmed = pc.utf8_trim_whitespace(cells)
+        trimmed = plain_numbers(cells, spelling)
         trimmed = pc.if_else(pc.is_in(trimmed, pa.array(NULLS, trimmed.type)), None, trimmed)
         try:
             return False, pc.cast(trimmed, target)
@@ -131,8 +182,8 @@ def _bools(cells: pa.Array) -> pa.Array:
     bad = [index for index, word in enumerate(words) if word not in _BOOLS]
     if bad:
         raise NotOfKind(int(np.flatnonzero(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False) == bad[0])[0]))
-    numbers = pa.array([_BOOLS[word] for word in words], pa.int64())
-    return numbers.take(encoded.indices)
+    values = pa.array([bool(_BOOLS[word]) for word in words], pa.bool_())
+    return values.take(encoded.indices)
 
 
 def _lists(cells: pa.Array) -> pa.Array:

@@ -29,6 +29,7 @@ class JsonlReader:
 
     Attributes:
         names: empty; columns come in the order in which their keys are first seen.
+        warnings: empty.
 
     Raises (all methods): InvalidInput or TooLarge, naming the line and where possible the key.
     """
@@ -38,6 +39,7 @@ class JsonlReader:
         self._limits = limits
         self._schema = schema
         self.names: list[str] = []
+        self.warnings: list[str] = []
         self._types: dict[str, pa.DataType] = {}
         """Of every key so far, as Arrow's reader is told them."""
         self._next = 1
@@ -77,6 +79,9 @@ class JsonlReader:
         if columns is None:
             return None
         for name, array in columns.items():
+            if pa.types.is_large_binary(array.type) and (nulls := self._schema[name].spelling.null_values):
+                cells = [None if cell is None or cell.decode().strip() in nulls else cell for cell in array.to_pylist()]
+                columns[name] = pa.array(cells, pa.large_binary())
             # integers that the schema rounds are floats, as in the other rows of the column
             if self._rounds(name) and array.type == pa.int64():
                 columns[name] = array.cast(pa.float64(), safe=False)
@@ -122,7 +127,10 @@ class JsonlReader:
             present.update(dict.fromkeys(row))
         columns = {}
         for name in present:
-            cells = _Cells(name, [row.get(name) for row in rows], lines, self._rounds(name))
+            plain = [row.get(name) for row in rows]
+            if nulls := self._schema[name].spelling.null_values:
+                plain = [None if isinstance(cell, str) and cell.strip() in nulls else cell for cell in plain]
+            cells = _Cells(name, plain, lines, self._rounds(name))
             columns[name] = cells.array()
             cells.check_follows(self._types[name])
             self._types[name] = _either(self._types[name], cells.kind)
@@ -231,7 +239,7 @@ class _Cells:
         if kinds == {str}:
             return pa.array(self._encoded(cells, rows), pa.large_binary())
         if kinds == {bool}:
-            return pa.array(cells, pa.bool_()).cast(pa.int64())
+            return pa.array(cells, pa.bool_())
         first = next(kind for kind in map(_family, cells) if kind)
         for cell, row in zip(cells, rows, strict=True):
             family = _family(cell)

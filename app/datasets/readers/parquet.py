@@ -23,6 +23,7 @@ class ParquetReader:
 
     Attributes:
         names: columns, by the file's schema.
+        warnings: empty.
 
     Raises (all methods): InvalidInput, TooLarge or UnsupportedMedia, naming the row or the column where there is one.
     """
@@ -32,6 +33,8 @@ class ParquetReader:
             raise UnsupportedMedia("The file's name says parquet, but its content is not. Name it by its format.")
         file.seek(0)
         self._limits = limits
+        self._schema = schema
+        self.warnings: list[str] = []
         try:
             self._file = arrow_parquet.ParquetFile(pa.PythonFile(file, "r"), pre_buffer=False, buffer_size=1 << 20)
             self.names: list[str] = list(self._file.schema_arrow.names)
@@ -57,7 +60,7 @@ class ParquetReader:
         batch_rows = max(1, min(_CHUNK_ROWS, _CHUNK_CELLS // max(1, len(self.names))))
         try:
             for batch in self._file.iter_batches(batch_rows, use_threads=False):
-                columns = {name: plain_array(batch.column(index), name) for index, name in enumerate(self.names)}
+                columns = {name: self._array(batch.column(index), name) for index, name in enumerate(self.names)}
                 # What a small file of repeated values unfolds to; its footer may say anything.
                 size += sum(array.nbytes for array in columns.values())
                 if size > self._limits.max_bytes:
@@ -68,6 +71,10 @@ class ParquetReader:
             raise
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(rows) from error
+
+    def _array(self, array: pa.Array, name: str) -> pa.Array:
+        times = pa.types.is_temporal(array.type) and not pa.types.is_duration(array.type)
+        return array if times and self._schema[name].timestamp is not None else plain_array(array, name)
 
     def _damaged(self, row: int) -> InvalidInput:
         place = f"After row {row}" if row else "At its end, where the footer stands"

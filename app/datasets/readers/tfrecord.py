@@ -38,6 +38,7 @@ class TFRecordReader:
 
     Attributes:
         names: features, sorted, because the records' own order means nothing.
+        warnings: empty.
 
     Raises (all methods): InvalidInput or TooLarge, naming the record and its byte offset.
     """
@@ -46,6 +47,7 @@ class TFRecordReader:
         self._file = file
         self._limits = limits
         self._schema = schema
+        self.warnings: list[str] = []
         self._columns: dict[str, _Column] = {}
         for group in groups(file, limits.max_line_bytes, check=True):
             if not self._learn_all(group):

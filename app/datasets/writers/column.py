@@ -35,6 +35,8 @@ class ColumnWriter:
         self._element_count = 0
         self._longest = 0
         self._null_lists = 0
+        self._booleans: bool | None = None
+        self._fingerprint = 0
 
     def _choose(self, text: bool, default: str | None = None) -> NumberWriter | StringWriter:
         if text:
@@ -53,12 +55,25 @@ class ColumnWriter:
             self._elements.write_nulls(count)
 
     def write(self, array: pa.Array, where: Where) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
-        """Appends the rows of an array of a chunk's types; returns digests (uint64 [n]) and which rows have one
-        (bool [n]), None for rows that are all null.
+        """As `write_rows`, and adds the rows to the fingerprint, which two columns share whose cells all are equal."""
+        first = self._rows
+        written = self.write_rows(array, where)
+        if written is not None:
+            digests, valued = written
+            places = np.arange(first, first + len(digests), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+            # Odd factors differ from row to row, so that the order counts; uint64 wraps.
+            mixed = (digests ^ (digests >> np.uint64(29))) * (places * np.uint64(0x9E3779B97F4A7C15))
+            self._fingerprint = (self._fingerprint + int(mixed[valued].sum())) % 2**64
+        return written
+
+    def write_rows(self, array: pa.Array, where: Where) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
+        """Appends the rows of an array of a chunk's types, booleans as 0 and 1; returns digests (uint64 [n]) and which
+        rows have one (bool [n]), None for rows that are all null.
         """
         if array.null_count == len(array):
             self.write_nulls(len(array))
             return None
+        array = self._without_booleans(array)
         if pa.types.is_large_list(array.type):
             return self._write_dense(array, where) if self._schema.shape else self._write_lists(array, where)
         if self._sequence or self._schema.shape:
@@ -70,6 +85,17 @@ class ColumnWriter:
         if array.type == pa.float64():
             null |= np.isnan(array.fill_null(np.nan).to_numpy(zero_copy_only=False))
         return digests, ~null
+
+    def _without_booleans(self, array: pa.Array) -> pa.Array:
+        is_list = pa.types.is_large_list(array.type)
+        element = array.type.value_type if is_list else array.type
+        if pa.types.is_null(element):
+            return array
+        boolean = pa.types.is_boolean(element)
+        self._booleans = boolean and self._booleans is not False
+        if not boolean:
+            return array
+        return array.cast(pa.large_list(pa.int64()) if is_list else pa.int64())
 
     def _write_elements(
         self, array: pa.Array, where: Where, null: np.ndarray[Any, Any], rows_before: int
@@ -184,6 +210,10 @@ class ColumnWriter:
             if not self._sequence:
                 writer.write_nulls(self._rows)
         info = {"name": self.name, "sequence": bool(self._sequence), **writer.close()}
+        if self._fingerprint:
+            info["fingerprint"] = f"{self._fingerprint:016x}"
+        if self._booleans and info["dtype"] != "string":
+            info["boolean"] = True
         if self._sequence:
             self._append_splits(np.zeros(0, np.int64))
             self._splits.close()

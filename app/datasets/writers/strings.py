@@ -10,9 +10,12 @@ import pyarrow as pa
 
 from app.datasets.npy import NpyFile
 from app.datasets.row_hash import digest_strings
+from app.datasets.timestamps import looks_like_dates
 from app.datasets.writers.memory_budget import MemoryBudget
 from app.datasets.writers.statistics import string_info
 
+#: Different texts that say whether a column holds dates.
+_SAMPLE = 200
 _BYTES_AN_ENTRY = 150  # what a dictionary entry costs in memory beside its text
 
 
@@ -38,6 +41,7 @@ class StringWriter:
         self._bytes = self._file("bytes", np.uint8)
         self._nulls = self._file("nulls", np.uint8)
         self._null_count = 0
+        self._sample: list[bytes] = []
 
     def _file(self, part: str, dtype: Any) -> NpyFile:
         return NpyFile(self._stem.with_name(f"{self._stem.name}.{part}.npy"), dtype)
@@ -51,6 +55,7 @@ class StringWriter:
         self._null_count += array.null_count
         encoded = array.dictionary_encode()
         texts: list[bytes] = encoded.dictionary.to_pylist()
+        self._sample += texts[: max(0, _SAMPLE - len(self._sample))]
         indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         if self._codes is not None:
             self._write_codes(texts, indices)
@@ -119,7 +124,10 @@ class StringWriter:
                 file = self._file(part, values.dtype)
                 file.append(values)
                 file.close()
-        return {"dtype": "string", "shape": [], "nulls": self._null_count, **string_info(counts)}
+        info = {"dtype": "string", "shape": [], "nulls": self._null_count, **string_info(counts)}
+        if looks_like_dates([text.decode("utf-8", "replace") for text in self._sample]):
+            info["looks_like"] = "date"
+        return info
 
 
 def binary_parts(array: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -76,7 +76,9 @@ class TableWriter:
             raise InvalidInput.at("/file", "The file has no rows. Give it at least one row of data.")
         if not self._columns:
             raise InvalidInput.at("/file", "The file has no columns. Give its rows at least one named value.")
-        self._schema.check_names(self._columns)
+        self._schema.check_names(
+            [*self._columns, *(name for name, entry in self._schema.columns.items() if entry.timestamp is not None)]
+        )
         self._digests.close()
         columns = []
         for index, writer in enumerate(self._columns.values()):

@@ -1,4 +1,4 @@
-"""What a worker writes: it claims a job, keeps its lease alive and ends its attempt.
+"""Worker-side queries: claim a job, extend its lease, end its attempt.
 
 The attempt number is the fencing token. Each write carries `id = ? AND attempt = ? AND state = 'RUNNING'`: a worker
 that was paused past its lease, while the reconciler gave the job to another, changes nothing and learns so.
@@ -17,7 +17,7 @@ from app.jobs.spec import JobSpec, decode
 from app.jobs.state import HOPELESS, AttemptState, ErrorKind, JobState
 from app.registry.db import now
 from app.registry.events import record_progress
-from app.registry.jobs.transitions import fence, move
+from app.registry.jobs.transitions import fence, transition
 from app.registry.tables import Attempt, Checkpoint, Job
 
 MAX_BACKOFF_S = 300.0
@@ -49,7 +49,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Beat:
+class HeartbeatReply:
     """What a worker learns from a heartbeat: whether a user wants the job cancelled, or the operator wants it to
     checkpoint and go back to the queue."""
 
@@ -58,7 +58,13 @@ class Beat:
 
 
 class AttemptRepository:
-    def __init__(self, session: Session, *, retry_backoff_s: float = 2.0) -> None:
+    """The writes of a worker on the attempt that it runs, in the caller's transaction.
+
+    Args:
+        retry_backoff_s: the pause before the second attempt of a job that failed; it doubles with each failure.
+    """
+
+    def __init__(self, session: Session, *, retry_backoff_s: float) -> None:
         self.session = session
         self._backoff_s = retry_backoff_s
 
@@ -83,8 +89,10 @@ class AttemptRepository:
             "started_at": func.coalesce(Job.started_at, now()),
         }
         conditions = (Job.attempt == attempt_seen, Job.not_before <= now())
-        told = {"worker": worker}
-        job = move(self.session, job_id, JobState.QUEUED, JobState.RUNNING, *conditions, values=taken, event=told)
+        event = {"worker": worker}
+        job = transition(
+            self.session, job_id, JobState.QUEUED, JobState.RUNNING, *conditions, values=taken, event=event
+        )
         if job is None:
             return None
         resume = self._latest_checkpoint(job_id)
@@ -108,7 +116,7 @@ class AttemptRepository:
 
     def heartbeat(
         self, job_id: str, attempt: int, lease_s: float, progress: dict[str, Any] | None = None
-    ) -> Beat | None:
+    ) -> HeartbeatReply | None:
         """Extends the lease and, where given, replaces the progress. None: the attempt is over, stop without a trace.
 
         Args:
@@ -130,7 +138,7 @@ class AttemptRepository:
             if isinstance(step, int):
                 first = func.coalesce(Attempt.first_step, step)
                 self._describe(job_id, attempt, first_step=first, last_step=step)
-        return Beat(cancel=flags.cancel_requested, drain=flags.drain_requested)
+        return HeartbeatReply(cancel=flags.cancel_requested, drain=flags.drain_requested)
 
     def end_attempt(
         self,
@@ -154,7 +162,7 @@ class AttemptRepository:
         """Ends the job; True also when a cancel came too late. False: fenced."""
         values = {"result": result, "error_kind": None, "error_detail": None}
         fenced = Job.attempt == attempt
-        if move(self.session, job_id, JobState.RUNNING, JobState.SUCCEEDED, fenced, values=values) is None:
+        if transition(self.session, job_id, JobState.RUNNING, JobState.SUCCEEDED, fenced, values=values) is None:
             return False
         self._close(job_id, attempt, AttemptState.SUCCEEDED)
         return True
@@ -162,7 +170,7 @@ class AttemptRepository:
     def cancelled(self, job_id: str, attempt: int) -> bool:
         """Ends the job because its user asked for it. False: fenced, or nobody asked."""
         conditions = (Job.attempt == attempt, Job.cancel_requested.is_(True))
-        if move(self.session, job_id, JobState.RUNNING, JobState.CANCELLED, *conditions) is None:
+        if transition(self.session, job_id, JobState.RUNNING, JobState.CANCELLED, *conditions) is None:
             return False
         self._close(job_id, attempt, AttemptState.CANCELLED)
         return True
@@ -221,16 +229,16 @@ class AttemptRepository:
         fenced = Job.attempt == job.attempt
         if hopeless or (spent >= job.max_attempts and not job.cancel_requested):
             values = error | {"counted_attempts": spent}
-            told = {"error": {"kind": kind, "detail": detail}}
-            move(self.session, job.id, JobState.RUNNING, JobState.FAILED, fenced, values=values, event=told)
+            event = {"error": {"kind": kind, "detail": detail}}
+            transition(self.session, job.id, JobState.RUNNING, JobState.FAILED, fenced, values=values, event=event)
             return "failed"
         if job.cancel_requested:
-            move(self.session, job.id, JobState.RUNNING, JobState.CANCELLED, fenced)
+            transition(self.session, job.id, JobState.RUNNING, JobState.CANCELLED, fenced)
             return "cancelled"
         pause = min(self._backoff_s * 2.0 ** (spent - 1), MAX_BACKOFF_S) if counted else 0.0
         values = {"counted_attempts": spent, "not_before": now() + pause} | (error if failure else {})
         why = {"reason": detail, "pause_s": pause}
-        move(self.session, job.id, JobState.RUNNING, JobState.QUEUED, fenced, values=values, event=why)
+        transition(self.session, job.id, JobState.RUNNING, JobState.QUEUED, fenced, values=values, event=why)
         return "queued"
 
     def _moved_forward(self, job: Job) -> bool:

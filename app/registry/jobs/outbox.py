@@ -12,7 +12,7 @@ from app.registry.tables import Job, Outbox
 
 
 @dataclass(frozen=True)
-class Ring:
+class WakeUp:
     """A message that should be sent (again): the job waits, and its attempt counter stands at `attempt`."""
 
     job_id: str
@@ -21,8 +21,8 @@ class Ring:
     priority: int
 
 
-def ring(session: Session, job: Job) -> None:
-    """Notes that a worker is to be rung for a job that was queued in this transaction."""
+def enqueue(session: Session, job: Job) -> None:
+    """Adds the wake-up message of a job that was queued in this transaction."""
     session.execute(
         insert(Outbox).values(
             job_id=job.id, attempt=job.attempt, queue=job.queue, priority=job.priority, created_at=now()
@@ -31,22 +31,22 @@ def ring(session: Session, job: Job) -> None:
 
 
 class OutboxRepository:
-    """To send: read `pending` (or `of` a job just made), give each to the queue, then `sent`. A process that dies in
+    """To send: read `pending` (or `for_job`), give each to the queue, then `mark_sent`. A process that dies in
     between leaves the row, so a message can be sent twice; a worker drops the second."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
 
     def pending(self, limit: int = 100) -> list[Outbox]:
-        """The oldest messages that are due: a job in back-off is rung when its pause is over."""
+        """The oldest messages that are due: that of a job in back-off when its pause is over."""
         query = select(Outbox).join(Job, Job.id == Outbox.job_id).where(Job.not_before <= now())
         return list(self.session.scalars(query.order_by(Outbox.id).limit(limit)))
 
-    def of(self, job_id: str) -> list[Outbox]:
+    def for_job(self, job_id: str) -> list[Outbox]:
         """The messages that wait for one job."""
         return list(self.session.scalars(select(Outbox).where(Outbox.job_id == job_id).order_by(Outbox.id)))
 
-    def sent(self, message: Outbox) -> None:
+    def mark_sent(self, message: Outbox) -> None:
         """Removes a message that the broker took and notes the time at the job."""
         self.delete([message.id])
         self.session.execute(

@@ -1,25 +1,36 @@
-"""The reconciler's side of the jobs: who waits and should be rung again, whose lease or patience is over."""
+"""Reconciler-side queries: waiting jobs whose message was lost, expired leases and waiting limits, old records."""
 
 from __future__ import annotations
 
 from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
 
 from app.jobs.state import ErrorKind, JobState
 from app.registry.db import now
 from app.registry.jobs.attempts import AttemptRepository
-from app.registry.jobs.outbox import Ring
-from app.registry.jobs.transitions import move
+from app.registry.jobs.outbox import WakeUp
+from app.registry.jobs.transitions import transition
 from app.registry.tables import Job
 
 
-class WaitingRepository(AttemptRepository):
-    def unsent(self, older_than_s: float, limit: int = 32) -> list[Ring]:
+class ReconcileRepository:
+    """Finds what no worker answers for any more, and ends it, in the caller's transaction.
+
+    Args:
+        retry_backoff_s: as for `AttemptRepository`, whose `lose` ends the attempts.
+    """
+
+    def __init__(self, session: Session, *, retry_backoff_s: float) -> None:
+        self.session = session
+        self._attempts = AttemptRepository(session, retry_backoff_s=retry_backoff_s)
+
+    def unsent(self, older_than_s: float, limit: int = 32) -> list[WakeUp]:
         """Waiting jobs whose message seems lost: due, and not sent since `older_than_s` seconds (or ever).
 
         Only the first `limit` of each queue are looked at. That keeps the cost flat, and a busy worker with a long
-        queue from being rung for all of it again and again; who comes to the head later is looked at then.
+        queue from getting all of its messages again and again; a job that comes to the head later is looked at then.
         """
-        found: list[Ring] = []
+        found: list[WakeUp] = []
         for queue in self.session.scalars(
             select(Job.queue).where(Job.state == JobState.QUEUED).distinct().order_by(Job.queue)
         ):
@@ -32,7 +43,7 @@ class WaitingRepository(AttemptRepository):
             )
             late = select(head).where(or_(head.c.sent_at.is_(None), head.c.sent_at < now() - older_than_s))
             late = late.order_by(head.c.priority, head.c.created_at, head.c.id)
-            found += [Ring(row.id, row.attempt, row.queue, row.priority) for row in self.session.execute(late)]
+            found += [WakeUp(row.id, row.attempt, row.queue, row.priority) for row in self.session.execute(late)]
         return found
 
     def mark_sent(self, job_id: str) -> None:
@@ -54,7 +65,7 @@ class WaitingRepository(AttemptRepository):
         )
         expired = []
         for job_id, attempt in self.session.execute(late).all():
-            if self.lose(job_id, attempt, "Its worker did not extend the lease in time."):
+            if self._attempts.lose(job_id, attempt, "Its worker did not extend the lease in time."):
                 expired.append(job_id)
         return expired
 
@@ -67,16 +78,8 @@ class WaitingRepository(AttemptRepository):
         for job_id, limit_s in self.session.execute(late).all():
             detail = f"No worker took the job within its waiting limit of {limit_s:g} s."
             values = {"error_kind": ErrorKind.TIMEOUT, "error_detail": detail}
-            told = {"error": {"kind": ErrorKind.TIMEOUT, "detail": detail}}
+            event = {"error": {"kind": ErrorKind.TIMEOUT, "detail": detail}}
             over = patience < now()
-            if move(self.session, job_id, JobState.QUEUED, JobState.FAILED, over, values=values, event=told):
+            if transition(self.session, job_id, JobState.QUEUED, JobState.FAILED, over, values=values, event=event):
                 failed.append(job_id)
         return failed
-
-    def request_drain(self, *, queue: str | None = None) -> int:
-        """Asks the running jobs (of one queue) to checkpoint and go back to the queue; how many were asked."""
-        asked = update(Job).where(Job.state == JobState.RUNNING).values(drain_requested=True)
-        if queue is not None:
-            asked = asked.where(Job.queue == queue)
-        result = self.session.execute(asked.returning(Job.id), execution_options={"synchronize_session": False})
-        return len(result.all())

@@ -1,13 +1,14 @@
-"""Jobs: made, listed, cancelled and retried here; `attempts.py` has what workers write, `waiting.py` the reconciler's
-side. `JobRepository` is all three."""
+"""API-side queries of jobs: create, list, cancel, retry, drain. `attempts.py` has the workers' side, `reconcile.py` the
+reconciler's; all three change states by `transitions.py`."""
 
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.orm import defer
+from sqlalchemy.orm import Session, defer
 
 from app.errors import Conflict, NotFound
 from app.ids import is_id, new_id
@@ -15,22 +16,21 @@ from app.jobs.spec import JobSpec, encode
 from app.jobs.state import ENDED, JobState, shown_state
 from app.registry.db import now
 from app.registry.events import record
-from app.registry.jobs.attempts import Beat, CheckpointInfo, Claim
-from app.registry.jobs.outbox import ring
-from app.registry.jobs.reconcile import WaitingRepository
-from app.registry.jobs.transitions import find, move
+from app.registry.jobs.outbox import enqueue
+from app.registry.jobs.transitions import find, transition
 from app.registry.pagination import page
 from app.registry.tables import Attempt, Dataset, Job, JobLink
 
-__all__ = ["Beat", "CheckpointInfo", "Claim", "JobRepository"]
 
-
-class JobRepository(WaitingRepository):
+class JobRepository:
     """The jobs of the registry, in the caller's transaction.
 
-    Invariants: a job changes state by the moves of `app.jobs.state` only; each move writes an event, and a message to
-    the broker where a worker is to be rung, in the same transaction; a worker whose attempt is over changes nothing.
+    Invariants: a job changes state by the transitions of `app.jobs.state` only; each writes an event and, where the job
+    is QUEUED then, a message to the broker in the same transaction; a worker whose attempt is over changes nothing.
     """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
 
     def create(
         self,
@@ -42,6 +42,7 @@ class JobRepository(WaitingRepository):
         timeout_s: float | None,
         created_by: str | None,
         wait_timeout_s: float | None = None,
+        warnings: Sequence[str] = (),
     ) -> Job:
         """A new job, QUEUED. The ids of data sets, jobs and checkpoints in its specification are recorded as links.
 
@@ -68,6 +69,7 @@ class JobRepository(WaitingRepository):
             wait_timeout_s=wait_timeout_s,
             progress={},
             result={},
+            warnings=list(warnings),
             not_before=now(),
             created_at=now(),
             created_by=created_by,
@@ -77,7 +79,7 @@ class JobRepository(WaitingRepository):
         if links:
             self.session.execute(insert(JobLink), [{"job_id": job.id, "target_id": target} for target in links])
         record(self.session, job.id, "state", {"state": JobState.QUEUED, "attempt": 0})
-        ring(self.session, job)
+        enqueue(self.session, job)
         return job
 
     def get(self, job_id: str) -> Job:
@@ -139,13 +141,13 @@ class JobRepository(WaitingRepository):
         if job.state in ENDED:
             raise Conflict(f"The job is {job.state}: it has ended and cannot be cancelled.")
         if job.state == JobState.QUEUED:
-            moved = move(self.session, job_id, JobState.QUEUED, JobState.CANCELLED)
-            return moved or find(self.session, job_id)
+            cancelled = transition(self.session, job_id, JobState.QUEUED, JobState.CANCELLED)
+            return cancelled or find(self.session, job_id)
         if not job.cancel_requested:
             asked = update(Job).where(Job.id == job_id, Job.state == JobState.RUNNING).values(cancel_requested=True)
             self.session.execute(asked, execution_options={"synchronize_session": False})
-            told = {"state": shown_state(JobState.RUNNING, True), "attempt": job.attempt}
-            record(self.session, job_id, "state", told)
+            state = {"state": shown_state(JobState.RUNNING, True), "attempt": job.attempt}
+            record(self.session, job_id, "state", state)
         return find(self.session, job_id)
 
     def retry(self, job_id: str) -> Job:
@@ -172,7 +174,15 @@ class JobRepository(WaitingRepository):
             "finished_at": None,
             "not_before": now(),
         }
-        return move(self.session, job_id, state, JobState.QUEUED, values=fresh) or find(self.session, job_id)
+        return transition(self.session, job_id, state, JobState.QUEUED, values=fresh) or find(self.session, job_id)
+
+    def request_drain(self, *, queue: str | None = None) -> int:
+        """Asks the running jobs (of one queue) to checkpoint and go back to the queue; how many were asked."""
+        asked = update(Job).where(Job.state == JobState.RUNNING).values(drain_requested=True)
+        if queue is not None:
+            asked = asked.where(Job.queue == queue)
+        result = self.session.execute(asked.returning(Job.id), execution_options={"synchronize_session": False})
+        return len(result.all())
 
     def using(self, target_id: str, *, limit: int = 100) -> builtins.list[Job]:
         """Jobs whose specification names that data set, job or checkpoint, newest first."""

@@ -1,4 +1,4 @@
-"""The one way to change a job's state: a conditional UPDATE, told to watchers in the same transaction."""
+"""The one way to change a job's state: a conditional UPDATE, with its event in the same transaction."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
-from app.jobs.state import MOVES, JobState, shown_state
+from app.jobs.state import TRANSITIONS, JobState, shown_state
 from app.registry.db import now
 from app.registry.events import record
-from app.registry.jobs.outbox import ring
+from app.registry.jobs.outbox import enqueue
 from app.registry.tables import Job
 
 
@@ -39,7 +39,7 @@ def find(session: Session, job_id: str, *, lock: bool = False) -> Job:
     return job
 
 
-def move(
+def transition(
     session: Session,
     job_id: str,
     source: JobState,
@@ -48,10 +48,10 @@ def move(
     values: dict[str, Any] | None = None,
     event: dict[str, Any] | None = None,
 ) -> Job | None:
-    """Moves a job from one state to another if it is in the first and the conditions hold; else None, and nothing was
-    done. Writes the event, and rings a worker when the job is QUEUED now."""
-    if (source, target) not in MOVES:
-        raise ValueError(f"{source} -> {target} is no legal move")
+    """Changes a job's state if it is in `source` and the conditions hold; else None, and nothing was done. Records the
+    event, and enqueues a wake-up message when the job is QUEUED now."""
+    if (source, target) not in TRANSITIONS:
+        raise ValueError(f"{source} -> {target} is no legal transition")
     changes: dict[str, Any] = dict(values or {})
     changes["state"] = target
     if source is JobState.RUNNING:
@@ -65,8 +65,8 @@ def move(
     job = session.scalars(statement, execution_options=options).one_or_none()
     if job is None:
         return None
-    told = {"state": shown_state(target, job.cancel_requested), "attempt": job.attempt}
-    record(session, job_id, "state", told | (event or {}))
+    state = {"state": shown_state(target, job.cancel_requested), "attempt": job.attempt}
+    record(session, job_id, "state", state | (event or {}))
     if target is JobState.QUEUED:
-        ring(session, job)
+        enqueue(session, job)
     return job

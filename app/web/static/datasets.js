@@ -1,6 +1,6 @@
 // Data sets: their columns, first rows, and what was made from them.
 
-import {empty, link, make, older, summary, table} from "./element.js";
+import {empty, link, make, older, summary, table, warnings} from "./element.js";
 import {jobLink, modelLink, when} from "./jobs.js";
 import {json, list} from "./service.js";
 import {bytes, number} from "./text.js";
@@ -83,6 +83,7 @@ export const dataset = {
         ["Rows", number(found.rows)], ["Columns", number(found.columns.length)], ["Size", bytes(found.bytes)],
         ["Format", found.format], ["Uploaded", when(found.created_at)],
       ]),
+      warnings(found.warnings),
       make("h2", {}, "Columns"),
       table("Columns", COLUMNS, columns, (column) => column.name),
       found.columns.length > columns.length ? make("p", {class: "quiet"}, `The first ${columns.length} of ${number(found.columns.length)} columns.`) : "",

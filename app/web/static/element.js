@@ -67,6 +67,11 @@ export function summary(pairs) {
   return make("dl", {class: "summary"}, known.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
 }
 
+/** What somebody should know of a job or a data set; nothing where there is nothing. */
+export const warnings = (sentences) =>
+  sentences?.length
+    ? make("ul", {class: "box note", "aria-label": "Warnings", "data-key": "warnings"}, sentences.map((text) => make("li", {}, text)))
+    : "";
 export const empty = (...words) => make("p", {class: "empty"}, words);
 export const link = (route, text, kind = null) => make("a", {href: `#${route}`, class: kind}, text);
 

@@ -1,7 +1,7 @@
 // One job, as it happens: progress, curves, evaluations, attempts, log.
 
 import {chart} from "./chart.js";
-import {empty, link, make, summary, table} from "./element.js";
+import {empty, link, make, summary, table, warnings} from "./element.js";
 import {modelLink, progress, state, when} from "./jobs.js";
 import {call, json, patient, watch} from "./service.js";
 import {ENDED, between, bytes, duration, number} from "./text.js";
@@ -34,6 +34,7 @@ export const job = {
       make("h1", {}, `${found.type[0].toUpperCase()}${found.type.slice(1)} `, make("span", {class: "id quiet"}, found.id)),
       make("div", {class: "row"}, state(found.state), steps(found), buttons(found)),
       trouble(found),
+      warnings(found.warnings),
       facts(found),
       ...charts(series),
       ...section("Evaluations", evaluationTable(evaluations), evaluations.length),

@@ -104,15 +104,24 @@ def test_worst_rows_are_those_of_the_highest_loss_with_their_values() -> None:
 
 def test_only_the_column_that_matters_has_importance() -> None:
     rng = np.random.default_rng(3)
-    columns = {"used": rng.normal(size=500), "unused": rng.normal(size=500)}
+    columns = {"used": rng.normal(size=1500), "unused": rng.normal(size=1500)}
     labels = 2.0 * columns["used"]
-    found = importance.permutation_importance(
-        columns, lambda c: np.abs(2.0 * c["used"] - labels), lambda c, order: c[order], 500, seed=1
-    )
+    shuffles = importance.Shuffles(list(columns), 1500, seed=1)
+    predicted = 2.0 * columns["used"][shuffles.index("used")]
+    found = shuffles.importance(np.abs(predicted - labels[shuffles.repeated]))
     assert [entry["column"] for entry in found] == ["used", "unused"]
     assert found[1]["loss_increase"] == 0.0
     # mean of |2(x_i - x_j)| of independent standard normal numbers: 2 · 2/√π = 2.257
     assert found[0]["loss_increase"] == pytest.approx(2.257, rel=0.1)
+
+
+@pytest.mark.parametrize(("columns", "rows", "sample"), [(3, 10, 10), (3, 5000, 2000), (80, 5000, 1960)])
+def test_shuffled_rows_are_bounded(columns: int, rows: int, sample: int) -> None:
+    # 80 columns: 50 are shuffled, 100,000 / 51 = 1960 rows each
+    shuffles = importance.Shuffles([f"c{i}" for i in range(columns)], rows, seed=0)
+    assert len(shuffles.sample) == sample
+    assert len(shuffles.index("c0")) == len(shuffles.repeated) <= importance.MOST_PREDICTED
+    assert len(shuffles.importance(np.ones(len(shuffles.repeated)))) == min(columns, importance.MOST_COLUMNS)
 
 
 def test_labels_of_many_have_curves_each() -> None:

@@ -25,7 +25,7 @@ LOOKS_LIKE = {"DNNEstimator": "DNNClassifier"}
 
 
 #: Directories of the old library with their graphs (`old_directories/record.py` made them).
-OLD = sorted(p for p in (Path(__file__).parent / "old_directories").iterdir() if p.is_dir())
+OLD = sorted(p for p in (Path(__file__).parents[1] / "old_directories").iterdir() if p.is_dir())
 
 
 @pytest.fixture(params=CASES, ids=lambda p: p.name)
@@ -333,7 +333,7 @@ def test_module_runs_as_a_command():
         [sys.executable, "-m", "tf_estimator.doctor", str(CASES[1] / "model")],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         check=False,
     )
     assert run.returncode == 0, run.stderr

@@ -17,7 +17,7 @@ import tf_estimator as est
 from tests.estimator import cluster_member
 from tf_estimator.checkpoint import input_position
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 def free_ports(count):

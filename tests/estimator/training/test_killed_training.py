@@ -1,6 +1,6 @@
 """A training that is killed at random moments ends as if nothing had happened: each loss, each variable, bit by bit.
 
-To repeat a failure: `KILL_SEED=<the seed it printed> scripts/test tests/estimator/test_killed_training.py`.
+To repeat a failure: `KILL_SEED=<the seed it printed> scripts/test tests/estimator/training/test_killed_training.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 
 from tf_estimator.checkpoint import files
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Trainings:

@@ -14,7 +14,7 @@ from tests.estimator.linear_model import make, model_fn, rows
 from tf_estimator.checkpoint import files
 
 v1 = tf.compat.v1
-GOLDEN = Path(__file__).parent.parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 @pytest.fixture

@@ -1,0 +1,51 @@
+"""The commands that README, docs, compose file and Dockerfile tell people to type."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_PROGRAMS = r"(?:scripts/\w+|celery |python3? -[mc] |docker |tensorboard |sqlite3 |estimator )"
+_BLOCK = re.compile(rf"^ {{4,}}(?:\$ )?({_PROGRAMS}[^#\n]*)", re.MULTILINE)
+
+
+def on_pages() -> dict[str, set[str]]:
+    """Command → the pages that show it."""
+    found: dict[str, set[str]] = {}
+    for page in PAGES:
+        text = page.read_text()
+        inline = [match for match in re.findall(r"`([^`\n]+)`", text) if re.match(_PROGRAMS, match)]
+        for command in [*inline, *_BLOCK.findall(text)]:
+            found.setdefault(command.strip(), set()).add(page.relative_to(ROOT).as_posix())
+    return found
+
+
+def compose() -> dict[str, Any]:
+    """The compose file, anchors and merges resolved."""
+    content: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return content
+
+
+def image_command() -> list[str]:
+    """What the image runs when nothing else is asked for."""
+    (command,) = re.findall(r"^CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    parsed: list[str] = yaml.safe_load(command)
+    return parsed
+
+
+def curl_commands() -> list[str]:
+    """README's way with curl, one shell command each, in order."""
+    block = (ROOT / "README.md").read_text().partition("The whole path with curl:")[2].partition("\nSettings are")[0]
+    lines = [line.removeprefix("    ") for line in block.splitlines() if line.startswith("    ")]
+    steps = re.split(r"^# \d\. .*$", "\n".join(lines), flags=re.MULTILINE)
+    return [step.strip() for step in steps if step.strip()]
+
+
+def words(command: str) -> list[str]:
+    return shlex.split(command)

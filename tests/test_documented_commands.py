@@ -1,0 +1,116 @@
+"""Every command that the documentation shows is run by a test. A new one needs a line in `RUN_BY`."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.documented import ROOT, compose, on_pages, words
+from tests.workers.waiting import wait_for
+from workers.service.broker import find_server
+
+_PARTS = "tests/e2e/test_documented_commands.py::test_parts_started_by_documented_commands_train_and_predict"
+_SCRIPT = "tests/e2e/test_documented_commands.py::test_script_of_the_readme_does_what_it_says"
+_BENCHMARK = "tests/test_documented_commands.py::test_benchmark_takes_the_documented_arguments"
+
+RUN_BY = {
+    "celery -A workers.celery_app worker --pool=prefork --concurrency=1": _PARTS,
+    "docker compose up --build": _PARTS,  # each command of the file, without containers
+    "python -m app.main": _PARTS,
+    "python -m workers.reconciler": _PARTS,
+    "python3 -c 'import sqlite3": "tests/test_operations.py",
+    "scripts/api_table.py": "tests/estimator/test_documents.py",
+    "scripts/bench": _BENCHMARK,
+    "scripts/browser": "tests/test_scripts.py",
+    "scripts/build": "tests/packages/test_wheels.py",
+    "scripts/chaos": "tests/chaos/test_run.py::test_five_jobs_survive_every_kind_of_fault",
+    "scripts/check": "tests/test_scripts.py",
+    "scripts/demo": _SCRIPT,
+    "scripts/dev": "tests/test_scripts.py",
+    "scripts/serve": _SCRIPT,
+    "scripts/test": "tests/test_scripts.py",
+    "sqlite3 -readonly data/registry.db": "tests/test_operations.py",
+    "tensorboard --logdir": "tests/workers/test_runner.py::test_tensorboard_reads_every_job",
+}
+
+
+def test_every_documented_command_is_run_by_a_test() -> None:
+    commands = on_pages()
+    assert len(commands) > 20
+    missing = {command: pages for command, pages in commands.items() if not command.startswith(tuple(RUN_BY))}
+    assert missing == {}
+
+
+@pytest.mark.parametrize("named", sorted(set(RUN_BY.values())))
+def test_tests_that_run_the_commands_exist(named: str) -> None:
+    file, _, function = named.partition("::")
+    assert re.search(rf"^def {function or 'test_'}", (ROOT / file).read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", sorted(command for command in on_pages() if command.startswith("scripts/bench ")))
+def test_benchmark_takes_the_documented_arguments(command: str) -> None:
+    """The benchmarks themselves take minutes; here their command lines are read."""
+    _, name, *arguments = words(command.replace("[", "").replace("]", ""))
+    script = ROOT / "benchmarks" / f"{name}.py"
+    shown = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, cwd=ROOT, check=True)
+    for argument in arguments:
+        assert argument in shown.stdout or argument.isdigit()
+
+
+def test_compose_file_asks_for_every_secret_and_has_none_of_its_own() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    uses = re.findall(r"\$\{(\w*PASSWORD\w*)([^}]*)\}", text)
+    assert {name for name, _ in uses} == {"POSTGRES_PASSWORD", "REDIS_PASSWORD"}
+    assert all(rest.startswith(":?") and len(rest) > 2 for _, rest in uses)
+    services = compose()["services"]
+    assert {"POSTGRES_PASSWORD"} <= services["postgres"]["environment"].keys()
+    for name in ("api", "worker", "reconciler"):
+        assert "${REDIS_PASSWORD:?" in services[name]["environment"]["REDIS_URL"]
+        assert "${POSTGRES_PASSWORD:?" in services[name]["environment"]["DATABASE_URL"]
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_redis_of_the_compose_file_answers_with_its_password_only(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shell, option, script = compose()["services"]["redis"]["command"]
+    script = script.replace("$$", "$").replace("redis-server - ", f"exec {find_server()} - --port {port} ")
+    environment = {**os.environ, "REDIS_PASSWORD": "a1b2c3"}
+    server = subprocess.Popen(
+        [shell, option, script], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        with redis.Redis(port=port, password="a1b2c3") as known, redis.Redis(port=port) as stranger:
+
+            def answers() -> bool:
+                try:
+                    return bool(known.ping())
+                except redis.ConnectionError:
+                    return False
+
+            wait_for(answers)
+            with pytest.raises(redis.AuthenticationError):
+                stranger.ping()
+            found = known.config_get("append*", "maxmemory-policy", "save")
+            assert (found["appendonly"], found["maxmemory-policy"], found["save"]) == ("yes", "noeviction", "")
+            assert b"a1b2c3" not in b"".join(path.read_bytes() for path in _command_lines(server.pid))
+            known.shutdown(nosave=True)
+    finally:
+        if server.poll() is None:
+            server.kill()
+        server.wait()
+
+
+def _command_lines(pid: int) -> list[Path]:
+    """Of a process and what it started."""
+    children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    return [Path(f"/proc/{number}/cmdline") for number in (pid, *children)]
