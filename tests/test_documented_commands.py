@@ -22,8 +22,10 @@ _BENCHMARK = "tests/test_documented_commands.py::test_benchmark_takes_the_docume
 
 RUN_BY = {
     "celery -A workers.celery_app worker --pool=prefork --concurrency=1": _PARTS,
+    "docker build --target": "tests/deploy/test_kubernetes.py::test_images_are_the_dockerfile_s",  # its targets
     "docker compose up --build": _PARTS,  # each command of the file, without containers
     "python -m app.main": _PARTS,
+    "python -m migrations": "tests/deploy/test_migrate.py",
     "python -m workers.reconciler": _PARTS,
     "python3 -c 'import sqlite3": "tests/test_operations.py",
     "scripts/api_table.py": "tests/estimator/test_documents.py",

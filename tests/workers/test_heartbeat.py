@@ -2,15 +2,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from app.errors import Unavailable
 from app.registry.db import Database
 from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
+from tests.fakes import ManualClock, SilentDatabase
 from tests.repositories import attempts
 from tests.workers import registry
 from workers.attempt.heartbeat import HUNG, Heartbeat
@@ -19,8 +18,13 @@ from workers.attempt.stop import Stop, StopSignal
 
 
 @pytest.fixture
-def stop_signal() -> StopSignal:
-    return StopSignal()
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def stop_signal(clock: ManualClock) -> StopSignal:
+    return StopSignal(clock)
 
 
 @pytest.fixture
@@ -50,15 +54,6 @@ def make(database: Database, stop_signal: StopSignal, progress: ProgressBuffer, 
     return made
 
 
-class Silent:
-    """A database that does not answer."""
-
-    @contextmanager
-    def session(self) -> Any:
-        raise Unavailable("no answer")
-        yield
-
-
 def test_beat_carries_progress_and_points(
     make: Make, database: Database, progress: ProgressBuffer, job_id: str
 ) -> None:
@@ -86,34 +81,44 @@ def test_lost_attempt_is_fenced(make: Make, database: Database, stop_signal: Sto
     assert stop_signal.reason is Stop.FENCED
 
 
-def test_time_limit_stops(make: Make, stop_signal: StopSignal) -> None:
-    make(timeout_s=0.0).beat()
+def test_time_limit_stops(make: Make, stop_signal: StopSignal, clock: ManualClock) -> None:
+    beat = make(timeout_s=5.0, clock=clock)
+    beat.beat()
+    assert stop_signal.reason is None
+    clock.advance(5.1)
+    beat.beat()
     assert stop_signal.reason is Stop.TIMEOUT
 
 
 def test_silent_registry_stops_the_attempt_only_when_the_lease_is_nearly_over(
-    make: Make, stop_signal: StopSignal
+    make: Make, stop_signal: StopSignal, clock: ManualClock
 ) -> None:
-    beat = make(database=Silent(), lease_s=0.5)
+    beat = make(database=SilentDatabase(), lease_s=10.0, clock=clock)
+    clock.advance(6.9)
     beat.beat()
     assert stop_signal.reason is None
-    time.sleep(0.4)
+    clock.advance(0.2)  # more than seven tenths of the lease
     beat.beat()
     assert stop_signal.reason is Stop.UNREACHABLE
 
 
 def test_points_wait_while_the_registry_is_silent(make: Make, progress: ProgressBuffer) -> None:
     progress.add_point("loss", 1, 0.5)
-    make(database=Silent()).beat()
+    make(database=SilentDatabase()).beat()
     assert progress.points() == [("loss", 1, 0.5)]
 
 
-def test_attempt_that_hangs_is_ended_with_its_process(make: Make, database: Database, job_id: str) -> None:
+def test_attempt_that_hangs_is_ended_with_its_process(
+    make: Make, database: Database, job_id: str, clock: ManualClock
+) -> None:
     codes: list[int] = []
-    beat = make(timeout_s=0.0, grace_s=0.5, die=codes.append)
+    beat = make(timeout_s=5.0, grace_s=30.0, die=codes.append, clock=clock)
+    clock.advance(5.1)
+    beat.beat()
+    clock.advance(29.9)
     beat.beat()
     assert codes == []
-    time.sleep(0.6)
+    clock.advance(0.2)
     beat.beat()
     assert codes == [HUNG]
     job = registry.job(database, job_id)

@@ -30,7 +30,7 @@ def queue() -> MemoryQueue:
 
 @pytest.fixture
 def reconciler(database: Database, queue: MemoryQueue, storage: Storage, tmp_path: Path) -> Reconciler:
-    settings = Settings(data_dir=tmp_path, orphan_grace_s=100, resend_after_s=0.05, retry_backoff_s=0.0)
+    settings = Settings(data_dir=tmp_path, orphan_grace_s=100, resend_after_s=10.0, retry_backoff_s=0.0)
     return Reconciler(settings, database, queue, storage, holder="one")
 
 
@@ -50,7 +50,10 @@ def test_message_that_was_not_sent_is_sent(reconciler: Reconciler, database: Dat
 def test_job_that_nobody_took_is_rung_again(reconciler: Reconciler, database: Database, queue: MemoryQueue) -> None:
     job = registry.submit(database)
     reconciler.round()
-    time.sleep(0.1)
+    reconciler.round()
+    assert queue.sent == [(job.id, 0)]  # for ten seconds
+    with database.session() as session:
+        session.execute(update(Job).values(sent_at=now() - 10.1))
     reconciler.round()
     assert queue.sent == [(job.id, 0)] * 2
 
@@ -70,8 +73,8 @@ def test_lease_that_ran_out_queues_the_job_again(
 ) -> None:
     job = registry.submit(database)
     with database.session() as session:
-        assert attempts(session).claim(job.id, 0, "dead", lease_s=0.01)
-    time.sleep(0.05)
+        assert attempts(session).claim(job.id, 0, "dead", lease_s=60)
+        session.execute(update(Job).values(lease_expires_at=now() - 0.1))
     reconciler.round()
     assert registry.job(database, job.id).state == "QUEUED"
     assert (job.id, 1) in queue.sent
