@@ -1,4 +1,4 @@
-"""The real Celery application with a trainer that needs no TensorFlow: `celery -A tests.workers.worker.fake_worker worker`."""
+"""The real Celery application (`celery -A` takes this module) with a trainer that needs no TensorFlow."""
 
 from __future__ import annotations
 
