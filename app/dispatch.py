@@ -51,10 +51,10 @@ class Dispatch:
         """Held around each transaction that queues a job: threads wait in line here, not by chance at SQLite's lock."""
 
     def plan(self, body: Any) -> JobPlan:
-        """What a request asks for, complete.
+        """The plan of a request.
 
         Reads the registry in a transaction of its own: checking a large body takes seconds, and a transaction that
-        writes would hold up all other writers meanwhile.
+        writes would block all other writers in the meantime.
 
         Raises:
             InvalidInput: with a JSON pointer to each wrong field.
@@ -65,7 +65,8 @@ class Dispatch:
             settings.max_columns,
             settings.max_attempts,
             settings.job_timeout_s,
-            settings.job_memory_bytes,
+            settings.job_memory_bytes or None,
+            settings.job_memory_limit,
         )
         with self._database.read() as session:
             sources = RegistrySources(session)

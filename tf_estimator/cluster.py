@@ -1,4 +1,4 @@
-"""The cluster that `TF_CONFIG` describes, and this process' place in it."""
+"""The cluster that `TF_CONFIG` describes, and this process's task in it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Cluster:
 
     @property
     def num_workers(self) -> int:
-        """Workers and chief; 1 for a local run, 0 for an evaluator beside a cluster."""
+        """Workers and chief; 1 for a local run, 0 for an evaluator next to a cluster."""
         if not self.jobs:
             return 0 if self.task_type == _EVALUATOR else 1
         return self.count("chief") + self.count("master") + self.count("worker")

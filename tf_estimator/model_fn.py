@@ -24,8 +24,10 @@ def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def check_model_fn(model_fn: Any, params: Any) -> None:
-    """Raises:
-    ValueError: model_fn is missing, lacks `features`, has unknown arguments, or none for the `params` given.
+    """Checks the parameters of a model_fn.
+
+    Raises:
+        ValueError: model_fn is missing, lacks `features`, has unknown arguments, or none for the `params` given.
     """
     if model_fn is None:
         raise ValueError("model_fn must be given to Estimator.")

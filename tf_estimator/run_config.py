@@ -58,7 +58,7 @@ class RunConfig:
         session_config: a `tf.compat.v1.ConfigProto`. Its thread counts and soft placement are applied where
             TensorFlow has not started yet.
         keep_checkpoint_max: how many recent checkpoints to keep; None or 0 keeps all.
-        keep_checkpoint_every_n_hours: beside those, keep one per so many hours.
+        keep_checkpoint_every_n_hours: besides those, keep one per so many hours.
         log_step_count_steps: steps between log lines of loss and steps/s; None for none.
         train_distribute: a `tf.distribute.MirroredStrategy` (several devices), `MultiWorkerMirroredStrategy` (several
             processes, with `TF_CONFIG`) or `OneDeviceStrategy`; None for one device of TensorFlow's choice. Each

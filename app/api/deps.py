@@ -20,6 +20,7 @@ from app.http.auth import Authenticator, TokenInfo
 from app.ids import NAME_PATTERN
 from app.promotion import Promotions
 from app.queue import Queue
+from app.readiness import ReadinessMonitor
 from app.registry.db import Database
 from app.registry.idempotency import IdempotencyRepository, StoredResponse
 from app.serving.large_body import LargeBodyReader
@@ -41,6 +42,7 @@ class Service:
     feed: EventFeed
     authenticate: Authenticator
     metrics: CollectorRegistry
+    readiness: ReadinessMonitor
     promotions: Promotions = field(default_factory=Promotions)
     large_bodies: LargeBodyReader = field(default_factory=LargeBodyReader)
     ingesting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))

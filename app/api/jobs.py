@@ -1,4 +1,4 @@
-"""Jobs: submit, look, cancel, retry."""
+"""Routes of jobs: submit, get, list, cancel, retry."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Type = Literal["train", "evaluate", "export", "predict"]
 _POLL_AGAIN_S = "1"
 _LINKS: dict[str, Any] = {
     "headers": {
-        "Location": {"schema": {"type": "string"}, "description": "Where to look at the job."},
-        "Retry-After": {"schema": {"type": "string"}, "description": "Look again after so many seconds."},
+        "Location": {"schema": {"type": "string"}, "description": "Path of the job."},
+        "Retry-After": {"schema": {"type": "string"}, "description": "Seconds to wait before the next look."},
     }
 }
 
@@ -40,7 +40,7 @@ _LINKS: dict[str, Any] = {
     response_model=JobView,
     responses={
         **problems(409),
-        200: {"model": DryRun, "description": "With `dry_run`: what it would train."},
+        200: {"model": DryRun, "description": "With `dry_run`: a summary of the job."},
         202: _LINKS,
     },
     dependencies=[JsonOnly],
@@ -53,9 +53,10 @@ def submit_job(
     token: Caller,
     once: OnceDep,
     body: Annotated[Any, Body()],
-    dry_run: Annotated[bool, Query(description="Only say what it would train; store nothing.")] = False,
+    dry_run: Annotated[bool, Query(description="Return a summary of the job; store nothing.")] = False,
 ) -> JSONResponse:
-    """Train, evaluate, export or predict over a data set. The answer comes at once; watch the job by its `events`."""
+    """Train, evaluate, export or predict over a data set. The response comes at once; follow the job
+    by its `events`."""
     if dry_run:
         return JSONResponse(service.dispatch.dry_run(body))
 
@@ -96,7 +97,7 @@ def get_job(service: ServiceDep, job_id: JobId) -> JobView:
 )
 def cancel_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
     """A waiting job is CANCELLED at once. A running one is CANCELLING until its worker has stopped; its checkpoints
-    stay. One that has ended answers 409."""
+    are kept. A job that has ended gives 409."""
     with service.database.session() as session:
         return _view(service, session, service.dispatch.cancel(session, job_id, token.id))
 
@@ -109,7 +110,7 @@ def cancel_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
     responses=problems(404, 409),
 )
 def retry_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
-    """It goes on from its last checkpoint."""
+    """The job continues from its last checkpoint."""
     return service.dispatch.retry(job_id, token.id, functools.partial(_view, service))
 
 

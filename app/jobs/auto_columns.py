@@ -69,8 +69,8 @@ def _bags(lists: list[Column], warnings: list[str]) -> list[Column]:
 
 
 def _of_one_length(lists: list[Column], warnings: list[str]) -> list[Column]:
-    """An RNN reads its sequences side by side, so in each row they must be of one length: those that have the first
-    one's greatest length may be, the others cannot."""
+    """Sequences as long as the first one. An RNN reads them side by side, so each row needs one length for all of them;
+    a different maximum shows that the lengths differ."""
     fitting = [column for column in lists if column.get("max_length") == lists[0].get("max_length")]
     for column in lists:
         if column not in fitting:
@@ -124,7 +124,7 @@ def _wrap(categories: Arguments, column: Column) -> Arguments:
 
 
 def _dimension(distinct: int | None) -> int:
-    """Of an embedding: 1.6 times the 0.56th power of the number of values, a common rule of thumb, 4 to 64."""
+    """Dimension of an embedding: 1.6 times the 0.56th power of the number of values (a rule of thumb), 4 to 64."""
     rule: float = 1.6 * float(distinct or 100_000) ** 0.56
     return min(64, max(4, round(rule)))
 

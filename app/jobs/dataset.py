@@ -1,4 +1,4 @@
-"""What a job specification needs to know of a data set: its columns and their statistics, no data."""
+"""Data sets as job requests see them: columns and their statistics, no data."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Column = Mapping[str, Any]
-"""As the API shows it: name, dtype (float32 | int64 | string), sequence, shape, nulls, min, max, mean, stddev,
-distinct, vocabulary (most frequent first; null when there are too many values)."""
+"""One column as the API shows it: name, dtype (float32 | int64 | string), sequence, shape, nulls, min, max, mean,
+stddev, distinct, vocabulary (most frequent first; null when there are too many values)."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""The estimators, heads, columns and optimizers that a job can ask for, with the JSON Schema of their arguments, as
-`workers.estimator_json.schema` wrote them down from the engine's signatures."""
+"""Estimators, heads, columns and optimizers that a job can use, with the JSON Schema of their arguments;
+`workers.estimator_json.schema` generates the file from the engine's signatures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 _PATH = Path(__file__).with_name("estimators.json")
 CATALOGUE_TYPE = "Estimator"
-"""Takes the name of a `model_fn` from the operator's catalogue."""
+"""The estimator whose `model_fn` is named from the operator's catalogue."""
 
 
 @functools.cache
@@ -22,7 +22,7 @@ def document() -> dict[str, Any]:
 
 @functools.cache
 def definitions() -> dict[str, Any]:
-    """`$defs` for checking a request: `n_classes` may be left out, for the label column tells it."""
+    """`$defs` for checking a request: `n_classes` is optional, because the label column gives it."""
     relaxed = {}
     for name, schema in document()["$defs"].items():
         required = [argument for argument in schema.get("required", ()) if argument != "n_classes"]
@@ -31,7 +31,7 @@ def definitions() -> dict[str, Any]:
 
 
 def argument_schema(estimator: str, *, auto: bool) -> dict[str, Any]:
-    """Schema of `args`. With `auto` the feature columns are the service's to choose, so none are needed."""
+    """Schema of `args`. With `auto` the service chooses the feature columns, so none are required."""
     schema: dict[str, Any] = definitions()[estimator]
     if auto:
         required = [argument for argument in schema["required"] if not argument.endswith("feature_columns")]
@@ -44,7 +44,7 @@ def takes(estimator: str, argument: str) -> bool:
 
 
 def fill_defaults(estimator: str, args: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with the signature's plain defaults where they were left out. Nested objects (columns, heads,
+    """The arguments with the signature's plain defaults for absent ones. Nested objects (columns, heads,
     optimizers) stay as they were given."""
     properties = definitions()[estimator]["properties"]
     defaults = {name: schema["default"] for name, schema in properties.items() if "default" in schema}

@@ -1,4 +1,4 @@
-"""Feature columns as JSON: which data columns they read, whether these fit, and what is filled in.
+"""Feature columns as JSON: the data columns that they read, checked and completed from the data set.
 
 Filled in: the `dtype` of a categorical column over whole numbers, and a `"zscore"` normalizer as mean and standard
 deviation where the data set's statistics are those of the training rows.

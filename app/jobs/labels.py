@@ -22,8 +22,8 @@ def column_names(label: HeadLabel) -> tuple[str, ...]:
 
 
 class Labels:
-    """Checks the labels of one job. `owner` below is the dict that holds `n_classes` and `label_vocabulary`: the
-    estimator's arguments or a head; it is completed in place."""
+    """Checks the labels of one job. `owner` below is the object that holds `n_classes` and `label_vocabulary` (the
+    estimator's arguments, or a head); it is completed in place."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Labels:
         self._sequences = False
 
     def resolve(self, kind: str, args: Arguments, label: LabelColumns | None) -> tuple[Label, ...]:
-        """What each head learns; `args` gets the number of classes and their names where it lacks them."""
+        """The labels per head; the number and names of classes are added to `args` where they are absent."""
         if label is None:
             self._error(self._at, "Name the label column.")
             return ()
@@ -171,7 +171,7 @@ class Labels:
         self._count(role, owner, int(high) + 1, at)
 
     def _count(self, role: str, owner: Arguments, needed: int, at: str) -> None:
-        """Set or check `n_classes` against the classes that the data need."""
+        """Sets `n_classes`, or checks it against the classes in the data."""
         given = 2 if role == "BinaryClassHead" else owner.get("n_classes")
         if given is None:
             if needed > 100_000:

@@ -91,7 +91,7 @@ def _default(column: Column, dtype: DType, uses: set[str]) -> Missing:
 
 
 def _requested(column: Column, dtype: DType, requested: MissingPolicy) -> Missing | None:
-    """The policy that was asked for; None where the column cannot have it."""
+    """The requested policy; None if the column cannot have it."""
     number, sequence = dtype != "string", is_sequence(column)
     if requested in ("drop", "error"):
         return Missing(policy=requested)

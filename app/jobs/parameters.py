@@ -1,4 +1,4 @@
-"""How many parameters a model will have, by arithmetic over its specification: no TensorFlow."""
+"""Number of parameters and memory of a model, by arithmetic over its arguments; no TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.jobs.feature_columns import COLUMN_ARGUMENTS
 from app.jobs.spec import Arguments
 
 SLOTS = {"adam": 2, "adamw": 2, "nadam": 2, "adamax": 2, "lamb": 2, "ftrl": 2, "adadelta": 2, "rmsprop": 1, "sgd": 0}
-"""Further values that an optimizer keeps per parameter; 1 where it is not named here (Adagrad, Lion, …)."""
+"""Further values that an optimizer keeps per parameter; 1 for those not named here (Adagrad, Lion, …)."""
 GATES = {"lstm": 4, "gru": 3, "simple_rnn": 1, None: 1}
 
 
@@ -48,7 +48,7 @@ def _head_width(head: Arguments) -> int:
 
 
 def slots(args: Arguments) -> int:
-    """The most values that any of the optimizers keeps per parameter."""
+    """Largest number of values that one of the optimizers keeps per parameter."""
     most = 0
     for argument in ("optimizer", "dnn_optimizer", "linear_optimizer"):
         optimizer = args.get(argument, "Adagrad")

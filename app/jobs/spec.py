@@ -1,4 +1,4 @@
-"""Job specifications: what the registry stores of a job and a worker runs. Complete: defaults are in, `"auto"` is
+"""Job specifications, which the registry stores and workers run. They are complete: defaults are filled in, `"auto"` is
 resolved, every data set has its digest.
 
 `decode` and `encode` are the only ways from and to the stored JSON. A field that a later release adds has a default
@@ -24,7 +24,7 @@ DType = Literal["float32", "int64", "string"]
 
 
 class Missing(Part):
-    """What replaces a null of a feature.
+    """The replacement for nulls of a feature.
 
     Attributes:
         value: the replacement; None for `drop` and `error`, and for a `mean` that is left to the training rows.
@@ -54,7 +54,7 @@ class Feature(Part):
 
 
 class Label(Part):
-    """What one head learns.
+    """The label of one head.
 
     Attributes:
         head: the head's name; None where there is one head only.
@@ -74,8 +74,8 @@ class Estimator(Part):
 
 
 class TrainData(Part):
-    """The training rows. `label` and `missing` are as the request gave them; `Label` and `Feature` are what came of
-    them."""
+    """The training rows. `label` and `missing` are those of the request; `TrainSpec.labels` and `features` were derived
+    from them."""
 
     dataset: str
     label: LabelColumns | None
@@ -151,7 +151,7 @@ class BestMetric(Part):
 
 
 class Gate(Part):
-    """Bounds of a metric; a bound that was not asked for is not stored."""
+    """Bounds of a metric; absent bounds are not stored."""
 
     metric: str
     at_least: float | None = None
@@ -243,7 +243,7 @@ def encode(spec: JobSpec) -> JsonObject:
 
 
 def decode(content: JsonObject) -> JobSpec:
-    """The specification that `encode` gave, of this release or an earlier one.
+    """The specification of JSON that `encode` of this release or an earlier one returned.
 
     Raises:
         InvalidInput: it was written by a later release, or not by this service.
@@ -252,9 +252,9 @@ def decode(content: JsonObject) -> JobSpec:
         return _ADAPTER.validate_python(content)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        place = "/".join(str(part) for part in first["loc"])
+        field = "/".join(str(part) for part in first["loc"])
         raise InvalidInput(
-            f"This release cannot read the job's specification ({place}: {first['type']}). Submit the job again."
+            f"This release cannot read the job's specification ({field}: {first['type']}). Submit the job again."
         ) from None
 
 
@@ -265,5 +265,5 @@ def encode_features(features: Sequence[Feature]) -> list[JsonObject]:
 
 
 def decode_features(content: list[JsonObject]) -> tuple[Feature, ...]:
-    """What `encode_features` gave."""
+    """The features of JSON that `encode_features` returned."""
     return _FEATURES.validate_python(content)

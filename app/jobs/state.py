@@ -1,4 +1,4 @@
-"""States of a job and of an attempt, and the legal moves between them. A move is one conditional UPDATE."""
+"""States of jobs, attempts and versions, and the legal transitions of a job. A transition is one conditional UPDATE."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ class JobState(StrEnum):
     QUEUED = "QUEUED"
     #: a worker holds the lease of the current attempt
     RUNNING = "RUNNING"
-    #: done; what it made is on record
+    #: done; its results are recorded
     SUCCEEDED = "SUCCEEDED"
-    #: ended with an error that is on record
+    #: ended with a recorded error
     FAILED = "FAILED"
-    #: ended because a user asked for it
+    #: ended because a user cancelled it
     CANCELLED = "CANCELLED"
 
 
@@ -45,7 +45,7 @@ class AttemptState(StrEnum):
     CANCELLED = "CANCELLED"
     #: its worker or trainer died, or it did not extend its lease in time
     LOST = "LOST"
-    #: it checkpointed and gave the job back, because its worker was told to stop
+    #: it checkpointed and gave the job back, because its worker stops
     DRAINED = "DRAINED"
 
 
@@ -61,19 +61,19 @@ class ErrorKind(StrEnum):
 
 
 HOPELESS = frozenset({ErrorKind.INVALID_DATA, ErrorKind.INVALID_SPEC, ErrorKind.NAN_LOSS, ErrorKind.TIMEOUT})
-"""Kinds that another attempt cannot mend: the job fails at once."""
+"""Kinds that another attempt cannot repair: the job fails at once."""
 
 
 class VersionState(StrEnum):
-    #: on record, not to be served unless somebody labels it
+    #: recorded; served only when a label is set to it
     STORED = "STORED"
-    #: to be loaded and warmed up, then to take its label
+    #: waits to be loaded and warmed up, then gets its label
     STAGED = "STAGED"
     #: loaded and warmed up at least once
     AVAILABLE = "AVAILABLE"
     #: could not be loaded or warmed up
     FAILED = "FAILED"
-    #: the promotion gate said no
+    #: refused by the promotion gate
     REFUSED = "REFUSED"
 
 

@@ -44,6 +44,9 @@ def metric_mode(metric: str) -> Mode:
     return "max" if metric.rsplit("/", 1)[-1].startswith(_RISING) else "min"
 
 
+_SMALLER = " Use smaller layers, embeddings or hash buckets."
+
+
 class TrainSpecBuilder:
     """Builds one specification. Each step adds its errors to `errors`; they are raised together."""
 
@@ -89,7 +92,7 @@ class TrainSpecBuilder:
             self._errors.add("/estimator/args", self._no_feature(usage))
         self._errors.raise_if_any()
         args = estimators.fill_defaults(self._kind, args)
-        self._size(args)
+        self._size(args, memory_limit_bytes or self._limits.machine_memory_bytes)
         names = [feature.name for feature in features]
         advise(data, names, self._label_columns(), args, self._auto, self._warnings)
         parts, training, start = self._data(data, features, labels), self._training(), self._warm_start()
@@ -156,7 +159,7 @@ class TrainSpecBuilder:
         return " ".join(["No feature is left to learn from.", *told, *self._warnings[:20]])
 
     def _columns(self, args: Arguments, usage: ColumnUsage) -> None:
-        """Note too many columns; where the estimator names none, every column that is left is a raw feature."""
+        """Adds an error for too many columns; where the estimator takes none, all other columns are raw features."""
         for i, name in enumerate(self._request.data.train.ignore):
             if usage.data.column(name) is None:
                 usage.error(f"/data/train/ignore/{i}", f"The data set has no column {quote_name(name)}.")
@@ -169,11 +172,16 @@ class TrainSpecBuilder:
                 if column["name"] not in usage.taken and not all_null(column, usage.data.rows):
                     usage.uses.setdefault(column["name"], set()).add("raw")
 
-    def _size(self, args: Arguments) -> None:
+    def _size(self, args: Arguments, memory_limit_bytes: int | None) -> None:
         number = parameters.count(args)
         if number > self._limits.max_parameters:
             detail = f"The model would have {number} parameters; at most {self._limits.max_parameters} are allowed."
-            self._errors.add("/estimator/args", detail + " Use smaller layers, embeddings or hash buckets.")
+            self._errors.add("/estimator/args", detail + _SMALLER)
+            return
+        needed = parameters.memory_bytes(args, number, self._request.data.train.batch_size)
+        if memory_limit_bytes is not None and needed > memory_limit_bytes:
+            detail = f"Training would need about {needed} bytes of memory; the limit is {memory_limit_bytes}."
+            self._errors.add("/estimator/args", detail + _SMALLER)
 
     def _data(
         self, data: DatasetInfo, features: tuple[Feature, ...], labels: tuple[Label, ...]
@@ -234,22 +242,22 @@ class TrainSpecBuilder:
 
     def _training(self) -> Training:
         request = self._request
-        asked, epochs = request.train, request.data.train.epochs
-        if asked.max_steps is None and epochs is None:
+        options, epochs = request.train, request.data.train.epochs
+        if options.max_steps is None and epochs is None:
             self._errors.add("/train/max_steps", "Give max_steps, or epochs in /data/train: else it never ends.")
         self._check_evaluation_data()
         # A tenth of the job, so that a lost attempt costs little; not so often that saving is what costs.
-        save_every = asked.save_checkpoints_steps or min(10_000, max(100, (asked.max_steps or 10_000) // 10))
-        stopping = asked.early_stopping
-        evaluate_every = asked.evaluate_every_steps
+        save_every = options.save_checkpoints_steps or min(10_000, max(100, (options.max_steps or 10_000) // 10))
+        stopping = options.early_stopping
+        evaluate_every = options.evaluate_every_steps
         if (stopping is not None or request.export == "best") and evaluate_every is None:
             evaluate_every = save_every
         return Training(
-            max_steps=asked.max_steps,
+            max_steps=options.max_steps,
             save_checkpoints_steps=save_every,
-            keep_checkpoint_max=asked.keep_checkpoint_max,
-            keep_checkpoint_every_n_hours=asked.keep_checkpoint_every_n_hours,
-            seed=asked.seed,
+            keep_checkpoint_max=options.keep_checkpoint_max,
+            keep_checkpoint_every_n_hours=options.keep_checkpoint_every_n_hours,
+            seed=options.seed,
             evaluate_every_steps=evaluate_every,
             early_stopping=None
             if stopping is None
@@ -262,7 +270,7 @@ class TrainSpecBuilder:
         )
 
     def _check_evaluation_data(self) -> None:
-        """Note what needs evaluation data where there is none."""
+        """Adds an error for each option that needs evaluation data where there is none."""
         request = self._request
         if request.data.eval is not None or request.data.holdout is not None:
             return

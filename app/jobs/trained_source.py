@@ -1,4 +1,4 @@
-"""Trained states that jobs start from, and whether another data set fits what was trained."""
+"""Trained states that jobs start from, and the check of other data sets against their features and labels."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def renamed_labels(labels: tuple[Label, ...], label: LabelColumns, errors: Field
 def check_same_columns(
     info: DatasetInfo, features: Sequence[Feature], labels: Sequence[Label], at: str, errors: FieldErrors
 ) -> None:
-    """Note every feature or label that a second data set lacks or has in another form."""
+    """Adds an error for each feature or label that a second data set lacks or has in another form."""
     for feature in features:
         _check_feature(info, feature, at + "/dataset", errors)
     for label in labels:

@@ -86,9 +86,13 @@ def test_any_name_of_a_column_trains_exports_and_predicts(service: RunningServic
 
 
 def test_row_of_the_preview_is_answered_with_its_booleans_and_further_columns(service: RunningService) -> None:
-    rows = "".join(f'{{"vip": {("true", "false")[n % 2]}, "x": {n % 7}, "label": "{"yn"[n % 2]}"}}\n' for n in range(60))
+    rows = "".join(
+        f'{{"vip": {("true", "false")[n % 2]}, "x": {n % 7}, "label": "{"yn"[n % 2]}"}}\n' for n in range(60)
+    )
     made = service.upload("booleans", rows.encode(), "data.jsonl").json()
-    job = service.succeeded(service.submit(train_body("booleans", "booleans", {"type": "LinearClassifier", "args": {}})))
+    job = service.succeeded(
+        service.submit(train_body("booleans", "booleans", {"type": "LinearClassifier", "args": {}}))
+    )
     row = service.get(f"/v1/datasets/{made['id']}/preview?rows=1")["rows"][0]
     assert row == {"vip": True, "x": 0, "label": "y"}
     assert job["result"]["version_state"] == "AVAILABLE", job["result"]

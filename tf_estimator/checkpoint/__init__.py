@@ -1,4 +1,4 @@
-"""Checkpoints: their files, their retention, the position of the input beside them, and variables started from them.
+"""Checkpoints: their files, their retention, the position of the input, and variables started from them.
 
 May import of the engine's folders: nothing. Start with `files.py`.
 """

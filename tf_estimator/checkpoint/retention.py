@@ -19,7 +19,7 @@ class Retention:
     Args:
         directory: the model directory.
         keep: how many recent ones; None or 0 keeps all.
-        every_n_hours: beside those, one per so many hours is kept for ever.
+        every_n_hours: besides those, one per so many hours is kept forever.
     """
 
     directory: str

@@ -1,4 +1,4 @@
-"""What would make the replicas' copies of a variable differ, found in the graph before the first step."""
+"""Divergence of replicas: updates that would make their copies of a variable differ, found before the first step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .strategy import MEAN, ReplicaStrategy
 
 v1 = tf.compat.v1
 
-#: Beginnings of the names of operations whose outputs differ between replicas, beside the batch.
+#: Beginnings of the names of operations whose outputs differ between replicas, besides the batch.
 _PRIVATE = ("Random", "StatefulRandom", "StatefulUniform", "StatefulStandardNormal", "StatefulTruncatedNormal",
             "TruncatedNormal", "ParameterizedTruncatedNormal", "Multinomial", "StatefulBinomial", "PyFunc",
             "EagerPyFunc", "IteratorGetNext")  # fmt: skip
@@ -73,7 +73,7 @@ def check_metrics(strategy: ReplicaStrategy, traced: Sequence[TracedVariable]) -
             others.append(t.name)
     if others and strategy.replicas.total > 1:
         raise ValueError(
-            f"The variables {others} of metrics can't be brought together over {strategy.replicas.total} replicas, for "
+            f"The variables {others} of metrics can't be combined over {strategy.replicas.total} replicas, because "
             "they are not made for sums. Make them with aggregation=tf.VariableAggregation.SUM if they are sums, or "
             "evaluate on one device: leave out RunConfig.eval_distribute."
         )

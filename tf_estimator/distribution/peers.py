@@ -12,8 +12,8 @@ import tensorflow as tf
 from ..errors import LostWorkerError
 from ..variables import VariableSet
 from .replicas import Replicas
-from .replicate import ROOM, collective_sum, powers_of_two
-from .strategy import next_number
+from .replicate import NUMBERS_PER_MARK, collective_sum, powers_of_two
+from .strategy import next_collective_number
 
 v1 = tf.compat.v1
 
@@ -28,7 +28,7 @@ class ClusterPeers:
     def __init__(self, replicas: Replicas) -> None:
         self.is_chief = replicas.worker == 0
         self._replicas = replicas
-        number, large = next_number() * ROOM, next_number() * ROOM
+        number, large = next_collective_number() * NUMBERS_PER_MARK, next_collective_number() * NUMBERS_PER_MARK
 
         def total(values: tf.Tensor) -> tf.Tensor:
             bits, width = powers_of_two(tf.size(values))
@@ -82,7 +82,7 @@ class ClusterPeers:
         if self.all_reduce_flags(not same, 0)[0]:
             raise ValueError(
                 "The processes of the cluster have different inputs: call columns_input_fn with the same columns and "
-                "the same arguments, `seed` included, in all of them. It shares its batches out among them by itself."
+                "the same arguments, `seed` included, in all of them. It distributes its batches over them by itself."
             )
 
     @contextlib.contextmanager
@@ -98,6 +98,6 @@ class ClusterPeers:
             reason = (error.message.partition("aborted by: ")[2] or error.message).partition("\nThe ")[0]
             raise LostWorkerError(
                 f"Training stopped because another of the {self._replicas.workers} processes of the cluster died or "
-                "can't be reached. Look into its log, then start all of them again: training goes on from the last "
+                "can't be reached. Look into its log, then start all of them again: training continues from the last "
                 f"checkpoint. TensorFlow says: {reason}"
             ) from error

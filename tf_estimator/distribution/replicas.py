@@ -1,4 +1,4 @@
-"""Which replicas a run has: what a `tf.distribute.Strategy` of the user's means here."""
+"""Replicas of a run, as a `tf.distribute.Strategy` of the user's configures them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Replicas:
 
 
 def training_replicas(config: Any) -> Replicas | None:
-    """The replicas of a training; None for one device that nobody chose.
+    """The replicas of a training; None for one device of TensorFlow's choice.
 
     Raises:
         ValueError: a strategy that is not supported, or two of them.
@@ -57,7 +57,7 @@ def training_replicas(config: Any) -> Replicas | None:
 
 
 def evaluation_replicas(config: Any) -> Replicas | None:
-    """The replicas of an evaluation; None for one device that nobody chose.
+    """The replicas of an evaluation; None for one device of TensorFlow's choice.
 
     Raises:
         ValueError: a strategy that is not supported, or two of them.
@@ -87,7 +87,7 @@ def _chosen(config: Any, field: str) -> Replicas | None:
 
 def _replicas(strategy: Any, field: str) -> Replicas:
     if isinstance(strategy, _CLUSTER):
-        return _of_cluster(strategy)
+        return _cluster_replicas(strategy)
     if isinstance(strategy, _LOCAL + _ONE):
         return Replicas(tuple(strategy.extended.worker_devices))
     raise ValueError(
@@ -96,7 +96,7 @@ def _replicas(strategy: Any, field: str) -> Replicas:
     )
 
 
-def _of_cluster(strategy: Any) -> Replicas:
+def _cluster_replicas(strategy: Any) -> Replicas:
     devices = tuple(strategy.extended.worker_devices)
     resolver = strategy.cluster_resolver
     jobs = resolver.cluster_spec().as_dict() if resolver is not None else {}

@@ -19,6 +19,7 @@ from . import program_order
 from .fetches import element_of
 from .graph_variables import GraphVariables
 from .metric_updates import add_metrics, plain_variable
+from .naming import NamingGraph
 from .threads import in_fresh_thread
 from .traced_model import TracedModel, traced_model
 
@@ -27,18 +28,9 @@ v1 = tf.compat.v1
 ModelFn = Callable[[Any, Any, str], EstimatorSpec]
 
 
-class _Graph(tf.Graph):  # type: ignore[misc]
-    """A graph in which an outermost scope may begin with an underscore, as the name of a Keras layer does whose class
-    is private. TensorFlow refuses that; the operations' names get a word before it, the variables keep Keras's path."""
-
-    def name_scope(self, name: Any) -> Any:
-        outermost = isinstance(name, str) and not self.get_name_scope()
-        return super().name_scope(f"private{name}" if outermost and name.startswith("_") else name)
-
-
 def new_graph(seed: int | None) -> tf.Graph:
     """A graph with its seed and global step."""
-    graph = _Graph()
+    graph = NamingGraph()
     with graph.as_default():
         v1.set_random_seed(seed)
     return graph
@@ -65,7 +57,7 @@ def trace_model(
         spec: nest of type specs, from which placeholders are made; unused when `batch` is given.
         batch: nest of tensors of `graph`, or None.
         device_fn: as in `RunConfig`.
-        replicas: who runs it, when it is more than one.
+        replicas: those of the run, if there are several.
 
     Raises:
         ValueError: with several replicas, the step would make them differ.
@@ -80,15 +72,16 @@ def trace_model(
             features, labels = split_batch(batch if held is None else held, mode)
             made = model_fn(features, labels, mode)
             feeds = [] if held is None else tf.nest.flatten(held, expand_composites=True)
+            inputs = [] if held is not None else [t.op.name for t in tf.nest.flatten(batch, expand_composites=True)]
             variables = GraphVariables(graph, names)
             if mode == ModeKeys.EVAL:
                 evaluation = add_metrics(variables, made)
                 variables = variables.with_metrics(evaluation.metric_keys)
                 if strategy is not None:
                     check_metrics(strategy, variables.local())
-                return traced_model(variables, made, held, feeds, strategy, evaluation=evaluation)
+                return traced_model(variables, made, held, feeds, strategy, inputs=inputs, evaluation=evaluation)
             train_ops = _train_ops(variables, made, feeds, strategy) if mode == ModeKeys.TRAIN else []
-            return traced_model(variables, made, held, feeds, strategy, train_ops=train_ops)
+            return traced_model(variables, made, held, feeds, strategy, inputs=inputs, train_ops=train_ops)
 
     return in_fresh_thread(build)  # type: ignore[no-any-return]
 

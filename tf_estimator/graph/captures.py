@@ -22,7 +22,7 @@ class Captures:
         replicas: the run's, if it has several.
 
     Attributes:
-        reference: handles that stand for the model's variables; a call puts those of the wanted set in their place.
+        reference: handles that stand for the model's variables; a call replaces them by those of the wanted set.
         local: the local variables, of which there is one set.
         devices: per replica of this process, where its copies of the variables are; None for the variables themselves.
     """
@@ -50,7 +50,7 @@ class Captures:
         return home.variable_on(traced.name, device).handle
 
     def handles_for(self, subgraph: Subgraph, *, waiting: bool = False) -> Mapping[str, tf.Tensor]:
-        """By name, what a subgraph takes from outside beside its feeds, as tensors of the function that is being made.
+        """By name, what a subgraph takes from outside besides its feeds, as tensors of the function that is being made.
 
         With `waiting`, they are there only after the control dependencies that are in force.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -21,11 +21,13 @@ class GraphDefinition:
 
     Args:
         variables: those of the graph.
+        batch: names of the operations that make the batch, where the graph itself does.
     """
 
-    def __init__(self, variables: GraphVariables) -> None:
+    def __init__(self, variables: GraphVariables, batch: Collection[str] = ()) -> None:
         self._graph = variables.graph
         self._variables = variables
+        self._batch = frozenset(batch)
         self._name = f"trace-{uuid.uuid4().hex}"
         self._nodes: dict[str, Any] = {}
         self._chains: list[list[tf.Operation]] = []
@@ -50,7 +52,7 @@ class GraphDefinition:
         program_order.add_control_inputs(part, self._chains)
         for step in self._graph.get_collection(v1.GraphKeys.GLOBAL_STEP):
             program_order.read_first(part, step.handle.op.name)
-        program_order.write_after_input(part, {t.key for t in self._variables.all()})
+        program_order.write_after_input(part, {t.key for t in self._variables.all()}, self._batch)
         return part
 
     def _read(self) -> None:

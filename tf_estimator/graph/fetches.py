@@ -1,4 +1,4 @@
-"""What hooks and sessions ask for: nests of tensors, operations, variables and names, and their values as numpy."""
+"""Fetches of hooks and sessions: nests of tensors, operations, variables and names, and their values as numpy."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _is_keras(item: Any) -> bool:
 
 
 def feed_items(variables: GraphVariables, feed_dict: Mapping[Any, Any] | None) -> dict[str, tuple[Any, Any]]:
-    """The fed tensors by name, each with its value; sparse tensors are taken apart.
+    """The fed tensors by name, each with its value; sparse tensors are split into components.
 
     Raises:
         TypeError, ValueError, KeyError: a key is not a tensor of the graph.

@@ -98,7 +98,7 @@ def build_function(
         must_run = [made[op.name] for op in subgraph.operations] + imported[len(wanted) :]
         with tf.control_dependencies(must_run):
             outputs = [tf.identity(made[t.name]) for t in subgraph.tensors] or [tf.constant(0, tf.int32)]
-        # Where a function is inlined, those who wait for it wait for its control outputs only.
+        # Where a function is inlined, what waits for it waits for its control outputs only.
         waited = [item.op if isinstance(item, tf.Tensor) else item for item in must_run]
         v1.get_default_graph().control_outputs.extend([*waited, *(t.op for t in outputs)])
         return outputs

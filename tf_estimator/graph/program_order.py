@@ -1,8 +1,8 @@
 """Program order for the variables of Keras.
 
 Keras 3 assigns to its variables as if the program ran line by line: a moving average, a seed, a metric, a slot of an
-optimizer. In a plain graph nothing would order or even run such an assignment. So the engine gives every read and write
-of a Keras variable control inputs in the order in which they were made, and runs the writes with the training step.
+optimizer. In a plain graph nothing would order or even run such an assignment. Therefore every read and write of a
+Keras variable gets control inputs in the order in which they were made, and the writes run with the training step.
 Measured without it: Adam's results vary from run to run.
 """
 
@@ -61,7 +61,7 @@ def read_first(graph_def: Any, handle: str) -> None:
 
     For the global step: TensorFlow's hooks fetch it together with the training step and count on the value before it.
     A session nearly always gave them that; here the two may be as quick as each other. With several writers, whose
-    order nobody knows, nothing is added.
+    order is unknown, nothing is added.
     """
     users = [node for node in graph_def.node if handle in {name.removesuffix(":0") for name in node.input}]
     writers = [node for node in users if node.op in _ASSIGNMENTS or node.op in {"StatefulPartitionedCall", "While"}]
@@ -82,7 +82,7 @@ def read_first(graph_def: Any, handle: str) -> None:
     writer.input.extend(f"^{name}" for name in sorted(before) if f"^{name}" not in writer.input)
 
 
-def write_after_input(graph_def: Any, handles: Collection[str]) -> None:
+def write_after_input(graph_def: Any, handles: Collection[str], batch: Collection[str] = ()) -> None:
     """Lets what writes a variable wait for the batch, where the batch is made by the graph itself.
 
     A step at the end of the input fails. An update that takes nothing of the batch, such as Keras' count of rows in
@@ -91,8 +91,9 @@ def write_after_input(graph_def: Any, handles: Collection[str]) -> None:
     Args:
         graph_def: changed in place.
         handles: names of the operations that make the variables' handles.
+        batch: names of the operations whose outputs are the batch, as far as known; iterators are recognized.
     """
-    ends = [node.name for node in graph_def.node if node.op in _INPUTS]
+    ends = [node.name for node in graph_def.node if node.op in _INPUTS or (node.name in batch and node.op != "Const")]
     if not ends:
         return
     inputs = {node.name: [_operation(name) for name in node.input] for node in graph_def.node}
@@ -114,8 +115,8 @@ def _operation(name: str) -> str:
 def _when_done(graph_def: Any, node: Any) -> list[str]:
     """Names of the nodes to wait for until `node` has run.
 
-    Where TensorFlow inlines a conditional or a call, who waits for it by a control input waits for its control outputs
-    only, and a conditional of version 1 has none. Its values are there when it has run, so copies of them are made.
+    Where TensorFlow inlines a conditional or a call, an operation with a control input from it waits for its control
+    outputs only, and a conditional of version 1 has none. Its values are there when it has run, so they are copied.
     """
     types = node.attr["Tout"].list.type if "Tout" in node.attr else []
     if not types:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,11 +75,12 @@ def traced_model(
     feeds: Sequence[tf.Tensor],
     strategy: ReplicaStrategy | None,
     *,
+    inputs: Collection[str] = (),
     train_ops: Sequence[Any] = (),
     evaluation: Evaluation | None = None,
 ) -> TracedModel:
-    """A `TracedModel` of its parts; see there."""
-    definition, memo = GraphDefinition(variables), Memo()
+    """A `TracedModel` of its parts; `inputs` names the operations that make the batch, where the graph itself does."""
+    definition, memo = GraphDefinition(variables, inputs), Memo()
     captures = Captures(variables, None if strategy is None else strategy.replicas)
     return TracedModel(
         variables.graph,

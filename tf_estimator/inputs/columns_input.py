@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from . import packing, zero_copy
-from .memory_map import Chosen, pieces
+from .memory_map import RowSelection, chunks
 from .packing import Packing
 from .shuffle import Order
 from .source import BatchSource, flatten
@@ -73,7 +73,7 @@ def columns_input_fn(
     chosen = None if rows is None else np.asanyarray(rows, np.int64)
     packed = Packing(columns)
     count = packed.rows if chosen is None else len(chosen)
-    for part in pieces(chosen) if chosen is not None else ():
+    for part in chunks(chosen) if chosen is not None else ():
         if not (part.min() >= 0 and part.max() < packed.rows):
             raise ValueError(
                 f"rows must be between 0 and {packed.rows - 1}, there are some from {part.min()} to {part.max()}."
@@ -302,7 +302,7 @@ class ColumnsSource(BatchSource):
         wanted = max(min(wanted, _WINDOW_EPOCHS * columns.count), size)
         rows = self._order.slice(begin, wanted - wanted % size)
         if columns.rows is not None:
-            rows = Chosen(rows).take(columns.rows)
+            rows = RowSelection(rows).take(columns.rows)
         if resident is not None:
             return begin, begin + len(rows), zero_copy.as_tensor(zero_copy.copied(rows)), resident
         own = [zero_copy.as_tensor(a) for a in columns.packing.gather(rows)]
@@ -318,6 +318,6 @@ def _next(order: tf.Tensor, offset: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
 def _digest(rows: Any) -> bytes:
     """Of row numbers, which may be a mapped file."""
     digest = hashlib.sha256()
-    for part in pieces(rows):
+    for part in chunks(rows):
         digest.update(np.ascontiguousarray(part).tobytes())
     return digest.digest()

@@ -1,4 +1,4 @@
-"""Calling an `input_fn`, and making a source of what it returns."""
+"""Input functions: the call of an `input_fn`, and the source of batches that its result becomes."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ _ROWS_BYTES = 1 << 14
 
 
 def _take_rows(nodes: list[Any]) -> dict[str, tf.Tensor]:
-    """Takes the values of large constants out of nodes; returns them by the names of their tensors.
+    """Removes the values of large constants from nodes; returns them by the names of their tensors.
 
     A function with its constants is kept some four times over: a data set of 200 MB took 800 MB more and twice the
     time, one of 200,000 words 35 times their bytes.

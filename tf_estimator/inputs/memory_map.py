@@ -1,7 +1,7 @@
 """Reading arrays that may be memory-mapped files without keeping their pages.
 
 A page that was read counts as resident memory until the system runs short of it. So what is read of a mapped file is
-read piece after piece, and each piece is let go. Any other array is read as it is.
+read chunk by chunk, and the pages of each chunk are released. Any other array is read as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-PIECE_BYTES = 1 << 25
+CHUNK_BYTES = 1 << 25
 """Of a mapped file that are resident at a time, about."""
 
 
@@ -26,15 +26,15 @@ def drop_pages(array: Any) -> None:
             file.madvise(mmap.MADV_DONTNEED)
 
 
-def pieces(array: Any) -> Iterator[Any]:
+def chunks(array: Any) -> Iterator[Any]:
     """The array in parts, front to back; a part's pages are let go when the next one is asked for."""
-    step = max(PIECE_BYTES * len(array) // max(array.nbytes, 1), 1)
+    step = max(CHUNK_BYTES * len(array) // max(array.nbytes, 1), 1)
     for start in range(0, len(array), step):
         yield array[start : start + step]
         drop_pages(array)
 
 
-class Chosen:
+class RowSelection:
     """Row numbers that are taken out of several arrays.
 
     Args:
@@ -47,7 +47,7 @@ class Chosen:
 
     def take(self, array: Any) -> Any:
         """`array[rows]`. Of a big mapped file the rows are read in the file's order."""
-        if not isinstance(array, np.memmap) or array.nbytes <= PIECE_BYTES:
+        if not isinstance(array, np.memmap) or array.nbytes <= CHUNK_BYTES:
             taken = np.take(array, self.rows, axis=0)  # faster than an index
             drop_pages(array)
             return taken
@@ -56,7 +56,7 @@ class Chosen:
             self._sorted = positions, self.rows[positions]
         positions, ordered = self._sorted
         taken = np.empty((len(ordered), *array.shape[1:]), array.dtype)
-        step = max(PIECE_BYTES * len(array) // array.nbytes, 1)
+        step = max(CHUNK_BYTES * len(array) // array.nbytes, 1)
         bounds = np.searchsorted(ordered, np.arange(0, len(array) + step, step))
         for begin, end in itertools.pairwise(bounds.tolist()):
             if end > begin:

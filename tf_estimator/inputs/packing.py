@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from . import zero_copy
 from .column_types import Dictionary, Sequence, encode_strings, is_string
-from .memory_map import Chosen, drop_pages
+from .memory_map import RowSelection, drop_pages
 
 #: Columns that take more bytes than this together stay where they are (memory maps) and are gathered outside the graph.
 RESIDENT_BYTES = 1 << 27
@@ -101,9 +101,9 @@ class Packing:
         self._layout: dict[str, list[_Dense]] = {}
         self._offsets: dict[Path, int] = {}
         for dense in sorted(self.dense, key=lambda dense: dense.path):
-            placed = self._layout.setdefault(dense.pack, [])
-            self._offsets[dense.path] = sum(d.stop - d.start for d in placed)
-            placed.append(dense)
+            before = self._layout.setdefault(dense.pack, [])
+            self._offsets[dense.path] = sum(d.stop - d.start for d in before)
+            before.append(dense)
 
     def _plain(self, column: Any) -> tuple[Any, int | None]:
         """Numbers of a column, and the index of the vocabulary that they are codes of."""
@@ -124,7 +124,7 @@ class Packing:
         They are new ones, made for `zero_copy.as_tensor`.
         """
         packed = []
-        chosen = None if rows is None else Chosen(rows)
+        chosen = None if rows is None else RowSelection(rows)
         for pack in self.packs:
             arrays = self._arrays[pack]
             count = self.rows if rows is None else len(rows)
@@ -283,11 +283,11 @@ def _decode(words: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
 
 
 def _gather_sequences(values: Any, splits: Any, rows: Any) -> list[Any]:
-    starts, ends = Chosen(rows).take(splits), Chosen(np.asarray(rows) + 1).take(splits)
+    starts, ends = RowSelection(rows).take(splits), RowSelection(np.asarray(rows) + 1).take(splits)
     lengths = np.asarray(ends - starts, np.int64)
     made = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     index = np.repeat(starts - made[:-1], lengths) + np.arange(made[-1])
-    return [Chosen(index).take(values), made]
+    return [RowSelection(index).take(values), made]
 
 
 def _leaves(item: Any, path: Path) -> Any:

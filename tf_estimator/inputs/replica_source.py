@@ -15,7 +15,7 @@ class ReplicaSource(BatchSource):
     """A source whose batch is that of all replicas of this process, one after the other.
 
     It takes as many steps at once as `source` has batches for, in the graph, and holds the batches of a single step
-    beforehand where that can't be done: at the edge of what a source gives at once, and (`eager`) where nobody may
+    beforehand where that can't be done: at the edge of what a source gives at once, and (`eager`) where no process may
     start a step before its batches are there.
 
     Args:
@@ -89,7 +89,7 @@ class ReplicaSource(BatchSource):
 
     def restore(self, state: dict[str, bytes]) -> bool:
         if self._replicas.workers > 1 and not self.same_everywhere:
-            return False  # Only the chief's position is in a checkpoint; all start anew rather than one of them.
+            return False  # Only the chief's position is in a checkpoint: all start from the beginning, not all but one.
         return self.source.restore(state)
 
     def _hold(self) -> None:

@@ -1,4 +1,4 @@
-"""The order in which rows come: a permutation per epoch, a function of seed and epoch alone."""
+"""Row order: a permutation per epoch, a function of seed and epoch alone."""
 
 from __future__ import annotations
 

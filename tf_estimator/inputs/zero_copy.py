@@ -40,7 +40,7 @@ def copied(array: Any) -> Any:
 
 
 def as_tensor(array: Any) -> tf.Tensor:
-    """A tensor on the CPU of an array that nobody writes any more; of one made by `empty`, without a copy."""
+    """A tensor on the CPU of an array that is not written any more; of one made by `empty`, without a copy."""
     with tf.device("CPU"):
         if not _shareable(array.dtype) or not array.size or array.ctypes.data % _ALIGNMENT:
             return tf.constant(array)

@@ -1,4 +1,4 @@
-"""Functions that run one step or many steps of a trace in one call, input included."""
+"""Step functions of a traced model: one step, or many steps, per call, input included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps of several replicas: functions that run one step or many in one call, input included."""
+"""Step functions of several replicas: one step, or many steps, per call, input included."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class StepInput:
     """The part of a trace that a step runs, and the batches for it.
 
     Where a model puts scalar components of the batch side by side, and the source has them side by side, it gives the
-    matrix, so that nobody takes it apart and puts it together again.
+    matrix, so that it is not taken apart and put together again.
 
     Args:
         trace: whose step it is.

@@ -1,6 +1,6 @@
-"""A loop written straight into a graph definition.
+"""A while loop written directly into a graph definition.
 
-`tf.while_loop` wraps a step into functions that take time to make, and hands every tensor from outside on from step to
+`tf.while_loop` wraps a step into functions that take time to make, and passes every tensor from outside on from step to
 step. Here the operations of a step become the body of the loop as they are, and what comes from outside enters the loop
 once, as a constant. Both the first call and each step get cheaper.
 
@@ -90,22 +90,22 @@ class GraphLoop:
             after: an operation in the step. What depends on nothing in the step runs after it.
         """
         for node in nodes:
-            placed = self.definition.node.add()
-            placed.CopyFrom(node)
-            placed.ClearField("input")
+            added = self.definition.node.add()
+            added.CopyFrom(node)
+            added.ClearField("input")
             free = True
             for name in node.input:
                 control, key = name.startswith("^"), _full(name)
                 if not control and key in self._outside:
-                    placed.input.append(self.enter(name))
+                    added.input.append(self.enter(name))
                 elif not (control and f"{name[1:]}:0" in self._outside):
-                    placed.input.append(name if control else replaced.get(key, name))
+                    added.input.append(name if control else replaced.get(key, name))
                     free = False
-            # A function may take its call's place; what takes nothing in it then waits for what the call waits for.
+            # A call may be inlined; what takes nothing in the function then waits for what the call waits for.
             if free or _calls(node):
-                placed.input.append(f"^{after}")
+                added.input.append(f"^{after}")
 
-    def both(self, name: str, one: str, other: str) -> str:
+    def logical_and(self, name: str, one: str, other: str) -> str:
         """Whether `one` and `other` are true."""
         return str(self._add("LogicalAnd", f"{_SCOPE}/{name}", [one, other]).name)
 
@@ -141,12 +141,12 @@ class GraphLoop:
 
         Args:
             steps: how many steps at most, int64 from outside.
-            conditions: what has to be true beside for another step.
+            conditions: further conditions for another step.
             done: the operations that make a step.
         """
         goes_on = self.compare("less", self._now, self.enter(steps))
         for number, condition in enumerate(conditions):
-            goes_on = self.both(f"and_{number}", goes_on, condition)
+            goes_on = self.logical_and(f"and_{number}", goes_on, condition)
         self._add("LoopCond", f"{_SCOPE}/goes_on", [goes_on])
         one = self.enter(self.constant("one", 1, tf.int64))
         inputs = [self.index, one, *(f"^{name}" for name in sorted(set(done)))]

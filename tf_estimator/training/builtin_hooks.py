@@ -1,4 +1,4 @@
-"""The engine's own hooks: checkpoints, summaries and the progress line. Each says beforehand when it is next due."""
+"""Built-in hooks: checkpoints, summaries and the progress line. Each says in advance when it is next due."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _EVENTS_WAIT_S = 5.0
 
 
 class BuiltinHook(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
-    """A hook that is told the global step.
+    """A hook that knows the global step.
 
     Attributes:
-        step: the step that was done last.
+        step: the last step that was done.
     """
 
     step = 0
@@ -41,12 +41,7 @@ class KeepInputPosition(v1.train.SessionRunHook):  # type: ignore[misc,name-defi
 
 
 class SaveCheckpoints(BuiltinHook):
-    """Saves at the start, whenever the configuration says, and at the end, when it waits for the files.
-
-    Attributes:
-        goal: global step with which the run ends by itself; None for none.
-        ended: whether it has ended by itself.
-    """
+    """Saves at the start, at the configured intervals, and at the end, when it waits for the files."""
 
     def __init__(self, saver: ModelSaver, config: RunConfig) -> None:
         self._saver = saver
@@ -54,20 +49,34 @@ class SaveCheckpoints(BuiltinHook):
         self._seconds = config.save_checkpoints_secs or None
         self._saved_at = time.monotonic()
         self._saved_step = 0
-        self.goal: int | None = None
-        self.ended = False
+        self._goal: int | None = None
+        self._ended = self._unsaved = False
 
     def begin(self) -> None:
         for listener in self._saver.listeners:
             listener.begin()
 
-    def start(self, step: int, *, save: bool) -> bool:
-        """Notes the first step, and saves it unless a checkpoint of it is there; whether a listener asks to stop."""
+    def start(self, step: int, *, save: bool, goal: int | None) -> bool:
+        """Starts a run.
+
+        Args:
+            step: the global step.
+            save: whether to save it.
+            goal: global step with which the run ends by itself; None for none.
+
+        Returns:
+            Whether a listener asks to stop.
+        """
+        self._goal = goal
         self.step = self._saved_step = step
         if not save:
             self._saver.last_step = step
             return False
         return self._save(step)
+
+    def note_end(self, *, by_itself: bool, unsaved: bool) -> None:
+        """Notes that the run has ended; `unsaved` says that there were batches after the last one that was counted."""
+        self._ended, self._unsaved = by_itself, unsaved
 
     def next_step(self, step: int) -> int | None:
         if self._steps is not None:
@@ -81,7 +90,7 @@ class SaveCheckpoints(BuiltinHook):
             run_context.request_stop()
 
     def end(self, session: Any) -> None:
-        if self._saver.last_step != self.step:
+        if self._saver.last_step != self.step or self._unsaved:
             self._save(self.step, finish=True)
         self._saver.settle()
         for listener in self._saver.listeners:
@@ -89,14 +98,14 @@ class SaveCheckpoints(BuiltinHook):
 
     def _save(self, step: int, *, finish: bool = False) -> bool:
         self._saved_step, self._saved_at = step, time.monotonic()
-        ended = self.ended or (self.goal is not None and step >= self.goal)
+        ended = self._ended or (self._goal is not None and step >= self._goal)
         return self._saver.save(step, ended=ended, finish=finish)
 
 
 class Events:
     """Summaries on their way to the event file of a directory.
 
-    The writer's thread would wake up for each of them and hold up the steps; it gets them a few seconds later. It
+    The writer's thread would wake up for each of them and delay the steps; it gets them a few seconds later, and
     flushes every two minutes.
     """
 
@@ -106,7 +115,7 @@ class Events:
         self._waiting: list[tuple[float, int, bytes]] = []
 
     def open(self) -> None:
-        """Makes the file, if there is none yet; in a graph."""
+        """Opens the file, if it is not open yet; call it in a graph."""
         self._writer = v1.summary.FileWriterCache.get(self._directory)
 
     def add(self, summary: bytes, step: int) -> None:
@@ -117,20 +126,20 @@ class Events:
             self.write()
 
     def write(self) -> None:
-        """Hands over what waits."""
+        """Hands the waiting summaries to the writer."""
         for when, step, summary in self._waiting:
             self._writer.add_event(v1.Event(wall_time=when, step=step, summary=v1.Summary.FromString(summary)))
         self._waiting.clear()
 
     def flush(self) -> None:
-        """Hands over what waits, and has it on disk; nothing where no duty opened the file."""
+        """Writes the waiting summaries to disk; does nothing if no hook opened the file."""
         self.write()
         if self._writer is not None:
             self._writer.flush()
 
 
 class WriteSummaries(BuiltinHook):
-    """Writes the merged summaries of the model every so many steps, the first step included."""
+    """Writes the merged summaries of the model every N steps, the first step included."""
 
     def __init__(self, events: Events, every: int, operation: Any) -> None:
         self._events = events
@@ -154,7 +163,7 @@ class WriteSummaries(BuiltinHook):
 
 
 class LogProgress(BuiltinHook):
-    """Logs loss, step and steps per second every so many steps, and writes the rate as summary `global_step/sec`."""
+    """Logs loss, step and steps per second every N steps, and writes the rate as summary `global_step/sec`."""
 
     def __init__(self, events: Events, every: int, loss: tf.Tensor) -> None:
         self._events = events

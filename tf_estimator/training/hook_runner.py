@@ -1,4 +1,4 @@
-"""Calling session-run hooks: who is due when, what they ask for, and the values handed back."""
+"""Session-run hooks of one run: which are due at a step, what they ask for, and the values they get."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class _Plan:
     """How to run one step for a set of requests; `held` keeps what the cache compares by identity."""
 
     held: list[Any]
+    signature: Any  # the source's
     fetches: list[Fetches | None]
     step: StepFunction
     names: list[str]
@@ -39,7 +40,7 @@ class HookRunner:
 
     Args:
         hooks: session-run hooks, called in this order. One with `next_step(global_step)` is only called at the steps
-            that it names; any other at each step.
+            that it names; all others at each step.
         trace: what they hook into.
         session: given to them.
         base: tensors and operations that each step runs; the first tensor of them comes back from `step`.
@@ -72,11 +73,11 @@ class HookRunner:
                 hook.end(self._session)
 
     def _context(self, hook: Any) -> contextlib.AbstractContextManager[Any]:
-        """Users' hooks are called in the graph, as their code expects; the engine's own run eagerly."""
+        """Users' hooks are called in the graph, as their code expects; built-in ones run eagerly."""
         return contextlib.nullcontext() if isinstance(hook, BuiltinHook) else self._trace.graph.as_default()
 
-    def at(self, step: int | None) -> None:
-        """Tells the engine's own hooks the step."""
+    def set_step(self, step: int | None) -> None:
+        """Passes the step on to the built-in hooks."""
         if step is not None:
             for hook in self._builtin:
                 hook.step = step
@@ -121,7 +122,7 @@ class HookRunner:
         count = int(outputs[-1].numpy()) if counter is not None else None
         first = to_numpy(outputs[0]) if plan.names else None
         if hooks:
-            self.at(count)
+            self.set_step(count)
             self._hand_back(hooks, requests, plan, outputs, context)
         return first, count
 
@@ -146,30 +147,37 @@ class HookRunner:
 
     def _planned(self, requests: list[Any], source: BatchSource, counter: str | None) -> _Plan:
         held = [None if r is None else r.fetches for r in requests]
-        fed = any(r is not None and r.feed_dict for r in requests)
-        if not fed:
-            for old in self._plans:
-                if _same(old.held, held):
-                    return old
+        if any(r is not None and r.feed_dict for r in requests):
+            return self._plan(held, self._feeds(requests), source, counter)
+        for old in self._plans:
+            # A source may give one step's batches in another way than the next one's.
+            if _same(old.held, held) and old.signature == source.signature:
+                return old
+        plan = self._plan(held, [], source, counter)
+        # Two sets of requests take turns where summaries are due, or three with another hook.
+        self._plans = [plan, *self._plans[:3]]
+        return plan
+
+    def _plan(self, held: list[Any], feeds: list[tuple[Any, Any]], source: BatchSource, counter: str | None) -> _Plan:
+        fetches = [None if h is None else Fetches(self._trace.variables, h) for h in held]
+        elements = {e.name: e for e in self._base}
+        for part in fetches:
+            elements.update({e.name: e for e in part.elements} if part is not None else {})
+        step = single_step(self._trace, list(elements.values()), [t for t, _ in feeds], source, counter)
+        names = [name for name, e in elements.items() if isinstance(e, tf.Tensor)]
+        asked = {e.name for part in fetches if part is not None for e in part.elements}
+        wanted = [(i, name) for i, name in enumerate(names) if name in asked]
+        return _Plan(held, source.signature, fetches, step, names, wanted, feeds)
+
+    def _feeds(self, requests: list[Any]) -> list[tuple[Any, Any]]:
+        """The tensors that the requests feed, each with its value as a tensor."""
         feeds: dict[str, tuple[Any, Any]] = {}
         for request in requests:
             items = feed_items(self._trace.variables, request.feed_dict) if request is not None else {}
             if set(items) & set(feeds):
                 raise RuntimeError(f"Two hooks feed the same tensor: {sorted(set(items) & set(feeds))}.")
             feeds.update(items)
-        fetches = [None if h is None else Fetches(self._trace.variables, h) for h in held]
-        elements = {e.name: e for e in self._base}
-        for part in fetches:
-            elements.update({e.name: e for e in part.elements} if part is not None else {})
-        pairs = [(tensor, tf.constant(np.asarray(value), tensor.dtype)) for tensor, value in feeds.values()]
-        step = single_step(self._trace, list(elements.values()), [t for t, _ in pairs], source, counter)
-        names = [name for name, e in elements.items() if isinstance(e, tf.Tensor)]
-        asked = {e.name for part in fetches if part is not None for e in part.elements}
-        wanted = [(i, name) for i, name in enumerate(names) if name in asked]
-        plan = _Plan(held, fetches, step, names, wanted, pairs)
-        if not fed:  # Summaries are due now and then: two sets of requests take turns, or three with another hook's.
-            self._plans = [plan, *self._plans[:3]]
-        return plan
+        return [(tensor, tf.constant(np.asarray(value), tensor.dtype)) for tensor, value in feeds.values()]
 
 
 def _same(one: list[Any], other: list[Any]) -> bool:

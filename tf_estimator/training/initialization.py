@@ -1,4 +1,4 @@
-"""Giving variables their values before a run: from a checkpoint, from initializers, from a warm start."""
+"""Values of variables before a run: from a checkpoint, from initializers, from a warm start."""
 
 from __future__ import annotations
 

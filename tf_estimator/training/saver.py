@@ -1,7 +1,7 @@
 """Saving the model while it trains: values, input position, graph, listeners, retention.
 
 A save takes a snapshot between two steps. A small one is written at once. A big one is written by one background thread
-while the training goes on; what comes of it, the listeners' `after_save` or the error, comes in the training thread.
+while the training goes on; its outcome, the listeners' `after_save` or the error, is handled in the training thread.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..checkpoint import files, input_position
+from ..checkpoint.partition import slice_of
 from ..checkpoint.retention import Retention
 from ..checkpoint.snapshot import Snapshot
 from ..graph.traced_model import TracedModel
@@ -137,7 +138,7 @@ class ModelSaver:
         return self._pending is not None and self._pending[1].done() and self.settle()
 
     def settle(self) -> bool:
-        """Waits for the write that is under way, and tells the listeners.
+        """Waits for the write that is under way, and notifies the listeners.
 
         Returns:
             Whether a listener asked to stop.
@@ -166,7 +167,7 @@ class ModelSaver:
         try:
             self.settle()
         except Exception as error:
-            log.warning("The last checkpoint that was begun is not complete, or not told to all: %s", error)
+            log.warning("The last checkpoint that was begun is not complete, or a listener failed: %s", error)
         self.close()
 
     def _may_lag(self) -> bool:
@@ -194,6 +195,7 @@ class ModelSaver:
             [t.name for t in traced if t.trainable],
             {} if ended else self._source.state(),
             self._meta_graph() if self._config.checkpoint_save_graph_def else None,
+            {t.name: part for t in traced if (part := slice_of(t.variable)) is not None},
         )
 
     def _prefix(self, step: int) -> str:

@@ -1,4 +1,4 @@
-"""One attempt's bookkeeping: heartbeat, stop, progress, files, use of resources.
+"""Bookkeeping of one attempt: heartbeat, stop requests, progress, files, resource usage.
 
 Imports `app.registry` and leaves. Start with `attempt.py`.
 """

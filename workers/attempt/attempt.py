@@ -55,7 +55,7 @@ class RunningAttempt:
         directory: this attempt's own; an estimator's `model_dir`.
         stop_signal: requests to stop it.
         progress: its progress and metric points.
-        timings: when each part of the way to the first step was reached, in seconds since the job was submitted.
+        timings: when each stage up to the first step was reached, in seconds since the job was submitted.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class RunningAttempt:
     ) -> None:
         """
         Args:
-            timings: host times, in seconds since 1970, of what came before: `submitted`, `claimed`.
+            timings: host times, in seconds since 1970, of the stages before: `submitted`, `claimed`.
         """
         self.claim, self.database, self.storage = claim, database, storage
         self.settings, self.stop_signal, self.progress = settings, stop_signal, progress
@@ -86,7 +86,7 @@ class RunningAttempt:
         return self.directory / "scratch"
 
     def mark(self, name: str, at: float | None = None) -> None:
-        """Notes when a part of the way was reached: now, or at a host time."""
+        """Records when a stage of the job was reached: now, or at a host time."""
         self.timings.setdefault(name, round((time.time() if at is None else at) - self._submitted, 4))
         self.progress.update(timings=self.timings)
 
@@ -129,7 +129,7 @@ class RunningAttempt:
         """Records a complete checkpoint of this attempt's directory."""
         prefix = f"{self.key}/model.ckpt-{step}"
         size = sum(file.stat().st_size for file in self.directory.glob(f"model.ckpt-{step}.*"))
-        # A checkpoint is put on record when it is complete, and the loop may be some steps further by then.
+        # A checkpoint is recorded when it is complete, and the loop may be some steps further by then.
         points = [point for point in self.progress.points() if point[1] <= step]
 
         def add(session: Session) -> Checkpoint | None:
@@ -143,7 +143,7 @@ class RunningAttempt:
         return row
 
     def prune_checkpoints(self, keep: Keep, best_steps: set[int]) -> None:
-        """Removes the job's checkpoints that need not stay: the rows first, the files after their commit."""
+        """Removes the job's checkpoints that are not kept: the rows first, the files after their commit."""
 
         def remove(session: Session) -> list[str] | None:
             if fence(session, self.claim.job_id, self.claim.attempt) is None:
@@ -183,7 +183,7 @@ class RunningAttempt:
         """Ends the job, in one transaction with what it publishes.
 
         Args:
-            before: what to write first; returns more of the result, or None when fenced.
+            before: writes first; returns further entries of the result, or None when fenced.
         """
         points = self.progress.points()
 

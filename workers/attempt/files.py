@@ -1,4 +1,4 @@
-"""Files of an attempt: what is passed on to the next one, and what is cleared away."""
+"""Files of an attempt: checkpoints adopted from the one before, and removal."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from pathlib import Path
 
 
 def remove_checkpoint_files(prefix: Path) -> None:
-    """Removes a checkpoint, its index first: without it the rest is no checkpoint. Nothing there is no error."""
+    """Removes a checkpoint, its index first: without it the rest is no checkpoint. Missing files are no error."""
     prefix.with_name(prefix.name + ".index").unlink(missing_ok=True)
     for file in prefix.parent.glob(prefix.name + ".*"):
         file.unlink(missing_ok=True)
 
 
 def adopt_checkpoint(prefix: Path, directory: Path, size: int) -> Path:
-    """Puts a checkpoint of another attempt into `directory`, as its latest. Files are hard-linked, or copied where the
+    """Adds a checkpoint of another attempt to `directory`, as its latest. Files are hard-linked, or copied where the
     file system cannot: the other attempt's directory is never written.
 
     Args:
-        size: bytes of all its files when it was put on record.
+        size: bytes of all its files when it was recorded.
 
     Returns:
         its prefix in `directory`.
 
     Raises:
-        FileNotFoundError: its files are gone, or are not what they were.
+        FileNotFoundError: its files are gone, or have changed.
     """
     files = sorted(prefix.parent.glob(prefix.name + ".*"))
     if prefix.name + ".index" not in {file.name for file in files} or sum(f.stat().st_size for f in files) != size:

@@ -1,6 +1,6 @@
 """The service's session-run hooks: loss series, progress, stop requests, recorded checkpoints.
 
-It asks for values only at the steps of the loss series, so between them the engine's loop stays inside the graph.
+They fetch values only at the steps of the loss series, so between them the engine's loop stays inside the graph.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from workers.attempt.progress import ProgressBuffer
 from workers.attempt.stop import StopSignal
 
 _POINTS = 200
-"""Of a job's loss series, about. Each costs the loop a return from the graph (some 2 ms)."""
+"""Approximate number of points of a loss series. Each costs the loop a return from the graph (some 2 ms)."""
 _NOW_S = 5.0
 """The speed is that of the last seconds."""
 _MARK_EVERY_S = 0.1
 _MARKS = 60
 """A little more than `_NOW_S` of them."""
-_LOOK_EVERY_S = 0.3
-"""How long a stop request may go unnoticed inside one call of the loop."""
+_CHECK_EVERY_S = 0.3
+"""Seconds after which a stop request is noticed inside one call of the loop."""
 
 
 def series_interval(max_steps: int | None) -> int:
     """Steps between two points of the loss series: each step of a short job, about `_POINTS` points of a longer one, a
-    round number. It depends on the specification alone: a resumed job has the very series of an undisturbed one."""
+    round number. It depends on the specification alone: a resumed job has the same series as an uninterrupted one."""
     wanted = max(1.0, (max_steps or 10_000) / _POINTS)
     power = 10 ** math.floor(math.log10(wanted))
     return int(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted))
@@ -69,15 +69,15 @@ class ProgressHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
         self.step = step
         if self._begun is None:
             return step + 1  # the first step: its time is reported
-        self._report()  # points of a long job's series lie minutes apart, and its steps are to be seen meanwhile
+        self._report()  # points of a long job's series lie minutes apart, and progress must show in between
         due = (step // self._every + 1) * self._every
         return min(due, step + self._reach())
 
     def _reach(self) -> int:
-        """Steps that take about `_LOOK_EVERY_S`; 1 when the loop is to stop."""
+        """Steps that take about `_CHECK_EVERY_S`; 1 when the loop is to stop."""
         if self._stop_signal.reason is not None:
             return 1
-        return max(1, int(self.rate * _LOOK_EVERY_S)) if self.rate else 1
+        return max(1, int(self.rate * _CHECK_EVERY_S)) if self.rate else 1
 
     @property
     def mean_rate(self) -> float:
@@ -143,11 +143,11 @@ class ProgressHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
 
 
 class CheckpointListener(tf.compat.v1.train.CheckpointSaverListener):  # type: ignore[misc]
-    """Has every checkpoint put on record as soon as its files are complete.
+    """Has every checkpoint recorded as soon as its files are complete.
 
     Args:
-        record: takes the global step; False when the attempt is over and the loop must stop.
-        start: the step at which the run starts; the checkpoint of it is on record, or is worth none.
+        record: called with the global step; returns False when the attempt is over and the loop must stop.
+        start: the step at which the run starts; its checkpoint is recorded already, or not needed.
 
     Attributes:
         step: the global step at which the run ended.

@@ -90,7 +90,7 @@ def _feature(table: Table, feature: Feature, spill: ArraySpill) -> Values:
 
 
 def _constant(feature: Feature, rows: int) -> Values:
-    """A column that the data set lacks: every row is missing."""
+    """A column that the data set lacks: every row has the replacement."""
     value = feature.missing.value
     if feature.sequence:
         empty = np.empty(0, object if feature.dtype == "string" else feature.dtype)
@@ -130,7 +130,7 @@ def _made(
     dtype: Any,
     shape: tuple[int, ...] = (),
 ) -> Array:
-    """An array of `count` rows whose parts a function makes from the same rows of the arrays `read`."""
+    """An array of `count` rows; `part` makes those of a chunk from the same rows of the arrays `read`."""
     return spill.store((part(chunk) for chunk in chunks(count, None, read)), count, dtype, shape)
 
 
@@ -156,8 +156,8 @@ def _strings(column: StringColumn, fill: str | None, spill: ArraySpill) -> Array
 
 
 def _plain(column: StringColumn, missing: bytes, spill: ArraySpill) -> Array:
-    """Strings that are nearly all different: fixed-width bytes, as wide as the longest one, in a file: from there the
-    engine takes a batch's strings, where it would encode an array's."""
+    """Strings that are nearly all different, as fixed-width bytes in a file. The engine reads a batch's strings from a
+    memory map; an array in memory it would encode whole."""
     offsets = column.offsets
     assert offsets is not None
     widest = max(len(missing), 1)
@@ -179,10 +179,10 @@ def label_values(
     """The labels as the estimator takes them: of one head, or a dict of head name to labels.
 
     Args:
-        heads: head name (None without heads) to what knows its `n_classes`.
+        heads: head name (None without heads) to the arguments that hold its `n_classes`.
 
     Raises:
-        InvalidInput: a label that no class has; the message names column and row.
+        InvalidInput: a label outside the classes; the message names column and row.
     """
     found = {label.head: _label(table, label, heads[label.head], rows, spill) for label in labels}
     return found[None] if set(found) == {None} else found
@@ -272,7 +272,7 @@ def _multi_hot(columns: list[Column], label: Label, n_classes: int, spill: Array
     index = {_encode(word): number for number, word in enumerate(label.vocabulary or ())}
 
     def classes(chunk: slice) -> tuple[Array, Array]:
-        """Classes of chunk rows, -1 where there is none of that name, and the row, from the first of these, of each."""
+        """The classes of a chunk's rows, -1 for unknown ones, and the row (counted from the chunk's first) of each."""
         elements, splits = column.take(np.arange(chunk.start, chunk.stop))
         owners = np.repeat(np.arange(chunk.stop - chunk.start), np.diff(splits))
         if isinstance(column.values, NumberColumn):

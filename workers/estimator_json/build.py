@@ -1,7 +1,7 @@
 """Estimators, feature columns, heads and optimizers from their JSON form.
 
-A thing is `{"type": "<function or class name>", <its arguments>}`, nested where an argument is itself one. Every error
-is an `InvalidArgument`, a ValueError that begins with the JSON pointer of the argument that is wrong.
+An object is `{"type": "<function or class name>", <its arguments>}`, nested where an argument is itself such an
+object. Every error is an `InvalidArgument`, a ValueError that begins with the JSON pointer of the wrong argument.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def estimator_from_json(
     """The canned estimator of `{"estimator": NAME, "args": {…}}` (or "type" for "estimator").
 
     Args:
-        model_dir, config, warm_start_from: handed to the estimator, whose `args` do not hold them.
+        model_dir, config, warm_start_from: passed to the estimator; `args` must not contain them.
 
     Raises:
         InvalidArgument: an unknown estimator or argument, a missing one, or a value that can't be used.
@@ -75,7 +75,7 @@ def estimator_from_json(
     for argument in own:
         if argument in given:
             raise InvalidArgument(f"/args/{argument}", "is set by the caller and can't be given here")
-    args = {key: _estimator_argument(key, value, f"/args/{_escape(key)}") for key, value in given.items()}
+    args = {key: argument_from_json(key, value, f"/args/{_escape(key)}") for key, value in given.items()}
     names = inspect.signature(make).parameters
     own = {key: value for key, value in own.items() if value is not None and key in names}
     return _call(make, {**args, **own}, "/args")
@@ -172,7 +172,12 @@ def optimizer_from_json(value: Any, pointer: str = "") -> Any:
     return _call(make, args, pointer, None if "kwargs" in _parameters(make) else _parameters(make))
 
 
-def _estimator_argument(key: str, value: Any, pointer: str) -> Any:
+def argument_from_json(key: str, value: Any, pointer: str) -> Any:
+    """The value of a canned estimator's argument `key`.
+
+    Raises:
+        InvalidArgument: see the module.
+    """
     if key.endswith("feature_columns"):
         return None if value is None else feature_columns_from_json(value, pointer)
     if key == "head":
@@ -190,7 +195,7 @@ def _estimator_argument(key: str, value: Any, pointer: str) -> Any:
 
 
 def _call(make: Callable[..., Any], args: dict[str, Any], pointer: str, names: list[str] | None = None) -> Any:
-    """`make(**args)`, with every error pointing at the argument it is about, where that can be told."""
+    """`make(**args)`; errors point at the argument that caused them where that is known."""
     known = list(inspect.signature(make).parameters) if names is None else names
     if "kwargs" not in known:
         for key in args:
@@ -264,7 +269,7 @@ def _parameters(make: Any) -> list[str]:
 
 
 def _optimizer_class(name: str, pointer: str) -> Any:
-    """Ours, else Keras 3's, else TensorFlow 1's class of that name."""
+    """The engine's class of that name, else Keras 3's, else TensorFlow 1's."""
     try:
         return optimizer_class(name)
     except ValueError as error:

@@ -35,7 +35,7 @@ def model_fn(name: str) -> Any:
 
 
 def announce(database: Database) -> None:
-    """Writes the entries to the registry, for the API. A broken entry is left out and told in the log."""
+    """Writes the entries to the registry, for the API. A broken entry is left out and logged."""
     entries = []
     for name, entry in found().items():
         try:

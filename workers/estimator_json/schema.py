@@ -1,4 +1,4 @@
-"""Writes `app/jobs/estimators.json`: what can be asked for in JSON, from the engine's own signatures.
+"""Generates `app/jobs/estimators.json`, the JSON Schema of all arguments, from the engine's signatures.
 
     python -m workers.estimator_json.schema            writes the file
     python -m workers.estimator_json.schema --check    exits 1 when the file is not what the signatures say
@@ -285,7 +285,7 @@ def _classes(module: Any, base: type, without: set[str]) -> dict[str, Any]:
 
 
 def _optimizers() -> dict[str, Any]:
-    """The engine's own, by old and new names, and Keras 3's others."""
+    """The engine's optimizers by old and new names, and Keras 3's others."""
     import keras
 
     from tf_estimator.optimizer.resolve import CLASSES
@@ -327,7 +327,7 @@ def _form(name: str, argument: str) -> Schema:
 
 
 def _default(default: Any, schema: Schema) -> Schema:
-    """The default where it is plain JSON that the schema takes; others stay the engine's own affair."""
+    """The default if it is plain JSON that fits the schema; other defaults are left to the engine."""
     from app.jobs import json_schema
 
     if isinstance(default, tuple):
@@ -338,7 +338,7 @@ def _default(default: Any, schema: Schema) -> Schema:
 
 
 def _catalogue_arguments() -> Schema:
-    """Of `{"type": "Estimator"}`: a `model_fn` by its name in the operator's catalogue."""
+    """Arguments of `{"type": "Estimator"}`: a `model_fn` by its name in the operator's catalogue."""
     return {
         "type": "object",
         "properties": {"model_fn": _NAME, "params": {"type": "object", "maxProperties": 1000, "default": {}}},

@@ -44,7 +44,7 @@ def run(attempt: RunningAttempt, spec: PredictSpec) -> None:
     rows = _write(attempt, batches, directory)
     attempt.check()
     key = storage.prediction_key(attempt.claim.job_id)
-    # An attempt that is over must not move files into place: ask once more.
+    # An attempt that is over must not publish files: check once more.
     claim = attempt.claim
     attempt.write(lambda session: attempt.attempts(session).heartbeat(claim.job_id, claim.attempt, 60.0))
     storage.remove(key)

@@ -27,7 +27,7 @@ from app.process import SYSTEM_ALLOCATOR, die_with_parent, give_memory_back
 
 
 class Parent:
-    """The pool child. Reads its messages in a thread, for an attempt can be told to stop while it runs."""
+    """The pool child. Its messages are read in a thread, because an attempt can be stopped while it runs."""
 
     def __init__(self, incoming: IO[bytes], outgoing: IO[bytes]) -> None:
         self._in, self._out = incoming, outgoing
@@ -85,13 +85,13 @@ def _set_up_logging(level: str) -> None:
 
 
 def run_attempts(parent: Parent) -> None:
-    """Runs what the parent sends until its end. TensorFlow is imported here."""
+    """Runs the attempts that the parent sends, until it closes the pipe. TensorFlow is imported here."""
     gc.disable()  # meanwhile: nothing is garbage yet, and looking for it took a quarter of the import
     from app.config import Settings
     from app.errors import Unavailable
     from app.registry.db import Database, make_engine
     from app.storage import Storage
-    from workers.estimator_json import model_fns as catalogue
+    from workers.estimator_json import model_fns
     from workers.trainer import runner, warm_up
     from workers.worker.protocol import claim_from_json
 
@@ -101,7 +101,7 @@ def run_attempts(parent: Parent) -> None:
     storage = Storage(settings.artifacts)
     warm_up.warm_up()
     try:
-        catalogue.announce(database)
+        model_fns.announce(database)
     except Unavailable:
         logging.getLogger(__name__).warning("The registry does not answer; the catalogue is announced another time.")
     gc.freeze()  # a full collection would look at all that was imported, in the middle of a training

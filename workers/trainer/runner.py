@@ -1,4 +1,4 @@
-"""Runs one attempt of any job type to its end, whatever happens. No Celery in it."""
+"""Runs one attempt of any job type to its end and records it. No Celery here."""
 
 from __future__ import annotations
 
@@ -171,6 +171,6 @@ def _disk_full(error: BaseException) -> str | None:
 
 
 def _without_paths(text: str) -> str:
-    """The first line, with paths and TensorFlow's names of nodes taken out, cut at 300 characters."""
+    """The first line without paths and TensorFlow's node names, cut at 300 characters."""
     first = re.sub(r"\{\{.*?\}\}\s*", "", (text.strip().splitlines() or [""])[0])
     return re.sub(r"(?<![\w/])/[^\s'\",;:)]+", "…", first)[:300]

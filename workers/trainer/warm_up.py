@@ -1,4 +1,4 @@
-"""What a trainer does before its first attempt, so that the attempt need not: libraries load, kernels register, the
+"""Work of a trainer before its first attempt, so that the attempt is spared it: libraries load, kernels register, the
 engine traces and runs its first model."""
 
 from __future__ import annotations

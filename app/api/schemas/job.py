@@ -1,4 +1,4 @@
-"""Jobs and what they leave on record."""
+"""Jobs and their records: attempts, checkpoints, evaluations, exports, metric series."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from app.registry import tables
 
 
 class AttemptView(View):
-    number: int
+    number: int = Field(description="1 for the first attempt.")
     state: str = Field(description="RUNNING SUCCEEDED FAILED CANCELLED LOST DRAINED")
-    worker: str
-    reason: str | None = Field(description="Why it ended, when not well.")
-    exit_signal: int | None
-    peak_memory_bytes: int | None
-    resumed_from_step: int | None
-    first_step: int | None
-    last_step: int | None
+    worker: str = Field(description="Host name and process id.")
+    reason: str | None = Field(description="Why the attempt ended, if it did not succeed.")
+    exit_signal: int | None = Field(description="Number of the signal that ended the trainer process.")
+    peak_memory_bytes: int | None = Field(description="Largest resident memory of the trainer process.")
+    resumed_from_step: int | None = Field(description="Global step of the checkpoint that it resumed from.")
+    first_step: int | None = Field(description="First global step that it reported.")
+    last_step: int | None = Field(description="Last global step that it reported.")
     started_at: Time
     ended_at: Time | None
 
@@ -44,19 +44,21 @@ class JobView(View):
     priority: int
     attempt: int = Field(description="Number of the latest attempt; 0 before the first.")
     max_attempts: int
-    counted_attempts: int = Field(description="Those that count against max_attempts.")
+    counted_attempts: int = Field(description="Attempts that count against max_attempts.")
     timeout_s: float | None
     progress: Json = Field(
         description="step, started_from_step, max_steps, loss, steps_per_s (now), mean_steps_per_s, eta_s, "
         "memory_bytes, cpu_cores, devices, gpu_memory_bytes: "
         "as far as they are known."
     )
-    result: Json = Field(description="Ids of what the job made; version_state says whether its version answers.")
-    timings: dict[str, float] = Field(description="When each part of the way was reached, seconds after the submit.")
+    result: Json = Field(description="Ids of the job's evaluation, export and version; metrics; names of files.")
+    timings: dict[str, float] = Field(description="Seconds from the submit to each stage of the job.")
     error: JobError | None = Field(description="The last failure, also while the job waits to try again.")
     attempts: list[AttemptView]
-    warnings: list[str] = Field(description="What its submitter should know; the dry run gives the same.")
-    spec: Json | None = Field(default=None, description="Complete: defaults filled in, columns chosen. Not in lists.")
+    warnings: list[str] = Field(description="Remarks for the submitter; a dry run returns the same.")
+    spec: Json | None = Field(
+        default=None, description="The complete specification, with defaults and chosen columns. Absent from lists."
+    )
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
@@ -88,7 +90,7 @@ class JobList(View):
 
 
 class DryRun(View):
-    """What a job would train; nothing is stored."""
+    """Summary of a job that would be trained; nothing is stored."""
 
     type: str
     model: str | None
@@ -119,8 +121,8 @@ class CheckpointList(View):
 
 class EvaluationView(View):
     id: str
-    job: str = Field(description="The job that measured.")
-    train_job: str | None = Field(description="The job whose checkpoint was measured.")
+    job: str = Field(description="The job that evaluated.")
+    train_job: str | None = Field(description="The job whose checkpoint was evaluated.")
     step: int
     name: str
     dataset: str | None

@@ -63,6 +63,24 @@ def test_metrics_count_each_batch_once_with_a_hook_at_every_step(tmp_path: Path)
     assert (metrics["mean"], metrics["batches"]) == (1.5, 2.0)
 
 
+def test_batch_of_a_python_function_counts_once(tmp_path: Path) -> None:
+    def input_fn() -> Any:
+        left = iter([1.0, 3.0])
+
+        def give() -> Any:
+            return np.full([2, 1], next(left), np.float32)  # StopIteration is the end of the input
+
+        x = tf.numpy_function(give, [], tf.float32)
+        x.set_shape([2, 1])
+        return {"x": x}, tf.ones([2, 1])
+
+    estimator = est.Estimator(model_fn, str(tmp_path))
+    estimator.train(input_fn)
+    assert estimator.get_variable_value("global_step") == 2
+    metrics = estimator.evaluate(input_fn)
+    assert (metrics["mean"], metrics["accuracy"], metrics["batches"]) == (2.0, 1.0, 2.0)
+
+
 @pytest.mark.parametrize("hooked", [False, True])
 def test_global_step_counts_each_batch_once(tmp_path: Path, hooked: bool) -> None:
     # The counter takes nothing of the batch: it could be raised in the step that finds the end of the input.

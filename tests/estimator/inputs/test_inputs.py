@@ -195,13 +195,13 @@ def test_order_of_many_rows_looks_random() -> None:
 
 
 def test_rows_of_a_mapped_file_are_taken_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_map, "PIECE_BYTES", 64)
+    monkeypatch.setattr(memory_map, "CHUNK_BYTES", 64)
     values = np.arange(300, dtype=np.float32).reshape(100, 3)
     np.save(tmp_path / "x.npy", values)
     file = np.load(tmp_path / "x.npy", mmap_mode="r")
     rows = np.array([99, 0, 5, 5, 42, 99])
-    np.testing.assert_array_equal(memory_map.Chosen(rows).of(file), values[rows])
-    np.testing.assert_array_equal(np.concatenate(list(memory_map.pieces(file))), values)
+    np.testing.assert_array_equal(memory_map.RowSelection(rows).take(file), values[rows])
+    np.testing.assert_array_equal(np.concatenate(list(memory_map.chunks(file))), values)
 
 
 def test_batches_run_on_over_epochs_and_only_the_last_is_smaller() -> None:
