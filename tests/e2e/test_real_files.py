@@ -1,51 +1,10 @@
-"""Files as people have them, from the upload to a prediction: names of any kind, booleans, a row of the preview."""
+"""Files as people have them, from the upload to a prediction: booleans, a row of the preview."""
 
 from __future__ import annotations
 
-import csv
-import io
-import random
 from typing import Any
 
-import pytest
-
 from tests.e2e.conftest import RunningService
-
-NAMES = [
-    "Marital Status",
-    "größe",
-    "年齢",
-    "a & b",
-    "it's",
-    "a,b",
-    "a:b",
-    "50%",
-    "#1",
-    "a+b",
-    "x[0]",
-    "_id",
-    "-minus",
-    "/slash",
-    "a/b",
-    'say "hi"',
-    "😀 emoji",
-    "n" * 300,
-]
-
-
-def names_csv(rows: int = 60) -> bytes:
-    """For each name a column of few texts, of many texts and of numbers."""
-    random_numbers = random.Random(1)
-    header = [f"{name}{kind}" for name in NAMES for kind in ("", " many", " number")] + ["label"]
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(header)
-    for row in range(rows):
-        cells: list[Any] = []
-        for _ in NAMES:
-            cells += [random_numbers.choice("ab"), f"u{random_numbers.randrange(40)}q", random_numbers.random()]
-        writer.writerow([*cells, "yes" if row % 2 else "no"])
-    return file.getvalue().encode()
 
 
 def train_body(model: str, dataset: str, estimator: dict[str, Any], steps: int = 20) -> dict[str, Any]:
@@ -61,28 +20,6 @@ def train_body(model: str, dataset: str, estimator: dict[str, Any], steps: int =
 
 def predict(service: RunningService, model: str, body: dict[str, Any]) -> Any:
     return service.http.post(f"/v1/models/{model}:predict", json=body)
-
-
-@pytest.mark.parametrize(
-    "estimator",
-    [
-        {"type": "DNNClassifier", "args": {"hidden_units": [4]}},
-        {"type": "LinearClassifier", "args": {}},
-        {"type": "DNNLinearCombinedClassifier", "args": {"dnn_hidden_units": [4]}},
-    ],
-    ids=lambda estimator: estimator["type"],
-)
-def test_any_name_of_a_column_trains_exports_and_predicts(service: RunningService, estimator: dict[str, Any]) -> None:
-    dataset = service.dataset("names", names_csv())
-    model = f"names-{estimator['type']}"
-    service.succeeded(service.submit(train_body(model, dataset, estimator)))
-    row = service.get(f"/v1/datasets/{dataset}/preview?rows=1")["rows"][0]
-    label = row.pop("label")
-    answer = predict(service, model, {"instances": [row]})
-    assert answer.status_code == 200, answer.text
-    assert label in ("yes", "no")
-    metadata = service.get(f"/v1/models/{model}/metadata")
-    assert set(row) <= set(metadata["metadata"]["signature_def"]["signature_def"]["serving_default"]["inputs"])
 
 
 def test_row_of_the_preview_is_answered_with_its_booleans_and_further_columns(service: RunningService) -> None:
