@@ -34,6 +34,7 @@ RUN_BY = {
     "scripts/check": "tests/test_scripts.py",
     "scripts/demo": _SCRIPT,
     "scripts/dev": "tests/test_scripts.py",
+    "scripts/job_reference": "tests/api/test_job_reference.py",
     "scripts/serve": _SCRIPT,
     "scripts/test": "tests/test_scripts.py",
     "sqlite3 -readonly data/registry.db": "tests/test_operations.py",
