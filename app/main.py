@@ -37,6 +37,7 @@ from app.http.request_metrics import Traffic
 from app.http.server import serve
 from app.log import configure
 from app.model_sync import ModelSync
+from app.private_files import only_for_us, protect
 from app.queue import CeleryQueue, Queue
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
@@ -120,6 +121,9 @@ def create() -> Gate:
 def main() -> None:
     settings = Settings()
     configure(settings.log_level)
+    only_for_us()
+    for found in protect(settings.private_directories, settings.private_files):
+        log.warning("files were not for this user alone", found=found)
     app = create_app(settings)
     limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
     serve(app.asgi, host=settings.host, port=settings.port, fast_path=app.fast_path, limits=limits)

@@ -42,6 +42,7 @@ def look(database: Database, queue: Queue) -> Readiness:
     state = revision_state(database.engine)
     if state != "ok":
         raise Unavailable(_REVISIONS[state])
+    database.check()
     with database.read() as session:
         unserved = WorkerRepository(session).queues_without_worker()
     broker = queue.ping()

@@ -28,6 +28,7 @@ from app.config import Settings
 from app.errors import NotFound, Unavailable
 from app.jobs.state import JobState
 from app.log import configure
+from app.private_files import only_for_us
 from app.process import pulse
 from app.queue import CeleryQueue, Queue
 from app.registry.artifacts import ArtifactRepository
@@ -250,6 +251,7 @@ def run(reconciler: Reconciler, stopped: threading.Event, every_s: float) -> Non
 def main() -> None:
     settings = Settings()
     configure(settings.log_level)
+    only_for_us()
     database = Database(make_engine(settings))
     reconciler = Reconciler(
         settings, database, CeleryQueue(settings.broker_url), Storage(settings.artifacts), pulse=pulse

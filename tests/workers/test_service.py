@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from app.config import Settings
+from tests.fakes import ManualClock
 from tests.workers.waiting import wait_for
+from workers.service.liveness import Answers, Pulse, http_answers
 from workers.service.supervisor import Part, Supervisor, check_port, lock_data_dir, parts_of
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -38,6 +39,13 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def ignores(pid: int, number: signal.Signals) -> bool:
+    """Whether a process ignores a signal, as the kernel says."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigIgn:")), 16)
+    return bool(mask >> (number - 1) & 1)
 
 
 @contextmanager
@@ -70,6 +78,101 @@ def test_a_part_that_dies_at_once_is_started_ever_slower_and_asked_what_to_mend(
     assert seen[:3] == [0, 1, 2]
 
 
+PULSE = [sys.executable, "-c", "import time; from app.process import start_pulse; start_pulse(); time.sleep(60)"]
+
+
+def stop_and_see_it_replaced(part: Part) -> None:
+    with supervised(part):
+        assert part.process
+        wait_for(lambda: part.has_shown_life)
+        first = part.process.pid
+        os.kill(first, signal.SIGSTOP)
+        wait_for(lambda: part.process is not None and part.process.pid != first)
+        wait_for(lambda: part.has_shown_life)
+        assert not alive(first)
+
+
+def test_part_whose_pulse_stops_is_killed_and_started_again() -> None:
+    stop_and_see_it_replaced(Part("pulse", PULSE, 5.0, life=Pulse(), hang_s=3.0))
+
+
+@pytest.mark.parametrize("kind", ["http", "unix"])
+def test_part_that_answers_no_more_is_killed_and_started_again(tmp_path: Path, kind: str) -> None:
+    if kind == "http":
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+        part = Part("http", command, 5.0, life=http_answers("127.0.0.1", port), hang_s=3.0)
+    else:
+        path = str(tmp_path / "socket")
+        command = [
+            sys.executable,
+            "-c",
+            f"import os, socketserver\nif os.path.exists({path!r}): os.unlink({path!r})\n"
+            "class Echo(socketserver.StreamRequestHandler):\n"
+            "    def handle(self): self.wfile.write(self.rfile.readline())\n"
+            f"socketserver.UnixStreamServer({path!r}, Echo).serve_forever()",
+        ]
+        part = Part("unix", command, 5.0, life=Answers(path, b"PING\r\n"), hang_s=3.0)
+    stop_and_see_it_replaced(part)
+
+
+class Shown:
+    """A sign of life by hand."""
+
+    def __init__(self) -> None:
+        self.now = False
+
+    def begin(self) -> tuple[dict[str, str], tuple[int, ...]]:
+        return {}, ()
+
+    def seen(self) -> bool:
+        return self.now
+
+
+def test_standstill_of_the_supervisor_is_no_silence_of_its_parts() -> None:
+    clock, life = ManualClock(), Shown()
+    part = Part("sleeper", SLEEP, 5.0, life=life, hang_s=30.0)
+    supervisor = Supervisor([part], dict(os.environ), lambda: None, clock=clock)
+    try:
+        supervisor.round()
+        assert part.process
+        first = part.process.pid
+        life.now = True
+        supervisor.round()
+        life.now = False
+        clock.advance(3600.0)  # the laptop was closed
+        supervisor.round()
+        for _ in range(29):
+            clock.advance(1.0)
+            supervisor.round()
+        assert part.process.pid == first
+        clock.advance(1.5)
+        supervisor.round()
+        assert part.process is None  # killed
+    finally:
+        supervisor.stop()
+
+
+def test_part_may_take_its_time_to_start() -> None:
+    clock = ManualClock()
+    part = Part("sleeper", SLEEP, 5.0, life=Shown(), hang_s=1.0)
+    supervisor = Supervisor([part], dict(os.environ), lambda: None, clock=clock)
+    try:
+        for _ in range(119):
+            supervisor.round()
+            clock.advance(1.0)
+        assert part.process
+        assert part.process.poll() is None
+        supervisor.round()
+        clock.advance(1.5)
+        supervisor.round()
+        assert part.process is None
+    finally:
+        supervisor.stop()
+
+
 def test_stop_ends_every_part_and_what_it_started() -> None:
     family = Part(
         "family",
@@ -88,7 +191,7 @@ def test_stop_kills_a_part_that_does_not_obey() -> None:
     with supervised(part):
         assert part.process
         pid = part.process.pid
-        time.sleep(0.5)
+        wait_for(lambda: ignores(pid, signal.SIGTERM))
     assert not alive(pid)
 
 
