@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     rate_per_s: float = Field(500.0, ge=0)
     """Requests a second of one token, predictions apart (those are bounded by their queue); 0: no limit."""
     rate_burst: int = Field(5_000, ge=1)
+    bytes_in_flight: int = Field(128 * 2**20, ge=0)
+    """Bytes of JSON bodies of one token in memory at once, after decompression; 0: no limit."""
     idempotency_ttl_s: float = Field(86_400.0, gt=0)
     event_retention_s: float = Field(90 * 86_400.0, ge=0)
     """Events of a job are kept for so long after its end, the last one for ever; 0: all for ever."""
@@ -92,6 +94,14 @@ class Settings(BaseSettings):
     predict_timeout_s: float = 10.0
     predict_max_batch_rows: int = 1024
     predict_max_queue_rows: int = 65_536
+    predict_rate_per_s: float = Field(0.0, ge=0)
+    """Predictions per second of one token; 0: no limit."""
+    predict_rows_per_s: float = Field(0.0, ge=0)
+    """Instances per second of one token; 0: no limit."""
+    predict_rows_in_flight: int = Field(32_768, ge=0)
+    """Instances of one token that may wait or run at once, so that it cannot fill the queue; 0: no limit."""
+    predict_request_memory: int = Field(2**30, gt=0)
+    """Memory that the sequences of one request may take in the predictor once padded, widths of embeddings counted."""
     predict_memory_bytes: int = 4 * 2**30
     serving_poll_s: float = Field(default=0.2, gt=0)
 

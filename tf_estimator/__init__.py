@@ -17,7 +17,7 @@ from .canned.dnn_linear_combined import (
 )
 from .canned.linear import LinearClassifier, LinearEstimator, LinearRegressor
 from .checkpoint.warm_start import VocabInfo, WarmStartSettings
-from .compat import experimental, layers, polyaxon
+from .compat import experimental, layers, polyaxon, v1
 from .compat.extenders import add_metrics
 from .compat.keras_model import model_to_estimator
 from .errors import (
@@ -137,4 +137,5 @@ __all__ = [
     "polyaxon",
     "regressor_parse_example_spec",
     "train_and_evaluate",
+    "v1",
 ]

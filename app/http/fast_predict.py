@@ -19,7 +19,7 @@ from app.http.auth import PREDICT_VERBS, TokenInfo, check_scope
 from app.http.gate import Gate
 from app.http.predict import PredictFront, Target
 from app.http.problems import Misdirected, problem
-from app.serving.batcher import Result
+from app.serving.version_queue import Result
 from app.serving.versions import Version
 
 Remembered = Callable[[bytes], TokenInfo | None]
@@ -67,7 +67,7 @@ class Direct:
         if token is None:
             return None
         exchange = Exchange(self.gate, connection, plan.path, token)
-        found = self._front.begin(plan.target, data[end:], exchange)
+        found = self._front.begin(plan.target, data[end:], exchange, token)
         if found is None:
             return None
         exchange.version, exchange.rows = found

@@ -10,10 +10,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.errors import Conflict, NotFound, quote_name
-from app.serving.batcher import Line
 from app.serving.decode import Decoder
 from app.serving.export_description import BadExport, Export, read_export
 from app.serving.metrics import Measures
+from app.serving.version_queue import Line
 
 DEFAULT_LABEL = "latest"
 UNUSED_S = 60.0
@@ -119,6 +119,11 @@ class Version:
             self.export = description.export
             self.line = Line(description.decoder, self.measures)
             self.bytes = description.bytes
+
+    def set_cell_bytes(self, size: int) -> None:
+        """What the predictor found: memory of one step of a padded sequence."""
+        if self.line is not None:
+            self.line.cell_bytes = size
 
     def check_fits(self, memory_bytes: int) -> None:
         """Raises BadExport when it needs more than there is for all models."""

@@ -8,9 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from ..feature_column import DenseInput
-from ..feature_column.state import model_variable
+from ..feature_column.state import model_variable, parts_of
+from ..graph.naming import operation_scope_name
 from ..keys import ModeKeys
-from .zeros import zero_fraction
 
 v1 = tf.compat.v1
 _BATCH_NORM_MOMENTUM = 0.999
@@ -26,6 +26,8 @@ class Network:
         units: width of the logits.
         hidden_units, feature_columns, activation_fn, dropout, batch_norm: see `DNNClassifier`.
         config: a `RunConfig`: seed of dropout, and precision of the products while training.
+        partitioner: of the layers' variables, a `tf.compat.v1` partitioner.
+        make_input: makes the layer of the columns, with `trainable_variables`.
     """
 
     def __init__(
@@ -37,10 +39,13 @@ class Network:
         dropout: float | None = None,
         batch_norm: bool = False,
         config: Any = None,
+        partitioner: Any = None,
+        make_input: Callable[[Any], Any] | None = None,
     ) -> None:
         self._units = units
         self._hidden_units = list(hidden_units)
-        self._input = DenseInput(feature_columns, name="dnn/input_from_feature_columns/input_layer")
+        self._partitioner = partitioner
+        self._input = (make_input or dense_input_layer)(feature_columns)
         self._activation = activation_fn or tf.nn.relu
         self._dropout = dropout
         self._batch_norm = batch_norm
@@ -77,9 +82,9 @@ class Network:
             add_layer_summary(net, scope)
 
     def _variable(self, name: str, shape: Sequence[int], initializer: Any, trainable: bool = True) -> Any:
-        variable = model_variable(name, shape, initializer, trainable=trainable)
+        variable = model_variable(name, shape, initializer, trainable=trainable, partitioner=self._partitioner)
         if trainable:
-            self._variables.append(variable)
+            self._variables.extend(parts_of(variable))
         return variable
 
     def _dense(self, net: Any, width: int, scope: str) -> tf.Tensor:
@@ -118,8 +123,29 @@ class Network:
         return tf.nn.batch_normalization(net, mean, variance, beta, gamma, _BATCH_NORM_EPSILON)
 
 
+def dense_input_layer(columns: Any) -> DenseInput:
+    """The input layer with the canned estimators' variable names."""
+    return _NetworkInput(columns, name="dnn/input_from_feature_columns/input_layer")
+
+
+class _NetworkInput(DenseInput):
+    """The one layer in whose variables the old library kept `/` and `>` of a column's name."""
+
+    _scope_name = staticmethod(operation_scope_name)
+
+
 def add_layer_summary(values: Any, tag: str) -> None:
     """Summaries of a layer's output: share of zeros, and a histogram."""
     with v1.name_scope(None):
         v1.summary.scalar(f"{tag}/fraction_of_zero_values", zero_fraction(values))
         v1.summary.histogram(f"{tag}/activation", values)
+
+
+def zero_fraction(values: Any) -> tf.Tensor:
+    """The share of zeros, float32 scalar, as `tf.nn.zero_fraction` gives it.
+
+    That one adds a conditional of some twenty operations to choose the size of its integers: 5 ms for each layer
+    before the first step.
+    """
+    zeros = tf.reduce_sum(tf.cast(tf.equal(values, tf.zeros([], values.dtype)), tf.int64))
+    return tf.cast(zeros, tf.float32) / tf.cast(tf.size(values, tf.int64), tf.float32)

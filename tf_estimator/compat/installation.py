@@ -27,6 +27,8 @@ def install() -> None:
 
     modern = _module("tensorflow.estimator", est)
     legacy = _module("tensorflow.compat.v1.estimator", est)
+    for name in est.v1.__all__:
+        setattr(legacy, name, getattr(est.v1, name))
     # The attribute and the imported module of the same name are different objects in TensorFlow.
     for place in (tf, tf.compat.v2, importlib.import_module("tensorflow.compat.v2")):
         setattr(place, "estimator", modern)  # noqa: B010  modules, to the type checker
