@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from tests.documented import ROOT, compose, on_pages, words
-from tests.workers.waiting import wait_for
+from tests.waiting import wait_for
 from workers.service.broker import find_server
 
 _PARTS = "tests/e2e/test_documented_commands.py::test_parts_started_by_documented_commands_train_and_predict"
@@ -46,7 +46,7 @@ RUN_BY = {
     "scripts/sync_client.py": "tests/client/test_sync_client.py",
     "scripts/test": "tests/test_scripts.py",
     "sqlite3 -readonly data/registry.db": "tests/test_operations.py",
-    "tensorboard --logdir": "tests/workers/test_runner.py::test_tensorboard_reads_every_job",
+    "tensorboard --logdir": "tests/workers/trainer/test_runner.py::test_tensorboard_reads_every_job",
 }
 
 

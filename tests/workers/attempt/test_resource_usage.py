@@ -1,24 +1,24 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 import tensorflow as tf
 
+from tests.fakes import ManualClock
 from workers.attempt import resource_usage
 from workers.attempt.progress import ProgressBuffer
 from workers.attempt.resource_usage import ResourceUsage
 
 
 def test_cores_are_those_in_use_since_the_last_call() -> None:
-    measure = ResourceUsage(ProgressBuffer())
-    end = time.process_time() + 0.2
-    while time.process_time() < end:
-        pass
+    clock, cpu = ManualClock(), ManualClock()
+    measure = ResourceUsage(ProgressBuffer(), clock=clock, cpu_clock=cpu)
+    clock.advance(2.0)
+    cpu.advance(3.0)
     busy = measure()
-    time.sleep(0.3)
+    clock.advance(4.0)
+    cpu.advance(1.0)
     idle = measure()
-    assert busy["cpu_cores"] > 2 * idle["cpu_cores"]
+    assert (busy["cpu_cores"], idle["cpu_cores"]) == (1.5, 0.25)
     assert busy["memory_bytes"] > 2**20
     assert busy["devices"] == ["CPU"]
     assert "gpu_memory_bytes" not in busy

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.config import Settings
+from tests.waiting import wait_for
 from workers.service import broker
 
 
@@ -23,14 +23,7 @@ def running(settings: Settings) -> Iterator[tuple[subprocess.Popen[bytes], redis
     process = subprocess.Popen(broker.command(settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     client = redis.Redis(unix_socket_path=str(settings.broker_socket), retry=Retry(NoBackoff(), 0))
     try:
-        for _ in range(100):
-            try:
-                client.ping()
-                break
-            except redis.ConnectionError:
-                if process.poll() is not None:
-                    break
-                time.sleep(0.05)
+        wait_for(lambda: answers(client) or process.poll() is not None)
         yield process, client
     finally:
         client.close()
@@ -38,11 +31,24 @@ def running(settings: Settings) -> Iterator[tuple[subprocess.Popen[bytes], redis
         process.wait()
 
 
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+def is_written(client: redis.Redis) -> bool:
+    """Whether all that was sent is in the append-only file, on disk."""
+    state = client.info("persistence")
+    return state["aof_buffer_length"] == 0 and state["aof_pending_bio_fsync"] == 0
+
+
 def test_messages_survive_a_kill(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     with running(settings) as (process, client):
         client.lpush("queue", *range(20))
-        time.sleep(1.1)  # appendfsync everysec
+        wait_for(lambda: is_written(client))
         process.kill()
         process.wait()
     with running(settings) as (_, client):
@@ -60,7 +66,7 @@ def test_unreadable_files_are_put_aside_and_it_starts_empty(tmp_path: Path) -> N
     settings = Settings(data_dir=tmp_path)
     with running(settings) as (_, client):
         client.set("key", "value")
-        time.sleep(1.1)
+        wait_for(lambda: is_written(client))
     for file in (tmp_path / "broker" / "appendonlydir").glob("*.base.*"):
         file.write_bytes(b"REDIS9999 this is no dump file of any known version")
     with running(settings) as (process, client):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from app.registry.db import Database
 from app.registry.models import ModelRepository
 from app.serving.versions import WantedVersion
 from app.storage import Storage
-from tests.publication import publish
+from tests.fakes import ManualClock
+from tests.published_models import publish
 
 
 class FakeService:
@@ -33,12 +35,13 @@ class FakeService:
         self.wanted = list(wanted)
 
 
-def run(
-    database: Database, storage: Storage, test: Callable[[ModelSync, FakeService], Coroutine[Any, Any, None]]
-) -> None:
+Scenario = Callable[[ModelSync, FakeService], Coroutine[Any, Any, None]]
+
+
+def run(database: Database, storage: Storage, test: Scenario, clock: Callable[[], float] = time.monotonic) -> None:
     async def go() -> None:
         service = FakeService()
-        await test(ModelSync(database, storage, service, poll_s=0.02), service)  # type: ignore[arg-type]
+        await test(ModelSync(database, storage, service, poll_s=0.02, clock=clock), service)  # type: ignore[arg-type]
 
     asyncio.run(go())
 
@@ -144,6 +147,8 @@ def test_a_request_for_an_unknown_model_looks_again_before_it_is_refused(databas
 
 
 def test_registry_is_read_when_something_changed_and_not_before(database: Database, storage: Storage) -> None:
+    clock = ManualClock()
+
     async def look(live: ModelSync, service: FakeService) -> None:
         reads = 0
         exchange = live._exchange
@@ -154,10 +159,28 @@ def test_registry_is_read_when_something_changed_and_not_before(database: Databa
             return exchange(outcomes)
 
         live._exchange = counted  # type: ignore[method-assign]
+        pauses = 0
+        pause = live._pause
+
+        async def paused() -> None:
+            nonlocal pauses
+            pauses += 1
+            await pause()
+
+        live._pause = paused  # type: ignore[method-assign]
+
+        async def polls(count: int) -> None:
+            wanted = pauses + count
+            while pauses < wanted:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
         await live.start()
-        await asyncio.sleep(0.3)
+        await polls(3)
+        clock.advance(10.0)  # a look at all versions is due after two seconds
+        await polls(3)
         before = reads
-        await asyncio.sleep(0.5)
+        clock.advance(10.0)
+        await polls(20)
         if database.engine.dialect.name == "sqlite":
             assert reads == before
         number = await asyncio.to_thread(publish, database, storage)
@@ -166,4 +189,4 @@ def test_registry_is_read_when_something_changed_and_not_before(database: Databa
                 await asyncio.sleep(0.02)
         await live.stop()
 
-    run(database, storage, look)
+    run(database, storage, look, clock)

@@ -2,25 +2,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from app.errors import Unavailable
 from app.registry.db import Database
 from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
+from tests.fakes import ManualClock, SilentDatabase
 from tests.repositories import attempts
-from tests.workers import registry
+from tests.workers import job_rows
 from workers.attempt.heartbeat import HUNG, Heartbeat
 from workers.attempt.progress import ProgressBuffer
 from workers.attempt.stop import Stop, StopSignal
 
 
 @pytest.fixture
-def stop_signal() -> StopSignal:
-    return StopSignal()
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def stop_signal(clock: ManualClock) -> StopSignal:
+    return StopSignal(clock)
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ def progress() -> ProgressBuffer:
 
 @pytest.fixture
 def job_id(database: Database) -> str:
-    job = registry.submit(database)
+    job = job_rows.submit(database)
     with database.session() as session:
         assert attempts(session).claim(job.id, 0, "w", lease_s=60)
     return job.id
@@ -50,26 +54,17 @@ def make(database: Database, stop_signal: StopSignal, progress: ProgressBuffer, 
     return made
 
 
-class Silent:
-    """A database that does not answer."""
-
-    @contextmanager
-    def session(self) -> Any:
-        raise Unavailable("no answer")
-        yield
-
-
 def test_beat_carries_progress_and_points(
     make: Make, database: Database, progress: ProgressBuffer, job_id: str
 ) -> None:
     progress.update(step=7, loss=0.5)
     progress.add_point("loss", 7, 0.5)
     make().beat()
-    assert registry.job(database, job_id).progress["step"] == 7
+    assert job_rows.job(database, job_id).progress["step"] == 7
     with database.read() as session:
         assert MetricRepository(session).series(job_id, "loss") == [(7, 0.5)]
     assert progress.points() == []
-    assert registry.attempts(database, job_id)[0].last_step == 7
+    assert job_rows.attempts(database, job_id)[0].last_step == 7
 
 
 def test_beat_brings_back_a_cancel(make: Make, database: Database, stop_signal: StopSignal, job_id: str) -> None:
@@ -86,37 +81,47 @@ def test_lost_attempt_is_fenced(make: Make, database: Database, stop_signal: Sto
     assert stop_signal.reason is Stop.FENCED
 
 
-def test_time_limit_stops(make: Make, stop_signal: StopSignal) -> None:
-    make(timeout_s=0.0).beat()
+def test_time_limit_stops(make: Make, stop_signal: StopSignal, clock: ManualClock) -> None:
+    beat = make(timeout_s=5.0, clock=clock)
+    beat.beat()
+    assert stop_signal.reason is None
+    clock.advance(5.1)
+    beat.beat()
     assert stop_signal.reason is Stop.TIMEOUT
 
 
 def test_silent_registry_stops_the_attempt_only_when_the_lease_is_nearly_over(
-    make: Make, stop_signal: StopSignal
+    make: Make, stop_signal: StopSignal, clock: ManualClock
 ) -> None:
-    beat = make(database=Silent(), lease_s=0.5)
+    beat = make(database=SilentDatabase(), lease_s=10.0, clock=clock)
+    clock.advance(6.9)
     beat.beat()
     assert stop_signal.reason is None
-    time.sleep(0.4)
+    clock.advance(0.2)  # more than seven tenths of the lease
     beat.beat()
     assert stop_signal.reason is Stop.UNREACHABLE
 
 
 def test_points_wait_while_the_registry_is_silent(make: Make, progress: ProgressBuffer) -> None:
     progress.add_point("loss", 1, 0.5)
-    make(database=Silent()).beat()
+    make(database=SilentDatabase()).beat()
     assert progress.points() == [("loss", 1, 0.5)]
 
 
-def test_attempt_that_hangs_is_ended_with_its_process(make: Make, database: Database, job_id: str) -> None:
+def test_attempt_that_hangs_is_ended_with_its_process(
+    make: Make, database: Database, job_id: str, clock: ManualClock
+) -> None:
     codes: list[int] = []
-    beat = make(timeout_s=0.0, grace_s=0.5, die=codes.append)
+    beat = make(timeout_s=5.0, grace_s=30.0, die=codes.append, clock=clock)
+    clock.advance(5.1)
+    beat.beat()
+    clock.advance(29.9)
     beat.beat()
     assert codes == []
-    time.sleep(0.6)
+    clock.advance(0.2)
     beat.beat()
     assert codes == [HUNG]
-    job = registry.job(database, job_id)
+    job = job_rows.job(database, job_id)
     assert (job.state, job.error_kind) == ("FAILED", "timeout")
 
 
@@ -127,7 +132,7 @@ def test_thread_beats_until_it_is_stopped(
     beat.start()
     progress.update(step=3)
     deadline = time.monotonic() + 5
-    while registry.job(database, job_id).progress.get("step") != 3:
+    while job_rows.job(database, job_id).progress.get("step") != 3:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     beat.stop()
