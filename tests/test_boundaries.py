@@ -42,10 +42,10 @@ ENGINE = {
     "export": "checkpoint graph",
     "optimizer": "distribution",
     "metrics": "optimizer",
-    "feature_column": "",
+    "feature_column": "graph",
     "recurrent": "",
     "head": "distribution metrics optimizer",
-    "canned": "estimator feature_column head metrics optimizer recurrent",
+    "canned": "estimator feature_column graph head metrics optimizer recurrent",
     "hooks": "checkpoint estimator graph training",
     "compat": "canned checkpoint distribution early_stopping estimator export feature_column graph head hooks inputs "
     "metrics optimizer recurrent train_and_evaluate training",

@@ -68,7 +68,9 @@ class Reconciler:
         holder: str | None = None,
         *,
         pulse: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._pulse = pulse
         self._settings, self._database, self._queue, self._storage = settings, database, queue, storage
         self._holder = holder or f"{socket.gethostname()}:{os.getpid()}"
@@ -100,8 +102,8 @@ class Reconciler:
         for job_id in late:
             log.warning("waited too long", job_id=job_id)
         self._send()
-        if time.monotonic() - self._swept_at >= self._sweep_every_s:
-            self._swept_at = time.monotonic()
+        if self._clock() - self._swept_at >= self._sweep_every_s:
+            self._swept_at = self._clock()
             self.purge()
             self.sweep()
         return True

@@ -6,6 +6,7 @@ So one client's requests cannot starve another's. All is kept in this process, o
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.errors import Overloaded
@@ -47,7 +48,8 @@ class Account:
 class Accounts:
     """The accounts of all tokens, by the token's id."""
 
-    def __init__(self, limits: TokenLimits) -> None:
+    def __init__(self, limits: TokenLimits, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.limits = limits
         self._accounts: dict[str, Account] = {}
         self._rated = bool(limits.predictions_per_s or limits.rows_per_s)
@@ -94,7 +96,7 @@ class Accounts:
     def _take(self, account: Account, what: str, amount: int, per_s: float, burst: float) -> None:
         """A bucket that fills with `per_s`. What needs more than the whole bucket is taken when that is full, and the
         debt is waited off by what comes after it."""
-        now = time.monotonic()
+        now = self._clock()
         level, filled = account.levels.get(what, (burst, now))
         level = min(burst, level + (now - filled) * per_s)
         needed = min(float(amount), burst)

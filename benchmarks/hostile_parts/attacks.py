@@ -264,7 +264,7 @@ def upgrade_with_a_request_in_the_body(target: Target) -> Outcome:
 @attack
 def predictor_stopped(target: Target) -> Outcome:
     """No client does this: a predictor that hangs, whatever made it."""
-    busy = max(target.predictors(), key=lambda process: process.memory_info().rss)
+    busy = max(target.predictors(), key=lambda process: process.cpu_times().user)
     os.kill(busy.pid, signal.SIGSTOP)
     try:
         return post(target, PREDICT, GOOD)

@@ -81,7 +81,10 @@ class Target:
         return self._named("app.main")[0]
 
     def predictors(self) -> list[psutil.Process]:
-        return self._named("app.serving.predictor")
+        """Those that the fork server forked: the one that serves, and the spare."""
+        found = self._named("app.serving.predictor")
+        pids = {process.pid for process in found}
+        return [process for process in found if process.ppid() in pids]
 
     def memory_mib(self) -> float:
         return float(self.api.memory_info().rss) / 2**20

@@ -26,6 +26,7 @@ from app.http.request_metrics import Traffic
 from app.serving.decode import Decoded
 from app.serving.version_queue import Result
 from tests.api.conftest import served
+from tests.fakes import ManualClock
 from tests.http.raw import wait_until
 
 TOKENS = {
@@ -253,7 +254,6 @@ def test_client_that_leaves_harms_nobody(site: Site) -> None:
         with site.connect() as connection:
             connection.sendall(request(b"x"))
     site.echo.delay_s = 0.0
-    time.sleep(0.2)
     with site.connect() as connection:
         assert ask(site, connection, request(b"x"))[0] == 200
 
@@ -282,12 +282,13 @@ def test_full_queue_is_told_with_retry_after(site: Site, monkeypatch: pytest.Mon
 
 
 def test_token_is_remembered_until_the_registry_has_to_be_asked_again() -> None:
-    authenticator = Authenticator(TOKENS.get, fresh_s=0.2)
+    clock = ManualClock()
+    authenticator = Authenticator(TOKENS.get, fresh_s=1.0, clock=clock)
     digest = hashlib.sha256(b"asker").digest()
     assert authenticator.remembered(digest) is None
     assert asyncio.run(authenticator("asker")) == TOKENS["asker"]
     assert authenticator.remembered(digest) == TOKENS["asker"]
-    time.sleep(0.25)
+    clock.advance(1.1)
     assert authenticator.remembered(digest) is None
 
 
@@ -298,14 +299,15 @@ def test_token_is_not_asked_for_again_while_nothing_was_committed() -> None:
         asked.append(secret)
         return TOKENS.get(secret)
 
-    authenticator = Authenticator(find, version=lambda: versions[-1], fresh_s=0.1)
+    clock = ManualClock()
+    authenticator = Authenticator(find, version=lambda: versions[-1], fresh_s=1.0, clock=clock)
     digest = hashlib.sha256(b"asker").digest()
     asyncio.run(authenticator("asker"))
-    time.sleep(0.15)
+    clock.advance(1.1)
     assert authenticator.remembered(digest) == TOKENS["asker"]
     assert asyncio.run(authenticator("asker")) == TOKENS["asker"]
     assert asked == ["asker"]
-    time.sleep(0.15)
+    clock.advance(1.1)
     versions.append(2)
     assert authenticator.remembered(digest) is None
     asyncio.run(authenticator("asker"))

@@ -76,7 +76,7 @@ def estimator_from_json(
     for argument in own:
         if argument in given:
             raise InvalidArgument(f"/args/{argument}", "is set by the caller and can't be given here")
-    args = {key: _estimator_argument(key, value, f"/args/{escaped(key)}") for key, value in given.items()}
+    args = {key: argument_from_json(key, value, f"/args/{escaped(key)}") for key, value in given.items()}
     names = inspect.signature(make).parameters
     own = {key: value for key, value in own.items() if value is not None and key in names}
     return _call(make, {**args, **own}, "/args")
@@ -173,7 +173,12 @@ def optimizer_from_json(value: Any, pointer: str = "") -> Any:
     return _call(make, args, pointer, None if "kwargs" in _parameters(make) else _parameters(make))
 
 
-def _estimator_argument(key: str, value: Any, pointer: str) -> Any:
+def argument_from_json(key: str, value: Any, pointer: str) -> Any:
+    """The value of a canned estimator's argument `key`.
+
+    Raises:
+        InvalidArgument: see the module.
+    """
     if key.endswith("feature_columns"):
         return None if value is None else feature_columns_from_json(value, pointer)
     if key == "head":
