@@ -50,7 +50,7 @@ class SaveCheckpoints(BuiltinHook):
         self._saved_at = time.monotonic()
         self._saved_step = 0
         self._goal: int | None = None
-        self._ended = False
+        self._ended = self._unsaved = False
 
     def begin(self) -> None:
         for listener in self._saver.listeners:
@@ -74,9 +74,9 @@ class SaveCheckpoints(BuiltinHook):
             return False
         return self._save(step)
 
-    def note_end(self) -> None:
-        """Notes that the run has ended by itself."""
-        self._ended = True
+    def note_end(self, *, by_itself: bool, unsaved: bool) -> None:
+        """Notes that the run has ended; `unsaved` says that there were batches after the last one that was counted."""
+        self._ended, self._unsaved = by_itself, unsaved
 
     def next_step(self, step: int) -> int | None:
         if self._steps is not None:
@@ -90,7 +90,7 @@ class SaveCheckpoints(BuiltinHook):
             run_context.request_stop()
 
     def end(self, session: Any) -> None:
-        if self._saver.last_step != self.step:
+        if self._saver.last_step != self.step or self._unsaved:
             self._save(self.step, finish=True)
         self._saver.settle()
         for listener in self._saver.listeners:

@@ -167,8 +167,8 @@ class TrainingRun:
         if ended and step == first and save_first and not self._stall.stands_still:
             raise EmptyInputError("input_fn ended before it gave one batch; return at least one batch of rows.")
         ended = ended or not self._keeps_position
-        if self._saving is not None and ended:
-            self._saving.note_end()
+        if self._saving is not None:
+            self._saving.note_end(by_itself=ended, unsaved=self._stall.batches > 0)
         self._hook_runner.set_step(step)
         self._hook_runner.end()
         if ended:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.api.job_examples import DATASET, EXAMPLES, JOB
 from app.registry.models import ModelRepository
-from tests.workers.service import Service
+from tests.workers.in_process import Service
 
 
 def penguins(rows: int = 200) -> str:

@@ -13,7 +13,7 @@ from app.jobs.json_schema import check
 from workers.estimator_json import build as from_json
 from workers.estimator_json import schema
 
-CASES = sorted((Path(__file__).parents[1] / "golden").glob("*/spec.json"))
+CASES = sorted((Path(__file__).parents[2] / "golden").glob("*/spec.json"))
 DEFS = estimators.document()["$defs"]
 
 

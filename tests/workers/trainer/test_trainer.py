@@ -16,7 +16,7 @@ import pytest
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
-from tests.workers.service import Service, flowers
+from tests.workers.in_process import Service, flowers
 from workers.worker.slot import Slot
 from workers.worker.trainer_handle import TrainerProcess
 

@@ -1,4 +1,4 @@
-"""Run as a program on a small file system of its own: `python -m tests.workers.full_disk DIRECTORY REGISTRY TMPFS`.
+"""Run as a program on a small file system of its own, with arguments DIRECTORY REGISTRY TMPFS.
 A job trains, the disk fills up between two checkpoints, and is emptied again. Prints what became of it as JSON."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from app.registry.checkpoints import CheckpointRepository
-from tests.workers.service import Service, flowers
+from tests.workers.in_process import Service, flowers
 from workers.jobs.train import TrainingJob
 
 

@@ -1,4 +1,4 @@
-"""The real Celery application with a trainer that needs no TensorFlow: `celery -A tests.workers.fake_worker worker`."""
+"""The real Celery application (`celery -A` takes this module) with a trainer that needs no TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from workers.worker.slot import Slot
 from workers.worker.trainer_handle import TrainerProcess
 
 tasks.Slot = functools.partial(  # type: ignore[misc, assignment]
-    Slot, start_trainer=lambda devices: TrainerProcess(devices, [sys.executable, "-m", "tests.workers.fake_trainer"])
+    Slot,
+    start_trainer=lambda devices: TrainerProcess(devices, [sys.executable, "-m", "tests.workers.worker.fake_trainer"]),
 )
 
 __all__ = ["app"]

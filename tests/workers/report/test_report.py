@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from app.registry.evaluations import EvaluationRepository
-from tests.workers.service import Service, flowers
-from tests.workers.test_runner import request
+from tests.workers.in_process import Service, flowers
+from tests.workers.trainer.test_runner import request
 from workers.jobs import report
 
 

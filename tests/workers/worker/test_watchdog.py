@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from app.config import Settings
-from tests.workers import registry
-from tests.workers.test_celery import Running, state, wait
+from tests.workers import job_rows
+from tests.workers.worker.test_celery import Running, state, wait
 from workers.worker.celery_app import make_app
 from workers.worker.watchdog import STUCK, Taken, Watchdog
 
@@ -104,7 +104,7 @@ def test_worker_whose_consumer_was_cancelled_ends(running: Running) -> None:
     wait(lambda: "ready." in running.log())
     with make_app(running.settings) as app:
         app.control.cancel_consumer("default", reply=True, timeout=5, limit=1)
-    job = registry.submit(running.database)
+    job = job_rows.submit(running.database)
     running.send(job.id)
     assert worker.wait(20) == STUCK
     assert state(running, job.id) == ("QUEUED", 0)
@@ -159,7 +159,7 @@ def test_worker_with_a_half_open_connection_ends(running: Running, tmp_path: Pat
     worker = running.worker({"REDIS_URL": Settings(redis_url=f"redis+socket://{path}").broker_url})
     wait(lambda: "ready." in running.log())
     proxy.freeze()
-    lost, job = registry.submit(running.database), registry.submit(running.database)
+    lost, job = job_rows.submit(running.database), job_rows.submit(running.database)
     running.send(lost.id)  # the broker may hand this one to the dead connection
     running.send(job.id)
     assert worker.wait(30) == STUCK

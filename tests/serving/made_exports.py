@@ -1,4 +1,4 @@
-"""Small exports for the serving tests, written with plain TensorFlow: `python -m tests.serving.exports DIRECTORY`.
+"""Small exports for the serving tests, written with plain TensorFlow: `python -m tests.serving.made_exports DIRECTORY`.
 
 Their answers can be worked out by hand. Each has the layout of the engine's own exports.
 """

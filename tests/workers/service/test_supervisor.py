@@ -16,7 +16,7 @@ import pytest
 
 from app.config import Settings
 from tests.fakes import ManualClock
-from tests.workers.waiting import wait_for
+from tests.waiting import wait_for
 from workers.service.liveness import Answers, Pulse, http_answers
 from workers.service.supervisor import Part, Supervisor, check_port, lock_data_dir, parts_of
 

@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.config import Settings
-from tests.workers.waiting import wait_for
+from tests.waiting import wait_for
 from workers.service import broker
 
 

@@ -20,7 +20,7 @@ from app.queue import CeleryQueue
 from app.registry.db import Database, make_engine
 from app.registry.workers import ListedWorker, WorkerReport, WorkerRepository
 from app.version import __version__ as VERSION
-from tests.workers import registry
+from tests.workers import job_rows
 from workers.service import broker
 from workers.worker.presence import Presence
 
@@ -52,7 +52,7 @@ class Running:
         environment: dict[str, str] | None = None,
         options: tuple[str, ...] = ("--pool=prefork", "--concurrency=1", "--without-gossip", "--without-mingle"),
     ) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "celery", "-A", "tests.workers.fake_worker", "worker", *options]
+        command = [sys.executable, "-m", "celery", "-A", "tests.workers.worker.fake_worker", "worker", *options]
         return self._start([*command, "--loglevel=INFO", "--hostname=test@%h"], environment)
 
     def log(self) -> str:
@@ -89,12 +89,12 @@ def running(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Running]:
 
 
 def state(running: Running, job_id: str) -> tuple[str, int]:
-    job = registry.job(running.database, job_id)
+    job = job_rows.job(running.database, job_id)
     return job.state, job.attempt
 
 
 def test_message_runs_a_job_and_doubled_messages_run_none(running: Running) -> None:
-    first, second = registry.submit(running.database), registry.submit(running.database)
+    first, second = job_rows.submit(running.database), job_rows.submit(running.database)
     for _ in range(3):
         running.send(first.id)
     running.send(second.id)
@@ -110,7 +110,7 @@ def test_worker_survives_the_broker_and_serves_priorities(running: Running) -> N
     running.processes[0].kill()
     running.processes[0].wait()
     running._start(broker.command(running.settings))
-    job = registry.submit(running.database)
+    job = job_rows.submit(running.database)
 
     def sent() -> bool:
         try:
@@ -126,7 +126,7 @@ def test_worker_survives_the_broker_and_serves_priorities(running: Running) -> N
 
 def test_stopped_worker_has_its_attempt_given_back(running: Running) -> None:
     worker = running.worker()
-    job = registry.submit(running.database, {"do": "drain"})
+    job = job_rows.submit(running.database, {"do": "drain"})
     running.send(job.id)
     wait(lambda: state(running, job.id)[1] == 1)
     family = psutil.Process(worker.pid).children(recursive=True)
@@ -140,7 +140,7 @@ def test_stopped_worker_has_its_attempt_given_back(running: Running) -> None:
 @pytest.mark.parametrize("victim", ["main", "child"])
 def test_killed_worker_leaves_no_process_behind(running: Running, victim: str) -> None:
     worker = running.worker()
-    job = registry.submit(running.database, {"do": "hang"})
+    job = job_rows.submit(running.database, {"do": "hang"})
     running.send(job.id)
     wait(lambda: state(running, job.id)[1] == 1)
     wait(lambda: len(psutil.Process(worker.pid).children(recursive=True)) >= 2)
@@ -150,13 +150,13 @@ def test_killed_worker_leaves_no_process_behind(running: Running, victim: str) -
     assert not alive
     if victim == "child":  # a new child takes its place
         wait(lambda: len(psutil.Process(worker.pid).children(recursive=True)) >= 2)
-        second = registry.submit(running.database)
+        second = job_rows.submit(running.database)
         running.send(second.id)
         wait(lambda: state(running, second.id)[1] == 1)
 
 
 def test_worker_without_options_serves_the_queues_of_the_settings(running: Running) -> None:
-    jobs = [registry.submit(running.database, queue=queue) for queue in ("night", "gpu")]
+    jobs = [job_rows.submit(running.database, queue=queue) for queue in ("night", "gpu")]
     running.worker({"QUEUES": "night, gpu"}, options=())
     for job in jobs:
         running.send(job.id, queue=job.queue)
@@ -165,7 +165,7 @@ def test_worker_without_options_serves_the_queues_of_the_settings(running: Runni
 
 def test_queues_of_the_command_line_replace_those_of_the_settings(running: Running) -> None:
     running.worker({"QUEUES": "night"}, options=("--queues=day",))
-    job = registry.submit(running.database, queue="day")
+    job = job_rows.submit(running.database, queue="day")
     running.send(job.id, queue="day")
     wait(lambda: state(running, job.id)[1] == 1)
     wait(lambda: [found.report.queues for found in running.workers()] == [("day",)])
@@ -188,14 +188,14 @@ def test_worker_that_is_not_one_slot_is_refused_at_start(
 
 def test_worker_lists_itself_with_its_job_and_leaves_when_it_is_stopped(running: Running) -> None:
     worker = running.worker({"GPUS": "none"})
-    job = registry.submit(running.database, {"do": "drain"})
+    job = job_rows.submit(running.database, {"do": "drain"})
     running.send(job.id)
     wait(lambda: [found.job_ids for found in running.workers()] == [(job.id,)])
     (found,) = running.workers()
     name = f"{socket.gethostname()}:{worker.pid}"
     assert found.report == WorkerReport(name, ("default",), 1, ("cpu",), VERSION)
     assert found.alive
-    assert registry.job(running.database, job.id).worker == name
+    assert job_rows.job(running.database, job.id).worker == name
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(15) == 0
     assert running.workers() == []

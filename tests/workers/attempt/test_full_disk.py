@@ -16,7 +16,14 @@ def test_full_disk_keeps_the_last_checkpoint_and_the_job_goes_on(tmp_path: Path,
     disk.mkdir()
     if sys.platform != "linux" or subprocess.run([*_OWN, str(disk), "true"], capture_output=True).returncode:
         pytest.skip("no file system of one's own can be mounted here")
-    program = [sys.executable, "-m", "tests.workers.full_disk", str(tmp_path / "data"), str(migrated_sqlite), str(disk)]
+    program = [
+        sys.executable,
+        "-m",
+        "tests.workers.attempt.full_disk",
+        str(tmp_path / "data"),
+        str(migrated_sqlite),
+        str(disk),
+    ]
     done = subprocess.run([*_OWN, str(disk), *program], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout.splitlines()[-1]) == {

@@ -21,7 +21,7 @@ from app.registry.jobs.attempts import AttemptRepository
 from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
 from app.registry.models import ModelRepository
-from tests.workers.service import Service, flowers
+from tests.workers.in_process import Service, flowers
 from tf_estimator.checkpoint import files as checkpoint
 from tf_estimator.training import saver
 

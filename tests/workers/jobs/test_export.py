@@ -15,8 +15,8 @@ from app.registry.exports import ExportRepository
 from app.registry.jobs.attempts import Claim
 from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Job
-from tests.workers.service import Service, flowers
-from tests.workers.test_runner import request
+from tests.workers.in_process import Service, flowers
+from tests.workers.trainer.test_runner import request
 from workers.trainer import runner
 
 

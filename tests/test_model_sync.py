@@ -19,7 +19,7 @@ from app.registry.models import ModelRepository
 from app.serving.versions import WantedVersion
 from app.storage import Storage
 from tests.fakes import ManualClock
-from tests.publication import publish
+from tests.published_models import publish
 
 
 class FakeService:

@@ -11,7 +11,7 @@ from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
 from tests.fakes import ManualClock, SilentDatabase
 from tests.repositories import attempts
-from tests.workers import registry
+from tests.workers import job_rows
 from workers.attempt.heartbeat import HUNG, Heartbeat
 from workers.attempt.progress import ProgressBuffer
 from workers.attempt.stop import Stop, StopSignal
@@ -34,7 +34,7 @@ def progress() -> ProgressBuffer:
 
 @pytest.fixture
 def job_id(database: Database) -> str:
-    job = registry.submit(database)
+    job = job_rows.submit(database)
     with database.session() as session:
         assert attempts(session).claim(job.id, 0, "w", lease_s=60)
     return job.id
@@ -60,11 +60,11 @@ def test_beat_carries_progress_and_points(
     progress.update(step=7, loss=0.5)
     progress.add_point("loss", 7, 0.5)
     make().beat()
-    assert registry.job(database, job_id).progress["step"] == 7
+    assert job_rows.job(database, job_id).progress["step"] == 7
     with database.read() as session:
         assert MetricRepository(session).series(job_id, "loss") == [(7, 0.5)]
     assert progress.points() == []
-    assert registry.attempts(database, job_id)[0].last_step == 7
+    assert job_rows.attempts(database, job_id)[0].last_step == 7
 
 
 def test_beat_brings_back_a_cancel(make: Make, database: Database, stop_signal: StopSignal, job_id: str) -> None:
@@ -121,7 +121,7 @@ def test_attempt_that_hangs_is_ended_with_its_process(
     clock.advance(0.2)
     beat.beat()
     assert codes == [HUNG]
-    job = registry.job(database, job_id)
+    job = job_rows.job(database, job_id)
     assert (job.state, job.error_kind) == ("FAILED", "timeout")
 
 
@@ -132,7 +132,7 @@ def test_thread_beats_until_it_is_stopped(
     beat.start()
     progress.update(step=3)
     deadline = time.monotonic() + 5
-    while registry.job(database, job_id).progress.get("step") != 3:
+    while job_rows.job(database, job_id).progress.get("step") != 3:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     beat.stop()
