@@ -90,13 +90,13 @@ class PredictFront:
             if message.get("more_body") or message["type"] != "http.request":
                 body = await self._rest(message, body, receive)
             version = await self._service.ready(target.model, target.number, target.label)
-            line = version.line
-            assert line is not None
+            queue = version.queue
+            assert queue is not None
             request = await self._decode(version, target.verb, body)
             if request.count:
                 reply: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
                 account = self._account(scope, request.count)
-                self._service.batcher.submit(line, request, len(body), reply, account)
+                self._service.batcher.submit(queue, request, len(body), reply, account)
                 result = await reply
             else:
                 result = _nothing(version, request)
@@ -123,10 +123,10 @@ class PredictFront:
         """Queues a prediction that may run at once; its version and number of rows. None when it has to wait for the
         version, or is not valid, or the queue is full: nothing was done then, and `__call__` says what is wrong."""
         version = self._service.at_hand(target.model, target.number, target.label)
-        if version is None or version.line is None:
+        if version is None or version.queue is None:
             return None
         try:
-            decoder = version.line.decoder
+            decoder = version.queue.decoder
             small = len(body) <= INLINE_UNTYPED_BYTES
             request = decoder.decode(target.verb, body) if small else decoder.decode_typed(target.verb, body)
             if request is None or not request.count:
@@ -136,15 +136,15 @@ class PredictFront:
                 account = self._accounts.of(token.id)
                 self._accounts.take_prediction(account, request.count)
                 self._accounts.check_bytes(account, len(body))
-            self._service.batcher.submit(version.line, request, len(body), reply, account, charged=len(body))
+            self._service.batcher.submit(version.queue, request, len(body), reply, account, charged=len(body))
         except ServiceError:
             return None
         return version, request.count
 
     async def _decode(self, version: Version, verb: str, body: bytes) -> Decoded:
         """Small bodies here, large ones in their own process. Raises what `Decoder.decode` raises."""
-        assert version.line is not None
-        decoder = version.line.decoder
+        assert version.queue is not None
+        decoder = version.queue.decoder
         if len(body) <= INLINE_UNTYPED_BYTES:
             return decoder.decode(verb, body)
         request = decoder.decode_typed(verb, body) if len(body) <= INLINE_BYTES else None

@@ -108,8 +108,8 @@ class ServingService:
         if self._nursery is not None:
             await self._nursery.stop()
         for version in [*self.models.versions.values(), *self.models.gone]:
-            if version.line is not None:
-                self.batcher.refuse(version.line, Unavailable("The service stops."))
+            if version.queue is not None:
+                self.batcher.refuse(version.queue, Unavailable("The service stops."))
 
     def sync(self, wanted: Sequence[WantedVersion]) -> None:
         """What the registry has now; cheap when nothing changed. Versions with labels and staged ones are loaded,
@@ -137,7 +137,7 @@ class ServingService:
                 await self.look_again()  # it may have been made a moment ago
                 continue
             if version is not None:
-                if version.line is None:
+                if version.queue is None:
                     await self._described(version)
                 if not version.loaded:
                     self._changed.set()
@@ -180,7 +180,7 @@ class ServingService:
 
     def measures(self) -> Iterable[tuple[str, int, Measures]]:
         """Of the versions that are in memory or were asked for."""
-        return [(v.wanted.model, v.wanted.number, v.measures) for v in self.models.versions.values() if v.line]
+        return [(v.wanted.model, v.wanted.number, v.measures) for v in self.models.versions.values() if v.queue]
 
     def gauges(self) -> Iterable[tuple[str, str, float]]:
         yield "serving_queue_rows", "Instances that wait for a call", self.batcher.rows_waiting
@@ -192,7 +192,7 @@ class ServingService:
 
     async def _describe(self, version: Version) -> None:
         """Raises BadExport."""
-        if version.line is None:
+        if version.queue is None:
             version.describe(await asyncio.to_thread(read_description, version.wanted, self.limits.queue_rows))
 
     async def _described(self, version: Version) -> None:
@@ -309,8 +309,8 @@ class ServingService:
             return
         self.restarts += 1
         for version in list(self.models.loaded()):
-            assert version.line is not None
-            self.batcher.close(version.line)
+            assert version.queue is not None
+            self.batcher.close(version.queue)
             version.state = State.LOADING
             version.due = True
         self.batcher.lost()
@@ -324,7 +324,7 @@ class ServingService:
             await self._describe(version)
             version.check_fits(self._memory_bytes)
             await self._make_room(version.bytes)
-            asked = version.line is not None and bool(version.line.waiting)
+            asked = version.queue is not None and bool(version.queue.waiting)
             await self._load_in(self._predictor, version, aside=not asked and any(True for _ in self.models.loaded()))
         except BadExport as error:
             self._refuse(version, str(error))
@@ -334,12 +334,12 @@ class ServingService:
             if version.crashes >= (_MOST_CRASHES if version.proved or not wanted.staged else 1):
                 self._refuse(version, _KILLED)
         else:
-            assert version.line is not None
+            assert version.queue is not None
             version.state = State.AVAILABLE
             version.due, version.proved = False, True
             version.crashes = 0
             version.measures.loads += 1
-            self.batcher.open(version.line, version.key)
+            self.batcher.open(version.queue, version.key)
             self.models.flip()
             if wanted.staged:
                 self.on_loaded(wanted.model, wanted.number)
@@ -357,9 +357,9 @@ class ServingService:
     def _refuse(self, version: Version, reason: str) -> None:
         version.failed(reason)
         log.warning("version failed", model=version.wanted.model, version=version.wanted.number, reason=reason)
-        if version.line is not None:
+        if version.queue is not None:
             self.batcher.refuse(
-                version.line, Conflict(f"Version {version.wanted.number} could not be loaded: {reason}")
+                version.queue, Conflict(f"Version {version.wanted.number} could not be loaded: {reason}")
             )
         if version.wanted.staged:
             self.on_failed(version.wanted.model, version.wanted.number, reason)
@@ -375,17 +375,17 @@ class ServingService:
         return sum(version.bytes for version in self.models.loaded())
 
     async def _unload(self, version: Version) -> None:
-        line = version.line
-        if line is not None and line.key is not None and self._predictor is not None:
+        queue = version.queue
+        if queue is not None and queue.key is not None and self._predictor is not None:
             version.state = State.UNLOADING
-            self.batcher.close(line)
-            await self.batcher.drain(line)
+            self.batcher.close(queue)
+            await self.batcher.drain(queue)
             await self._predictor.unload(version.key, self._load_timeout_s)
         version.state = State.END
         if version in self.models.gone:
             self.models.gone.remove(version)
-            if line is not None:
-                self.batcher.refuse(line, NotFound(f"Version {version.wanted.number} of the model was removed."))
+            if queue is not None:
+                self.batcher.refuse(queue, NotFound(f"Version {version.wanted.number} of the model was removed."))
 
     def _check_leak(self) -> None:
         """Replaces a predictor that holds far more memory than its versions explain."""

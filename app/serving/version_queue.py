@@ -55,7 +55,7 @@ class Pending:
         self.tried = False  # was in a predictor that died: runs alone from now on
 
 
-class Line:
+class VersionQueue:
     """The requests of one version, in their order.
 
     Attributes:
@@ -82,7 +82,7 @@ class Line:
 
 @dataclass
 class Batch:
-    line: Line
+    queue: VersionQueue
     members: list[Pending]
     sent: float
     rows: int

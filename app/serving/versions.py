@@ -14,7 +14,7 @@ from app.serving.decode import Decoder
 from app.serving.export_description import BadExport, Export, read_export
 from app.serving.metrics import Measures
 from app.serving.response_head import ResponseHead
-from app.serving.version_queue import Line
+from app.serving.version_queue import VersionQueue
 
 DEFAULT_LABEL = "latest"
 UNUSED_S = 60.0
@@ -74,7 +74,7 @@ class Version:
     """One version here.
 
     Attributes:
-        line: its requests; None until its description was read.
+        queue: its requests; None until its description was read.
         loaded: the predictor has it.
         due: to be loaded without waiting for a request.
         bytes: memory that it is counted with.
@@ -88,7 +88,7 @@ class Version:
         self.key = key
         self.measures = Measures()
         self.export: Export | None = None
-        self.line: Line | None = None
+        self.queue: VersionQueue | None = None
         self.state = State.START
         self.due = False
         self.bytes = 0
@@ -101,23 +101,23 @@ class Version:
 
     @property
     def loaded(self) -> bool:
-        return self.line is not None and self.line.key is not None
+        return self.queue is not None and self.queue.key is not None
 
     @property
     def idle(self) -> bool:
-        return self.line is None or self.line.idle
+        return self.queue is None or self.queue.idle
 
     def describe(self, description: Description) -> None:
         """Takes what was read of it; requests can be checked and queued from now on."""
-        if self.line is None:
+        if self.queue is None:
             self.export = description.export
-            self.line = Line(description.decoder, self.measures)
+            self.queue = VersionQueue(description.decoder, self.measures)
             self.bytes = description.bytes
 
     def set_cell_bytes(self, size: int) -> None:
         """What the predictor found: memory of one step of a padded sequence."""
-        if self.line is not None:
-            self.line.cell_bytes = size
+        if self.queue is not None:
+            self.queue.cell_bytes = size
 
     def check_fits(self, memory_bytes: int) -> None:
         """Raises BadExport when it needs more than there is for all models."""
@@ -126,7 +126,7 @@ class Version:
 
     def forget(self) -> None:
         """Drops what was read of it and counted, as if nobody had asked for it yet. Only while it is idle."""
-        self.export = self.line = None
+        self.export = self.queue = None
         self.measures = Measures()
         self.bytes = 0
 
@@ -256,12 +256,12 @@ class Models:
                 continue
             if version.wanted.staged and not version.proved and not unproved:
                 continue
-            if version.line is not None and version.line.waiting:
+            if version.queue is not None and version.queue.waiting:
                 waiting.append(version)
             elif version.due or (version.error is not None and version.wanted.labels):
                 due.append(version)
         if waiting:
-            return min(waiting, key=lambda version: version.line.waiting[0].arrived if version.line else 0.0)
+            return min(waiting, key=lambda version: version.queue.waiting[0].arrived if version.queue else 0.0)
         return min(due, key=lambda version: (not version.wanted.labels, version.wanted.number), default=None)
 
     def to_unload(self) -> Version | None:
@@ -283,7 +283,7 @@ class Models:
         loaded = [version for version in self.versions.values() if version.loaded]
         return min(
             loaded,
-            key=lambda v: (not v.idle, bool(v.wanted.labels), v.line.last_used if v.line else 0.0),
+            key=lambda v: (not v.idle, bool(v.wanted.labels), v.queue.last_used if v.queue else 0.0),
             default=None,
         )
 

@@ -44,7 +44,7 @@ class Echo:
         from app.serving.versions import Version, WantedVersion
 
         self.version: Any = Version(WantedVersion("m", 1, "", "", "ver_1"), 1)
-        self.version.line = self
+        self.version.queue = self
         self.key = 1
         self.decoder = self.batcher = self
         self.max_rows = 1000
@@ -64,7 +64,7 @@ class Echo:
         return Decoded(body.decode(), None, [body], 0, 1)  # type: ignore[arg-type]
 
     def submit(
-        self, line: Any, request: Decoded, size: int, reply: Any, account: Any = None, *, charged: int = 0
+        self, queue: Any, request: Decoded, size: int, reply: Any, account: Any = None, *, charged: int = 0
     ) -> None:
         self.futures += isinstance(reply, asyncio.Future)
         asyncio.get_running_loop().call_later(self.delay_s, self._answer, request.rows[0], reply)
@@ -139,7 +139,7 @@ def receive(connection: socket.socket) -> tuple[int, dict[bytes, bytes], bytes]:
     while len(body) < int(found[1]):
         body += connection.recv(65536)
     status, *lines = head.split(b"\r\n")
-    headers = dict(line.split(b": ", 1) for line in lines)
+    headers = dict(queue.split(b": ", 1) for queue in lines)
     assert len(headers) == len(lines)
     return int(status.split()[1]), headers, body
 
@@ -362,7 +362,7 @@ class Holding:
         site.echo.submit = self._submit  # type: ignore[method-assign]
         self._echo = site.echo
 
-    def _submit(self, line: Any, request: Decoded, size: int, reply: Any, account: Any = None, **_: Any) -> None:
+    def _submit(self, queue: Any, request: Decoded, size: int, reply: Any, account: Any = None, **_: Any) -> None:
         account.rows += request.count
         self._held.append((asyncio.get_running_loop(), request.rows[0], reply))
 

@@ -9,7 +9,7 @@ import pytest
 from app.errors import Conflict, NotFound
 from app.serving.decode import Decoder
 from app.serving.export_description import Export, Feature, Output, Signature
-from app.serving.version_queue import Line
+from app.serving.version_queue import VersionQueue
 from app.serving.versions import Description, Models, Version, WantedVersion
 
 EXPORT = Export(
@@ -27,8 +27,8 @@ def load(models: Models, number: int, model: str = "m") -> Version:
     """As the service does it, without a process."""
     version = models.versions[model, number]
     version.describe(Description(EXPORT, Decoder(EXPORT, max_rows=10), 100))
-    assert isinstance(version.line, Line)
-    version.line.key = version.key
+    assert isinstance(version.queue, VersionQueue)
+    version.queue.key = version.key
     version.due = False
     models.flip()
     return version
@@ -131,12 +131,12 @@ def test_eviction_takes_the_least_recently_used_and_spares_labels() -> None:
     models = Models()
     models.sync([want(1, "a"), want(2, "b"), want(3)])
     for number, used in ((1, 5.0), (2, 3.0), (3, 9.0)):
-        line = load(models, number).line
-        assert line is not None
-        line.last_used = used
+        queue = load(models, number).queue
+        assert queue is not None
+        queue.last_used = used
     order = []
     while (version := models.to_evict()) is not None:
         order.append(version.wanted.number)
-        assert version.line is not None
-        version.line.key = None
+        assert version.queue is not None
+        version.queue.key = None
     assert order == [3, 2, 1]

@@ -244,7 +244,7 @@ def test_version_that_is_not_needed_any_more_is_forgotten(own: Server, wanted: W
     for latest in (1, 2, 3):
         label(latest)
     first = own.service.models.versions["half", 1]
-    until(lambda: first.line is None)
+    until(lambda: first.queue is None)
     assert [number for _, number, _ in own.service.measures()] == [2, 3]
     assert own.post("half/versions/1:predict", {"instances": [2.0]}).json() == {"predictions": [3.0]}
 
@@ -256,9 +256,9 @@ def test_nursery_has_one_thread_and_its_predictors_share_its_memory(own: Server,
     assert nursery is not None and nursery._process is not None
     assert len(list(Path(f"/proc/{nursery._process.pid}/task").iterdir())) == 1
     private = sum(
-        int(line.split()[1])
-        for line in Path(f"/proc/{own.service.predictor_pid}/smaps_rollup").read_text().splitlines()
-        if line.startswith(("Private_Dirty", "Private_Clean"))
+        int(queue.split()[1])
+        for queue in Path(f"/proc/{own.service.predictor_pid}/smaps_rollup").read_text().splitlines()
+        if queue.startswith(("Private_Dirty", "Private_Clean"))
     )
     assert private < 120 * 1024, "kB; an import of TensorFlow alone takes 180 MB"
 
