@@ -48,7 +48,7 @@ from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
 from app.registry.tokens import TokenRepository
-from app.serving.batcher import Limits
+from app.serving.batcher import BatchLimits
 from app.serving.metrics import ServingCollector
 from app.serving.service import ServingService
 from app.startup import prepare
@@ -228,7 +228,7 @@ class Refusals:
 def _serving(settings: Settings) -> ServingService | None:
     if settings.predictor == "none":
         return None
-    limits = Limits(
+    limits = BatchLimits(
         batch_rows=settings.predict_max_batch_rows,
         queue_rows=settings.predict_max_queue_rows,
         timeout_s=settings.predict_timeout_s,

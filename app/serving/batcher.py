@@ -33,7 +33,7 @@ class Predictor(Protocol):
 
 
 @dataclass(frozen=True)
-class Limits:
+class BatchLimits:
     """Attributes:
     batch_rows: rows of one batch; a single request may have more and runs alone then.
     batch_cells: rows times longest sequence, where there are sequences: they are padded to the longest.
@@ -59,7 +59,7 @@ class Limits:
 
 
 class Batcher:
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: BatchLimits) -> None:
         self.limits = limits
         self.rows_waiting = 0
         self.bytes_waiting = 0

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from app.errors import Conflict, NotFound, ServiceError, Unavailable
-from app.serving.batcher import Batcher, Limits
+from app.serving.batcher import Batcher, BatchLimits
 from app.serving.export_description import BadExport
 from app.serving.forkserver import POSSIBLE, Nursery
 from app.serving.metadata import metadata, status
@@ -50,7 +50,7 @@ class ServingService:
     def __init__(
         self,
         *,
-        limits: Limits | None = None,
+        limits: BatchLimits | None = None,
         memory_bytes: int = 4 * 2**30,
         load_timeout_s: float = 120.0,
         leak_bytes: int = 2 * 2**30,
@@ -58,7 +58,7 @@ class ServingService:
         on_loaded: Loaded | None = None,
         on_failed: Failed | None = None,
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits or BatchLimits()
         self.models = Models()
         self.restarts = 0
         self.on_loaded: Loaded = on_loaded or (lambda model, number: None)

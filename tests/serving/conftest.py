@@ -21,7 +21,7 @@ import uvicorn
 from app.digest import directory_digest
 from app.http.predict import PredictFront
 from app.http.problems import plain_problem, problem
-from app.serving.batcher import Limits
+from app.serving.batcher import BatchLimits
 from app.serving.service import ServingService
 from app.serving.versions import WantedVersion
 
@@ -129,7 +129,7 @@ async def _not_found(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture(scope="session")
 def server(wanted: Callable[..., WantedVersion]) -> Iterator[Server]:
     """With the models half (versions 1 and 2, 2 unlabelled), mixed and picky; nothing in it is ever changed."""
-    server = Server(limits=Limits(timeout_s=20), spare=False)
+    server = Server(limits=BatchLimits(timeout_s=20), spare=False)
     server.sync(
         wanted("half", 1, "plus2"),
         wanted("half", 2, "plus3", labels=("canary",)),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidInput, Overloaded, Timeout, TooLarge, Unavailable
-from app.serving.batcher import Batcher, Limits
+from app.serving.batcher import Batcher, BatchLimits
 from app.serving.decode import Decoded, Decoder
 from app.serving.export_description import Export, Feature, Output, Signature
 from app.serving.metrics import Measures
@@ -47,7 +47,7 @@ class Desk:
     """A batcher with its fake predictor, and lines that are loaded."""
 
     def __init__(self, **limits: Any) -> None:
-        self.batcher = Batcher(Limits(**limits))
+        self.batcher = Batcher(BatchLimits(**limits))
         self.predictor = FakePredictor()
         self.batcher.predictor = self.predictor
         self.decoder = Decoder(EXPORT, max_rows=10_000)

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.serving.batcher import Limits
+from app.serving.batcher import BatchLimits
 from app.serving.versions import WantedVersion
 from tests.serving.conftest import ROOT, Server
 
@@ -26,7 +26,7 @@ Wanted = Callable[..., WantedVersion]
 @pytest.fixture(scope="module")
 def own() -> Iterator[Server]:
     """A server whose models each test sets for itself, with a spare predictor."""
-    server = Server(limits=Limits(timeout_s=8.0), memory_bytes=2**30)
+    server = Server(limits=BatchLimits(timeout_s=8.0), memory_bytes=2**30)
     yield server
     server.stop()
 
@@ -265,7 +265,7 @@ def test_nursery_has_one_thread_and_its_predictors_share_its_memory(own: Server,
 
 def test_predictor_that_holds_too_much_memory_is_replaced(wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.serving.service._LEAK_CHECK_S", 0.0)
-    server = Server(limits=Limits(timeout_s=20.0), spare=False)
+    server = Server(limits=BatchLimits(timeout_s=20.0), spare=False)
     try:
         server.sync(wanted("half", 1, "plus2"))
         until(lambda: server.post("half:predict", {"instances": [2.0]}).status_code == 200)
@@ -281,7 +281,7 @@ def test_predictor_that_holds_too_much_memory_is_replaced(wanted: Wanted, monkey
 
 
 def test_hanging_model_is_ended_and_others_serve_on(wanted: Wanted) -> None:
-    server = Server(limits=Limits(timeout_s=2.0), spare=True)
+    server = Server(limits=BatchLimits(timeout_s=2.0), spare=True)
     try:
         server.sync(wanted("half", 1, "plus2"), wanted("picky", 1, "picky"))
         until(lambda: server.post("half:predict", {"instances": [2.0]}).status_code == 200)
@@ -345,7 +345,7 @@ def test_instance_that_makes_the_graph_fail_is_named(
 def test_least_recently_used_model_makes_room_and_comes_back_on_demand(wanted: Wanted) -> None:
     versions = [wanted(f"half{i}", 1, "plus2") for i in range(3)]
     size = sum(file.stat().st_size for file in Path(versions[0].path).rglob("*") if file.is_file())
-    server = Server(limits=Limits(timeout_s=10.0), memory_bytes=size * 5 // 2, spare=False)
+    server = Server(limits=BatchLimits(timeout_s=10.0), memory_bytes=size * 5 // 2, spare=False)
     try:
         server.sync(*versions)
         for _ in range(2):
@@ -360,7 +360,7 @@ def test_least_recently_used_model_makes_room_and_comes_back_on_demand(wanted: W
 
 
 def test_version_over_the_budget_is_refused_before_loading(wanted: Wanted) -> None:
-    server = Server(limits=Limits(timeout_s=10.0), memory_bytes=100, spare=False)
+    server = Server(limits=BatchLimits(timeout_s=10.0), memory_bytes=100, spare=False)
     try:
         server.sync(wanted("half", 1, "plus2", labels=(), staged=True))
         until(lambda: server.outcomes)
