@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from app.errors import InvalidInput, Overloaded, ServiceError, Timeout, TooLarge, Unavailable
 from app.serving.decode import Decoded
 from app.serving.packing import Row
-from app.serving.protocol import NO_INSTANCE, Answer, BadFrame, Form, Run
+from app.serving.protocol import NO_INSTANCE, BadFrame, BatchResult, Form, RunBatch
 from app.serving.version_queue import Account, Batch, Pending, Reply, Result, VersionQueue
 
 RETRY_AFTER_S = 1.0
@@ -25,7 +25,7 @@ _SWEEP_S = 0.25
 class Predictor(Protocol):
     """Where batches run."""
 
-    def run(self, run: Run) -> None: ...
+    def run(self, run: RunBatch) -> None: ...
     def kill(self) -> None: ...
 
     def quiet_s(self, since: float) -> float:
@@ -134,12 +134,12 @@ class Batcher:
             await queue.drained
 
     def refuse(self, queue: VersionQueue, error: ServiceError) -> None:
-        """Answers all that waits with an error: the version will not come."""
+        """ResponseEncoder all that waits with an error: the version will not come."""
         while queue.waiting:
             self._fail(self._pop(queue), error)
         self._queues.discard(queue)
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: BatchResult) -> None:
         batch = self._running.pop(answer.id, None)
         if batch is None:
             return
@@ -270,7 +270,7 @@ class Batcher:
         for pending in members:
             rows += pending.request.rows
         columns: Any = queue.decoder.layouts[signature].pack(rows) if first.packed is None else first.packed
-        run = Run(
+        run = RunBatch(
             self._next_id,
             queue.key,
             signature,
@@ -290,7 +290,7 @@ class Batcher:
         )
 
     def _sweep(self) -> None:
-        """Answers what waited or ran too long, and ends a predictor whose call hangs. One timer for all: one more would
+        """ResponseEncoder what waited or ran too long, and ends a predictor whose call hangs. One timer for all: one more would
         cost more than the rest of `submit`."""
         now = time.perf_counter()
         for queue in list(self._queues):

@@ -14,7 +14,7 @@ from app.serving.batcher import Batcher, BatchLimits
 from app.serving.decode import Decoded, Decoder
 from app.serving.export_description import Export, Feature, Output, Signature
 from app.serving.metrics import Measures
-from app.serving.protocol import Answer, Form, Run
+from app.serving.protocol import BatchResult, Form, RunBatch
 from app.serving.version_queue import VersionQueue
 
 OUTPUT = [Output("y", "float32", (None,))]
@@ -29,11 +29,11 @@ class FakePredictor:
     """Keeps the runs; `answer` gives the oldest one back, a body a request made of its rows."""
 
     def __init__(self) -> None:
-        self.runs: list[Run] = []
+        self.runs: list[RunBatch] = []
         self.killed = False
         self.quiet = 0.0
 
-    def run(self, run: Run) -> None:
+    def run(self, run: RunBatch) -> None:
         self.runs.append(run)
 
     def kill(self) -> None:
@@ -71,7 +71,7 @@ class Desk:
         for count in run.counts:
             part, values = values[:count], values[count:]
             bodies.append(part.index(-1.0) if -1.0 in part else str(part).encode())
-        self.batcher.answered(Answer(run.id, bodies, 7))
+        self.batcher.answered(BatchResult(run.id, bodies, 7))
 
 
 async def settle() -> None:

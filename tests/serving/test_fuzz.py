@@ -12,7 +12,7 @@ import numpy as np
 
 from app.serving.export_description import Feature
 from app.serving.packing import Layout
-from app.serving.protocol import BadFrame, Run, decode_request, frame
+from app.serving.protocol import BadFrame, RunBatch, decode_request, frame
 from tests.serving.conftest import Server
 
 ROW = {"n": 1, "v": [1.0, 2.0], "s": "x", "q": [1, 2]}
@@ -73,7 +73,7 @@ def test_damaged_frames_are_refused_without_allocating_what_they_claim() -> None
     layout = Layout([Feature("a", "float32"), Feature("s", "string"), Feature("q", "int64", sequence=True)])
     lengths = np.array([1, 2], "<i8").tobytes()
     columns = [np.zeros(2, "<f4").tobytes(), ["x", b"y"], np.zeros(3, "<i8").tobytes(), lengths]
-    payload = frame(Run(1, 1, "predict", [1, 1], [0, 0], columns))[4:]
+    payload = frame(RunBatch(1, 1, "predict", [1, 1], [0, 0], columns))[4:]
     rng = random.Random(21)
     good = 0
     tracemalloc.start()
@@ -84,7 +84,7 @@ def test_damaged_frames_are_refused_without_allocating_what_they_claim() -> None
                 data[rng.randrange(len(data))] = rng.randrange(256)
             try:
                 request = decode_request(bytes(data))
-                if isinstance(request, Run):
+                if isinstance(request, RunBatch):
                     layout.unpack(request.columns, sum(request.counts))
                     good += 1
             except BadFrame:

@@ -112,7 +112,7 @@ class Predictor:
             while True:
                 with self._reading:
                     message = self._receive()
-                if isinstance(message, self._messages.Run):
+                if isinstance(message, self._messages.RunBatch):
                     self._run(message)
                 elif isinstance(message, self._messages.Load | self._messages.Unload):
                     self._loads.put(message)
@@ -120,7 +120,7 @@ class Predictor:
             os._exit(0)  # the API is gone, or speaks another language
 
     def _run(self, run: object) -> None:
-        assert isinstance(run, self._messages.Run)
+        assert isinstance(run, self._messages.RunBatch)
         bodies: list[bytes | int] = [self._messages.NO_INSTANCE] * len(run.counts)
         took = 0
         model = self._models.get(run.key)
@@ -129,7 +129,7 @@ class Predictor:
                 bodies, took = model.run(run.signature, run.columns, run.counts, run.forms)
             except MemoryError:
                 give_memory_back()
-        self._send(self._messages.Answer(run.id, bodies, took))
+        self._send(self._messages.BatchResult(run.id, bodies, took))
 
     def _load_for_ever(self) -> None:
         while True:
@@ -165,7 +165,7 @@ class Predictor:
             self._models.pop(message.key, None)
         if error is not None or not isinstance(message, self._messages.Load):
             give_memory_back()
-        self._send(self._messages.Done(message.id, error, time.perf_counter() - started, size, cell_bytes))
+        self._send(self._messages.LoadResult(message.id, error, time.perf_counter() - started, size, cell_bytes))
 
     def _receive(self) -> object:
         length = self._messages.frame_length(self._exactly(4))

@@ -23,7 +23,7 @@ from app.serving.decode import Decoder
 from app.serving.export_description import BadExport, Export, Signature, inputs_of, read_export
 from app.serving.packing import Layout, Tensor
 from app.serving.predictor.graph_check import check
-from app.serving.predictor.response import Answers
+from app.serving.predictor.response import ResponseEncoder
 from app.serving.protocol import NO_INSTANCE, BadFrame, Column, Form
 
 # TensorFlow's modules look their names up anew each time, which costs 10 µs.
@@ -66,7 +66,7 @@ class Loaded:
         self._warm_up()
 
     def run(self, signature: str, columns: Sequence[Column], counts: Sequence[int], forms: Sequence[int]) -> Any:
-        """As `Answer.bodies`, one a request, and the call's time in microseconds.
+        """As `BatchResult.bodies`, one a request, and the call's time in microseconds.
 
         Raises BadFrame when the columns do not fit the signature.
         """
@@ -117,7 +117,7 @@ class _Runner:
         self._function = packed.get_concrete_function(*specs)
         self._captured = list(self._function.captured_inputs)
         self._call_flat = _call_flat(self._function)
-        self._answers = Answers(names)
+        self._answers = ResponseEncoder(names)
         self._max_rows = max_rows
         self._row_bytes, self.cell_bytes = activation_bytes(function.graph.as_graph_def(add_shapes=True))
         self._specs = [(spec.dtype, spec.dtype == tf.string) for spec in specs]
