@@ -17,7 +17,7 @@ from app.http.auth import TokenInfo
 from app.http.rate_limit import Accounts
 from app.serving.decode import Decoded
 from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBodyReader
-from app.serving.predictor.response import Answers
+from app.serving.predictor.response import ResponseEncoder
 from app.serving.service import ServingService
 from app.serving.verbs import VERBS
 from app.serving.version_queue import Account, Reply, Result
@@ -200,5 +200,5 @@ def _nothing(version: Version, request: Decoded) -> Result:
     """The answer to a request without instances; the model is not asked."""
     assert version.export is not None
     names = [output.name for output in version.export.signatures[request.signature].outputs]
-    body = Answers(names).encode([np.empty((0,))] * len(names), [0], [request.form])[0]
+    body = ResponseEncoder(names).encode([np.empty((0,))] * len(names), [0], [request.form])[0]
     return Result(body, 0, 0, 0)
