@@ -269,7 +269,7 @@ class Batcher:
         rows: list[Row] = []
         for pending in members:
             rows += pending.request.rows
-        columns: Any = queue.decoder.layouts[signature].pack(rows) if first.packed is None else first.packed
+        columns: Any = queue.decoder.packers[signature].pack(rows) if first.packed is None else first.packed
         run = RunBatch(
             self._next_id,
             queue.key,

@@ -64,7 +64,7 @@ class RunBatch(msgspec.Struct, array_like=True, tag=3, frozen=True):
     Attributes:
         counts: rows of each request; their sum is the number of rows.
         forms: the form in which each request wants its answer (`Form`).
-        columns: as `app.serving.packing.Layout` lays them out.
+        columns: as `app.serving.packing.RowPacker` lays them out.
     """
 
     id: int
