@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import cast
 
-from app.serving.forkserver import Forked, Nursery, NurseryDied, start
+from app.serving.forkserver import Forked, ForkServer, ForkServerDied, start
 from app.serving.protocol import (
     BadFrame,
     BatchResult,
@@ -42,7 +42,7 @@ class PredictorProcess(asyncio.Protocol):
         on_death: called once when the process is gone, for whatever reason.
         threads: signatures that may run at the same time.
         max_rows: rows of one TensorFlow call.
-        nursery: forks it; without one it is started for itself and imports TensorFlow.
+        fork_server: forks it; without one it is started for itself and imports TensorFlow.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class PredictorProcess(asyncio.Protocol):
         *,
         threads: int,
         max_rows: int,
-        nursery: Nursery | None = None,
+        fork_server: ForkServer | None = None,
     ) -> None:
         self.alive = False
         self.tensorflow = ""
         self._on_answer = on_answer
         self._on_death = on_death
         self._arguments = [str(threads), str(max_rows)]
-        self._nursery = nursery
+        self._fork_server = fork_server
         self._frames = FrameReader()
         self._ids = count(1)
         self._waiting: dict[int, asyncio.Future[LoadResult]] = {}
@@ -100,13 +100,13 @@ class PredictorProcess(asyncio.Protocol):
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                if self._nursery is None:
+                if self._fork_server is None:
                     self._process = start("alone", *self._arguments, theirs)
                 else:
-                    self._process = await self._nursery.fork(theirs, self._arguments, _START_TIMEOUT_S)
+                    self._process = await self._fork_server.fork(theirs, self._arguments, _START_TIMEOUT_S)
         except BaseException as error:
             ours.close()
-            if isinstance(error, NurseryDied | ProcessLookupError):
+            if isinstance(error, ForkServerDied | ProcessLookupError):
                 raise PredictorDied(str(error)) from None
             raise
         return ours

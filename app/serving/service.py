@@ -19,7 +19,7 @@ import structlog
 from app.errors import Conflict, NotFound, ServiceError, Unavailable
 from app.serving.batcher import Batcher, BatchLimits
 from app.serving.export_description import BadExport
-from app.serving.forkserver import POSSIBLE, Nursery
+from app.serving.forkserver import POSSIBLE, ForkServer
 from app.serving.metadata import metadata, status
 from app.serving.metrics import Measures
 from app.serving.predictor_process import PredictorDied, PredictorProcess
@@ -71,7 +71,7 @@ class ServingService:
         self._keep_spare = spare
         self._predictor: PredictorProcess | None = None
         self._spare: PredictorProcess | None = None
-        self._nursery = Nursery() if POSSIBLE else None
+        self._fork_server = ForkServer() if POSSIBLE else None
         self._batcher: Batcher | None = None
         self._changed = asyncio.Event()
         self._settled: asyncio.Future[None] | None = None
@@ -105,8 +105,8 @@ class ServingService:
         for process in (self._predictor, self._spare):
             if process is not None:
                 await process.stop()
-        if self._nursery is not None:
-            await self._nursery.stop()
+        if self._fork_server is not None:
+            await self._fork_server.stop()
         for version in [*self.models.versions.values(), *self.models.gone]:
             if version.queue is not None:
                 self.batcher.refuse(version.queue, Unavailable("The service stops."))
@@ -300,7 +300,7 @@ class ServingService:
 
     def _new_process(self) -> PredictorProcess:
         sizes = {"threads": self.limits.in_flight, "max_rows": self.limits.batch_rows}
-        return PredictorProcess(self.batcher.answered, self._died, nursery=self._nursery, **sizes)
+        return PredictorProcess(self.batcher.answered, self._died, fork_server=self._fork_server, **sizes)
 
     def _died(self, process: PredictorProcess) -> None:
         if process is self._spare:
@@ -329,7 +329,7 @@ class ServingService:
         except BadExport as error:
             self._refuse(version, str(error))
         except PredictorDied:
-            if self._nursery is None or self._nursery.alive:  # else every predictor ended with it
+            if self._fork_server is None or self._fork_server.alive:  # else every predictor ended with it
                 version.crashes += 1
             if version.crashes >= (_MOST_CRASHES if version.proved or not wanted.staged else 1):
                 self._refuse(version, _KILLED)

@@ -190,16 +190,16 @@ def test_second_kill_right_after_the_first_makes_requests_wait_or_try_again(own:
         assert body == {"predictions": [3.0]} if status == 200 else status == 503 and "retry-after" in headers
 
 
-def test_nursery_that_is_killed_is_replaced_with_its_predictors(own: Server, wanted: Wanted) -> None:
+def test_fork_server_that_is_killed_is_replaced_with_its_predictors(own: Server, wanted: Wanted) -> None:
     own.sync(wanted("half", 1, "plus2"))
     own.post("half:predict", {"instances": [2.0]})
     until(lambda: own.service._spare is not None)
-    first, nursery = own.service.predictor_pid, own.service._nursery
-    assert nursery is not None and nursery._process is not None
-    nursery._process.kill()
+    first, fork_server = own.service.predictor_pid, own.service._fork_server
+    assert fork_server is not None and fork_server._process is not None
+    fork_server._process.kill()
     until(lambda: own.service.predictor_pid not in (0, first))
     until(lambda: own.post("half:predict", {"instances": [2.0]}).status_code == 200)
-    assert Path(f"/proc/{nursery._process.pid}").exists()
+    assert Path(f"/proc/{fork_server._process.pid}").exists()
 
 
 def test_versions_that_come_and_go_leave_no_memory(own: Server, wanted: Wanted) -> None:
@@ -249,12 +249,12 @@ def test_version_that_is_not_needed_any_more_is_forgotten(own: Server, wanted: W
     assert own.post("half/versions/1:predict", {"instances": [2.0]}).json() == {"predictions": [3.0]}
 
 
-def test_nursery_has_one_thread_and_its_predictors_share_its_memory(own: Server, wanted: Wanted) -> None:
+def test_fork_server_has_one_thread_and_its_predictors_share_its_memory(own: Server, wanted: Wanted) -> None:
     own.sync(wanted("half", 1, "plus2"))
     until(lambda: own.post("half:predict", {"instances": [2.0]}).status_code == 200)
-    nursery = own.service._nursery
-    assert nursery is not None and nursery._process is not None
-    assert len(list(Path(f"/proc/{nursery._process.pid}/task").iterdir())) == 1
+    fork_server = own.service._fork_server
+    assert fork_server is not None and fork_server._process is not None
+    assert len(list(Path(f"/proc/{fork_server._process.pid}/task").iterdir())) == 1
     private = sum(
         int(queue.split()[1])
         for queue in Path(f"/proc/{own.service.predictor_pid}/smaps_rollup").read_text().splitlines()
@@ -369,14 +369,14 @@ def test_version_over_the_budget_is_refused_before_loading(wanted: Wanted) -> No
         server.stop()
 
 
-@pytest.mark.parametrize("nursery", ["None", "Nursery()"])
-def test_predictor_ends_when_its_parent_is_killed(nursery: str) -> None:
+@pytest.mark.parametrize("nursery", ["None", "ForkServer()"])
+def test_predictor_ends_when_its_parent_is_killed(fork_server: str) -> None:
     program = (
         "import asyncio, os\n"
-        "from app.serving.forkserver import Nursery\n"
+        "from app.serving.forkserver import ForkServer\n"
         "from app.serving.predictor_process import PredictorProcess\n"
         "async def main():\n"
-        "    more = {'threads': 2, 'max_rows': 8, 'nursery': " + nursery + "}\n"
+        "    more = {'threads': 2, 'max_rows': 8, 'fork_server': " + fork_server + "}\n"
         "    process = PredictorProcess(lambda a: None, lambda p: None, **more)\n"
         "    await process.start()\n"
         "    print(process.pid, flush=True)\n"

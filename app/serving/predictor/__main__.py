@@ -39,11 +39,11 @@ def main(arguments: list[str]) -> None:
         sys.modules[name] = None  # type: ignore[assignment]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API closes our socket when done
     if kind == "nursery":
-        numbers = _nurse(socket.socket(fileno=int(*numbers)))
+        numbers = _serve_forks(socket.socket(fileno=int(*numbers)))
     _predict(*(int(number) for number in numbers))
 
 
-def _nurse(control: socket.socket) -> list[str]:
+def _serve_forks(control: socket.socket) -> list[str]:
     """Forks a predictor for each socket that comes. Returns in those only: with their arguments."""
     import app.serving.predictor.model  # noqa: F401  imports TensorFlow; no operation may run here, that would start threads
 
