@@ -116,14 +116,16 @@ class PredictorProcess(asyncio.Protocol):
         assert self._transport is not None
         self._transport.write(frame(run))
 
-    async def load(self, key: int, path: str, digest: str, timeout_s: float, *, aside: bool = False) -> LoadResult:
+    async def load(
+        self, key: int, path: str, digest: str, timeout_s: float, *, low_priority: bool = False
+    ) -> LoadResult:
         """Loads a version under `key`. A process that does not answer in time is killed. Raises PredictorDied.
 
         Args:
-            aside: whoever serves on this machine goes before.
+            low_priority: whoever serves on this machine goes before.
         """
         number = next(self._ids)
-        return await self._told(Load(number, key, path, digest, aside), number, timeout_s)
+        return await self._told(Load(number, key, path, digest, low_priority), number, timeout_s)
 
     async def unload(self, key: int, timeout_s: float) -> LoadResult:
         """Frees a version. Raises as `load` does."""

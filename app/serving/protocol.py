@@ -41,14 +41,14 @@ class Form(IntEnum):
 class Load(msgspec.Struct, array_like=True, tag=1, frozen=True):
     """Load the SavedModel at `path`, check that its digest is `digest` first, warm it up, call it `key`.
 
-    `aside`: with little of the processor while others want it.
+    `low_priority`: with little of the processor while others want it.
     """
 
     id: int
     key: int
     path: str
     digest: str
-    aside: bool = False
+    low_priority: bool = False
 
 
 class Unload(msgspec.Struct, array_like=True, tag=2, frozen=True):

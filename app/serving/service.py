@@ -31,7 +31,7 @@ _TICK_S = 1.0
 _LEAK_CHECK_S = 10.0
 _RESTART_S = 1.0  # between two starts that fail
 _MOST_CRASHES = 4  # of a process while it loads one version; one is enough for a version that was never loaded
-_ASIDE_PATIENCE = 2  # a load that lets others go before takes longer
+_LOW_PRIORITY_PATIENCE = 2  # a load that lets others go before takes longer
 _KILLED = "Loading it ended the predictor process, or took too long."
 
 Loaded = Callable[[str, int], None]
@@ -287,7 +287,7 @@ class ServingService:
         try:
             await self._describe(version)
             version.check_fits(self._memory_bytes)
-            await self._load_in(spare, version, aside=True)
+            await self._load_in(spare, version, low_priority=True)
             await spare.unload(version.key, self._load_timeout_s)
             version.proved = True
         except BadExport as error:
@@ -325,7 +325,9 @@ class ServingService:
             version.check_fits(self._memory_bytes)
             await self._make_room(version.bytes)
             asked = version.queue is not None and bool(version.queue.waiting)
-            await self._load_in(self._predictor, version, aside=not asked and any(True for _ in self.models.loaded()))
+            await self._load_in(
+                self._predictor, version, low_priority=not asked and any(True for _ in self.models.loaded())
+            )
         except BadExport as error:
             self._refuse(version, str(error))
         except PredictorDied:
@@ -345,11 +347,13 @@ class ServingService:
                 self.on_loaded(wanted.model, wanted.number)
         self._wake()
 
-    async def _load_in(self, process: PredictorProcess | None, version: Version, *, aside: bool = False) -> None:
+    async def _load_in(self, process: PredictorProcess | None, version: Version, *, low_priority: bool = False) -> None:
         if process is None:
             raise PredictorDied("There is no predictor process.")
-        timeout_s = self._load_timeout_s * (_ASIDE_PATIENCE if aside else 1)
-        done = await process.load(version.key, version.wanted.path, version.wanted.digest, timeout_s, aside=aside)
+        timeout_s = self._load_timeout_s * (_LOW_PRIORITY_PATIENCE if low_priority else 1)
+        done = await process.load(
+            version.key, version.wanted.path, version.wanted.digest, timeout_s, low_priority=low_priority
+        )
         if done.error is not None:
             raise BadExport(done.error)
         version.set_cell_bytes(done.cell_bytes)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _NOT_NEEDED = ("pandas", "pyarrow")
 """Keras imports them where they are, at a tenth of the whole import and 35 MB, and Arrow starts a thread."""
-_ASIDE_NICENESS = 10
+_LOW_PRIORITY_NICENESS = 10
 """Of the thread that loads while others are served: a tenth of a core that is wanted. On one core 95 of 100 calls
 during a load take 0.6 ms then and not 4; the load takes five times as long."""
 
@@ -134,17 +134,17 @@ class Predictor:
     def _load_for_ever(self) -> None:
         while True:
             message = self._loads.get()
-            if isinstance(message, self._messages.Load) and message.aside:
-                thread = threading.Thread(target=self._load_aside, args=(message,), name="load-aside")
+            if isinstance(message, self._messages.Load) and message.low_priority:
+                thread = threading.Thread(target=self._load_at_low_priority, args=(message,), name="load-low-priority")
                 thread.start()
                 thread.join()
             else:
                 self._load_or_unload(message)
 
-    def _load_aside(self, message: messages.Load) -> None:
+    def _load_at_low_priority(self, message: messages.Load) -> None:
         """In a thread that ends with it, for a thread may not raise its priority again."""
         if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _ASIDE_NICENESS)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY_NICENESS)
         self._load_or_unload(message)
 
     def _load_or_unload(self, message: messages.Load | messages.Unload) -> None:
