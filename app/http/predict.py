@@ -89,7 +89,7 @@ class PredictFront:
             body = message.get("body", b"")
             if message.get("more_body") or message["type"] != "http.request":
                 body = await self._rest(message, body, receive)
-            version = await self._service.ready(target.model, target.number, target.label)
+            version = await self._service.wait_until_loadable(target.model, target.number, target.label)
             queue = version.queue
             assert queue is not None
             request = await self._decode(version, target.verb, body)
@@ -122,7 +122,7 @@ class PredictFront:
     def begin(self, target: Target, body: bytes, reply: Reply, token: TokenInfo) -> tuple[Version, int] | None:
         """Queues a prediction that may run at once; its version and number of rows. None when it has to wait for the
         version, or is not valid, or the queue is full: nothing was done then, and `__call__` says what is wrong."""
-        version = self._service.at_hand(target.model, target.number, target.label)
+        version = self._service.get_if_loaded(target.model, target.number, target.label)
         if version is None or version.queue is None:
             return None
         try:

@@ -117,7 +117,7 @@ class ServingService:
         if self.models.sync(wanted):
             self._wake()
 
-    async def ready(self, model: str, number: int | None = None, label: str | None = None) -> Version:
+    async def wait_until_loadable(self, model: str, number: int | None = None, label: str | None = None) -> Version:
         """The version that a request means, as soon as requests for it can be checked and queued.
 
         Raises:
@@ -149,8 +149,8 @@ class ServingService:
             except TimeoutError:
                 raise Unavailable("The model's first version is being loaded. Try again.", retry_after_s=1.0) from None
 
-    def at_hand(self, model: str, number: int | None, label: str | None) -> Version | None:
-        """The version that a request means when it is in memory now; None when `ready` has to be asked."""
+    def get_if_loaded(self, model: str, number: int | None, label: str | None) -> Version | None:
+        """The version that a request means when it is in memory now; None when `wait_until_loadable` has to be asked."""
         try:
             version = self.models.find(model, number, label)
         except ServiceError:

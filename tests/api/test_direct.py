@@ -52,10 +52,10 @@ class Echo:
         self.delay_s = 0.0
         self.futures = 0
 
-    def at_hand(self, model: str, number: int | None, label: str | None) -> Any:
+    def get_if_loaded(self, model: str, number: int | None, label: str | None) -> Any:
         return self.version if model == "m" else None
 
-    async def ready(self, model: str, number: int | None, label: str | None) -> Any:
+    async def wait_until_loadable(self, model: str, number: int | None, label: str | None) -> Any:
         return self.version
 
     def decode(self, verb: str, body: bytes) -> Decoded:

@@ -208,7 +208,7 @@ def test_versions_that_come_and_go_leave_no_memory(own: Server, wanted: Wanted) 
     def change(first: int, last: int) -> int:
         for number in range(first, last):
             own.sync(wanted("half", number, f"plus{2 + number % 2}"))
-            until(lambda number=number: own.service.at_hand("half", number, None) is not None)  # type: ignore[misc]
+            until(lambda number=number: own.service.get_if_loaded("half", number, None) is not None)  # type: ignore[misc]
             assert own.post("half:predict", {"instances": [2.0]}).headers["x-model-version"] == str(number)
         own.sync(wanted("half", last - 1, f"plus{2 + (last - 1) % 2}"))
         until(lambda: sum(1 for _ in own.service.models.loaded()) == 1)
