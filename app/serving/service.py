@@ -2,7 +2,7 @@
 moving.
 
 One loop decides (`_step`), so that at any time at most one thing is loaded or unloaded. A second predictor process
-waits with TensorFlow imported: it takes over when the first one dies, and unproved versions are tried in it first, so
+waits with TensorFlow imported: it takes over when the first one dies, and unvalidated versions are tried in it first, so
 that one that kills its process never touches the one that serves.
 """
 
@@ -231,7 +231,7 @@ class ServingService:
             await self._replace_predictor()
             return True
         serves = any(True for _ in self.models.loaded())
-        version = self.models.to_load(unproved=not self._keep_spare or not serves)
+        version = self.models.to_load(unvalidated=not self._keep_spare or not serves)
         if serves or version is None:  # the first version has the processor for itself, the others can wait
             self._begin_spare()
         if version is not None:
@@ -243,8 +243,12 @@ class ServingService:
             if version.idle:
                 version.forget()
             return True
-        if self._spare is not None and self._spare_task is None and (version := self.models.to_try()) is not None:
-            self._spare_task = asyncio.create_task(self._try_in_spare(self._spare, version), name="try-version")
+        if (
+            self._spare is not None
+            and self._spare_task is None
+            and (version := self.models.next_to_validate()) is not None
+        ):
+            self._spare_task = asyncio.create_task(self._validate_in_spare(self._spare, version), name="try-version")
         self._check_leak()
         return False
 
@@ -281,15 +285,15 @@ class ServingService:
             self._spare_task = None
             self._changed.set()
 
-    async def _try_in_spare(self, spare: PredictorProcess, version: Version) -> None:
-        """Loads an unproved version where nobody is served."""
+    async def _validate_in_spare(self, spare: PredictorProcess, version: Version) -> None:
+        """Loads an unvalidated version where nobody is served."""
         version.state = State.LOADING
         try:
             await self._describe(version)
             version.check_fits(self._memory_bytes)
             await self._load_in(spare, version, low_priority=True)
             await spare.unload(version.key, self._load_timeout_s)
-            version.proved = True
+            version.validated = True
         except BadExport as error:
             self._refuse(version, str(error))
         except PredictorDied:
@@ -333,16 +337,16 @@ class ServingService:
         except PredictorDied:
             if self._fork_server is None or self._fork_server.alive:  # else every predictor ended with it
                 version.crashes += 1
-            if version.crashes >= (_MOST_CRASHES if version.proved or not wanted.staged else 1):
+            if version.crashes >= (_MOST_CRASHES if version.validated or not wanted.staged else 1):
                 self._refuse(version, _KILLED)
         else:
             assert version.queue is not None
             version.state = State.AVAILABLE
-            version.due, version.proved = False, True
+            version.due, version.validated = False, True
             version.crashes = 0
             version.measures.loads += 1
             self.batcher.open(version.queue, version.key)
-            self.models.flip()
+            self.models.apply_labels()
             if wanted.staged:
                 self.on_loaded(wanted.model, wanted.number)
         self._wake()

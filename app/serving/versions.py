@@ -30,7 +30,7 @@ class WantedVersion:
         path: the export's directory.
         digest: `app.digest.directory_digest` of it.
         labels: that point to it now.
-        staged: not proved yet: it is loaded, warmed up and reported through `on_loaded` or `on_failed`.
+        staged: not validated yet: it is loaded, warmed up and reported through `on_loaded` or `on_failed`.
         previous: had a label just before: it is kept in memory for a quick way back.
     """
 
@@ -80,7 +80,7 @@ class Version:
         bytes: memory that it is counted with.
         error: why it cannot be loaded, for a person.
         retry_at: when a failed load may be tried again (monotonic seconds).
-        proved: it was loaded before, or, if staged, where nobody is served, and nothing broke.
+        validated: it was loaded before, or, if staged, where nobody is served, and nothing broke.
     """
 
     def __init__(self, wanted: WantedVersion, key: int) -> None:
@@ -95,7 +95,7 @@ class Version:
         self.error: str | None = None
         self.retry_at = 0.0
         self.crashes = 0
-        self.proved = False
+        self.validated = False
         self.asked_at = 0.0
         self.head = ResponseHead(wanted.model, wanted.number, wanted.lineage_id)
 
@@ -172,10 +172,10 @@ class Models:
                 changed = True
         if changed:
             self._names = frozenset(item.model for item in wanted)
-            self.flip()
+            self.apply_labels()
         return changed
 
-    def flip(self) -> None:
+    def apply_labels(self) -> None:
         """Points each label at its version, but not before that is loaded while the old one still serves."""
         targets = {
             (version.wanted.model, label): version
@@ -235,26 +235,26 @@ class Models:
             raise NotFound(f"There is no model {quote_name(model)}.")
         return sorted(found, key=lambda version: -version.wanted.number)
 
-    def to_try(self) -> Version | None:
-        """A staged version that was not proved yet. The first version of all needs no proof: it can disturb nobody."""
+    def next_to_validate(self) -> Version | None:
+        """A staged version that was not validated yet. The first version of all needs no proof: it can disturb nobody."""
         if not any(True for _ in self.loaded()):
             return None
-        untried = (v for v in self.versions.values() if not v.proved and not v.loaded and v.error is None)
+        untried = (v for v in self.versions.values() if not v.validated and not v.loaded and v.error is None)
         staged = [version for version in untried if version.wanted.staged]
         return min(staged, key=lambda version: version.wanted.number, default=None)
 
-    def to_load(self, *, unproved: bool) -> Version | None:
+    def to_load(self, *, unvalidated: bool) -> Version | None:
         """What to load next: first what requests wait for, then labelled, then staged versions.
 
         Args:
-            unproved: also staged versions that are not proved.
+            unvalidated: also staged versions that are not validated.
         """
         now = time.monotonic()
         waiting, due = [], []
         for version in self.versions.values():
             if version.loaded or (version.error is not None and now < version.retry_at):
                 continue
-            if version.wanted.staged and not version.proved and not unproved:
+            if version.wanted.staged and not version.validated and not unvalidated:
                 continue
             if version.queue is not None and version.queue.waiting:
                 waiting.append(version)

@@ -30,7 +30,7 @@ def load(models: Models, number: int, model: str = "m") -> Version:
     assert isinstance(version.queue, VersionQueue)
     version.queue.key = version.key
     version.due = False
-    models.flip()
+    models.apply_labels()
     return version
 
 
@@ -55,7 +55,7 @@ def test_failed_new_version_leaves_the_label_where_it_is() -> None:
     load(models, 1)
     models.sync([want(1), want(2, "latest")])
     models.versions["m", 2].failed("broken")
-    models.flip()
+    models.apply_labels()
     assert serving(models) == 1
 
 
@@ -95,7 +95,7 @@ def test_labelled_versions_are_loaded_before_staged_ones_and_others_not_at_all()
     models = Models()
     models.sync([want(1), want(2, staged=True), want(3, "latest")])
     order = []
-    while (version := models.to_load(unproved=True)) is not None:
+    while (version := models.to_load(unvalidated=True)) is not None:
         order.append(version.wanted.number)
         load(models, version.wanted.number)
     assert order == [3, 2]
@@ -104,13 +104,13 @@ def test_labelled_versions_are_loaded_before_staged_ones_and_others_not_at_all()
 def test_staged_version_waits_for_its_proof_while_others_serve() -> None:
     models = Models()
     models.sync([want(1, "latest"), want(2, staged=True)])
-    assert models.to_try() is None
+    assert models.next_to_validate() is None
     load(models, 1)
-    assert models.to_load(unproved=False) is None
-    version = models.to_try()
+    assert models.to_load(unvalidated=False) is None
+    version = models.next_to_validate()
     assert version is not None and version.wanted.number == 2
-    version.proved = True
-    assert models.to_load(unproved=False) is version
+    version.validated = True
+    assert models.to_load(unvalidated=False) is version
 
 
 def test_previous_version_stays_and_older_ones_go() -> None:
