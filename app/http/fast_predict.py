@@ -136,13 +136,13 @@ class Exchange:
 
     def set_result(self, result: Result) -> None:
         took = time.perf_counter() - self._started
-        self.version.measures.answered(self.rows, took)
+        self.version.metrics.answered(self.rows, took)
         self._answer(200, self.version.head.lines(result), self._gate.new_request_id(), result.body)
         self._gate.traffic.add("POST", "predict", 200, took)
 
     def set_exception(self, error: ServiceError) -> None:
         status, headers, body = problem(error, self._path)
-        self.version.measures.failed(status)
+        self.version.metrics.failed(status)
         head = lines(self.version.head.pairs_of_error(headers))
         request_id = self._gate.new_request_id()
         self._answer(status, head, request_id, body)

@@ -105,7 +105,7 @@ class PredictFront:
             return
         except ClientGone:
             return
-        version.measures.answered(request.count, time.perf_counter() - started)
+        version.metrics.answered(request.count, time.perf_counter() - started)
         headers = [*version.head.pairs(result), (b"content-length", b"%d" % len(result.body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": result.body})
@@ -185,7 +185,7 @@ class PredictFront:
     async def _refuse(self, error: ServiceError, path: str, version: Version | None, send: Send) -> None:
         status, headers, body = self._problem(error, path)
         if version is not None:
-            version.measures.failed(status)
+            version.metrics.failed(status)
             headers = version.head.pairs_of_error(headers)
         headers = [*headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})

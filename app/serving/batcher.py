@@ -147,7 +147,7 @@ class Batcher:
         self._ended(batch)
         self._due(queue)
         self._pump()  # the next batch runs while these answers go out
-        queue.measures.ran(batch.rows, answer.run_us)
+        queue.metrics.ran(batch.rows, answer.run_us)
         for pending, body in zip(batch.members, answer.bodies, strict=False):
             if pending.account is not None:
                 _pay_back(pending)

@@ -21,7 +21,7 @@ from app.serving.batcher import Batcher, BatchLimits
 from app.serving.export_description import BadExport
 from app.serving.forkserver import POSSIBLE, ForkServer
 from app.serving.metadata import metadata, status
-from app.serving.metrics import Measures
+from app.serving.metrics import VersionMetrics
 from app.serving.predictor_process import PredictorDied, PredictorProcess
 from app.serving.versions import Models, State, Version, WantedVersion, read_description
 
@@ -178,9 +178,9 @@ class ServingService:
         await self._described(version)
         return metadata(model, version)
 
-    def measures(self) -> Iterable[tuple[str, int, Measures]]:
+    def metrics(self) -> Iterable[tuple[str, int, VersionMetrics]]:
         """Of the versions that are in memory or were asked for."""
-        return [(v.wanted.model, v.wanted.number, v.measures) for v in self.models.versions.values() if v.queue]
+        return [(v.wanted.model, v.wanted.number, v.metrics) for v in self.models.versions.values() if v.queue]
 
     def gauges(self) -> Iterable[tuple[str, str, float]]:
         yield "serving_queue_rows", "Instances that wait for a call", self.batcher.rows_waiting
@@ -344,7 +344,7 @@ class ServingService:
             version.state = State.AVAILABLE
             version.due, version.validated = False, True
             version.crashes = 0
-            version.measures.loads += 1
+            version.metrics.loads += 1
             self.batcher.open(version.queue, version.key)
             self.models.apply_labels()
             if wanted.staged:

@@ -12,7 +12,7 @@ from pathlib import Path
 from app.errors import Conflict, NotFound, quote_name
 from app.serving.decode import Decoder
 from app.serving.export_description import BadExport, Export, read_export
-from app.serving.metrics import Measures
+from app.serving.metrics import VersionMetrics
 from app.serving.response_head import ResponseHead
 from app.serving.version_queue import VersionQueue
 
@@ -86,7 +86,7 @@ class Version:
     def __init__(self, wanted: WantedVersion, key: int) -> None:
         self.wanted = wanted
         self.key = key
-        self.measures = Measures()
+        self.metrics = VersionMetrics()
         self.export: Export | None = None
         self.queue: VersionQueue | None = None
         self.state = State.START
@@ -111,7 +111,7 @@ class Version:
         """Takes what was read of it; requests can be checked and queued from now on."""
         if self.queue is None:
             self.export = description.export
-            self.queue = VersionQueue(description.decoder, self.measures)
+            self.queue = VersionQueue(description.decoder, self.metrics)
             self.bytes = description.bytes
 
     def set_cell_bytes(self, size: int) -> None:
@@ -127,7 +127,7 @@ class Version:
     def forget(self) -> None:
         """Drops what was read of it and counted, as if nobody had asked for it yet. Only while it is idle."""
         self.export = self.queue = None
-        self.measures = Measures()
+        self.metrics = VersionMetrics()
         self.bytes = 0
 
     def failed(self, error: str) -> None:

@@ -175,7 +175,7 @@ def test_answers_of_both_ways_are_counted(site: Site) -> None:
 
     requests = {tuple(s.labels.values()): s.value for s in next(iter(site.traffic.collect())).samples}
     assert requests[("POST", "predict", "200")] == 3
-    assert site.echo.version.measures.requests == 3
+    assert site.echo.version.metrics.requests == 3
 
 
 @pytest.mark.parametrize(

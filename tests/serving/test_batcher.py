@@ -13,7 +13,7 @@ from app.errors import InvalidInput, Overloaded, Timeout, TooLarge, Unavailable
 from app.serving.batcher import Batcher, BatchLimits
 from app.serving.decode import Decoded, Decoder
 from app.serving.export_description import Export, Feature, Output, Signature
-from app.serving.metrics import Measures
+from app.serving.metrics import VersionMetrics
 from app.serving.protocol import BatchResult, Form, RunBatch
 from app.serving.version_queue import VersionQueue
 
@@ -53,7 +53,7 @@ class Desk:
         self.decoder = Decoder(EXPORT, max_rows=10_000)
 
     def queue(self, key: int | None = 1) -> VersionQueue:
-        queue = VersionQueue(self.decoder, Measures())
+        queue = VersionQueue(self.decoder, VersionMetrics())
         if key is not None:
             self.batcher.open(queue, key)
         return queue

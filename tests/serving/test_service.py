@@ -108,10 +108,10 @@ def test_rollback_needs_no_load(own: Server, wanted: Wanted) -> None:
     own.post("half:predict", {"instances": [2.0]})
     own.sync(wanted("half", 1, "plus2", labels=()), wanted("half", 2, "plus3"))
     until(lambda: own.post("half:predict", {"instances": [2.0]}).headers["x-model-version"] == "2")
-    loads = own.service.models.versions["half", 1].measures.loads
+    loads = own.service.models.versions["half", 1].metrics.loads
     own.sync(wanted("half", 1, "plus2"), wanted("half", 2, "plus3", labels=()))
     assert own.post("half:predict", {"instances": [2.0]}).headers["x-model-version"] == "1"
-    assert own.service.models.versions["half", 1].measures.loads == loads == 1
+    assert own.service.models.versions["half", 1].metrics.loads == loads == 1
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_version_that_is_not_needed_any_more_is_forgotten(own: Server, wanted: W
         label(latest)
     first = own.service.models.versions["half", 1]
     until(lambda: first.queue is None)
-    assert [number for _, number, _ in own.service.measures()] == [2, 3]
+    assert [number for _, number, _ in own.service.metrics()] == [2, 3]
     assert own.post("half/versions/1:predict", {"instances": [2.0]}).json() == {"predictions": [3.0]}
 
 
