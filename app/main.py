@@ -32,7 +32,7 @@ from app.dispatch import Dispatch
 from app.errors import ServiceError, Unavailable
 from app.http.auth import Authenticator, TokenInfo
 from app.http.connections import ConnectionLimits
-from app.http.fast_predict import Direct
+from app.http.fast_predict import FastPath
 from app.http.gate import Gate, token_limits
 from app.http.predict import PredictFront
 from app.http.problems import problem
@@ -71,7 +71,7 @@ class Application(NamedTuple):
     """
 
     asgi: Gate
-    fast_path: Direct | None
+    fast_path: FastPath | None
     state: Service
 
 
@@ -125,7 +125,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
     gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic, accounts=accounts)
     fast_path = None
     if front is not None and settings.fast_path:
-        fast_path = Direct(gate, front, service.authenticate.remembered, max_body_bytes=settings.max_body_bytes)
+        fast_path = FastPath(gate, front, service.authenticate.remembered, max_body_bytes=settings.max_body_bytes)
     return Application(gate, fast_path, service)
 
 

@@ -1,4 +1,4 @@
-"""The short way of a prediction: from the connection's bytes to the batcher and back, without an ASGI task.
+"""The fast path of a prediction: from the connection's bytes to the batcher and back, without an ASGI task.
 
 It takes only what is certainly in order, and does nothing to a request that it does not take: those go through the
 gate, which words the refusals. The head of a request is checked once; a client sends the same one again and again, and
@@ -46,7 +46,7 @@ class Plan(NamedTuple):
     length: int
 
 
-class Direct:
+class FastPath:
     """Args:
     remembered: the token with a digest, as long as the registry need not be asked about it.
     max_body_bytes: longer bodies go the usual way, to be refused.
@@ -76,7 +76,7 @@ class Direct:
         return exchange
 
     def remember(self, head: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        """Keeps what the head of a request means, when it is one for the short way."""
+        """Keeps what the head of a request means, when it is one for the fast path."""
         if len(head) > _LONGEST_HEAD or head.count(b"\n") != head.count(b"\r\n") or not url.endswith(_VERBS):
             return
         plan = self._plan(url, headers)
@@ -109,7 +109,7 @@ class Direct:
 
 
 class Exchange:
-    """One prediction on the short way: the batcher's `Reply`, and for uvicorn the connection's cycle."""
+    """One prediction on the fast path: the batcher's `Reply`, and for uvicorn the connection's cycle."""
 
     __slots__ = ("_connection", "_gate", "_path", "_started", "_token", "keep_alive", "response_complete", "rows",
                  "version")  # fmt: skip

@@ -1,4 +1,4 @@
-"""The short way of predictions answers as the gate does: each request is sent until its head is known, then again."""
+"""The fast path of predictions answers as the gate does: each request is sent until its head is known, then again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.config import Settings
 from app.errors import InvalidInput, Overloaded, ServiceError, Unavailable
 from app.http.auth import Authenticator, TokenInfo
 from app.http.connections import ConnectionLimits
-from app.http.fast_predict import Direct
+from app.http.fast_predict import FastPath
 from app.http.gate import Gate
 from app.http.predict import PredictFront
 from app.http.problems import problem
@@ -114,7 +114,7 @@ def running(limits: TokenLimits | None = None) -> Iterator[Site]:
     front = PredictFront(nothing, echo, problem, accounts=accounts)  # type: ignore[arg-type]
     settings = Settings(host="127.0.0.1", max_body_bytes=1000, body_timeout_s=0.5)
     gate = Gate(front, settings, authenticate, traffic=traffic, accounts=accounts)
-    direct = Direct(gate, front, remembered, max_body_bytes=1000)
+    direct = FastPath(gate, front, remembered, max_body_bytes=1000)
     with served(gate, fast_path=direct, limits=ConnectionLimits(idle_s=0.3)) as address:
         yield Site(address, echo, tokens, traffic)
 
@@ -222,7 +222,7 @@ def test_requests_without_waiting_are_answered_in_order(site: Site) -> None:
     site.echo.delay_s = 0.05
     with site.connect() as connection:
         ask(site, connection, request(b"a"))
-        connection.sendall(request(b"b"))  # on the short way, still under way when the others come
+        connection.sendall(request(b"b"))  # on the fast path, still under way when the others come
         time.sleep(0.01)
         connection.sendall(request(b"c") + request(b"d"))
         assert [receive(connection)[2] for _ in range(3)] == [b"b", b"c", b"d"]
