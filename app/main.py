@@ -34,7 +34,7 @@ from app.http.auth import Authenticator, TokenInfo
 from app.http.connections import ConnectionLimits
 from app.http.fast_predict import FastPath
 from app.http.gate import Gate, token_limits
-from app.http.predict import PredictFront
+from app.http.predict import PredictApp
 from app.http.problems import problem
 from app.http.public import PublicApp
 from app.http.rate_limit import Accounts
@@ -65,7 +65,7 @@ class Application(NamedTuple):
     """The whole application.
 
     Attributes:
-        asgi: outermost layer first: gate, predict front, FastAPI.
+        asgi: outermost layer first: gate, predict app, FastAPI.
         fast_path: answers predictions for a server that can ask it; None: there is none, or it is switched off.
         state: the parts behind it.
     """
@@ -112,7 +112,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
     if serving is not None:
         metrics.register(ServingCollector(serving))
         model_sync = ModelSync(database, service.storage, serving, poll_s=settings.serving_poll_s)
-        inner = front = PredictFront(
+        inner = front = PredictApp(
             inner,
             serving,
             problem,

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from app.errors import Forbidden, ServiceError
 from app.http.auth import TokenInfo, check_scope
 from app.http.gate import Gate
-from app.http.predict import PredictFront, Target
+from app.http.predict import PredictApp, Target
 from app.http.problems import Misdirected, problem
 from app.serving.response_head import lines
 from app.serving.verbs import PATH_ENDINGS, VERBS
@@ -52,9 +52,9 @@ class FastPath:
     max_body_bytes: longer bodies go the usual way, to be refused.
     """
 
-    def __init__(self, gate: Gate, front: PredictFront, remembered: Remembered, *, max_body_bytes: int) -> None:
+    def __init__(self, gate: Gate, front: PredictApp, remembered: Remembered, *, max_body_bytes: int) -> None:
         self.gate = gate
-        self._front = front
+        self._predict_app = front
         self._remembered = remembered
         self._max_body_bytes = max_body_bytes
         self._plans: dict[bytes, Plan] = {}
@@ -69,7 +69,7 @@ class FastPath:
         if token is None:
             return None
         exchange = Exchange(self.gate, connection, plan.path, token)
-        found = self._front.begin(plan.target, data[end:], exchange, token)
+        found = self._predict_app.begin(plan.target, data[end:], exchange, token)
         if found is None:
             return None
         exchange.version, exchange.rows = found
@@ -91,7 +91,7 @@ class FastPath:
         if len(found) < len(headers) or not _PLAIN.issuperset(found):
             return None
         path = url.decode("latin-1")
-        target = self._front.target(path)  # None for any with % or ?
+        target = self._predict_app.target(path)  # None for any with % or ?
         scheme, _, secret = found.get(b"authorization", b"").partition(b" ")
         length = found.get(b"content-length", b"")
         if target is None or scheme.lower() != b"bearer" or not length.isdigit() or len(length) > 15:

@@ -46,7 +46,7 @@ class Target(msgspec.Struct, frozen=True):
     verb: str
 
 
-class PredictFront:
+class PredictApp:
     """Args:
     app: gets everything that is not a prediction.
     problem: an error and a path as status, headers and body.

@@ -19,7 +19,7 @@ from app.http.auth import Authenticator, TokenInfo
 from app.http.connections import ConnectionLimits
 from app.http.fast_predict import FastPath
 from app.http.gate import Gate
-from app.http.predict import PredictFront
+from app.http.predict import PredictApp
 from app.http.problems import problem
 from app.http.rate_limit import Accounts, TokenLimits
 from app.http.request_metrics import Traffic
@@ -111,7 +111,7 @@ def running(limits: TokenLimits | None = None) -> Iterator[Site]:
 
     echo, traffic = Echo(), Traffic()
     accounts = Accounts(limits or TokenLimits())
-    front = PredictFront(nothing, echo, problem, accounts=accounts)  # type: ignore[arg-type]
+    front = PredictApp(nothing, echo, problem, accounts=accounts)  # type: ignore[arg-type]
     settings = Settings(host="127.0.0.1", max_body_bytes=1000, body_timeout_s=0.5)
     gate = Gate(front, settings, authenticate, traffic=traffic, accounts=accounts)
     direct = FastPath(gate, front, remembered, max_body_bytes=1000)

@@ -1,4 +1,4 @@
-"""Exports made once, and a real server: uvicorn with the predict front, a predictor process behind it."""
+"""Exports made once, and a real server: uvicorn with the predict app, a predictor process behind it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 import uvicorn
 
 from app.digest import directory_digest
-from app.http.predict import PredictFront
+from app.http.predict import PredictApp
 from app.http.problems import plain_problem, problem
 from app.serving.batcher import BatchLimits
 from app.serving.service import ServingService
@@ -87,7 +87,7 @@ class Server:
             **self._options,
         )
         await self.service.start()
-        app = PredictFront(_not_found, self.service, problem)
+        app = PredictApp(_not_found, self.service, problem)
         self._uvicorn = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
         self._uvicorn.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         serving = asyncio.create_task(self._uvicorn._serve())
