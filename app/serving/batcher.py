@@ -134,7 +134,7 @@ class Batcher:
             await queue.drained
 
     def refuse(self, queue: VersionQueue, error: ServiceError) -> None:
-        """ResponseEncoder all that waits with an error: the version will not come."""
+        """Answers all that waits with an error: the version will not come."""
         while queue.waiting:
             self._fail(self._pop(queue), error)
         self._queues.discard(queue)
@@ -290,7 +290,7 @@ class Batcher:
         )
 
     def _sweep(self) -> None:
-        """ResponseEncoder what waited or ran too long, and ends a predictor whose call hangs. One timer for all: one more would
+        """Answers what waited or ran too long, and ends a predictor whose call hangs. One timer for all: one more would
         cost more than the rest of `submit`."""
         now = time.perf_counter()
         for queue in list(self._queues):

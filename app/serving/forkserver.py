@@ -1,7 +1,7 @@
 """Where predictor processes come from on Linux: one process imports TensorFlow once and forks them.
 
 An import takes two seconds of a free core and 190 MB; a fork takes a tenth of a second, and the processes share that
-memory. So a predictor that died is replaced at once, however fast the next one dies after it. The fork_server itself runs
+memory. So a predictor that died is replaced at once, however fast the next one dies. The fork server itself runs
 no model, starts no TensorFlow device and has one thread: what is forked is a process at rest. It ends with the API
 process, and predictors end with it.
 """
@@ -41,12 +41,12 @@ POSSIBLE = _possible()
 
 
 class ForkServerDied(Exception):
-    """The fork_server ended before it answered."""
+    """The fork server ended before it answered."""
 
 
 class Forked:
-    """A predictor that the fork_server forked, with what is needed of `subprocess.Popen`. It is no child of ours, so it is
-    held by a descriptor: its number may belong to another process one day."""
+    """A predictor that the fork server forked, with what is needed of `subprocess.Popen`. It is no child of ours, so a
+    descriptor holds it: its number may belong to another process one day."""
 
     def __init__(self, pid: int) -> None:
         """Raises ProcessLookupError when it is gone already."""
@@ -149,7 +149,7 @@ def start(kind: str, *arguments: str | socket.socket) -> subprocess.Popen[bytes]
     environment = {
         "TF_CPP_MIN_LOG_LEVEL": "2",
         **SYSTEM_ALLOCATOR,
-        "OPENBLAS_NUM_THREADS": "1",  # numpy's threads are not used, and the fork_server forks with one thread only
+        "OPENBLAS_NUM_THREADS": "1",  # numpy's threads are not used, and the fork server forks with one thread only
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }

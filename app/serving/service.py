@@ -2,7 +2,7 @@
 moving.
 
 One loop decides (`_step`), so that at any time at most one thing is loaded or unloaded. A second predictor process
-waits with TensorFlow imported: it takes over when the first one dies, and unvalidated versions are tried in it first, so
+waits with TensorFlow imported: it takes over when the first one dies, and staged versions are tried in it first, so
 that one that kills its process never touches the one that serves.
 """
 
@@ -150,7 +150,7 @@ class ServingService:
                 raise Unavailable("The model's first version is being loaded. Try again.", retry_after_s=1.0) from None
 
     def get_if_loaded(self, model: str, number: int | None, label: str | None) -> Version | None:
-        """The version that a request means when it is in memory now; None when `wait_until_loadable` has to be asked."""
+        """The version that a request means when it is in memory now; else None: ask `wait_until_loadable`."""
         try:
             version = self.models.find(model, number, label)
         except ServiceError:
@@ -243,12 +243,9 @@ class ServingService:
             if version.idle:
                 version.forget()
             return True
-        if (
-            self._spare is not None
-            and self._spare_task is None
-            and (version := self.models.next_to_validate()) is not None
-        ):
-            self._spare_task = asyncio.create_task(self._validate_in_spare(self._spare, version), name="try-version")
+        spare = self._spare if self._spare_task is None else None
+        if spare is not None and (version := self.models.next_to_validate()) is not None:
+            self._spare_task = asyncio.create_task(self._validate_in_spare(spare, version), name="try-version")
         self._check_leak()
         return False
 
@@ -329,9 +326,8 @@ class ServingService:
             version.check_fits(self._memory_bytes)
             await self._make_room(version.bytes)
             asked = version.queue is not None and bool(version.queue.waiting)
-            await self._load_in(
-                self._predictor, version, low_priority=not asked and any(True for _ in self.models.loaded())
-            )
+            low_priority = not asked and any(True for _ in self.models.loaded())
+            await self._load_in(self._predictor, version, low_priority=low_priority)
         except BadExport as error:
             self._refuse(version, str(error))
         except PredictorDied:
@@ -354,10 +350,9 @@ class ServingService:
     async def _load_in(self, process: PredictorProcess | None, version: Version, *, low_priority: bool = False) -> None:
         if process is None:
             raise PredictorDied("There is no predictor process.")
+        wanted = version.wanted
         timeout_s = self._load_timeout_s * (_LOW_PRIORITY_PATIENCE if low_priority else 1)
-        done = await process.load(
-            version.key, version.wanted.path, version.wanted.digest, timeout_s, low_priority=low_priority
-        )
+        done = await process.load(version.key, wanted.path, wanted.digest, timeout_s, low_priority=low_priority)
         if done.error is not None:
             raise BadExport(done.error)
         version.set_cell_bytes(done.cell_bytes)

@@ -236,7 +236,7 @@ class Models:
         return sorted(found, key=lambda version: -version.wanted.number)
 
     def next_to_validate(self) -> Version | None:
-        """A staged version that was not validated yet. The first version of all needs no proof: it can disturb nobody."""
+        """A staged version that was not validated yet. The first version of all needs none: it can disturb nobody."""
         if not any(True for _ in self.loaded()):
             return None
         untried = (v for v in self.versions.values() if not v.validated and not v.loaded and v.error is None)

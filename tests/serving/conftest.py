@@ -30,8 +30,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def exports() -> Path:
-    """A directory of SavedModels made by `exports.py`; kept between runs, for TensorFlow is slow to start."""
-    source = (Path(__file__).parent / "exports.py").read_bytes()
+    """A directory of SavedModels made by `made_exports.py`; kept between runs, for TensorFlow is slow to start."""
+    source = (Path(__file__).parent / "made_exports.py").read_bytes()
     place = Path(tempfile.gettempdir()) / f"serving-exports-{os.getuid()}-{hashlib.sha256(source).hexdigest()[:12]}"
     if not (place / "made").exists():
         with tempfile.TemporaryDirectory(dir=place.parent) as made:
