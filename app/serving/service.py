@@ -325,8 +325,7 @@ class ServingService:
             await self._describe(version)
             version.check_fits(self._memory_bytes)
             await self._make_room(version.bytes)
-            asked = version.queue is not None and bool(version.queue.waiting)
-            low_priority = not asked and any(True for _ in self.models.loaded())
+            low_priority = not (version.queue and version.queue.waiting) and any(True for _ in self.models.loaded())
             await self._load_in(self._predictor, version, low_priority=low_priority)
         except BadExport as error:
             self._refuse(version, str(error))
