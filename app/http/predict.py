@@ -19,6 +19,7 @@ from app.serving.decode import Decoded
 from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBodyReader
 from app.serving.predictor.response import Answers
 from app.serving.service import ServingService
+from app.serving.verbs import VERBS
 from app.serving.version_queue import Account, Reply, Result
 from app.serving.versions import Version
 
@@ -31,7 +32,7 @@ Problem = Callable[[Exception, str], tuple[int, list[tuple[bytes, bytes]], bytes
 _PATH = re.compile(
     r"/v1/models/(?P<model>[A-Za-z0-9][A-Za-z0-9_.-]{0,99})"
     r"(?:/versions/(?P<version>[0-9]{1,15})|/labels/(?P<label>[A-Za-z0-9][A-Za-z0-9_.-]{0,99}))?"
-    r":(?P<verb>predict|classify|regress)"
+    rf":(?P<verb>{'|'.join(VERBS)})"
 )
 _KNOWN_PATHS = 4096
 
@@ -105,13 +106,7 @@ class PredictFront:
         except ClientGone:
             return
         version.measures.answered(request.count, time.perf_counter() - started)
-        headers = [
-            *version.headers,
-            (b"x-batch-rows", b"%d" % result.batch_rows),
-            (b"x-queue-us", b"%d" % result.queue_us),
-            (b"x-run-us", b"%d" % result.run_us),
-            (b"content-length", b"%d" % len(result.body)),
-        ]
+        headers = [*version.head.pairs(result), (b"content-length", b"%d" % len(result.body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": result.body})
 
@@ -191,7 +186,7 @@ class PredictFront:
         status, headers, body = self._problem(error, path)
         if version is not None:
             version.measures.failed(status)
-            headers = [*headers, *version.headers[1:]]
+            headers = version.head.pairs_of_error(headers)
         headers = [*headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
