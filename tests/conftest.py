@@ -24,6 +24,8 @@ SLOW = (
     "estimator",
     "packages",
     "serving",
+    "test_documented_commands.py",
+    "test_flaky.py",
     "test_memory.py",
     "test_operations.py",
     "test_scripts.py",
