@@ -13,7 +13,16 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 _SERVICE = {"fastapi", "celery", "sqlalchemy", "tensorflow"}
-_LEAVES = {"app.errors", "app.ids", "app.process", "app.private_files", "app.digest", "app.strict_json", "app.version"}
+_LEAVES = {
+    "app.errors",
+    "app.ids",
+    "app.process",
+    "app.private_files",
+    "app.digest",
+    "app.strict_json",
+    "app.json_pointer",
+    "app.version",
+}
 _WORKER = {"workers", "app.config", "app.jobs", "app.registry", "app.datasets", "app.storage", "app.queue", "app.log"}
 
 #: Modules of the engine that every part of it may import.
@@ -57,6 +66,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "app.digest": (set(), _SERVICE),
     "app.version": (set(), _SERVICE),
     "app.strict_json": ({"app.errors"}, _SERVICE),
+    "app.json_pointer": (set(), _SERVICE),
     "app.jobs": ({"app.jobs", *_LEAVES}, _SERVICE),
     "app.datasets": ({"app.datasets", "app.jobs", "app.storage", *_LEAVES}, {"fastapi", "celery", "tensorflow"}),
     "app.registry": (

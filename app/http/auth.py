@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.errors import Forbidden, Unavailable
+from app.serving.verbs import verb_of
 
 SCOPES = ("read", "submit", "predict", "admin")
-PREDICT_VERBS = (":predict", ":classify", ":regress")
 
 STATIC_PATHS = (
     "/static/chart.js",
@@ -51,8 +51,8 @@ class TokenInfo:
 
 def scope_needed(method: str, path: str) -> str:
     """The scope that a request needs, from its method and path alone, so that no route can forget to ask."""
-    if method == "POST" and path.endswith(PREDICT_VERBS):
-        return "predict"
+    if method == "POST" and (verb := verb_of(path)) is not None:
+        return verb.scope
     if path in ADMIN_PATHS or path.startswith("/v1/tokens/"):
         return "admin"
     return "read" if method in {"GET", "HEAD"} else "submit"

@@ -80,10 +80,14 @@ class BoundedBody:
             if self._inflater is None:
                 yield body
             else:
-                for piece in self._inflater.feed(body):
+                pieces = self._inflater.feed(body)
+                piece = next(pieces, None)
+                while piece is not None:
                     yield piece
-                    if len(piece) == _PIECE:  # a small chunk can become many pieces: others have their turn
-                        await asyncio.sleep(0)
+                    if len(piece) == _PIECE:  # there is more, and each takes some milliseconds
+                        piece = await asyncio.to_thread(next, pieces, None)
+                    else:
+                        piece = next(pieces, None)
         if self._inflater is not None:
             self._inflater.finish()
 

@@ -19,12 +19,13 @@ import structlog
 
 from app.config import Settings
 from app.errors import Forbidden, InvalidInput, ServiceError, Unauthenticated, UnsupportedMedia
-from app.http.auth import PREDICT_VERBS, PUBLIC_PATHS, TokenInfo, check_scope, scope_needed
+from app.http.auth import PUBLIC_PATHS, TokenInfo, check_scope, scope_needed
 from app.http.body import BoundedBody, ClientGone, Message, Receive, too_large
 from app.http.problems import Headers, Misdirected, problem
 from app.http.rate_limit import Account, Accounts, TokenLimits
 from app.http.request_metrics import Traffic
 from app.ids import new_id
+from app.serving.verbs import PATH_ENDINGS
 
 Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -107,7 +108,7 @@ class Gate:
         route: str = "none",
     ) -> None:
         """Counts a request and writes its line in the log."""
-        predict = path.endswith(PREDICT_VERBS)
+        predict = path.endswith(PATH_ENDINGS)
         name = "predict" if predict else route
         self.traffic.add(method if method in _METHODS else "other", name, status, took_s)
         if (status < 400 and predict) or ((status < 500 or path == "/readyz") and path in PUBLIC_PATHS):
@@ -208,7 +209,7 @@ class _Exchange:
             except Forbidden as error:
                 self.gate._refused(self.token, self.method, self.path, error.detail)
                 raise
-            if not self.path.endswith(PREDICT_VERBS):
+            if not self.path.endswith(PATH_ENDINGS):
                 self.gate._accounts.take_request(self.account)
 
     def _check_source(self) -> None:
@@ -352,7 +353,7 @@ def body_limit(settings: Settings, method: str, path: str) -> int:
         return min(_PUBLIC_BODY_BYTES, settings.max_body_bytes)
     if method == "POST" and path in UPLOAD_PATHS:
         return settings.max_upload_bytes + _FORM_BYTES
-    if method == "POST" and (path in DOCUMENT_PATHS or path.endswith(PREDICT_VERBS)):
+    if method == "POST" and (path in DOCUMENT_PATHS or path.endswith(PATH_ENDINGS)):
         return settings.max_body_bytes
     return min(_SMALL_BODY_BYTES, settings.max_body_bytes)
 

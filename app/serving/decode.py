@@ -17,11 +17,12 @@ from app.errors import InvalidInput, NotFound, TooLarge, quote_name
 from app.serving.export_description import Export, Feature, Signature, inputs_of
 from app.serving.feature_values import ABSENT, FLOAT32_LIMIT, INT64_MAX, INT64_MIN, BadValue, checked, stand_in, wrong
 from app.serving.notes import Notes, Warned
-from app.serving.packing import Layout, Row
+from app.serving.packing import Row, RowPacker
 from app.serving.protocol import Form
+from app.serving.verbs import VERBS
 from app.strict_json import JsonLimits, read_json
 
-DEFAULT_SIGNATURE = "serving_default"
+DEFAULT_SIGNATURE = VERBS["predict"].signature
 _EXAMPLE_CHARACTERS = 600
 _MOST_CELLS = 2**24
 """Rows times longest sequence, of one request: the predictor pads all rows to the longest."""
@@ -30,8 +31,6 @@ LIMITS = JsonLimits(values=2**23, containers=2**21)
 _BYTES_A_VALUE = 4  # of a serialized example, about
 _OPTIONS = ("ignore_unknown", "warnings")
 _IGNORE = 'Leave it out, or send "ignore_unknown": true beside the instances.'
-_VERB_FORM = {"classify": Form.CLASSIFY, "regress": Form.REGRESS}
-_VERB_SIGNATURE = {"predict": DEFAULT_SIGNATURE, "classify": "classification", "regress": "regression"}
 _TYPES: dict[str, Any] = {
     "float32": Annotated[float, Meta(gt=-FLOAT32_LIMIT, lt=FLOAT32_LIMIT)],
     "int64": Annotated[int, Meta(ge=INT64_MIN, le=INT64_MAX)],
@@ -69,7 +68,7 @@ class Decoder:
     def __init__(self, export: Export, *, max_rows: int) -> None:
         self.export = export
         self.max_rows = max_rows
-        self.layouts = {name: Layout(inputs_of(export, signature)) for name, signature in export.signatures.items()}
+        self.packers = {name: RowPacker(inputs_of(export, signature)) for name, signature in export.signatures.items()}
         self._row = _row_type(export.features)
         self._sequences = [i for i, feature in enumerate(export.features) if feature.sequence]
         self._typed = msgspec.json.Decoder(_body_type(self._row))
@@ -153,7 +152,7 @@ class Decoder:
                 raise InvalidInput.at(f"/{option}", f"{option} has to be true or false.")
         notes = Notes(body.get("warnings", False), body.get("ignore_unknown", False))
         if verb != "predict":
-            return self._decoded(name, _VERB_FORM[verb], self._examples(name, body, notes), notes)
+            return self._decoded(name, VERBS[verb].form, self._examples(name, body, notes), notes)
         if ("instances" in body) == ("inputs" in body):
             raise InvalidInput('The body needs either "instances" or "inputs". ' + self.example(verb))
         if "instances" in body:
@@ -161,7 +160,7 @@ class Decoder:
         return self._decoded(name, Form.COLUMN, self._columns(name, body["inputs"], notes), notes)
 
     def _signature(self, verb: str, given: Any) -> str:
-        name = _VERB_SIGNATURE[verb] if given is None or given == "" else given
+        name = VERBS[verb].signature if given is None or given == "" else given
         if not isinstance(name, str):
             raise InvalidInput.at("/signature_name", "signature_name has to be a string.")
         signature = self.export.signatures.get(name)
@@ -281,7 +280,7 @@ class Decoder:
         """A body that works, for messages; empty when the export brought no example."""
         if not self.export.examples:
             return ""
-        key = "instances" if verb == "predict" else "examples"
+        key = VERBS[verb].rows_key
         text = msgspec.json.encode({key: self.export.examples[:1]}).decode()
         return f"A body that works: {text}" if len(text) <= _EXAMPLE_CHARACTERS else ""
 

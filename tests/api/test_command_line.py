@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
+import socket
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -271,11 +275,13 @@ def test_administration_shows_state_audit_and_estimators(api: Api) -> None:
     assert "hidden_units" in good(api, "admin", "estimators")
 
 
-def test_version_and_completion_are_there() -> None:
+def test_version_and_completion_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the shell is named, not looked for among the processes above
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "True")
     runner = CliRunner()
 
     assert runner.invoke(app, ["--version"]).stdout == f"estimator-service {__version__}\n"
-    shown = runner.invoke(app, ["--show-completion"], env={"SHELL": "/bin/bash"}, prog_name="estimator-service")
+    shown = runner.invoke(app, ["--show-completion", "bash"], prog_name="estimator-service")
     assert "_ESTIMATOR_SERVICE_COMPLETE" in shown.output
 
 
@@ -289,3 +295,18 @@ def test_serve_outside_a_checkout_says_where_it_runs(tmp_path: Path, monkeypatch
 
     assert done.exit_code == Exit.ERROR
     assert "in a checkout of the project, or use its image" in done.stderr
+
+
+def test_interrupted_command_ends_with_130(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        command = ["--url", address, "--token", "x", "jobs", "watch", "job_00000000000000000000000000"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "estimator_client", *command], stderr=subprocess.PIPE, text=True
+        )
+        connection, _ = silent.accept()
+        with connection:  # it waits for an answer that does not come
+            process.send_signal(signal.SIGINT)
+
+            assert process.communicate(timeout=30)[1] == ""
+            assert process.returncode == Exit.INTERRUPTED

@@ -28,6 +28,8 @@ class Network:
         config: a `RunConfig`: seed of dropout, and precision of the products while training.
         partitioner: of the layers' variables, a `tf.compat.v1` partitioner.
         make_input: makes the layer of the columns, with `trainable_variables`.
+        scope: before the names of its variables, with a slash at its end; the canned estimators' if not given.
+        input_layer_partitioner: of the columns' variables, where `make_input` is not given.
     """
 
     def __init__(
@@ -41,11 +43,22 @@ class Network:
         config: Any = None,
         partitioner: Any = None,
         make_input: Callable[[Any], Any] | None = None,
+        scope: str = "dnn/",
+        input_layer_partitioner: Any = None,
     ) -> None:
         self._units = units
         self._hidden_units = list(hidden_units)
         self._partitioner = partitioner
-        self._input = (make_input or dense_input_layer)(feature_columns)
+        self._scope = scope
+        self._input = (
+            make_input(feature_columns)
+            if make_input is not None
+            else _NetworkInput(
+                feature_columns,
+                name=f"{scope}input_from_feature_columns/input_layer",
+                partitioner=input_layer_partitioner,
+            )
+        )
         self._activation = activation_fn or tf.nn.relu
         self._dropout = dropout
         self._batch_norm = batch_norm
@@ -66,15 +79,16 @@ class Network:
         self._variables, self.update_ops = [], []
         net = self._input(features)
         for number, width in enumerate(self._hidden_units):
-            scope = f"dnn/hiddenlayer_{number}"
+            scope = f"{self._scope}hiddenlayer_{number}"
             net = self._activation(self._dense(net, width, scope))
             if self._dropout and training:
                 net = self._drop(net, number)
             if self._batch_norm:
                 net = self._normalize(net, f"{scope}/batchnorm_{number}", training)
             self._summarize(net, scope)
-        logits = self._dense(net, self._units, "dnn/logits")
-        self._summarize(logits, "dnn/logits")
+        scope = f"{self._scope}logits"
+        logits = self._dense(net, self._units, scope)
+        self._summarize(logits, scope)
         return logits
 
     def _summarize(self, net: Any, scope: str) -> None:
@@ -121,11 +135,6 @@ class Network:
             change = (moving.read_value() - now) * (1.0 - _BATCH_NORM_MOMENTUM)
             self.update_ops.append(moving.assign_sub(change, read_value=False))
         return tf.nn.batch_normalization(net, mean, variance, beta, gamma, _BATCH_NORM_EPSILON)
-
-
-def dense_input_layer(columns: Any) -> DenseInput:
-    """The input layer with the canned estimators' variable names."""
-    return _NetworkInput(columns, name="dnn/input_from_feature_columns/input_layer")
 
 
 class _NetworkInput(DenseInput):

@@ -17,6 +17,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from . import import_forms
+
 #: Module attributes of `est` that become modules of their own, as `tf.estimator` had them.
 _NAMESPACES = ("experimental", "export", "inputs")
 
@@ -42,9 +44,13 @@ def install() -> None:
     layers = {"SequenceFeatures": est.layers.SequenceFeatures, "LinearModel": est.layers.LinearModel}
     converters = {"model_to_estimator": est.model_to_estimator}
     for name, members in (("experimental", layers), ("estimator", converters)):
-        _add(tf.keras, name, ModuleType(f"tensorflow.keras.{name}"))
-        for member, value in members.items():
-            _add(getattr(tf.keras, name), member, value)
+        for home in (tf.keras, tf.compat.v1.keras):
+            _add(home, name, ModuleType(f"tensorflow.keras.{name}"))
+            for member, value in members.items():
+                _add(getattr(home, name), member, value)
+    for path, home in (("", tf.keras), ("compat.v1.", tf.compat.v1.keras), ("compat.v2.", tf.keras)):
+        sys.modules.setdefault(f"tensorflow.{path}keras.estimator", home.estimator)
+    import_forms.install(modern, legacy)
 
 
 def _add(module: Any, name: str, value: Any) -> None:
@@ -63,8 +69,10 @@ def _module(name: str, source: Any) -> ModuleType:
         original = getattr(source, namespace)
         for attribute in _public(original):
             setattr(inner, attribute, getattr(original, attribute))
+        import_forms.explaining(inner, f"{namespace}.")
         setattr(module, namespace, inner)
         sys.modules[f"{name}.{namespace}"] = inner
+    import_forms.explaining(module)
     # Old code takes these from here as well as from tf.compat.v1.train.
     for hook in _public(source.hooks):
         if not hasattr(module, hook):
