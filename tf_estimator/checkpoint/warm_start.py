@@ -104,13 +104,13 @@ class WarmStartSettings(_Settings):
         if patterns is None:
             return [t for t in traced if t.name in wanted]
         if isinstance(patterns, str):
-            return [t for t in traced if t.name in wanted or (t.trainable and re.search(patterns, t.name))]
+            return [t for t in traced if t.name in wanted or (t.trainable and re.match(patterns, t.name))]
         if not isinstance(patterns, list | tuple):
             raise ValueError(f"vars_to_warm_start must be a regular expression, a list or None, not {patterns!r}.")
         names = {getattr(p, "path", None) or p.op.name for p in patterns if not isinstance(p, str)}
         texts = [p for p in patterns if isinstance(p, str)]
         return [
-            t for t in traced if t.name in wanted or t.name in names or any(re.search(text, t.name) for text in texts)
+            t for t in traced if t.name in wanted or t.name in names or any(re.match(text, t.name) for text in texts)
         ]
 
     def _value(self, traced: TracedVariable, reader: files.Reader) -> Any:

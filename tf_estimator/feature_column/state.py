@@ -12,14 +12,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..errors import MissingFeatureError
+
 v1 = tf.compat.v1
-
-
-class MissingFeatureError(KeyError, ValueError):
-    """A column's feature is not in the features. (The documents say KeyError; the old library raised ValueError.)"""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class FeatureCache:
