@@ -21,6 +21,7 @@ RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin estimator \
 WORKDIR /srv
 COPY --chown=root:root app app
 COPY --chown=root:root tf_estimator tf_estimator
+COPY --chown=root:root estimator_client estimator_client
 COPY --chown=root:root workers workers
 COPY --chown=root:root migrations migrations
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/srv DATA_DIR=/data HOST=0.0.0.0 PORT=8000

@@ -10,6 +10,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.process import machine_memory_bytes
+
 
 class Settings(BaseSettings):
     """Every setting and its environment variable (the field's name in capitals). Sizes in bytes, times in seconds."""
@@ -49,6 +51,8 @@ class Settings(BaseSettings):
     rate_per_s: float = Field(500.0, ge=0)
     """Requests a second of one token, predictions apart (those are bounded by their queue); 0: no limit."""
     rate_burst: int = Field(5_000, ge=1)
+    bytes_in_flight: int = Field(128 * 2**20, ge=0)
+    """Bytes of JSON bodies of one token in memory at once, after decompression; 0: no limit."""
     idempotency_ttl_s: float = Field(86_400.0, gt=0)
     event_retention_s: float = Field(90 * 86_400.0, ge=0)
     """Events of a job are kept for so long after its end, the last one for ever; 0: all for ever."""
@@ -61,6 +65,8 @@ class Settings(BaseSettings):
     """Queues that a worker of this process group serves, with commas."""
     queue_caps: str = ""
     """How many jobs of a queue may run at once over all workers, as `gpu=2,nightly=1`; others are not limited."""
+    hang_s: float = Field(default=30.0, ge=1)
+    """A part of `scripts/serve` that shows no sign of life for so long is killed and started again."""
     worker_slots: int = Field(default=1, ge=1)
     """Worker processes that `scripts/serve` starts, one trainer each."""
     gpus: str = Field(default="", pattern=r"^(none|[\w-]+(,[\w-]+)*)?$")
@@ -79,14 +85,23 @@ class Settings(BaseSettings):
     max_parameters: int = 2_000_000_000
     max_attempts: int = 3
     job_timeout_s: float | None = None
-    job_memory_bytes: int | None = None
-    """What a trainer may hold, unless its job asks for another limit; pages of files that it reads are not counted."""
+    job_memory_bytes: int | None = Field(default=None, ge=0)
+    """What a trainer may hold, unless its job asks for another limit; pages of files that it reads are not counted.
+    None: nine tenths of the machine's memory; 0: no limit."""
     retry_backoff_s: float = 2.0
 
     predictor: str = Field(default="process", pattern="^(process|none)$")
     predict_timeout_s: float = 10.0
     predict_max_batch_rows: int = 1024
     predict_max_queue_rows: int = 65_536
+    predict_rate_per_s: float = Field(0.0, ge=0)
+    """Predictions per second of one token; 0: no limit."""
+    predict_rows_per_s: float = Field(0.0, ge=0)
+    """Instances per second of one token; 0: no limit."""
+    predict_rows_in_flight: int = Field(32_768, ge=0)
+    """Instances of one token that may wait or run at once, so that it cannot fill the queue; 0: no limit."""
+    predict_request_memory: int = Field(2**30, gt=0)
+    """Memory that the sequences of one request may take in the predictor once padded, widths of embeddings counted."""
     predict_memory_bytes: int = 4 * 2**30
     serving_poll_s: float = Field(default=0.2, gt=0)
 
@@ -116,6 +131,31 @@ class Settings(BaseSettings):
     def broker_url(self) -> str:
         """Where the broker is, in kombu's form: the configured one, or the supervised broker's socket."""
         return self.redis_url or f"redis+socket://{self.broker_socket}"
+
+    @property
+    def private_directories(self) -> list[Path]:
+        """Directories that no other user may reach."""
+        found = [self.data_dir.resolve()]
+        if "://" not in (artifacts := self.artifacts.removeprefix("file://")):
+            found.append(Path(artifacts).resolve())
+        return found
+
+    @property
+    def private_files(self) -> list[Path]:
+        """Files that no other user may open: the registry, and the admin's token."""
+        files = [self.data_dir.resolve() / "admin-token"]
+        prefix = "sqlite:///"
+        if self.sql_url.startswith(prefix) and (path := self.sql_url.removeprefix(prefix).partition("?")[0]):
+            files += [Path(path + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
+        return files
+
+    @property
+    def job_memory_limit(self) -> int | None:
+        """What a trainer on this machine may hold, unless its job asks for another limit: `job_memory_bytes`, else
+        nine tenths of the machine's memory; None: no limit."""
+        if self.job_memory_bytes is not None:
+            return self.job_memory_bytes or None
+        return machine_memory_bytes() * 9 // 10
 
     @property
     def artifacts(self) -> str:

@@ -65,7 +65,8 @@ class Dispatch:
             settings.max_columns,
             settings.max_attempts,
             settings.job_timeout_s,
-            settings.job_memory_bytes,
+            settings.job_memory_bytes or None,
+            settings.job_memory_limit,
         )
         with self._database.read() as session:
             sources = RegistrySources(session)

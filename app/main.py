@@ -12,6 +12,7 @@ import gc
 gc.disable()  # while it is imported: nothing is garbage yet, and looking for it took a quarter of the start
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -22,7 +23,9 @@ from prometheus_client import CollectorRegistry
 from app.api.application import create_api
 from app.api.deps import Service
 from app.api.event_feed import EventFeed
+from app.api.health import current
 from app.api.job_metrics import JobCollector
+from app.api.pages import pages
 from app.config import Settings
 from app.datasets.ingestor import INGESTOR
 from app.dispatch import Dispatch
@@ -30,14 +33,18 @@ from app.errors import ServiceError, Unavailable
 from app.http.auth import Authenticator, TokenInfo
 from app.http.connections import ConnectionLimits
 from app.http.fast_predict import Direct
-from app.http.gate import Gate
+from app.http.gate import Gate, token_limits
 from app.http.predict import PredictFront
 from app.http.problems import problem
+from app.http.public import PublicApp
+from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
 from app.http.server import serve
 from app.log import configure
 from app.model_sync import ModelSync
+from app.private_files import only_for_us, protect
 from app.queue import CeleryQueue, Queue
+from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
 from app.registry.tokens import TokenRepository
@@ -90,19 +97,32 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         feed=EventFeed(database),
         authenticate=Authenticator(lambda secret: _find_token(service, secret), version=database.commits.version),
         metrics=metrics,
+        readiness=ReadinessMonitor(database, queue),
     )
-    inner: ASGIApp = create_api(service)
+    api = create_api(service)
+    inner: ASGIApp = PublicApp(
+        api,
+        pages=pages(),
+        document=lambda: json.dumps(api.openapi(), ensure_ascii=False, separators=(",", ":")).encode(),
+        ready=lambda: current(service).model_dump_json().encode(),
+    )
+    accounts = Accounts(token_limits(settings))
     serving = _serving(settings)
     model_sync = front = None
     if serving is not None:
         metrics.register(ServingCollector(serving))
         model_sync = ModelSync(database, service.storage, serving, poll_s=settings.serving_poll_s)
         inner = front = PredictFront(
-            inner, serving, problem, large_bodies=service.large_bodies, max_body_bytes=settings.max_body_bytes
+            inner,
+            serving,
+            problem,
+            large_bodies=service.large_bodies,
+            accounts=accounts,
+            max_body_bytes=settings.max_body_bytes,
         )
     inner = Lifespan(inner, service, serving, model_sync)
     refused = Refusals(service)
-    gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic)
+    gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic, accounts=accounts)
     fast_path = None
     if front is not None and settings.fast_path:
         fast_path = Direct(gate, front, service.authenticate.remembered, max_body_bytes=settings.max_body_bytes)
@@ -120,6 +140,9 @@ def create() -> Gate:
 def main() -> None:
     settings = Settings()
     configure(settings.log_level)
+    only_for_us()
+    for found in protect(settings.private_directories, settings.private_files):
+        log.warning("files were not for this user alone", found=found)
     app = create_app(settings)
     limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
     serve(app.asgi, host=settings.host, port=settings.port, fast_path=app.fast_path, limits=limits)
@@ -152,6 +175,7 @@ class Lifespan:
 
     async def _prepare(self) -> None:
         await prepare(self._service)
+        self._service.readiness.start()
         if self._model_sync is not None:
             await self._model_sync.start()
         log.info("ready")
@@ -164,6 +188,7 @@ class Lifespan:
             self._preparing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._preparing
+        self._service.readiness.stop()
         await self._service.feed.stop()
         await self._service.large_bodies.stop()
         if self._model_sync is not None:
@@ -207,6 +232,7 @@ def _serving(settings: Settings) -> ServingService | None:
         batch_rows=settings.predict_max_batch_rows,
         queue_rows=settings.predict_max_queue_rows,
         timeout_s=settings.predict_timeout_s,
+        request_memory=settings.predict_request_memory,
     )
     return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -30,7 +30,16 @@ class ModelSync:
         poll_s: between two looks at the registry.
     """
 
-    def __init__(self, database: Database, storage: Storage, service: ServingService, *, poll_s: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        storage: Storage,
+        service: ServingService,
+        *,
+        poll_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._database = database
         self._storage = storage
         self._service = service
@@ -105,7 +114,7 @@ class ModelSync:
         if self._changes.any():
             self._missed = True
             return True
-        return bool(self._outcomes) or (self._missed and time.monotonic() - self._all_read >= _ALL_S)
+        return bool(self._outcomes) or (self._missed and self._clock() - self._all_read >= _ALL_S)
 
     async def _pause(self) -> None:
         """Until the next poll, or until a load is through, whose label should not wait."""
@@ -117,7 +126,7 @@ class ModelSync:
     def _exchange(self, outcomes: Sequence[tuple[str, int, str | None]]) -> list[WantedVersion]:
         for model, number, reason in outcomes:
             self._write(model, number, reason)
-        now = time.monotonic()
+        now = self._clock()
         everything = now - self._all_read >= _ALL_S
         with self._database.read() as session:
             found = ServedVersionRepository(session).wanted(available=everything)

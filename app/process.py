@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 
@@ -42,6 +43,23 @@ def start_pulse(also: Callable[[], None] = lambda: None) -> None:
     also()
     pulse()
     threading.Thread(target=beat, name="pulse", daemon=True).start()
+
+
+def machine_memory_bytes(root: Path = Path("/")) -> int:
+    """Memory of this machine, or of the control group that the process is in where that has less.
+
+    Args:
+        root: where /sys is.
+    """
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # of version 2 and 1; "max" or a huge number: no limit
+        try:
+            text = (root / "sys/fs/cgroup" / name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            total = min(total, int(text))
+    return total
 
 
 def give_memory_back() -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+import structlog
 
 from app.errors import Unavailable
 from app.queue import Queue
 from app.registry.db import Database, revision_state
 from app.registry.workers import WorkerRepository
+
+log = structlog.get_logger("app.readiness")
 
 _REVISIONS = {
     "behind": "The database has not been migrated yet.",
@@ -39,12 +47,20 @@ def look(database: Database, queue: Queue) -> Readiness:
     Raises:
         Unavailable: the database does not answer, is damaged or is of another revision; `detail` says which.
     """
+    return _readiness(_look_at_database(database), queue.ping())
+
+
+def _look_at_database(database: Database) -> dict[str, int]:
+    """Number of waiting jobs per queue without a worker. Raises as `look`."""
     state = revision_state(database.engine)
     if state != "ok":
         raise Unavailable(_REVISIONS[state])
+    database.check()
     with database.read() as session:
-        unserved = WorkerRepository(session).queues_without_worker()
-    broker = queue.ping()
+        return dict(WorkerRepository(session).queues_without_worker())
+
+
+def _readiness(unserved: dict[str, int], broker: bool) -> Readiness:
     problems = [] if broker else ["The broker does not answer: jobs are taken, and start when it is back."]
     problems += [
         f"No living worker serves the queue {name}, where {_jobs(count)}: start one with QUEUES={name}."
@@ -55,3 +71,79 @@ def look(database: Database, queue: Queue) -> Readiness:
 
 def _jobs(count: int) -> str:
     return "a job waits" if count == 1 else f"{count} jobs wait"
+
+
+class ReadinessMonitor:
+    """What `look` finds, looked for again and again by two threads of its own, so that asking costs nothing.
+
+    Args:
+        every_s: pause between two looks.
+        silent_s: a database or broker that has not answered a look for so long counts as down.
+    """
+
+    def __init__(self, database: Database, queue: Queue, *, every_s: float = 0.5, silent_s: float = 3.0) -> None:
+        self._database = _Watch("database", lambda: _look_at_database(database), every_s, silent_s)
+        self._broker = _Watch("broker", queue.ping, every_s, silent_s)
+
+    def start(self) -> None:
+        self._database.start()
+        self._broker.start()
+
+    def stop(self) -> None:
+        """Does not wait for a look that hangs."""
+        self._database.stop()
+        self._broker.stop()
+
+    def current(self) -> Readiness:
+        """What was found last.
+
+        Raises:
+            Unavailable: the database does not answer, is damaged or is of another revision; `detail` says which.
+        """
+        found, silent = self._database.last()
+        if silent:
+            raise Unavailable("The database does not answer.")
+        if isinstance(found, Unavailable):
+            raise Unavailable(found.detail)
+        broker, silent = self._broker.last()
+        if found is None or (broker is None and not silent):
+            raise Unavailable("The service starts.")
+        return _readiness(found, broker is not False and not silent)
+
+
+class _Watch:
+    """One look, repeated in a thread."""
+
+    def __init__(self, name: str, look: Callable[[], Any], every_s: float, silent_s: float) -> None:
+        self._look = look
+        self._every_s = every_s
+        self._silent_s = silent_s
+        self._found: Any = None
+        self._began: float | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"readiness-{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    def last(self) -> tuple[Any, bool]:
+        """What the last look found (None: there was none), and whether one is under way for too long."""
+        began = self._began
+        return self._found, began is not None and time.monotonic() - began > self._silent_s
+
+    def _run(self) -> None:
+        while True:
+            self._began = time.monotonic()
+            try:
+                self._found = self._look()
+            except Unavailable as error:
+                self._found = error
+            except Exception as error:
+                self._found = Unavailable("The database cannot be read. The operator finds why in the log.")
+                log.error("readiness", exc_info=error)
+            self._began = None
+            if self._ended.wait(self._every_s):
+                return

@@ -16,6 +16,32 @@ from tests import databases, sql_order
 sql_order.install()
 
 
+#: Folders and files whose tests start the whole service, compute for seconds, or build packages.
+SLOW = (
+    "api/test_schemathesis.py",
+    "chaos",
+    "e2e",
+    "estimator",
+    "packages",
+    "serving",
+    "test_documented_commands.py",
+    "test_flaky.py",
+    "test_memory.py",
+    "test_operations.py",
+    "test_scripts.py",
+    "upgrade",
+    "workers",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of `SLOW`."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).as_posix().startswith(SLOW):
+            item.add_marker("slow")
+
+
 def pytest_report_header() -> str:
     return f"registry databases: {', '.join(databases.kinds())}"
 

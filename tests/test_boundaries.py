@@ -13,7 +13,16 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 _SERVICE = {"fastapi", "celery", "sqlalchemy", "tensorflow"}
-_LEAVES = {"app.errors", "app.ids", "app.process", "app.digest", "app.strict_json", "app.version"}
+_LEAVES = {
+    "app.errors",
+    "app.ids",
+    "app.process",
+    "app.private_files",
+    "app.digest",
+    "app.strict_json",
+    "app.json_pointer",
+    "app.version",
+}
 _WORKER = {"workers", "app.config", "app.jobs", "app.registry", "app.datasets", "app.storage", "app.queue", "app.log"}
 
 #: Modules of the engine that every part of it may import.
@@ -33,10 +42,10 @@ ENGINE = {
     "export": "checkpoint graph",
     "optimizer": "distribution",
     "metrics": "optimizer",
-    "feature_column": "",
+    "feature_column": "graph",
     "recurrent": "",
     "head": "distribution metrics optimizer",
-    "canned": "estimator feature_column head metrics optimizer recurrent",
+    "canned": "estimator feature_column graph head metrics optimizer recurrent",
     "hooks": "checkpoint estimator graph training",
     "compat": "canned checkpoint distribution early_stopping estimator export feature_column graph head hooks inputs "
     "metrics optimizer recurrent train_and_evaluate training",
@@ -53,9 +62,11 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "app.errors": (set(), _SERVICE),
     "app.ids": (set(), _SERVICE),
     "app.process": (set(), _SERVICE),
+    "app.private_files": (set(), _SERVICE),
     "app.digest": (set(), _SERVICE),
     "app.version": (set(), _SERVICE),
     "app.strict_json": ({"app.errors"}, _SERVICE),
+    "app.json_pointer": (set(), _SERVICE),
     "app.jobs": ({"app.jobs", *_LEAVES}, _SERVICE),
     "app.datasets": ({"app.datasets", "app.jobs", "app.storage", *_LEAVES}, {"fastapi", "celery", "tensorflow"}),
     "app.registry": (

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from tests.documented import ROOT, compose, on_pages, words
-from tests.workers.waiting import wait_for
+from tests.waiting import wait_for
 from workers.service.broker import find_server
 
 _PARTS = "tests/e2e/test_documented_commands.py::test_parts_started_by_documented_commands_train_and_predict"
@@ -22,8 +22,13 @@ _BENCHMARK = "tests/test_documented_commands.py::test_benchmark_takes_the_docume
 
 RUN_BY = {
     "celery -A workers.celery_app worker --pool=prefork --concurrency=1": _PARTS,
+    "docker build --target": "tests/deploy/test_kubernetes.py::test_images_are_the_dockerfile_s",  # its targets
     "docker compose up --build": _PARTS,  # each command of the file, without containers
     "python -m app.main": _PARTS,
+    "python -m migrations": "tests/deploy/test_migrate.py",
+    "python -m tests.upgrade.record": "tests/upgrade/test_upgrade.py",
+    "python -m tf_estimator.doctor": "tests/estimator/doctor/test_doctor.py",
+    "python -m workers.estimator_json.schema": "tests/workers/test_schema.py",
     "python -m workers.reconciler": _PARTS,
     "python3 -c 'import sqlite3": "tests/test_operations.py",
     "scripts/api_table.py": "tests/estimator/test_documents.py",
@@ -34,10 +39,14 @@ RUN_BY = {
     "scripts/check": "tests/test_scripts.py",
     "scripts/demo": _SCRIPT,
     "scripts/dev": "tests/test_scripts.py",
+    "scripts/estimator-service": "tests/e2e/test_command_line.py",
+    "scripts/job_reference": "tests/api/test_job_reference.py",
+    "scripts/openapi": "tests/api/test_openapi.py",
     "scripts/serve": _SCRIPT,
+    "scripts/sync_client.py": "tests/client/test_sync_client.py",
     "scripts/test": "tests/test_scripts.py",
     "sqlite3 -readonly data/registry.db": "tests/test_operations.py",
-    "tensorboard --logdir": "tests/workers/test_runner.py::test_tensorboard_reads_every_job",
+    "tensorboard --logdir": "tests/workers/trainer/test_runner.py::test_tensorboard_reads_every_job",
 }
 
 

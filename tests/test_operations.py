@@ -23,7 +23,7 @@ from app.registry.jobs.repository import JobRepository
 from app.storage import Storage
 from tests import databases
 from tests.repositories import attempts
-from tests.workers import registry
+from tests.workers import job_rows
 from workers.attempt.files import adopt_checkpoint
 from workers.reconciler import Reconciler
 
@@ -106,7 +106,7 @@ def running_job(database: Database, storage: Storage) -> str:
             name="d", digest="sha256:1", format="csv", rows=1, bytes=1, columns=[], created_by=None,
             path="datasets/ds_00000000000000000000000001", dataset_id="ds_00000000000000000000000001",
         )  # fmt: skip
-    job_id = registry.submit(database).id
+    job_id = job_rows.submit(database).id
     key = storage.attempt_key(job_id, 1)
     directory = storage.make(key)
     for suffix in ("index", "data-00000-of-00001"):
@@ -131,10 +131,10 @@ def goes_on(url: str, data_dir: Path, job_id: str) -> None:
     settings = Settings(data_dir=data_dir, database_url=url, orphan_grace_s=0.001, retry_backoff_s=0.0)
     database, storage, queue = Database(make_engine(settings)), Storage(settings.artifacts), MemoryQueue()
     assert revision_state(database.engine) == "ok"
-    assert registry.job(database, job_id).model == "m"
+    assert job_rows.job(database, job_id).model == "m"
     reconciler = Reconciler(settings, database, queue, storage)
     assert reconciler.round()
-    assert registry.job(database, job_id).state == JobState.QUEUED
+    assert job_rows.job(database, job_id).state == JobState.QUEUED
     assert (job_id, 1) in queue.sent
     reconciler.sweep()
     with database.session() as session:

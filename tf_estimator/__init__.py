@@ -17,9 +17,10 @@ from .canned.dnn_linear_combined import (
 )
 from .canned.linear import LinearClassifier, LinearEstimator, LinearRegressor
 from .checkpoint.warm_start import VocabInfo, WarmStartSettings
-from .compat import experimental, layers, polyaxon
+from .compat import experimental, layers, polyaxon, predictor, v1
 from .compat.extenders import add_metrics
 from .compat.keras_model import model_to_estimator
+from .compat.missing import getter as _getter
 from .errors import (
     CheckpointError,
     EmptyInputError,
@@ -135,6 +136,10 @@ __all__ = [
     "layers",
     "model_to_estimator",
     "polyaxon",
+    "predictor",
     "regressor_parse_example_spec",
     "train_and_evaluate",
+    "v1",
 ]
+
+__getattr__ = _getter("tf_estimator")

@@ -244,10 +244,13 @@ class Estimator(Exports):
             CheckpointError: the checkpoint is missing, damaged or of another model.
         """
         steps = whole_steps("steps", steps)
+        checked = checked_hooks(hooks)
         path = self._path(checkpoint_path)
         trace, source = self._runtime.trace_with_input(input_fn, ModeKeys.EVAL, path)
         state = self._runtime.state_at(path, trace)
-        return evaluate(trace, state, source, steps, checked_hooks(hooks), self.eval_dir(name))
+        if checked or trace.spec.evaluation_hooks or trace.dependencies.writes_model(trace.evaluation.updates):
+            state = self._runtime.own_copy(state, trace)
+        return evaluate(trace, state, source, steps, checked, self.eval_dir(name))
 
     def predict(
         self,
@@ -274,15 +277,18 @@ class Estimator(Exports):
                 not fit the predictions.
         """
         checked = checked_hooks(hooks)
-        trace, state, source = _call_outside(lambda: self._open_prediction(input_fn, checkpoint_path))
+        trace, state, source = _call_outside(lambda: self._open_prediction(input_fn, checkpoint_path, bool(checked)))
         yield from predictions(trace, state, source, predict_keys, checked, yield_single_examples)
 
     def _open_prediction(
-        self, input_fn: Any, checkpoint_path: str | None
+        self, input_fn: Any, checkpoint_path: str | None, hooked: bool
     ) -> tuple[TracedModel, VariableSet, BatchSource]:
         path = self._path(checkpoint_path)
         trace, source = self._runtime.trace_with_input(input_fn, ModeKeys.PREDICT, path)
-        return trace, self._runtime.frozen_state_at(path, trace), source
+        state = self._runtime.frozen_state_at(path, trace)
+        if hooked or trace.spec.prediction_hooks:
+            state = self._runtime.own_copy(state, trace)
+        return trace, state, source
 
     def _path(self, checkpoint_path: str | None) -> str | None:
         """The checkpoint that is meant: the latest if None, and None if there is none."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 import tensorflow as tf
 
 v1 = tf.compat.v1
+_PART = re.compile(r"/part_\d+$")  # what get_variable puts behind the name of a partitioned variable
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,7 @@ class VariableNames:
         """Records the variables made in the current graph; enter it inside the graph."""
 
         def record(next_creator: Any, **kwargs: Any) -> Any:
-            if kwargs.get("name") in self._restored and _is_plain(kwargs):
+            if _PART.sub("", kwargs.get("name") or "") in self._restored and _is_plain(kwargs):
                 kwargs["initial_value"] = functools.partial(tf.constant, 0, kwargs["dtype"], kwargs["shape"])
             variable = next_creator(**kwargs)
             self.add(variable, _keras_path())

@@ -28,6 +28,7 @@ from app.config import Settings
 from app.errors import NotFound, Unavailable
 from app.jobs.state import JobState
 from app.log import configure
+from app.private_files import only_for_us
 from app.process import pulse
 from app.queue import CeleryQueue, Queue
 from app.registry.artifacts import ArtifactRepository
@@ -67,7 +68,9 @@ class Reconciler:
         holder: str | None = None,
         *,
         pulse: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._pulse = pulse
         self._settings, self._database, self._queue, self._storage = settings, database, queue, storage
         self._holder = holder or f"{socket.gethostname()}:{os.getpid()}"
@@ -99,8 +102,8 @@ class Reconciler:
         for job_id in late:
             log.warning("waited too long", job_id=job_id)
         self._send()
-        if time.monotonic() - self._swept_at >= self._sweep_every_s:
-            self._swept_at = time.monotonic()
+        if self._clock() - self._swept_at >= self._sweep_every_s:
+            self._swept_at = self._clock()
             self.purge()
             self.sweep()
         return True
@@ -250,6 +253,7 @@ def run(reconciler: Reconciler, stopped: threading.Event, every_s: float) -> Non
 def main() -> None:
     settings = Settings()
     configure(settings.log_level)
+    only_for_us()
     database = Database(make_engine(settings))
     reconciler = Reconciler(
         settings, database, CeleryQueue(settings.broker_url), Storage(settings.artifacts), pulse=pulse

@@ -18,7 +18,6 @@ from app.api import (
     models,
     openapi,
     operations,
-    pages,
     tokens,
 )
 from app.api import predict_docs as predict
@@ -41,7 +40,6 @@ _ROUTERS = (
     tokens,
     operations,
     health,
-    pages,
 )
 
 

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.errors import Unavailable
@@ -118,12 +117,10 @@ class EventFeed:
         jobs = sorted(seen)
         with self._database.read() as session:
             for start in range(0, len(jobs), _AT_ONCE):
-                newest = select(JobEvent.job_id, func.max(JobEvent.id)).where(
-                    JobEvent.job_id.in_(jobs[start : start + _AT_ONCE])
-                )
-                for job_id, last_id in session.execute(newest.group_by(JobEvent.job_id)):
+                events = EventRepository(session)
+                for job_id, last_id in events.last_ids(jobs[start : start + _AT_ONCE]).items():
                     if last_id > seen[job_id]:
-                        news[job_id] = _told(EventRepository(session).after(job_id, seen[job_id]))
+                        news[job_id] = _told(events.after(job_id, seen[job_id]))
         return news
 
     def _history(self, job_id: str, after: int) -> tuple[list[Told], bool]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prometheus_client.core import GaugeMetricFamily, Metric
-from sqlalchemy import func, select
 
 from app.errors import Unavailable
 from app.jobs.state import JobState
 from app.registry.db import Database
 from app.registry.jobs.repository import JobRepository
-from app.registry.tables import Job
 
 
 class JobCollector:
@@ -26,15 +24,13 @@ class JobCollector:
         speed = GaugeMetricFamily("training_steps_per_second", "Of all running jobs together", labels=["queue"])
         try:
             with self._database.read() as session:
-                counts = JobRepository(session).count_by_state()
-                waiting = select(Job.queue, func.count()).where(Job.state == JobState.QUEUED).group_by(Job.queue)
-                queued = session.execute(waiting).all()
-                running = session.execute(select(Job.queue, Job.progress).where(Job.state == JobState.RUNNING)).all()
+                jobs = JobRepository(session)
+                counts, queued, running = jobs.count_by_state(), jobs.count_by_queue(), jobs.running_progress()
         except Unavailable:
             return
         for state in JobState:
             states.add_metric([state], counts.get(state, 0))
-        for queue, count in queued:
+        for queue, count in queued.items():
             depths.add_metric([queue], count)
         totals: dict[str, float] = {}
         for queue, progress in running:

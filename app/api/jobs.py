@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query
 from fastapi.responses import JSONResponse
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.api.deps import Caller, JobId, JsonOnly, OnceDep, PageSize, PageToken, ServiceDep, problems, respond
@@ -16,7 +15,7 @@ from app.api.strict_route import StrictRoute
 from app.ids import NAME_PATTERN
 from app.registry.idempotency import StoredResponse
 from app.registry.jobs.repository import JobRepository
-from app.registry.tables import Attempt, Job
+from app.registry.tables import Job
 
 router = APIRouter(tags=["jobs"], route_class=StrictRoute)
 
@@ -75,7 +74,7 @@ def list_jobs(
         rows, cursor = JobRepository(session).list(
             state=state, type=type, model=model, page_size=page_size, after=page_token, specs=False
         )
-        attempts = _attempts_of(session, rows)
+        attempts = JobRepository(session).attempts_by_job([job.id for job in rows])
         views = [JobView.of(row, attempts.get(row.id, []), spec=False) for row in rows]
     return JobList(jobs=views, next_page_token=cursor)
 
@@ -121,12 +120,3 @@ def _accepted(job: Job) -> StoredResponse:
 def _view(session: Session, job: Job) -> JobView:
     session.refresh(job)
     return JobView.of(job, JobRepository(session).attempts(job.id))
-
-
-def _attempts_of(session: Session, jobs: list[Job]) -> dict[str, list[Attempt]]:
-    """The attempts of many jobs with one query."""
-    query = select(Attempt).where(Attempt.job_id.in_([job.id for job in jobs]))
-    found: dict[str, list[Attempt]] = {}
-    for row in session.scalars(query.order_by(Attempt.job_id, Attempt.number)):
-        found.setdefault(row.job_id, []).append(row)
-    return found

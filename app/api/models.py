@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.api.deps import (
@@ -63,7 +62,7 @@ _ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "des
 def list_models(service: ServiceDep, page_size: PageSize = 50, page_token: PageToken = None) -> ModelList:
     with service.database.read() as session:
         rows, cursor = ModelRepository(session).list(page_size=page_size, after=page_token)
-        labels = _labels(session, [row.name for row in rows])
+        labels = ModelRepository(session).labels_by_model([row.name for row in rows])
     models = [
         ModelSummary(
             name=row.name,
@@ -233,7 +232,7 @@ def _one(session: Session, model: str, row: Version) -> ModelStatus:
 
 
 def _status(session: Session, model: str, rows: Iterable[Version], cursor: str | None) -> ModelStatus:
-    labels = _labels(session, [model]).get(model, {})
+    labels = ModelRepository(session).labels_by_model([model]).get(model, {})
     rows = list(rows)
     return ModelStatus(
         model_version_status=[_version_status(row) for row in rows],
@@ -261,15 +260,6 @@ def _version(row: Version, labels: dict[str, int]) -> VersionView:
         labels=sorted(label for label, number in labels.items() if number == row.number),
         created_at=must_time(row.created_at),
     )
-
-
-def _labels(session: Session, models: list[str]) -> dict[str, dict[str, int]]:
-    """Label → version, of many models with one query."""
-    query = select(Label.model, Label.label, Label.version).where(Label.model.in_(models))
-    found: dict[str, dict[str, int]] = {}
-    for model, label, version in session.execute(query.order_by(Label.model, Label.label)):
-        found.setdefault(model, {})[label] = version
-    return found
 
 
 def _etag(row: Label) -> str:

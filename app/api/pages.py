@@ -5,15 +5,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, HTMLResponse, Response
-
 from app.http.auth import STATIC_PATHS
-
-router = APIRouter(include_in_schema=False)
+from app.http.public import Page
 
 _WEB = Path(__file__).parents[1] / "web"
-_TYPES = {".css": "text/css", ".js": "text/javascript", ".png": "image/png"}
+_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".png": "image/png"}
 #: the documentation viewers start from a line of script in the page, and style their elements themselves
 _DOCS_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -40,31 +36,16 @@ _REDOC = f"""{_HEAD}</head>
 """
 
 
-@router.get("/docs")
-async def docs() -> HTMLResponse:
-    return _page(_SWAGGER, _DOCS_POLICY)
-
-
-@router.get("/redoc")
-async def redoc() -> HTMLResponse:
-    return _page(_REDOC, _DOCS_POLICY)
-
-
-@router.get("/")
-def dashboard() -> HTMLResponse:
-    return _page((_WEB / "dashboard.html").read_text(), _PAGE_POLICY)
-
-
-@router.get("/static/{name}")
-def static(name: str, request: Request) -> Response:
-    path = _files().get(f"/static/{name}")
-    if path is None:
-        return Response(status_code=404)
-    headers = {"Cache-Control": "no-cache"}
-    file = FileResponse(path, media_type=_TYPES[path.suffix], headers=headers, stat_result=path.stat())
-    if request.headers.get("if-none-match") == file.headers["etag"]:
-        return Response(status_code=304, headers=headers | {"ETag": file.headers["etag"]})
-    return file
+def pages() -> dict[str, Page]:
+    """All pages and static files, by their paths, read once."""
+    made = {
+        "/": _page((_WEB / "dashboard.html").read_bytes(), _PAGE_POLICY),
+        "/docs": _page(_SWAGGER.encode(), _DOCS_POLICY),
+        "/redoc": _page(_REDOC.encode(), _DOCS_POLICY),
+    }
+    for url, path in _files().items():
+        made[url] = Page.of(path.read_bytes(), _TYPES[path.suffix], {"Cache-Control": "no-cache"})
+    return made
 
 
 def _files() -> dict[str, Path]:
@@ -81,5 +62,6 @@ def _files() -> dict[str, Path]:
     return found
 
 
-def _page(html: str, policy: str) -> HTMLResponse:
-    return HTMLResponse(html, headers={"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"})
+def _page(html: bytes, policy: str) -> Page:
+    headers = {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
+    return Page.of(html, "text/html; charset=utf-8", headers)

@@ -9,17 +9,10 @@ from typing import Any, NoReturn
 from fastapi import APIRouter
 
 from app.api.deps import LabelName, ModelName, VersionNumber, problems
-from app.api.schemas.predict import (
-    CLASSIFY_EXAMPLES,
-    PREDICT_EXAMPLES,
-    REGRESS_EXAMPLES,
-    Classifications,
-    Examples,
-    Predictions,
-    PredictRequest,
-    Regressions,
-)
+from app.api.schemas import predict as schemas
+from app.api.schemas.predict import CLASSIFY_EXAMPLES, PREDICT_EXAMPLES, REGRESS_EXAMPLES
 from app.errors import Unavailable
+from app.serving.verbs import VERBS
 
 router = APIRouter(tags=["predict"])
 
@@ -33,12 +26,7 @@ _HEADERS: dict[str, Any] = {
         "x-run-us": {"schema": {"type": "string"}},
     }
 }
-_VERBS: dict[str, tuple[type, dict[str, Any], str]] = {
-    "predict": (PredictRequest, PREDICT_EXAMPLES, "Predict, by rows (`instances`) or by columns (`inputs`)"),
-    "classify": (Examples, CLASSIFY_EXAMPLES, "Classify examples"),
-    "regress": (Examples, REGRESS_EXAMPLES, "Regress examples"),
-}
-_ANSWERS = {"predict": Predictions, "classify": Classifications, "regress": Regressions}
+_EXAMPLES = {"predict": PREDICT_EXAMPLES, "classify": CLASSIFY_EXAMPLES, "regress": REGRESS_EXAMPLES}
 
 
 def refuse() -> NoReturn:
@@ -63,24 +51,24 @@ _PLACES: dict[str, tuple[str, Callable[..., None], str]] = {
     "_label": ("/labels/{label}", by_label, "The version behind the label answers."),
 }
 
-for _verb, (_request, _examples, _summary) in _VERBS.items():
+for _name, _verb in VERBS.items():
     for _suffix, (_place, _endpoint, _who) in _PLACES.items():
         router.add_api_route(
-            f"/v1/models/{{model}}{_place}:{_verb}",
+            f"/v1/models/{{model}}{_place}:{_name}",
             _endpoint,
             methods=["POST"],
-            operation_id=f"{_verb}{_suffix}",
-            summary=_summary,
+            operation_id=f"{_name}{_suffix}",
+            summary=_verb.summary,
             description=f"{_who} TensorFlow Serving's request and answer.",
-            response_model=_ANSWERS[_verb],
+            response_model=getattr(schemas, _verb.response),
             responses={**problems(404, 409), 200: _HEADERS},
             openapi_extra={
                 "requestBody": {
                     "required": True,
                     "content": {
                         "application/json": {
-                            "schema": {"$ref": f"#/components/schemas/{_request.__name__}"},
-                            "examples": _examples,
+                            "schema": {"$ref": f"#/components/schemas/{_verb.request}"},
+                            "examples": _EXAMPLES[_name],
                         }
                     },
                 }

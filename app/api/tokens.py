@@ -64,10 +64,10 @@ def list_tokens(service: ServiceDep) -> TokenList:
     "/v1/tokens/{token_id}",
     operation_id="revoke_token",
     summary="Revoke a token",
-    responses=problems(404),
+    responses=problems(404, 409),
 )
 def revoke_token(service: ServiceDep, token: Caller, token_id: TokenId) -> TokenView:
-    """Felt by all processes within two seconds."""
+    """Felt by all processes within two seconds. The last valid token with the scope `admin` cannot be revoked."""
     with service.database.session() as session:
         row = TokenRepository(session).revoke(token_id)
         session.refresh(row)

@@ -13,6 +13,7 @@ from typing import Any
 
 from app.datasets.timestamps import TimestampSchema, parse_timestamp
 from app.errors import FieldError, InvalidInput, quote_name
+from app.json_pointer import escaped
 
 DTYPES = ("float32", "int64", "string")
 SEPARATORS = (",", ";", "\t", "|")
@@ -216,4 +217,4 @@ def _spelling_problem(entry: dict[str, Any]) -> str | None:
 
 
 def _escape(name: object) -> str:
-    return quote_name(name)[1:-1].replace("~", "~0").replace("/", "~1")
+    return escaped(quote_name(name)[1:-1])

@@ -19,7 +19,7 @@ from app.http.problems import plain_problem, response_bytes
 
 log = structlog.get_logger("app.http")
 
-_AT_ONCE = 64
+_AT_ONCE = 16
 _PAUSE_S = 0.05
 _NONE_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _FULL = plain_problem(

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.errors import Forbidden, Unavailable
+from app.serving.verbs import verb_of
 
 SCOPES = ("read", "submit", "predict", "admin")
-PREDICT_VERBS = (":predict", ":classify", ":regress")
 
 STATIC_PATHS = (
     "/static/chart.js",
@@ -51,8 +51,8 @@ class TokenInfo:
 
 def scope_needed(method: str, path: str) -> str:
     """The scope that a request needs, from its method and path alone, so that no route can forget to ask."""
-    if method == "POST" and path.endswith(PREDICT_VERBS):
-        return "predict"
+    if method == "POST" and (verb := verb_of(path)) is not None:
+        return verb.scope
     if path in ADMIN_PATHS or path.startswith("/v1/tokens/"):
         return "admin"
     return "read" if method in {"GET", "HEAD"} else "submit"
@@ -84,7 +84,9 @@ class Authenticator:
         version: Callable[[], object] = lambda: None,
         fresh_s: float = 1.0,
         outage_s: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.clock = clock
         self._find = find
         self._version = version
         self._fresh_s = fresh_s
@@ -104,7 +106,7 @@ class Authenticator:
         try:
             token = await asyncio.to_thread(self._find, secret)
         except Unavailable:
-            if known is not None and time.monotonic() - known[1] < self._outage_s:
+            if known is not None and self.clock() - known[1] < self._outage_s:
                 return known[0]
             raise
         finally:
@@ -117,7 +119,7 @@ class Authenticator:
         known = self._known.get(digest)
         if known is None:
             return None
-        age = time.monotonic() - known[1]
+        age = self.clock() - known[1]
         if age < self._fresh_s or (age < 1.5 * self._fresh_s and digest in self._asking):
             return known[0]
         if known[2] is None or known[2] != self._version():
@@ -135,4 +137,4 @@ class Authenticator:
             return
         if len(self._known) >= 10_000:
             self._known.clear()
-        self._known[digest] = (token, time.monotonic(), version)
+        self._known[digest] = (token, self.clock(), version)

@@ -33,9 +33,19 @@ class BoundedBody:
         limit: most bytes, before and after decompression.
         timeout_s: the body has to be complete after so long, plus a second for each `SLOWEST_BYTES_PER_S` received.
         gzipped: the request has `Content-Encoding: gzip`.
+        count: called with the number of bytes that are in memory now, each time that they become more; may refuse.
     """
 
-    def __init__(self, receive: Receive, *, limit: int, timeout_s: float, gzipped: bool) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        *,
+        limit: int,
+        timeout_s: float,
+        gzipped: bool,
+        count: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self._count = count
         self._receive = receive
         self._limit = limit
         self._timeout_s = timeout_s
@@ -51,6 +61,7 @@ class BoundedBody:
         """The complete body, in memory once."""
         if self._inflater is None:
             body, complete = await self._chunk()
+            self._count(len(body))
             if complete:
                 return body
             whole = bytearray(body)
@@ -58,6 +69,7 @@ class BoundedBody:
             whole = bytearray()
         async for chunk in self.chunks():
             whole += chunk
+            self._count(len(whole))
         return whole
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -68,10 +80,14 @@ class BoundedBody:
             if self._inflater is None:
                 yield body
             else:
-                for piece in self._inflater.feed(body):
+                pieces = self._inflater.feed(body)
+                piece = next(pieces, None)
+                while piece is not None:
                     yield piece
-                    if len(piece) == _PIECE:  # a small chunk can become many pieces: others have their turn
-                        await asyncio.sleep(0)
+                    if len(piece) == _PIECE:  # there is more, and each takes some milliseconds
+                        piece = await asyncio.to_thread(next, pieces, None)
+                    else:
+                        piece = next(pieces, None)
         if self._inflater is not None:
             self._inflater.finish()
 

@@ -15,11 +15,13 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from app.errors import Forbidden, ServiceError
-from app.http.auth import PREDICT_VERBS, TokenInfo, check_scope
+from app.http.auth import TokenInfo, check_scope
 from app.http.gate import Gate
 from app.http.predict import PredictFront, Target
 from app.http.problems import Misdirected, problem
-from app.serving.batcher import Result
+from app.serving.response_head import lines
+from app.serving.verbs import PATH_ENDINGS, VERBS
+from app.serving.version_queue import Result
 from app.serving.versions import Version
 
 Remembered = Callable[[bytes], TokenInfo | None]
@@ -27,7 +29,7 @@ Remembered = Callable[[bytes], TokenInfo | None]
 _PLAIN = frozenset({b"host", b"authorization", b"content-length", b"content-type", b"user-agent", b"accept",
                     b"accept-encoding", b"accept-language", b"connection"})  # fmt: skip
 _MOST_HEADS, _LONGEST_HEAD = 4096, 4096
-_VERBS = tuple(verb.encode() for verb in PREDICT_VERBS)
+_VERBS = tuple(verb.encode() for verb in PATH_ENDINGS)
 
 
 class Plan(NamedTuple):
@@ -67,7 +69,7 @@ class Direct:
         if token is None:
             return None
         exchange = Exchange(self.gate, connection, plan.path, token)
-        found = self._front.begin(plan.target, data[end:], exchange)
+        found = self._front.begin(plan.target, data[end:], exchange, token)
         if found is None:
             return None
         exchange.version, exchange.rows = found
@@ -100,7 +102,7 @@ class Direct:
             self.gate.check_host(found.get(b"host", b""))
             if known is None or int(length) > self._max_body_bytes:
                 return None
-            check_scope(known, "predict")
+            check_scope(known, VERBS[target.verb].scope)
         except (Misdirected, Forbidden):
             return None
         return Plan(path, target, token, int(length))
@@ -135,18 +137,15 @@ class Exchange:
     def set_result(self, result: Result) -> None:
         took = time.perf_counter() - self._started
         self.version.measures.answered(self.rows, took)
-        told = b"%bx-batch-rows: %d\r\nx-queue-us: %d\r\nx-run-us: %d\r\n" % (
-            self.version.head, result.batch_rows, result.queue_us, result.run_us,
-        )  # fmt: skip
-        self._answer(200, told, self._gate.new_request_id(), result.body)
+        self._answer(200, self.version.head.lines(result), self._gate.new_request_id(), result.body)
         self._gate.traffic.add("POST", "predict", 200, took)
 
     def set_exception(self, error: ServiceError) -> None:
         status, headers, body = problem(error, self._path)
         self.version.measures.failed(status)
-        told = b"".join([b"%b: %b\r\n" % header for header in [*headers, *self.version.headers[1:]]])
+        head = lines(self.version.head.pairs_of_error(headers))
         request_id = self._gate.new_request_id()
-        self._answer(status, told, request_id, body)
+        self._answer(status, head, request_id, body)
         took = time.perf_counter() - self._started
         self._gate.record("POST", self._path, status, took, request_id=request_id.decode(), token=self._token)
 
@@ -155,7 +154,7 @@ class Exchange:
         connection = self._connection
         if connection.transport.is_closing():
             return
-        general = b"".join([b"%b: %b\r\n" % header for header in connection.server_state.default_headers])
+        general = lines(connection.server_state.default_headers)
         connection.transport.write(
             b"%b%b%bx-content-type-options: nosniff\r\nx-request-id: %b\r\ncontent-length: %d\r\n%b\r\n%b"
             % (

@@ -19,12 +19,13 @@ import structlog
 
 from app.config import Settings
 from app.errors import Forbidden, InvalidInput, ServiceError, Unauthenticated, UnsupportedMedia
-from app.http.auth import PREDICT_VERBS, PUBLIC_PATHS, TokenInfo, check_scope, scope_needed
+from app.http.auth import PUBLIC_PATHS, TokenInfo, check_scope, scope_needed
 from app.http.body import BoundedBody, ClientGone, Message, Receive, too_large
 from app.http.problems import Headers, Misdirected, problem
-from app.http.rate_limit import RateLimit
+from app.http.rate_limit import Account, Accounts, TokenLimits
 from app.http.request_metrics import Traffic
 from app.ids import new_id
+from app.serving.verbs import PATH_ENDINGS
 
 Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -57,6 +58,7 @@ class Gate:
     authenticate: a secret's `TokenInfo`, None if it is unknown or revoked.
     refused: told (token or None, method, path, why) of each 401 and 403, for the audit.
     traffic: counts of requests, for /metrics.
+    accounts: what each token uses, shared with the predict path.
     """
 
     def __init__(
@@ -67,13 +69,14 @@ class Gate:
         *,
         refused: Refused | None = None,
         traffic: Traffic | None = None,
+        accounts: Accounts | None = None,
     ) -> None:
         self.app = app
         self._settings = settings
         self._authenticate = authenticate
         self._refused = refused or (lambda token, method, path, why: None)
         self.traffic = traffic or Traffic()
-        self._rate = RateLimit(settings.rate_per_s, settings.rate_burst)
+        self._accounts = accounts or Accounts(token_limits(settings))
         names = [*_LOOPBACK, settings.host, *settings.allowed_hosts.split(",")]
         self._hosts = frozenset(name.strip().lower() for name in names if name.strip())
         self._origins = frozenset(
@@ -105,10 +108,10 @@ class Gate:
         route: str = "none",
     ) -> None:
         """Counts a request and writes its line in the log."""
-        predict = path.endswith(PREDICT_VERBS)
+        predict = path.endswith(PATH_ENDINGS)
         name = "predict" if predict else route
         self.traffic.add(method if method in _METHODS else "other", name, status, took_s)
-        if status < 400 and (predict or path in PUBLIC_PATHS):
+        if (status < 400 and predict) or ((status < 500 or path == "/readyz") and path in PUBLIC_PATHS):
             return  # counted in /metrics; a line would cost more than the prediction, and health checks are noise
         log.info(
             "request",
@@ -146,6 +149,8 @@ class _Exchange:
         self.started = time.perf_counter()
         self.status = 0
         self.token: TokenInfo | None = None
+        self.account = Account()  # of the token; without one it is nobody's
+        self.counted = 0  # bytes in it
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = {}
@@ -169,6 +174,7 @@ class _Exchange:
             await self._refuse(error)
             log.error("request failed", request_id=self.request_id, path=self.path, exc_info=error)
         finally:
+            self.account.bytes -= self.counted
             self._record()
 
     @property
@@ -196,14 +202,15 @@ class _Exchange:
         public = self.path in PUBLIC_PATHS and self.method in {"GET", "HEAD"}
         if not public:
             self.token = await self._who()
+            self.account = self.gate._accounts.of(self.token.id)
             self.scope["state"]["token"] = self.token
             try:
                 check_scope(self.token, scope_needed(self.method, self.path))
             except Forbidden as error:
                 self.gate._refused(self.token, self.method, self.path, error.detail)
                 raise
-            if not self.path.endswith(PREDICT_VERBS):
-                self.gate._rate.take(self.token.id)
+            if not self.path.endswith(PATH_ENDINGS):
+                self.gate._accounts.take_request(self.account)
 
     def _check_source(self) -> None:
         host = self.headers.get(b"host", b"")
@@ -255,7 +262,13 @@ class _Exchange:
         encoding = self.headers.get(b"content-encoding", b"identity").strip().lower()
         if encoding not in (b"identity", b"gzip"):
             raise UnsupportedMedia("Only the Content-Encoding gzip is taken.")
-        body = BoundedBody(self.receive, limit=limit, timeout_s=settings.body_timeout_s, gzipped=encoding == b"gzip")
+        body = BoundedBody(
+            self.receive,
+            limit=limit,
+            timeout_s=settings.body_timeout_s,
+            gzipped=encoding == b"gzip",
+            count=self._count_bytes,
+        )
         if encoding == b"gzip":  # nobody behind the gate may inflate again or trust the old length
             dropped = (b"content-encoding", b"content-length")
             self.scope["headers"] = [item for item in self.scope["headers"] if item[0] not in dropped]
@@ -265,6 +278,11 @@ class _Exchange:
         whole = await body.whole()
         self.body_pending = False
         return _replay(whole, self.receive)
+
+    def _count_bytes(self, size: int) -> None:
+        self.gate._accounts.check_bytes(self.account, size - self.counted)
+        self.account.bytes += size - self.counted
+        self.counted = size
 
     async def _answer(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -318,13 +336,24 @@ class _Exchange:
         )
 
 
+def token_limits(settings: Settings) -> TokenLimits:
+    return TokenLimits(
+        requests_per_s=settings.rate_per_s,
+        requests_burst=settings.rate_burst,
+        predictions_per_s=settings.predict_rate_per_s,
+        rows_per_s=settings.predict_rows_per_s,
+        rows_in_flight=settings.predict_rows_in_flight,
+        bytes_in_flight=settings.bytes_in_flight,
+    )
+
+
 def body_limit(settings: Settings, method: str, path: str) -> int:
     """Maximum size of a request's body in bytes: large ones only where they are wanted."""
     if path in PUBLIC_PATHS:
         return min(_PUBLIC_BODY_BYTES, settings.max_body_bytes)
     if method == "POST" and path in UPLOAD_PATHS:
         return settings.max_upload_bytes + _FORM_BYTES
-    if method == "POST" and (path in DOCUMENT_PATHS or path.endswith(PREDICT_VERBS)):
+    if method == "POST" and (path in DOCUMENT_PATHS or path.endswith(PATH_ENDINGS)):
         return settings.max_body_bytes
     return min(_SMALL_BODY_BYTES, settings.max_body_bytes)
 

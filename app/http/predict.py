@@ -13,11 +13,14 @@ import msgspec
 import numpy as np
 
 from app.errors import ServiceError, TooLarge
-from app.serving.batcher import Reply, Result
+from app.http.auth import TokenInfo
+from app.http.rate_limit import Accounts
 from app.serving.decode import Decoded
 from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBodyReader
 from app.serving.predictor.response import Answers
 from app.serving.service import ServingService
+from app.serving.verbs import VERBS
+from app.serving.version_queue import Account, Reply, Result
 from app.serving.versions import Version
 
 Message = MutableMapping[str, Any]
@@ -29,7 +32,7 @@ Problem = Callable[[Exception, str], tuple[int, list[tuple[bytes, bytes]], bytes
 _PATH = re.compile(
     r"/v1/models/(?P<model>[A-Za-z0-9][A-Za-z0-9_.-]{0,99})"
     r"(?:/versions/(?P<version>[0-9]{1,15})|/labels/(?P<label>[A-Za-z0-9][A-Za-z0-9_.-]{0,99}))?"
-    r":(?P<verb>predict|classify|regress)"
+    rf":(?P<verb>{'|'.join(VERBS)})"
 )
 _KNOWN_PATHS = 4096
 
@@ -47,6 +50,8 @@ class PredictFront:
     """Args:
     app: gets everything that is not a prediction.
     problem: an error and a path as status, headers and body.
+    large_bodies: decodes what is too large for the event loop.
+    accounts: limits of each token; None: there are none.
     max_body_bytes: a second guard; the gate has its own.
     """
 
@@ -57,12 +62,14 @@ class PredictFront:
         problem: Problem,
         *,
         large_bodies: LargeBodyReader | None = None,
+        accounts: Accounts | None = None,
         max_body_bytes: int = 32 * 2**20,
     ) -> None:
         self._app = app
         self._service = service
         self._problem = problem
         self._large_bodies = large_bodies or LargeBodyReader()
+        self._accounts = accounts
         self._max_body_bytes = max_body_bytes
         self._targets: dict[str, Target | None] = {}
 
@@ -88,7 +95,8 @@ class PredictFront:
             request = await self._decode(version, target.verb, body)
             if request.count:
                 reply: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-                self._service.batcher.submit(line, request, len(body), reply)
+                account = self._account(scope, request.count)
+                self._service.batcher.submit(line, request, len(body), reply, account)
                 result = await reply
             else:
                 result = _nothing(version, request)
@@ -98,17 +106,20 @@ class PredictFront:
         except ClientGone:
             return
         version.measures.answered(request.count, time.perf_counter() - started)
-        headers = [
-            *version.headers,
-            (b"x-batch-rows", b"%d" % result.batch_rows),
-            (b"x-queue-us", b"%d" % result.queue_us),
-            (b"x-run-us", b"%d" % result.run_us),
-            (b"content-length", b"%d" % len(result.body)),
-        ]
+        headers = [*version.head.pairs(result), (b"content-length", b"%d" % len(result.body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": result.body})
 
-    def begin(self, target: Target, body: bytes, reply: Reply) -> tuple[Version, int] | None:
+    def _account(self, scope: Any, rows: int) -> Account | None:
+        """The caller's account, once its prediction is within the limits. Raises Overloaded."""
+        token: TokenInfo | None = scope.get("state", {}).get("token")
+        if token is None or self._accounts is None:
+            return None
+        account = self._accounts.of(token.id)
+        self._accounts.take_prediction(account, rows)
+        return account
+
+    def begin(self, target: Target, body: bytes, reply: Reply, token: TokenInfo) -> tuple[Version, int] | None:
         """Queues a prediction that may run at once; its version and number of rows. None when it has to wait for the
         version, or is not valid, or the queue is full: nothing was done then, and `__call__` says what is wrong."""
         version = self._service.at_hand(target.model, target.number, target.label)
@@ -120,7 +131,12 @@ class PredictFront:
             request = decoder.decode(target.verb, body) if small else decoder.decode_typed(target.verb, body)
             if request is None or not request.count:
                 return None
-            self._service.batcher.submit(version.line, request, len(body), reply)
+            account = None
+            if self._accounts is not None:
+                account = self._accounts.of(token.id)
+                self._accounts.take_prediction(account, request.count)
+                self._accounts.check_bytes(account, len(body))
+            self._service.batcher.submit(version.line, request, len(body), reply, account, charged=len(body))
         except ServiceError:
             return None
         return version, request.count
@@ -170,7 +186,7 @@ class PredictFront:
         status, headers, body = self._problem(error, path)
         if version is not None:
             version.measures.failed(status)
-            headers = [*headers, *version.headers[1:]]
+            headers = version.head.pairs_of_error(headers)
         headers = [*headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -1,34 +1,109 @@
-"""How many requests a token may send: a bucket that fills by the second."""
+"""What one token may take: requests, predictions and rows per second, and rows and bytes in flight.
+
+So one client's requests cannot starve another's. All is kept in this process, on the event loop's thread.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from app.errors import Overloaded
 
+_BURST_S = 2.0
+_MOST_ACCOUNTS = 10_000
 
-class RateLimit:
-    """Args:
-    per_s: requests a second that refill the bucket; 0: no limit.
-    burst: the bucket's size.
+
+@dataclass(frozen=True)
+class TokenLimits:
+    """Limits of each token; 0: none.
+
+    Attributes:
+        requests_per_s, requests_burst: requests other than predictions.
+        predictions_per_s, rows_per_s: predictions and their rows; up to two seconds' worth may come at once.
+        rows_in_flight: rows of predictions that wait or run.
+        bytes_in_flight: bytes of request bodies in memory, after decompression; uploads are not kept there.
     """
 
-    def __init__(self, per_s: float, burst: int) -> None:
-        self._per_s = per_s
-        self._burst = float(burst)
-        self._buckets: dict[str, tuple[float, float]] = {}
+    requests_per_s: float = 0.0
+    requests_burst: int = 1
+    predictions_per_s: float = 0.0
+    rows_per_s: float = 0.0
+    rows_in_flight: int = 0
+    bytes_in_flight: int = 0
 
-    def take(self, who: str) -> None:
-        """Counts one request; raises Overloaded with the time to wait when the bucket is empty."""
-        if not self._per_s:
-            return
-        now = time.monotonic()
-        level, filled = self._buckets.get(who, (self._burst, now))
-        level = min(self._burst, level + (now - filled) * self._per_s)
-        if level < 1:
-            self._buckets[who] = (level, now)
+
+class Account:
+    """What one token uses now: rows and bytes in flight."""
+
+    __slots__ = ("bytes", "levels", "rows")
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.bytes = 0
+        self.levels: dict[str, tuple[float, float]] = {}
+
+
+class Accounts:
+    """The accounts of all tokens, by the token's id."""
+
+    def __init__(self, limits: TokenLimits, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.limits = limits
+        self._accounts: dict[str, Account] = {}
+        self._rated = bool(limits.predictions_per_s or limits.rows_per_s)
+
+    def of(self, token_id: str) -> Account:
+        account = self._accounts.get(token_id)
+        if account is None:
+            if len(self._accounts) >= _MOST_ACCOUNTS:
+                self._accounts = {name: kept for name, kept in self._accounts.items() if kept.rows or kept.bytes}
+            account = self._accounts[token_id] = Account()
+        return account
+
+    def take_request(self, account: Account) -> None:
+        """Counts a request that is no prediction. Raises Overloaded."""
+        limits = self.limits
+        if limits.requests_per_s:
+            self._take(account, "requests", 1, limits.requests_per_s, float(limits.requests_burst))
+
+    def take_prediction(self, account: Account, rows: int) -> None:
+        """Counts a prediction. Raises Overloaded, and counts nothing then."""
+        limits = self.limits
+        if limits.rows_in_flight and account.rows and account.rows + rows > limits.rows_in_flight:
             raise Overloaded(
-                f"More than {self._per_s:g} requests a second with this token. Send fewer, or wait.",
-                retry_after_s=(1 - level) / self._per_s,
+                f"More than {limits.rows_in_flight} instances of this token wait for predictions. Try again.",
+                retry_after_s=1.0,
             )
-        self._buckets[who] = (level - 1, now)
+        if self._rated:
+            if limits.rows_per_s:
+                burst = max(_BURST_S * limits.rows_per_s, 1.0)
+                self._take(account, "instances", rows, limits.rows_per_s, burst)
+            if limits.predictions_per_s:
+                burst = max(_BURST_S * limits.predictions_per_s, 1.0)
+                self._take(account, "predictions", 1, limits.predictions_per_s, burst)
+
+    def check_bytes(self, account: Account, size: int) -> None:
+        """Raises Overloaded when so many bytes more would be too many."""
+        limit = self.limits.bytes_in_flight
+        if limit and account.bytes and account.bytes + size > limit:
+            raise Overloaded(
+                f"The bodies of this token's requests are more than {limit} bytes together. Send fewer at once.",
+                retry_after_s=1.0,
+            )
+
+    def _take(self, account: Account, what: str, amount: int, per_s: float, burst: float) -> None:
+        """A bucket that fills with `per_s`. What needs more than the whole bucket is taken when that is full, and the
+        debt is waited off by what comes after it."""
+        now = self._clock()
+        level, filled = account.levels.get(what, (burst, now))
+        level = min(burst, level + (now - filled) * per_s)
+        needed = min(float(amount), burst)
+        if level < needed:
+            account.levels[what] = (level, now)
+            raise Overloaded(
+                f"More than {per_s:g} {what} per second with this token. Send fewer, or wait.",
+                retry_after_s=(needed - level) / per_s,
+            )
+        account.levels[what] = (level - amount, now)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.errors import FieldError, quote_name
+from app.json_pointer import pointer_to
 
 Schema = Mapping[str, Any]
 
@@ -30,7 +31,7 @@ _KINDS = {
 
 def pointer(*parts: object) -> str:
     """The JSON pointer (RFC 6901) of these reference tokens."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    return pointer_to(parts)
 
 
 def counted(number: int, one: str, more: str) -> str:

@@ -35,6 +35,8 @@ class JobLimits:
     max_attempts: int = 3
     job_timeout_s: float | None = None
     job_memory_bytes: int | None = None
+    machine_memory_bytes: int | None = None
+    """A job without a limit of its own is refused when its estimate is above this; it is not stored with the job."""
 
 
 @dataclass(frozen=True)

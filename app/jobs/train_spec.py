@@ -44,6 +44,9 @@ def metric_mode(metric: str) -> Mode:
     return "max" if metric.rsplit("/", 1)[-1].startswith(_RISING) else "min"
 
 
+_SMALLER = " Use smaller layers, embeddings or hash buckets."
+
+
 class TrainSpecBuilder:
     """Builds one specification. Each step adds its errors to `errors`; they are raised together."""
 
@@ -89,7 +92,7 @@ class TrainSpecBuilder:
             self._errors.add("/estimator/args", self._no_feature(usage))
         self._errors.raise_if_any()
         args = estimators.fill_defaults(self._kind, args)
-        self._size(args)
+        self._size(args, memory_limit_bytes or self._limits.machine_memory_bytes)
         names = [feature.name for feature in features]
         advise(data, names, self._label_columns(), args, self._auto, self._warnings)
         parts, training, start = self._data(data, features, labels), self._training(), self._warm_start()
@@ -169,11 +172,16 @@ class TrainSpecBuilder:
                 if column["name"] not in usage.taken and not all_null(column, usage.data.rows):
                     usage.uses.setdefault(column["name"], set()).add("raw")
 
-    def _size(self, args: Arguments) -> None:
+    def _size(self, args: Arguments, memory_limit_bytes: int | None) -> None:
         number = parameters.count(args)
         if number > self._limits.max_parameters:
             detail = f"The model would have {number} parameters; at most {self._limits.max_parameters} are allowed."
-            self._errors.add("/estimator/args", detail + " Use smaller layers, embeddings or hash buckets.")
+            self._errors.add("/estimator/args", detail + _SMALLER)
+            return
+        needed = parameters.memory_bytes(args, number, self._request.data.train.batch_size)
+        if memory_limit_bytes is not None and needed > memory_limit_bytes:
+            detail = f"Training would need about {needed} bytes of memory; the limit is {memory_limit_bytes}."
+            self._errors.add("/estimator/args", detail + _SMALLER)
 
     def _data(
         self, data: DatasetInfo, features: tuple[Feature, ...], labels: tuple[Label, ...]

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, Float, create_engine, event, select
+import structlog
+from sqlalchemy import Connection, Engine, Float, create_engine, event, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -25,12 +26,15 @@ from app.config import Settings
 from app.errors import Unavailable
 from app.registry.commit_watch import CommitWatcher
 from app.registry.migrations import HEAD, READ, migrate, revision_state
-from app.registry.outage import translating_outages
+from app.registry.outage import DAMAGED, DatabaseDamaged, translating_outages
 
 __all__ = ["HEAD", "Database", "make_engine", "migrate", "now", "revision_state", "seconds", "upsert"]
 
 T = TypeVar("T")
 
+log = structlog.get_logger("app.registry")
+
+CHECK_EVERY_S = 300.0
 _BUSY_TIMEOUT_MS = 10_000
 #: a worker that is frozen in a transaction must not hold its row lock past the lease of others
 _POSTGRES_OPTIONS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=10s"
@@ -144,8 +148,9 @@ class Database:
         changes: tells whether anything was committed.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.engine = engine
+        self._clock, self._check_at = clock, 0.0
         self.commits = CommitWatcher(engine)
         self._writer = sessionmaker(engine, expire_on_commit=False)
         self._reader = sessionmaker(engine.execution_options(**{READ: True}), expire_on_commit=False)
@@ -157,8 +162,12 @@ class Database:
         Raises:
             Unavailable: the database does not answer; nothing is known of a commit that was on its way.
         """
-        with translating_outages(), self._writer() as session, session.begin():
-            yield session
+        try:
+            with translating_outages(), self._writer() as session, session.begin():
+                yield session
+        except DatabaseDamaged:
+            self._check_at = 0.0  # the next check looks at once
+            raise
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -167,8 +176,12 @@ class Database:
         Raises:
             Unavailable: the database does not answer.
         """
-        with translating_outages(), self._reader() as session:
-            yield session
+        try:
+            with translating_outages(), self._reader() as session:
+                yield session
+        except DatabaseDamaged:
+            self._check_at = 0.0  # the next check looks at once
+            raise
 
     def run(self, work: Callable[[Session], T], *, patience_s: float = 5.0) -> T:
         """`work` in a write transaction, repeated while the database does not answer, for `patience_s` seconds.
@@ -189,6 +202,23 @@ class Database:
                     raise
                 time.sleep(pause)
                 pause = min(2 * pause, 1.0)
+
+    def check(self) -> None:
+        """Reads the whole of a SQLite database for damage, unless that was done within the last five minutes and found
+        none; other databases check themselves what they read.
+
+        Raises:
+            DatabaseDamaged: and says it in the log.
+            Unavailable: the database does not answer.
+        """
+        if self.engine.dialect.name != "sqlite" or self._clock() < self._check_at:
+            return
+        with self.read() as session:
+            found = str(session.scalar(text("PRAGMA quick_check(1)")))
+        if found != "ok":
+            log.error(DAMAGED, found=found)
+            raise DatabaseDamaged(DAMAGED)
+        self._check_at = self._clock() + CHECK_EVERY_S
 
     def close(self) -> None:
         self.commits.close()

@@ -114,6 +114,14 @@ class ModelRepository:
     def labels(self, model: str) -> builtins.list[Label]:
         return list(self.session.scalars(select(Label).where(Label.model == model).order_by(Label.label)))
 
+    def labels_by_model(self, models: builtins.list[str]) -> dict[str, dict[str, int]]:
+        """Model → label → version, of many models with one query."""
+        query = select(Label.model, Label.label, Label.version).where(Label.model.in_(models))
+        found: dict[str, dict[str, int]] = {}
+        for model, label, version in self.session.execute(query.order_by(Label.model, Label.label)):
+            found.setdefault(model, {})[label] = version
+        return found
+
     def label(self, model: str, label: str) -> Label:
         """
         Raises:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.errors import InvalidInput, NotFound, quote_name
+from app.errors import Conflict, InvalidInput, NotFound, quote_name
 from app.ids import new_id
 from app.registry.db import now
 from app.registry.tables import Token
@@ -65,10 +65,16 @@ class TokenRepository:
 
         Raises:
             NotFound: no such token.
+            Conflict: it is the last valid one with the scope 'admin'.
         """
-        row = self.session.scalar(select(Token).where(Token.id == token_id).with_for_update())
+        # All valid ones are locked, in one order: two admins who revoke each other at once must not both succeed.
+        valid = select(Token).where(Token.revoked_at.is_(None)).order_by(Token.id).with_for_update()
+        admins = [row.id for row in self.session.scalars(valid) if "admin" in row.scopes]
+        row = self.session.get(Token, token_id)
         if row is None:
             raise NotFound("There is no token of that id.")
+        if admins == [token_id]:
+            raise Conflict("This is the last valid token with the scope 'admin'. Make another one first.")
         if row.revoked_at is None:
             row.revoked_at = now()
             self.session.flush()

@@ -10,34 +10,16 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from app.errors import InvalidInput, Overloaded, ServiceError, Timeout, Unavailable
-from app.serving.decode import Decoded, Decoder
-from app.serving.metrics import Measures
+from app.errors import InvalidInput, Overloaded, ServiceError, Timeout, TooLarge, Unavailable
+from app.serving.decode import Decoded
 from app.serving.packing import Row
 from app.serving.protocol import NO_INSTANCE, Answer, BadFrame, Form, Run
+from app.serving.version_queue import Account, Batch, Line, Pending, Reply, Result
 
 RETRY_AFTER_S = 1.0
-
-
-class Result(NamedTuple):
-    """A body and what its headers tell: rows of the batch, microseconds waited, microseconds of the model's call."""
-
-    body: bytes
-    batch_rows: int
-    queue_us: int
-    run_us: int
-
-
-class Reply(Protocol):
-    """Where an answer goes: a future of `Result`, or what looks like one."""
-
-    def done(self) -> bool:
-        """Whether nobody waits any more."""
-
-    def set_result(self, result: Result, /) -> None: ...
-    def set_exception(self, error: ServiceError, /) -> None: ...
+_SWEEP_S = 0.25
 
 
 class Predictor(Protocol):
@@ -46,69 +28,34 @@ class Predictor(Protocol):
     def run(self, run: Run) -> None: ...
     def kill(self) -> None: ...
 
+    def quiet_s(self, since: float) -> float:
+        """For how long it has computed nothing, though it has had work since `since` (`time.perf_counter`)."""
+
 
 @dataclass(frozen=True)
 class Limits:
     """Attributes:
     batch_rows: rows of one batch; a single request may have more and runs alone then.
     batch_cells: rows times longest sequence, where there are sequences: they are padded to the longest.
+    request_memory, batch_memory: bytes that the padded sequences of one request, or of one batch, may take in the
+        predictor, by the version's own measure (`Line.cell_bytes`).
     batch_bytes, queue_bytes: of request bodies, in one batch and waiting in all.
     queue_rows: rows waiting in all.
     timeout_s: of a request, from its arrival; and of one call, after which the predictor counts as hung.
+    quiet_s: a predictor that has work and computes nothing for so long counts as hung too.
     in_flight: calls at the same time, of different versions.
     """
 
     batch_rows: int = 1024
     batch_cells: int = 2**22
+    request_memory: int = 2**30
+    batch_memory: int = 2**28
     batch_bytes: int = 16 * 2**20
     queue_rows: int = 65_536
     queue_bytes: int = 256 * 2**20
     timeout_s: float = 10.0
+    quiet_s: float = 1.0
     in_flight: int = 2
-
-
-class Pending:
-    """A request that waits or runs."""
-
-    __slots__ = ("arrived", "reply", "request", "size", "tried")
-
-    def __init__(self, request: Decoded, size: int, arrived: float, reply: Reply) -> None:
-        self.request = request
-        self.size = size
-        self.arrived = arrived
-        self.reply = reply
-        self.tried = False  # was in a predictor that died: runs alone from now on
-
-
-class Line:
-    """The requests of one version, in their order.
-
-    Attributes:
-        key: under which the predictor has the version; None while it is not loaded, so that requests wait.
-        running: the batch that is with the predictor.
-    """
-
-    def __init__(self, decoder: Decoder, measures: Measures) -> None:
-        self.decoder = decoder
-        self.measures = measures
-        self.key: int | None = None
-        self.waiting: deque[Pending] = deque()
-        self.running: Batch | None = None
-        self.due = False  # stands in the batcher's list of lines whose turn comes
-        self.last_used = 0.0
-        self.drained: asyncio.Future[None] | None = None  # somebody waits until nothing runs
-
-    @property
-    def idle(self) -> bool:
-        return not self.waiting and self.running is None
-
-
-@dataclass
-class Batch:
-    line: Line
-    members: list[Pending]
-    sent: float
-    rows: int
 
 
 class Batcher:
@@ -125,11 +72,28 @@ class Batcher:
         self._lines: set[Line] = set()  # with requests waiting
         self._sweeper: asyncio.TimerHandle | None = None
 
-    def submit(self, line: Line, request: Decoded, size: int, reply: Reply) -> None:
+    def submit(
+        self,
+        line: Line,
+        request: Decoded,
+        size: int,
+        reply: Reply,
+        account: Account | None = None,
+        *,
+        charged: int = 0,
+    ) -> None:
         """Queues a request; `reply` gets its result or a ServiceError, not before this returns.
 
-        Raises Overloaded when the queue is full.
+        Args:
+            size: bytes of its body.
+            account: of its caller: has the request's rows, and `charged` bytes, until it is answered.
+
+        Raises:
+            Overloaded: the queue is full.
+            TooLarge: its sequences, padded to the longest, would take too much of the predictor's memory.
         """
+        if request.longest:
+            self._check_memory(line, request)
         rows = request.count
         full = self.rows_waiting + rows > self.limits.queue_rows or self.bytes_waiting + size > self.limits.queue_bytes
         if full and self.rows_waiting:  # the first one is always taken
@@ -137,7 +101,10 @@ class Batcher:
         self.rows_waiting += rows
         self.bytes_waiting += size
         now = time.perf_counter()
-        pending = Pending(request, size, now, reply)
+        pending = Pending(request, size, now, reply, account, charged)
+        if account is not None:
+            account.rows += rows
+            account.bytes += charged
         line.waiting.append(pending)
         line.last_used = now
         self._lines.add(line)
@@ -148,7 +115,7 @@ class Batcher:
                 self._pump_planned = True
                 self._loop.call_soon(self._pump)
         if self._sweeper is None:
-            self._sweeper = self._loop.call_later(self.limits.timeout_s, self._sweep)
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
     def open(self, line: Line, key: int) -> None:
         """The predictor has the version now: what waits may run."""
@@ -182,6 +149,8 @@ class Batcher:
         self._pump()  # the next batch runs while these answers go out
         line.measures.ran(batch.rows, answer.run_us)
         for pending, body in zip(batch.members, answer.bodies, strict=False):
+            if pending.account is not None:
+                _pay_back(pending)
             reply = pending.reply
             if reply.done():
                 continue
@@ -201,9 +170,9 @@ class Batcher:
         for batch in running.values():
             self._ended(batch)
             for pending in reversed(batch.members):
-                if pending.tried:
+                if pending.tried or pending.reply.done():
                     self._give_up(pending)
-                elif not pending.reply.done():
+                else:
                     pending.tried = True
                     self._back(batch.line, pending)
 
@@ -215,8 +184,7 @@ class Batcher:
 
     def _give_up(self, pending: Pending) -> None:
         error = Unavailable("The predictor ended while it ran this request. Try again.", retry_after_s=RETRY_AFTER_S)
-        if not pending.reply.done():
-            pending.reply.set_exception(error)
+        self._fail(pending, error)
 
     def _back(self, line: Line, pending: Pending) -> None:
         line.waiting.appendleft(pending)
@@ -234,13 +202,22 @@ class Batcher:
         while self._turns and len(self._running) < self.limits.in_flight and self.predictor is not None:
             line = self._turns.popleft()
             line.due = False
-            if line.key is not None and line.waiting:
-                self._send(line, self._take(line))
+            if line.key is not None and line.waiting and (members := self._take(line)):
+                self._send(line, members)
 
     def _take(self, line: Line) -> list[Pending]:
         """The next batch: requests of one signature, in order, within the limits; at least one."""
         limits = self.limits
         first = self._pop(line)
+        while True:
+            try:
+                self._check_memory(line, first.request)  # it may have come before the version was loaded
+                break
+            except TooLarge as error:
+                self._fail(first, error)
+                if not line.waiting:
+                    return []
+                first = self._pop(line)
         members = [first]
         if first.tried or first.request.packed is not None:
             return members
@@ -260,10 +237,21 @@ class Batcher:
                 or pending.tried
                 or request.packed is not None
                 or rows * longest > limits.batch_cells
+                or rows * longest * line.cell_bytes > limits.batch_memory
             ):
                 break
             members.append(self._pop(line))
         return members
+
+    def _check_memory(self, line: Line, request: Decoded) -> None:
+        """Raises TooLarge."""
+        needed = request.count * request.longest * line.cell_bytes
+        if needed > self.limits.request_memory:
+            raise TooLarge(
+                f"The request has {request.count} instances and a sequence of {request.longest} values; padded to the "
+                f"longest that takes about {needed // 2**20} MiB, of {self.limits.request_memory // 2**20} MiB for one "
+                "request. Send long sequences apart from short ones, or the request in parts."
+            )
 
     def _pop(self, line: Line) -> Pending:
         pending = line.waiting.popleft()
@@ -305,25 +293,24 @@ class Batcher:
         """Answers what waited or ran too long, and ends a predictor whose call hangs. One timer for all: one more would
         cost more than the rest of `submit`."""
         now = time.perf_counter()
-        oldest = now
         for line in list(self._lines):
             while line.waiting and now - line.waiting[0].arrived >= self.limits.timeout_s:
                 self._fail(self._pop(line), self._too_late(line))
-            if line.waiting:
-                oldest = min(oldest, line.waiting[0].arrived)
+        self._end_hung_predictor(now)
         for batch in self._running.values():
-            if now - batch.sent < self.limits.timeout_s:
-                oldest = min(oldest, batch.sent)
-            elif self.predictor is not None:
-                self.predictor.kill()
             for pending in batch.members:
                 if now - pending.arrived >= self.limits.timeout_s:
                     self._fail(pending, self._too_late(batch.line))
-                else:
-                    oldest = min(oldest, pending.arrived)
         busy = self._lines or self._running
-        delay = max(0.001, oldest + self.limits.timeout_s - now)
-        self._sweeper = self._loop.call_later(delay, self._sweep) if busy else None
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if busy else None
+
+    def _end_hung_predictor(self, now: float) -> None:
+        """One that computes nothing, or whose call takes too long. What it has is tried by the spare."""
+        sent = min((batch.sent for batch in self._running.values()), default=now)
+        if self.predictor is None or now - sent < _SWEEP_S:
+            return
+        if now - sent >= self.limits.timeout_s or self.predictor.quiet_s(sent) >= self.limits.quiet_s:
+            self.predictor.kill()
 
     def _too_late(self, line: Line) -> ServiceError:
         if line.key is None:
@@ -331,8 +318,17 @@ class Batcher:
         return Timeout(f"No prediction within {self.limits.timeout_s:g} s.")
 
     def _fail(self, pending: Pending, error: ServiceError) -> None:
+        if pending.account is not None:
+            _pay_back(pending)
         if not pending.reply.done():
             pending.reply.set_exception(error)
+
+
+def _pay_back(pending: Pending) -> None:
+    account, pending.account = pending.account, None
+    assert account is not None
+    account.rows -= pending.request.count
+    account.bytes -= pending.charged
 
 
 def _not_computed(form: Form, instance: int) -> InvalidInput:

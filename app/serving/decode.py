@@ -18,17 +18,16 @@ from app.serving.export_description import Export, Feature, Signature, inputs_of
 from app.serving.feature_values import ABSENT, FLOAT32_LIMIT, INT64_MAX, INT64_MIN, BadValue, checked, stand_in, wrong
 from app.serving.packing import Layout, Row
 from app.serving.protocol import Form
+from app.serving.verbs import VERBS
 from app.strict_json import JsonLimits, read_json
 
-DEFAULT_SIGNATURE = "serving_default"
+DEFAULT_SIGNATURE = VERBS["predict"].signature
 _EXAMPLE_CHARACTERS = 600
 _MOST_CELLS = 2**24
 """Rows times longest sequence, of one request: the predictor pads all rows to the longest."""
 LIMITS = JsonLimits(values=2**23, containers=2**21)
 """Of a large body; a small one cannot have as many."""
 _BYTES_A_VALUE = 4  # of a serialized example, about
-_VERB_FORM = {"classify": Form.CLASSIFY, "regress": Form.REGRESS}
-_VERB_SIGNATURE = {"predict": DEFAULT_SIGNATURE, "classify": "classification", "regress": "regression"}
 _TYPES: dict[str, Any] = {
     "float32": Annotated[float, Meta(gt=-FLOAT32_LIMIT, lt=FLOAT32_LIMIT)],
     "int64": Annotated[int, Meta(ge=INT64_MIN, le=INT64_MAX)],
@@ -144,7 +143,7 @@ class Decoder:
             raise InvalidInput(f"Unknown key {quote_name(min(unknown))} in the body. {self.example(verb)}")
         name = self._signature(verb, body.get("signature_name"))
         if verb != "predict":
-            return self._decoded(name, _VERB_FORM[verb], self._examples(name, body))
+            return self._decoded(name, VERBS[verb].form, self._examples(name, body))
         if ("instances" in body) == ("inputs" in body):
             raise InvalidInput('The body needs either "instances" or "inputs". ' + self.example(verb))
         if "instances" in body:
@@ -152,7 +151,7 @@ class Decoder:
         return self._decoded(name, Form.COLUMN, self._columns(name, body["inputs"]))
 
     def _signature(self, verb: str, given: Any) -> str:
-        name = _VERB_SIGNATURE[verb] if given is None or given == "" else given
+        name = VERBS[verb].signature if given is None or given == "" else given
         if not isinstance(name, str):
             raise InvalidInput.at("/signature_name", "signature_name has to be a string.")
         signature = self.export.signatures.get(name)
@@ -264,7 +263,7 @@ class Decoder:
         """A body that works, for messages; empty when the export brought no example."""
         if not self.export.examples:
             return ""
-        key = "instances" if verb == "predict" else "examples"
+        key = VERBS[verb].rows_key
         text = msgspec.json.encode({key: self.export.examples[:1]}).decode()
         return f"A body that works: {text}" if len(text) <= _EXAMPLE_CHARACTERS else ""
 

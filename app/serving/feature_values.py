@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from app.errors import InvalidInput, quote_name
+from app.json_pointer import escaped
 from app.serving.export_description import Feature
 
 FLOAT32_LIMIT = 3.4028235677973366e38  # from here on a double rounds to infinity
@@ -148,7 +149,7 @@ def wrong(feature: Feature, error: BadValue, index: int, key: str, example: str)
     may = "" if feature.missing is None else " or null"
     expected = f"{expectation(feature)}{may}{_known(feature)}"
     detail = f"Instance {index}: {place(feature)} {error}; it has to be {expected}. {example}".rstrip()
-    name = feature.name.replace("~", "~0").replace("/", "~1")[:100]
+    name = escaped(feature.name)[:100]
     return InvalidInput.at(f"/inputs/{name}/{index}" if key == "inputs" else f"/{key}/{index}/{name}", detail)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -66,6 +67,8 @@ class PredictorProcess(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._ready: asyncio.Future[None] | None = None
         self._gone = asyncio.Event()
+        self._use: int | None = None
+        self._used_at = 0.0
 
     @property
     def pid(self) -> int:
@@ -140,6 +143,15 @@ class PredictorProcess(asyncio.Protocol):
         if self._process is not None:
             await asyncio.to_thread(self._process.wait)
 
+    def quiet_s(self, since: float) -> float:
+        """For how long no thread of it has run, or waited for a processor or a disk, since `since`; 0 where that cannot
+        be seen. A stopped process is quiet, and one that waits for itself; one that computes is not."""
+        now = time.perf_counter()
+        seen = _processor_use(self.pid)
+        if seen is None or seen != self._use:
+            self._use, self._used_at = seen, now
+        return max(0.0, now - max(since, self._used_at))
+
     def memory_bytes(self) -> int:
         """Private memory of the process: what is in use there and not shared. 0 when it cannot be read."""
         try:
@@ -197,3 +209,18 @@ class PredictorProcess(asyncio.Protocol):
         except TimeoutError:
             self.kill()
             raise PredictorDied("The predictor process did not answer in time.") from None
+
+
+def _processor_use(pid: int) -> int | None:
+    """Clock ticks that a process has used; None while one of its threads runs or wants to, or when it is unknown."""
+    ticks = 0
+    try:
+        for thread in os.scandir(f"/proc/{pid}/task"):
+            with open(f"{thread.path}/stat", "rb") as file:  # noqa: PTH123  read several times per second
+                fields = file.read().rpartition(b")")[2].split()
+            if fields[0] in (b"R", b"D"):
+                return None
+            ticks += int(fields[11]) + int(fields[12])
+    except (OSError, IndexError):
+        return None
+    return ticks

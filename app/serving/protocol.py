@@ -82,12 +82,18 @@ class Ready(msgspec.Struct, array_like=True, tag=4, frozen=True):
 
 
 class Done(msgspec.Struct, array_like=True, tag=5, frozen=True):
-    """A load or unload is through. `error`: why not, for a person; None when it is."""
+    """A load or unload is through.
+
+    Attributes:
+        error: why not, for a person; None when it is.
+        cell_bytes: memory that one step of one padded sequence takes in a call, about; 0 without sequences.
+    """
 
     id: int
     error: str | None
     seconds: float
     model_bytes: int
+    cell_bytes: int = 0
 
 
 class Answer(msgspec.Struct, array_like=True, tag=6, frozen=True):

@@ -299,10 +299,8 @@ class ServingService:
             self._wake()
 
     def _new_process(self) -> PredictorProcess:
-        limits, answered = self.limits, self.batcher.answered
-        return PredictorProcess(
-            answered, self._died, threads=limits.in_flight, max_rows=limits.batch_rows, nursery=self._nursery
-        )
+        sizes = {"threads": self.limits.in_flight, "max_rows": self.limits.batch_rows}
+        return PredictorProcess(self.batcher.answered, self._died, nursery=self._nursery, **sizes)
 
     def _died(self, process: PredictorProcess) -> None:
         if process is self._spare:
@@ -354,6 +352,7 @@ class ServingService:
         done = await process.load(version.key, version.wanted.path, version.wanted.digest, timeout_s, aside=aside)
         if done.error is not None:
             raise BadExport(done.error)
+        version.set_cell_bytes(done.cell_bytes)
 
     def _refuse(self, version: Version, reason: str) -> None:
         version.failed(reason)

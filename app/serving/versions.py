@@ -10,10 +10,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.errors import Conflict, NotFound, quote_name
-from app.serving.batcher import Line
 from app.serving.decode import Decoder
 from app.serving.export_description import BadExport, Export, read_export
 from app.serving.metrics import Measures
+from app.serving.response_head import ResponseHead
+from app.serving.version_queue import Line
 
 DEFAULT_LABEL = "latest"
 UNUSED_S = 60.0
@@ -96,14 +97,7 @@ class Version:
         self.crashes = 0
         self.proved = False
         self.asked_at = 0.0
-        self.headers = [
-            (b"content-type", b"application/json"),
-            (b"x-model", wanted.model.encode()),
-            (b"x-model-version", str(wanted.number).encode()),
-            (b"x-lineage-id", wanted.lineage_id.encode()),
-        ]
-
-        self.head = b"".join(b"%b: %b\r\n" % header for header in self.headers)
+        self.head = ResponseHead(wanted.model, wanted.number, wanted.lineage_id)
 
     @property
     def loaded(self) -> bool:
@@ -119,6 +113,11 @@ class Version:
             self.export = description.export
             self.line = Line(description.decoder, self.measures)
             self.bytes = description.bytes
+
+    def set_cell_bytes(self, size: int) -> None:
+        """What the predictor found: memory of one step of a padded sequence."""
+        if self.line is not None:
+            self.line.cell_bytes = size
 
     def check_fits(self, memory_bytes: int) -> None:
         """Raises BadExport when it needs more than there is for all models."""

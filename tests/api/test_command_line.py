@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
+import socket
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -289,3 +293,18 @@ def test_serve_outside_a_checkout_says_where_it_runs(tmp_path: Path, monkeypatch
 
     assert done.exit_code == Exit.ERROR
     assert "in a checkout of the project, or use its image" in done.stderr
+
+
+def test_interrupted_command_ends_with_130(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        command = ["--url", address, "--token", "x", "jobs", "watch", "job_00000000000000000000000000"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "estimator_client", *command], stderr=subprocess.PIPE, text=True
+        )
+        connection, _ = silent.accept()
+        with connection:  # it waits for an answer that does not come
+            process.send_signal(signal.SIGINT)
+
+            assert process.communicate(timeout=30)[1] == ""
+            assert process.returncode == Exit.INTERRUPTED

@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -20,13 +21,17 @@ from app.http.fast_predict import Direct
 from app.http.gate import Gate
 from app.http.predict import PredictFront
 from app.http.problems import problem
+from app.http.rate_limit import Accounts, TokenLimits
 from app.http.request_metrics import Traffic
-from app.serving.batcher import Result
 from app.serving.decode import Decoded
+from app.serving.version_queue import Result
 from tests.api.conftest import served
+from tests.fakes import ManualClock
+from tests.http.raw import wait_until
 
 TOKENS = {
     "asker": TokenInfo("tok_1", "asker", frozenset({"predict"})),
+    "another": TokenInfo("tok_3", "another", frozenset({"predict"})),
     "reader": TokenInfo("tok_2", "reader", frozenset({"read"})),
 }
 SIZE = re.compile(rb"content-length: (\d+)")
@@ -58,7 +63,9 @@ class Echo:
             raise InvalidInput("The body is bad.")
         return Decoded(body.decode(), None, [body], 0, 1)  # type: ignore[arg-type]
 
-    def submit(self, line: Any, request: Decoded, size: int, reply: Any) -> None:
+    def submit(
+        self, line: Any, request: Decoded, size: int, reply: Any, account: Any = None, *, charged: int = 0
+    ) -> None:
         self.futures += isinstance(reply, asyncio.Future)
         asyncio.get_running_loop().call_later(self.delay_s, self._answer, request.rows[0], reply)
 
@@ -85,6 +92,12 @@ class Site:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
+    with running() as site:
+        yield site
+
+
+@contextmanager
+def running(limits: TokenLimits | None = None) -> Iterator[Site]:
     tokens = dict(TOKENS)
 
     async def authenticate(secret: str) -> TokenInfo | None:
@@ -97,9 +110,10 @@ def site() -> Iterator[Site]:
         raise AssertionError("only predictions are sent here")
 
     echo, traffic = Echo(), Traffic()
-    front = PredictFront(nothing, echo, problem)  # type: ignore[arg-type]
+    accounts = Accounts(limits or TokenLimits())
+    front = PredictFront(nothing, echo, problem, accounts=accounts)  # type: ignore[arg-type]
     settings = Settings(host="127.0.0.1", max_body_bytes=1000, body_timeout_s=0.5)
-    gate = Gate(front, settings, authenticate, traffic=traffic)
+    gate = Gate(front, settings, authenticate, traffic=traffic, accounts=accounts)
     direct = Direct(gate, front, remembered, max_body_bytes=1000)
     with served(gate, fast_path=direct, limits=ConnectionLimits(idle_s=0.3)) as address:
         yield Site(address, echo, tokens, traffic)
@@ -240,7 +254,6 @@ def test_client_that_leaves_harms_nobody(site: Site) -> None:
         with site.connect() as connection:
             connection.sendall(request(b"x"))
     site.echo.delay_s = 0.0
-    time.sleep(0.2)
     with site.connect() as connection:
         assert ask(site, connection, request(b"x"))[0] == 200
 
@@ -260,7 +273,7 @@ def test_full_queue_is_told_with_retry_after(site: Site, monkeypatch: pytest.Mon
         for _ in range(2):
             ask(site, connection, request(b"x"))
 
-        def full(*_: Any) -> None:
+        def full(*_: Any, **__: Any) -> None:
             raise Overloaded("Full.", retry_after_s=1)
 
         monkeypatch.setattr(site.echo, "submit", full)
@@ -269,12 +282,13 @@ def test_full_queue_is_told_with_retry_after(site: Site, monkeypatch: pytest.Mon
 
 
 def test_token_is_remembered_until_the_registry_has_to_be_asked_again() -> None:
-    authenticator = Authenticator(TOKENS.get, fresh_s=0.2)
+    clock = ManualClock()
+    authenticator = Authenticator(TOKENS.get, fresh_s=1.0, clock=clock)
     digest = hashlib.sha256(b"asker").digest()
     assert authenticator.remembered(digest) is None
     assert asyncio.run(authenticator("asker")) == TOKENS["asker"]
     assert authenticator.remembered(digest) == TOKENS["asker"]
-    time.sleep(0.25)
+    clock.advance(1.1)
     assert authenticator.remembered(digest) is None
 
 
@@ -285,15 +299,89 @@ def test_token_is_not_asked_for_again_while_nothing_was_committed() -> None:
         asked.append(secret)
         return TOKENS.get(secret)
 
-    authenticator = Authenticator(find, version=lambda: versions[-1], fresh_s=0.1)
+    clock = ManualClock()
+    authenticator = Authenticator(find, version=lambda: versions[-1], fresh_s=1.0, clock=clock)
     digest = hashlib.sha256(b"asker").digest()
     asyncio.run(authenticator("asker"))
-    time.sleep(0.15)
+    clock.advance(1.1)
     assert authenticator.remembered(digest) == TOKENS["asker"]
     assert asyncio.run(authenticator("asker")) == TOKENS["asker"]
     assert asked == ["asker"]
-    time.sleep(0.15)
+    clock.advance(1.1)
     versions.append(2)
     assert authenticator.remembered(digest) is None
     asyncio.run(authenticator("asker"))
     assert asked == ["asker", "asker"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (TokenLimits(predictions_per_s=2.0), b"predictions per second"),
+        (TokenLimits(rows_per_s=2.0), b"instances per second"),
+    ],
+)
+def test_predictions_over_the_rate_are_429_on_both_ways_and_others_are_answered(
+    limits: TokenLimits, words: bytes
+) -> None:
+    with running(limits) as site, site.connect() as connection, site.connect() as other:
+        # 2 per second, and two seconds' worth at once: 4, the first through the gate and three on the fast path
+        answers = [ask(site, connection, request(b"x")) for _ in range(8)]
+        statuses = [answer[0] for answer in answers]
+        assert statuses[:4] == [200] * 4
+        assert 429 in statuses[4:]
+        refused = answers[statuses.index(429)]
+        assert refused[1][b"retry-after"] == b"1"
+        assert words in refused[2]
+        for _ in range(4):
+            assert ask(site, other, request(b"x", token="another"))[0] == 200
+        assert site.echo.futures == 2  # one for each token: the others were on the fast path
+
+
+def test_one_token_cannot_fill_the_queue() -> None:
+    with running(TokenLimits(rows_in_flight=2)) as site:
+        account = Holding(site)
+        connections = [site.connect() for _ in range(3)]
+        with connections[0], connections[1], connections[2], site.connect() as other:
+            for connection in connections[:2]:
+                connection.sendall(request(b"x"))
+            account.wait_for(2)
+            assert ask(site, connections[2], request(b"x"))[0] == 429
+            other.sendall(request(b"x", token="another"))
+            account.wait_for(3)
+            account.go_on()
+            for connection in (*connections[:2], other):
+                assert receive(connection)[0] == 200
+
+
+class Holding:
+    """Keeps the predictions of a site until told."""
+
+    def __init__(self, site: Site) -> None:
+        self._held: list[Any] = []
+        site.echo.submit = self._submit  # type: ignore[method-assign]
+        self._echo = site.echo
+
+    def _submit(self, line: Any, request: Decoded, size: int, reply: Any, account: Any = None, **_: Any) -> None:
+        account.rows += request.count
+        self._held.append((asyncio.get_running_loop(), request.rows[0], reply))
+
+    def wait_for(self, count: int) -> None:
+        wait_until(lambda: len(self._held) == count)
+
+    def go_on(self) -> None:
+        for loop, body, reply in self._held:
+            loop.call_soon_threadsafe(self._echo._answer, body, reply)
+
+
+def test_bytes_in_flight_of_one_token_are_bounded() -> None:
+    with running(TokenLimits(bytes_in_flight=1000)) as site:
+        first, second, third = (site.connect() for _ in range(3))
+        with first, second, third:
+            first.sendall(request(b"x" * 900)[:-1])  # all but its last byte: it waits for that with 899 in memory
+            wait_until(lambda: ask(site, second, request(b"y" * 200))[0] == 429)
+            assert ask(site, third, request(b"y" * 200, token="another"))[0] == 200
+            first.sendall(b"x")
+            assert receive(first)[0] == 200
+        with site.connect() as fourth:
+            assert ask(site, fourth, request(b"y" * 900))[0] == 200

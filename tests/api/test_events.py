@@ -81,7 +81,9 @@ def test_many_watchers_cost_one_query_a_round(api: Api) -> None:
     async def all_of_them() -> list[list[int]]:
         feed = Counted(api.service.database, poll_s=0.05)
         tasks = [asyncio.create_task(watch(feed)) for _ in range(50)]
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(10):
+            while job not in feed._topics or len(feed._topics[job].queues) < 50:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         await asyncio.to_thread(run_job, api, job)
         seen = await asyncio.gather(*tasks)
         await feed.stop()

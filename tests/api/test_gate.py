@@ -291,16 +291,16 @@ def test_request_id_is_taken_when_harmless(http: httpx.Client) -> None:
 
 def test_rate_over_the_limit_is_429_with_retry_after(settings: Settings) -> None:
     from app.errors import Overloaded
-    from app.http.rate_limit import RateLimit
+    from app.http.rate_limit import Accounts, TokenLimits
 
-    rate = RateLimit(2.0, 3)
+    accounts = Accounts(TokenLimits(requests_per_s=2.0, requests_burst=3))
     for _ in range(3):
-        rate.take("tok_1")
+        accounts.take_request(accounts.of("tok_1"))
     with pytest.raises(Overloaded) as refused:
-        rate.take("tok_1")
+        accounts.take_request(accounts.of("tok_1"))
     # an empty bucket that gets 2 a second has one after half a second
     assert refused.value.retry_after_s == pytest.approx(0.5, abs=0.1)
-    rate.take("tok_2")
+    accounts.take_request(accounts.of("tok_2"))
 
 
 def test_error_is_a_500_that_says_nothing(settings: Settings) -> None:

@@ -82,7 +82,7 @@ def test_predict_operations_are_in_the_document(committed: dict[str, Any]) -> No
 
 
 def test_examples_of_jobs_work_when_sent(shared_api: Api, committed: dict[str, Any]) -> None:
-    """`tests/workers/test_job_examples.py` runs them too."""
+    """`tests/workers/jobs/test_job_examples.py` runs them too."""
     header = "bill_length_mm,island,species\n"
     rows = [
         f"{40 + index % 9}.5,{['Biscoe', 'Dream', 'Torgersen'][index % 3]},{'ab'[index % 2]}" for index in range(40)

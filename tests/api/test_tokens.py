@@ -48,7 +48,7 @@ def test_revocation_elsewhere_is_felt_within_two_seconds(api: Api) -> None:
     with api.service.database.session() as session:
         TokenRepository(session).revoke(made["id"])
 
-    time.sleep(1.6)
+    api.service.authenticate.clock = lambda: time.monotonic() + 1.6
 
     assert api.http.get("/v1/jobs", headers=header).status_code == 401
 

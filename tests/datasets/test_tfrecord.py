@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.datasets.limits import Limits
-from app.datasets.readers.crc32c import crc32c, masked
 from app.datasets.readers.tf_example import BadExample, decode_example
+from app.datasets.readers.tfrecord_frames import crc32c, masked
 from app.errors import InvalidInput, TooLarge
 from tests.datasets.ingested import ingested, rows_of, types_of
 

@@ -37,7 +37,7 @@ def wait_for(probe: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
 class RunningService:
     """The service's processes and a client for it."""
 
-    def __init__(self, data_dir: Path, environment: dict[str, str]) -> None:
+    def __init__(self, data_dir: Path, environment: dict[str, str], *, umask: int = -1) -> None:
         self.data_dir = data_dir
         self.log = data_dir / "service.log"
         data_dir.mkdir(exist_ok=True)
@@ -49,6 +49,7 @@ class RunningService:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                umask=umask,
             )
         self.address = wait_for(self._address, f"the service's start\n{self.log.read_text()}", 40)
         token = (data_dir / "admin-token").read_text().strip()

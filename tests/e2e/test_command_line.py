@@ -89,7 +89,10 @@ def test_from_a_file_to_predictions_and_back_by_command_line(
     assert evaluated.returncode == 0, evaluated.stderr
     metrics = {row["metric"]: row["value"] for row in json.loads(evaluated.stdout)}
     assert metrics["accuracy"] > 0.9
-    assert len(re.findall(r"report eval_[0-9a-z]{26}", evaluated.stderr)) == 1
+    (evaluation,) = re.findall(r"report (eval_[0-9a-z]{26})", evaluated.stderr)
+    assert json.loads(shell.good("report", evaluation))
+    shell.good("report", evaluation, "--to", "report.html")
+    assert "<html" in (tmp_path / "report.html").read_text()
     assert [worker["queues"] for worker in shell.json("workers", "--json") if worker["alive"]] == [["default"]]
     assert [row["version"] for row in shell.json("models", "show", "penguins", "--json")] == [2, 1]
     assert shell.good("models", "rollback", "penguins") == "penguins latest → 1\n"

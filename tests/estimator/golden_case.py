@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import tf_estimator as est
 from tf_estimator.keys import ModeKeys
-from workers.estimator_json.build import estimator_from_json
+from workers.estimator_json.build import argument_from_json, estimator_from_json
 
 _LOSS = {"rtol": 1e-4, "atol": 0.0}
 _VALUE = {"rtol": 1e-3, "atol": 1e-5}
@@ -49,7 +49,8 @@ class GoldenCase:
         self.scratch = scratch
         shutil.copytree(folder / "model", scratch / "model")
         config = est.RunConfig(save_summary_steps=None, log_step_count_steps=None)
-        self.estimator = estimator_from_json(self.spec, str(scratch / "model"), config)
+        make = _v1_estimator if self.spec.get("api") == "v1" else estimator_from_json
+        self.estimator = make(self.spec, str(scratch / "model"), config)
 
     def train(self) -> np.ndarray:
         """Trains the recorded steps on the rows in order; the loss of each step."""
@@ -133,6 +134,22 @@ class GoldenCase:
         if "labels" in self.data:
             return self.data["labels"]
         return {key.partition(":")[2]: value for key, value in self.data.items() if key.startswith("labels:")}
+
+
+def _v1_estimator(spec: dict[str, Any], model_dir: str, config: Any) -> Any:
+    """The estimator of v1; `…Optimizer` is a class of `tf.compat.v1.train`, a reduction of `tf.compat.v1.losses`."""
+    args = {}
+    for key, value in spec["args"].items():
+        if key.endswith("optimizer") and isinstance(value, dict):
+            given = {name: number for name, number in value.items() if name != "type"}
+            args[key] = getattr(tf.compat.v1.train, value["type"])(**given)
+        elif key.endswith("optimizer"):
+            args[key] = value
+        elif key == "loss_reduction":
+            args[key] = getattr(tf.compat.v1.losses.Reduction, value)
+        else:
+            args[key] = argument_from_json(key, value, f"/args/{key}")
+    return getattr(est.v1, spec["estimator"])(model_dir=model_dir, config=config, **args)
 
 
 def _with_loss_collection(estimator: Any) -> Any:

@@ -23,11 +23,12 @@ TOKENS = est.inputs.Sequence(np.array([f"w{i % 7}" for i in range(SPLITS[-1])], 
 
 
 def train(directory: Path, steps: int, **config: Any) -> est.Estimator:
-    """A small network trained on shuffled columns, always from the same start."""
+    """A small network trained on shuffled columns, always from the same start; several trainings are one pass."""
     columns = [tf.feature_column.numeric_column(name) for name in X]
     run = est.RunConfig(tf_random_seed=1, log_step_count_steps=150, save_summary_steps=None, **config)
     estimator = est.DNNClassifier([8, 4], columns, str(directory), config=run, optimizer="Adam")
-    return estimator.train(est.inputs.columns_input_fn(X, Y, batch_size=BATCH, shuffle=True, seed=2), max_steps=steps)
+    input_fn = est.inputs.columns_input_fn(X, Y, batch_size=BATCH, shuffle=True, seed=2)
+    return estimator.train(input_fn, hooks=[est.hooks.KeepInputPosition()], max_steps=steps)
 
 
 def variables(estimator: est.Estimator) -> dict[str, Any]:

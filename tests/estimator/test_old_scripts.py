@@ -35,6 +35,16 @@ def test_step_that_stands_still_trains_to_the_end_of_the_input(tmp_path: Path) -
     assert np.abs(estimator.get_variable_value("w")).min() > 0
 
 
+def test_step_that_stands_still_is_saved_when_a_hook_stops_it(tmp_path: Path) -> None:
+    class Stop(v1.train.SessionRunHook):
+        def after_run(self, run_context: Any, run_values: Any) -> None:
+            run_context.request_stop()
+
+    estimator = make(tmp_path, model=forgets_the_step).train(rows(), hooks=[Stop()])
+    assert estimator.get_variable_value("global_step") == 0
+    assert np.abs(estimator.get_variable_value("w")).min() > 0
+
+
 def test_input_fn_may_return_a_list(tmp_path: Path) -> None:
     estimator = make(tmp_path).train(lambda: [tf.constant(X), tf.constant(Y)], steps=3)
     assert estimator.get_variable_value("global_step") == 3

@@ -110,6 +110,17 @@ def test_too_many_parameters_are_refused() -> None:
     assert list(errors(body, limits=JobLimits(max_parameters=100_000))) == ["/estimator/args"]
 
 
+def test_training_that_needs_more_memory_than_there_is_is_refused() -> None:
+    body = request(hidden_units=[10_000, 10_000])
+    # (4+1)*10,000 + 10,001*10,000 + 10,001*3 = 100,090,003 parameters of 4 bytes, four times or more: above 1.6 GB
+    found = errors(body, limits=JobLimits(machine_memory_bytes=2**30))
+    assert list(found) == ["/estimator/args"]
+    assert "memory" in str(found)
+    plan = parse_job(body, find, limits=JobLimits(machine_memory_bytes=8 * 2**30))
+    assert plan.spec.memory_limit_bytes is None  # a worker has its own machine's limit
+    assert list(errors(body | {"memory_limit_bytes": 2**30})) == ["/estimator/args"]
+
+
 def test_holdout_leaves_statistics_to_the_training_rows() -> None:
     body = request()
     body["data"]["holdout"] = 0.2

@@ -146,3 +146,17 @@ def test_catalogue_entry_is_renewed(session: Session) -> None:
     session.expire_all()
     shown = [(entry.name, entry.description, entry.params_schema) for entry in catalogue.list()]
     assert shown == [("a", "", {"type": "object"}), ("b", "second", {"properties": {"x": {}}})]
+
+
+def test_last_admin_token_cannot_be_revoked(session: Session) -> None:
+    tokens = TokenRepository(session)
+    first, _ = tokens.create("first", ["admin"])
+    reader, _ = tokens.create("reader", ["read"])
+    with pytest.raises(Conflict, match="Make another one first"):
+        tokens.revoke(first.id)
+    second, _ = tokens.create("second", ["read", "admin"])
+    assert tokens.revoke(first.id).revoked_at is not None
+    assert tokens.revoke(first.id).revoked_at is not None  # again changes nothing
+    assert tokens.revoke(reader.id).revoked_at is not None
+    with pytest.raises(Conflict):
+        tokens.revoke(second.id)

@@ -35,7 +35,7 @@ def exports() -> Path:
     place = Path(tempfile.gettempdir()) / f"serving-exports-{os.getuid()}-{hashlib.sha256(source).hexdigest()[:12]}"
     if not (place / "made").exists():
         with tempfile.TemporaryDirectory(dir=place.parent) as made:
-            command = [sys.executable, "-m", "tests.serving.exports", made]
+            command = [sys.executable, "-m", "tests.serving.made_exports", made]
             subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
             (Path(made) / "made").touch()
             try:

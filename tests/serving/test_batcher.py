@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.errors import InvalidInput, Overloaded, Timeout, Unavailable
-from app.serving.batcher import Batcher, Limits, Line
+from app.errors import InvalidInput, Overloaded, Timeout, TooLarge, Unavailable
+from app.serving.batcher import Batcher, Limits
 from app.serving.decode import Decoded, Decoder
 from app.serving.export_description import Export, Feature, Output, Signature
 from app.serving.metrics import Measures
 from app.serving.protocol import Answer, Form, Run
+from app.serving.version_queue import Line
 
 OUTPUT = [Output("y", "float32", (None,))]
 EXPORT = Export(
@@ -30,12 +31,16 @@ class FakePredictor:
     def __init__(self) -> None:
         self.runs: list[Run] = []
         self.killed = False
+        self.quiet = 0.0
 
     def run(self, run: Run) -> None:
         self.runs.append(run)
 
     def kill(self) -> None:
         self.killed = True
+
+    def quiet_s(self, since: float) -> float:
+        return self.quiet
 
 
 class Desk:
@@ -217,8 +222,9 @@ async def test_deadline_ends_waiting_and_running_requests() -> None:
         await asyncio.wait_for(waits, 1)
     with pytest.raises(Timeout):
         await asyncio.wait_for(runs, 1)
-    await asyncio.sleep(0.05)
-    assert desk.predictor.killed  # the call itself hangs
+    async with asyncio.timeout(10):
+        while not desk.predictor.killed:  # noqa: ASYNC110  # the call itself hangs
+            await asyncio.sleep(0.01)
     assert desk.batcher.rows_waiting == 0
 
 
@@ -247,3 +253,87 @@ async def test_refused_line_answers_all_that_waits() -> None:
     with pytest.raises(Unavailable):
         await future
     assert desk.batcher.rows_waiting == 0
+
+
+@in_loop
+async def test_predictor_that_computes_nothing_is_ended_long_before_the_deadline() -> None:
+    desk = Desk(timeout_s=60.0, quiet_s=0.5)
+    reply = desk.ask(desk.line(), 1.0)
+    await asyncio.sleep(0.6)  # two looks
+    assert not desk.predictor.killed
+    desk.predictor.quiet = 0.5
+    async with asyncio.timeout(10):
+        while not desk.predictor.killed:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert not reply.done()
+    desk.batcher.lost()
+    spare = FakePredictor()
+    desk.batcher.predictor = desk.predictor = spare
+    desk.batcher.open(reply_line(desk), 2)
+    desk.answer()
+    assert (await reply).body == b"[1.0]"
+
+
+def reply_line(desk: Desk) -> Line:
+    (line,) = desk.batcher._lines
+    return line
+
+
+class Account:
+    rows = bytes = 0
+
+
+@in_loop
+async def test_account_has_what_is_in_flight_and_gets_it_back_however_it_ends() -> None:
+    desk = Desk(timeout_s=0.3)
+    line = desk.line()
+    account = Account()
+
+    def submit() -> asyncio.Future[Any]:
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        rows = desk.decoder.rows("serving_default", [{"x": 1.0}] * 2)
+        desk.batcher.submit(line, Decoded("serving_default", Form.ROW, rows, 0, 2), 10, reply, account, charged=10)
+        return reply
+
+    answered, left = submit(), submit()
+    left.cancel()
+    assert (account.rows, account.bytes) == (4, 20)
+    await settle()
+    desk.answer()
+    await answered
+    assert (account.rows, account.bytes) == (0, 0)
+    late = submit()
+    with pytest.raises(Timeout):
+        await late
+    assert (account.rows, account.bytes) == (0, 0)
+    desk.batcher.lost()  # what ran is tried again by nobody
+    desk.batcher.refuse(line, Unavailable("The service stops."))
+    assert (account.rows, account.bytes) == (0, 0)
+
+
+@in_loop
+async def test_sequences_that_take_too_much_memory_are_refused_before_they_run() -> None:
+    # 3 rows padded to 100 steps of 16 bytes are 4800 bytes; 2 rows are 3200
+    desk = Desk(request_memory=4000, batch_memory=4000)
+    line = desk.line(key=None)
+
+    def submit(count: int) -> asyncio.Future[Any]:
+        rows = desk.decoder.rows("serving_default", [{"x": 1.0}] * count)
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        desk.batcher.submit(line, Decoded("serving_default", Form.ROW, rows, 100, count), 10, reply)
+        return reply
+
+    early = submit(3)  # before the version is loaded, so before its width is known
+    good, next_batch = submit(2), submit(1)
+    line.cell_bytes = 16
+    desk.batcher.open(line, 1)
+    with pytest.raises(TooLarge, match="padded to the longest"):
+        await early
+    assert [run.counts for run in desk.predictor.runs] == [[2]]
+    with pytest.raises(TooLarge):
+        submit(3)
+    desk.answer()
+    assert [run.counts for run in desk.predictor.runs] == [[1]]
+    desk.answer()
+    assert (await good).batch_rows == 2
+    assert (await next_batch).batch_rows == 1

@@ -22,9 +22,9 @@ from app.registry.db import Database, make_engine
 from app.storage import Storage
 from tests.api.conftest import Api, run_api
 from tests.api.made_up import REPEATABLE, REQUESTS, check_answer
-from tests.publication import publish
+from tests.published_models import publish
 from tests.serving.test_front import ROW
-from tests.workers.waiting import wait_for
+from tests.waiting import wait_for
 
 EXAMPLES = 25
 VERBS = ("predict", "classify", "regress")

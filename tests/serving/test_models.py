@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from app.errors import Conflict, NotFound
-from app.serving.batcher import Line
 from app.serving.decode import Decoder
 from app.serving.export_description import Export, Feature, Output, Signature
+from app.serving.version_queue import Line
 from app.serving.versions import Description, Models, Version, WantedVersion
 
 EXPORT = Export(

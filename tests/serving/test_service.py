@@ -157,6 +157,22 @@ def test_killed_predictor_is_replaced_and_no_answer_is_wrong_or_late(own: Server
             assert status == 503 and "retry-after" in headers
 
 
+def test_requests_of_a_stopped_predictor_are_answered_by_the_spare_before_the_deadline(
+    own: Server, wanted: Wanted
+) -> None:
+    own.sync(wanted("half", 1, "plus2"))
+    assert own.post("half:predict", {"instances": [1.0]}).status_code == 200
+    until(lambda: own.service._spare is not None)
+    stopped = own.service.predictor_pid
+    os.kill(stopped, signal.SIGSTOP)
+    started = time.monotonic()
+    answer = own.post("half:predict", {"instances": [1.0]})
+    took = time.monotonic() - started
+    assert answer.json() == {"predictions": [2.5]}
+    assert own.service.predictor_pid != stopped
+    assert took < 6  # 1 s without any work, and the load of the version in the spare; the deadline is 8 s
+
+
 def test_second_kill_right_after_the_first_makes_requests_wait_or_try_again(own: Server, wanted: Wanted) -> None:
     own.sync(wanted("half", 1, "plus2"))
     own.post("half:predict", {"instances": [2.0]})

@@ -20,7 +20,7 @@ from app.registry.db import HEAD, make_engine, migrate
 from app.registry.exports import ExportRepository
 from app.registry.metrics import MetricRepository
 from app.registry.models import ModelRepository
-from tests.workers.service import Service, flowers
+from tests.workers.in_process import Service, flowers
 
 HERE = Path(__file__).parent
 INSTANCES = [{"size": 5.0, "colour": "red", "count": 3}, {"size": 2.0, "colour": "blue", "count": None}]

@@ -20,7 +20,7 @@ from app.storage import Storage
 from tests.api.conftest import run_api
 from tests.repositories import attempts
 from tests.upgrade.record import INSTANCES
-from tests.workers.waiting import wait_for
+from tests.waiting import wait_for
 from workers.trainer import runner
 
 HERE = Path(__file__).parent

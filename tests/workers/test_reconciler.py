@@ -19,7 +19,7 @@ from app.registry.tables import AuditEntry, IdempotencyKey, Job, JobEvent, Metri
 from app.registry.workers import WorkerReport, WorkerRepository
 from app.storage import Storage
 from tests.repositories import attempts
-from tests.workers import registry
+from tests.workers import job_rows
 from workers.reconciler import Reconciler
 
 
@@ -30,7 +30,7 @@ def queue() -> MemoryQueue:
 
 @pytest.fixture
 def reconciler(database: Database, queue: MemoryQueue, storage: Storage, tmp_path: Path) -> Reconciler:
-    settings = Settings(data_dir=tmp_path, orphan_grace_s=100, resend_after_s=0.05, retry_backoff_s=0.0)
+    settings = Settings(data_dir=tmp_path, orphan_grace_s=100, resend_after_s=10.0, retry_backoff_s=0.0)
     return Reconciler(settings, database, queue, storage, holder="one")
 
 
@@ -41,22 +41,25 @@ def old(path: Path, seconds: float = 1000) -> Path:
 
 
 def test_message_that_was_not_sent_is_sent(reconciler: Reconciler, database: Database, queue: MemoryQueue) -> None:
-    job = registry.submit(database)
+    job = job_rows.submit(database)
     assert reconciler.round()
     assert queue.sent == [(job.id, 0)]
-    assert registry.job(database, job.id).sent_at is not None
+    assert job_rows.job(database, job.id).sent_at is not None
 
 
 def test_job_that_nobody_took_is_rung_again(reconciler: Reconciler, database: Database, queue: MemoryQueue) -> None:
-    job = registry.submit(database)
+    job = job_rows.submit(database)
     reconciler.round()
-    time.sleep(0.1)
+    reconciler.round()
+    assert queue.sent == [(job.id, 0)]  # for ten seconds
+    with database.session() as session:
+        session.execute(update(Job).values(sent_at=now() - 10.1))
     reconciler.round()
     assert queue.sent == [(job.id, 0)] * 2
 
 
 def test_broker_that_is_down_loses_nothing(reconciler: Reconciler, database: Database, queue: MemoryQueue) -> None:
-    job = registry.submit(database)
+    job = job_rows.submit(database)
     queue.up = False
     reconciler.round()
     assert queue.sent == []
@@ -68,14 +71,14 @@ def test_broker_that_is_down_loses_nothing(reconciler: Reconciler, database: Dat
 def test_lease_that_ran_out_queues_the_job_again(
     reconciler: Reconciler, database: Database, queue: MemoryQueue
 ) -> None:
-    job = registry.submit(database)
+    job = job_rows.submit(database)
     with database.session() as session:
-        assert attempts(session).claim(job.id, 0, "dead", lease_s=0.01)
-    time.sleep(0.05)
+        assert attempts(session).claim(job.id, 0, "dead", lease_s=60)
+        session.execute(update(Job).values(lease_expires_at=now() - 0.1))
     reconciler.round()
-    assert registry.job(database, job.id).state == "QUEUED"
+    assert job_rows.job(database, job.id).state == "QUEUED"
     assert (job.id, 1) in queue.sent
-    assert registry.attempts(database, job.id)[0].state == "LOST"
+    assert job_rows.attempts(database, job.id)[0].state == "LOST"
 
 
 def test_one_works_at_a_time(
@@ -93,7 +96,7 @@ def test_orphans_go_after_the_grace_and_others_stay(
 ) -> None:
     orphan = old(storage.make(storage.export_key(new_id("exp"))))
     young = storage.make(storage.export_key(new_id("exp")))
-    job = registry.submit(database)
+    job = job_rows.submit(database)
     with database.session() as session:
         attempts(session).claim(job.id, 0, "w", lease_s=60)
     needed = old(storage.make(storage.attempt_key(job.id, 1)))
@@ -118,7 +121,7 @@ def test_directory_that_is_being_filled_stays(reconciler: Reconciler, storage: S
 def test_checkpoint_without_a_row_goes_when_its_attempt_is_over(
     reconciler: Reconciler, database: Database, storage: Storage
 ) -> None:
-    job = registry.submit(database)
+    job = job_rows.submit(database)
     key = storage.attempt_key(job.id, 1)
     directory = storage.make(key)
     for step in (5, 10):
@@ -151,7 +154,7 @@ def test_database_that_is_not_migrated_yet_is_waited_for(tmp_path: Path, storage
 
 def aged(database: Database, seconds: float) -> str:
     """A registry in which everything is that old; the id of its ended job."""
-    job = registry.submit(database)
+    job = job_rows.submit(database)
     with database.session() as session:
         attempts(session).claim(job.id, 0, "w", lease_s=60)
         MetricRepository(session).add_points(job.id, 1, [("loss", 1, 0.5)])

@@ -1,5 +1,5 @@
 """Estimators with a ready-made model_fn.
 
-May import of the engine's folders: `estimator`, `feature_column`, `head`, `metrics`, `optimizer`, `recurrent`. Start
-with `dnn.py`.
+May import of the engine's folders: `estimator`, `feature_column`, `graph`, `head`, `metrics`, `optimizer`,
+`recurrent`. Start with `dnn.py`.
 """

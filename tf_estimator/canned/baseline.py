@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -11,12 +11,12 @@ from ..estimator import Estimator
 from ..estimator_spec import EstimatorSpec
 from ..feature_column.state import model_variable
 from ..head import Head, RegressionHead
+from ..head.classifier import classifier_head
 from ..head.reduction import SUM_OVER_BATCH_SIZE
 from ..keys import ModeKeys
 from ..optimizer import resolve_optimizer
-from .head_choice import classifier_head
 
-_LEARNING_RATE = 0.3  # of an optimizer given by name, as the old library had it
+LEARNING_RATE = 0.3  # of an optimizer given by name, as the old library had it
 
 
 class BaselineEstimator(Estimator):
@@ -33,22 +33,27 @@ class BaselineEstimator(Estimator):
     """
 
     def __init__(self, head: Head, model_dir: Any = None, optimizer: Any = "Ftrl", config: Any = None) -> None:
-        optimizer = optimizer if callable(optimizer) else resolve_optimizer(optimizer, _LEARNING_RATE)
-
-        def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
-            zeros = tf.compat.v1.zeros_initializer()
-            bias = model_variable("baseline/bias", [head.logits_dimension], zeros)
-            return head.create_estimator_spec(
-                features=features,
-                mode=mode,
-                logits=tf.zeros([_batch_size(features), 1]) + bias,
-                labels=labels,
-                optimizer=optimizer if mode == ModeKeys.TRAIN else None,
-                trainable_variables=[bias],
-            )
-
-        super().__init__(model_fn=model_fn, model_dir=model_dir, config=config)
+        optimizer = optimizer if callable(optimizer) else resolve_optimizer(optimizer, LEARNING_RATE)
+        super().__init__(model_fn=baseline_model_fn(head, optimizer), model_dir=model_dir, config=config)
         self.head, self.feature_columns = head, ()
+
+
+def baseline_model_fn(head: Head, optimizer: Any) -> Callable[..., EstimatorSpec]:
+    """The model_fn of a bias with a head."""
+
+    def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
+        zeros = tf.compat.v1.zeros_initializer()
+        bias = model_variable("baseline/bias", [head.logits_dimension], zeros)
+        return head.create_estimator_spec(
+            features=features,
+            mode=mode,
+            logits=tf.zeros([_batch_size(features), 1]) + bias,
+            labels=labels,
+            optimizer=optimizer if mode == ModeKeys.TRAIN else None,
+            trainable_variables=[bias],
+        )
+
+    return model_fn
 
 
 def _batch_size(features: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -10,11 +10,11 @@ import tensorflow as tf
 from ..estimator import Estimator
 from ..estimator_spec import EstimatorSpec
 from ..head import Head, RegressionHead
+from ..head.classifier import classifier_head
 from ..head.reduction import SUM_OVER_BATCH_SIZE
 from ..keys import ModeKeys
 from ..optimizer import resolve_optimizer
 from .arguments import checked_dropout, checked_features, checked_hidden_units
-from .head_choice import classifier_head
 from .network import Network
 
 
@@ -52,41 +52,56 @@ class DNNEstimator(Estimator):
         warm_start_from: Any = None,
         batch_norm: bool = False,
     ) -> None:
-        widths = checked_hidden_units(hidden_units, "hidden_units")
-        checked_dropout(dropout, "dropout")
         columns = list(feature_columns)
         optimizer = optimizer if callable(optimizer) else resolve_optimizer(optimizer)
-
-        def model_fn(features: Any, labels: Any, mode: str, config: Any) -> EstimatorSpec:
-            network = Network(
-                head.logits_dimension,
-                widths,
-                columns,
-                activation_fn,
-                dropout,
-                batch_norm,
-                config,
-            )
-            return network_spec(head, network, optimizer, checked_features(features), labels, mode)
-
+        model_fn = dnn_model_fn(head, hidden_units, columns, optimizer, activation_fn, dropout, batch_norm)
         super().__init__(model_fn=model_fn, model_dir=model_dir, config=config, warm_start_from=warm_start_from)
         self.head, self.feature_columns = head, columns
 
 
-def network_spec(
-    head: Head, network: Network, optimizer: Any, features: Mapping[str, Any], labels: Any, mode: str
-) -> EstimatorSpec:
-    """The spec of a network with a head."""
-    logits = network(features, mode)
-    return head.create_estimator_spec(
-        features=features,
-        mode=mode,
-        logits=logits,
-        labels=labels,
-        optimizer=optimizer if mode == ModeKeys.TRAIN else None,
-        trainable_variables=network.trainable_variables,
-        update_ops=network.update_ops,
-    )
+def dnn_model_fn(
+    head: Head,
+    hidden_units: Iterable[int],
+    columns: Sequence[Any],
+    optimizer: Any,
+    activation_fn: Callable[[Any], Any] | None,
+    dropout: float | None,
+    batch_norm: bool,
+    partitioner: Any = None,
+    make_input: Callable[[Any], Any] | None = None,
+) -> Callable[..., EstimatorSpec]:
+    """The model_fn of a network with a head; arguments as of `DNNEstimator` and `Network`.
+
+    Raises:
+        ValueError: hidden units or a dropout that can't be used.
+    """
+    widths = checked_hidden_units(hidden_units, "hidden_units")
+    checked_dropout(dropout, "dropout")
+
+    def model_fn(features: Any, labels: Any, mode: str, config: Any) -> EstimatorSpec:
+        network = Network(
+            head.logits_dimension,
+            widths,
+            columns,
+            activation_fn,
+            dropout,
+            batch_norm,
+            config,
+            partitioner,
+            make_input,
+        )
+        logits = network(checked_features(features), mode)
+        return head.create_estimator_spec(
+            features=features,
+            mode=mode,
+            logits=logits,
+            labels=labels,
+            optimizer=optimizer if mode == ModeKeys.TRAIN else None,
+            trainable_variables=network.trainable_variables,
+            update_ops=network.update_ops,
+        )
+
+    return model_fn
 
 
 class DNNClassifier(DNNEstimator):

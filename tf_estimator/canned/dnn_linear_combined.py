@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
 from ..estimator import Estimator
 from ..estimator_spec import EstimatorSpec
+from ..feature_column import LinearModel
 from ..head import Head, RegressionHead
+from ..head.classifier import classifier_head
 from ..head.reduction import SUM_OVER_BATCH_SIZE
 from ..keys import ModeKeys
 from ..optimizer import resolve_optimizer
 from .arguments import checked_dropout, checked_features, checked_hidden_units
-from .head_choice import classifier_head
 from .linear import add_linear_summaries, linear_model
 from .network import Network, add_layer_summary
 
 # Of optimizers given by name, as the old library had them.
-_DNN_LEARNING_RATE = 0.001
+DNN_LEARNING_RATE = 0.001
 _LINEAR_LEARNING_RATE = 0.005
 
 
@@ -60,46 +62,105 @@ class DNNLinearCombinedEstimator(Estimator):
         linear_sparse_combiner: str = "sum",
         warm_start_from: Any = None,
     ) -> None:
-        wide, deep = list(linear_feature_columns or []), list(dnn_feature_columns or [])
-        if not wide and not deep:
-            raise ValueError("Either linear_feature_columns or dnn_feature_columns must be defined.")
-        widths = checked_hidden_units(dnn_hidden_units or [], "dnn_hidden_units")
-        if deep and not widths:
-            raise ValueError("dnn_hidden_units must be defined when dnn_feature_columns is specified.")
-        checked_dropout(dnn_dropout, "dnn_dropout")
+        wide, deep = checked_columns(linear_feature_columns, dnn_feature_columns)
         if wide:
-            rate = min(_LINEAR_LEARNING_RATE, 1.0 / math.sqrt(len(wide)))
-            linear_optimizer = _early(linear_optimizer, rate)
-        dnn_optimizer = _early(dnn_optimizer, _DNN_LEARNING_RATE)
-
-        def model_fn(features: Any, labels: Any, mode: str, config: Any) -> EstimatorSpec:
-            features = checked_features(features)
-            parts: list[tuple[Any, Any]] = []
-            logits, update_ops = [], []
-            if deep:
-                width = head.logits_dimension
-                network = Network(width, widths, deep, dnn_activation_fn, dnn_dropout, batch_norm, config)
-                logits.append(network(features, mode))
-                update_ops = network.update_ops
-                parts.append((dnn_optimizer, network.trainable_variables))
-            if wide:
-                model = linear_model(wide, head.logits_dimension, linear_sparse_combiner)
-                logits.append(model(features))
-                if mode == ModeKeys.TRAIN:
-                    add_linear_summaries(model)
-                    add_layer_summary(logits[-1], "linear")
-                parts.append((linear_optimizer, model.trainable_variables))
-            return head.create_estimator_spec(
-                features=features,
-                mode=mode,
-                logits=logits[0] if len(logits) == 1 else tf.add_n(logits),
-                labels=labels,
-                train_op_fn=_training(parts, head) if mode == ModeKeys.TRAIN else None,
-                update_ops=update_ops,
-            )
-
+            linear_optimizer = _early(linear_optimizer, linear_rate(wide))
+        dnn_optimizer = _early(dnn_optimizer, DNN_LEARNING_RATE)
+        deep_part = Deep(deep, dnn_hidden_units, dnn_optimizer, dnn_activation_fn, dnn_dropout, batch_norm)
+        model_fn = combined_model_fn(head, Wide(wide, linear_optimizer, linear_sparse_combiner), deep_part)
         super().__init__(model_fn=model_fn, model_dir=model_dir, config=config, warm_start_from=warm_start_from)
         self.head, self.feature_columns = head, [*wide, *deep]
+
+
+def checked_columns(linear: Iterable[Any] | None, dnn: Iterable[Any] | None) -> tuple[list[Any], list[Any]]:
+    """The columns of both parts as lists.
+
+    Raises:
+        ValueError: there are none.
+    """
+    wide, deep = list(linear or []), list(dnn or [])
+    if not wide and not deep:
+        raise ValueError("Either linear_feature_columns or dnn_feature_columns must be defined.")
+    return wide, deep
+
+
+@dataclass(frozen=True)
+class Wide:
+    """The linear model of a combined one; attributes as of `LinearEstimator`."""
+
+    columns: list[Any]
+    optimizer: Any
+    sparse_combiner: str
+    partitioner: Any = None
+    kind: type[LinearModel] = LinearModel
+
+
+@dataclass(frozen=True)
+class Deep:
+    """The network of a combined model; attributes as of `DNNEstimator` and `Network`."""
+
+    columns: list[Any]
+    hidden_units: Iterable[int] | None
+    optimizer: Any
+    activation_fn: Callable[[Any], Any] | None
+    dropout: float | None
+    batch_norm: bool
+    partitioner: Any = None
+    make_input: Callable[[Any], Any] | None = None
+
+
+def linear_rate(columns: Sequence[Any]) -> float:
+    """The learning rate of a linear optimizer that is given by name."""
+    return min(_LINEAR_LEARNING_RATE, 1.0 / math.sqrt(len(columns)))
+
+
+def combined_model_fn(head: Head, wide: Wide, deep: Deep) -> Callable[..., EstimatorSpec]:
+    """The model_fn of a linear model and a network whose logits are added.
+
+    Raises:
+        ValueError: hidden units or a dropout that can't be used.
+    """
+    widths = checked_hidden_units(deep.hidden_units or [], "dnn_hidden_units")
+    if deep.columns and not widths:
+        raise ValueError("dnn_hidden_units must be defined when dnn_feature_columns is specified.")
+    checked_dropout(deep.dropout, "dnn_dropout")
+
+    def model_fn(features: Any, labels: Any, mode: str, config: Any) -> EstimatorSpec:
+        features = checked_features(features)
+        parts: list[tuple[Any, Any]] = []
+        logits, update_ops = [], []
+        if deep.columns:
+            network = Network(
+                head.logits_dimension,
+                widths,
+                deep.columns,
+                deep.activation_fn,
+                deep.dropout,
+                deep.batch_norm,
+                config,
+                deep.partitioner,
+                deep.make_input,
+            )
+            logits.append(network(features, mode))
+            update_ops = network.update_ops
+            parts.append((deep.optimizer, network.trainable_variables))
+        if wide.columns:
+            model = linear_model(wide.columns, head.logits_dimension, wide.sparse_combiner, wide.partitioner, wide.kind)
+            logits.append(model(features))
+            if mode == ModeKeys.TRAIN:
+                add_linear_summaries(model)
+                add_layer_summary(logits[-1], "linear")
+            parts.append((wide.optimizer, model.trainable_variables))
+        return head.create_estimator_spec(
+            features=features,
+            mode=mode,
+            logits=logits[0] if len(logits) == 1 else tf.add_n(logits),
+            labels=labels,
+            train_op_fn=_training(parts, head) if mode == ModeKeys.TRAIN else None,
+            update_ops=update_ops,
+        )
+
+    return model_fn
 
 
 def _early(optimizer: Any, rate: float) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -11,15 +11,16 @@ import tensorflow as tf
 from ..estimator import Estimator
 from ..estimator_spec import EstimatorSpec
 from ..feature_column import LinearModel
+from ..feature_column.state import parts_of
 from ..head import Head, RegressionHead
+from ..head.classifier import classifier_head
 from ..head.reduction import SUM_OVER_BATCH_SIZE
 from ..keys import ModeKeys
 from ..optimizer import resolve_optimizer
 from .arguments import checked_features
-from .head_choice import classifier_head
-from .zeros import zero_fraction
+from .network import zero_fraction
 
-_LEARNING_RATE = 0.2  # of an optimizer given by name, as the old library had it
+LEARNING_RATE = 0.2  # of an optimizer given by name, as the old library had it
 
 
 class LinearEstimator(Estimator):
@@ -50,37 +51,72 @@ class LinearEstimator(Estimator):
         warm_start_from: Any = None,
     ) -> None:
         columns = list(feature_columns)
-        LinearModel(columns, sparse_combiner=sparse_combiner)  # for its checks
         if optimizer is None:
-            optimizer = resolve_optimizer("Ftrl", min(_LEARNING_RATE, 1.0 / math.sqrt(len(columns))))
-        optimizer = optimizer if callable(optimizer) else resolve_optimizer(optimizer, _LEARNING_RATE)
-
-        def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
-            model = linear_model(columns, head.logits_dimension, sparse_combiner)
-            logits = model(checked_features(features))
-            if mode == ModeKeys.TRAIN:
-                add_linear_summaries(model)
-            return head.create_estimator_spec(
-                features=features,
-                mode=mode,
-                logits=logits,
-                labels=labels,
-                optimizer=optimizer if mode == ModeKeys.TRAIN else None,
-                trainable_variables=model.trainable_variables,
-            )
-
+            optimizer = resolve_optimizer("Ftrl", default_rate(columns))
+        optimizer = optimizer if callable(optimizer) else resolve_optimizer(optimizer, LEARNING_RATE)
+        model_fn = linear_model_fn(head, columns, optimizer, sparse_combiner)
         super().__init__(model_fn=model_fn, model_dir=model_dir, config=config, warm_start_from=warm_start_from)
         self.head, self.feature_columns = head, columns
 
 
-def linear_model(columns: Sequence[Any], units: int, sparse_combiner: str) -> LinearModel:
-    """The linear model with the canned estimators' variable names."""
-    return LinearModel(columns, units=units, sparse_combiner=sparse_combiner, name="linear/linear_model")
+def default_rate(columns: Sequence[Any]) -> float:
+    """The learning rate of Ftrl where no optimizer is given."""
+    return min(LEARNING_RATE, 1.0 / math.sqrt(len(columns)))
+
+
+def linear_model_fn(
+    head: Head,
+    columns: Sequence[Any],
+    optimizer: Any,
+    sparse_combiner: str,
+    partitioner: Any = None,
+    kind: type[LinearModel] = LinearModel,
+) -> Callable[..., EstimatorSpec]:
+    """The model_fn of a linear model with a head; arguments as of `LinearEstimator` and `linear_model`.
+
+    Raises:
+        ValueError: columns or a combiner that can't be used.
+    """
+    LinearModel(columns, sparse_combiner=sparse_combiner)  # for its checks
+
+    def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
+        model = linear_model(columns, head.logits_dimension, sparse_combiner, partitioner, kind)
+        logits = model(checked_features(features))
+        if mode == ModeKeys.TRAIN:
+            add_linear_summaries(model)
+        return head.create_estimator_spec(
+            features=features,
+            mode=mode,
+            logits=logits,
+            labels=labels,
+            optimizer=optimizer if mode == ModeKeys.TRAIN else None,
+            trainable_variables=model.trainable_variables,
+        )
+
+    return model_fn
+
+
+def linear_model(
+    columns: Sequence[Any],
+    units: int,
+    sparse_combiner: str,
+    partitioner: Any = None,
+    kind: type[LinearModel] = LinearModel,
+) -> LinearModel:
+    """The linear model, of the given kind, with the canned estimators' variable names."""
+    return kind(
+        columns,
+        units=units,
+        sparse_combiner=sparse_combiner,
+        name="linear/linear_model",
+        partitioner=partitioner,
+    )
 
 
 def add_linear_summaries(model: LinearModel) -> None:
     """Summaries of the bias (scalar or histogram) and of the share of weights that are zero."""
-    weights = [variable for variable in model.trainable_variables if variable is not model.bias]
+    bias = {id(part) for part in parts_of(model.bias)}
+    weights = [variable for variable in model.trainable_variables if id(variable) not in bias]
     with tf.compat.v1.name_scope(None):
         if model.bias.shape.num_elements() == 1:
             tf.compat.v1.summary.scalar("bias", tf.reshape(model.bias, []))

@@ -9,13 +9,13 @@ from ..estimator import Estimator
 from ..estimator_spec import EstimatorSpec
 from ..feature_column import DenseInput, SequenceFeatures
 from ..head import Head, SequentialHeadWrapper
+from ..head.classifier import classifier_head
 from ..head.reduction import SUM_OVER_BATCH_SIZE
 from ..keys import ModeKeys
 from ..optimizer import resolve_optimizer
 from ..optimizer.keras_optimizer import outside_graph
 from ..recurrent.cells import cells_by_type, standard_cells
 from .arguments import checked_features
-from .head_choice import classifier_head
 from .recurrent_network import RecurrentNetwork
 
 USE_DEFAULT = object()

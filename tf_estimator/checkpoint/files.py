@@ -17,6 +17,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from ..errors import CheckpointError
+from .partition import Slice, slice_of, stored_shape
 
 #: Name of the file that names the latest checkpoint.
 STATE_FILE = "checkpoint"
@@ -119,32 +120,61 @@ class Reader:
         try:
             return self._reader.get_tensor(self._keys.get(name, name))
         except Exception as error:
-            raise CheckpointError(
-                f"Checkpoint {self.prefix!r} is damaged: {name!r} can't be read ({_first_line(error)}). "
-                "Continue from an older checkpoint of the directory."
-            ) from error
+            raise self._damaged(name, error) from error
 
     def values(self, wanted: Mapping[str, Any], *, optional: Iterable[str] = ()) -> dict[str, Any]:
         """Values of all `wanted` variables.
 
         Args:
-            wanted: name to a variable (its shape and dtype are compared).
+            wanted: name to a variable (its shape and dtype are compared). Part of a partitioned variable gets its slice
+                of the whole one, or what stands under its own name.
             optional: names that may be absent.
 
         Raises:
             CheckpointError: names or shapes do not fit; lists them all.
         """
         optional = set(optional)
-        missing = sorted(n for n in wanted if n not in self.shapes and n not in optional)
-        wrong = sorted(
-            f"{n}: {self.shapes[n]} {self.dtypes[n].name} in the checkpoint, {v.shape} {v.dtype.name} in the model"
-            for n, v in wanted.items()
-            if n in self.shapes
-            and not (v.shape.is_compatible_with(self.shapes[n]) and v.dtype.base_dtype == self.dtypes[n])
-        )
+        parts = {n: part for n, v in wanted.items() if n not in self.shapes and (part := slice_of(v)) is not None}
+        stored = {n: parts[n].name if n in parts else n for n in wanted}
+        missing = sorted({stored[n] for n in wanted if stored[n] not in self.shapes and n not in optional})
+        wrong = sorted({text for n, v in wanted.items() if (text := self._difference(stored[n], v, n in parts))})
         if missing or wrong:
-            raise CheckpointError(_mismatch(self.prefix, missing, wrong, sorted(set(self.shapes) - set(wanted))))
-        return {name: self.value(name) for name in wanted if name in self.shapes}
+            unused = sorted(set(self.shapes) - set(stored.values()))
+            raise CheckpointError(_mismatch(self.prefix, missing, wrong, unused))
+        present = [n for n in wanted if stored[n] in self.shapes]
+        return {n: self._part(parts[n]) if n in parts else self.value(n) for n in present}
+
+    def _part(self, part: Slice) -> Any:
+        """One slice; its siblings need not be there, nor be read."""
+        if not part.text:
+            return self.value(part.name)
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            read = tf.raw_ops.RestoreV2(
+                prefix=self.prefix,
+                tensor_names=[part.name],
+                shape_and_slices=[part.text],
+                dtypes=[self.dtypes[part.name]],
+            )
+            try:
+                return session.run(read[0])
+            except tf.errors.OpError as error:
+                raise self._damaged(part.name, error) from error
+
+    def _damaged(self, name: str, error: Exception) -> CheckpointError:
+        return CheckpointError(
+            f"Checkpoint {self.prefix!r} is damaged: {name!r} can't be read ({_first_line(error)}). "
+            "Continue from an older checkpoint of the directory."
+        )
+
+    def _difference(self, name: str, variable: Any, is_part: bool) -> str:
+        """What differs between the stored variable and the model's; empty if they fit."""
+        if name not in self.shapes:
+            return ""
+        shape = stored_shape(variable) if is_part else variable.shape
+        if shape.is_compatible_with(self.shapes[name]) and variable.dtype.base_dtype == self.dtypes[name]:
+            return ""
+        stored = f"{self.shapes[name]} {self.dtypes[name].name} in the checkpoint"
+        return f"{name}: {stored}, {shape} {variable.dtype.name} in the model"
 
 
 def check_finite(prefix: str, values: Mapping[str, Any], names: Iterable[str]) -> None:
@@ -182,25 +212,32 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def write(prefix: str, values: Mapping[str, tf.Tensor], extra: Mapping[str, bytes] | None = None) -> None:
+def write(
+    prefix: str,
+    values: Mapping[str, tf.Tensor],
+    extra: Mapping[str, bytes] | None = None,
+    parts: Mapping[str, Slice] | None = None,
+) -> None:
     """Writes a checkpoint so that it is complete or not there at all.
 
     Args:
         prefix: path without suffix; its directory exists.
         values: variables by name.
         extra: further files of the checkpoint, suffix (with its dot) to content; in place before it.
+        parts: those of the values that are slices of a partitioned variable, whose name they get.
 
     Raises:
         OSError: the disk is full, or the directory can't be written; nothing is left behind.
     """
     temporary = f"{prefix}.tmp-{uuid.uuid4().hex[:8]}"
     names = sorted(values)
+    parts = parts or {}
     try:
         try:
             tf.raw_ops.SaveV2(
                 prefix=temporary,
-                tensor_names=names,
-                shape_and_slices=[""] * len(names),
+                tensor_names=[parts[name].name if name in parts else name for name in names],
+                shape_and_slices=[parts[name].text if name in parts else "" for name in names],
                 tensors=[values[name] for name in names],
             )
         except tf.errors.OpError as error:

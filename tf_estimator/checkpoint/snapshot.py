@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
 
 from ..errors import NanLossDuringTrainingError
 from . import files, input_position
+from .partition import Slice
 from .retention import Retention
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class Snapshot:
         trained: names of the trainable ones, which must be finite.
         position: of the input, see `input_position`.
         meta: content of the `.meta` file; None for no such file.
+        parts: those of the values that are slices of a partitioned variable.
     """
 
     prefix: str
@@ -35,6 +37,7 @@ class Snapshot:
     trained: Collection[str]
     position: Mapping[str, bytes]
     meta: bytes | None
+    parts: Mapping[str, Slice] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -52,7 +55,7 @@ class Snapshot:
         extra = {input_position.SUFFIX: input_position.encode(self.position)}
         if self.meta is not None:
             extra[".meta"] = self.meta
-        files.write(self.prefix, self.values, extra)
+        files.write(self.prefix, self.values, extra, self.parts)
         retention.add(self.prefix)
         log.info("Saved checkpoint %s.", self.prefix)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import tensorflow as tf
 from ..errors import CheckpointError
 from ..variables import TracedVariable, VariableSet
 from . import files
+from .partition import slice_of, stored_name, stored_shape
 
 
 class VocabInfo(NamedTuple):
@@ -86,7 +87,7 @@ class WarmStartSettings(_Settings):
         """
         reader = files.Reader(_prefix(self.ckpt_to_initialize_from))
         chosen = self._chosen(variables)
-        known = {t.name for t in chosen}
+        known = {_name(t) for t in chosen}
         for what, names in (
             ("var_name_to_vocab_info", self.var_name_to_vocab_info),
             ("var_name_to_prev_var_name", self.var_name_to_prev_var_name),
@@ -102,19 +103,22 @@ class WarmStartSettings(_Settings):
         wanted = self.var_name_to_vocab_info
         patterns = self.vars_to_warm_start
         if patterns is None:
-            return [t for t in traced if t.name in wanted]
+            return [t for t in traced if _name(t) in wanted]
         if isinstance(patterns, str):
-            return [t for t in traced if t.name in wanted or (t.trainable and re.match(patterns, t.name))]
+            return [t for t in traced if _name(t) in wanted or (t.trainable and re.match(patterns, _name(t)))]
         if not isinstance(patterns, list | tuple):
             raise ValueError(f"vars_to_warm_start must be a regular expression, a list or None, not {patterns!r}.")
-        names = {getattr(p, "path", None) or p.op.name for p in patterns if not isinstance(p, str)}
+        names = {getattr(p, "path", None) or p.op.name for p in _parts(patterns)}
         texts = [p for p in patterns if isinstance(p, str)]
         return [
-            t for t in traced if t.name in wanted or t.name in names or any(re.match(text, t.name) for text in texts)
+            t
+            for t in traced
+            if _name(t) in wanted or t.name in names or any(re.match(text, _name(t)) for text in texts)
         ]
 
     def _value(self, traced: TracedVariable, reader: files.Reader) -> Any:
-        name = self.var_name_to_prev_var_name.get(traced.name, traced.name)
+        own = _name(traced)
+        name = self.var_name_to_prev_var_name.get(own, own)
         try:
             value = np.asarray(reader.value(name))
         except CheckpointError as error:
@@ -122,15 +126,28 @@ class WarmStartSettings(_Settings):
                 f"Tensor {name} is not found in {reader.prefix} checkpoint; it has {sorted(reader.shapes)}. Leave the "
                 "variable out of vars_to_warm_start, or name it in var_name_to_prev_var_name."
             ) from error
-        info = self.var_name_to_vocab_info.get(traced.name)
+        info = self.var_name_to_vocab_info.get(own)
         if info is not None:
             value = _remap(value, info, traced)
-        if not traced.variable.shape.is_compatible_with(value.shape):
+        shape = stored_shape(traced.variable)
+        if not shape.is_compatible_with(value.shape):
             raise ValueError(
-                f"Shape of variable {traced.name} ({traced.variable.shape}) doesn't match with shape of tensor {name} "
+                f"Shape of variable {own} ({shape}) doesn't match with shape of tensor {name} "
                 f"({list(value.shape)}) from the checkpoint; use a VocabInfo where its vocabulary changed."
             )
-        return value
+        part = slice_of(traced.variable)
+        return value if part is None else part.cut(value)
+
+
+def _name(traced: TracedVariable) -> str:
+    return stored_name(traced.name, traced.variable)
+
+
+def _parts(variables: Iterable[Any]) -> Iterator[Any]:
+    """The variables among patterns, partitioned ones part by part."""
+    for variable in variables:
+        if not isinstance(variable, str):
+            yield from variable if type(variable).__name__ == "PartitionedVariable" else [variable]
 
 
 def settings_from(given: Any) -> WarmStartSettings:
@@ -166,11 +183,11 @@ def _remap(old: Any, info: VocabInfo, traced: TracedVariable) -> Any:
     old_words = _words(info.old_vocab, info.old_vocab_size)
     position = {word: i for i, word in enumerate(old_words)}
     new_words = _words(info.new_vocab, info.new_vocab_size)
-    shape = [int(n) for n in traced.variable.shape]
+    shape = [int(n) for n in stored_shape(traced.variable)]
     size = len(new_words) + info.num_oov_buckets
     if size != shape[info.axis]:
         raise ValueError(
-            f"{traced.name} has {shape[info.axis]} entries on axis {info.axis}, its VocabInfo says {len(new_words)} "
+            f"{_name(traced)} has {shape[info.axis]} entries on axis {info.axis}, its VocabInfo says {len(new_words)} "
             f"words and {info.num_oov_buckets} out-of-vocabulary buckets."
         )
     initializer = info.backup_initializer or tf.zeros_initializer()

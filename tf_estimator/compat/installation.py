@@ -17,6 +17,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from . import import_forms
+
 #: Module attributes of `est` that become modules of their own, as `tf.estimator` had them.
 _NAMESPACES = ("experimental", "export", "inputs")
 
@@ -27,6 +29,8 @@ def install() -> None:
 
     modern = _module("tensorflow.estimator", est)
     legacy = _module("tensorflow.compat.v1.estimator", est)
+    for name in est.v1.__all__:
+        setattr(legacy, name, getattr(est.v1, name))
     # The attribute and the imported module of the same name are different objects in TensorFlow.
     for place in (tf, tf.compat.v2, importlib.import_module("tensorflow.compat.v2")):
         setattr(place, "estimator", modern)  # noqa: B010  modules, to the type checker
@@ -40,9 +44,13 @@ def install() -> None:
     layers = {"SequenceFeatures": est.layers.SequenceFeatures, "LinearModel": est.layers.LinearModel}
     converters = {"model_to_estimator": est.model_to_estimator}
     for name, members in (("experimental", layers), ("estimator", converters)):
-        _add(tf.keras, name, ModuleType(f"tensorflow.keras.{name}"))
-        for member, value in members.items():
-            _add(getattr(tf.keras, name), member, value)
+        for home in (tf.keras, tf.compat.v1.keras):
+            _add(home, name, ModuleType(f"tensorflow.keras.{name}"))
+            for member, value in members.items():
+                _add(getattr(home, name), member, value)
+    for path, home in (("", tf.keras), ("compat.v1.", tf.compat.v1.keras), ("compat.v2.", tf.keras)):
+        sys.modules.setdefault(f"tensorflow.{path}keras.estimator", home.estimator)
+    import_forms.install(modern, legacy)
 
 
 def _add(module: Any, name: str, value: Any) -> None:
@@ -61,8 +69,10 @@ def _module(name: str, source: Any) -> ModuleType:
         original = getattr(source, namespace)
         for attribute in _public(original):
             setattr(inner, attribute, getattr(original, attribute))
+        import_forms.explaining(inner, f"{namespace}.")
         setattr(module, namespace, inner)
         sys.modules[f"{name}.{namespace}"] = inner
+    import_forms.explaining(module)
     # Old code takes these from here as well as from tf.compat.v1.train.
     for hook in _public(source.hooks):
         if not hasattr(module, hook):

@@ -12,8 +12,8 @@ import tensorflow as tf
 from ..errors import LostWorkerError
 from ..variables import VariableSet
 from .replicas import Replicas
-from .replicate import ROOM, collective_sum, powers_of_two
-from .strategy import next_number
+from .replicate import NUMBERS_PER_MARK, collective_sum, powers_of_two
+from .strategy import next_collective_number
 
 v1 = tf.compat.v1
 
@@ -28,7 +28,7 @@ class ClusterPeers:
     def __init__(self, replicas: Replicas) -> None:
         self.is_chief = replicas.worker == 0
         self._replicas = replicas
-        number, large = next_number() * ROOM, next_number() * ROOM
+        number, large = next_collective_number() * NUMBERS_PER_MARK, next_collective_number() * NUMBERS_PER_MARK
 
         def total(values: tf.Tensor) -> tf.Tensor:
             bits, width = powers_of_two(tf.size(values))

@@ -87,7 +87,7 @@ def _chosen(config: Any, field: str) -> Replicas | None:
 
 def _replicas(strategy: Any, field: str) -> Replicas:
     if isinstance(strategy, _CLUSTER):
-        return _of_cluster(strategy)
+        return _cluster_replicas(strategy)
     if isinstance(strategy, _LOCAL + _ONE):
         return Replicas(tuple(strategy.extended.worker_devices))
     raise ValueError(
@@ -96,7 +96,7 @@ def _replicas(strategy: Any, field: str) -> Replicas:
     )
 
 
-def _of_cluster(strategy: Any) -> Replicas:
+def _cluster_replicas(strategy: Any) -> Replicas:
     devices = tuple(strategy.extended.worker_devices)
     resolver = strategy.cluster_resolver
     jobs = resolver.cluster_spec().as_dict() if resolver is not None else {}

@@ -15,8 +15,8 @@ v1 = tf.compat.v1
 #: Number of the group of processes among TensorFlow's collective operations; strategies count theirs up from 1.
 GROUP = 71_000
 
-#: Rooms between the numbers of two marks: rows are exchanged under one number per power of two.
-ROOM = 64
+#: Collective numbers reserved per mark: rows are exchanged under one number per power of two.
+NUMBERS_PER_MARK = 64
 
 
 def prefix(replica: int) -> str:
@@ -88,13 +88,13 @@ def _reduction(node: Any, sources: Sequence[str], mark: Mark, replicas: Replicas
 def _elements(values: Sequence[tf.Tensor], mark: Mark, replicas: Replicas) -> tf.Tensor:
     total = tf.add_n(list(values))
     if replicas.workers > 1:
-        total = collective_sum(total, replicas, mark.number * ROOM)
+        total = collective_sum(total, replicas, mark.number * NUMBERS_PER_MARK)
     return total / tf.cast(replicas.total, total.dtype) if mark.kind == MEAN else total
 
 
 def _rows(values: Sequence[tf.Tensor], mark: Mark, replicas: Replicas) -> tf.Tensor:
     rows = tf.concat(list(values), axis=0)
-    return rows if replicas.workers == 1 else _gathered_rows(rows, replicas, mark.number * ROOM)
+    return rows if replicas.workers == 1 else _gathered_rows(rows, replicas, mark.number * NUMBERS_PER_MARK)
 
 
 def collective_sum(value: tf.Tensor, replicas: Replicas, number: Any, merge: str = "Add") -> tf.Tensor:

@@ -30,7 +30,7 @@ SUM, MEAN, ROWS = "sum", "mean", "rows"
 _numbers = itertools.count(1)
 
 
-def next_number() -> int:
+def next_collective_number() -> int:
     """A number for a collective operation, the same in all processes that ask for as many."""
     return next(_numbers)
 
@@ -153,7 +153,7 @@ class ReplicaStrategy(tf.distribute.Strategy):  # type: ignore[misc]
             )
         shape = value.shape if kind != ROWS else tf.TensorShape([None]).concatenate(value.shape[1:])
         mark = v1.placeholder_with_default(value, shape, name="reduced_over_replicas")
-        self.marks.append(Mark(mark.op.name, kind, next_number() if self.replicas.workers > 1 else 0))
+        self.marks.append(Mark(mark.op.name, kind, next_collective_number() if self.replicas.workers > 1 else 0))
         return mark
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,10 +22,11 @@ def whole(directory: Path) -> Iterator[Path]:
     if directory.is_dir() and any(directory.iterdir()):
         raise FileExistsError(f"{directory} exists and is not empty; give a new directory.")
     directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f"temp-{directory.name}-", dir=directory.parent))
+    # Not by mkdtemp, which makes it private: the process's umask says who else may read an export.
+    temporary = directory.parent / f"temp-{directory.name}-{secrets.token_hex(8)}"
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o755)  # mkdtemp made it private; a server may run as another user
         # A rename replaces an empty directory.
         temporary.rename(directory)
     except BaseException:

@@ -11,6 +11,8 @@ from typing import Any
 import tensorflow as tf
 
 from ..checkpoint.files import Reader
+from ..checkpoint.partition import saver_variables
+from ..graph.naming import NamingGraph
 from ..graph.threads import in_fresh_thread
 from ..keys import ModeKeys
 from ..variables import TracedVariable, VariableNames
@@ -117,7 +119,7 @@ class _MetaGraph:
         self.checkpoint_path, self.signatures_of = checkpoint_path, signatures_of
 
     def add_to(self, builder: Any, with_variables: bool, strip_default_attrs: bool) -> None:
-        with tf.Graph().as_default() as graph, VariableNames().collect() as names:
+        with NamingGraph().as_default() as graph, VariableNames().collect() as names:
             _v1.train.create_global_step(graph)
             tf.random.set_seed(self.estimator.config.tf_random_seed)
             receiver = self.receiver_fn()
@@ -158,8 +160,7 @@ def _model_variables(graph: tf.Graph, names: VariableNames) -> dict[str, TracedV
 
 
 def _saver(variables: Mapping[str, TracedVariable]) -> Any:
-    by_name = {name: traced.variable for name, traced in variables.items()}
-    return _v1.train.Saver(by_name, sharded=True, save_relative_paths=True)
+    return _v1.train.Saver(saver_variables(variables.values()), sharded=True, save_relative_paths=True)
 
 
 def _restore(session: Any, own_saver: Any, variables: Mapping[str, TracedVariable], checkpoint_path: str) -> None:

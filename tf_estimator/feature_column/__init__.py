@@ -1,6 +1,6 @@
 """TensorFlow's feature columns, and layers over them with the variable names of old checkpoints.
 
-May import of the engine's folders: nothing. Start with `dense.py`.
+May import of the engine's folders: `graph`. Start with `dense.py`.
 """
 
 from ..errors import MissingFeatureError

@@ -26,6 +26,7 @@ class DenseInput(ColumnLayer):
         feature_columns: dense columns of `tf.feature_column`, one or several.
         trainable: whether optimizers may change its variables.
         name: scope of the variables; `dense_features` if None, counted up when taken.
+        partitioner: of the variables, a `tf.compat.v1` partitioner.
 
     Raises:
         ValueError: a column that is not dense, or two of one name.
@@ -42,7 +43,7 @@ class DenseInput(ColumnLayer):
 
     def renamed(self, name: str) -> DenseInput:
         """The same columns under another scope."""
-        return DenseInput(self._columns, self._trainable, name)
+        return DenseInput(self._columns, self._trainable, name, self._partitioner)
 
     def __call__(self, features: Mapping[str, Any], training: bool | None = None) -> tf.Tensor:
         """Adds the ops to the current graph.

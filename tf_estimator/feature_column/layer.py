@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from ..graph.naming import variable_scope_name
 from .state import ColumnState, create_column_states, prepared_columns
 
 v1 = tf.compat.v1
@@ -19,6 +20,7 @@ class ColumnLayer:
         feature_columns: columns, one or several.
         trainable: whether optimizers may change its variables.
         name: scope of the variables; the class has one for None, counted up when taken.
+        partitioner: of the variables, a `tf.compat.v1` partitioner.
 
     Raises:
         ValueError: a column of another kind, or two of one name.
@@ -27,11 +29,16 @@ class ColumnLayer:
     _default_name: str
     #: What columns it takes, for the error message.
     _kind: str
+    #: What becomes of a column's name in those of its variables.
+    _scope_name: Callable[[str], str] = staticmethod(variable_scope_name)
     #: A column must have one of these.
     _methods: Sequence[str]
 
-    def __init__(self, feature_columns: Any, trainable: bool = True, name: str | None = None) -> None:
+    def __init__(
+        self, feature_columns: Any, trainable: bool = True, name: str | None = None, partitioner: Any = None
+    ) -> None:
         self._columns = feature_columns
+        self._partitioner = partitioner
         self._prepared()
         self._trainable = trainable
         self._name = name
@@ -63,8 +70,9 @@ class ColumnLayer:
             return
         self._graph = graph
         scope = _scope(self._name, self._default_name)
-        self._state = ColumnState(scope, self._trainable)
+        self._state = ColumnState(scope, self._trainable, self._partitioner, self._scope_name)
         self._sorted = self._prepared()
+        self._state.name_columns(self._sorted)
         self._make_variables(scope)
 
     def _make_variables(self, scope: str) -> None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from .dense import is_scalar, stack_scalars
 from .layer import ColumnLayer
-from .state import FeatureCache, model_variable
+from .state import FeatureCache, model_variable, parts_of
 
 v1 = tf.compat.v1
 _COMBINERS = ("mean", "sqrtn", "sum")
@@ -26,6 +26,7 @@ class LinearModel(ColumnLayer):
         sparse_combiner: how the weights of several categories in one row are combined: "sum", "mean" or "sqrtn".
         trainable: whether optimizers may change its variables.
         name: scope of the variables; `linear_model` if None, counted up when taken.
+        partitioner: of the variables, a `tf.compat.v1` partitioner.
 
     Raises:
         ValueError: a column of another kind, two of one name, or an unknown combiner.
@@ -42,10 +43,11 @@ class LinearModel(ColumnLayer):
         sparse_combiner: str = "sum",
         trainable: bool = True,
         name: str | None = None,
+        partitioner: Any = None,
     ) -> None:
         if sparse_combiner not in _COMBINERS:
             raise ValueError(f"sparse_combiner must be one of {list(_COMBINERS)}, not {sparse_combiner!r}.")
-        super().__init__(feature_columns, trainable, name)
+        super().__init__(feature_columns, trainable, name, partitioner)
         self._units = units
         self._combiner = sparse_combiner
         self._bias: Any = None
@@ -58,7 +60,8 @@ class LinearModel(ColumnLayer):
     @property
     def trainable_variables(self) -> list[Any]:
         """The variables of the last call's graph."""
-        return [*self._state.variables, *([self._bias] if self._bias is not None and self._trainable else [])]
+        bias = parts_of(self._bias) if self._bias is not None and self._trainable else []
+        return [*self._state.variables, *bias]
 
     def __call__(self, features: Mapping[str, Any], training: bool | None = None) -> tf.Tensor:
         """Adds the ops to the current graph; see the class.
@@ -103,7 +106,11 @@ class LinearModel(ColumnLayer):
     def _make_variables(self, scope: str) -> None:
         super()._make_variables(scope)
         self._bias = model_variable(
-            f"{scope}/bias_weights", [self._units], v1.zeros_initializer(), trainable=self._trainable
+            f"{scope}/bias_weights",
+            [self._units],
+            v1.zeros_initializer(),
+            trainable=self._trainable,
+            partitioner=self._partitioner,
         )
 
 

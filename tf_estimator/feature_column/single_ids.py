@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .state import ColumnState, FeatureCache
+from .state import ColumnState, FeatureCache, is_partitioned
 
 # Categorical columns that give ids without weights. The hashed one never gives -1, which stands for "no id".
 _HASHED = "HashedCategoricalColumn"
@@ -51,6 +51,8 @@ def embed_rows(column: Any, cache: FeatureCache, state: ColumnState) -> tf.Tenso
     """An embedding column over a dense feature of one value per row, float32 `[batch, dimension]`, zeros where there is
     no id; None where the general way is needed."""
     if not _is_plain_embedding(column) or type(column.categorical_column).__name__ not in _PLAIN:
+        return None
+    if is_partitioned(state.get_variable(column, "embedding_weights")):
         return None
     given = cache.plain(column.categorical_column.key)
     if not isinstance(given, tf.Tensor) or not (given.shape.rank == 1 or given.shape[1:] == [1]):

@@ -7,12 +7,13 @@ its weights. These two classes answer, with the variable names of old checkpoint
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from ..errors import MissingFeatureError
+from ..graph.naming import variable_scope_name
 
 v1 = tf.compat.v1
 
@@ -68,12 +69,28 @@ class FeatureCache:
 class ColumnState:
     """Variables of columns, called `<scope>/<column name>/<variable>`; a second use finds them again.
 
+    Args:
+        scope: first part of the names.
+        trainable: whether optimizers may change them.
+        partitioner: a `tf.compat.v1` partitioner.
+        scope_name: what becomes of a column's name in those of its variables. Two names that become the same stay two:
+            the later one gets `_1`, `_2` ….
+
     Attributes:
         variables: the trainable ones, in the order in which they were made.
     """
 
-    def __init__(self, scope: str, trainable: bool = True) -> None:
+    def __init__(
+        self,
+        scope: str,
+        trainable: bool = True,
+        partitioner: Any = None,
+        scope_name: Callable[[str], str] = variable_scope_name,
+    ) -> None:
         self.scope = scope
+        self._scope_name = scope_name
+        self._columns: dict[str, str] = {}  # by the names that they have in variables
+        self._partitioner = partitioner
         self.variables: list[Any] = []
         self._trainable = trainable
         self._variables: dict[tuple[str, str], Any] = {}
@@ -81,7 +98,7 @@ class ColumnState:
 
     def all_variables(self) -> list[Any]:
         """Those that are not trainable too."""
-        return list(self._variables.values())
+        return [part for variable in self._variables.values() for part in parts_of(variable)]
 
     def create_variable(
         self,
@@ -97,11 +114,25 @@ class ColumnState:
         key = (feature_column.name, name)
         if key not in self._variables:
             wanted = trainable and self._trainable
-            full = f"{self.scope}/{feature_column.name}/{name}"
-            self._variables[key] = model_variable(full, shape, initializer, dtype or tf.float32, wanted)
+            full = f"{self.scope}/{self._column_scope(feature_column.name)}/{name}"
+            made = model_variable(full, shape, initializer, dtype or tf.float32, wanted, self._partitioner)
+            self._variables[key] = made
             if wanted:
-                self.variables.append(self._variables[key])
+                self.variables.extend(parts_of(made))
         return self._variables[key]
+
+    def name_columns(self, columns: Iterable[Any]) -> None:
+        """Settles the names of these columns' variables, in this order, whichever column makes its variables first."""
+        for column in columns:
+            self._column_scope(column.name)
+
+    def _column_scope(self, column: str) -> str:
+        wanted = self._scope_name(column)
+        name, count = wanted, 0
+        while self._columns.setdefault(name, column) != column:
+            count += 1
+            name = f"{wanted}_{count}"
+        return name
 
     def get_variable(self, feature_column: Any, name: str) -> Any:
         """A column's variable.
@@ -128,23 +159,42 @@ class ColumnState:
 
 
 def model_variable(
-    name: str, shape: Sequence[int], initializer: Any = None, dtype: Any = tf.float32, trainable: bool = True
+    name: str,
+    shape: Sequence[int],
+    initializer: Any = None,
+    dtype: Any = tf.float32,
+    trainable: bool = True,
+    partitioner: Any = None,
 ) -> Any:
     """A variable called exactly `name` whatever the present scope, made or found again.
 
-    One that is not trained is averaged over the replicas of a training that has several.
+    One that is not trained is averaged over the replicas of a training that has several. With a partitioner it is a
+    partitioned variable, or the one part of it.
     """
     root = v1.VariableScope(reuse=v1.AUTO_REUSE)
     with v1.variable_scope(root, auxiliary_name_scope=False):
-        return v1.get_variable(
+        made = v1.get_variable(
             name,
             shape=shape,
             dtype=dtype,
             initializer=initializer,
             trainable=trainable,
             use_resource=True,
+            partitioner=partitioner,
             aggregation=tf.VariableAggregation.NONE if trainable else tf.VariableAggregation.MEAN,
         )
+    parts = parts_of(made)
+    return parts[0] if len(parts) == 1 else made
+
+
+def is_partitioned(variable: Any) -> bool:
+    """Whether the variable is made of several."""
+    return type(variable).__name__ == "PartitionedVariable"
+
+
+def parts_of(variable: Any) -> list[Any]:
+    """The parts of a partitioned variable, or the variable itself."""
+    return list(variable) if is_partitioned(variable) else [variable]
 
 
 def prepared_columns(columns: Any, kind: str, allowed: Sequence[str]) -> list[Any]:

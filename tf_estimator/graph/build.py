@@ -19,6 +19,7 @@ from . import program_order
 from .fetches import element_of
 from .graph_variables import GraphVariables
 from .metric_updates import add_metrics, plain_variable
+from .naming import NamingGraph
 from .threads import in_fresh_thread
 from .traced_model import TracedModel, traced_model
 
@@ -27,18 +28,9 @@ v1 = tf.compat.v1
 ModelFn = Callable[[Any, Any, str], EstimatorSpec]
 
 
-class _Graph(tf.Graph):  # type: ignore[misc]
-    """A graph in which an outermost scope may begin with an underscore, as the name of a Keras layer does whose class
-    is private. TensorFlow refuses that; the operations' names get a prefix, the variables keep Keras's path."""
-
-    def name_scope(self, name: Any) -> Any:
-        outermost = isinstance(name, str) and not self.get_name_scope()
-        return super().name_scope(f"private{name}" if outermost and name.startswith("_") else name)
-
-
 def new_graph(seed: int | None) -> tf.Graph:
     """A graph with its seed and global step."""
-    graph = _Graph()
+    graph = NamingGraph()
     with graph.as_default():
         v1.set_random_seed(seed)
     return graph

@@ -41,12 +41,7 @@ class KeepInputPosition(v1.train.SessionRunHook):  # type: ignore[misc,name-defi
 
 
 class SaveCheckpoints(BuiltinHook):
-    """Saves at the start, at the configured intervals, and at the end, when it waits for the files.
-
-    Attributes:
-        goal: global step with which the run ends by itself; None for none.
-        ended: whether it has ended by itself.
-    """
+    """Saves at the start, at the configured intervals, and at the end, when it waits for the files."""
 
     def __init__(self, saver: ModelSaver, config: RunConfig) -> None:
         self._saver = saver
@@ -54,20 +49,34 @@ class SaveCheckpoints(BuiltinHook):
         self._seconds = config.save_checkpoints_secs or None
         self._saved_at = time.monotonic()
         self._saved_step = 0
-        self.goal: int | None = None
-        self.ended = False
+        self._goal: int | None = None
+        self._ended = self._unsaved = False
 
     def begin(self) -> None:
         for listener in self._saver.listeners:
             listener.begin()
 
-    def start(self, step: int, *, save: bool) -> bool:
-        """Notes the first step and, with `save`, writes its checkpoint; returns whether a listener asks to stop."""
+    def start(self, step: int, *, save: bool, goal: int | None) -> bool:
+        """Starts a run.
+
+        Args:
+            step: the global step.
+            save: whether to save it.
+            goal: global step with which the run ends by itself; None for none.
+
+        Returns:
+            Whether a listener asks to stop.
+        """
+        self._goal = goal
         self.step = self._saved_step = step
         if not save:
             self._saver.last_step = step
             return False
         return self._save(step)
+
+    def note_end(self, *, by_itself: bool, unsaved: bool) -> None:
+        """Notes that the run has ended; `unsaved` says that there were batches after the last one that was counted."""
+        self._ended, self._unsaved = by_itself, unsaved
 
     def next_step(self, step: int) -> int | None:
         if self._steps is not None:
@@ -81,7 +90,7 @@ class SaveCheckpoints(BuiltinHook):
             run_context.request_stop()
 
     def end(self, session: Any) -> None:
-        if self._saver.last_step != self.step:
+        if self._saver.last_step != self.step or self._unsaved:
             self._save(self.step, finish=True)
         self._saver.settle()
         for listener in self._saver.listeners:
@@ -89,7 +98,7 @@ class SaveCheckpoints(BuiltinHook):
 
     def _save(self, step: int, *, finish: bool = False) -> bool:
         self._saved_step, self._saved_at = step, time.monotonic()
-        ended = self.ended or (self.goal is not None and step >= self.goal)
+        ended = self._ended or (self._goal is not None and step >= self._goal)
         return self._saver.save(step, ended=ended, finish=finish)
 
 

@@ -48,16 +48,16 @@ def evaluate(
     """
     metrics = trace.evaluation
     session = EngineSession(trace, state, source)
-    calls = HookRunner([*hooks, *trace.spec.evaluation_hooks], trace, session, metrics.updates)
-    calls.begin()
+    runner = HookRunner([*hooks, *trace.spec.evaluation_hooks], trace, session, metrics.updates)
+    runner.begin()
     trace.captures.broadcast(state)
     initialize_local(trace, state)
-    calls.after_create_session()
+    runner.after_create_session()
     done = 0
     values: list[tf.Tensor] = []
-    while not calls.stop_requested and (steps is None or done < steps):
+    while not runner.stop_requested and (steps is None or done < steps):
         try:
-            done, values = _advance(trace, state, source, calls, done, steps)
+            done, values = _advance(trace, state, source, runner, done, steps)
         except (tf.errors.OutOfRangeError, StopIteration) as end:
             values = values if isinstance(end, StopIteration) else []
             break
@@ -69,7 +69,7 @@ def evaluate(
     flat = {name: value.numpy() for name, value in zip(names, values, strict=True)}
     nests = {name: tf.nest.map_structure(flat.pop, nest) for name, nest in metrics.nests.items()}
     result = {**flat, **nests}
-    calls.end()
+    runner.end()
     session.close()
     _write(trace, directory, result)
     log.info("Evaluation of %d batches: %s", done, ", ".join(f"{k} = {v}" for k, v in sorted(result.items())))
@@ -77,17 +77,17 @@ def evaluate(
 
 
 def _advance(
-    trace: TracedModel, state: VariableSet, source: BatchSource, calls: HookRunner, done: int, steps: int | None
+    trace: TracedModel, state: VariableSet, source: BatchSource, runner: HookRunner, done: int, steps: int | None
 ) -> tuple[int, list[tf.Tensor]]:
     """Takes at least one batch; returns how many were taken so far, and the metrics' values if they are known."""
-    hooks, due = calls.due(done)
+    hooks, due = runner.due(done)
     limits = [CALL_BATCHES] + ([] if steps is None else [steps - done]) + ([] if due is None else [due - 1 - done])
     wanted = min(limits)
     count = source.limit(max(wanted, 1))
     if count < 1:
         raise StopIteration
     if wanted < 1:
-        calls.step(hooks, source, state, EVAL_STEP)
+        runner.step(hooks, source, state, EVAL_STEP)
         return done + 1, []
     key = ("repeat", source.signature)
     metrics = trace.evaluation

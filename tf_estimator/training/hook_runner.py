@@ -27,6 +27,7 @@ class _Plan:
     """How to run one step for a set of requests; `held` keeps what the cache compares by identity."""
 
     held: list[Any]
+    signature: Any  # the source's
     fetches: list[Fetches | None]
     step: StepFunction
     names: list[str]
@@ -147,30 +148,37 @@ class HookRunner:
 
     def _planned(self, requests: list[Any], source: BatchSource, counter: str | None) -> _Plan:
         held = [None if r is None else r.fetches for r in requests]
-        fed = any(r is not None and r.feed_dict for r in requests)
-        if not fed:
-            for old in self._plans:
-                if _same(old.held, held):
-                    return old
+        if any(r is not None and r.feed_dict for r in requests):
+            return self._plan(held, self._feeds(requests), source, counter)
+        for old in self._plans:
+            # A source may give one step's batches in another way than the next one's.
+            if _same(old.held, held) and old.signature == source.signature:
+                return old
+        plan = self._plan(held, [], source, counter)
+        # Two sets of requests take turns where summaries are due, or three with another hook.
+        self._plans = [plan, *self._plans[:3]]
+        return plan
+
+    def _plan(self, held: list[Any], feeds: list[tuple[Any, Any]], source: BatchSource, counter: str | None) -> _Plan:
+        fetches = [None if h is None else Fetches(self._trace.variables, h) for h in held]
+        elements = {e.name: e for e in self._base}
+        for part in fetches:
+            elements.update({e.name: e for e in part.elements} if part is not None else {})
+        step = single_step(self._trace, list(elements.values()), [t for t, _ in feeds], source, counter)
+        names = [name for name, e in elements.items() if isinstance(e, tf.Tensor)]
+        asked = {e.name for part in fetches if part is not None for e in part.elements}
+        wanted = [(i, name) for i, name in enumerate(names) if name in asked]
+        return _Plan(held, source.signature, fetches, step, names, wanted, feeds)
+
+    def _feeds(self, requests: list[Any]) -> list[tuple[Any, Any]]:
+        """The tensors that the requests feed, each with its value as a tensor."""
         feeds: dict[str, tuple[Any, Any]] = {}
         for request in requests:
             items = feed_items(self._trace.variables, request.feed_dict) if request is not None else {}
             if set(items) & set(feeds):
                 raise RuntimeError(f"Two hooks feed the same tensor: {sorted(set(items) & set(feeds))}.")
             feeds.update(items)
-        fetches = [None if h is None else Fetches(self._trace.variables, h) for h in held]
-        elements = {e.name: e for e in self._base}
-        for part in fetches:
-            elements.update({e.name: e for e in part.elements} if part is not None else {})
-        pairs = [(tensor, tf.constant(np.asarray(value), tensor.dtype)) for tensor, value in feeds.values()]
-        step = single_step(self._trace, list(elements.values()), [t for t, _ in pairs], source, counter)
-        names = [name for name, e in elements.items() if isinstance(e, tf.Tensor)]
-        asked = {e.name for part in fetches if part is not None for e in part.elements}
-        wanted = [(i, name) for i, name in enumerate(names) if name in asked]
-        plan = _Plan(held, fetches, step, names, wanted, pairs)
-        if not fed:  # Two sets of requests take turns where summaries are due, or three with another hook.
-            self._plans = [plan, *self._plans[:3]]
-        return plan
+        return [(tensor, tf.constant(np.asarray(value), tensor.dtype)) for tensor, value in feeds.values()]
 
 
 def _same(one: list[Any], other: list[Any]) -> bool:

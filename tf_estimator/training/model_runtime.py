@@ -138,6 +138,10 @@ class ModelRuntime:
             self._snapshots = {path: kept}
         return kept
 
+    def own_copy(self, state: VariableSet, trace: TracedModel) -> VariableSet:
+        """A copy of the variables that a trace takes, for a run that may write them: its hooks have a session."""
+        return state.snapshot(t.name for t in trace.variables.model())
+
     def present_state(self, trace: TracedModel) -> VariableSet:
         """A copy of the variables as they are, in the middle of a training for example."""
         now = self.state.snapshot(self.state.names())

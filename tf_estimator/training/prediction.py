@@ -28,27 +28,27 @@ def predictions(
     wanted = chosen(trace.spec.predictions, predict_keys)
     session = EngineSession(trace, state)
     capture = _Capture(wanted)
-    calls = HookRunner([*hooks, *trace.spec.prediction_hooks, capture], trace, session, [])
-    calls.begin()
-    calls.after_create_session()
+    runner = HookRunner([*hooks, *trace.spec.prediction_hooks, capture], trace, session, [])
+    runner.begin()
+    runner.after_create_session()
 
     def step() -> bool:
         if source.limit(1) < 1:
             return False
         try:
-            calls.step(calls.hooks, source, state, None)
+            runner.step(runner.hooks, source, state, None)
         except (tf.errors.OutOfRangeError, StopIteration):
             return False
         return True
 
-    while not calls.stop_requested:
+    while not runner.stop_requested:
         if not (step() if tf.executing_eagerly() else in_fresh_thread(step)):
             break
         if single:
             yield from examples(capture.value)
         else:
             yield capture.value
-    calls.end()
+    runner.end()
     session.close()
 
 

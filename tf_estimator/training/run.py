@@ -23,10 +23,9 @@ from ..run_config import RunConfig
 from ..variables import VariableSet
 from .builtin_hooks import Events, KeepInputPosition, LogProgress, SaveCheckpoints, WriteSummaries
 from .hook_runner import HookRunner
-from .saver import ModelSaver
 from .scaffold import offer_saver
-from .session import EngineSession
 from .stall_detector import StallDetector
+from .training_session import TrainingSession
 
 v1 = tf.compat.v1
 log = logging.getLogger("tf_estimator")
@@ -64,9 +63,8 @@ class TrainingRun:
         self._peers = peers
         self._state = state
         self._source = source
-        self.session = EngineSession(trace, state, source)
-        self._saver = ModelSaver(directory, config, trace, state, self.session, source, listeners)
-        self.session.checkpoint_dir, self.session.write_checkpoint = directory, self._saver.write
+        self.session = TrainingSession(trace, state, source, directory, config, listeners)
+        self._saver = self.session.saver
         spec = trace.spec
         loss = element_of(trace.variables, spec.loss)
         self._base = [loss, *trace.train_ops]
@@ -77,7 +75,7 @@ class TrainingRun:
         self._keeps_position = any(isinstance(hook, KeepInputPosition) for hook in everybody)
         if config.is_chief:
             own = self._builtin_hooks(config, loss, everybody)
-        self._calls = HookRunner([*everybody, *own], trace, self.session, self._base)
+        self._hook_runner = HookRunner([*everybody, *own], trace, self.session, self._base)
         self._rate = 0.0
         self._compiled = source.compiled_steps if config.jit_compile else 0
         if config.jit_compile and not self._compiled:
@@ -117,7 +115,7 @@ class TrainingRun:
 
     def begin(self) -> None:
         """Calls the hooks' `begin`; they may still add to the graph."""
-        self._calls.begin()
+        self._hook_runner.begin()
 
     def run(self, goal: int | None, *, save_first: bool) -> None:
         """Trains until the global step is `goal`, the input ends, or a hook stops it; saves at the end.
@@ -143,15 +141,14 @@ class TrainingRun:
         self._trace.captures.broadcast(self._state)
         step = first = self._step()
         if self._saving is not None:
-            self._saving.goal = None if self._keeps_position else goal
             self._saver.open()
-            if self._saving.start(step, save=save_first):
+            if self._saving.start(step, save=save_first, goal=None if self._keeps_position else goal):
                 self._saver.settle()
                 if self._peers is None:
                     return
-                self._calls.stop_requested = True  # the other processes learn it before the first step
-        self._calls.set_step(step)
-        self._calls.after_create_session()
+                self._hook_runner.stop_requested = True  # the other processes learn it before the first step
+        self._hook_runner.set_step(step)
+        self._hook_runner.after_create_session()
         ended = False
         while goal is None or step < goal:
             stops, ended = self._stops()
@@ -162,7 +159,7 @@ class TrainingRun:
                 step = self._advance(step, goal)
             self._stall.watch(before, step, goal)
             if self._saver.poll():
-                self._calls.stop_requested = True
+                self._hook_runner.stop_requested = True
             if end:
                 ended, step = True, self._step()
                 self._source.advance(max(step - before, 0))
@@ -171,9 +168,9 @@ class TrainingRun:
             raise EmptyInputError("input_fn ended before it gave one batch; return at least one batch of rows.")
         ended = ended or not self._keeps_position
         if self._saving is not None:
-            self._saving.ended = ended
-        self._calls.set_step(step)
-        self._calls.end()
+            self._saving.note_end(by_itself=ended, unsaved=self._stall.batches > 0)
+        self._hook_runner.set_step(step)
+        self._hook_runner.end()
         if ended:
             self._saver.forget_position()
         self._events.flush()
@@ -182,15 +179,15 @@ class TrainingRun:
     def _stops(self) -> tuple[bool, bool]:
         """Whether a hook asked to stop, and whether the input has ended, if that is known before the step."""
         if self._peers is None:
-            return self._calls.stop_requested, False
+            return self._hook_runner.stop_requested, False
         # A process that continued alone would wait for the others' gradients forever.
-        stops, ends = self._peers.all_reduce_flags(self._calls.stop_requested, self._source.limit(1) < 1)
+        stops, ends = self._peers.all_reduce_flags(self._hook_runner.stop_requested, self._source.limit(1) < 1)
         return stops > 0, ends > 0
 
     def _advance(self, step: int, goal: int | None) -> int:
         """Does at least one step; returns the global step after it."""
         self._state.mark_modified()  # the values leave the checkpoint that they came from, or were saved to
-        hooks, due = self._calls.due(step)
+        hooks, due = self._hook_runner.due(step)
         ends = [n for n in (None if due is None else due - 1, goal) if n is not None]
         wanted = min([end - step for end in ends] + [self._call_limit()])
         count = self._source.limit(max(wanted, 1))
@@ -198,7 +195,7 @@ class TrainingRun:
             raise tf.errors.OutOfRangeError(None, None, "The input has ended.")
         if count == 1 or wanted <= 1:
             started = time.perf_counter()
-            loss, after = self._calls.step(hooks, self._source, self._state, GLOBAL_STEP)
+            loss, after = self._hook_runner.step(hooks, self._source, self._state, GLOBAL_STEP)
             self._stall.batches += 1
             if 0 < self._rate * CALL_SECONDS < 2:
                 # After one slow call, in which something was compiled, steps would be done singly forever.

@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..checkpoint import files, input_position
+from ..checkpoint.partition import slice_of
 from ..checkpoint.retention import Retention
 from ..checkpoint.snapshot import Snapshot
 from ..graph.traced_model import TracedModel
@@ -194,6 +195,7 @@ class ModelSaver:
             [t.name for t in traced if t.trainable],
             {} if ended else self._source.state(),
             self._meta_graph() if self._config.checkpoint_save_graph_def else None,
+            {t.name: part for t in traced if (part := slice_of(t.variable)) is not None},
         )
 
     def _prefix(self, step: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ..checkpoint.partition import saver_variables
 from ..errors import NotReadyError
 from ..graph.fetches import element_of, feed_items
 from ..graph.traced_model import TracedModel
@@ -43,7 +44,7 @@ def offer_saver(trace: TracedModel, keep: int | None, every_n_hours: float | Non
         return
     with trace.graph.as_default():
         saver = v1.train.Saver(
-            {t.name: t.variable for t in trace.variables.model()},
+            saver_variables(trace.variables.model()),
             max_to_keep=keep,
             keep_checkpoint_every_n_hours=10000.0 if every_n_hours is None else every_n_hours,
             save_relative_paths=True,

@@ -9,7 +9,6 @@ from typing import Any
 import tensorflow as tf
 
 from ..graph.fetches import Fetches, feed_items, to_numpy
-from ..graph.threads import in_fresh_thread
 from ..graph.traced_model import TracedModel
 from ..inputs.source import BatchSource
 from ..loop.functions import single_step
@@ -27,13 +26,13 @@ class EngineSession(v1.Session):  # type: ignore[misc,name-defined]
     `tf.compat.v1.train.Saver` asks for one.
     """
 
+    checkpoint_dir: str | None = None  # of a training
+
     def __init__(self, trace: TracedModel, state: VariableSet, source: BatchSource | None = None) -> None:
         self._trace = trace
         self._source = source
         self._state = state
         self._thread: ThreadPoolExecutor | None = None
-        self.checkpoint_dir: str | None = None
-        self.write_checkpoint: Any = None
         self.written: set[str] | None = None  # keys of the variables that runs may have written; None: not noted
 
     @property
@@ -102,17 +101,12 @@ class EngineSession(v1.Session):  # type: ignore[misc,name-defined]
         return outputs
 
     def save_checkpoint(self, step: int) -> None:
-        """Writes the engine's checkpoint of `step` into `checkpoint_dir`; for a hook that takes over the saving.
+        """Writes a checkpoint; the session of a training can.
 
         Raises:
             RuntimeError: this is not the session of a training.
         """
-        if self.write_checkpoint is None:
-            raise RuntimeError("Only a training can save a checkpoint; add the hook to train().")
-        if tf.executing_eagerly():
-            self.write_checkpoint(step)
-        else:
-            in_fresh_thread(lambda: self.write_checkpoint(step))
+        raise RuntimeError("Only a training can save a checkpoint; add the hook to train().")
 
     def should_stop(self) -> bool:
         return False

@@ -54,13 +54,15 @@ class Heartbeat(threading.Thread):
         usage: Callable[[], dict[str, Any]] = dict,
         drain: Callable[[], bool] = lambda: False,
         die: Callable[[int], object] = os._exit,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._database, self._job_id, self._attempt = database, job_id, attempt
         self._stop_signal, self._progress = stop_signal, progress
         self._lease_s, self._every_s, self._grace_s = lease_s, min(every_s, lease_s / 4), grace_s
-        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        self._answered = time.monotonic()
+        self._clock = clock
+        self._deadline = None if timeout_s is None else clock() + timeout_s
+        self._answered = clock()
         self._ended = threading.Event()
         self._retry_backoff_s = retry_backoff_s
         self._usage, self._drain, self._die = usage, drain, die
@@ -79,9 +81,9 @@ class Heartbeat(threading.Thread):
         """One beat."""
         if self._drain():
             self._stop_signal.request(Stop.DRAIN)
-        if self._deadline is not None and time.monotonic() > self._deadline:
+        if self._deadline is not None and self._clock() > self._deadline:
             self._stop_signal.request(Stop.TIMEOUT)
-        sent = time.monotonic()
+        sent = self._clock()
         points = self._progress.points()
         self._progress.update(**self._usage())
         try:
@@ -92,7 +94,7 @@ class Heartbeat(threading.Thread):
                     MetricRepository(session).add_points(self._job_id, self._attempt, points)
         except Unavailable:
             log.warning("The registry does not answer; training goes on.")
-            if time.monotonic() - self._answered > 0.7 * self._lease_s:
+            if self._clock() - self._answered > 0.7 * self._lease_s:
                 self._stop_signal.request(Stop.UNREACHABLE)
             self._give_up()
             return

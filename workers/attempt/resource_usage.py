@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -16,17 +17,25 @@ class ResourceUsage:
 
     Args:
         progress: of the attempt; it shows whether training has begun.
+        clock, cpu_clock: seconds that have passed, and seconds that this process has computed.
     """
 
-    def __init__(self, progress: ProgressBuffer) -> None:
+    def __init__(
+        self,
+        progress: ProgressBuffer,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.process_time,
+    ) -> None:
         self._progress = progress
-        self._at, self._cpu = time.monotonic(), time.process_time()
+        self._clock, self._cpu_clock = clock, cpu_clock
+        self._at, self._cpu = clock(), cpu_clock()
         self._gpus = [device.name.rpartition("physical_device:")[2] for device in _gpus()]
 
     def __call__(self) -> dict[str, Any]:
         """`memory_bytes` (resident), `cpu_cores` (in use since the last call), `devices`, and with GPUs
         `gpu_memory_bytes` (in use on all of them)."""
-        at, cpu = time.monotonic(), time.process_time()
+        at, cpu = self._clock(), self._cpu_clock()
         cores = (cpu - self._cpu) / max(at - self._at, 1e-3)
         self._at, self._cpu = at, cpu
         used: dict[str, Any] = {"memory_bytes": memory.resident_bytes(), "cpu_cores": round(cores, 2)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from enum import StrEnum
 
 
@@ -25,7 +26,8 @@ _URGENCY = list(Stop)
 class StopSignal:
     """Thread-safe. A more urgent reason replaces a less urgent one; no request is ever withdrawn."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._reason: Stop | None = None
         self._since: float | None = None
@@ -34,7 +36,7 @@ class StopSignal:
         with self._lock:
             if self._reason is None or _URGENCY.index(reason) < _URGENCY.index(self._reason):
                 self._reason = reason
-            self._since = self._since or time.monotonic()
+            self._since = self._since or self._clock()
 
     @property
     def reason(self) -> Stop | None:
@@ -43,4 +45,4 @@ class StopSignal:
     @property
     def pending_s(self) -> float:
         """Seconds since the first request; 0 while there is none."""
-        return 0.0 if self._since is None else time.monotonic() - self._since
+        return 0.0 if self._since is None else self._clock() - self._since

@@ -12,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from app.json_pointer import escaped
 from tf_estimator import head
 from tf_estimator.canned.catalogue import ESTIMATORS
 from tf_estimator.feature_column import Standardize
@@ -75,7 +76,7 @@ def estimator_from_json(
     for argument in own:
         if argument in given:
             raise InvalidArgument(f"/args/{argument}", "is set by the caller and can't be given here")
-    args = {key: _estimator_argument(key, value, f"/args/{_escape(key)}") for key, value in given.items()}
+    args = {key: argument_from_json(key, value, f"/args/{escaped(key)}") for key, value in given.items()}
     names = inspect.signature(make).parameters
     own = {key: value for key, value in own.items() if value is not None and key in names}
     return _call(make, {**args, **own}, "/args")
@@ -105,7 +106,7 @@ def column_from_json(column: Any, pointer: str = "") -> Any:
     make, given = _typed(column, _COLUMNS, pointer, "feature column")
     args: dict[str, Any] = {}
     for key, value in given.items():
-        here = f"{pointer}/{_escape(key)}"
+        here = f"{pointer}/{escaped(key)}"
         if key == "normalizer":
             if value is not None:
                 args["normalizer_fn"] = _normalizer(value, here)
@@ -136,7 +137,7 @@ def head_from_json(value: Any, pointer: str = "") -> Any:
     make, given = _typed(value, _HEADS, pointer, "head")
     args = {}
     for key, argument in given.items():
-        here = f"{pointer}/{_escape(key)}"
+        here = f"{pointer}/{escaped(key)}"
         if key == "heads" and isinstance(argument, list):
             args[key] = [head_from_json(one, f"{here}/{i}") for i, one in enumerate(argument)]
         elif key == "static_head":
@@ -172,7 +173,12 @@ def optimizer_from_json(value: Any, pointer: str = "") -> Any:
     return _call(make, args, pointer, None if "kwargs" in _parameters(make) else _parameters(make))
 
 
-def _estimator_argument(key: str, value: Any, pointer: str) -> Any:
+def argument_from_json(key: str, value: Any, pointer: str) -> Any:
+    """The value of a canned estimator's argument `key`.
+
+    Raises:
+        InvalidArgument: see the module.
+    """
     if key.endswith("feature_columns"):
         return None if value is None else feature_columns_from_json(value, pointer)
     if key == "head":
@@ -196,7 +202,7 @@ def _call(make: Callable[..., Any], args: dict[str, Any], pointer: str, names: l
         for key in args:
             if key not in known:
                 shown = sorted(set(known) - {"common", "hypers", "self"})
-                raise InvalidArgument(f"{pointer}/{_escape(key)}", f"unknown argument; use one of {shown}")
+                raise InvalidArgument(f"{pointer}/{escaped(key)}", f"unknown argument; use one of {shown}")
     for key, parameter in inspect.signature(make).parameters.items():
         named = parameter.kind not in {parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL}
         if named and parameter.default is parameter.empty and key not in args:
@@ -209,7 +215,7 @@ def _call(make: Callable[..., Any], args: dict[str, Any], pointer: str, names: l
         message = str(error.args[0]) if error.args else str(error)
         about = [key for key in args if key in message]
         # The longest name: `dimension` is also found in a message about `label_dimension`.
-        where = f"{pointer}/{_escape(max(about, key=len))}" if about else pointer
+        where = f"{pointer}/{escaped(max(about, key=len))}" if about else pointer
         raise InvalidArgument(where, message) from error
 
 
@@ -292,7 +298,3 @@ def _cell(value: Any, pointer: str) -> Any:
     if make is layers.StackedRNNCells and isinstance(args.get("cells"), list):
         args["cells"] = [_cell(cell, f"{pointer}/cells/{i}") for i, cell in enumerate(args["cells"])]
     return _call(make, args, pointer)
-
-
-def _escape(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from app.config import Settings
+from app.private_files import make_private
 
 _KEEP_ASIDE = 3
 
@@ -43,12 +44,15 @@ def find_server() -> str:
 
 
 def command(settings: Settings, binary: str | None = None) -> list[str]:
-    """The command that runs the broker in the foreground; makes its directories, readable by this user only."""
+    """The command that runs the broker in the foreground; makes its directories, readable by this user only.
+
+    Raises:
+        UnsafePath: a directory is another user's: in the temporary directory anybody may have made it first.
+    """
     socket = settings.broker_socket
     directory = settings.data_dir.resolve() / "broker"
     for made in (directory, socket.parent):
-        made.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made.chmod(0o700)
+        make_private(made)
     options = {
         "port": "0",
         "unixsocket": str(socket),

@@ -1,4 +1,4 @@
-"""The whole service on one machine: starts its parts, restarts what dies, stops them in order.
+"""The whole service on one machine: starts its parts, restarts what dies or hangs, stops them in order.
 
     python -m workers.service [--host 127.0.0.1] [--port 8000] [--data-dir data]
 
@@ -29,8 +29,10 @@ import structlog
 
 from app.config import Settings
 from app.log import configure
+from app.private_files import UnsafePath, only_for_us, protect
 from app.process import die_with_parent
 from workers.service import broker
+from workers.service.liveness import Answers, Pulse, SignOfLife, http_answers
 
 log = structlog.get_logger("service")
 
@@ -38,23 +40,37 @@ _POLL_S = 0.05
 _API_FIRST_S = 0.8
 """Head start of the API: people wait for it, and every part's imports want a core."""
 _QUICK_EXIT_S = 5.0
+_STATEMENT_S = 30.0
+_START_S = 120.0
+"""What a part may take from its start to its first sign of life."""
+_PAUSE_S = 2.0
+"""A round that comes so much later than it should: this process, or the machine, stood still meanwhile."""
 _BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass
 class Part:
-    """One process of the service and how to treat it."""
+    """One process of the service and how to treat it.
+
+    Attributes:
+        life: how it shows that it lives; None: only its exit is noticed.
+        hang_s: after so many seconds without a sign of life it is killed and started again.
+    """
 
     name: str
     argv: list[str]
     stop_within_s: float
     before_start: Callable[[int], None] = lambda quick_exits: None
     delay_s: float = 0.0
+    life: SignOfLife | None = None
+    hang_s: float = 30.0
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     start_at: float = 0.0
     quick_exits: int = field(default=0)
     environment: dict[str, str] = field(default_factory=dict)
+    alive_at: float = 0.0
+    has_shown_life: bool = False
 
 
 def parts_of(settings: Settings) -> list[Part]:
@@ -69,15 +85,21 @@ def parts_of(settings: Settings) -> list[Part]:
                     "the broker could not read its files; it starts empty, jobs are sent again", files=place.name
                 )
 
-        parts.append(Part("broker", broker.command(settings), 5.0, start_empty))
-    parts.append(Part("api", [*python, "app.main"], 15.0))
-    parts.append(Part("reconciler", [*python, "workers.reconciler"], 5.0, delay_s=_API_FIRST_S))
+        life = Answers(str(settings.broker_socket), b"PING\r\n")
+        parts.append(Part("broker", broker.command(settings), 5.0, start_empty, life=life, hang_s=settings.hang_s))
+    life = http_answers(settings.host, settings.port)
+    parts.append(Part("api", [*python, "app.main"], 15.0, life=life, hang_s=settings.hang_s))
+    # It shows life between two of its statements, and the database may take half a minute for one.
+    reconciler = Part("reconciler", [*python, "workers.reconciler"], 5.0, delay_s=_API_FIRST_S)
+    reconciler.life, reconciler.hang_s = Pulse(), _STATEMENT_S + settings.hang_s
+    parts.append(reconciler)
     for slot in range(settings.worker_slots):
         worker = [*python, "celery", "-A", "workers.celery_app", "worker", "--pool=prefork", "--concurrency=1"]
         options = [f"--hostname=slot{slot}-{os.getpid()}@%h"]
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", f"--loglevel={settings.log_level}"]
         argv = [*worker, *options, *quiet]
         part = Part(f"worker-{slot}", argv, settings.grace_s + 10.0, delay_s=_API_FIRST_S)
+        part.life, part.hang_s = Pulse(), settings.hang_s
         if settings.gpu_names and slot >= len(settings.gpu_names):
             part.environment["GPUS"] = "none"
         parts.append(part)
@@ -87,39 +109,75 @@ def parts_of(settings: Settings) -> list[Part]:
 class Supervisor:
     """Keeps the parts running until it is told to stop."""
 
-    def __init__(self, parts: list[Part], environment: dict[str, str], each_round: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        parts: list[Part],
+        environment: dict[str, str],
+        each_round: Callable[[], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.parts = parts
+        self._clock = clock
+        self._round_at = clock()
         self.environment = environment
         self.each_round = each_round
         self.stopping = False
 
     def start(self, part: Part) -> None:
+        given, inherited = part.life.begin() if part.life is not None else ({}, ())
         part.process = subprocess.Popen(
             part.argv,
-            env=self.environment | part.environment,
+            env=self.environment | part.environment | given,
+            pass_fds=inherited,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops the parts in order
             preexec_fn=lambda: die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - this process has one thread
         )
-        part.started_at = time.monotonic()
+        part.started_at = part.alive_at = self._clock()
+        part.has_shown_life = False
         log.info("started", part=part.name, pid=part.process.pid)
 
     def run(self) -> None:
         """Blocks until `stopping` is set, then stops everything."""
         try:
             for part in self.parts:
-                part.start_at = time.monotonic() + part.delay_s
+                part.start_at = self._clock() + part.delay_s
             while not self.stopping:
-                for part in self.parts:
-                    self._look_after(part)
+                self.round()
                 self.each_round()
                 time.sleep(_POLL_S)
         finally:
             self.stop()
 
+    def round(self) -> None:
+        """Looks after each part once."""
+        now = self._clock()
+        if now - self._round_at > _PAUSE_S:  # nobody could show life, or we could not see it
+            for part in self.parts:
+                part.alive_at += now - self._round_at
+        self._round_at = now
+        for part in self.parts:
+            self._look_after(part)
+
+    def _end_if_it_hangs(self, part: Part) -> None:
+        assert part.process is not None
+        if part.life is None:
+            return
+        now = self._clock()
+        if part.life.seen():
+            part.alive_at, part.has_shown_life = now, True
+        silent = now - part.alive_at
+        if silent > (part.hang_s if part.has_shown_life else max(part.hang_s, _START_S)):
+            log.error("hangs, is killed", part=part.name, silent_s=round(silent, 1))
+            end_group(part.process, signal.SIGKILL)
+            part.process.wait()
+
     def _look_after(self, part: Part) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if part.process is not None:
+            if part.process.poll() is None:
+                self._end_if_it_hangs(part)
             status = part.process.poll()
             if status is None:
                 return
@@ -161,7 +219,7 @@ def end_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 def lock_data_dir(data_dir: Path) -> IO[str]:
     """Makes the data directory and takes its lock; keep the result open. Raises SystemExit if it is in use."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle = (data_dir / "service.lock").open("w")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -234,7 +292,10 @@ def main(arguments: list[str] | None = None) -> None:
     port = options.port or free_port(options.host)
     settings = Settings(host=options.host, port=port, data_dir=options.data_dir.resolve())
 
+    only_for_us()
     lock = lock_data_dir(settings.data_dir)
+    for found in protect(settings.private_directories, settings.private_files):
+        log.warning("files were not for this user alone", found=found)
     check_port(settings.host, settings.port)
     environment = {
         **os.environ,
@@ -247,7 +308,7 @@ def main(arguments: list[str] | None = None) -> None:
     address = f"http://{'127.0.0.1' if settings.host in ('0.0.0.0', '::') else shown_host}:{settings.port}"
     try:
         parts = parts_of(settings)
-    except broker.BrokerMissing as error:
+    except (broker.BrokerMissing, UnsafePath) as error:
         raise SystemExit(str(error)) from None
     supervisor = Supervisor(parts, environment, Announcement(address, settings))
 

@@ -91,7 +91,7 @@ class AttemptWatch:
     def _end_if_over_memory(self) -> str | None:
         if not self._started or self._memory_limit is None or self._trainer.memory_bytes() <= self._memory_limit:
             return None
-        detail = f"The trainer held more than the job's memory_limit_bytes of {self._memory_limit}."
+        detail = f"The trainer held more than its limit of {self._memory_limit} bytes."
         return self._out_of_memory(self._trainer.kill(), detail)
 
     def _end_if_not_ready(self, ready_by: float) -> str | None:

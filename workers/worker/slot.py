@@ -129,7 +129,7 @@ class Slot:
             trainer,
             claim.job_id,
             claim.attempt,
-            memory_limit=claim.spec.memory_limit_bytes,
+            memory_limit=claim.spec.memory_limit_bytes or self._settings.job_memory_limit,
             draining=self._draining,
             oom_kills=self._oom_kills,
         )

@@ -20,6 +20,7 @@ from celery.concurrency import get_implementation
 
 from app.config import Settings
 from app.log import configure
+from app.private_files import only_for_us
 from app.queue import TASK_NAME
 from app.registry.db import Database, make_engine
 from app.registry.workers import WorkerReport
@@ -66,6 +67,7 @@ def _prepare(sender: Any, **_: Any) -> None:
     """In the main process, before it forks."""
     if fault := wrong_pool(sender):
         raise SystemExit(fault)
+    only_for_us()
     _Pipe.read, _Pipe.write = os.pipe()
     _Main.pulse.start()
     log.info("serves queues", queues=list(app.amqp.queues.consume_from))

@@ -6,20 +6,26 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NoReturn
 
+import numpy as np
 import pyarrow as pa
 
 from app.datasets.chunk import Chunk
 from app.datasets.limits import Limits
+from app.datasets.readers.jsonl_fast import line_ends, one_object_a_line, parse
 from app.datasets.schema import Schema
 from app.errors import InvalidInput, TooLarge, quote_name
 
 _CHUNK_CELLS = 1 << 19
 _CHUNK_BYTES = 4 << 20
+_BLOCK_BYTES = 4 << 20
+_FIRST_BLOCK_BYTES = 1 << 16
+"""Short, because the first lines are always read with care: they tell keys and types."""
 _INT64 = 2**63
+_BLANK = b" \t\r\n"
 
 
 class JsonlReader:
-    """Reads one file of JSON lines in one pass.
+    """Reads one file of JSON lines in one pass: known keys by Arrow, whole blocks at once, the rest line by line.
 
     Attributes:
         names: empty; columns come in the order in which their keys are first seen.
@@ -34,40 +40,81 @@ class JsonlReader:
         self._schema = schema
         self.names: list[str] = []
         self.warnings: list[str] = []
-        self._known: dict[str, None] = {}
+        self._types: dict[str, pa.DataType] = {}
+        """Of every key so far, as Arrow's reader is told them."""
+        self._next = 1
+        """Number of the first line that is not read yet."""
 
     def chunks(self) -> Iterator[Chunk]:
         """The rows, typed as their values are."""
+        for block in self._blocks():
+            ends = line_ends(block)
+            yield from self._fast(block, ends, self._next) or self._careful(block, self._next)
+            self._next += len(ends)
+
+    def _blocks(self) -> Iterator[bytes]:
+        """The file in pieces of whole lines, each of which ends with a newline."""
+        rest = self._file.read(_FIRST_BLOCK_BYTES).removeprefix(b"\xef\xbb\xbf")
+        while more := self._file.read(_BLOCK_BYTES):
+            whole, newline, tail = rest.rpartition(b"\n")
+            if newline:
+                yield whole + newline
+            if len(tail) > self._limits.max_line_bytes + 2:
+                raise TooLarge.at("/file", f"Line {self._next}: longer than {self._limits.max_line_bytes} bytes.")
+            rest = tail + more
+        rest = rest.rstrip(_BLANK)
+        if rest:
+            yield rest + b"\n"
+
+    def _fast(self, block: bytes, ends: np.ndarray[Any, Any], number: int) -> list[Chunk] | None:
+        """The rows of a block, if Arrow reads them as this reader would. None: nothing is known of them."""
+        rows = len(ends)
+        longest = int(np.diff(ends, prepend=-1).max())
+        # memory for every known key in every row, whether a row has it or not
+        if not self._types or rows * len(self._types) > 4 * _CHUNK_CELLS or longest > self._limits.max_line_bytes:
+            return None
+        if not one_object_a_line(block, ends):
+            return None
+        columns = parse(block, rows, self._types)
+        if columns is None:
+            return None
+        for name, array in columns.items():
+            if pa.types.is_large_binary(array.type) and (nulls := self._schema[name].spelling.null_values):
+                cells = [None if cell is None or cell.decode().strip() in nulls else cell for cell in array.to_pylist()]
+                columns[name] = pa.array(cells, pa.large_binary())
+            # integers that the schema rounds are floats, as in the other rows of the column
+            if self._rounds(name) and array.type == pa.int64():
+                columns[name] = array.cast(pa.float64(), safe=False)
+        return [Chunk(columns, rows, lambda row: f"Line {number + row}")]
+
+    def _rounds(self, name: str) -> bool:
+        return self._schema[name].dtype == "float32"
+
+    def _careful(self, block: bytes, first: int) -> Iterator[Chunk]:
+        """The rows of a block, each line read by itself."""
         rows: list[dict[str, Any]] = []
         lines: list[int] = []
         size = 0
-        for number, text in self._lines():
+        for number, line in enumerate(block.split(b"\n"), first):
+            text = line.strip()
+            if len(text) > self._limits.max_line_bytes:
+                raise TooLarge.at("/file", f"Line {number}: longer than {self._limits.max_line_bytes} bytes.")
+            if not text:
+                continue
             rows.append(self._row(text, number))
             lines.append(number)
             size += len(text)
-            if size >= _CHUNK_BYTES or len(rows) * max(len(self._known), len(rows[-1])) >= _CHUNK_CELLS:
+            if size >= _CHUNK_BYTES or len(rows) * max(len(self._types), len(rows[-1])) >= _CHUNK_CELLS:
                 yield self._chunk(rows, lines)
                 rows, lines, size = [], [], 0
         if rows:
             yield self._chunk(rows, lines)
 
-    def _lines(self) -> Iterator[tuple[int, bytes]]:
-        number = 0
-        while line := self._file.readline(self._limits.max_line_bytes + 2):
-            number += 1
-            if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            text = line.strip()
-            if len(text) > self._limits.max_line_bytes:
-                raise TooLarge.at("/file", f"Line {number}: longer than {self._limits.max_line_bytes} bytes.")
-            if text:
-                yield number, text
-
     def _row(self, text: bytes, line: int) -> dict[str, Any]:
         row = _parse(text, line)
-        if not row.keys() <= self._known.keys():
-            self._known.update(dict.fromkeys(row))
-            if len(self._known) > self._limits.max_columns:
+        if not row.keys() <= self._types.keys():
+            self._types = dict.fromkeys(row, pa.null()) | self._types
+            if len(self._types) > self._limits.max_columns:
                 raise TooLarge.at(
                     "/file",
                     f"Line {line}: more than {self._limits.max_columns} different keys so far. Use lists.",
@@ -80,12 +127,23 @@ class JsonlReader:
             present.update(dict.fromkeys(row))
         columns = {}
         for name in present:
-            cells = [row.get(name) for row in rows]
-            schema = self._schema[name]
-            if nulls := schema.spelling.null_values:
-                cells = [None if isinstance(cell, str) and cell.strip() in nulls else cell for cell in cells]
-            columns[name] = _Cells(name, cells, lines, schema.dtype == "float32").array()
+            plain = [row.get(name) for row in rows]
+            if nulls := self._schema[name].spelling.null_values:
+                plain = [None if isinstance(cell, str) and cell.strip() in nulls else cell for cell in plain]
+            cells = _Cells(name, plain, lines, self._rounds(name))
+            columns[name] = cells.array()
+            cells.check_follows(self._types[name])
+            self._types[name] = _either(self._types[name], cells.kind)
         return Chunk(columns, len(rows), lambda row: f"Line {lines[row]}")
+
+
+def _either(known: pa.DataType, seen: pa.DataType) -> pa.DataType:
+    """The type by which Arrow's reader takes values of both types; for two that no column can have, the new one."""
+    if pa.types.is_null(seen):
+        return known
+    if pa.types.is_list(known) and pa.types.is_list(seen):
+        return pa.list_(_either(known.value_type, seen.value_type))
+    return known if known == pa.float64() and seen == pa.int64() else seen
 
 
 def _parse(text: bytes, line: int) -> dict[str, Any]:
@@ -134,6 +192,8 @@ class _Cells:
         self._cells = cells
         self._lines = lines
         self._rounds = rounds  # the schema says float32, so that integers beyond int64 may be rounded
+        self.kind = pa.null()
+        """Type of the cells as Arrow's reader is told it; known when the array is made."""
 
     def array(self) -> pa.Array:
         kinds = set(map(type, self._cells))
@@ -142,7 +202,18 @@ class _Cells:
             return pa.nulls(len(self._cells))
         if kinds == {list}:
             return self._lists()
+        self.kind = _arrow(kinds)
         return self._plain(self._cells, range(len(self._cells)), kinds, nested=False)
+
+    def check_follows(self, known: pa.DataType) -> None:
+        """Raises InvalidInput for booleans after numbers, or the other way round: both are stored as numbers, so that
+        nobody else would see it."""
+        if _is_bool(known) == _is_bool(self.kind) or not (_is_plain(known) and _is_plain(self.kind)):
+            return
+        row = next(row for row, cell in enumerate(self._cells) if cell is not None)
+        before = "a boolean" if _is_bool(known) else "a number"
+        family = _family(self._cells[row])
+        raise self._error(row, f"{family}, where lines before have {before}. Give all lines the same type")
 
     def _lists(self) -> pa.Array:
         lengths = [0 if cell is None else len(cell) for cell in self._cells]
@@ -151,6 +222,7 @@ class _Cells:
         kinds = set(map(type, flat))
         if type(None) in kinds:
             raise self._error(rows[flat.index(None)], "a list with a null in it. Leave the element out")
+        self.kind = pa.list_(_arrow(kinds))
         values = self._plain(flat, rows, kinds, nested=True) if flat else pa.nulls(0)
         offsets, total = [], 0
         for cell, length in zip(self._cells, lengths, strict=True):
@@ -196,6 +268,23 @@ class _Cells:
 
     def _error(self, row: int, problem: str) -> InvalidInput:
         return InvalidInput.at("/file", f"Line {self._lines[row]}, key {quote_name(self._name)}: {problem}.")
+
+
+def _is_bool(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_boolean(kind))
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether it is a type of numbers or booleans."""
+    return kind in (pa.bool_(), pa.int64(), pa.float64())
+
+
+def _arrow(kinds: set[type]) -> pa.DataType:
+    """The type of values of these kinds: of one kind, or of integers and floats."""
+    if float in kinds:
+        return pa.float64()
+    known = {int: pa.int64(), str: pa.string(), bool: pa.bool_()}
+    return next((kind for python, kind in known.items() if python in kinds), pa.null())
 
 
 def _float(cell: Any) -> float | None:

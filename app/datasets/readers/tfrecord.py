@@ -1,27 +1,25 @@
-"""TFRecord files of tf.train.Example.
-
-A record is: its length (uint64), the masked CRC-32C of these 8 bytes, the data, the masked CRC-32C of the data, all
-little-endian (https://www.tensorflow.org/tutorials/load_data/tfrecord).
-"""
+"""TFRecord files of tf.train.Example: frames by `tfrecord_frames.py`, Examples many at once by `tf_example_fast.py`, or
+one by one by `tf_example.py` where their encoding is unusual or something is wrong."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 
 from app.datasets.chunk import Chunk
 from app.datasets.limits import Limits
-from app.datasets.readers.crc32c import crc32c, crc32c_many, masked
+from app.datasets.readers import tf_example_fast
 from app.datasets.readers.tf_example import BadExample, Feature, decode_example
+from app.datasets.readers.tf_example_fast import Lists, Unusual, ranges
+from app.datasets.readers.tfrecord_frames import Group, groups
 from app.datasets.schema import Schema
 from app.errors import InvalidInput, TooLarge, quote_name
 
-_CHUNK_BYTES = 2 << 20
-_CHUNK_RECORDS = 1 << 13
+_LONG_STRING = 64
 _TYPES = {"bytes": pa.large_binary(), "float": pa.float64(), "int64": pa.int64()}
 
 
@@ -51,10 +49,31 @@ class TFRecordReader:
         self._schema = schema
         self.warnings: list[str] = []
         self._columns: dict[str, _Column] = {}
-        for records, places in self._groups(check=True):
-            for record, place in zip(records, places, strict=True):
-                self._learn(_decode(record, place), place)
+        for group in groups(file, limits.max_line_bytes, check=True):
+            if not self._learn_all(group):
+                for index, record in enumerate(group.records()):
+                    place = group.place(index)
+                    self._learn(_decode(record, place), place)
         self.names = sorted(self._columns)
+
+    def _learn_all(self, group: Group) -> bool:
+        """Learns of all records at once; False, having learned nothing, when each must be looked at."""
+        try:
+            found = tf_example_fast.decode(group.data, group.starts, group.ends)
+        except Unusual:
+            return False
+        known = self._columns
+        if "" in found or len(known.keys() | found.keys()) > self._limits.max_columns:
+            return False
+        if any(
+            lists.kind and name in known and known[name].kind not in (None, lists.kind) for name, lists in found.items()
+        ):
+            return False
+        for name, lists in found.items():
+            column = known.setdefault(name, _Column())
+            column.kind = column.kind or lists.kind
+            column.longest = max(column.longest, int(lists.counts.max()))
+        return True
 
     def _learn(self, features: dict[str, Feature | None], place: str) -> None:
         for name, feature in features.items():
@@ -79,10 +98,33 @@ class TFRecordReader:
 
     def chunks(self) -> Iterator[Chunk]:
         """The records as rows."""
-        for records, places in self._groups(check=False):
-            rows = [_decode(record, place) for record, place in zip(records, places, strict=True)]
-            columns = {name: self._array(name, [row.get(name) for row in rows]) for name in self.names}
-            yield Chunk(columns, len(rows), places.__getitem__)
+        for group in groups(self._file, self._limits.max_line_bytes, check=False):
+            yield Chunk(self._arrays(group), len(group), group.place)
+
+    def _arrays(self, group: Group) -> dict[str, pa.Array]:
+        try:
+            found = tf_example_fast.decode(group.data, group.starts, group.ends)
+        except Unusual:
+            rows = [_decode(record, group.place(index)) for index, record in enumerate(group.records())]
+            return {name: self._array(name, [row.get(name) for row in rows]) for name in self.names}
+        return {name: self._array_of_lists(name, group.data, found[name]) for name in self.names if name in found}
+
+    def _array_of_lists(self, name: str, data: bytes, lists: Lists) -> pa.Array:
+        """The same as `_array`, for all records at once."""
+        column, wanted = self._columns[name], self._schema[name]
+        counts, element = lists.counts, _TYPES.get(column.kind or "", pa.null())
+        values = _values(data, lists, element)
+        is_list = wanted.is_list if wanted.is_list or wanted.sequence is False else column.longest > 1
+        if is_list or column.longest > 1:
+            # An empty list of a dense feature is a missing one.
+            null = counts == 0 if is_list and wanted.shape else ~lists.present
+            offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+            return pa.LargeListArray.from_arrays(
+                pa.array(offsets, mask=np.append(null, False)), values, type=pa.large_list(element)
+            )
+        if counts.all():
+            return values
+        return values.take(pa.array(np.cumsum(counts) - 1, mask=counts == 0))
 
     def _array(self, name: str, features: list[Feature | None]) -> pa.Array:
         column, wanted = self._columns[name], self._schema[name]
@@ -97,51 +139,20 @@ class TFRecordReader:
             return pa.array(values, pa.large_list(element))
         return pa.array([value[0] if value else None for value in values], element)
 
-    def _groups(self, check: bool) -> Iterator[tuple[list[bytes], list[str]]]:
-        """Records and their places, some MiB at a time; with their CRCs compared when `check`."""
-        group: list[tuple[bytes, str]] = []
-        checksums: list[int] = []
-        size = 0
-        for number, offset, record, checksum in self._records():
-            group.append((record, f"Record {number} at byte {offset}"))
-            checksums.append(checksum)
-            size += len(record)
-            if size >= _CHUNK_BYTES or len(group) >= _CHUNK_RECORDS:
-                yield _checked(group, checksums if check else None)
-                group, checksums, size = [], [], 0
-        if group:
-            yield _checked(group, checksums if check else None)
 
-    def _records(self) -> Iterator[tuple[int, int, bytes, int]]:
-        """Yields (number from 1, byte offset, data, stored CRC)."""
-        self._file.seek(0)
-        number, offset = 1, 0
-        while head := self._file.read(12):
-            place = f"Record {number} at byte {offset}"
-            if len(head) < 12:
-                raise InvalidInput.at("/file", f"{place}: the file ends inside the record's length. Send all of it.")
-            length, checksum = struct.unpack("<QI", head)
-            if masked(crc32c(head[:8])) != checksum:
-                raise InvalidInput.at(
-                    "/file", f"{place}: wrong CRC of the record's length. Is it a TFRecord file? Write it again."
-                )
-            if length > self._limits.max_line_bytes:
-                raise TooLarge.at("/file", f"{place}: longer than {self._limits.max_line_bytes} bytes. Split it.")
-            data = self._file.read(length)
-            foot = self._file.read(4)
-            if len(foot) < 4:
-                raise InvalidInput.at("/file", f"{place}: the file ends inside the record. Send all of it.")
-            yield number, offset, data, int.from_bytes(foot, "little")
-            number, offset = number + 1, offset + 16 + length
-
-
-def _checked(group: list[tuple[bytes, str]], checksums: list[int] | None) -> tuple[list[bytes], list[str]]:
-    records, places = [record for record, _ in group], [place for _, place in group]
-    crcs = crc32c_many(records).tolist() if checksums else []
-    for place, crc, stored in zip(places, crcs, checksums or [], strict=False):
-        if masked(crc) != stored:
-            raise InvalidInput.at("/file", f"{place}: wrong CRC of the record's data. Write the file again.")
-    return records, places
+def _values(data: bytes, lists: Lists, element: pa.DataType) -> pa.Array:
+    """All values one after the other."""
+    if lists.kind is None:
+        return pa.nulls(0, element)
+    if lists.kind != "bytes":
+        return pa.array(lists.values.astype(element.to_pandas_dtype(), copy=False))
+    sizes = lists.values[:, 1] - lists.values[:, 0]
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    if sizes.mean() > _LONG_STRING:
+        content = b"".join([data[start:end] for start, end in zip(*lists.values.T.tolist(), strict=True)])
+    else:  # byte by byte in numpy: for short ones faster than slices
+        content = np.frombuffer(data, np.uint8)[ranges(lists.values[:, 0], sizes)].tobytes()
+    return pa.LargeBinaryArray.from_buffers(element, len(sizes), [None, pa.py_buffer(offsets), pa.py_buffer(content)])
 
 
 def _decode(record: bytes, place: str) -> dict[str, Feature | None]:

@@ -121,6 +121,26 @@ class JobRepository:
         """The job's attempts, first to last."""
         return list(self.session.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)))
 
+    def attempts_by_job(self, job_ids: builtins.list[str]) -> dict[str, builtins.list[Attempt]]:
+        """Job → its attempts, first to last, with one query; jobs without one are left out."""
+        query = select(Attempt).where(Attempt.job_id.in_(job_ids)).order_by(Attempt.job_id, Attempt.number)
+        found: dict[str, builtins.list[Attempt]] = {}
+        for row in self.session.scalars(query):
+            found.setdefault(row.job_id, []).append(row)
+        return found
+
+    def count_by_queue(self) -> dict[str, int]:
+        """Queue → number of QUEUED jobs; queues without one are left out."""
+        rows = self.session.execute(
+            select(Job.queue, func.count()).where(Job.state == JobState.QUEUED).group_by(Job.queue)
+        )
+        return {queue: count for queue, count in rows}  # noqa: C416  # rows are no pairs to a type checker
+
+    def running_progress(self) -> builtins.list[tuple[str, dict[str, Any]]]:
+        """Queue and progress of each RUNNING job."""
+        rows = self.session.execute(select(Job.queue, Job.progress).where(Job.state == JobState.RUNNING))
+        return [(queue, progress) for queue, progress in rows]
+
     def count_queued(self) -> int:
         return self.session.scalar(select(func.count()).where(Job.state == JobState.QUEUED)) or 0
 

@@ -150,12 +150,12 @@ class Predictor:
     def _load_or_unload(self, message: messages.Load | messages.Unload) -> None:
         started = time.perf_counter()
         error: str | None = None
-        size = 0
+        size = cell_bytes = 0
         if isinstance(message, self._messages.Load):
             try:
                 model = self._loaded.Loaded(message.path, message.digest, max_rows=self._max_rows)
                 self._models[message.key] = model
-                size = model.bytes
+                size, cell_bytes = model.bytes, model.cell_bytes
                 del model
             except Exception as failure:
                 named = isinstance(failure, self._export.BadExport)
@@ -165,7 +165,7 @@ class Predictor:
             self._models.pop(message.key, None)
         if error is not None or not isinstance(message, self._messages.Load):
             give_memory_back()
-        self._send(self._messages.Done(message.id, error, time.perf_counter() - started, size))
+        self._send(self._messages.Done(message.id, error, time.perf_counter() - started, size, cell_bytes))
 
     def _receive(self) -> object:
         length = self._messages.frame_length(self._exactly(4))

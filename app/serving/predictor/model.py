@@ -8,8 +8,9 @@ of kernels keeps what such a call made of a function (40 kB and more) after the 
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from app.serving.protocol import NO_INSTANCE, BadFrame, Column, Form
 # TensorFlow's modules look their names up anew each time, which costs 10 µs.
 _constant = tf.constant
 _WARM_UP_ROWS = (1, 16, 128)
+_VALUE_BYTES = 4
+_CALL_BYTES = 2**30
+"""What the tensors of one call may take together, were none of them given back before its end."""
 _FAILURES = (tf.errors.OpError, ValueError, TypeError)
 _DTYPES = {"float32": tf.float32, "int64": tf.int64, "string": tf.string}
 
@@ -57,6 +61,7 @@ class Loaded:
             raise BadExport(f"TensorFlow cannot load the export ({type(error).__name__}).") from error
         for name, same in _aliases(self.export).items():
             self._signatures[name] = self._signatures[same]
+        self.cell_bytes = max((runner.cell_bytes for runner in self._signatures.values()), default=0)
         self.bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         self._warm_up()
 
@@ -114,6 +119,7 @@ class _Runner:
         self._call_flat = _call_flat(self._function)
         self._answers = Answers(names)
         self._max_rows = max_rows
+        self._row_bytes, self.cell_bytes = activation_bytes(function.graph.as_graph_def(add_shapes=True))
         self._specs = [(spec.dtype, spec.dtype == tf.string) for spec in specs]
 
     def run(self, columns: Sequence[Column], counts: Sequence[int], forms: Sequence[int]) -> Any:
@@ -158,13 +164,29 @@ class _Runner:
         return False
 
     def _compute(self, inputs: list[Any], rows: int) -> list[Any]:
-        if rows <= self._max_rows:
+        step = self._rows_of_a_call(inputs)
+        if rows <= step:
             return self._call(inputs, rows)
         parts = []
-        for start in range(0, rows, self._max_rows):
-            end = min(start + self._max_rows, rows)
+        for start in range(0, rows, step):
+            end = min(start + step, rows)
             parts.append(self._call([array[start:end] for array in inputs], end - start))
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+    def _rows_of_a_call(self, inputs: list[Any]) -> int:
+        """As many as `max_rows`, and fewer where rows are so wide that a call would take too much memory."""
+        if not self._row_bytes and not self.cell_bytes:
+            return self._max_rows
+        longest = max((array.shape[1] for array in self._sequences(inputs)), default=0)
+        return max(1, min(self._max_rows, _CALL_BYTES // max(1, self._row_bytes + longest * self.cell_bytes)))
+
+    def _sequences(self, inputs: list[Any]) -> Iterator[Any]:
+        rest = iter(inputs)
+        for tensor in self._layout.tensors:
+            array = next(rest)
+            if tensor.sequence:
+                next(rest)  # its lengths
+                yield array
 
     def _call(self, inputs: list[Any], rows: int) -> list[Any]:
         tensors = [
@@ -176,6 +198,27 @@ class _Runner:
         else:
             outputs = self._call_flat(*tensors, *self._captured)
         return [_batched(output.numpy(), rows) for output in outputs]
+
+
+def activation_bytes(graph: Any) -> tuple[int, int]:
+    """Memory that the tensors of a function take per row, and per step of each row's padded sequence.
+
+    An upper bound but for loop bodies: TensorFlow gives most of them back before the end of a call.
+
+    Args:
+        graph: its GraphDef, with shapes; the batch is the first unknown dimension, the time the second.
+    """
+    row_bytes = cell_bytes = 0
+    for node in graph.node:
+        for shape in node.attr["_output_shapes"].list.shape:
+            sizes = [dimension.size for dimension in shape.dim]
+            unknown = sum(size < 0 for size in sizes)
+            size = _VALUE_BYTES * math.prod(size for size in sizes if size >= 0)
+            if unknown == 1:
+                row_bytes += size
+            elif unknown > 1:
+                cell_bytes += size
+    return row_bytes, cell_bytes
 
 
 def _call_flat(function: Any) -> Callable[..., Sequence[Any]] | None:

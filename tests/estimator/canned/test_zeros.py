@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_estimator.canned.zeros import zero_fraction
+from tf_estimator.canned.network import zero_fraction
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ INSTALLED = """
 
     first = tf.estimator.DNNClassifier
     compat.install()
-    assert tf.estimator.DNNClassifier is first is tf.compat.v1.estimator.DNNClassifier
+    assert tf.estimator.DNNClassifier is first is not tf.compat.v1.estimator.DNNClassifier
     from tensorflow.estimator import experimental, export, inputs
     assert tf.keras.experimental.SequenceFeatures and tf.keras.estimator.model_to_estimator
     print("done")

@@ -38,6 +38,10 @@ def test_columns_and_many_steps_per_call(found):
     assert found["columns"]["difference"] < 1e-5
 
 
+def test_steps_that_hold_their_batches_mix_with_others(found):
+    assert found["columns_with_a_hook"].get("difference", found) < 1e-5
+
+
 def test_a_training_can_change_the_number_of_devices(found):
     assert found["continuity"]["difference"] < 1e-5
 

@@ -39,7 +39,12 @@ def _text(value):
 
 
 def features(case, examples):
-    """Of a model without columns; the others know theirs."""
+    """Of a model without columns, or with several categories in a row; the others know theirs."""
+    several = any(isinstance(value, list) and isinstance(value[0], str) for value in examples[0].values())
+    if case.estimator.feature_columns and several and not any(key.startswith("s:") for key in case.data):
+        used = {key for column in case.estimator.feature_columns for key in column.parse_example_spec}
+        kinds = {name: "string" if case.data[f"f:{name}"].dtype.kind == "S" else "float32" for name in used}
+        return [export.FeatureInfo(name, kinds[name], np.shape(examples[0][name])) for name in sorted(used)]
     if getattr(case.estimator, "feature_columns", None):
         return None
     name, value = next(iter(examples[0].items()))

@@ -1,0 +1,95 @@
+"""The paths that need no token: answered from memory, without a thread, the database or the broker.
+
+Anybody may ask for them as often as they like, so they take nothing from those who have a token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import ServiceError
+from app.http.problems import Headers, problem
+
+Answer = tuple[int, Headers, bytes]
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+_JSON = (b"content-type", b"application/json")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A file in memory, with its headers; `etag` is in quotes."""
+
+    body: bytes
+    headers: Headers
+    etag: bytes
+
+    @classmethod
+    def of(cls, body: bytes, content_type: str, headers: Mapping[str, str]) -> Page:
+        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'.encode()
+        fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        return cls(body, [(b"content-type", content_type.encode()), *fields, (b"etag", etag)], etag)
+
+
+class PublicApp:
+    """Args:
+    app: answers everything else.
+    pages: by path.
+    document: makes the OpenAPI document, once, in a thread.
+    ready: the body of `/readyz`, or a ServiceError.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, pages: Mapping[str, Page], document: Callable[[], bytes], ready: Callable[[], bytes]
+    ) -> None:
+        self._app = app
+        self._pages = pages
+        self._make_document = document
+        self._document: asyncio.Future[Page] | None = None
+        self._ready = ready
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        if path == "/healthz":
+            answer: Answer = (200, [_JSON], b'{"status":"ok"}')
+        elif path == "/readyz":
+            answer = self._readiness(path)
+        elif path == "/openapi.json":
+            answer = _of_page(await self._openapi(), scope)
+        elif path in self._pages:
+            answer = _of_page(self._pages[path], scope)
+        else:
+            await self._app(scope, receive, send)
+            return
+        status, headers, body = answer
+        if status != 304:
+            headers = [*headers, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def _readiness(self, path: str) -> Answer:
+        try:
+            return 200, [_JSON, (b"cache-control", b"no-store")], self._ready()
+        except ServiceError as error:
+            return problem(error, path)
+
+    async def _openapi(self) -> Page:
+        if self._document is None:
+            self._document = asyncio.ensure_future(asyncio.to_thread(self._make_page))
+        return await asyncio.shield(self._document)
+
+    def _make_page(self) -> Page:
+        return Page.of(self._make_document(), "application/json", {"Cache-Control": "no-cache"})
+
+
+def _of_page(page: Page, scope: Any) -> Answer:
+    known = next((value for name, value in scope["headers"] if name == b"if-none-match"), b"")
+    if known and (known == b"*" or page.etag in [tag.strip().removeprefix(b"W/") for tag in known.split(b",")]):
+        return 304, page.headers[1:], b""
+    return 200, page.headers, page.body

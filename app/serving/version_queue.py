@@ -1,0 +1,88 @@
+"""The requests of one version that wait or run, and where their answers go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from app.errors import ServiceError
+from app.serving.decode import Decoded, Decoder
+from app.serving.metrics import Measures
+
+
+class Result(NamedTuple):
+    """A body and what its headers tell: rows of the batch, microseconds waited, microseconds of the model's call."""
+
+    body: bytes
+    batch_rows: int
+    queue_us: int
+    run_us: int
+
+
+class Reply(Protocol):
+    """Where an answer goes: a future of `Result`, or what looks like one."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, result: Result, /) -> None: ...
+    def set_exception(self, error: ServiceError, /) -> None: ...
+
+
+class Account(Protocol):
+    """What a caller has in flight."""
+
+    rows: int
+    bytes: int
+
+
+class Pending:
+    """A request that waits or runs."""
+
+    __slots__ = ("account", "arrived", "charged", "reply", "request", "size", "tried")
+
+    def __init__(
+        self, request: Decoded, size: int, arrived: float, reply: Reply, account: Account | None, charged: int
+    ) -> None:
+        self.request = request
+        self.size = size
+        self.arrived = arrived
+        self.reply = reply
+        self.account = account  # None once it has back what it was charged
+        self.charged = charged
+        self.tried = False  # was in a predictor that died: runs alone from now on
+
+
+class Line:
+    """The requests of one version, in their order.
+
+    Attributes:
+        key: under which the predictor has the version; None while it is not loaded, so that requests wait.
+        running: the batch that is with the predictor.
+        cell_bytes: memory that one step of one padded sequence takes in the predictor; 0 until it is loaded.
+    """
+
+    def __init__(self, decoder: Decoder, measures: Measures) -> None:
+        self.decoder = decoder
+        self.measures = measures
+        self.key: int | None = None
+        self.cell_bytes = 0
+        self.waiting: deque[Pending] = deque()
+        self.running: Batch | None = None
+        self.due = False  # stands in the batcher's list of lines whose turn comes
+        self.last_used = 0.0
+        self.drained: asyncio.Future[None] | None = None  # somebody waits until nothing runs
+
+    @property
+    def idle(self) -> bool:
+        return not self.waiting and self.running is None
+
+
+@dataclass
+class Batch:
+    line: Line
+    members: list[Pending]
+    sent: float
+    rows: int

@@ -1,0 +1,152 @@
+"""The tests again and again, under circumstances that change from run to run: see scripts/flaky.
+
+run            cores   busy loops beside it
+1, 5, 9 …      all     none
+2, 6, 10 …     all     as many as cores
+3, 7, 11 …     one     none
+4, 8, 12 …     one     one, on the same core
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+_BUSY = "while True: pass"
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """Of one run: its number from 1, the seed of its order, cores, and busy loops on them."""
+
+    number: int
+    seed: int
+    cores: tuple[int, ...]
+    busy: int
+
+
+@dataclass
+class Result:
+    """Of one run. `failed`: ids of tests; `broken`: why there is no report, if there is none."""
+
+    circumstances: Circumstances
+    tests: int = 0
+    seconds: float = 0.0
+    failed: list[str] = field(default_factory=list)
+    broken: str = ""
+
+
+def plan(runs: int, seed: int, cores: list[int]) -> list[Circumstances]:
+    """What each run meets."""
+    chance = random.Random(seed)
+    made = []
+    for index in range(runs):
+        used = cores if index % 4 < 2 else [cores[index // 4 % len(cores)]]
+        busy = len(used) if index % 2 else 0
+        made.append(Circumstances(index + 1, chance.randrange(2**31), tuple(used), busy))
+    return made
+
+
+@contextmanager
+def load(loops: int, cores: tuple[int, ...]) -> Iterator[None]:
+    """That many busy loops on those cores."""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", _BUSY], preexec_fn=lambda: _keep_to(cores))  # noqa: PLW1509
+        for _ in range(loops)
+    ]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _keep_to(cores: tuple[int, ...]) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+
+
+def run(circumstances: Circumstances, arguments: list[str]) -> Result:
+    """Runs the tests once."""
+    result = Result(circumstances)
+    with tempfile.TemporaryDirectory() as directory, load(circumstances.busy, circumstances.cores):
+        report = Path(directory) / "report.xml"
+        order = ["-p", "random_order", f"--order-seed={circumstances.seed}", f"--junit-xml={report}"]
+        begin = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", *order, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"},
+            preexec_fn=lambda: _keep_to(circumstances.cores),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        result.seconds = round(time.monotonic() - begin, 1)
+        if not report.exists():
+            result.broken = done.stdout[-2000:] + done.stderr[-2000:]
+            return result
+        read_report(report, result)
+    return result
+
+
+def read_report(report: Path, result: Result) -> None:
+    """Adds what pytest's JUnit report says."""
+    for case in ET.parse(report).iter("testcase"):  # pytest wrote it
+        result.tests += 1
+        if case.find("failure") is not None or case.find("error") is not None:
+            result.failed.append(f"{case.get('classname')}::{case.get('name')}")
+
+
+def summary(results: list[Result]) -> str:
+    """What came of all runs, for people."""
+    failures: dict[str, list[int]] = {}
+    lines = []
+    for result in results:
+        for test in result.failed:
+            failures.setdefault(test, []).append(result.circumstances.number)
+        if result.broken:
+            lines.append(f"run {result.circumstances.number} gave no report:\n{result.broken}")
+    for test, runs in sorted(failures.items(), key=lambda item: (-len(item[1]), item[0])):
+        lines.append(f"failed in run {', '.join(map(str, runs))}: {test}")
+    good = sum(not result.failed and not result.broken for result in results)
+    slowest = max((result.seconds for result in results), default=0.0)
+    lines.append(f"{good} of {len(results)} runs without a failure; the slowest took {slowest:.0f} s.")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/flaky", description="Runs the tests again and again.")
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1, help="of the orders")
+    parser.add_argument("--json", type=Path, help="write all results here")
+    options, arguments = parser.parse_known_args()
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    results = []
+    for circumstances in plan(options.runs, options.seed, cores):
+        result = run(circumstances, arguments)
+        results.append(result)
+        state = f"{len(result.failed)} of {result.tests} failed" if not result.broken else "no report"
+        where = f"{len(circumstances.cores)} core(s), {circumstances.busy} busy loop(s), order {circumstances.seed}"
+        print(f"run {circumstances.number}: {state}, {result.seconds:.0f} s; {where}", flush=True)
+        if options.json:
+            options.json.write_text(json.dumps([asdict(each) for each in results], indent=1))
+    print(summary(results))
+    return int(any(result.failed or result.broken for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""`scripts/flaky` on tests of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from scripts import flaky
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = """
+import os
+from pathlib import Path
+seen = Path(__file__).with_name("seen")
+def note(name):
+    with seen.open("a") as file:
+        file.write(f"{name} {len(os.sched_getaffinity(0))}\\n")
+def test_a(): note("a")
+def test_b(): note("b")
+def test_c(): note("c")
+def test_now_and_then():
+    runs = seen.with_name("runs")
+    runs.write_text(runs.read_text() + "x" if runs.exists() else "x")
+    note("d")
+    assert runs.read_text() != "x", "the first run fails"
+"""
+
+
+def test_runs_are_planned_over_cores_load_and_orders() -> None:
+    made = flaky.plan(8, 1, [0, 1])
+    assert [(len(each.cores), each.busy) for each in made] == [(2, 0), (2, 2), (1, 0), (1, 1)] * 2
+    assert {each.cores for each in made if len(each.cores) == 1} == {(0,), (1,)}
+    assert len({each.seed for each in made}) == 8
+    assert made == flaky.plan(8, 1, [0, 1]) != flaky.plan(8, 2, [0, 1])
+
+
+def test_what_fails_now_and_then_is_summed_up(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(TESTS)
+    out = tmp_path / "out.json"
+    command = [sys.executable, "scripts/flaky.py", "--runs", "4", "--json", str(out), str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "failed in run 1: " in done.stdout
+    assert "3 of 4 runs without a failure" in done.stdout
+    results = json.loads(out.read_text())
+    assert [result["tests"] for result in results] == [4] * 4
+    lines = [line.split() for line in (tmp_path / "seen").read_text().splitlines()]
+    orders = {tuple(name for name, _ in lines[start : start + 4]) for start in range(0, 16, 4)}
+    assert len(orders) > 1
+    assert [int(cores) for _, cores in lines[8:]] == [1] * 8
+
+
+def test_summary_names_the_runs_of_each_failure() -> None:
+    first, second = flaky.plan(2, 1, [0])
+    results = [flaky.Result(first, 3, 1.0, ["x::a"]), flaky.Result(second, 3, 2.0, ["x::a", "x::b"])]
+    assert flaky.summary(results).splitlines() == [
+        "failed in run 1, 2: x::a",
+        "failed in run 2: x::b",
+        "0 of 2 runs without a failure; the slowest took 2 s.",
+    ]

@@ -1,0 +1,80 @@
+"""Tests wait for what they need, not for a time: a pause before an assertion fails on a busy machine."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+
+#: function → why its pause decides nothing: what is asserted holds however long it lasts
+PACED = {
+    "api/test_direct.py::test_request_in_pieces_is_answered_and_a_slow_one_is_cut": "pieces of a request arrive apart",
+    "api/test_direct.py::test_requests_without_waiting_are_answered_in_order": "requests arrive apart",
+    "api/test_direct.py::test_idle_connection_is_closed_and_a_used_one_is_not": "it is used again and again",
+    "api/test_events.py::run_job": "events are told apart",
+    "api/test_gate.py::raw": "pieces of a request arrive apart",
+    "estimator/killed_training.py::_kill": "a training is killed at a random moment",
+    "estimator/killed_training.py::after_run": "steps that take some time",
+    "estimator/test_estimator.py::first_slow": "a step that takes some time",
+    "http/test_connection.py::exchange": "pieces of a request arrive apart",
+    "http/test_connection.py::test_client_that_reads_nothing_is_cut_off": "nothing is read, for longer than is allowed",
+    "http/test_connection.py::test_offer_to_upgrade_changes_nothing": "head and body arrive apart",
+    "registry/test_concurrency.py::write": "commits come in another order than ids, if nothing prevents it",
+    "serving/test_batcher.py::test_predictor_that_computes_nothing_is_ended_long_before_the_deadline": "one that "
+    "computes is left alone, however long",
+    "workers/worker/fake_trainer.py::main": "a trainer that hangs or is late",
+    "workers/trainer/test_runner.py::slow": "a checkpoint that takes some steps' time to write",
+}
+
+
+def fixed_pauses(tree: ast.AST) -> Iterator[str]:
+    """Names of the functions that sleep, but for `while` loops that look at something and `sleep(0)`."""
+
+    def visit(node: ast.AST, function: str, looping: bool) -> Iterator[str]:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            function, looping = node.name, False
+        if isinstance(node, ast.While):
+            looping = not (isinstance(node.test, ast.Constant) and not _leaves(node))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "sleep":
+            nothing = bool(node.args) and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0
+            if not looping and not nothing:
+                yield function
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, function, looping)
+
+    yield from visit(tree, "", False)
+
+
+def _leaves(loop: ast.While) -> bool:
+    """Whether an endless loop ends on what it sees."""
+    return any(isinstance(node, ast.Break | ast.Return) for node in ast.walk(loop))
+
+
+def test_no_test_sleeps_for_a_fixed_time_and_hopes() -> None:
+    found = {
+        f"{path.relative_to(ROOT).as_posix()}::{function}"
+        for path in sorted(ROOT.rglob("*.py"))
+        for function in fixed_pauses(ast.parse(path.read_text()))
+    }
+    assert sorted(found - PACED.keys()) == []
+    assert sorted(PACED.keys() - found) == []  # what is gone needs no reason any more
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("def f():\n time.sleep(1)\n assert x", ["f"]),
+        ("async def f():\n await asyncio.sleep(0.1)", ["f"]),
+        ("async def f():\n await asyncio.sleep(0)", []),
+        ("def f():\n while not x():\n  time.sleep(0.1)", []),
+        ("def f():\n while True:\n  if x(): return\n  time.sleep(0.1)", []),
+        ("def f():\n while True:\n  time.sleep(0.1)", ["f"]),
+        ("def f():\n for _ in range(3):\n  time.sleep(0.1)", ["f"]),
+    ],
+)
+def test_pauses_are_told_from_waits(code: str, expected: list[str]) -> None:
+    assert list(fixed_pauses(ast.parse(code))) == expected
