@@ -107,7 +107,7 @@ def test_train_and_evaluate_hands_on_hooks_and_listeners(tmp_path):
 def test_train_and_evaluate_of_what_has_reached_its_end_does_nothing(tmp_path):
     estimator = small_model.make(tmp_path)
     estimator.train(small_model.endless_input_fn, steps=5)
-    assert train_and_evaluate(estimator, *specs(max_steps=5)) == (None, [])
+    assert train_and_evaluate(estimator, *specs(max_steps=5)) == (None, None)
 
 
 def test_train_and_evaluate_as_evaluator_waits_for_checkpoints(tmp_path, monkeypatch):

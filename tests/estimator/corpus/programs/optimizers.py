@@ -60,7 +60,9 @@ for _name, _rate in RATES.items():
 def _by_hand(apply: Any) -> Any:
     def model_fn_of(est: Any) -> Any:
         def more(predicted: Any, labels: Any, loss: Any, w: Any, b: Any) -> Any:
-            return {"train_op": apply(train.GradientDescentOptimizer(0.1), loss, train.get_global_step(), w, b)}
+            step = train.get_global_step()
+            with tf.control_dependencies([apply(train.GradientDescentOptimizer(0.1), loss, step, w, b)]):
+                return {"train_op": v1.assign_add(step, 1)}
 
         return line_model(est, lambda: train.GradientDescentOptimizer(0.0), train=more)
 
