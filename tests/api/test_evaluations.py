@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from app.registry.evaluations import EvaluationRepository
-from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Evaluation
 from tests.api.conftest import Api
 from tests.api.test_models import publish
+from tests.registry.conftest import make_job
 from workers.report import report
 from workers.report.classification import Classified
 from workers.report.regression import Measured
@@ -37,9 +37,7 @@ def regression_report() -> dict[str, object]:
 def record(api: Api, train_job: str, step: int, made: dict[str, object] | None, dataset: str) -> str:
     """An evaluation by a job of its own."""
     with api.service.database.session() as session:
-        job = JobRepository(session).create(
-            type="evaluate", model=None, spec={}, queue="q", priority=5, max_attempts=1, timeout_s=None, created_by=None
-        )
+        job = make_job(session, type="evaluate", model="things")
         job.state, job.attempt = "RUNNING", 1
         session.flush()
         row = EvaluationRepository(session).add(
