@@ -16,7 +16,7 @@ from msgspec import Meta
 from app.errors import InvalidInput, NotFound, TooLarge, quote_name
 from app.serving.export_description import Export, Feature, Signature, inputs_of
 from app.serving.feature_values import ABSENT, FLOAT32_LIMIT, INT64_MAX, INT64_MIN, BadValue, checked, stand_in, wrong
-from app.serving.packing import Layout, Row
+from app.serving.packing import Row, RowPacker
 from app.serving.protocol import Form
 from app.serving.verbs import VERBS
 from app.strict_json import JsonLimits, read_json
@@ -63,7 +63,7 @@ class Decoder:
     def __init__(self, export: Export, *, max_rows: int) -> None:
         self.export = export
         self.max_rows = max_rows
-        self.layouts = {name: Layout(inputs_of(export, signature)) for name, signature in export.signatures.items()}
+        self.packers = {name: RowPacker(inputs_of(export, signature)) for name, signature in export.signatures.items()}
         self._row = _row_type(export.features)
         self._sequences = [i for i, feature in enumerate(export.features) if feature.sequence]
         self._typed = msgspec.json.Decoder(_body_type(self._row))

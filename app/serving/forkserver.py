@@ -1,7 +1,7 @@
 """Where predictor processes come from on Linux: one process imports TensorFlow once and forks them.
 
 An import takes two seconds of a free core and 190 MB; a fork takes a tenth of a second, and the processes share that
-memory. So a predictor that died is replaced at once, however fast the next one dies after it. The nursery itself runs
+memory. So a predictor that died is replaced at once, however fast the next one dies. The fork server itself runs
 no model, starts no TensorFlow device and has one thread: what is forked is a process at rest. It ends with the API
 process, and predictors end with it.
 """
@@ -42,13 +42,13 @@ def _possible() -> bool:
 POSSIBLE = _possible()
 
 
-class NurseryDied(Exception):
-    """The nursery ended before it answered."""
+class ForkServerDied(Exception):
+    """The fork server ended before it answered."""
 
 
 class Forked:
-    """A predictor that the nursery forked, with what is needed of `subprocess.Popen`. It is no child of ours, so it is
-    held by a descriptor: its number may belong to another process one day."""
+    """A predictor that the fork server forked, with what is needed of `subprocess.Popen`. It is no child of ours, so a
+    descriptor holds it: its number may belong to another process one day."""
 
     def __init__(self, pid: int) -> None:
         """Raises ProcessLookupError when it is gone already."""
@@ -78,7 +78,7 @@ class Forked:
             os.close(self._descriptor)
 
 
-class Nursery:
+class ForkServer:
     """The process that forks predictors; started when the first one is wanted, and again when it died or hangs."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Nursery:
         """A new predictor that has that end of a socket pair.
 
         Raises:
-            NurseryDied: it died or hung twice.
+            ForkServerDied: it died or hung twice.
             ProcessLookupError: the predictor ended at once.
         """
         async with self._turn:
@@ -109,7 +109,7 @@ class Nursery:
                     raise
                 except (OSError, EOFError):
                     self.kill()
-        raise NurseryDied("The process that starts predictors ended, or did not answer in time.")
+        raise ForkServerDied("The process that starts predictors ended, or did not answer in time.")
 
     def kill(self) -> None:
         """Ends it, and with it whatever it forked."""
@@ -154,7 +154,7 @@ def start(kind: str, *arguments: str | socket.socket) -> subprocess.Popen[bytes]
     environment = {
         "TF_CPP_MIN_LOG_LEVEL": "2",
         **SYSTEM_ALLOCATOR,
-        "OPENBLAS_NUM_THREADS": "1",  # numpy's threads are not used, and the nursery forks with one thread only
+        "OPENBLAS_NUM_THREADS": "1",  # numpy's threads are not used, and the fork server forks with one thread only
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }

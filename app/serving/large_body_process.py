@@ -66,7 +66,7 @@ class Reader:
             LIMITS.check(body)
             decoder = self._decoder(request)
             decoded = decoder.decode(request.verb, body)
-            columns = decoder.layouts[decoded.signature].pack(decoded.rows)
+            columns = decoder.packers[decoded.signature].pack(decoded.rows)
         except ServiceError as error:
             places = error.errors[:100] if isinstance(error, InvalidInput) else []
             errors = [(place.pointer, place.detail) for place in places]

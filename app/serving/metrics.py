@@ -36,7 +36,7 @@ class Histogram:
         return result
 
 
-class Measures:
+class VersionMetrics:
     """One version's numbers since it was first known here.
 
     Attributes:
@@ -71,7 +71,7 @@ class Measures:
 class Measured(Protocol):
     """What the collector reads of the service."""
 
-    def measures(self) -> Iterable[tuple[str, int, Measures]]:
+    def metrics(self) -> Iterable[tuple[str, int, VersionMetrics]]:
         """(model, version, its numbers)"""
 
     def gauges(self) -> Iterable[tuple[str, str, float]]:
@@ -92,16 +92,16 @@ class ServingCollector:
         seconds = HistogramMetricFamily("serving_request_seconds", "Time of a prediction", labels=_LABELS)
         runs = HistogramMetricFamily("serving_run_seconds", "Time of a call of the model", labels=_LABELS)
         batches = HistogramMetricFamily("serving_batch_rows", "Instances in a call of the model", labels=_LABELS)
-        for model, number, measures in self._service.measures():
+        for model, number, metrics in self._service.metrics():
             labels = [model, str(number)]
-            requests.add_metric(labels, measures.requests)
-            rows.add_metric(labels, measures.rows)
-            loads.add_metric(labels, measures.loads)
-            for status, count in measures.errors.items():
+            requests.add_metric(labels, metrics.requests)
+            rows.add_metric(labels, metrics.rows)
+            loads.add_metric(labels, metrics.loads)
+            for status, count in metrics.errors.items():
                 errors.add_metric([*labels, str(status)], count)
-            seconds.add_metric(labels, measures.seconds.buckets(), measures.seconds.total)
-            runs.add_metric(labels, measures.run_seconds.buckets(), measures.run_seconds.total)
-            batches.add_metric(labels, measures.batch_rows.buckets(), measures.batch_rows.total)
+            seconds.add_metric(labels, metrics.seconds.buckets(), metrics.seconds.total)
+            runs.add_metric(labels, metrics.run_seconds.buckets(), metrics.run_seconds.total)
+            batches.add_metric(labels, metrics.batch_rows.buckets(), metrics.batch_rows.total)
         yield from (requests, rows, errors, loads, seconds, runs, batches)
         for name, text, value in self._service.gauges():
             gauge = GaugeMetricFamily(name, text)
