@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import tf_estimator as est
 from tests.estimator.test_golden import _DIRECTORY
 from tf_estimator.doctor import __main__ as command
 from tf_estimator.doctor import diagnose
@@ -131,8 +130,6 @@ def test_code_of_the_doctor_makes_a_model_that_goes_on(folder):
 
 
 def test_code_for_a_directory_of_the_old_library_makes_a_model_that_goes_on(old):
-    if old.name.startswith("v1") and not hasattr(est, "v1"):
-        pytest.skip("needs est.v1")
     continued(str(old))
 
 
