@@ -32,9 +32,9 @@ from app.dispatch import Dispatch
 from app.errors import ServiceError, Unavailable
 from app.http.auth import Authenticator, TokenInfo
 from app.http.connections import ConnectionLimits
-from app.http.fast_predict import Direct
+from app.http.fast_predict import FastPath
 from app.http.gate import Gate, token_limits
-from app.http.predict import PredictFront
+from app.http.predict import PredictApp
 from app.http.problems import problem
 from app.http.public import PublicApp
 from app.http.rate_limit import Accounts
@@ -43,12 +43,13 @@ from app.http.server import serve
 from app.log import configure
 from app.model_sync import ModelSync
 from app.private_files import only_for_us, protect
+from app.promotion import Promotions
 from app.queue import CeleryQueue, Queue
 from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
 from app.registry.tokens import TokenRepository
-from app.serving.batcher import Limits
+from app.serving.batcher import BatchLimits
 from app.serving.metrics import ServingCollector
 from app.serving.service import ServingService
 from app.startup import prepare
@@ -65,13 +66,13 @@ class Application(NamedTuple):
     """The whole application.
 
     Attributes:
-        asgi: outermost layer first: gate, predict front, FastAPI.
+        asgi: outermost layer first: gate, predict app, FastAPI.
         fast_path: answers predictions for a server that can ask it; None: there is none, or it is switched off.
         state: the parts behind it.
     """
 
     asgi: Gate
-    fast_path: Direct | None
+    fast_path: FastPath | None
     state: Service
 
 
@@ -88,13 +89,16 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
     metrics = CollectorRegistry()
     metrics.register(traffic)
     metrics.register(JobCollector(database))
+    serving = _serving(settings)
+    promotions = Promotions(serving)
     service = Service(
         settings=settings,
         database=database,
         storage=Storage(settings.artifacts),
         queue=queue,
         dispatch=Dispatch(settings, database, queue),
-        feed=EventFeed(database),
+        feed=EventFeed(database, promotions),
+        promotions=promotions,
         authenticate=Authenticator(lambda secret: _find_token(service, secret), version=database.commits.version),
         metrics=metrics,
         readiness=ReadinessMonitor(database, queue),
@@ -107,12 +111,11 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         ready=lambda: current(service).model_dump_json().encode(),
     )
     accounts = Accounts(token_limits(settings))
-    serving = _serving(settings)
     model_sync = front = None
     if serving is not None:
         metrics.register(ServingCollector(serving))
         model_sync = ModelSync(database, service.storage, serving, poll_s=settings.serving_poll_s)
-        inner = front = PredictFront(
+        inner = front = PredictApp(
             inner,
             serving,
             problem,
@@ -125,7 +128,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
     gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic, accounts=accounts)
     fast_path = None
     if front is not None and settings.fast_path:
-        fast_path = Direct(gate, front, service.authenticate.remembered, max_body_bytes=settings.max_body_bytes)
+        fast_path = FastPath(gate, front, service.authenticate.remembered, max_body_bytes=settings.max_body_bytes)
     return Application(gate, fast_path, service)
 
 
@@ -228,7 +231,7 @@ class Refusals:
 def _serving(settings: Settings) -> ServingService | None:
     if settings.predictor == "none":
         return None
-    limits = Limits(
+    limits = BatchLimits(
         batch_rows=settings.predict_max_batch_rows,
         queue_rows=settings.predict_max_queue_rows,
         timeout_s=settings.predict_timeout_s,

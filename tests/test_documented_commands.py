@@ -39,6 +39,9 @@ RUN_BY = {
     "scripts/check": "tests/test_scripts.py",
     "scripts/demo": _SCRIPT,
     "scripts/dependencies.py": "tests/test_scripts.py",
+    "scripts/flaky": "tests/test_flaky.py",
+    "scripts/symbol_table.py": "tests/estimator/compat/test_symbols.py",
+    "sqlite3 registry.db .dump": "tests/registry/test_damage.py",
     "scripts/dev": "tests/test_scripts.py",
     "scripts/estimator-service": "tests/e2e/test_command_line.py",
     "scripts/job_reference": "tests/api/test_job_reference.py",
@@ -46,8 +49,6 @@ RUN_BY = {
     "scripts/serve": _SCRIPT,
     "scripts/sync_client.py": "tests/client/test_sync_client.py",
     "scripts/test": "tests/test_scripts.py",
-    "scripts/symbol_table.py": "tests/estimator/compat/test_symbols.py",
-    "sqlite3 registry.db .dump": "tests/test_operations.py::test_damaged_registry_is_saved_as_documented",
     "sqlite3 -readonly data/registry.db": "tests/test_operations.py",
     "tensorboard --logdir": "tests/workers/trainer/test_runner.py::test_tensorboard_reads_every_job",
 }

@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
+
+import tensorflow as tf
 
 from .estimator_spec import EstimatorSpec
 from .keys import ModeKeys
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 _OPTIONAL = ("mode", "params", "config", "model_dir")
 
 
@@ -79,3 +82,22 @@ def split_batch(batch: Any, mode: str) -> tuple[Any, Any]:
             )
         return (batch[0], None) if mode == ModeKeys.PREDICT else (batch[0], batch[1])
     return batch, None
+
+
+def plain_shapes(function: Function) -> Function:
+    """Lets `function`, code of the engine, see shapes of plain integers after `tf.compat.v1.disable_v2_behavior()`.
+
+    TensorFlow then gives `Dimension` objects, which a model_fn of the user's own continues to see.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not isinstance(tf.TensorShape([1])[0], tf.compat.v1.Dimension):
+            return function(*args, **kwargs)
+        tf.compat.v1.enable_v2_tensorshape()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            tf.compat.v1.disable_v2_tensorshape()
+
+    return cast(Function, call)

@@ -84,7 +84,8 @@ class VariableNames:
         def record(next_creator: Any, **kwargs: Any) -> Any:
             if _PART.sub("", kwargs.get("name") or "") in self._restored and _is_plain(kwargs):
                 kwargs["initial_value"] = functools.partial(tf.constant, 0, kwargs["dtype"], kwargs["shape"])
-            variable = next_creator(**kwargs)
+            # References, which v2 switched off stands for, have no handle that could be replaced by another set's.
+            variable = next_creator(**{**kwargs, "use_resource": True})
             self.add(variable, _keras_path())
             return variable
 

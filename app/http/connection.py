@@ -42,7 +42,7 @@ _DETAILS = {
 }
 
 
-class FastPath(Protocol):
+class FastPathLike(Protocol):
     """Answers some requests without an ASGI task."""
 
     def take(self, connection: Any, data: bytes) -> Any:
@@ -64,7 +64,7 @@ class Connection(HttpToolsProtocol):
     """
 
     def __init__(
-        self, table: ConnectionTable, *, address: str, probe: bool, fast_path: FastPath | None, **options: Any
+        self, table: ConnectionTable, *, address: str, probe: bool, fast_path: FastPathLike | None, **options: Any
     ) -> None:
         super().__init__(**options)
         self.url = b""
@@ -227,7 +227,7 @@ class Connection(HttpToolsProtocol):
         self._held.clear()
         super().shutdown()
 
-    def _take_fast(self, fast_path: FastPath, data: bytes) -> bool:
+    def _take_fast(self, fast_path: FastPathLike, data: bytes) -> bool:
         if self.busy or self._held or self._refusal or self.probe or self.flow.write_paused:
             return False
         cycle = fast_path.take(self, data)

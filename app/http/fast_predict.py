@@ -1,4 +1,4 @@
-"""The short way of a prediction: from the connection's bytes to the batcher and back, without an ASGI task.
+"""The fast path of a prediction: from the connection's bytes to the batcher and back, without an ASGI task.
 
 It takes only what is certainly in order, and does nothing to a request that it does not take: those go through the
 gate, which words the refusals. The head of a request is checked once; a client sends the same one again and again, and
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from app.errors import Forbidden, ServiceError
 from app.http.auth import TokenInfo, check_scope
 from app.http.gate import Gate
-from app.http.predict import PredictFront, Target
+from app.http.predict import PredictApp, Target
 from app.http.problems import Misdirected, problem
 from app.serving.response_head import lines
 from app.serving.verbs import PATH_ENDINGS, VERBS
@@ -46,15 +46,15 @@ class Plan(NamedTuple):
     length: int
 
 
-class Direct:
+class FastPath:
     """Args:
     remembered: the token with a digest, as long as the registry need not be asked about it.
     max_body_bytes: longer bodies go the usual way, to be refused.
     """
 
-    def __init__(self, gate: Gate, front: PredictFront, remembered: Remembered, *, max_body_bytes: int) -> None:
+    def __init__(self, gate: Gate, front: PredictApp, remembered: Remembered, *, max_body_bytes: int) -> None:
         self.gate = gate
-        self._front = front
+        self._predict_app = front
         self._remembered = remembered
         self._max_body_bytes = max_body_bytes
         self._plans: dict[bytes, Plan] = {}
@@ -69,14 +69,14 @@ class Direct:
         if token is None:
             return None
         exchange = Exchange(self.gate, connection, plan.path, token)
-        found = self._front.begin(plan.target, data[end:], exchange, token)
+        found = self._predict_app.begin(plan.target, data[end:], exchange, token)
         if found is None:
             return None
         exchange.version, exchange.rows = found
         return exchange
 
     def remember(self, head: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        """Keeps what the head of a request means, when it is one for the short way."""
+        """Keeps what the head of a request means, when it is one for the fast path."""
         if len(head) > _LONGEST_HEAD or head.count(b"\n") != head.count(b"\r\n") or not url.endswith(_VERBS):
             return
         plan = self._plan(url, headers)
@@ -91,7 +91,7 @@ class Direct:
         if len(found) < len(headers) or not _PLAIN.issuperset(found):
             return None
         path = url.decode("latin-1")
-        target = self._front.target(path)  # None for any with % or ?
+        target = self._predict_app.target(path)  # None for any with % or ?
         scheme, _, secret = found.get(b"authorization", b"").partition(b" ")
         length = found.get(b"content-length", b"")
         if target is None or scheme.lower() != b"bearer" or not length.isdigit() or len(length) > 15:
@@ -109,7 +109,7 @@ class Direct:
 
 
 class Exchange:
-    """One prediction on the short way: the batcher's `Reply`, and for uvicorn the connection's cycle."""
+    """One prediction on the fast path: the batcher's `Reply`, and for uvicorn the connection's cycle."""
 
     __slots__ = ("_connection", "_gate", "_path", "_started", "_token", "keep_alive", "response_complete", "rows",
                  "version")  # fmt: skip
@@ -136,13 +136,13 @@ class Exchange:
 
     def set_result(self, result: Result) -> None:
         took = time.perf_counter() - self._started
-        self.version.measures.answered(self.rows, took)
+        self.version.metrics.answered(self.rows, took)
         self._answer(200, self.version.head.lines(result), self._gate.new_request_id(), result.body)
         self._gate.traffic.add("POST", "predict", 200, took)
 
     def set_exception(self, error: ServiceError) -> None:
         status, headers, body = problem(error, self._path)
-        self.version.measures.failed(status)
+        self.version.metrics.failed(status)
         head = lines(self.version.head.pairs_of_error(headers))
         request_id = self._gate.new_request_id()
         self._answer(status, head, request_id, body)

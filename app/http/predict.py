@@ -17,7 +17,8 @@ from app.http.auth import TokenInfo
 from app.http.rate_limit import Accounts
 from app.serving.decode import Decoded
 from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBodyReader
-from app.serving.predictor.response import Answers
+from app.serving.notes import with_warnings
+from app.serving.predictor.response import ResponseEncoder
 from app.serving.service import ServingService
 from app.serving.verbs import VERBS
 from app.serving.version_queue import Account, Reply, Result
@@ -46,7 +47,7 @@ class Target(msgspec.Struct, frozen=True):
     verb: str
 
 
-class PredictFront:
+class PredictApp:
     """Args:
     app: gets everything that is not a prediction.
     problem: an error and a path as status, headers and body.
@@ -89,14 +90,14 @@ class PredictFront:
             body = message.get("body", b"")
             if message.get("more_body") or message["type"] != "http.request":
                 body = await self._rest(message, body, receive)
-            version = await self._service.ready(target.model, target.number, target.label)
-            line = version.line
-            assert line is not None
+            version = await self._service.wait_until_loadable(target.model, target.number, target.label)
+            queue = version.queue
+            assert queue is not None
             request = await self._decode(version, target.verb, body)
             if request.count:
                 reply: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
                 account = self._account(scope, request.count)
-                self._service.batcher.submit(line, request, len(body), reply, account)
+                self._service.batcher.submit(queue, request, len(body), reply, account)
                 result = await reply
             else:
                 result = _nothing(version, request)
@@ -105,10 +106,12 @@ class PredictFront:
             return
         except ClientGone:
             return
-        version.measures.answered(request.count, time.perf_counter() - started)
-        headers = [*version.head.pairs(result), (b"content-length", b"%d" % len(result.body))]
+        version.metrics.answered(request.count, time.perf_counter() - started)
+        version.metrics.warned(request.warnings)
+        answer = with_warnings(result.body, request.warnings)
+        headers = [*version.head.pairs(result), (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": result.body})
+        await send({"type": "http.response.body", "body": answer})
 
     def _account(self, scope: Any, rows: int) -> Account | None:
         """The caller's account, once its prediction is within the limits. Raises Overloaded."""
@@ -122,29 +125,29 @@ class PredictFront:
     def begin(self, target: Target, body: bytes, reply: Reply, token: TokenInfo) -> tuple[Version, int] | None:
         """Queues a prediction that may run at once; its version and number of rows. None when it has to wait for the
         version, or is not valid, or the queue is full: nothing was done then, and `__call__` says what is wrong."""
-        version = self._service.at_hand(target.model, target.number, target.label)
-        if version is None or version.line is None:
+        version = self._service.get_if_loaded(target.model, target.number, target.label)
+        if version is None or version.queue is None:
             return None
         try:
-            decoder = version.line.decoder
+            decoder = version.queue.decoder
             small = len(body) <= INLINE_UNTYPED_BYTES
             request = decoder.decode(target.verb, body) if small else decoder.decode_typed(target.verb, body)
-            if request is None or not request.count:
+            if request is None or not request.count or request.warnings is not None:
                 return None
             account = None
             if self._accounts is not None:
                 account = self._accounts.of(token.id)
                 self._accounts.take_prediction(account, request.count)
                 self._accounts.check_bytes(account, len(body))
-            self._service.batcher.submit(version.line, request, len(body), reply, account, charged=len(body))
+            self._service.batcher.submit(version.queue, request, len(body), reply, account, charged=len(body))
         except ServiceError:
             return None
         return version, request.count
 
     async def _decode(self, version: Version, verb: str, body: bytes) -> Decoded:
         """Small bodies here, large ones in their own process. Raises what `Decoder.decode` raises."""
-        assert version.line is not None
-        decoder = version.line.decoder
+        assert version.queue is not None
+        decoder = version.queue.decoder
         if len(body) <= INLINE_UNTYPED_BYTES:
             return decoder.decode(verb, body)
         request = decoder.decode_typed(verb, body) if len(body) <= INLINE_BYTES else None
@@ -185,7 +188,7 @@ class PredictFront:
     async def _refuse(self, error: ServiceError, path: str, version: Version | None, send: Send) -> None:
         status, headers, body = self._problem(error, path)
         if version is not None:
-            version.measures.failed(status)
+            version.metrics.failed(status)
             headers = version.head.pairs_of_error(headers)
         headers = [*headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -200,5 +203,5 @@ def _nothing(version: Version, request: Decoded) -> Result:
     """The answer to a request without instances; the model is not asked."""
     assert version.export is not None
     names = [output.name for output in version.export.signatures[request.signature].outputs]
-    body = Answers(names).encode([np.empty((0,))] * len(names), [0], [request.form])[0]
+    body = ResponseEncoder(names).encode([np.empty((0,))] * len(names), [0], [request.form])[0]
     return Result(body, 0, 0, 0)

@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from app.http.acceptor import Acceptor
-from app.http.connection import Connection, FastPath
+from app.http.connection import Connection, FastPathLike
 from app.http.connections import ConnectionLimits, ConnectionTable
 
 log = structlog.get_logger("app.http")
@@ -33,7 +33,7 @@ class Server(uvicorn.Server):
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        fast_path: FastPath | None = None,
+        fast_path: FastPathLike | None = None,
         limits: ConnectionLimits | None = None,
     ) -> None:
         super().__init__(
@@ -105,7 +105,7 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    app: Any, *, host: str, port: int, fast_path: FastPath | None = None, limits: ConnectionLimits | None = None
+    app: Any, *, host: str, port: int, fast_path: FastPathLike | None = None, limits: ConnectionLimits | None = None
 ) -> None:
     """Serves until SIGTERM or SIGINT; requests under way get `STOP_WITHIN_S` to end."""
     Server(app, host=host, port=port, fast_path=fast_path, limits=limits).run()

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from app.errors import InvalidInput, Overloaded, ServiceError, Timeout, TooLarge, Unavailable
 from app.serving.decode import Decoded
 from app.serving.packing import Row
-from app.serving.protocol import NO_INSTANCE, Answer, BadFrame, Form, Run
-from app.serving.version_queue import Account, Batch, Line, Pending, Reply, Result
+from app.serving.protocol import NO_INSTANCE, BadFrame, BatchResult, Form, RunBatch
+from app.serving.version_queue import Account, Batch, Pending, Reply, Result, VersionQueue
 
 RETRY_AFTER_S = 1.0
 _SWEEP_S = 0.25
@@ -25,7 +25,7 @@ _SWEEP_S = 0.25
 class Predictor(Protocol):
     """Where batches run."""
 
-    def run(self, run: Run) -> None: ...
+    def run(self, run: RunBatch) -> None: ...
     def kill(self) -> None: ...
 
     def quiet_s(self, since: float) -> float:
@@ -33,12 +33,12 @@ class Predictor(Protocol):
 
 
 @dataclass(frozen=True)
-class Limits:
+class BatchLimits:
     """Attributes:
     batch_rows: rows of one batch; a single request may have more and runs alone then.
     batch_cells: rows times longest sequence, where there are sequences: they are padded to the longest.
     request_memory, batch_memory: bytes that the padded sequences of one request, or of one batch, may take in the
-        predictor, by the version's own measure (`Line.cell_bytes`).
+        predictor, by the version's own measure (`VersionQueue.cell_bytes`).
     batch_bytes, queue_bytes: of request bodies, in one batch and waiting in all.
     queue_rows: rows waiting in all.
     timeout_s: of a request, from its arrival; and of one call, after which the predictor counts as hung.
@@ -59,22 +59,22 @@ class Limits:
 
 
 class Batcher:
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: BatchLimits) -> None:
         self.limits = limits
         self.rows_waiting = 0
         self.bytes_waiting = 0
         self.predictor: Predictor | None = None
         self._loop = asyncio.get_running_loop()
-        self._turns: deque[Line] = deque()
+        self._turns: deque[VersionQueue] = deque()
         self._running: dict[int, Batch] = {}
         self._next_id = 0
         self._pump_planned = False
-        self._lines: set[Line] = set()  # with requests waiting
+        self._queues: set[VersionQueue] = set()  # with requests waiting
         self._sweeper: asyncio.TimerHandle | None = None
 
     def submit(
         self,
-        line: Line,
+        queue: VersionQueue,
         request: Decoded,
         size: int,
         reply: Reply,
@@ -93,7 +93,7 @@ class Batcher:
             TooLarge: its sequences, padded to the longest, would take too much of the predictor's memory.
         """
         if request.longest:
-            self._check_memory(line, request)
+            self._check_memory(queue, request)
         rows = request.count
         full = self.rows_waiting + rows > self.limits.queue_rows or self.bytes_waiting + size > self.limits.queue_bytes
         if full and self.rows_waiting:  # the first one is always taken
@@ -105,49 +105,49 @@ class Batcher:
         if account is not None:
             account.rows += rows
             account.bytes += charged
-        line.waiting.append(pending)
-        line.last_used = now
-        self._lines.add(line)
-        if line.key is not None and line.running is None and not line.due:
-            line.due = True
-            self._turns.append(line)
+        queue.waiting.append(pending)
+        queue.last_used = now
+        self._queues.add(queue)
+        if queue.key is not None and queue.running is None and not queue.due:
+            queue.due = True
+            self._turns.append(queue)
             if not self._pump_planned:  # after the other requests that this turn of the loop brings
                 self._pump_planned = True
                 self._loop.call_soon(self._pump)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
-    def open(self, line: Line, key: int) -> None:
+    def open(self, queue: VersionQueue, key: int) -> None:
         """The predictor has the version now: what waits may run."""
-        line.key = key
-        self._due(line)
+        queue.key = key
+        self._due(queue)
         self._pump()
 
-    def close(self, line: Line) -> None:
+    def close(self, queue: VersionQueue) -> None:
         """The version is not loaded any more; requests wait until it is again."""
-        line.key = None
+        queue.key = None
 
-    async def drain(self, line: Line) -> None:
-        """Waits until nothing of a closed line runs. That ends by its answer or the predictor's end."""
-        if line.running is not None:
-            line.drained = self._loop.create_future()
-            await line.drained
+    async def drain(self, queue: VersionQueue) -> None:
+        """Waits until nothing of a closed queue runs. That ends by its answer or the predictor's end."""
+        if queue.running is not None:
+            queue.drained = self._loop.create_future()
+            await queue.drained
 
-    def refuse(self, line: Line, error: ServiceError) -> None:
+    def refuse(self, queue: VersionQueue, error: ServiceError) -> None:
         """Answers all that waits with an error: the version will not come."""
-        while line.waiting:
-            self._fail(self._pop(line), error)
-        self._lines.discard(line)
+        while queue.waiting:
+            self._fail(self._pop(queue), error)
+        self._queues.discard(queue)
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: BatchResult) -> None:
         batch = self._running.pop(answer.id, None)
         if batch is None:
             return
-        line = batch.line
+        queue = batch.queue
         self._ended(batch)
-        self._due(line)
+        self._due(queue)
         self._pump()  # the next batch runs while these answers go out
-        line.measures.ran(batch.rows, answer.run_us)
+        queue.metrics.ran(batch.rows, answer.run_us)
         for pending, body in zip(batch.members, answer.bodies, strict=False):
             if pending.account is not None:
                 _pay_back(pending)
@@ -164,8 +164,8 @@ class Batcher:
         """The predictor died. What it had is tried once more, each request alone; after that it is given up."""
         self.predictor = None
         running, self._running = self._running, {}
-        for line in self._turns:
-            line.due = False
+        for queue in self._turns:
+            queue.due = False
         self._turns.clear()
         for batch in running.values():
             self._ended(batch)
@@ -174,56 +174,56 @@ class Batcher:
                     self._give_up(pending)
                 else:
                     pending.tried = True
-                    self._back(batch.line, pending)
+                    self._back(batch.queue, pending)
 
     def _ended(self, batch: Batch) -> None:
-        batch.line.running = None
-        if batch.line.drained is not None:
-            batch.line.drained.set_result(None)
-            batch.line.drained = None
+        batch.queue.running = None
+        if batch.queue.drained is not None:
+            batch.queue.drained.set_result(None)
+            batch.queue.drained = None
 
     def _give_up(self, pending: Pending) -> None:
         error = Unavailable("The predictor ended while it ran this request. Try again.", retry_after_s=RETRY_AFTER_S)
         self._fail(pending, error)
 
-    def _back(self, line: Line, pending: Pending) -> None:
-        line.waiting.appendleft(pending)
-        self._lines.add(line)
+    def _back(self, queue: VersionQueue, pending: Pending) -> None:
+        queue.waiting.appendleft(pending)
+        self._queues.add(queue)
         self.rows_waiting += pending.request.count
         self.bytes_waiting += pending.size
 
-    def _due(self, line: Line) -> None:
-        if line.waiting and line.key is not None and line.running is None and not line.due:
-            line.due = True
-            self._turns.append(line)
+    def _due(self, queue: VersionQueue) -> None:
+        if queue.waiting and queue.key is not None and queue.running is None and not queue.due:
+            queue.due = True
+            self._turns.append(queue)
 
     def _pump(self) -> None:
         self._pump_planned = False
         while self._turns and len(self._running) < self.limits.in_flight and self.predictor is not None:
-            line = self._turns.popleft()
-            line.due = False
-            if line.key is not None and line.waiting and (members := self._take(line)):
-                self._send(line, members)
+            queue = self._turns.popleft()
+            queue.due = False
+            if queue.key is not None and queue.waiting and (members := self._take(queue)):
+                self._send(queue, members)
 
-    def _take(self, line: Line) -> list[Pending]:
+    def _take(self, queue: VersionQueue) -> list[Pending]:
         """The next batch: requests of one signature, in order, within the limits; at least one."""
         limits = self.limits
-        first = self._pop(line)
+        first = self._pop(queue)
         while True:
             try:
-                self._check_memory(line, first.request)  # it may have come before the version was loaded
+                self._check_memory(queue, first.request)  # it may have come before the version was loaded
                 break
             except TooLarge as error:
                 self._fail(first, error)
-                if not line.waiting:
+                if not queue.waiting:
                     return []
-                first = self._pop(line)
+                first = self._pop(queue)
         members = [first]
         if first.tried or first.request.packed is not None:
             return members
         rows, size, longest = first.request.count, first.size, first.request.longest
         signature = first.request.signature
-        waiting = line.waiting
+        waiting = queue.waiting
         while waiting:
             pending = waiting[0]
             request = pending.request
@@ -237,15 +237,15 @@ class Batcher:
                 or pending.tried
                 or request.packed is not None
                 or rows * longest > limits.batch_cells
-                or rows * longest * line.cell_bytes > limits.batch_memory
+                or rows * longest * queue.cell_bytes > limits.batch_memory
             ):
                 break
-            members.append(self._pop(line))
+            members.append(self._pop(queue))
         return members
 
-    def _check_memory(self, line: Line, request: Decoded) -> None:
+    def _check_memory(self, queue: VersionQueue, request: Decoded) -> None:
         """Raises TooLarge."""
-        needed = request.count * request.longest * line.cell_bytes
+        needed = request.count * request.longest * queue.cell_bytes
         if needed > self.limits.request_memory:
             raise TooLarge(
                 f"The request has {request.count} instances and a sequence of {request.longest} values; padded to the "
@@ -253,26 +253,26 @@ class Batcher:
                 "request. Send long sequences apart from short ones, or the request in parts."
             )
 
-    def _pop(self, line: Line) -> Pending:
-        pending = line.waiting.popleft()
+    def _pop(self, queue: VersionQueue) -> Pending:
+        pending = queue.waiting.popleft()
         self.rows_waiting -= pending.request.count
         self.bytes_waiting -= pending.size
-        if not line.waiting:
-            self._lines.discard(line)
+        if not queue.waiting:
+            self._queues.discard(queue)
         return pending
 
-    def _send(self, line: Line, members: list[Pending]) -> None:
-        assert line.key is not None and self.predictor is not None
+    def _send(self, queue: VersionQueue, members: list[Pending]) -> None:
+        assert queue.key is not None and self.predictor is not None
         self._next_id += 1
         first = members[0].request
         signature = first.signature
         rows: list[Row] = []
         for pending in members:
             rows += pending.request.rows
-        columns: Any = line.decoder.layouts[signature].pack(rows) if first.packed is None else first.packed
-        run = Run(
+        columns: Any = queue.decoder.packers[signature].pack(rows) if first.packed is None else first.packed
+        run = RunBatch(
             self._next_id,
-            line.key,
+            queue.key,
             signature,
             [pending.request.count for pending in members],
             [pending.request.form for pending in members],
@@ -283,25 +283,25 @@ class Batcher:
         except BadFrame:
             for pending in members:
                 self._fail(pending, InvalidInput("The request is too large for one call. Send it in parts."))
-            self._due(line)
+            self._due(queue)
             return
-        line.running = self._running[self._next_id] = Batch(
-            line, members, time.perf_counter(), first.count if first.packed is not None else len(rows)
+        queue.running = self._running[self._next_id] = Batch(
+            queue, members, time.perf_counter(), first.count if first.packed is not None else len(rows)
         )
 
     def _sweep(self) -> None:
         """Answers what waited or ran too long, and ends a predictor whose call hangs. One timer for all: one more would
         cost more than the rest of `submit`."""
         now = time.perf_counter()
-        for line in list(self._lines):
-            while line.waiting and now - line.waiting[0].arrived >= self.limits.timeout_s:
-                self._fail(self._pop(line), self._too_late(line))
+        for queue in list(self._queues):
+            while queue.waiting and now - queue.waiting[0].arrived >= self.limits.timeout_s:
+                self._fail(self._pop(queue), self._too_late(queue))
         self._end_hung_predictor(now)
         for batch in self._running.values():
             for pending in batch.members:
                 if now - pending.arrived >= self.limits.timeout_s:
-                    self._fail(pending, self._too_late(batch.line))
-        busy = self._lines or self._running
+                    self._fail(pending, self._too_late(batch.queue))
+        busy = self._queues or self._running
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if busy else None
 
     def _end_hung_predictor(self, now: float) -> None:
@@ -312,8 +312,8 @@ class Batcher:
         if now - sent >= self.limits.timeout_s or self.predictor.quiet_s(sent) >= self.limits.quiet_s:
             self.predictor.kill()
 
-    def _too_late(self, line: Line) -> ServiceError:
-        if line.key is None:
+    def _too_late(self, queue: VersionQueue) -> ServiceError:
+        if queue.key is None:
             return Unavailable("The model is being loaded. Try again.", retry_after_s=RETRY_AFTER_S)
         return Timeout(f"No prediction within {self.limits.timeout_s:g} s.")
 

@@ -1,7 +1,7 @@
 """Where predictor processes come from on Linux: one process imports TensorFlow once and forks them.
 
 An import takes two seconds of a free core and 190 MB; a fork takes a tenth of a second, and the processes share that
-memory. So a predictor that died is replaced at once, however fast the next one dies after it. The nursery itself runs
+memory. So a predictor that died is replaced at once, however fast the next one dies. The fork server itself runs
 no model, starts no TensorFlow device and has one thread: what is forked is a process at rest. It ends with the API
 process, and predictors end with it.
 """
@@ -24,6 +24,8 @@ from app.process import SYSTEM_ALLOCATOR
 ROOT = Path(__file__).resolve().parents[2]
 PID = struct.Struct("<I")
 _ATTEMPTS = 2
+_FORK_S = 5.0
+"""What a fork may take at most, once TensorFlow is imported: it takes a tenth of a second. Who needs longer hangs."""
 
 
 def _possible() -> bool:
@@ -40,13 +42,13 @@ def _possible() -> bool:
 POSSIBLE = _possible()
 
 
-class NurseryDied(Exception):
-    """The nursery ended before it answered."""
+class ForkServerDied(Exception):
+    """The fork server ended before it answered."""
 
 
 class Forked:
-    """A predictor that the nursery forked, with what is needed of `subprocess.Popen`. It is no child of ours, so it is
-    held by a descriptor: its number may belong to another process one day."""
+    """A predictor that the fork server forked, with what is needed of `subprocess.Popen`. It is no child of ours, so a
+    descriptor holds it: its number may belong to another process one day."""
 
     def __init__(self, pid: int) -> None:
         """Raises ProcessLookupError when it is gone already."""
@@ -76,13 +78,14 @@ class Forked:
             os.close(self._descriptor)
 
 
-class Nursery:
-    """The process that forks predictors; started when the first one is wanted, and again when it died."""
+class ForkServer:
+    """The process that forks predictors; started when the first one is wanted, and again when it died or hangs."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._turn = asyncio.Lock()
+        self._has_forked = False
 
     @property
     def alive(self) -> bool:
@@ -92,7 +95,7 @@ class Nursery:
         """A new predictor that has that end of a socket pair.
 
         Raises:
-            NurseryDied: it died twice, or did not answer in time.
+            ForkServerDied: it died or hung twice.
             ProcessLookupError: the predictor ended at once.
         """
         async with self._turn:
@@ -106,11 +109,12 @@ class Nursery:
                     raise
                 except (OSError, EOFError):
                     self.kill()
-        raise NurseryDied("The process that starts predictors ended, or did not answer in time.")
+        raise ForkServerDied("The process that starts predictors ended, or did not answer in time.")
 
     def kill(self) -> None:
         """Ends it, and with it whatever it forked."""
         process, self._process = self._process, None
+        self._has_forked = False
         if process is not None:
             process.kill()
             process.wait()
@@ -127,11 +131,12 @@ class Nursery:
 
     def _ask(self, theirs: socket.socket, arguments: Sequence[str], timeout_s: float) -> Forked:
         assert self._control is not None
-        self._control.settimeout(timeout_s)
+        self._control.settimeout(min(timeout_s, _FORK_S) if self._has_forked else timeout_s)
         socket.send_fds(self._control, [" ".join(arguments).encode()], [theirs.fileno()])
         answer = self._control.recv(PID.size)
         if len(answer) < PID.size:
             raise EOFError
+        self._has_forked = True
         return Forked(PID.unpack(answer)[0])
 
     def _start(self) -> None:
@@ -149,7 +154,7 @@ def start(kind: str, *arguments: str | socket.socket) -> subprocess.Popen[bytes]
     environment = {
         "TF_CPP_MIN_LOG_LEVEL": "2",
         **SYSTEM_ALLOCATOR,
-        "OPENBLAS_NUM_THREADS": "1",  # numpy's threads are not used, and the nursery forks with one thread only
+        "OPENBLAS_NUM_THREADS": "1",  # numpy's threads are not used, and the fork server forks with one thread only
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }

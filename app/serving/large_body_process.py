@@ -66,7 +66,7 @@ class Reader:
             LIMITS.check(body)
             decoder = self._decoder(request)
             decoded = decoder.decode(request.verb, body)
-            columns = decoder.layouts[decoded.signature].pack(decoded.rows)
+            columns = decoder.packers[decoded.signature].pack(decoded.rows)
         except ServiceError as error:
             places = error.errors[:100] if isinstance(error, InvalidInput) else []
             errors = [(place.pointer, place.detail) for place in places]
@@ -75,7 +75,11 @@ class Reader:
             return BodyReply(TooLarge.__name__, "Reading the body needs too much memory. Send it in parts."), b""
         packed = msgspec.msgpack.encode(columns)
         reply = BodyReply(
-            signature=decoded.signature, form=int(decoded.form), count=decoded.count, longest=decoded.longest
+            signature=decoded.signature,
+            form=int(decoded.form),
+            count=decoded.count,
+            longest=decoded.longest,
+            warnings=decoded.warnings,
         )
         return reply, packed
 

@@ -24,7 +24,7 @@ _NUMPY: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "int64": np.dtyp
 
 
 @dataclass(frozen=True)
-class Tensor:
+class PackedInput:
     """One input of the packed function.
 
     Attributes:
@@ -41,24 +41,24 @@ class Tensor:
     together: bool = False
 
 
-class Layout:
+class RowPacker:
     """Packs rows into columns (API side) and unpacks columns into arrays (predictor side)."""
 
     def __init__(self, features: Sequence[Feature]) -> None:
-        self.tensors: list[Tensor] = []
+        self.tensors: list[PackedInput] = []
         self._packers: list[Callable[[Sequence[Row]], Iterable[Column]]] = []
         for dtype in ("float32", "int64", "string"):
             scalars = [(i, f) for i, f in enumerate(features) if f.dtype == dtype and not f.shape and not f.sequence]
             if scalars:
                 names = tuple(feature.name for _, feature in scalars)
-                self.tensors.append(Tensor(dtype, (len(names),), names, together=True))
+                self.tensors.append(PackedInput(dtype, (len(names),), names, together=True))
                 self._packers.append(_matrix_packer(dtype, [i for i, _ in scalars]))
         for i, feature in enumerate(features):
             if feature.sequence:
-                self.tensors.append(Tensor(feature.dtype, feature.shape, (feature.name,), sequence=True))
+                self.tensors.append(PackedInput(feature.dtype, feature.shape, (feature.name,), sequence=True))
                 self._packers.append(_sequence_packer(feature, i))
             elif feature.shape:
-                self.tensors.append(Tensor(feature.dtype, feature.shape, (feature.name,)))
+                self.tensors.append(PackedInput(feature.dtype, feature.shape, (feature.name,)))
                 self._packers.append(_shaped_packer(feature, i))
 
     def pack(self, rows: Sequence[Row]) -> list[Column]:
@@ -145,7 +145,7 @@ def _nested(values: Sequence[Any], shape: tuple[int, ...]) -> Any:
     return values
 
 
-def _padded(tensor: Tensor, flat: Column, lengths: Column, rows: int) -> list[Any]:
+def _padded(tensor: PackedInput, flat: Column, lengths: Column, rows: int) -> list[Any]:
     sizes = _array(lengths, "int64", (rows,))
     if rows and (sizes.min() < 0 or sizes.max() > len(flat)):
         raise BadFrame("A sequence has a length that cannot be.")

@@ -12,16 +12,16 @@ from itertools import count
 from pathlib import Path
 from typing import cast
 
-from app.serving.forkserver import Forked, Nursery, NurseryDied, start
+from app.serving.forkserver import Forked, ForkServer, ForkServerDied, start
 from app.serving.protocol import (
-    Answer,
     BadFrame,
-    Done,
+    BatchResult,
     FrameReader,
     Load,
+    LoadResult,
     Ready,
     Reply,
-    Run,
+    RunBatch,
     Unload,
     decode_reply,
     frame,
@@ -38,31 +38,31 @@ class PredictorProcess(asyncio.Protocol):
     """One process, from its start to its end.
 
     Args:
-        on_answer: called with each `Answer`.
+        on_answer: called with each `BatchResult`.
         on_death: called once when the process is gone, for whatever reason.
         threads: signatures that may run at the same time.
         max_rows: rows of one TensorFlow call.
-        nursery: forks it; without one it is started for itself and imports TensorFlow.
+        fork_server: forks it; without one it is started for itself and imports TensorFlow.
     """
 
     def __init__(
         self,
-        on_answer: Callable[[Answer], None],
+        on_answer: Callable[[BatchResult], None],
         on_death: Callable[[PredictorProcess], None],
         *,
         threads: int,
         max_rows: int,
-        nursery: Nursery | None = None,
+        fork_server: ForkServer | None = None,
     ) -> None:
         self.alive = False
         self.tensorflow = ""
         self._on_answer = on_answer
         self._on_death = on_death
         self._arguments = [str(threads), str(max_rows)]
-        self._nursery = nursery
+        self._fork_server = fork_server
         self._frames = FrameReader()
         self._ids = count(1)
-        self._waiting: dict[int, asyncio.Future[Done]] = {}
+        self._waiting: dict[int, asyncio.Future[LoadResult]] = {}
         self._process: subprocess.Popen[bytes] | Forked | None = None
         self._transport: asyncio.Transport | None = None
         self._ready: asyncio.Future[None] | None = None
@@ -100,32 +100,34 @@ class PredictorProcess(asyncio.Protocol):
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                if self._nursery is None:
+                if self._fork_server is None:
                     self._process = start("alone", *self._arguments, theirs)
                 else:
-                    self._process = await self._nursery.fork(theirs, self._arguments, _START_TIMEOUT_S)
+                    self._process = await self._fork_server.fork(theirs, self._arguments, _START_TIMEOUT_S)
         except BaseException as error:
             ours.close()
-            if isinstance(error, NurseryDied | ProcessLookupError):
+            if isinstance(error, ForkServerDied | ProcessLookupError):
                 raise PredictorDied(str(error)) from None
             raise
         return ours
 
-    def run(self, run: Run) -> None:
-        """Sends one run; its `Answer` comes to `on_answer`."""
+    def run(self, run: RunBatch) -> None:
+        """Sends one run; its `BatchResult` comes to `on_answer`."""
         assert self._transport is not None
         self._transport.write(frame(run))
 
-    async def load(self, key: int, path: str, digest: str, timeout_s: float, *, aside: bool = False) -> Done:
+    async def load(
+        self, key: int, path: str, digest: str, timeout_s: float, *, low_priority: bool = False
+    ) -> LoadResult:
         """Loads a version under `key`. A process that does not answer in time is killed. Raises PredictorDied.
 
         Args:
-            aside: whoever serves on this machine goes before.
+            low_priority: whoever serves on this machine goes before.
         """
         number = next(self._ids)
-        return await self._told(Load(number, key, path, digest, aside), number, timeout_s)
+        return await self._told(Load(number, key, path, digest, low_priority), number, timeout_s)
 
-    async def unload(self, key: int, timeout_s: float) -> Done:
+    async def unload(self, key: int, timeout_s: float) -> LoadResult:
         """Frees a version. Raises as `load` does."""
         number = next(self._ids)
         return await self._told(Unload(number, key), number, timeout_s)
@@ -185,7 +187,7 @@ class PredictorProcess(asyncio.Protocol):
         self._on_death(self)
 
     def _take(self, reply: Reply) -> None:
-        if isinstance(reply, Answer):
+        if isinstance(reply, BatchResult):
             self._on_answer(reply)
         elif isinstance(reply, Ready):
             self.alive = True
@@ -197,10 +199,10 @@ class PredictorProcess(asyncio.Protocol):
             if future is not None and not future.done():
                 future.set_result(reply)
 
-    async def _told(self, message: Load | Unload, number: int, timeout_s: float) -> Done:
+    async def _told(self, message: Load | Unload, number: int, timeout_s: float) -> LoadResult:
         if not self.alive or self._transport is None:
             raise PredictorDied("The predictor process ended.")
-        future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[LoadResult] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         self._transport.write(frame(message))
         try:

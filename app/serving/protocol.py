@@ -41,14 +41,14 @@ class Form(IntEnum):
 class Load(msgspec.Struct, array_like=True, tag=1, frozen=True):
     """Load the SavedModel at `path`, check that its digest is `digest` first, warm it up, call it `key`.
 
-    `aside`: with little of the processor while others want it.
+    `low_priority`: with little of the processor while others want it.
     """
 
     id: int
     key: int
     path: str
     digest: str
-    aside: bool = False
+    low_priority: bool = False
 
 
 class Unload(msgspec.Struct, array_like=True, tag=2, frozen=True):
@@ -58,13 +58,13 @@ class Unload(msgspec.Struct, array_like=True, tag=2, frozen=True):
     key: int
 
 
-class Run(msgspec.Struct, array_like=True, tag=3, frozen=True):
+class RunBatch(msgspec.Struct, array_like=True, tag=3, frozen=True):
     """Run one signature over the rows of one or more requests.
 
     Attributes:
         counts: rows of each request; their sum is the number of rows.
         forms: the form in which each request wants its answer (`Form`).
-        columns: as `app.serving.packing.Layout` lays them out.
+        columns: as `app.serving.packing.RowPacker` lays them out.
     """
 
     id: int
@@ -81,7 +81,7 @@ class Ready(msgspec.Struct, array_like=True, tag=4, frozen=True):
     tensorflow: str
 
 
-class Done(msgspec.Struct, array_like=True, tag=5, frozen=True):
+class LoadResult(msgspec.Struct, array_like=True, tag=5, frozen=True):
     """A load or unload is through.
 
     Attributes:
@@ -96,7 +96,7 @@ class Done(msgspec.Struct, array_like=True, tag=5, frozen=True):
     cell_bytes: int = 0
 
 
-class Answer(msgspec.Struct, array_like=True, tag=6, frozen=True):
+class BatchResult(msgspec.Struct, array_like=True, tag=6, frozen=True):
     """The answers in the order of the run's requests.
 
     Attributes:
@@ -110,8 +110,8 @@ class Answer(msgspec.Struct, array_like=True, tag=6, frozen=True):
     run_us: int
 
 
-Request = Load | Unload | Run
-Reply = Ready | Done | Answer
+Request = Load | Unload | RunBatch
+Reply = Ready | LoadResult | BatchResult
 _encoder = msgspec.msgpack.Encoder()
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)

@@ -2,7 +2,7 @@
 moving.
 
 One loop decides (`_step`), so that at any time at most one thing is loaded or unloaded. A second predictor process
-waits with TensorFlow imported: it takes over when the first one dies, and unproved versions are tried in it first, so
+waits with TensorFlow imported: it takes over when the first one dies, and staged versions are tried in it first, so
 that one that kills its process never touches the one that serves.
 """
 
@@ -17,11 +17,11 @@ from typing import Any
 import structlog
 
 from app.errors import Conflict, NotFound, ServiceError, Unavailable
-from app.serving.batcher import Batcher, Limits
+from app.serving.batcher import Batcher, BatchLimits
 from app.serving.export_description import BadExport
-from app.serving.forkserver import POSSIBLE, Nursery
+from app.serving.forkserver import POSSIBLE, ForkServer
 from app.serving.metadata import metadata, status
-from app.serving.metrics import Measures
+from app.serving.metrics import VersionMetrics
 from app.serving.predictor_process import PredictorDied, PredictorProcess
 from app.serving.versions import Models, State, Version, WantedVersion, read_description
 
@@ -31,7 +31,7 @@ _TICK_S = 1.0
 _LEAK_CHECK_S = 10.0
 _RESTART_S = 1.0  # between two starts that fail
 _MOST_CRASHES = 4  # of a process while it loads one version; one is enough for a version that was never loaded
-_ASIDE_PATIENCE = 2  # a load that lets others go before takes longer
+_LOW_PRIORITY_PATIENCE = 2  # a load that lets others go before takes longer
 _KILLED = "Loading it ended the predictor process, or took too long."
 
 Loaded = Callable[[str, int], None]
@@ -50,7 +50,7 @@ class ServingService:
     def __init__(
         self,
         *,
-        limits: Limits | None = None,
+        limits: BatchLimits | None = None,
         memory_bytes: int = 4 * 2**30,
         load_timeout_s: float = 120.0,
         leak_bytes: int = 2 * 2**30,
@@ -58,7 +58,7 @@ class ServingService:
         on_loaded: Loaded | None = None,
         on_failed: Failed | None = None,
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits or BatchLimits()
         self.models = Models()
         self.restarts = 0
         self.on_loaded: Loaded = on_loaded or (lambda model, number: None)
@@ -71,7 +71,7 @@ class ServingService:
         self._keep_spare = spare
         self._predictor: PredictorProcess | None = None
         self._spare: PredictorProcess | None = None
-        self._nursery = Nursery() if POSSIBLE else None
+        self._fork_server = ForkServer() if POSSIBLE else None
         self._batcher: Batcher | None = None
         self._changed = asyncio.Event()
         self._settled: asyncio.Future[None] | None = None
@@ -105,11 +105,11 @@ class ServingService:
         for process in (self._predictor, self._spare):
             if process is not None:
                 await process.stop()
-        if self._nursery is not None:
-            await self._nursery.stop()
+        if self._fork_server is not None:
+            await self._fork_server.stop()
         for version in [*self.models.versions.values(), *self.models.gone]:
-            if version.line is not None:
-                self.batcher.refuse(version.line, Unavailable("The service stops."))
+            if version.queue is not None:
+                self.batcher.refuse(version.queue, Unavailable("The service stops."))
 
     def sync(self, wanted: Sequence[WantedVersion]) -> None:
         """What the registry has now; cheap when nothing changed. Versions with labels and staged ones are loaded,
@@ -117,7 +117,7 @@ class ServingService:
         if self.models.sync(wanted):
             self._wake()
 
-    async def ready(self, model: str, number: int | None = None, label: str | None = None) -> Version:
+    async def wait_until_loadable(self, model: str, number: int | None = None, label: str | None = None) -> Version:
         """The version that a request means, as soon as requests for it can be checked and queued.
 
         Raises:
@@ -137,7 +137,7 @@ class ServingService:
                 await self.look_again()  # it may have been made a moment ago
                 continue
             if version is not None:
-                if version.line is None:
+                if version.queue is None:
                     await self._described(version)
                 if not version.loaded:
                     self._changed.set()
@@ -149,8 +149,8 @@ class ServingService:
             except TimeoutError:
                 raise Unavailable("The model's first version is being loaded. Try again.", retry_after_s=1.0) from None
 
-    def at_hand(self, model: str, number: int | None, label: str | None) -> Version | None:
-        """The version that a request means when it is in memory now; None when `ready` has to be asked."""
+    def get_if_loaded(self, model: str, number: int | None, label: str | None) -> Version | None:
+        """The version that a request means when it is in memory now; else None: ask `wait_until_loadable`."""
         try:
             version = self.models.find(model, number, label)
         except ServiceError:
@@ -178,9 +178,9 @@ class ServingService:
         await self._described(version)
         return metadata(model, version)
 
-    def measures(self) -> Iterable[tuple[str, int, Measures]]:
+    def metrics(self) -> Iterable[tuple[str, int, VersionMetrics]]:
         """Of the versions that are in memory or were asked for."""
-        return [(v.wanted.model, v.wanted.number, v.measures) for v in self.models.versions.values() if v.line]
+        return [(v.wanted.model, v.wanted.number, v.metrics) for v in self.models.versions.values() if v.queue]
 
     def gauges(self) -> Iterable[tuple[str, str, float]]:
         yield "serving_queue_rows", "Instances that wait for a call", self.batcher.rows_waiting
@@ -192,7 +192,7 @@ class ServingService:
 
     async def _describe(self, version: Version) -> None:
         """Raises BadExport."""
-        if version.line is None:
+        if version.queue is None:
             version.describe(await asyncio.to_thread(read_description, version.wanted, self.limits.queue_rows))
 
     async def _described(self, version: Version) -> None:
@@ -231,7 +231,7 @@ class ServingService:
             await self._replace_predictor()
             return True
         serves = any(True for _ in self.models.loaded())
-        version = self.models.to_load(unproved=not self._keep_spare or not serves)
+        version = self.models.to_load(unvalidated=not self._keep_spare or not serves)
         if serves or version is None:  # the first version has the processor for itself, the others can wait
             self._begin_spare()
         if version is not None:
@@ -243,8 +243,9 @@ class ServingService:
             if version.idle:
                 version.forget()
             return True
-        if self._spare is not None and self._spare_task is None and (version := self.models.to_try()) is not None:
-            self._spare_task = asyncio.create_task(self._try_in_spare(self._spare, version), name="try-version")
+        spare = self._spare if self._spare_task is None else None
+        if spare is not None and (version := self.models.next_to_validate()) is not None:
+            self._spare_task = asyncio.create_task(self._validate_in_spare(spare, version), name="try-version")
         self._check_leak()
         return False
 
@@ -281,15 +282,15 @@ class ServingService:
             self._spare_task = None
             self._changed.set()
 
-    async def _try_in_spare(self, spare: PredictorProcess, version: Version) -> None:
-        """Loads an unproved version where nobody is served."""
+    async def _validate_in_spare(self, spare: PredictorProcess, version: Version) -> None:
+        """Loads an unvalidated version where nobody is served."""
         version.state = State.LOADING
         try:
             await self._describe(version)
             version.check_fits(self._memory_bytes)
-            await self._load_in(spare, version, aside=True)
+            await self._load_in(spare, version, low_priority=True)
             await spare.unload(version.key, self._load_timeout_s)
-            version.proved = True
+            version.validated = True
         except BadExport as error:
             self._refuse(version, str(error))
         except PredictorDied:
@@ -300,7 +301,7 @@ class ServingService:
 
     def _new_process(self) -> PredictorProcess:
         sizes = {"threads": self.limits.in_flight, "max_rows": self.limits.batch_rows}
-        return PredictorProcess(self.batcher.answered, self._died, nursery=self._nursery, **sizes)
+        return PredictorProcess(self.batcher.answered, self._died, fork_server=self._fork_server, **sizes)
 
     def _died(self, process: PredictorProcess) -> None:
         if process is self._spare:
@@ -309,8 +310,8 @@ class ServingService:
             return
         self.restarts += 1
         for version in list(self.models.loaded()):
-            assert version.line is not None
-            self.batcher.close(version.line)
+            assert version.queue is not None
+            self.batcher.close(version.queue)
             version.state = State.LOADING
             version.due = True
         self.batcher.lost()
@@ -324,32 +325,33 @@ class ServingService:
             await self._describe(version)
             version.check_fits(self._memory_bytes)
             await self._make_room(version.bytes)
-            asked = version.line is not None and bool(version.line.waiting)
-            await self._load_in(self._predictor, version, aside=not asked and any(True for _ in self.models.loaded()))
+            low_priority = not (version.queue and version.queue.waiting) and any(True for _ in self.models.loaded())
+            await self._load_in(self._predictor, version, low_priority=low_priority)
         except BadExport as error:
             self._refuse(version, str(error))
         except PredictorDied:
-            if self._nursery is None or self._nursery.alive:  # else every predictor ended with it
+            if self._fork_server is None or self._fork_server.alive:  # else every predictor ended with it
                 version.crashes += 1
-            if version.crashes >= (_MOST_CRASHES if version.proved or not wanted.staged else 1):
+            if version.crashes >= (_MOST_CRASHES if version.validated or not wanted.staged else 1):
                 self._refuse(version, _KILLED)
         else:
-            assert version.line is not None
+            assert version.queue is not None
             version.state = State.AVAILABLE
-            version.due, version.proved = False, True
+            version.due, version.validated = False, True
             version.crashes = 0
-            version.measures.loads += 1
-            self.batcher.open(version.line, version.key)
-            self.models.flip()
+            version.metrics.loads += 1
+            self.batcher.open(version.queue, version.key)
+            self.models.apply_labels()
             if wanted.staged:
                 self.on_loaded(wanted.model, wanted.number)
         self._wake()
 
-    async def _load_in(self, process: PredictorProcess | None, version: Version, *, aside: bool = False) -> None:
+    async def _load_in(self, process: PredictorProcess | None, version: Version, *, low_priority: bool = False) -> None:
         if process is None:
             raise PredictorDied("There is no predictor process.")
-        timeout_s = self._load_timeout_s * (_ASIDE_PATIENCE if aside else 1)
-        done = await process.load(version.key, version.wanted.path, version.wanted.digest, timeout_s, aside=aside)
+        wanted = version.wanted
+        timeout_s = self._load_timeout_s * (_LOW_PRIORITY_PATIENCE if low_priority else 1)
+        done = await process.load(version.key, wanted.path, wanted.digest, timeout_s, low_priority=low_priority)
         if done.error is not None:
             raise BadExport(done.error)
         version.set_cell_bytes(done.cell_bytes)
@@ -357,9 +359,9 @@ class ServingService:
     def _refuse(self, version: Version, reason: str) -> None:
         version.failed(reason)
         log.warning("version failed", model=version.wanted.model, version=version.wanted.number, reason=reason)
-        if version.line is not None:
+        if version.queue is not None:
             self.batcher.refuse(
-                version.line, Conflict(f"Version {version.wanted.number} could not be loaded: {reason}")
+                version.queue, Conflict(f"Version {version.wanted.number} could not be loaded: {reason}")
             )
         if version.wanted.staged:
             self.on_failed(version.wanted.model, version.wanted.number, reason)
@@ -375,17 +377,17 @@ class ServingService:
         return sum(version.bytes for version in self.models.loaded())
 
     async def _unload(self, version: Version) -> None:
-        line = version.line
-        if line is not None and line.key is not None and self._predictor is not None:
+        queue = version.queue
+        if queue is not None and queue.key is not None and self._predictor is not None:
             version.state = State.UNLOADING
-            self.batcher.close(line)
-            await self.batcher.drain(line)
+            self.batcher.close(queue)
+            await self.batcher.drain(queue)
             await self._predictor.unload(version.key, self._load_timeout_s)
         version.state = State.END
         if version in self.models.gone:
             self.models.gone.remove(version)
-            if line is not None:
-                self.batcher.refuse(line, NotFound(f"Version {version.wanted.number} of the model was removed."))
+            if queue is not None:
+                self.batcher.refuse(queue, NotFound(f"Version {version.wanted.number} of the model was removed."))
 
     def _check_leak(self) -> None:
         """Replaces a predictor that holds far more memory than its versions explain."""

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from app.errors import ServiceError
 from app.serving.decode import Decoded, Decoder
-from app.serving.metrics import Measures
+from app.serving.metrics import VersionMetrics
 
 
 class Result(NamedTuple):
@@ -55,7 +55,7 @@ class Pending:
         self.tried = False  # was in a predictor that died: runs alone from now on
 
 
-class Line:
+class VersionQueue:
     """The requests of one version, in their order.
 
     Attributes:
@@ -64,9 +64,9 @@ class Line:
         cell_bytes: memory that one step of one padded sequence takes in the predictor; 0 until it is loaded.
     """
 
-    def __init__(self, decoder: Decoder, measures: Measures) -> None:
+    def __init__(self, decoder: Decoder, metrics: VersionMetrics) -> None:
         self.decoder = decoder
-        self.measures = measures
+        self.metrics = metrics
         self.key: int | None = None
         self.cell_bytes = 0
         self.waiting: deque[Pending] = deque()
@@ -82,7 +82,7 @@ class Line:
 
 @dataclass
 class Batch:
-    line: Line
+    queue: VersionQueue
     members: list[Pending]
     sent: float
     rows: int

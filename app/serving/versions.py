@@ -12,9 +12,9 @@ from pathlib import Path
 from app.errors import Conflict, NotFound, quote_name
 from app.serving.decode import Decoder
 from app.serving.export_description import BadExport, Export, read_export
-from app.serving.metrics import Measures
+from app.serving.metrics import VersionMetrics
 from app.serving.response_head import ResponseHead
-from app.serving.version_queue import Line
+from app.serving.version_queue import VersionQueue
 
 DEFAULT_LABEL = "latest"
 UNUSED_S = 60.0
@@ -30,7 +30,7 @@ class WantedVersion:
         path: the export's directory.
         digest: `app.digest.directory_digest` of it.
         labels: that point to it now.
-        staged: not proved yet: it is loaded, warmed up and reported through `on_loaded` or `on_failed`.
+        staged: not validated yet: it is loaded, warmed up and reported through `on_loaded` or `on_failed`.
         previous: had a label just before: it is kept in memory for a quick way back.
     """
 
@@ -74,50 +74,50 @@ class Version:
     """One version here.
 
     Attributes:
-        line: its requests; None until its description was read.
+        queue: its requests; None until its description was read.
         loaded: the predictor has it.
         due: to be loaded without waiting for a request.
         bytes: memory that it is counted with.
         error: why it cannot be loaded, for a person.
         retry_at: when a failed load may be tried again (monotonic seconds).
-        proved: it was loaded before, or, if staged, where nobody is served, and nothing broke.
+        validated: it was loaded before, or, if staged, where nobody is served, and nothing broke.
     """
 
     def __init__(self, wanted: WantedVersion, key: int) -> None:
         self.wanted = wanted
         self.key = key
-        self.measures = Measures()
+        self.metrics = VersionMetrics()
         self.export: Export | None = None
-        self.line: Line | None = None
+        self.queue: VersionQueue | None = None
         self.state = State.START
         self.due = False
         self.bytes = 0
         self.error: str | None = None
         self.retry_at = 0.0
         self.crashes = 0
-        self.proved = False
+        self.validated = False
         self.asked_at = 0.0
         self.head = ResponseHead(wanted.model, wanted.number, wanted.lineage_id)
 
     @property
     def loaded(self) -> bool:
-        return self.line is not None and self.line.key is not None
+        return self.queue is not None and self.queue.key is not None
 
     @property
     def idle(self) -> bool:
-        return self.line is None or self.line.idle
+        return self.queue is None or self.queue.idle
 
     def describe(self, description: Description) -> None:
         """Takes what was read of it; requests can be checked and queued from now on."""
-        if self.line is None:
+        if self.queue is None:
             self.export = description.export
-            self.line = Line(description.decoder, self.measures)
+            self.queue = VersionQueue(description.decoder, self.metrics)
             self.bytes = description.bytes
 
     def set_cell_bytes(self, size: int) -> None:
         """What the predictor found: memory of one step of a padded sequence."""
-        if self.line is not None:
-            self.line.cell_bytes = size
+        if self.queue is not None:
+            self.queue.cell_bytes = size
 
     def check_fits(self, memory_bytes: int) -> None:
         """Raises BadExport when it needs more than there is for all models."""
@@ -126,8 +126,8 @@ class Version:
 
     def forget(self) -> None:
         """Drops what was read of it and counted, as if nobody had asked for it yet. Only while it is idle."""
-        self.export = self.line = None
-        self.measures = Measures()
+        self.export = self.queue = None
+        self.metrics = VersionMetrics()
         self.bytes = 0
 
     def failed(self, error: str) -> None:
@@ -172,10 +172,10 @@ class Models:
                 changed = True
         if changed:
             self._names = frozenset(item.model for item in wanted)
-            self.flip()
+            self.apply_labels()
         return changed
 
-    def flip(self) -> None:
+    def apply_labels(self) -> None:
         """Points each label at its version, but not before that is loaded while the old one still serves."""
         targets = {
             (version.wanted.model, label): version
@@ -235,33 +235,33 @@ class Models:
             raise NotFound(f"There is no model {quote_name(model)}.")
         return sorted(found, key=lambda version: -version.wanted.number)
 
-    def to_try(self) -> Version | None:
-        """A staged version that was not proved yet. The first version of all needs no proof: it can disturb nobody."""
+    def next_to_validate(self) -> Version | None:
+        """A staged version that was not validated yet. The first version of all needs none: it can disturb nobody."""
         if not any(True for _ in self.loaded()):
             return None
-        untried = (v for v in self.versions.values() if not v.proved and not v.loaded and v.error is None)
+        untried = (v for v in self.versions.values() if not v.validated and not v.loaded and v.error is None)
         staged = [version for version in untried if version.wanted.staged]
         return min(staged, key=lambda version: version.wanted.number, default=None)
 
-    def to_load(self, *, unproved: bool) -> Version | None:
+    def to_load(self, *, unvalidated: bool) -> Version | None:
         """What to load next: first what requests wait for, then labelled, then staged versions.
 
         Args:
-            unproved: also staged versions that are not proved.
+            unvalidated: also staged versions that are not validated.
         """
         now = time.monotonic()
         waiting, due = [], []
         for version in self.versions.values():
             if version.loaded or (version.error is not None and now < version.retry_at):
                 continue
-            if version.wanted.staged and not version.proved and not unproved:
+            if version.wanted.staged and not version.validated and not unvalidated:
                 continue
-            if version.line is not None and version.line.waiting:
+            if version.queue is not None and version.queue.waiting:
                 waiting.append(version)
             elif version.due or (version.error is not None and version.wanted.labels):
                 due.append(version)
         if waiting:
-            return min(waiting, key=lambda version: version.line.waiting[0].arrived if version.line else 0.0)
+            return min(waiting, key=lambda version: version.queue.waiting[0].arrived if version.queue else 0.0)
         return min(due, key=lambda version: (not version.wanted.labels, version.wanted.number), default=None)
 
     def to_unload(self) -> Version | None:
@@ -283,7 +283,7 @@ class Models:
         loaded = [version for version in self.versions.values() if version.loaded]
         return min(
             loaded,
-            key=lambda v: (not v.idle, bool(v.wanted.labels), v.line.last_used if v.line else 0.0),
+            key=lambda v: (not v.idle, bool(v.wanted.labels), v.queue.last_used if v.queue else 0.0),
             default=None,
         )
 

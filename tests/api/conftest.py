@@ -17,7 +17,7 @@ import pytest
 
 from app.api.deps import Service
 from app.config import Settings
-from app.http.connection import FastPath
+from app.http.connection import FastPathLike
 from app.http.connections import ConnectionLimits
 from app.http.gate import Gate
 from app.http.server import Server
@@ -116,7 +116,7 @@ def run_api(settings: Settings) -> Iterator[Api]:
 
 
 @contextmanager
-def served(app: Any, *, fast_path: FastPath | None = None, limits: ConnectionLimits | None = None) -> Iterator[str]:
+def served(app: Any, *, fast_path: FastPathLike | None = None, limits: ConnectionLimits | None = None) -> Iterator[str]:
     """Runs an ASGI application on a free port; its address."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = Server(app, fast_path=fast_path, limits=limits)

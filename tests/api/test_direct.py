@@ -1,4 +1,4 @@
-"""The short way of predictions answers as the gate does: each request is sent until its head is known, then again."""
+"""The fast path of predictions answers as the gate does: each request is sent until its head is known, then again."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from app.config import Settings
 from app.errors import InvalidInput, Overloaded, ServiceError, Unavailable
 from app.http.auth import Authenticator, TokenInfo
 from app.http.connections import ConnectionLimits
-from app.http.fast_predict import Direct
+from app.http.fast_predict import FastPath
 from app.http.gate import Gate
-from app.http.predict import PredictFront
+from app.http.predict import PredictApp
 from app.http.problems import problem
 from app.http.rate_limit import Accounts, TokenLimits
 from app.http.request_metrics import Traffic
@@ -44,7 +44,7 @@ class Echo:
         from app.serving.versions import Version, WantedVersion
 
         self.version: Any = Version(WantedVersion("m", 1, "", "", "ver_1"), 1)
-        self.version.line = self
+        self.version.queue = self
         self.key = 1
         self.decoder = self.batcher = self
         self.max_rows = 1000
@@ -52,10 +52,10 @@ class Echo:
         self.delay_s = 0.0
         self.futures = 0
 
-    def at_hand(self, model: str, number: int | None, label: str | None) -> Any:
+    def get_if_loaded(self, model: str, number: int | None, label: str | None) -> Any:
         return self.version if model == "m" else None
 
-    async def ready(self, model: str, number: int | None, label: str | None) -> Any:
+    async def wait_until_loadable(self, model: str, number: int | None, label: str | None) -> Any:
         return self.version
 
     def decode(self, verb: str, body: bytes) -> Decoded:
@@ -64,7 +64,7 @@ class Echo:
         return Decoded(body.decode(), None, [body], 0, 1)  # type: ignore[arg-type]
 
     def submit(
-        self, line: Any, request: Decoded, size: int, reply: Any, account: Any = None, *, charged: int = 0
+        self, queue: Any, request: Decoded, size: int, reply: Any, account: Any = None, *, charged: int = 0
     ) -> None:
         self.futures += isinstance(reply, asyncio.Future)
         asyncio.get_running_loop().call_later(self.delay_s, self._answer, request.rows[0], reply)
@@ -111,10 +111,10 @@ def running(limits: TokenLimits | None = None) -> Iterator[Site]:
 
     echo, traffic = Echo(), Traffic()
     accounts = Accounts(limits or TokenLimits())
-    front = PredictFront(nothing, echo, problem, accounts=accounts)  # type: ignore[arg-type]
+    front = PredictApp(nothing, echo, problem, accounts=accounts)  # type: ignore[arg-type]
     settings = Settings(host="127.0.0.1", max_body_bytes=1000, body_timeout_s=0.5)
     gate = Gate(front, settings, authenticate, traffic=traffic, accounts=accounts)
-    direct = Direct(gate, front, remembered, max_body_bytes=1000)
+    direct = FastPath(gate, front, remembered, max_body_bytes=1000)
     with served(gate, fast_path=direct, limits=ConnectionLimits(idle_s=0.3)) as address:
         yield Site(address, echo, tokens, traffic)
 
@@ -139,7 +139,7 @@ def receive(connection: socket.socket) -> tuple[int, dict[bytes, bytes], bytes]:
     while len(body) < int(found[1]):
         body += connection.recv(65536)
     status, *lines = head.split(b"\r\n")
-    headers = dict(line.split(b": ", 1) for line in lines)
+    headers = dict(queue.split(b": ", 1) for queue in lines)
     assert len(headers) == len(lines)
     return int(status.split()[1]), headers, body
 
@@ -175,7 +175,7 @@ def test_answers_of_both_ways_are_counted(site: Site) -> None:
 
     requests = {tuple(s.labels.values()): s.value for s in next(iter(site.traffic.collect())).samples}
     assert requests[("POST", "predict", "200")] == 3
-    assert site.echo.version.measures.requests == 3
+    assert site.echo.version.metrics.requests == 3
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_requests_without_waiting_are_answered_in_order(site: Site) -> None:
     site.echo.delay_s = 0.05
     with site.connect() as connection:
         ask(site, connection, request(b"a"))
-        connection.sendall(request(b"b"))  # on the short way, still under way when the others come
+        connection.sendall(request(b"b"))  # on the fast path, still under way when the others come
         time.sleep(0.01)
         connection.sendall(request(b"c") + request(b"d"))
         assert [receive(connection)[2] for _ in range(3)] == [b"b", b"c", b"d"]
@@ -362,7 +362,7 @@ class Holding:
         site.echo.submit = self._submit  # type: ignore[method-assign]
         self._echo = site.echo
 
-    def _submit(self, line: Any, request: Decoded, size: int, reply: Any, account: Any = None, **_: Any) -> None:
+    def _submit(self, queue: Any, request: Decoded, size: int, reply: Any, account: Any = None, **_: Any) -> None:
         account.rows += request.count
         self._held.append((asyncio.get_running_loop(), request.rows[0], reply))
 

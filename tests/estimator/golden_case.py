@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import tf_estimator as est
 from tf_estimator.keys import ModeKeys
+from tf_estimator.model_fn import parameters_of
 from workers.estimator_json.build import argument_from_json, estimator_from_json
 
 _LOSS = {"rtol": 1e-4, "atol": 0.0}
@@ -159,7 +160,7 @@ def _with_loss_collection(estimator: Any) -> Any:
 
     def model_fn(features: Any, labels: Any, mode: str, config: Any) -> Any:
         wanted = {"features": features, "labels": labels, "mode": mode, "config": config}
-        spec = inner(**{name: wanted[name] for name in inner.__code__.co_varnames[: inner.__code__.co_argcount]})
+        spec = inner(**{name: wanted[name] for name in parameters_of(inner)})
         if mode == ModeKeys.TRAIN:
             tf.compat.v1.add_to_collection("golden_loss", spec.loss)
         return spec

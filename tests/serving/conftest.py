@@ -1,4 +1,4 @@
-"""Exports made once, and a real server: uvicorn with the predict front, a predictor process behind it."""
+"""Exports made once, and a real server: uvicorn with the predict app, a predictor process behind it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ import pytest
 import uvicorn
 
 from app.digest import directory_digest
-from app.http.predict import PredictFront
+from app.http.predict import PredictApp
 from app.http.problems import plain_problem, problem
-from app.serving.batcher import Limits
+from app.serving.batcher import BatchLimits
 from app.serving.service import ServingService
 from app.serving.versions import WantedVersion
 
@@ -30,8 +30,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def exports() -> Path:
-    """A directory of SavedModels made by `exports.py`; kept between runs, for TensorFlow is slow to start."""
-    source = (Path(__file__).parent / "exports.py").read_bytes()
+    """A directory of SavedModels made by `made_exports.py`; kept between runs, for TensorFlow is slow to start."""
+    source = (Path(__file__).parent / "made_exports.py").read_bytes()
     place = Path(tempfile.gettempdir()) / f"serving-exports-{os.getuid()}-{hashlib.sha256(source).hexdigest()[:12]}"
     if not (place / "made").exists():
         with tempfile.TemporaryDirectory(dir=place.parent) as made:
@@ -87,7 +87,7 @@ class Server:
             **self._options,
         )
         await self.service.start()
-        app = PredictFront(_not_found, self.service, problem)
+        app = PredictApp(_not_found, self.service, problem)
         self._uvicorn = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
         self._uvicorn.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         serving = asyncio.create_task(self._uvicorn._serve())
@@ -129,7 +129,7 @@ async def _not_found(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture(scope="session")
 def server(wanted: Callable[..., WantedVersion]) -> Iterator[Server]:
     """With the models half (versions 1 and 2, 2 unlabelled), mixed and picky; nothing in it is ever changed."""
-    server = Server(limits=Limits(timeout_s=20), spare=False)
+    server = Server(limits=BatchLimits(timeout_s=20), spare=False)
     server.sync(
         wanted("half", 1, "plus2"),
         wanted("half", 2, "plus3", labels=("canary",)),

@@ -1,6 +1,6 @@
 """Small exports for the serving tests, written with plain TensorFlow: `python -m tests.serving.made_exports DIRECTORY`.
 
-Their answers can be worked out by hand. Each has the layout of the engine's own exports.
+Their answers can be worked out by hand. Each has the packer of the engine's own exports.
 """
 
 from __future__ import annotations
@@ -82,10 +82,10 @@ def write(
 def linear(directory: Path, plus: float) -> None:
     """One feature, one output: y = x / 2 + plus. The half-plus-N of TensorFlow Serving's documentation."""
 
-    def predict(x: tf.Tensor) -> dict[str, tf.Tensor]:
+    def predict(x: tf.PackedInput) -> dict[str, tf.PackedInput]:
         return {"y": x / 2.0 + plus}
 
-    def regress(x: tf.Tensor) -> dict[str, tf.Tensor]:
+    def regress(x: tf.PackedInput) -> dict[str, tf.PackedInput]:
         return {"outputs": (x / 2.0 + plus)[:, None]}
 
     functions = {
@@ -100,7 +100,7 @@ def large(directory: Path) -> None:
     """y = x / 2 + 2, with 64 MiB of variable."""
     ones = tf.Variable(tf.ones([2**24]))
 
-    def predict(x: tf.Tensor) -> dict[str, tf.Tensor]:
+    def predict(x: tf.PackedInput) -> dict[str, tf.PackedInput]:
         return {"y": x / 2.0 + 1.0 + ones[0]}
 
     write(directory, [_feature("x")], {"serving_default": ("predict", predict)}, [{"x": 1.0}], kept=ones)
@@ -117,7 +117,7 @@ def mixed(directory: Path) -> None:
         _feature("w", "string", sequence=True, length_input="w_length", missing={"policy": "empty", "value": []}),
     ]
 
-    def predict(**given: tf.Tensor) -> dict[str, tf.Tensor]:
+    def predict(**given: tf.PackedInput) -> dict[str, tf.PackedInput]:
         mask = tf.sequence_mask(given["q_length"], tf.shape(given["q"])[1], tf.float32)
         total = (
             given["a"]
@@ -133,11 +133,11 @@ def mixed(directory: Path) -> None:
             "raw_bytes": given["s"],
         }
 
-    def classify(**given: tf.Tensor) -> dict[str, tf.Tensor]:
+    def classify(**given: tf.PackedInput) -> dict[str, tf.PackedInput]:
         p = tf.stack([given["a"], 1.0 - given["a"]], 1)
         return {"scores": p, "classes": tf.tile([["no", "yes"]], [tf.shape(p)[0], 1])}
 
-    def examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+    def examples(examples: tf.PackedInput) -> dict[str, tf.PackedInput]:
         parsed = tf.io.parse_example(examples, {"a": tf.io.FixedLenFeature([], tf.float32)})
         return {"total": parsed["a"]}
 
@@ -154,8 +154,8 @@ def mixed(directory: Path) -> None:
 def picky(directory: Path) -> None:
     """Looks x up in a table of five: fails outside 0 … 4. With x = -1 it runs for a long while, to be killed."""
 
-    def predict(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        def forever() -> tf.Tensor:
+    def predict(x: tf.PackedInput) -> dict[str, tf.PackedInput]:
+        def forever() -> tf.PackedInput:
             return tf.while_loop(lambda i: i >= 0, lambda i: tf.math.floormod(i + 1, 1000), [tf.constant(0)])[0]
 
         turns = tf.cond(tf.reduce_any(x < 0), forever, lambda: tf.constant(0))
@@ -170,7 +170,7 @@ def picky(directory: Path) -> None:
 def reader(directory: Path) -> None:
     """Reads a file: must not be loaded."""
 
-    def predict(x: tf.Tensor) -> dict[str, tf.Tensor]:
+    def predict(x: tf.PackedInput) -> dict[str, tf.PackedInput]:
         return {"y": tf.io.read_file("/etc/hostname") + tf.strings.as_string(x)}
 
     write(directory, [_feature("x")], {"serving_default": ("predict", predict)}, [{"x": 1.0}])
@@ -179,7 +179,7 @@ def reader(directory: Path) -> None:
 def unable(directory: Path) -> None:
     """Loads, but cannot run its own example."""
 
-    def predict(x: tf.Tensor) -> dict[str, tf.Tensor]:
+    def predict(x: tf.PackedInput) -> dict[str, tf.PackedInput]:
         with tf.control_dependencies([tf.debugging.assert_less(x, 0.0)]):
             return {"y": tf.identity(x)}
 

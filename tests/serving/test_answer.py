@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from app.serving.predictor.response import Answers
+from app.serving.predictor.response import ResponseEncoder
 from app.serving.protocol import Form
 
 
 def encode(outputs: dict[str, Any], counts: list[int], forms: list[Form]) -> list[Any]:
-    bodies = Answers(list(outputs)).encode([np.array(value) for value in outputs.values()], counts, forms)
+    bodies = ResponseEncoder(list(outputs)).encode([np.array(value) for value in outputs.values()], counts, forms)
     return [json.loads(body) for body in bodies]
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidInput, Overloaded, Timeout, TooLarge, Unavailable
-from app.serving.batcher import Batcher, Limits
+from app.serving.batcher import Batcher, BatchLimits
 from app.serving.decode import Decoded, Decoder
 from app.serving.export_description import Export, Feature, Output, Signature
-from app.serving.metrics import Measures
-from app.serving.protocol import Answer, Form, Run
-from app.serving.version_queue import Line
+from app.serving.metrics import VersionMetrics
+from app.serving.protocol import BatchResult, Form, RunBatch
+from app.serving.version_queue import VersionQueue
 
 OUTPUT = [Output("y", "float32", (None,))]
 EXPORT = Export(
@@ -29,11 +29,11 @@ class FakePredictor:
     """Keeps the runs; `answer` gives the oldest one back, a body a request made of its rows."""
 
     def __init__(self) -> None:
-        self.runs: list[Run] = []
+        self.runs: list[RunBatch] = []
         self.killed = False
         self.quiet = 0.0
 
-    def run(self, run: Run) -> None:
+    def run(self, run: RunBatch) -> None:
         self.runs.append(run)
 
     def kill(self) -> None:
@@ -47,21 +47,21 @@ class Desk:
     """A batcher with its fake predictor, and lines that are loaded."""
 
     def __init__(self, **limits: Any) -> None:
-        self.batcher = Batcher(Limits(**limits))
+        self.batcher = Batcher(BatchLimits(**limits))
         self.predictor = FakePredictor()
         self.batcher.predictor = self.predictor
         self.decoder = Decoder(EXPORT, max_rows=10_000)
 
-    def line(self, key: int | None = 1) -> Line:
-        line = Line(self.decoder, Measures())
+    def queue(self, key: int | None = 1) -> VersionQueue:
+        queue = VersionQueue(self.decoder, VersionMetrics())
         if key is not None:
-            self.batcher.open(line, key)
-        return line
+            self.batcher.open(queue, key)
+        return queue
 
-    def ask(self, line: Line, *values: float, signature: str = "serving_default") -> asyncio.Future[Any]:
+    def ask(self, queue: VersionQueue, *values: float, signature: str = "serving_default") -> asyncio.Future[Any]:
         rows = self.decoder.rows("serving_default", [{"x": value} for value in values])
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.batcher.submit(line, Decoded(signature, Form.ROW, rows, 0, len(rows)), 10 * len(values), reply)
+        self.batcher.submit(queue, Decoded(signature, Form.ROW, rows, 0, len(rows)), 10 * len(values), reply)
         return reply
 
     def answer(self, index: int = 0) -> None:
@@ -71,7 +71,7 @@ class Desk:
         for count in run.counts:
             part, values = values[:count], values[count:]
             bodies.append(part.index(-1.0) if -1.0 in part else str(part).encode())
-        self.batcher.answered(Answer(run.id, bodies, 7))
+        self.batcher.answered(BatchResult(run.id, bodies, 7))
 
 
 async def settle() -> None:
@@ -90,8 +90,8 @@ def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]
 @in_loop
 async def test_what_arrives_in_one_turn_shares_a_call() -> None:
     desk = Desk()
-    line = desk.line()
-    first, second = desk.ask(line, 1.0), desk.ask(line, 2.0, 3.0)
+    queue = desk.queue()
+    first, second = desk.ask(queue, 1.0), desk.ask(queue, 2.0, 3.0)
     await settle()
     assert [run.counts for run in desk.predictor.runs] == [[1, 2]]
     desk.answer()
@@ -103,11 +103,11 @@ async def test_what_arrives_in_one_turn_shares_a_call() -> None:
 @in_loop
 async def test_what_waits_during_a_call_is_the_next_batch() -> None:
     desk = Desk()
-    line = desk.line()
-    desk.ask(line, 0.0)
+    queue = desk.queue()
+    desk.ask(queue, 0.0)
     await settle()
     for value in range(5):
-        desk.ask(line, float(value))
+        desk.ask(queue, float(value))
     await settle()
     assert len(desk.predictor.runs) == 1
     desk.answer()
@@ -117,9 +117,9 @@ async def test_what_waits_during_a_call_is_the_next_batch() -> None:
 @in_loop
 async def test_batch_keeps_its_limit_of_rows_and_a_larger_request_goes_alone() -> None:
     desk = Desk(batch_rows=4)
-    line = desk.line()
+    queue = desk.queue()
     for count in (2, 2, 1, 9, 1):
-        desk.ask(line, *[0.0] * count)
+        desk.ask(queue, *[0.0] * count)
     counts = []
     for _ in range(4):
         await settle()
@@ -131,9 +131,9 @@ async def test_batch_keeps_its_limit_of_rows_and_a_larger_request_goes_alone() -
 @in_loop
 async def test_batch_has_one_signature() -> None:
     desk = Desk()
-    line = desk.line()
-    desk.ask(line, 1.0)
-    desk.ask(line, 2.0, signature="other")
+    queue = desk.queue()
+    desk.ask(queue, 1.0)
+    desk.ask(queue, 2.0, signature="other")
     await settle()
     assert [(run.signature, run.counts) for run in desk.predictor.runs] == [("serving_default", [1])]
     desk.answer()
@@ -143,7 +143,7 @@ async def test_batch_has_one_signature() -> None:
 @in_loop
 async def test_versions_take_turns() -> None:
     desk = Desk(in_flight=1, batch_rows=1)
-    busy, quiet = desk.line(1), desk.line(2)
+    busy, quiet = desk.queue(1), desk.queue(2)
     for _ in range(3):
         desk.ask(busy, 0.0)
     desk.ask(quiet, 0.0)
@@ -158,9 +158,9 @@ async def test_versions_take_turns() -> None:
 @in_loop
 async def test_calls_in_flight_are_of_different_versions() -> None:
     desk = Desk(in_flight=2, batch_rows=1)
-    lines = [desk.line(key) for key in (1, 2, 3)]
-    for line in [*lines, *lines]:
-        desk.ask(line, 0.0)
+    lines = [desk.queue(key) for key in (1, 2, 3)]
+    for queue in [*lines, *lines]:
+        desk.ask(queue, 0.0)
     await settle()
     assert [run.key for run in desk.predictor.runs] == [1, 2]
 
@@ -168,22 +168,22 @@ async def test_calls_in_flight_are_of_different_versions() -> None:
 @in_loop
 async def test_full_queue_refuses_and_is_free_again_after_answers() -> None:
     desk = Desk(queue_rows=3)
-    line = desk.line(None)
-    desk.ask(line, 1.0, 2.0)
+    queue = desk.queue(None)
+    desk.ask(queue, 1.0, 2.0)
     with pytest.raises(Overloaded) as refused:
-        desk.ask(line, 3.0, 4.0)
+        desk.ask(queue, 3.0, 4.0)
     assert refused.value.retry_after_s
-    desk.batcher.open(line, 1)
+    desk.batcher.open(queue, 1)
     await settle()
     assert desk.batcher.rows_waiting == desk.batcher.bytes_waiting == 0
-    desk.ask(line, 3.0, 4.0)
+    desk.ask(queue, 3.0, 4.0)
 
 
 @in_loop
 async def test_request_that_the_model_cannot_compute_fails_alone() -> None:
     desk = Desk()
-    line = desk.line()
-    good, bad = desk.ask(line, 1.0), desk.ask(line, -1.0)
+    queue = desk.queue()
+    good, bad = desk.ask(queue, 1.0), desk.ask(queue, -1.0)
     await settle()
     desk.answer()
     assert (await good).body == b"[1.0]"
@@ -194,19 +194,19 @@ async def test_request_that_the_model_cannot_compute_fails_alone() -> None:
 @in_loop
 async def test_requests_of_a_dead_predictor_are_tried_once_more_one_by_one() -> None:
     desk = Desk()
-    line = desk.line()
-    futures = [desk.ask(line, float(value)) for value in range(2)]
+    queue = desk.queue()
+    futures = [desk.ask(queue, float(value)) for value in range(2)]
     await settle()
     desk.predictor.runs.clear()
-    desk.batcher.close(line)
+    desk.batcher.close(queue)
     desk.batcher.lost()
-    assert line.running is None
+    assert queue.running is None
     desk.batcher.predictor = desk.predictor
-    desk.batcher.open(line, 1)
+    desk.batcher.open(queue, 1)
     assert [run.counts for run in desk.predictor.runs] == [[1]]
     desk.answer()
     assert (await futures[0]).body == b"[0.0]"
-    desk.batcher.close(line)  # the second one dies too
+    desk.batcher.close(queue)  # the second one dies too
     desk.batcher.lost()
     with pytest.raises(Unavailable) as gone:
         await futures[1]
@@ -216,7 +216,7 @@ async def test_requests_of_a_dead_predictor_are_tried_once_more_one_by_one() -> 
 @in_loop
 async def test_deadline_ends_waiting_and_running_requests() -> None:
     desk = Desk(timeout_s=0.05)
-    unloaded, running = desk.line(None), desk.line(2)
+    unloaded, running = desk.queue(None), desk.queue(2)
     waits, runs = desk.ask(unloaded, 1.0), desk.ask(running, 1.0)
     with pytest.raises(Unavailable):
         await asyncio.wait_for(waits, 1)
@@ -231,11 +231,11 @@ async def test_deadline_ends_waiting_and_running_requests() -> None:
 @in_loop
 async def test_padding_of_long_sequences_bounds_a_batch() -> None:
     desk = Desk(batch_cells=100)
-    line = desk.line()
+    queue = desk.queue()
     rows = desk.decoder.rows("serving_default", [{"x": 1.0}])
     for longest in (10, 10, 60):  # 2 x 10, then 3 x 60 > 100
         desk.batcher.submit(
-            line,
+            queue,
             Decoded("serving_default", Form.ROW, rows, longest, len(rows)),
             1,
             asyncio.get_running_loop().create_future(),
@@ -247,9 +247,9 @@ async def test_padding_of_long_sequences_bounds_a_batch() -> None:
 @in_loop
 async def test_refused_line_answers_all_that_waits() -> None:
     desk = Desk()
-    line = desk.line(None)
-    future = desk.ask(line, 1.0)
-    desk.batcher.refuse(line, Unavailable("no"))
+    queue = desk.queue(None)
+    future = desk.ask(queue, 1.0)
+    desk.batcher.refuse(queue, Unavailable("no"))
     with pytest.raises(Unavailable):
         await future
     assert desk.batcher.rows_waiting == 0
@@ -258,7 +258,7 @@ async def test_refused_line_answers_all_that_waits() -> None:
 @in_loop
 async def test_predictor_that_computes_nothing_is_ended_long_before_the_deadline() -> None:
     desk = Desk(timeout_s=60.0, quiet_s=0.5)
-    reply = desk.ask(desk.line(), 1.0)
+    reply = desk.ask(desk.queue(), 1.0)
     await asyncio.sleep(0.6)  # two looks
     assert not desk.predictor.killed
     desk.predictor.quiet = 0.5
@@ -269,14 +269,14 @@ async def test_predictor_that_computes_nothing_is_ended_long_before_the_deadline
     desk.batcher.lost()
     spare = FakePredictor()
     desk.batcher.predictor = desk.predictor = spare
-    desk.batcher.open(reply_line(desk), 2)
+    desk.batcher.open(waiting_queue(desk), 2)
     desk.answer()
     assert (await reply).body == b"[1.0]"
 
 
-def reply_line(desk: Desk) -> Line:
-    (line,) = desk.batcher._lines
-    return line
+def waiting_queue(desk: Desk) -> VersionQueue:
+    (queue,) = desk.batcher._queues
+    return queue
 
 
 class Account:
@@ -286,13 +286,13 @@ class Account:
 @in_loop
 async def test_account_has_what_is_in_flight_and_gets_it_back_however_it_ends() -> None:
     desk = Desk(timeout_s=0.3)
-    line = desk.line()
+    queue = desk.queue()
     account = Account()
 
     def submit() -> asyncio.Future[Any]:
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         rows = desk.decoder.rows("serving_default", [{"x": 1.0}] * 2)
-        desk.batcher.submit(line, Decoded("serving_default", Form.ROW, rows, 0, 2), 10, reply, account, charged=10)
+        desk.batcher.submit(queue, Decoded("serving_default", Form.ROW, rows, 0, 2), 10, reply, account, charged=10)
         return reply
 
     answered, left = submit(), submit()
@@ -307,7 +307,7 @@ async def test_account_has_what_is_in_flight_and_gets_it_back_however_it_ends() 
         await late
     assert (account.rows, account.bytes) == (0, 0)
     desk.batcher.lost()  # what ran is tried again by nobody
-    desk.batcher.refuse(line, Unavailable("The service stops."))
+    desk.batcher.refuse(queue, Unavailable("The service stops."))
     assert (account.rows, account.bytes) == (0, 0)
 
 
@@ -315,18 +315,18 @@ async def test_account_has_what_is_in_flight_and_gets_it_back_however_it_ends() 
 async def test_sequences_that_take_too_much_memory_are_refused_before_they_run() -> None:
     # 3 rows padded to 100 steps of 16 bytes are 4800 bytes; 2 rows are 3200
     desk = Desk(request_memory=4000, batch_memory=4000)
-    line = desk.line(key=None)
+    queue = desk.queue(key=None)
 
     def submit(count: int) -> asyncio.Future[Any]:
         rows = desk.decoder.rows("serving_default", [{"x": 1.0}] * count)
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        desk.batcher.submit(line, Decoded("serving_default", Form.ROW, rows, 100, count), 10, reply)
+        desk.batcher.submit(queue, Decoded("serving_default", Form.ROW, rows, 100, count), 10, reply)
         return reply
 
     early = submit(3)  # before the version is loaded, so before its width is known
     good, next_batch = submit(2), submit(1)
-    line.cell_bytes = 16
-    desk.batcher.open(line, 1)
+    queue.cell_bytes = 16
+    desk.batcher.open(queue, 1)
     with pytest.raises(TooLarge, match="padded to the longest"):
         await early
     assert [run.counts for run in desk.predictor.runs] == [[2]]

@@ -15,7 +15,7 @@ from app.errors import InvalidInput, ServiceError
 from app.serving.decode import Decoded, Decoder
 from app.serving.export_description import Export, Feature, Missing, Output, Signature
 from app.serving.feature_values import BadValue, checked
-from app.serving.packing import Layout
+from app.serving.packing import RowPacker
 from app.serving.protocol import BadFrame
 
 FEATURES = [
@@ -82,8 +82,8 @@ def test_error_points_at_the_value() -> None:
 
 def test_rows_become_columns_and_arrays_again() -> None:
     rows = DECODER.decode("predict", body(ROW, ROW | {"number": -2, "list": [1, 2, 3], "word": "é"})).rows
-    layout = DECODER.layouts["serving_default"]
-    arrays = layout.unpack(layout.pack(rows), 2)
+    packer = DECODER.packers["serving_default"]
+    arrays = packer.unpack(packer.pack(rows), 2)
     floats, integers, words, pair, grid, padded, lengths = arrays
     assert floats.tolist() == [[1.5], [-2.0]]
     assert integers.tolist() == [[-3], [-3]]
@@ -97,19 +97,19 @@ def test_rows_become_columns_and_arrays_again() -> None:
 
 @pytest.mark.parametrize("change", [b"", b"\x00" * 3, b"\x00" * 400])
 def test_column_of_another_size_is_a_bad_frame(change: bytes) -> None:
-    layout = Layout(FEATURES)
-    columns = layout.pack(DECODER.decode("predict", body(ROW)).rows)
+    packer = RowPacker(FEATURES)
+    columns = packer.pack(DECODER.decode("predict", body(ROW)).rows)
     for i, column in enumerate(columns):
         if isinstance(column, bytes):
             with pytest.raises(BadFrame):
-                layout.unpack([*columns[:i], change, *columns[i + 1 :]], 1)
+                packer.unpack([*columns[:i], change, *columns[i + 1 :]], 1)
 
 
 def test_sequence_lengths_that_cannot_be_are_a_bad_frame() -> None:
-    layout = Layout([Feature("list", "float32", sequence=True)])
+    packer = RowPacker([Feature("list", "float32", sequence=True)])
     for length in (-1, 2, 2**62):
         with pytest.raises(BadFrame):
-            layout.unpack([b"\x00" * 4, np.array([length], "<i8").tobytes()], 1)
+            packer.unpack([b"\x00" * 4, np.array([length], "<i8").tobytes()], 1)
 
 
 json_values = st.recursive(
@@ -136,8 +136,8 @@ def test_any_instance_gives_finite_rows_of_the_right_shape_or_a_service_error(ro
         decoded = DECODER.decode("predict", body(row))
     except ServiceError:
         return
-    layout = DECODER.layouts["serving_default"]
-    arrays = layout.unpack(layout.pack(decoded.rows), 1)
+    packer = DECODER.packers["serving_default"]
+    arrays = packer.unpack(packer.pack(decoded.rows), 1)
     assert all(math.isfinite(number) for number in arrays[0].ravel())
 
 

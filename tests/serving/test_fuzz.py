@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from app.serving.export_description import Feature
-from app.serving.packing import Layout
-from app.serving.protocol import BadFrame, Run, decode_request, frame
+from app.serving.packing import RowPacker
+from app.serving.protocol import BadFrame, RunBatch, decode_request, frame
 from tests.serving.conftest import Server
 
 ROW = {"n": 1, "v": [1.0, 2.0], "s": "x", "q": [1, 2]}
@@ -70,10 +70,10 @@ def test_damaged_requests_are_answered_without_5xx_and_leave_no_memory(server: S
 
 
 def test_damaged_frames_are_refused_without_allocating_what_they_claim() -> None:
-    layout = Layout([Feature("a", "float32"), Feature("s", "string"), Feature("q", "int64", sequence=True)])
+    packer = RowPacker([Feature("a", "float32"), Feature("s", "string"), Feature("q", "int64", sequence=True)])
     lengths = np.array([1, 2], "<i8").tobytes()
     columns = [np.zeros(2, "<f4").tobytes(), ["x", b"y"], np.zeros(3, "<i8").tobytes(), lengths]
-    payload = frame(Run(1, 1, "predict", [1, 1], [0, 0], columns))[4:]
+    payload = frame(RunBatch(1, 1, "predict", [1, 1], [0, 0], columns))[4:]
     rng = random.Random(21)
     good = 0
     tracemalloc.start()
@@ -84,8 +84,8 @@ def test_damaged_frames_are_refused_without_allocating_what_they_claim() -> None
                 data[rng.randrange(len(data))] = rng.randrange(256)
             try:
                 request = decode_request(bytes(data))
-                if isinstance(request, Run):
-                    layout.unpack(request.columns, sum(request.counts))
+                if isinstance(request, RunBatch):
+                    packer.unpack(request.columns, sum(request.counts))
                     good += 1
             except BadFrame:
                 pass

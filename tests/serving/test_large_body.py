@@ -62,7 +62,7 @@ def test_packed_rows_equal_those_of_the_decoder(export: str, body: Any, form: Fo
     here = Decoder(EXPORT, max_rows=10_000)
     expected = here.decode("predict", data)
     assert (decoded.form, decoded.count, decoded.longest, decoded.rows) == (form, 5000, 3, [])
-    columns = msgspec.msgpack.encode(here.layouts["serving_default"].pack(expected.rows))
+    columns = msgspec.msgpack.encode(here.packers["serving_default"].pack(expected.rows))
     assert bytes(decoded.packed) == columns
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from app.serving.metrics import Measures, ServingCollector
+from app.serving.metrics import ServingCollector, VersionMetrics
 
 
 class FakeService:
-    def __init__(self, measures: Measures) -> None:
-        self._measures = measures
+    def __init__(self, metrics: VersionMetrics) -> None:
+        self._measures = metrics
 
-    def measures(self) -> list[tuple[str, int, Measures]]:
+    def metrics(self) -> list[tuple[str, int, VersionMetrics]]:
         return [("m", 3, self._measures)]
 
     def gauges(self) -> list[tuple[str, str, float]]:
@@ -19,13 +19,13 @@ class FakeService:
 
 
 def test_numbers_of_a_version_are_shown_with_its_labels() -> None:
-    measures = Measures()
-    measures.answered(2, 0.003)  # falls between the bounds 0.0025 and 0.005
-    measures.answered(1, 20.0)  # above all bounds
-    measures.failed(422)
-    measures.ran(3, 400)
+    metrics = VersionMetrics()
+    metrics.answered(2, 0.003)  # falls between the bounds 0.0025 and 0.005
+    metrics.answered(1, 20.0)  # above all bounds
+    metrics.failed(422)
+    metrics.ran(3, 400)
     registry = CollectorRegistry()
-    registry.register(ServingCollector(FakeService(measures)))
+    registry.register(ServingCollector(FakeService(metrics)))
     text = generate_latest(registry).decode()
     version = 'model="m",version="3"'
     for line in (

@@ -8,23 +8,23 @@ from hypothesis import strategies as st
 
 from app.serving.protocol import (
     MAX_FRAME_BYTES,
-    Answer,
     BadFrame,
-    Done,
+    BatchResult,
     FrameReader,
     Load,
-    Run,
+    LoadResult,
+    RunBatch,
     decode_reply,
     decode_request,
     frame,
     frame_length,
 )
 
-RUN = Run(3, 1, "predict", [1, 2], [0, 1], [b"\x00\x01", ["a", b"\xff"]])
+RUN = RunBatch(3, 1, "predict", [1, 2], [0, 1], [b"\x00\x01", ["a", b"\xff"]])
 
 
 def test_messages_survive_the_wire_in_any_pieces() -> None:
-    messages = [Answer(1, [b"{}", 3], 5), Done(2, None, 0.5, 10), Answer(3, [b"x" * 100_000], 1)]
+    messages = [BatchResult(1, [b"{}", 3], 5), LoadResult(2, None, 0.5, 10), BatchResult(3, [b"x" * 100_000], 1)]
     stream = b"".join(map(frame, messages))
     for size in (1, 7, 4096, len(stream)):
         reader = FrameReader()

@@ -9,7 +9,7 @@ import pytest
 from app.errors import Conflict, NotFound
 from app.serving.decode import Decoder
 from app.serving.export_description import Export, Feature, Output, Signature
-from app.serving.version_queue import Line
+from app.serving.version_queue import VersionQueue
 from app.serving.versions import Description, Models, Version, WantedVersion
 
 EXPORT = Export(
@@ -27,10 +27,10 @@ def load(models: Models, number: int, model: str = "m") -> Version:
     """As the service does it, without a process."""
     version = models.versions[model, number]
     version.describe(Description(EXPORT, Decoder(EXPORT, max_rows=10), 100))
-    assert isinstance(version.line, Line)
-    version.line.key = version.key
+    assert isinstance(version.queue, VersionQueue)
+    version.queue.key = version.key
     version.due = False
-    models.flip()
+    models.apply_labels()
     return version
 
 
@@ -55,7 +55,7 @@ def test_failed_new_version_leaves_the_label_where_it_is() -> None:
     load(models, 1)
     models.sync([want(1), want(2, "latest")])
     models.versions["m", 2].failed("broken")
-    models.flip()
+    models.apply_labels()
     assert serving(models) == 1
 
 
@@ -95,7 +95,7 @@ def test_labelled_versions_are_loaded_before_staged_ones_and_others_not_at_all()
     models = Models()
     models.sync([want(1), want(2, staged=True), want(3, "latest")])
     order = []
-    while (version := models.to_load(unproved=True)) is not None:
+    while (version := models.to_load(unvalidated=True)) is not None:
         order.append(version.wanted.number)
         load(models, version.wanted.number)
     assert order == [3, 2]
@@ -104,13 +104,13 @@ def test_labelled_versions_are_loaded_before_staged_ones_and_others_not_at_all()
 def test_staged_version_waits_for_its_proof_while_others_serve() -> None:
     models = Models()
     models.sync([want(1, "latest"), want(2, staged=True)])
-    assert models.to_try() is None
+    assert models.next_to_validate() is None
     load(models, 1)
-    assert models.to_load(unproved=False) is None
-    version = models.to_try()
+    assert models.to_load(unvalidated=False) is None
+    version = models.next_to_validate()
     assert version is not None and version.wanted.number == 2
-    version.proved = True
-    assert models.to_load(unproved=False) is version
+    version.validated = True
+    assert models.to_load(unvalidated=False) is version
 
 
 def test_previous_version_stays_and_older_ones_go() -> None:
@@ -131,12 +131,12 @@ def test_eviction_takes_the_least_recently_used_and_spares_labels() -> None:
     models = Models()
     models.sync([want(1, "a"), want(2, "b"), want(3)])
     for number, used in ((1, 5.0), (2, 3.0), (3, 9.0)):
-        line = load(models, number).line
-        assert line is not None
-        line.last_used = used
+        queue = load(models, number).queue
+        assert queue is not None
+        queue.last_used = used
     order = []
     while (version := models.to_evict()) is not None:
         order.append(version.wanted.number)
-        assert version.line is not None
-        version.line.key = None
+        assert version.queue is not None
+        version.queue.key = None
     assert order == [3, 2, 1]

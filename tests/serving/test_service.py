@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.serving.batcher import Limits
+from app.serving.batcher import BatchLimits
 from app.serving.versions import WantedVersion
 from tests.serving.conftest import ROOT, Server
 
@@ -26,7 +26,7 @@ Wanted = Callable[..., WantedVersion]
 @pytest.fixture(scope="module")
 def own() -> Iterator[Server]:
     """A server whose models each test sets for itself, with a spare predictor."""
-    server = Server(limits=Limits(timeout_s=8.0), memory_bytes=2**30)
+    server = Server(limits=BatchLimits(timeout_s=8.0), memory_bytes=2**30)
     yield server
     server.stop()
 
@@ -108,10 +108,10 @@ def test_rollback_needs_no_load(own: Server, wanted: Wanted) -> None:
     own.post("half:predict", {"instances": [2.0]})
     own.sync(wanted("half", 1, "plus2", labels=()), wanted("half", 2, "plus3"))
     until(lambda: own.post("half:predict", {"instances": [2.0]}).headers["x-model-version"] == "2")
-    loads = own.service.models.versions["half", 1].measures.loads
+    loads = own.service.models.versions["half", 1].metrics.loads
     own.sync(wanted("half", 1, "plus2"), wanted("half", 2, "plus3", labels=()))
     assert own.post("half:predict", {"instances": [2.0]}).headers["x-model-version"] == "1"
-    assert own.service.models.versions["half", 1].measures.loads == loads == 1
+    assert own.service.models.versions["half", 1].metrics.loads == loads == 1
 
 
 @pytest.mark.parametrize(
@@ -190,16 +190,16 @@ def test_second_kill_right_after_the_first_makes_requests_wait_or_try_again(own:
         assert body == {"predictions": [3.0]} if status == 200 else status == 503 and "retry-after" in headers
 
 
-def test_nursery_that_is_killed_is_replaced_with_its_predictors(own: Server, wanted: Wanted) -> None:
+def test_fork_server_that_is_killed_is_replaced_with_its_predictors(own: Server, wanted: Wanted) -> None:
     own.sync(wanted("half", 1, "plus2"))
     own.post("half:predict", {"instances": [2.0]})
     until(lambda: own.service._spare is not None)
-    first, nursery = own.service.predictor_pid, own.service._nursery
-    assert nursery is not None and nursery._process is not None
-    nursery._process.kill()
+    first, fork_server = own.service.predictor_pid, own.service._fork_server
+    assert fork_server is not None and fork_server._process is not None
+    fork_server._process.kill()
     until(lambda: own.service.predictor_pid not in (0, first))
     until(lambda: own.post("half:predict", {"instances": [2.0]}).status_code == 200)
-    assert Path(f"/proc/{nursery._process.pid}").exists()
+    assert Path(f"/proc/{fork_server._process.pid}").exists()
 
 
 def test_versions_that_come_and_go_leave_no_memory(own: Server, wanted: Wanted) -> None:
@@ -208,7 +208,7 @@ def test_versions_that_come_and_go_leave_no_memory(own: Server, wanted: Wanted) 
     def change(first: int, last: int) -> int:
         for number in range(first, last):
             own.sync(wanted("half", number, f"plus{2 + number % 2}"))
-            until(lambda number=number: own.service.at_hand("half", number, None) is not None)  # type: ignore[misc]
+            until(lambda number=number: own.service.get_if_loaded("half", number, None) is not None)  # type: ignore[misc]
             assert own.post("half:predict", {"instances": [2.0]}).headers["x-model-version"] == str(number)
         own.sync(wanted("half", last - 1, f"plus{2 + (last - 1) % 2}"))
         until(lambda: sum(1 for _ in own.service.models.loaded()) == 1)
@@ -244,28 +244,28 @@ def test_version_that_is_not_needed_any_more_is_forgotten(own: Server, wanted: W
     for latest in (1, 2, 3):
         label(latest)
     first = own.service.models.versions["half", 1]
-    until(lambda: first.line is None)
-    assert [number for _, number, _ in own.service.measures()] == [2, 3]
+    until(lambda: first.queue is None)
+    assert [number for _, number, _ in own.service.metrics()] == [2, 3]
     assert own.post("half/versions/1:predict", {"instances": [2.0]}).json() == {"predictions": [3.0]}
 
 
-def test_nursery_has_one_thread_and_its_predictors_share_its_memory(own: Server, wanted: Wanted) -> None:
+def test_fork_server_has_one_thread_and_its_predictors_share_its_memory(own: Server, wanted: Wanted) -> None:
     own.sync(wanted("half", 1, "plus2"))
     until(lambda: own.post("half:predict", {"instances": [2.0]}).status_code == 200)
-    nursery = own.service._nursery
-    assert nursery is not None and nursery._process is not None
-    assert len(list(Path(f"/proc/{nursery._process.pid}/task").iterdir())) == 1
+    fork_server = own.service._fork_server
+    assert fork_server is not None and fork_server._process is not None
+    assert len(list(Path(f"/proc/{fork_server._process.pid}/task").iterdir())) == 1
     private = sum(
-        int(line.split()[1])
-        for line in Path(f"/proc/{own.service.predictor_pid}/smaps_rollup").read_text().splitlines()
-        if line.startswith(("Private_Dirty", "Private_Clean"))
+        int(queue.split()[1])
+        for queue in Path(f"/proc/{own.service.predictor_pid}/smaps_rollup").read_text().splitlines()
+        if queue.startswith(("Private_Dirty", "Private_Clean"))
     )
     assert private < 120 * 1024, "kB; an import of TensorFlow alone takes 180 MB"
 
 
 def test_predictor_that_holds_too_much_memory_is_replaced(wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.serving.service._LEAK_CHECK_S", 0.0)
-    server = Server(limits=Limits(timeout_s=20.0), spare=False)
+    server = Server(limits=BatchLimits(timeout_s=20.0), spare=False)
     try:
         server.sync(wanted("half", 1, "plus2"))
         until(lambda: server.post("half:predict", {"instances": [2.0]}).status_code == 200)
@@ -281,7 +281,7 @@ def test_predictor_that_holds_too_much_memory_is_replaced(wanted: Wanted, monkey
 
 
 def test_hanging_model_is_ended_and_others_serve_on(wanted: Wanted) -> None:
-    server = Server(limits=Limits(timeout_s=2.0), spare=True)
+    server = Server(limits=BatchLimits(timeout_s=2.0), spare=True)
     try:
         server.sync(wanted("half", 1, "plus2"), wanted("picky", 1, "picky"))
         until(lambda: server.post("half:predict", {"instances": [2.0]}).status_code == 200)
@@ -345,7 +345,7 @@ def test_instance_that_makes_the_graph_fail_is_named(
 def test_least_recently_used_model_makes_room_and_comes_back_on_demand(wanted: Wanted) -> None:
     versions = [wanted(f"half{i}", 1, "plus2") for i in range(3)]
     size = sum(file.stat().st_size for file in Path(versions[0].path).rglob("*") if file.is_file())
-    server = Server(limits=Limits(timeout_s=10.0), memory_bytes=size * 5 // 2, spare=False)
+    server = Server(limits=BatchLimits(timeout_s=10.0), memory_bytes=size * 5 // 2, spare=False)
     try:
         server.sync(*versions)
         for _ in range(2):
@@ -360,7 +360,7 @@ def test_least_recently_used_model_makes_room_and_comes_back_on_demand(wanted: W
 
 
 def test_version_over_the_budget_is_refused_before_loading(wanted: Wanted) -> None:
-    server = Server(limits=Limits(timeout_s=10.0), memory_bytes=100, spare=False)
+    server = Server(limits=BatchLimits(timeout_s=10.0), memory_bytes=100, spare=False)
     try:
         server.sync(wanted("half", 1, "plus2", labels=(), staged=True))
         until(lambda: server.outcomes)
@@ -369,14 +369,14 @@ def test_version_over_the_budget_is_refused_before_loading(wanted: Wanted) -> No
         server.stop()
 
 
-@pytest.mark.parametrize("nursery", ["None", "Nursery()"])
-def test_predictor_ends_when_its_parent_is_killed(nursery: str) -> None:
+@pytest.mark.parametrize("fork_server", ["None", "ForkServer()"])
+def test_predictor_ends_when_its_parent_is_killed(fork_server: str) -> None:
     program = (
         "import asyncio, os\n"
-        "from app.serving.forkserver import Nursery\n"
+        "from app.serving.forkserver import ForkServer\n"
         "from app.serving.predictor_process import PredictorProcess\n"
         "async def main():\n"
-        "    more = {'threads': 2, 'max_rows': 8, 'nursery': " + nursery + "}\n"
+        "    more = {'threads': 2, 'max_rows': 8, 'fork_server': " + fork_server + "}\n"
         "    process = PredictorProcess(lambda a: None, lambda p: None, **more)\n"
         "    await process.start()\n"
         "    print(process.pid, flush=True)\n"

@@ -14,6 +14,7 @@ from ..head import Head, RegressionHead
 from ..head.classifier import classifier_head
 from ..head.reduction import SUM_OVER_BATCH_SIZE
 from ..keys import ModeKeys
+from ..model_fn import plain_shapes
 from ..optimizer import resolve_optimizer
 
 LEARNING_RATE = 0.3  # of an optimizer given by name, as the old library had it
@@ -41,6 +42,7 @@ class BaselineEstimator(Estimator):
 def baseline_model_fn(head: Head, optimizer: Any) -> Callable[..., EstimatorSpec]:
     """The model_fn of a bias with a head."""
 
+    @plain_shapes
     def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
         zeros = tf.compat.v1.zeros_initializer()
         bias = model_variable("baseline/bias", [head.logits_dimension], zeros)

@@ -13,6 +13,7 @@ from ..head import Head, RegressionHead
 from ..head.classifier import classifier_head
 from ..head.reduction import SUM_OVER_BATCH_SIZE
 from ..keys import ModeKeys
+from ..model_fn import plain_shapes
 from ..optimizer import resolve_optimizer
 from .arguments import checked_dropout, checked_features, checked_hidden_units
 from .network import Network
@@ -78,6 +79,7 @@ def dnn_model_fn(
     widths = checked_hidden_units(hidden_units, "hidden_units")
     checked_dropout(dropout, "dropout")
 
+    @plain_shapes
     def model_fn(features: Any, labels: Any, mode: str, config: Any) -> EstimatorSpec:
         network = Network(
             head.logits_dimension,

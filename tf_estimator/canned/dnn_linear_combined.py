@@ -16,6 +16,7 @@ from ..head import Head, RegressionHead
 from ..head.classifier import classifier_head
 from ..head.reduction import SUM_OVER_BATCH_SIZE
 from ..keys import ModeKeys
+from ..model_fn import plain_shapes
 from ..optimizer import resolve_optimizer
 from .arguments import checked_dropout, checked_features, checked_hidden_units
 from .linear import add_linear_summaries, linear_model
@@ -125,6 +126,7 @@ def combined_model_fn(head: Head, wide: Wide, deep: Deep) -> Callable[..., Estim
         raise ValueError("dnn_hidden_units must be defined when dnn_feature_columns is specified.")
     checked_dropout(deep.dropout, "dnn_dropout")
 
+    @plain_shapes
     def model_fn(features: Any, labels: Any, mode: str, config: Any) -> EstimatorSpec:
         features = checked_features(features)
         parts: list[tuple[Any, Any]] = []

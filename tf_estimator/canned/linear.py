@@ -16,6 +16,7 @@ from ..head import Head, RegressionHead
 from ..head.classifier import classifier_head
 from ..head.reduction import SUM_OVER_BATCH_SIZE
 from ..keys import ModeKeys
+from ..model_fn import plain_shapes
 from ..optimizer import resolve_optimizer
 from .arguments import checked_features
 from .network import zero_fraction
@@ -79,6 +80,7 @@ def linear_model_fn(
     """
     LinearModel(columns, sparse_combiner=sparse_combiner)  # for its checks
 
+    @plain_shapes
     def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
         model = linear_model(columns, head.logits_dimension, sparse_combiner, partitioner, kind)
         logits = model(checked_features(features))

@@ -12,6 +12,7 @@ from ..head import Head, SequentialHeadWrapper
 from ..head.classifier import classifier_head
 from ..head.reduction import SUM_OVER_BATCH_SIZE
 from ..keys import ModeKeys
+from ..model_fn import plain_shapes
 from ..optimizer import resolve_optimizer
 from ..optimizer.keras_optimizer import outside_graph
 from ..recurrent.cells import cells_by_type, standard_cells
@@ -71,6 +72,7 @@ class RNNEstimator(Estimator):
             DenseInput(context)
         optimizer = optimizer if callable(optimizer) else _optimizer(optimizer)
 
+        @plain_shapes
         def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
             features = dict(checked_features(features))
             cells = wanted

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..errors import InputShapeError
+from ..model_fn import plain_shapes
 from .layer import ColumnLayer
 from .single_ids import embed_rows
 from .standardize import Standardize
@@ -45,6 +46,7 @@ class DenseInput(ColumnLayer):
         """The same columns under another scope."""
         return DenseInput(self._columns, self._trainable, name, self._partitioner)
 
+    @plain_shapes
     def __call__(self, features: Mapping[str, Any], training: bool | None = None) -> tf.Tensor:
         """Adds the ops to the current graph.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..model_fn import plain_shapes
 from .dense import is_scalar, stack_scalars
 from .layer import ColumnLayer
 from .state import FeatureCache, model_variable, parts_of
@@ -63,6 +64,7 @@ class LinearModel(ColumnLayer):
         bias = parts_of(self._bias) if self._bias is not None and self._trainable else []
         return [*self._state.variables, *bias]
 
+    @plain_shapes
     def __call__(self, features: Mapping[str, Any], training: bool | None = None) -> tf.Tensor:
         """Adds the ops to the current graph; see the class.
 

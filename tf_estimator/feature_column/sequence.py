@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..model_fn import plain_shapes
 from .layer import ColumnLayer
 from .single_ids import embed_steps
 from .state import ColumnState, FeatureCache
@@ -28,6 +29,7 @@ class SequenceFeatures(ColumnLayer):
     _kind = "a sequence column, or a dense column made of one (tf.feature_column.sequence_*)"
     _methods = ["get_sequence_dense_tensor"]
 
+    @plain_shapes
     def __call__(self, features: Mapping[str, Any], training: bool | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Adds the ops to the current graph; see the class.
 

@@ -17,14 +17,15 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 def in_fresh_thread(function: Callable[[], Any]) -> Any:
     """Runs `function` in a new thread and returns what it returns, or raises what it raises.
 
-    Keras counts layer names, and TensorFlow keeps the default graph, per thread: a new thread starts from nothing.
+    Keras counts layer names, and TensorFlow keeps the default graph, per thread: a new thread starts from nothing, and
+    it is eager even after `tf.compat.v1.disable_eager_execution()`.
     """
     result: list[Any] = []
     failure: list[BaseException] = []
 
     def run() -> None:
         try:
-            result.append(function())
+            result.append(eagerly(function))
         except BaseException as error:
             failure.append(error)
 
@@ -34,6 +35,12 @@ def in_fresh_thread(function: Callable[[], Any]) -> Any:
     if failure:
         raise failure[0]
     return result[0]
+
+
+def eagerly(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls `function` in eager mode, in a thread that is in no graph."""
+    with tf.__internal__.eager_context.eager_mode():
+        return function(*arguments)
 
 
 def outside_graphs(method: Method) -> Method:

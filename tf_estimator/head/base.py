@@ -13,6 +13,7 @@ from ..estimator_spec import EstimatorSpec
 from ..export_output import PredictOutput
 from ..keys import MetricKeys, ModeKeys
 from ..metrics import Mean
+from ..model_fn import plain_shapes
 from ..optimizer import TRAINING_SCOPE, resolve_optimizer
 from .reduction import SUM
 
@@ -103,6 +104,7 @@ class Head(abc.ABC):
         output = PredictOutput(predictions)
         return {SERVING_DEFAULT: output, PREDICT: output}
 
+    @plain_shapes
     def create_estimator_spec(
         self,
         features: Any,

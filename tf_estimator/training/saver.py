@@ -17,6 +17,7 @@ from ..checkpoint import files, input_position
 from ..checkpoint.partition import slice_of
 from ..checkpoint.retention import Retention
 from ..checkpoint.snapshot import Snapshot
+from ..graph.threads import eagerly
 from ..graph.traced_model import TracedModel
 from ..inputs.source import BatchSource
 from ..run_config import RunConfig
@@ -103,7 +104,7 @@ class ModelSaver:
             return self._after_save(step) or asked
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._pending = (step, self._thread.submit(snapshot.write, self._retention))
+        self._pending = (step, self._thread.submit(eagerly, snapshot.write, self._retention))
         return asked
 
     def write(self, step: int, *, ended: bool = False) -> None:

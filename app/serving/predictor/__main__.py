@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _NOT_NEEDED = ("pandas", "pyarrow")
 """Keras imports them where they are, at a tenth of the whole import and 35 MB, and Arrow starts a thread."""
-_ASIDE_NICENESS = 10
+_LOW_PRIORITY_NICENESS = 10
 """Of the thread that loads while others are served: a tenth of a core that is wanted. On one core 95 of 100 calls
 during a load take 0.6 ms then and not 4; the load takes five times as long."""
 
@@ -39,11 +39,11 @@ def main(arguments: list[str]) -> None:
         sys.modules[name] = None  # type: ignore[assignment]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API closes our socket when done
     if kind == "nursery":
-        numbers = _nurse(socket.socket(fileno=int(*numbers)))
+        numbers = _serve_forks(socket.socket(fileno=int(*numbers)))
     _predict(*(int(number) for number in numbers))
 
 
-def _nurse(control: socket.socket) -> list[str]:
+def _serve_forks(control: socket.socket) -> list[str]:
     """Forks a predictor for each socket that comes. Returns in those only: with their arguments."""
     import app.serving.predictor.model  # noqa: F401  imports TensorFlow; no operation may run here, that would start threads
 
@@ -112,7 +112,7 @@ class Predictor:
             while True:
                 with self._reading:
                     message = self._receive()
-                if isinstance(message, self._messages.Run):
+                if isinstance(message, self._messages.RunBatch):
                     self._run(message)
                 elif isinstance(message, self._messages.Load | self._messages.Unload):
                     self._loads.put(message)
@@ -120,7 +120,7 @@ class Predictor:
             os._exit(0)  # the API is gone, or speaks another language
 
     def _run(self, run: object) -> None:
-        assert isinstance(run, self._messages.Run)
+        assert isinstance(run, self._messages.RunBatch)
         bodies: list[bytes | int] = [self._messages.NO_INSTANCE] * len(run.counts)
         took = 0
         model = self._models.get(run.key)
@@ -129,22 +129,22 @@ class Predictor:
                 bodies, took = model.run(run.signature, run.columns, run.counts, run.forms)
             except MemoryError:
                 give_memory_back()
-        self._send(self._messages.Answer(run.id, bodies, took))
+        self._send(self._messages.BatchResult(run.id, bodies, took))
 
     def _load_for_ever(self) -> None:
         while True:
             message = self._loads.get()
-            if isinstance(message, self._messages.Load) and message.aside:
-                thread = threading.Thread(target=self._load_aside, args=(message,), name="load-aside")
+            if isinstance(message, self._messages.Load) and message.low_priority:
+                thread = threading.Thread(target=self._load_at_low_priority, args=(message,), name="load-low-priority")
                 thread.start()
                 thread.join()
             else:
                 self._load_or_unload(message)
 
-    def _load_aside(self, message: messages.Load) -> None:
+    def _load_at_low_priority(self, message: messages.Load) -> None:
         """In a thread that ends with it, for a thread may not raise its priority again."""
         if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _ASIDE_NICENESS)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY_NICENESS)
         self._load_or_unload(message)
 
     def _load_or_unload(self, message: messages.Load | messages.Unload) -> None:
@@ -165,7 +165,7 @@ class Predictor:
             self._models.pop(message.key, None)
         if error is not None or not isinstance(message, self._messages.Load):
             give_memory_back()
-        self._send(self._messages.Done(message.id, error, time.perf_counter() - started, size, cell_bytes))
+        self._send(self._messages.LoadResult(message.id, error, time.perf_counter() - started, size, cell_bytes))
 
     def _receive(self) -> object:
         length = self._messages.frame_length(self._exactly(4))

@@ -21,9 +21,9 @@ from app.digest import directory_digest
 from app.errors import InvalidInput
 from app.serving.decode import Decoder
 from app.serving.export_description import BadExport, Export, Signature, inputs_of, read_export
-from app.serving.packing import Layout, Tensor
+from app.serving.packing import PackedInput, RowPacker
 from app.serving.predictor.graph_check import check
-from app.serving.predictor.response import Answers
+from app.serving.predictor.response import ResponseEncoder
 from app.serving.protocol import NO_INSTANCE, BadFrame, Column, Form
 
 # TensorFlow's modules look their names up anew each time, which costs 10 µs.
@@ -66,7 +66,7 @@ class Loaded:
         self._warm_up()
 
     def run(self, signature: str, columns: Sequence[Column], counts: Sequence[int], forms: Sequence[int]) -> Any:
-        """As `Answer.bodies`, one a request, and the call's time in microseconds.
+        """As `BatchResult.bodies`, one a request, and the call's time in microseconds.
 
         Raises BadFrame when the columns do not fit the signature.
         """
@@ -89,7 +89,7 @@ class Loaded:
                 raise BadExport(f"The export's own examples do not fit its features: {error.detail}") from error
             for count in _WARM_UP_ROWS:
                 batch = (rows * count)[:count]
-                bodies, _ = runner.run(decoder.layouts[name].pack(batch), [count], [Form.ROW])
+                bodies, _ = runner.run(decoder.packers[name].pack(batch), [count], [Form.ROW])
                 if isinstance(bodies[0], int):
                     raise BadExport(f"The signature {name!r} cannot compute the export's own examples.")
 
@@ -98,12 +98,12 @@ class _Runner:
     """Calls one signature."""
 
     def __init__(self, export: Export, name: str, signature: Signature, function: Any, max_rows: int) -> None:
-        self._layout = Layout(inputs_of(export, signature))
+        self._packer = RowPacker(inputs_of(export, signature))
         lengths = {feature.name: feature.length_input for feature in export.features}
         outputs = function.structured_outputs
         self._names = [output.name for output in signature.outputs if output.name in outputs] or sorted(outputs)
         wanted = function.structured_input_signature[1]
-        tensors = self._layout.tensors
+        tensors = self._packer.tensors
         names = self._names
 
         @tf.function(autograph=False)  # type: ignore[untyped-decorator]
@@ -117,14 +117,14 @@ class _Runner:
         self._function = packed.get_concrete_function(*specs)
         self._captured = list(self._function.captured_inputs)
         self._call_flat = _call_flat(self._function)
-        self._answers = Answers(names)
+        self._answers = ResponseEncoder(names)
         self._max_rows = max_rows
         self._row_bytes, self.cell_bytes = activation_bytes(function.graph.as_graph_def(add_shapes=True))
         self._specs = [(spec.dtype, spec.dtype == tf.string) for spec in specs]
 
     def run(self, columns: Sequence[Column], counts: Sequence[int], forms: Sequence[int]) -> Any:
         rows = sum(counts)
-        inputs = self._layout.unpack(columns, rows)
+        inputs = self._packer.unpack(columns, rows)
         started = time.perf_counter()
         try:
             arrays = self._compute(inputs, rows)
@@ -182,7 +182,7 @@ class _Runner:
 
     def _sequences(self, inputs: list[Any]) -> Iterator[Any]:
         rest = iter(inputs)
-        for tensor in self._layout.tensors:
+        for tensor in self._packer.tensors:
             array = next(rest)
             if tensor.sequence:
                 next(rest)  # its lengths
@@ -249,7 +249,7 @@ def _aliases(export: Export) -> dict[str, str]:
     return {"predict": "serving_default"} if default is not None and default == predict else {}
 
 
-def _specs(tensors: Sequence[Tensor]) -> list[Any]:
+def _specs(tensors: Sequence[PackedInput]) -> list[Any]:
     specs = []
     for tensor in tensors:
         if tensor.sequence:
@@ -260,7 +260,7 @@ def _specs(tensors: Sequence[Tensor]) -> list[Any]:
     return specs
 
 
-def _named(tensors: Sequence[Tensor], inputs: Sequence[Any], lengths: dict[str, str | None]) -> dict[str, Any]:
+def _named(tensors: Sequence[PackedInput], inputs: Sequence[Any], lengths: dict[str, str | None]) -> dict[str, Any]:
     """The signature's own inputs from the packed ones."""
     named: dict[str, Any] = {}
     rest = iter(inputs)

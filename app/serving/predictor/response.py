@@ -25,7 +25,7 @@ class _Predictions(msgspec.Struct, gc=False):
     predictions: list[Any]
 
 
-class Answers:
+class ResponseEncoder:
     """Encodes the outputs of one signature.
 
     Args:
