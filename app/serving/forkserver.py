@@ -24,6 +24,8 @@ from app.process import SYSTEM_ALLOCATOR
 ROOT = Path(__file__).resolve().parents[2]
 PID = struct.Struct("<I")
 _ATTEMPTS = 2
+_FORK_S = 5.0
+"""What a fork may take at most, once TensorFlow is imported: it takes a tenth of a second. Who needs longer hangs."""
 
 
 def _possible() -> bool:
@@ -77,12 +79,13 @@ class Forked:
 
 
 class ForkServer:
-    """The process that forks predictors; started when the first one is wanted, and again when it died."""
+    """The process that forks predictors; started when the first one is wanted, and again when it died or hangs."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._turn = asyncio.Lock()
+        self._has_forked = False
 
     @property
     def alive(self) -> bool:
@@ -92,7 +95,7 @@ class ForkServer:
         """A new predictor that has that end of a socket pair.
 
         Raises:
-            ForkServerDied: it died twice, or did not answer in time.
+            ForkServerDied: it died or hung twice.
             ProcessLookupError: the predictor ended at once.
         """
         async with self._turn:
@@ -111,6 +114,7 @@ class ForkServer:
     def kill(self) -> None:
         """Ends it, and with it whatever it forked."""
         process, self._process = self._process, None
+        self._has_forked = False
         if process is not None:
             process.kill()
             process.wait()
@@ -127,11 +131,12 @@ class ForkServer:
 
     def _ask(self, theirs: socket.socket, arguments: Sequence[str], timeout_s: float) -> Forked:
         assert self._control is not None
-        self._control.settimeout(timeout_s)
+        self._control.settimeout(min(timeout_s, _FORK_S) if self._has_forked else timeout_s)
         socket.send_fds(self._control, [" ".join(arguments).encode()], [theirs.fileno()])
         answer = self._control.recv(PID.size)
         if len(answer) < PID.size:
             raise EOFError
+        self._has_forked = True
         return Forked(PID.unpack(answer)[0])
 
     def _start(self) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,19 @@ def test_check_finds_damage_and_looks_again_until_it_is_gone(tmp_path: Path) -> 
     for _ in range(2):
         with pytest.raises(DatabaseDamaged, match="A damaged registry"):
             database.check()
+    database.close()
+
+
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="the program sqlite3 is not on PATH")
+def test_what_can_be_read_of_a_damaged_registry_is_saved(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    (command,) = re.findall(r"`(sqlite3 registry\.db \.dump [^`]*)`", page)
+    damaged(tmp_path / "registry.db")
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True, capture_output=True)
+    database = database_of(tmp_path / "restored.db", ManualClock())
+    database.check()
+    with database.read() as session:  # the job itself is gone, its event is not
+        assert session.scalar(text("SELECT count(*) FROM job_events")) == 1
     database.close()
 
 

@@ -369,7 +369,7 @@ def test_version_over_the_budget_is_refused_before_loading(wanted: Wanted) -> No
         server.stop()
 
 
-@pytest.mark.parametrize("nursery", ["None", "ForkServer()"])
+@pytest.mark.parametrize("fork_server", ["None", "ForkServer()"])
 def test_predictor_ends_when_its_parent_is_killed(fork_server: str) -> None:
     program = (
         "import asyncio, os\n"
