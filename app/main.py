@@ -43,6 +43,7 @@ from app.http.server import serve
 from app.log import configure
 from app.model_sync import ModelSync
 from app.private_files import only_for_us, protect
+from app.promotion import Promotions
 from app.queue import CeleryQueue, Queue
 from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
@@ -88,13 +89,16 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
     metrics = CollectorRegistry()
     metrics.register(traffic)
     metrics.register(JobCollector(database))
+    serving = _serving(settings)
+    promotions = Promotions(serving)
     service = Service(
         settings=settings,
         database=database,
         storage=Storage(settings.artifacts),
         queue=queue,
         dispatch=Dispatch(settings, database, queue),
-        feed=EventFeed(database),
+        feed=EventFeed(database, promotions),
+        promotions=promotions,
         authenticate=Authenticator(lambda secret: _find_token(service, secret), version=database.commits.version),
         metrics=metrics,
         readiness=ReadinessMonitor(database, queue),
@@ -107,7 +111,6 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         ready=lambda: current(service).model_dump_json().encode(),
     )
     accounts = Accounts(token_limits(settings))
-    serving = _serving(settings)
     model_sync = front = None
     if serving is not None:
         metrics.register(ServingCollector(serving))

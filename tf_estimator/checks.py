@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Iterable
@@ -36,9 +37,22 @@ def with_model_dir(config: RunConfig | None, model_dir: Any) -> RunConfig:
     return config.replace(model_dir=path)
 
 
-def positive(name: str, value: int | None) -> None:
-    if value is not None and value <= 0:
+def whole_steps(name: str, value: Any) -> int | None:
+    """A number of steps as an int, None for no limit.
+
+    `rows / batch_size` is a float: the step that reaches it is the last, so it is rounded up.
+
+    Raises:
+        ValueError: it is not above zero.
+        TypeError: it is no number.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str | bytes | bool) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name} must be a number, not {value!r}.")
+    if not value > 0:
         raise ValueError(f"Must specify {name} > 0, given: {value}.")
+    return None if math.isinf(value) else math.ceil(value)
 
 
 def checked_hooks(hooks: Iterable[Any] | None) -> list[Any]:

@@ -23,8 +23,12 @@ class Cluster:
     task_id: int = 0
 
     @classmethod
-    def from_tf_config(cls, tf_config: dict[str, Any]) -> Cluster:
-        """The cluster of a parsed `TF_CONFIG`.
+    def from_tf_config(cls, tf_config: dict[str, Any], *, needs_chief: bool = False) -> Cluster:
+        """The cluster of a parsed `TF_CONFIG`; an evaluator is in none.
+
+        Args:
+            tf_config: the parsed value.
+            needs_chief: whether workers alone are no cluster; with a distribution strategy they are.
 
         Raises:
             ValueError: no chief, more than one, a task that is not in the cluster, or a task without a cluster.
@@ -36,7 +40,7 @@ class Cluster:
             raise ValueError(f"TF_CONFIG: task index must not be negative, it is {task_id}.")
         if not jobs:
             task_type = task_type or _LOCAL
-            if task_type not in {_LOCAL, _EVALUATOR, "chief", "master"} or task_id != 0:
+            if task_type != _LOCAL or task_id != 0:
                 raise ValueError(f"TF_CONFIG: task {task_type}:{task_id} needs a `cluster` that lists it.")
             return cls({}, task_type, 0)
         if not task_type:
@@ -44,10 +48,15 @@ class Cluster:
         leaders = len(jobs.get("chief", [])) + len(jobs.get("master", []))
         if leaders > 1:
             raise ValueError("TF_CONFIG: the cluster must have exactly one chief.")
-        if leaders == 0 and not jobs.get("worker"):
-            raise ValueError("TF_CONFIG: the cluster has neither a chief nor a worker.")
+        if leaders == 0 and (needs_chief or not jobs.get("worker")):
+            raise ValueError(
+                'TF_CONFIG: the cluster has no chief; call one of its tasks "chief" (workers alone are a cluster with '
+                "RunConfig(train_distribute=tf.distribute.MultiWorkerMirroredStrategy()))."
+            )
+        if "index" not in task:
+            raise ValueError('TF_CONFIG has a cluster but no task index; add "task": {"type": …, "index": …}.')
         if task_type == _EVALUATOR:
-            return cls(jobs, _EVALUATOR, task_id)
+            return cls({}, _EVALUATOR, task_id)
         if task_id >= len(jobs.get(task_type, [])):
             raise ValueError(f"TF_CONFIG: task {task_type}:{task_id} is not in the cluster {sorted(jobs)}.")
         return cls(jobs, task_type, task_id)

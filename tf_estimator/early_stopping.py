@@ -9,8 +9,10 @@ from typing import Any
 from . import eval_events
 from .checkpoint import files
 from .estimator import Estimator
+from .hooks.scheduled import Scheduled
 from .hooks.session_run_hook import SessionRunHook
 from .hooks.stop_on_predicate import StopOnPredicateHook
+from .hooks.timer import SecondOrStepTimer
 
 read_eval_metrics = eval_events.read_directory
 
@@ -30,10 +32,12 @@ def make_early_stopping_hook(
         run_every_steps: steps between calls; give `run_every_secs=None` with it.
 
     Raises:
-        TypeError: `estimator` is no Estimator.
+        TypeError: `estimator` is no Estimator, or `should_stop_fn` can't be called.
         ValueError: none or both intervals given.
     """
     _check(estimator)
+    if not callable(should_stop_fn):
+        raise TypeError(f"should_stop_fn must be a function without arguments, not {should_stop_fn!r}.")
     if (run_every_secs is None) == (run_every_steps is None):
         raise ValueError("Give exactly one of run_every_secs and run_every_steps, and None for the other.")
     return StopOnPredicateHook(should_stop_fn, run_every_secs, run_every_steps)
@@ -122,18 +126,37 @@ def make_stop_at_checkpoint_step_hook(
     Args:
         estimator: what is trained, here or by another process.
         last_step: the step to reach.
-        wait_after_file_check_secs: seconds between looks.
+        wait_after_file_check_secs: seconds between looks of a process that does not save the checkpoints itself.
 
     Raises:
         TypeError: `estimator` is no Estimator.
     """
     _check(estimator)
 
-    def reached() -> bool:
-        path = estimator.latest_checkpoint()
-        return path is not None and files.step_of(path) >= last_step
+    return _StopAtCheckpoint(estimator, last_step, wait_after_file_check_secs)
 
-    return StopOnPredicateHook(reached, run_every_secs=wait_after_file_check_secs)
+
+class _StopAtCheckpoint(Scheduled, SessionRunHook):  # type: ignore[misc]
+    """See `make_stop_at_checkpoint_step_hook`. Who saves the checkpoints looks at each step from the last one on."""
+
+    def __init__(self, estimator: Estimator, last_step: int, wait: float) -> None:
+        self._estimator, self._last_step = estimator, last_step
+        self.schedule = SecondOrStepTimer(every_secs=0.0 if estimator.config.is_chief else wait)
+
+    def begin(self) -> None:
+        self.find_global_step()
+
+    def next_step(self, global_step: int) -> int | None:
+        return max(self._last_step, super().next_step(global_step) or 0)
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        step = self.due_step(run_context)
+        if step is None or step < self._last_step:
+            return
+        self.schedule.update_last_triggered_step(step)
+        path = self._estimator.latest_checkpoint()
+        if path is not None and files.step_of(path) >= self._last_step:
+            run_context.request_stop()
 
 
 _Values = list[tuple[int, float]]
@@ -176,12 +199,19 @@ def _metric_hook(
 
 
 def _values(eval_dir: str, metric_name: str, min_steps: int) -> _Values:
-    """(step, value) of the metric in the evaluations from `min_steps` on, in order."""
-    return [
-        (step, float(metrics[metric_name]))
-        for step, metrics in read_eval_metrics(eval_dir).items()
-        if step >= min_steps and metric_name in metrics
-    ]
+    """(step, value) of the metric in the evaluations from `min_steps` on, in order.
+
+    Raises:
+        KeyError: an evaluation lacks the metric, which would then never stop the training.
+    """
+    values = []
+    for step, metrics in read_eval_metrics(eval_dir).items():
+        if step < min_steps:
+            continue
+        if metric_name not in metrics:
+            raise KeyError(f"The evaluation of step {step} has no metric {metric_name!r}; it has {sorted(metrics)}.")
+        values.append((step, float(metrics[metric_name])))
+    return values
 
 
 def _check(estimator: Any) -> None:

@@ -3,6 +3,8 @@ for what the documents leave open. Each message says what was found, where, and 
 
 from __future__ import annotations
 
+import tensorflow as tf
+
 
 class EstimatorError(RuntimeError):
     """Base of the engine's own errors."""
@@ -24,11 +26,19 @@ class InputShapeError(EstimatorError, ValueError):
     """A batch does not fit what the model was traced with."""
 
 
+class MissingFeatureError(EstimatorError, KeyError, ValueError):
+    """The features lack one that a column, a head or a model asks for. (The documents say KeyError; the old library
+    raised ValueError.)"""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class NotReadyError(EstimatorError):
     """What a model_fn's Scaffold holds leaves the model without values, or says that it is not ready."""
 
 
-class NanLossDuringTrainingError(EstimatorError):
+class NanLossDuringTrainingError(EstimatorError, tf.compat.v1.train.NanLossDuringTrainingError):  # type: ignore[misc]
     """The loss became NaN or infinite; the last checkpoint before that is untouched.
 
     Attributes:
@@ -38,6 +48,9 @@ class NanLossDuringTrainingError(EstimatorError):
     def __init__(self, message: str = "NaN loss during training.", step: int | None = None) -> None:
         super().__init__(message)
         self.step = step
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class LostWorkerError(EstimatorError):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from .checkpoint import files, input_position
 from .checkpoint.warm_start import settings_from
-from .checks import checked_hooks, checked_listeners, positive, with_model_dir
+from .checks import checked_hooks, checked_listeners, whole_steps, with_model_dir
 from .distribution.peers import ClusterPeers
 from .distribution.replicas import training_replicas
 from .estimator_spec import EstimatorSpec
@@ -157,7 +157,7 @@ class Estimator(Exports):
         Args:
             input_fn: returns a `tf.data.Dataset`, features, or `(features, labels)`.
             hooks: session-run hooks.
-            steps: how many steps to do in this call; None for as long as the input lasts.
+            steps: how many steps to do in this call; None for as long as the input lasts. A float is rounded up.
             max_steps: global step to stop at; nothing is done if it is reached already. Excludes `steps`.
             saving_listeners: `CheckpointSaverListener`s, called around each save.
 
@@ -172,8 +172,7 @@ class Estimator(Exports):
         """
         if steps is not None and max_steps is not None:
             raise ValueError("Can not provide both steps and max_steps; give one of them.")
-        positive("steps", steps)
-        positive("max_steps", max_steps)
+        steps, max_steps = whole_steps("steps", steps), whole_steps("max_steps", max_steps)
         hooks = checked_hooks(hooks)
         listeners = checked_listeners(saving_listeners)
         replicas = training_replicas(self._config)
@@ -244,7 +243,7 @@ class Estimator(Exports):
             ValueError: `steps` is not positive, or the input gives no batch.
             CheckpointError: the checkpoint is missing, damaged or of another model.
         """
-        positive("steps", steps)
+        steps = whole_steps("steps", steps)
         checked = checked_hooks(hooks)
         path = self._path(checkpoint_path)
         trace, source = self._runtime.trace_with_input(input_fn, ModeKeys.EVAL, path)

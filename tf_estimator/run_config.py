@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import os
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from .cluster import Cluster
@@ -47,7 +49,7 @@ _FIELDS = (
 
 
 class RunConfig:
-    """Settings of a run. Immutable; `replace` makes a changed copy.
+    """Settings of a run. The fields are fixed; `replace` makes a changed copy.
 
     Args:
         model_dir: directory of checkpoints and summaries; `TF_CONFIG`'s `model_dir` if None.
@@ -95,7 +97,7 @@ class RunConfig:
         save_checkpoints_secs: Any = _DEFAULT,
         session_config: Any = None,
         keep_checkpoint_max: int | None = 5,
-        keep_checkpoint_every_n_hours: float = 10000,
+        keep_checkpoint_every_n_hours: float | None = 10000,
         log_step_count_steps: int | None = 100,
         train_distribute: Any = None,
         device_fn: Callable[[Any], str] | None = None,
@@ -116,10 +118,11 @@ class RunConfig:
         elif save_checkpoints_steps is _DEFAULT:
             save_checkpoints_steps = None
         tf_config = _read_tf_config()
-        self._cluster = Cluster.from_tf_config(tf_config)
+        strategy = train_distribute or getattr(experimental_distribute, "train_distribute", None)
+        self._cluster = Cluster.from_tf_config(tf_config, needs_chief=strategy is None)
         self._session_master = tf_config.get("session_master")
         self._eval_session_master = tf_config.get("eval_session_master")
-        self._service = tf_config.get("service")
+        self._service = _checked_service(tf_config.get("service"))
         given = locals()
         self._fields = {name: given[name] for name in _FIELDS}
         self._fields["model_dir"] = _model_dir(model_dir, tf_config.get("model_dir"))
@@ -155,8 +158,9 @@ class RunConfig:
         raise AttributeError(f"RunConfig has no attribute {name!r}.")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_"):
-            raise AttributeError(f"RunConfig is immutable; use config.replace({name}=…).")
+        # Attributes of one's own, and those of a subclass, are welcome.
+        if name in _FIELDS or isinstance(getattr(type(self), name, None), property):
+            raise AttributeError(f"The fields of a RunConfig are fixed; use config.replace({name}=…).")
         super().__setattr__(name, value)
 
     def __repr__(self) -> str:
@@ -206,12 +210,18 @@ class RunConfig:
 
     @property
     def evaluation_master(self) -> str:
-        return str(self._eval_session_master or "")
+        return "" if self._cluster.jobs else str(self._eval_session_master or "")
 
     @property
     def service(self) -> dict[str, Any] | None:
         """What `TF_CONFIG` says under `service`, else None."""
         return self._service
+
+
+def _checked_service(service: Any) -> dict[str, Any] | None:
+    if service is not None and not isinstance(service, dict):
+        raise TypeError(f"`service` in TF_CONFIG must be a JSON object, not {service!r}.")
+    return service
 
 
 def _read_tf_config() -> dict[str, Any]:
@@ -253,13 +263,18 @@ def _check(fields: dict[str, Any]) -> None:
         value = fields[name]
         if value is not None and not value >= low:
             raise ValueError(f"RunConfig.{name} must be {'positive' if low else 'at least 0'}, not {value!r}.")
-    if not fields["keep_checkpoint_every_n_hours"] > 0:
+    hours = fields["keep_checkpoint_every_n_hours"]
+    if hours is not None and not hours > 0:
         raise ValueError("RunConfig.keep_checkpoint_every_n_hours must be positive.")
     seed = fields["tf_random_seed"]
-    if seed is not None and (isinstance(seed, bool) or int(seed) != seed):
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
         raise ValueError(f"RunConfig.tf_random_seed must be an integer, not {seed!r}.")
-    if fields["device_fn"] is not None and not callable(fields["device_fn"]):
-        raise ValueError("RunConfig.device_fn must be callable: it takes an operation and returns a device string.")
+    device_fn = fields["device_fn"]
+    if device_fn is not None and not (callable(device_fn) and list(inspect.signature(device_fn).parameters) == ["op"]):
+        raise ValueError("RunConfig.device_fn must be a function of one argument `op` that returns a device string.")
+    session_config = fields["session_config"]
+    if session_config is not None and not isinstance(session_config, tf.compat.v1.ConfigProto):
+        raise ValueError(f"RunConfig.session_config must be a tf.compat.v1.ConfigProto, not {session_config!r}.")
     if fields["mixed_precision"] not in {None, "bfloat16"}:
         raise ValueError(f"RunConfig.mixed_precision must be 'bfloat16' or None, not {fields['mixed_precision']!r}.")
     if fields["protocol"] not in {None, "grpc", "grpc+verbs"}:

@@ -89,7 +89,7 @@ class EvalSpec:
 
 def train_and_evaluate(
     estimator: Estimator, train_spec: TrainSpec, eval_spec: EvalSpec
-) -> tuple[dict[str, Any] | None, list[Any]] | None:
+) -> tuple[dict[str, Any] | None, list[Any] | None] | None:
     """Trains, evaluates and exports.
 
     Without a cluster in `TF_CONFIG`: trains here and evaluates after a checkpoint when `throttle_secs` have passed
@@ -97,8 +97,8 @@ def train_and_evaluate(
     evaluates new checkpoints until `max_steps`.
 
     Returns:
-        without a cluster, the last evaluation (None where nothing was trained) and what the exporters returned after
-        it; else None.
+        without a cluster, the last evaluation and what the exporters returned after it (both None where nothing was
+        trained); else None.
 
     Raises:
         TypeError: an argument has the wrong type.
@@ -129,7 +129,7 @@ def train_and_evaluate(
 
 def _has_cluster(config: Any) -> bool:
     cluster = getattr(config, "cluster_spec", None)
-    return bool(cluster and cluster.as_dict())
+    return bool(cluster and cluster.as_dict()) or getattr(config, "task_type", None) == "evaluator"
 
 
 def _train(estimator: Estimator, spec: TrainSpec, listeners: Iterable[Any]) -> None:
@@ -143,9 +143,9 @@ def _train(estimator: Estimator, spec: TrainSpec, listeners: Iterable[Any]) -> N
 
 def _train_here(
     estimator: Estimator, spec: TrainSpec, evaluator: _Evaluator
-) -> tuple[dict[str, Any] | None, list[Any]]:
+) -> tuple[dict[str, Any] | None, list[Any] | None]:
     _train(estimator, spec, [_EvaluateCheckpoint(evaluator)])
-    return evaluator.metrics, evaluator.exports
+    return evaluator.metrics, None if evaluator.metrics is None else evaluator.exports
 
 
 class _Evaluator:

@@ -18,6 +18,7 @@ from app.dispatch import Dispatch
 from app.errors import UnsupportedMedia
 from app.http.auth import Authenticator, TokenInfo
 from app.ids import NAME_PATTERN
+from app.promotion import Promotions
 from app.queue import Queue
 from app.readiness import ReadinessMonitor
 from app.registry.db import Database
@@ -42,6 +43,7 @@ class Service:
     authenticate: Authenticator
     metrics: CollectorRegistry
     readiness: ReadinessMonitor
+    promotions: Promotions = field(default_factory=Promotions)
     large_bodies: LargeBodyReader = field(default_factory=LargeBodyReader)
     ingesting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     """Uploads that are read at once: each needs its share of memory."""

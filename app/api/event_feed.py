@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Unavailable
 from app.jobs.state import ENDED
+from app.promotion import Promotions
 from app.registry.db import Database
 from app.registry.events import EventRepository
 from app.registry.jobs.repository import JobRepository
@@ -41,11 +42,13 @@ class _Topic:
 
 class EventFeed:
     """Args:
+    promotions: holds the end of a job until its version answers.
     poll_s: how often the registry is asked, while anybody watches.
     """
 
-    def __init__(self, database: Database, *, poll_s: float = 0.5) -> None:
+    def __init__(self, database: Database, promotions: Promotions | None = None, *, poll_s: float = 0.5) -> None:
         self._database = database
+        self._promotions = promotions or Promotions()
         self._poll_s = poll_s
         self._topics: dict[str, _Topic] = {}
         self._poller: asyncio.Task[None] | None = None
@@ -120,14 +123,23 @@ class EventFeed:
                 events = EventRepository(session)
                 for job_id, last_id in events.last_ids(jobs[start : start + _AT_ONCE]).items():
                     if last_id > seen[job_id]:
-                        news[job_id] = _told(events.after(job_id, seen[job_id]))
+                        told = self._told(session, job_id, events.after(job_id, seen[job_id]))
+                        if told:
+                            news[job_id] = told
         return news
 
     def _history(self, job_id: str, after: int) -> tuple[list[Told], bool]:
         """What is on record, and whether the job has ended."""
         with self._database.read() as session:
-            ended = JobRepository(session).get(job_id).state in ENDED
-            return _told(_all_after(session, job_id, after)), ended
+            rows = _all_after(session, job_id, after)
+            told = self._told(session, job_id, rows)
+            return told, len(told) == len(rows) and JobRepository(session).get(job_id).state in ENDED
+
+    def _told(self, session: Session, job_id: str, rows: list[JobEvent]) -> list[Told]:
+        """The events as text, up to the end of the job, which waits until the version that it promoted answers."""
+        told = _told(rows)
+        last = next((index for index, event in enumerate(told) if event.ends), None)
+        return told[:last] if last is not None and self._promotions.held(session, job_id) else told
 
 
 def _all_after(session: Session, job_id: str, after: int) -> list[JobEvent]:

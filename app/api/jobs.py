@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
-from app.api.deps import Caller, JobId, JsonOnly, OnceDep, PageSize, PageToken, ServiceDep, problems, respond
+from app.api.deps import Caller, JobId, JsonOnly, OnceDep, PageSize, PageToken, Service, ServiceDep, problems, respond
 from app.api.job_examples import EXAMPLES, JOB_SCHEMA
 from app.api.schemas.job import DryRun, JobList, JobView
 from app.api.strict_route import StrictRoute
@@ -75,14 +76,15 @@ def list_jobs(
             state=state, type=type, model=model, page_size=page_size, after=page_token, specs=False
         )
         attempts = JobRepository(session).attempts_by_job([job.id for job in rows])
-        views = [JobView.of(row, attempts.get(row.id, []), spec=False) for row in rows]
+        outcomes = service.promotions.outcomes(session, rows)
+        views = [JobView.of(row, attempts.get(row.id, []), spec=False, outcome=outcomes.get(row.id)) for row in rows]
     return JobList(jobs=views, next_page_token=cursor)
 
 
 @router.get("/v1/jobs/{job_id}", operation_id="get_job", summary="One job, with its attempts", responses=problems(404))
 def get_job(service: ServiceDep, job_id: JobId) -> JobView:
     with service.database.read() as session:
-        return _view(session, JobRepository(session).get(job_id))
+        return _view(service, session, JobRepository(session).get(job_id))
 
 
 @router.post(
@@ -96,7 +98,7 @@ def cancel_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
     """A waiting job is CANCELLED at once. A running one is CANCELLING until its worker has stopped; its checkpoints
     are kept. A job that has ended gives 409."""
     with service.database.session() as session:
-        return _view(session, service.dispatch.cancel(session, job_id, token.id))
+        return _view(service, session, service.dispatch.cancel(session, job_id, token.id))
 
 
 @router.post(
@@ -108,7 +110,7 @@ def cancel_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
 )
 def retry_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
     """The job continues from its last checkpoint."""
-    return service.dispatch.retry(job_id, token.id, _view)
+    return service.dispatch.retry(job_id, token.id, functools.partial(_view, service))
 
 
 def _accepted(job: Job) -> StoredResponse:
@@ -117,6 +119,7 @@ def _accepted(job: Job) -> StoredResponse:
     return StoredResponse(202, headers, JobView.of(job, []).model_dump(mode="json"))
 
 
-def _view(session: Session, job: Job) -> JobView:
+def _view(service: Service, session: Session, job: Job) -> JobView:
     session.refresh(job)
-    return JobView.of(job, JobRepository(session).attempts(job.id))
+    outcome = service.promotions.outcomes(session, [job]).get(job.id)
+    return JobView.of(job, JobRepository(session).attempts(job.id), outcome=outcome)

@@ -17,6 +17,7 @@ from app.http.auth import TokenInfo
 from app.http.rate_limit import Accounts
 from app.serving.decode import Decoded
 from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBodyReader
+from app.serving.notes import with_warnings
 from app.serving.predictor.response import ResponseEncoder
 from app.serving.service import ServingService
 from app.serving.verbs import VERBS
@@ -106,9 +107,11 @@ class PredictApp:
         except ClientGone:
             return
         version.metrics.answered(request.count, time.perf_counter() - started)
-        headers = [*version.head.pairs(result), (b"content-length", b"%d" % len(result.body))]
+        version.metrics.warned(request.warnings)
+        answer = with_warnings(result.body, request.warnings)
+        headers = [*version.head.pairs(result), (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": result.body})
+        await send({"type": "http.response.body", "body": answer})
 
     def _account(self, scope: Any, rows: int) -> Account | None:
         """The caller's account, once its prediction is within the limits. Raises Overloaded."""
@@ -129,7 +132,7 @@ class PredictApp:
             decoder = version.queue.decoder
             small = len(body) <= INLINE_UNTYPED_BYTES
             request = decoder.decode(target.verb, body) if small else decoder.decode_typed(target.verb, body)
-            if request is None or not request.count:
+            if request is None or not request.count or request.warnings is not None:
                 return None
             account = None
             if self._accounts is not None:

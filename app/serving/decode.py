@@ -16,6 +16,7 @@ from msgspec import Meta
 from app.errors import InvalidInput, NotFound, TooLarge, quote_name
 from app.serving.export_description import Export, Feature, Signature, inputs_of
 from app.serving.feature_values import ABSENT, FLOAT32_LIMIT, INT64_MAX, INT64_MIN, BadValue, checked, stand_in, wrong
+from app.serving.notes import Notes, Warned
 from app.serving.packing import Row, RowPacker
 from app.serving.protocol import Form
 from app.serving.verbs import VERBS
@@ -28,6 +29,8 @@ _MOST_CELLS = 2**24
 LIMITS = JsonLimits(values=2**23, containers=2**21)
 """Of a large body; a small one cannot have as many."""
 _BYTES_A_VALUE = 4  # of a serialized example, about
+_OPTIONS = ("ignore_unknown", "warnings")
+_IGNORE = 'Leave it out, or send "ignore_unknown": true beside the instances.'
 _TYPES: dict[str, Any] = {
     "float32": Annotated[float, Meta(gt=-FLOAT32_LIMIT, lt=FLOAT32_LIMIT)],
     "int64": Annotated[int, Meta(ge=INT64_MIN, le=INT64_MAX)],
@@ -43,6 +46,7 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
         count: number of rows.
         packed: the rows as MessagePack of their columns, for a request that another process decoded; `rows` is empty
             then.
+        warnings: what was done with unusual values; None when the request asks for no warnings.
     """
 
     signature: str
@@ -51,6 +55,7 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
     longest: int
     count: int
     packed: msgspec.Raw | None = None
+    warnings: list[Warned] | None = None
 
 
 class Decoder:
@@ -108,9 +113,9 @@ class Decoder:
 
     def rows(self, signature: str, instances: list[dict[str, Any]]) -> list[Row]:
         """Instances in row form, already parsed, as rows. Raises as `decode` does."""
-        return self._instances(signature, instances)
+        return self._instances(signature, instances, Notes(wanted=False, ignore_unknown=False))
 
-    def _decoded(self, signature: str, form: Form, rows: list[Row]) -> Decoded:
+    def _decoded(self, signature: str, form: Form, rows: list[Row], notes: Notes | None = None) -> Decoded:
         if len(rows) > self.max_rows:
             raise TooLarge(f"The request has {len(rows)} instances; the most is {self.max_rows}. Send it in parts.")
         longest = self._longest(signature, rows) if self._sequences else 0
@@ -119,7 +124,7 @@ class Decoder:
                 f"The request has {len(rows)} instances and a sequence of about {longest} values; padded to the longest"
                 f" that is more than {_MOST_CELLS}. Send long sequences apart from short ones, or the request in parts."
             )
-        return Decoded(signature, form, rows, longest, len(rows))
+        return Decoded(signature, form, rows, longest, len(rows), None, None if notes is None else notes.warnings)
 
     def _longest(self, signature: str, rows: list[Row]) -> int:
         if self.export.signatures[signature].input == "examples":
@@ -138,17 +143,21 @@ class Decoder:
         if not isinstance(body, dict):
             raise InvalidInput("The body has to be a JSON object. " + self.example(verb))
         keys = {"instances", "inputs"} if verb == "predict" else {"examples", "context"}
-        unknown = body.keys() - keys - {"signature_name"}
+        unknown = body.keys() - keys - {"signature_name", *_OPTIONS}
         if unknown:
             raise InvalidInput(f"Unknown key {quote_name(min(unknown))} in the body. {self.example(verb)}")
         name = self._signature(verb, body.get("signature_name"))
+        for option in _OPTIONS:
+            if not isinstance(body.get(option, False), bool):
+                raise InvalidInput.at(f"/{option}", f"{option} has to be true or false.")
+        notes = Notes(body.get("warnings", False), body.get("ignore_unknown", False))
         if verb != "predict":
-            return self._decoded(name, VERBS[verb].form, self._examples(name, body))
+            return self._decoded(name, VERBS[verb].form, self._examples(name, body, notes), notes)
         if ("instances" in body) == ("inputs" in body):
             raise InvalidInput('The body needs either "instances" or "inputs". ' + self.example(verb))
         if "instances" in body:
-            return self._decoded(name, Form.ROW, self._instances(name, body["instances"]))
-        return self._decoded(name, Form.COLUMN, self._columns(name, body["inputs"]))
+            return self._decoded(name, Form.ROW, self._instances(name, body["instances"], notes), notes)
+        return self._decoded(name, Form.COLUMN, self._columns(name, body["inputs"], notes), notes)
 
     def _signature(self, verb: str, given: Any) -> str:
         name = VERBS[verb].signature if given is None or given == "" else given
@@ -162,7 +171,7 @@ class Decoder:
             raise InvalidInput(f"The signature {quote_name(name)} does not answer :{verb}; use :{signature.method}.")
         return name
 
-    def _instances(self, name: str, instances: Any) -> list[Row]:
+    def _instances(self, name: str, instances: Any, notes: Notes) -> list[Row]:
         """Row form: objects of named values; bare values where there is one input."""
         features = self._inputs(name)
         if not isinstance(instances, list):
@@ -178,10 +187,10 @@ class Decoder:
                     + self.example("predict"),
                 )
             given = instance if named else {features[0].name: instance}
-            rows.append(self._checked(name, features, given, index, "instances"))
+            rows.append(self._checked(name, features, given, index, "instances", notes))
         return rows
 
-    def _examples(self, name: str, body: dict[str, Any]) -> list[Row]:
+    def _examples(self, name: str, body: dict[str, Any], notes: Notes) -> list[Row]:
         """`:classify` and `:regress`: a feature of the context holds for every example that does not have its own."""
         examples, context = body.get("examples"), body.get("context", {})
         if not isinstance(examples, list) or not isinstance(context, dict):
@@ -195,10 +204,10 @@ class Decoder:
                     f"/examples/{index}", f"Example {index} has to be an object. {self.example('classify')}"
                 )
             merged = {**context, **example}
-            rows.append(self._checked(name, features, merged, index, "examples"))
+            rows.append(self._checked(name, features, merged, index, "examples", notes))
         return rows
 
-    def _columns(self, name: str, inputs: Any) -> list[Row]:
+    def _columns(self, name: str, inputs: Any, notes: Notes) -> list[Row]:
         """Column form: each input with the batch first; bare where there is one input."""
         features = self._inputs(name)
         if not isinstance(inputs, dict) or inputs.keys() == {"b64"}:
@@ -207,7 +216,7 @@ class Decoder:
                     "/inputs", f'"inputs" has to be an object of the {len(features)} inputs. {self.example("predict")}'
                 )
             inputs = {features[0].name: inputs}
-        self._check_known(features, inputs, "/inputs", "")
+        inputs = self._known(features, inputs, "/inputs", "", 0, notes)
         lists = {key: value for key, value in inputs.items() if isinstance(value, list)}
         bare = sorted(inputs.keys() - lists.keys())
         if bare:
@@ -222,7 +231,7 @@ class Decoder:
         self._check_count(rows)
         columns = [
             [
-                self._value(feature, lists[feature.name][i] if feature.name in lists else ABSENT, i, "inputs")
+                self._value(feature, lists[feature.name][i] if feature.name in lists else ABSENT, i, "inputs", notes)
                 for i in range(rows)
             ]
             for feature in features
@@ -230,24 +239,32 @@ class Decoder:
         make = self._row_for(name)
         return [make(*values) for values in zip(*columns, strict=True)]
 
-    def _checked(self, name: str, features: Any, instance: dict[str, Any], index: int, key: str) -> Row:
-        self._check_known(features, instance, f"/{key}/{index}", f"Instance {index}: ")
-        get = instance.get
-        return self._row_for(name)(*[self._value(f, get(f.name, ABSENT), index, key) for f in features])
+    def _checked(self, name: str, features: Any, instance: dict[str, Any], index: int, key: str, notes: Notes) -> Row:
+        get = self._known(features, instance, f"/{key}/{index}", f"Instance {index}: ", index, notes).get
+        return self._row_for(name)(*[self._value(f, get(f.name, ABSENT), index, key, notes) for f in features])
 
-    def _value(self, feature: Feature, value: Any, index: int, key: str) -> Any:
+    def _value(self, feature: Feature, value: Any, index: int, key: str, notes: Notes) -> Any:
         try:
-            return checked(value, feature, example_form=key == "examples")
+            made = checked(value, feature, example_form=key == "examples")
+            notes.value(feature, value, index)
+            return made
         except BadValue as error:
             raise wrong(
                 feature, error, index, key, self.example("classify" if key == "examples" else "predict")
             ) from None
 
-    def _check_known(self, features: Any, given: dict[str, Any], pointer: str, where: str) -> None:
+    def _known(
+        self, features: Any, given: dict[str, Any], pointer: str, where: str, index: int, notes: Notes
+    ) -> dict[str, Any]:
+        """The values under names that the model has."""
         unknown = given.keys() - {feature.name for feature in features}
+        if unknown and not notes.ignore_unknown:
+            detail = f"{where}the model has no feature {quote_name(min(unknown))}. {_IGNORE} {self.example('predict')}"
+            raise InvalidInput.at(pointer, detail.rstrip())
         if unknown:
-            named = quote_name(min(unknown))
-            raise InvalidInput.at(pointer, f"{where}the model has no feature {named}. {self.example('predict')}")
+            notes.ignored(unknown, index)
+            return {name: value for name, value in given.items() if name not in unknown}
+        return given
 
     def _check_count(self, rows: int) -> None:
         if rows > self.max_rows:

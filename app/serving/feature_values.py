@@ -35,6 +35,8 @@ def checked(value: Any, feature: Feature, *, example_form: bool = False) -> Any:
         if feature.missing is None:
             raise BadValue("is missing" if value is ABSENT else "is null")
         return stand_in(feature)
+    if _is_flag(feature):
+        value = _as_numbers(value)
     if feature.sequence:
         if example_form and not isinstance(value, list):
             value = [value]
@@ -46,6 +48,19 @@ def checked(value: Any, feature: Feature, *, example_form: bool = False) -> Any:
     elif example_form and not feature.shape and isinstance(value, list) and len(value) == 1:
         value = value[0]
     return _shaped(value, feature.dtype, feature.shape)
+
+
+def _is_flag(feature: Feature) -> bool:
+    """Whether training saw 0 and 1 alone: such a column may have been one of true and false, which its data set shows
+    as such."""
+    return feature.dtype == "float32" and {feature.min, feature.max} <= {0, 1}
+
+
+def _as_numbers(value: Any) -> Any:
+    """Numbers in place of true and false."""
+    if isinstance(value, list):
+        return list(map(_as_numbers, value))
+    return int(value) if isinstance(value, bool) else value
 
 
 def stand_in(feature: Feature) -> Any:

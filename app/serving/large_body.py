@@ -20,6 +20,7 @@ import msgspec
 
 from app.errors import Conflict, FieldError, InvalidInput, NotFound, ServiceError, Timeout, TooLarge, Unavailable
 from app.serving.decode import Decoded
+from app.serving.notes import Warned
 from app.serving.protocol import Form
 
 INLINE_BYTES = 128 * 1024
@@ -60,6 +61,7 @@ class BodyReply(msgspec.Struct, frozen=True):
     form: int = 0
     count: int = 0
     longest: int = 0
+    warnings: list[Warned] | None = None
 
 
 def send(connection: socket.socket, header: msgspec.Struct, body: bytes) -> None:
@@ -108,7 +110,7 @@ class LargeBodyReader:
         """A predict request, its rows packed. Raises what `Decoder.decode` raises."""
         reply, columns = await self._ask(BodyRequest(verb, path, digest, max_rows), body)
         packed = msgspec.Raw(columns)
-        return Decoded(reply.signature, Form(reply.form), [], reply.longest, reply.count, packed)
+        return Decoded(reply.signature, Form(reply.form), [], reply.longest, reply.count, packed, reply.warnings)
 
     async def stop(self) -> None:
         self._end()

@@ -75,7 +75,11 @@ class Reader:
             return BodyReply(TooLarge.__name__, "Reading the body needs too much memory. Send it in parts."), b""
         packed = msgspec.msgpack.encode(columns)
         reply = BodyReply(
-            signature=decoded.signature, form=int(decoded.form), count=decoded.count, longest=decoded.longest
+            signature=decoded.signature,
+            form=int(decoded.form),
+            count=decoded.count,
+            longest=decoded.longest,
+            warnings=decoded.warnings,
         )
         return reply, packed
 

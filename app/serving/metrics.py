@@ -8,6 +8,8 @@ from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from app.serving.notes import Warned
+
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 _LABELS = ("model", "version")
@@ -41,6 +43,7 @@ class VersionMetrics:
 
     Attributes:
         errors: answers that are not 200, by status.
+        warnings: unusual values that answers told of, by kind.
         seconds: of whole requests, from body to answer; only good ones.
         run_seconds: of the model's calls.
         batch_rows: rows of the calls.
@@ -50,6 +53,7 @@ class VersionMetrics:
         self.requests = 0
         self.rows = 0
         self.errors: dict[int, int] = {}
+        self.warnings: dict[str, int] = {}
         self.seconds = Histogram(_SECONDS)
         self.run_seconds = Histogram(_SECONDS)
         self.batch_rows = Histogram(_ROWS)
@@ -59,6 +63,10 @@ class VersionMetrics:
         self.requests += 1
         self.rows += rows
         self.seconds.add(seconds)
+
+    def warned(self, warnings: Iterable[Warned] | None) -> None:
+        for warning in warnings or ():
+            self.warnings[warning.kind] = self.warnings.get(warning.kind, 0) + warning.count
 
     def failed(self, status: int) -> None:
         self.errors[status] = self.errors.get(status, 0) + 1
@@ -88,6 +96,7 @@ class ServingCollector:
         requests = CounterMetricFamily("serving_requests", "Predictions answered", labels=_LABELS)
         rows = CounterMetricFamily("serving_rows", "Instances answered", labels=_LABELS)
         errors = CounterMetricFamily("serving_errors", "Predictions refused", labels=(*_LABELS, "status"))
+        warnings = CounterMetricFamily("serving_warnings", "Unusual values told of", labels=(*_LABELS, "kind"))
         loads = CounterMetricFamily("serving_loads", "Times that a version was loaded", labels=_LABELS)
         seconds = HistogramMetricFamily("serving_request_seconds", "Time of a prediction", labels=_LABELS)
         runs = HistogramMetricFamily("serving_run_seconds", "Time of a call of the model", labels=_LABELS)
@@ -99,10 +108,12 @@ class ServingCollector:
             loads.add_metric(labels, metrics.loads)
             for status, count in metrics.errors.items():
                 errors.add_metric([*labels, str(status)], count)
+            for kind, count in metrics.warnings.items():
+                warnings.add_metric([*labels, kind], count)
             seconds.add_metric(labels, metrics.seconds.buckets(), metrics.seconds.total)
             runs.add_metric(labels, metrics.run_seconds.buckets(), metrics.run_seconds.total)
             batches.add_metric(labels, metrics.batch_rows.buckets(), metrics.batch_rows.total)
-        yield from (requests, rows, errors, loads, seconds, runs, batches)
+        yield from (requests, rows, errors, warnings, loads, seconds, runs, batches)
         for name, text, value in self._service.gauges():
             gauge = GaugeMetricFamily(name, text)
             gauge.add_metric([], value)

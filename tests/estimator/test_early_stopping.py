@@ -55,9 +55,10 @@ def test_evaluations_decide(estimator, tmp_path, make, argument, min_steps, stop
     assert stops(hook) is stop
 
 
-def test_evaluations_of_another_metric_or_none_do_not_stop(estimator, tmp_path):
+def test_evaluations_without_the_metric_are_an_error_and_none_do_not_stop(estimator, tmp_path):
     directory = write(tmp_path / "other", SERIES, "auc")
-    assert not stops(early_stopping.stop_if_higher_hook(estimator, "accuracy", 0.1, directory))
+    with pytest.raises(KeyError, match="no metric 'accuracy'"):
+        stops(early_stopping.stop_if_higher_hook(estimator, "accuracy", 0.1, directory))
     assert not stops(early_stopping.stop_if_no_increase_hook(estimator, "accuracy", 1, str(tmp_path / "none")))
 
 
@@ -75,11 +76,12 @@ def test_early_stopping_hook_ends_training_at_its_step(estimator):
     assert len(asked) == 3
 
 
-def test_stop_at_checkpoint_step_hook_waits_for_the_checkpoint(tmp_path):
+@pytest.mark.parametrize(("last_step", "stopped"), [(3, 3), (4, 6)])
+def test_stop_at_checkpoint_step_hook_stops_at_the_checkpoint(tmp_path, last_step, stopped):
     estimator = small_model.make(tmp_path, save_checkpoints_steps=3)
-    hook = early_stopping.make_stop_at_checkpoint_step_hook(estimator, last_step=3, wait_after_file_check_secs=1e-6)
+    hook = early_stopping.make_stop_at_checkpoint_step_hook(estimator, last_step=last_step)
     estimator.train(small_model.endless_input_fn, hooks=[hook], steps=50)
-    assert 3 < estimator.get_variable_value("global_step") < 10
+    assert estimator.get_variable_value("global_step") == stopped
 
 
 def test_early_stopping_with_wrong_arguments_raises(estimator):

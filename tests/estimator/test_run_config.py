@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import tensorflow as tf
 
 import tf_estimator as est
 
@@ -108,9 +109,12 @@ def test_evaluator_has_no_place_in_the_cluster(monkeypatch: pytest.MonkeyPatch) 
 
 def test_first_worker_leads_without_a_chief(monkeypatch: pytest.MonkeyPatch) -> None:
     environment(monkeypatch, cluster={"worker": ["a:1", "b:1"]}, task={"type": "worker", "index": 0})
-    assert est.RunConfig().is_chief
+    workers = tf.distribute.OneDeviceStrategy("/cpu:0")
+    assert est.RunConfig(train_distribute=workers).is_chief
+    with pytest.raises(ValueError, match="has no chief"):
+        est.RunConfig()
     environment(monkeypatch, cluster={"worker": ["a:1", "b:1"]}, task={"type": "worker", "index": 1})
-    assert not est.RunConfig().is_chief
+    assert not est.RunConfig(train_distribute=workers).is_chief
 
 
 @pytest.mark.parametrize(

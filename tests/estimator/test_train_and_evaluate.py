@@ -107,7 +107,7 @@ def test_train_and_evaluate_hands_on_hooks_and_listeners(tmp_path):
 def test_train_and_evaluate_of_what_has_reached_its_end_does_nothing(tmp_path):
     estimator = small_model.make(tmp_path)
     estimator.train(small_model.endless_input_fn, steps=5)
-    assert train_and_evaluate(estimator, *specs(max_steps=5)) == (None, [])
+    assert train_and_evaluate(estimator, *specs(max_steps=5)) == (None, None)
 
 
 def test_train_and_evaluate_as_evaluator_waits_for_checkpoints(tmp_path, monkeypatch):
@@ -238,7 +238,10 @@ def test_best_exporter_knows_the_evaluations_of_an_earlier_run(tmp_path):
     # Step 3 is the evaluation that is being judged; 0.4 < 0.5 of step 2.
     assert exporter.export(estimator, out, "ckpt", {"loss": 0.4, "global_step": 3}, False) is not None
     afresh = BestExporter("best", receiver_fn)
-    assert afresh.export(estimator, out, "ckpt", {"loss": 0.6, "global_step": 4}, False) is None
+    # The first of a run is exported in any case, what comes after only if it is better than 0.4.
+    assert afresh.export(estimator, out, "ckpt", {"loss": 0.6, "global_step": 4}, False) is not None
+    assert afresh.export(estimator, out, "ckpt", {"loss": 0.5, "global_step": 5}, False) is None
+    assert afresh.export(estimator, out, "ckpt", {"loss": 0.3, "global_step": 6}, False) is not None
     without = BestExporter("best", receiver_fn, event_file_pattern=None)
     assert without.export(estimator, out, "ckpt", {"loss": 0.6, "global_step": 4}, False) is not None
 

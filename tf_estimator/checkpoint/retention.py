@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,12 +25,12 @@ class Retention:
 
     directory: str
     keep: int | None = 5
-    every_n_hours: float = 10000.0
+    every_n_hours: float | None = 10000.0
     _recent: list[tuple[str, float]] = field(default_factory=list)
     _next_kept: float = 0.0
 
     def __post_init__(self) -> None:
-        self._next_kept = time.time() + self.every_n_hours * 3600
+        self._next_kept = time.time() + self._interval()
         state = None
         with contextlib.suppress(Exception):
             state = tf.train.get_checkpoint_state(self.directory)
@@ -39,6 +40,9 @@ class Retention:
             self._recent = [
                 (Path(p).name, times.get(p, time.time())) for p in paths if files.is_inside(p, self.directory)
             ]
+
+    def _interval(self) -> float:
+        return math.inf if self.every_n_hours is None else self.every_n_hours * 3600
 
     def add(self, prefix: str) -> None:
         """Makes `prefix` the latest in the state file, and removes what is over the limit.
@@ -53,7 +57,7 @@ class Retention:
         while self.keep and len(self._recent) > self.keep:
             old, written = self._recent.pop(0)
             if written > self._next_kept:
-                self._next_kept += self.every_n_hours * 3600
+                self._next_kept += self._interval()
             else:
                 dropped.append(old)
         try:

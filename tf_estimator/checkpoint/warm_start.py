@@ -105,7 +105,7 @@ class WarmStartSettings(_Settings):
         if patterns is None:
             return [t for t in traced if _name(t) in wanted]
         if isinstance(patterns, str):
-            return [t for t in traced if _name(t) in wanted or (t.trainable and re.search(patterns, _name(t)))]
+            return [t for t in traced if _name(t) in wanted or (t.trainable and re.match(patterns, _name(t)))]
         if not isinstance(patterns, list | tuple):
             raise ValueError(f"vars_to_warm_start must be a regular expression, a list or None, not {patterns!r}.")
         names = {getattr(p, "path", None) or p.op.name for p in _parts(patterns)}
@@ -113,7 +113,7 @@ class WarmStartSettings(_Settings):
         return [
             t
             for t in traced
-            if _name(t) in wanted or t.name in names or any(re.search(text, _name(t)) for text in texts)
+            if _name(t) in wanted or t.name in names or any(re.match(text, _name(t)) for text in texts)
         ]
 
     def _value(self, traced: TracedVariable, reader: files.Reader) -> Any:

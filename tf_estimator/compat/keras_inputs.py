@@ -6,16 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import MissingFeatureError
+
 #: Names that Keras gives to inputs without one, today's and those of TensorFlow before 2.16.
 _UNNAMED = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
 _UNNAMED_OLD = re.compile(r"input_\d+|\w+_input|(keras_tensor|input_layer)(_\d+)?")
-
-
-class FeatureNameError(KeyError, ValueError):
-    """The features lack an input of the model."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 def split_weights(features: Any) -> tuple[Any, Any]:
@@ -34,7 +29,7 @@ def inputs_of(model: Any, features: Any) -> Any:
     Inputs that the author of the model did not name may be called as Keras or its predecessor calls them.
 
     Raises:
-        FeatureNameError: an input of the model is not among the features.
+        MissingFeatureError: an input of the model is not among the features.
     """
     inputs = getattr(model, "inputs", None)
     if not inputs:  # A subclass, or a sequential model that begins with a layer of feature columns.
@@ -42,7 +37,7 @@ def inputs_of(model: Any, features: Any) -> Any:
     names = [tensor.name for tensor in inputs]
     if isinstance(features, list | tuple):
         if len(features) != len(names):
-            raise FeatureNameError(f"The model has the inputs {names}, but input_fn gives {len(features)} features.")
+            raise MissingFeatureError(f"The model has the inputs {names}, but input_fn gives {len(features)} features.")
         return features[0] if len(names) == 1 else _arranged(model, dict(zip(names, features, strict=True)))
     if not isinstance(features, Mapping):
         return features
@@ -58,7 +53,7 @@ def _by_name(names: list[str], features: Mapping[Any, Any]) -> dict[str, Any]:
     if unnamed and len(features) == len(names) and all(_UNNAMED_OLD.fullmatch(str(name)) for name in features):
         ordered = sorted(features, key=lambda name: (len(str(name)), str(name)))
         return {name: features[old] for name, old in zip(names, ordered, strict=True)}
-    raise FeatureNameError(
+    raise MissingFeatureError(
         f"The features do not cover the inputs of the Keras model: it has {names}, the features are "
         f"{sorted(map(str, features))}, so {missing} are missing."
     )

@@ -177,7 +177,9 @@ def _metrics(model: Any) -> list[Any]:
 
 def _keep_out_of_checkpoints(model: Any) -> None:
     """Makes the variables of metrics, the loss' own among them, local ones."""
-    for metric in model.metrics:
+    given = [compiled for name, compiled in compilation_of(model).items() if "metrics" in name]
+    objects = [item for item in tf.nest.flatten(given) if isinstance(item, tf.keras.metrics.Metric)]
+    for metric in [*model.metrics, *objects]:
         for variable in metric.variables:
             for key in (_v1.GraphKeys.LOCAL_VARIABLES, _v1.GraphKeys.METRIC_VARIABLES):
                 _v1.add_to_collection(key, variable.value)

@@ -173,7 +173,7 @@ class LatestExporter(_SavedModelExporter):
 
 
 class BestExporter(_SavedModelExporter):
-    """Exports whenever an evaluation is better than all before, those of earlier runs included.
+    """Exports the first evaluation of a run, and then whenever one is better than all before, earlier runs included.
 
     Args:
         name: name of the exporter.
@@ -214,12 +214,14 @@ class BestExporter(_SavedModelExporter):
         eval_result: Mapping[str, Any],
         is_the_final_export: bool,
     ) -> Any:
-        if self._model_dir != estimator.model_dir:
+        first = self._model_dir != estimator.model_dir
+        if first:
             self._model_dir = estimator.model_dir
             self._best = self._earlier_best(estimator.model_dir, eval_result)
-        if self._best is not None and not self._better(self._best, eval_result):
+        if self._best is None or self._better(self._best, eval_result):
+            self._best = dict(eval_result)
+        elif not first:  # A run's first evaluation is exported even so: there might be no export at all otherwise.
             return None
-        self._best = dict(eval_result)
         return self._save(estimator, export_path, checkpoint_path)
 
     def _better(self, best: Mapping[str, Any], current: Mapping[str, Any]) -> bool:

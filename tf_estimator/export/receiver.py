@@ -139,7 +139,8 @@ def _check_tensors(values: Any, what: str) -> None:
         _check_tensor(values, what)
         return
     for name, tensor in values.items():
-        _check_name(name, what)
+        if not isinstance(name, int):  # as the features of an input function may be numbered
+            _check_name(name, what)
         _check_tensor(tensor, f"{what} {name!r}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .receiver import FEATURE, LABEL, ServingInputReceiver, SupervisedInputReceiver, TensorServingInputReceiver
+from .receiver import FEATURE, INPUT, LABEL, ServingInputReceiver, SupervisedInputReceiver, TensorServingInputReceiver
 
 #: Name of the one receiver of a parsing signature, as TensorFlow Serving's clients know it.
 EXAMPLES = "examples"
@@ -73,7 +73,7 @@ def build_raw_supervised_input_receiver_fn(
     Raises:
         ValueError: features and labels share a name, so a client could not feed them apart.
     """
-    feature_names = set(features) if isinstance(features, Mapping) else {FEATURE}
+    feature_names = set(features) if isinstance(features, Mapping) else {INPUT}
     label_names = set(labels) if isinstance(labels, Mapping) else {LABEL}
     both = sorted(feature_names & label_names)
     if both:
@@ -82,9 +82,9 @@ def build_raw_supervised_input_receiver_fn(
     label_specs = _specs(labels, default_batch_size)
 
     def receiver_fn() -> SupervisedInputReceiver:
-        feature_tensors = _placeholders(feature_specs, FEATURE)
+        feature_tensors = _placeholders(feature_specs, INPUT)
         label_tensors = _placeholders(label_specs, LABEL)
-        by_name = {**_by_name(feature_tensors, FEATURE), **_by_name(label_tensors, LABEL)}
+        by_name = {**_by_name(feature_tensors, INPUT), **_by_name(label_tensors, LABEL)}
         return SupervisedInputReceiver(feature_tensors, label_tensors, by_name)
 
     return receiver_fn

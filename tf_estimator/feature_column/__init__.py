@@ -3,6 +3,7 @@
 May import of the engine's folders: `graph`. Start with `dense.py`.
 """
 
+from ..errors import MissingFeatureError
 from .columns import (
     bucketized_column,
     categorical_column_with_hash_bucket,
@@ -27,7 +28,6 @@ from .dense_features import DenseFeatures
 from .linear import LinearModel
 from .sequence import SequenceFeatures, concatenate_context
 from .standardize import Standardize
-from .state import MissingFeatureError
 
 __all__ = [
     "DenseFeatures",

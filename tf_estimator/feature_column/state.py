@@ -12,16 +12,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..errors import MissingFeatureError
 from ..graph.naming import variable_scope_name
 
 v1 = tf.compat.v1
-
-
-class MissingFeatureError(KeyError, ValueError):
-    """A column's feature is not in the features. (The documents say KeyError; the old library raised ValueError.)"""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class FeatureCache:

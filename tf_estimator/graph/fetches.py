@@ -93,7 +93,10 @@ class Fetches:
         return rebuild
 
     def _add(self, item: Any) -> str:
-        element = element_of(self._variables, getattr(item, "value", item) if _is_keras(item) else item)
+        try:
+            element = element_of(self._variables, getattr(item, "value", item) if _is_keras(item) else item)
+        except KeyError as error:
+            raise ValueError(f"The fetch {item!r} is not in the graph of the model: {error}") from error
         name = str(element.name)
         if name not in self._index:
             self._index[name] = len(self.elements)

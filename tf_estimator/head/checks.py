@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..errors import MissingFeatureError
+
 
 def checked_logits(logits: Any, dimension: int) -> tf.Tensor:
     """Logits as float32 `[D0, …, DN, dimension]`.
@@ -18,7 +20,15 @@ def checked_logits(logits: Any, dimension: int) -> tf.Tensor:
     logits = tf.cast(logits, tf.float32)
     shape = logits.shape
     if shape.rank is None:
-        return logits
+        last = tf.shape(logits)[-1:]
+        return _asserted(
+            logits,
+            tf.reduce_all(tf.equal(last, [dimension])) & (tf.rank(logits) > 1),
+            [
+                f"logits shape must be [D0, D1, ... DN, logits_dimension] with logits_dimension={dimension}, got",
+                tf.shape(logits),
+            ],
+        )
     if shape.rank < 2 or shape[-1] not in {None, dimension}:
         raise ValueError(
             f"logits shape must be [D0, D1, ... DN, logits_dimension] with logits_dimension={dimension}, got {shape}. "
@@ -45,9 +55,16 @@ def checked_labels(labels: Any, logits: Any, dimension: int) -> tf.Tensor:
     labels = tf.convert_to_tensor(labels)
     if labels.shape.rank is not None and labels.shape.rank == (logits.shape.rank or 0) - 1:
         labels = tf.expand_dims(labels, -1)
-    wanted = [*logits.shape[:-1], dimension] if logits.shape.rank is not None else None
-    if wanted is None:
-        return labels
+    if logits.shape.rank is None:
+        expected = tf.concat([tf.shape(logits)[:-1], [dimension]], 0)
+        fits = tf.logical_and(
+            tf.equal(tf.rank(labels), tf.size(expected)),
+            # Of another rank they can't be compared number by number.
+            tf.reduce_all(tf.equal(tf.shape(labels)[: tf.size(expected)], expected[: tf.rank(labels)])),
+        )
+        text = f"labels shape must be [D0, D1, ... DN, {dimension}] to go with the logits. Expected and got:"
+        return _asserted(labels, fits, [text, expected, tf.shape(labels)])
+    wanted = [*logits.shape[:-1], dimension]
     if not labels.shape.is_compatible_with(wanted):
         raise ValueError(
             f"labels shape must be [D0, D1, ... DN, {dimension}] to go with logits of shape {logits.shape}. "
@@ -55,6 +72,14 @@ def checked_labels(labels: Any, logits: Any, dimension: int) -> tf.Tensor:
         )
     known = labels.shape.rank is not None and labels.shape[-1] is not None
     return labels if known else tf.ensure_shape(labels, wanted)
+
+
+def _asserted(tensor: Any, condition: Any, data: list[Any]) -> tf.Tensor:
+    """`tensor`, once `condition` has been found true at run time; else InvalidArgumentError with `data`."""
+    # The raw op: tf.debugging.Assert would put the check behind a conditional, which costs more than the check.
+    check = tf.raw_ops.Assert(condition=condition, data=data, summarize=10)
+    with tf.control_dependencies([check]):
+        return tf.identity(tensor)
 
 
 def _one_per_row(labels: Any, dimension: int) -> tf.Tensor:
@@ -74,10 +99,7 @@ def _one_per_row(labels: Any, dimension: int) -> tf.Tensor:
 def checked_range(labels: Any, n_classes: int, message: str) -> tf.Tensor:
     """`labels`, checked at run time to lie in [0, n_classes - 1]; else InvalidArgumentError with `message`."""
     inside = tf.reduce_all((labels >= 0) & (labels <= tf.cast(n_classes - 1, labels.dtype)))
-    # The raw op: tf.debugging.Assert would put the check behind a conditional, which costs more than the check.
-    check = tf.raw_ops.Assert(condition=inside, data=[message, "labels:", labels], summarize=10)
-    with tf.control_dependencies([check]):
-        return tf.identity(labels)
+    return _asserted(labels, inside, [message, "labels:", labels])
 
 
 def label_ids(labels: Any, vocabulary: Sequence[str]) -> tf.Tensor:
@@ -117,7 +139,9 @@ def checked_weights(
     if key is None or not (isinstance(weight_column, str) or hasattr(weight_column, "normalizer_fn")):
         raise TypeError(f"Weight column must be either a string or numeric_column. Given type: {type(weight_column)}.")
     if not isinstance(features, Mapping) or key not in features:
-        raise KeyError(f"The weight column {key!r} is not in features; let input_fn return it beside the others.")
+        raise MissingFeatureError(
+            f"The weight column {key!r} is not in features; let input_fn return it beside the others."
+        )
     weights = features[key]
     if isinstance(weights, tf.sparse.SparseTensor):
         weights = tf.sparse.to_dense(weights)

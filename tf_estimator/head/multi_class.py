@@ -43,6 +43,8 @@ class MultiClassHead(SingleHead):
         loss_fn: Callable[..., Any] | None = None,
         name: str | None = None,
     ) -> None:
+        if tf.is_tensor(n_classes):
+            n_classes = tf.get_static_value(n_classes)
         if n_classes is None or n_classes <= 2:
             raise ValueError(f"n_classes must be > 2: {n_classes}. Use BinaryClassHead for two classes.")
         self._n_classes = int(n_classes)

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..export_output import PredictOutput
-from ..keys import MetricKeys
+from ..keys import MetricKeys, ModeKeys
 from ..metrics import Mean
 from ..optimizer import TRAINING_SCOPE
 from .base import PREDICT, SERVING_DEFAULT, Head, with_regularization
@@ -81,6 +81,10 @@ class MultiHead(Head):
         by_head = self._by_head(logits)
         self._check_labels(labels)
         losses = [head.loss(labels[head.name], by_head[head.name], features, mode) for head in self._heads]
+        if mode == ModeKeys.TRAIN:
+            with tf.compat.v1.name_scope(None):
+                for head, loss in zip(self._heads, losses, strict=True):
+                    tf.compat.v1.summary.scalar(self._loss_key(head), loss)
         weighted = [loss * weight for loss, weight in zip(losses, self._head_weights, strict=True)]
         return with_regularization(tf.add_n(weighted), regularization_losses)
 
@@ -134,8 +138,8 @@ class MultiHead(Head):
         return {SERVING_DEFAULT: outputs[str(self._heads[0].name)], **outputs, PREDICT: PredictOutput(predictions)}
 
     def _add_summaries(self, loss: Any, regularization_losses: Sequence[Any] | None) -> None:
+        # The sum is the estimator's `loss`; those of the heads were added with them.
         with tf.compat.v1.name_scope(None):
-            tf.compat.v1.summary.scalar(MetricKeys.LOSS, loss)
             if regularization_losses:
                 tf.compat.v1.summary.scalar(MetricKeys.LOSS_REGULARIZATION, tf.add_n(list(regularization_losses)))
 

@@ -11,18 +11,18 @@ class SecondOrStepTimer(tf.compat.v1.train.SecondOrStepTimer):  # type: ignore[m
     """Triggers at most once every N seconds or once every N steps, and can say ahead at which step.
 
     Args:
-        every_secs: seconds between triggers.
-        every_steps: steps between triggers.
+        every_secs: seconds between triggers; 0 for each step.
+        every_steps: steps between triggers; 0 for each step.
 
     Raises:
-        ValueError: neither or both are given, or not positive.
+        ValueError: neither or both are given, or one below zero.
     """
 
     def __init__(self, every_secs: float | None = None, every_steps: int | None = None) -> None:
         super().__init__(every_secs=every_secs, every_steps=every_steps)
         for name, value in (("every_secs", every_secs), ("every_steps", every_steps)):
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} must be > 0, not {value}.")
+            if value is not None and value < 0:
+                raise ValueError(f"{name} must be >= 0, not {value}.")
         self.every_secs = every_secs
         self.every_steps = every_steps
 

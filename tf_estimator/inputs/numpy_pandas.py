@@ -6,8 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from .columns_input import ColumnsInput, columns_input_fn
+
+v1 = tf.compat.v1
+
+
+class ArraysInput(ColumnsInput):
+    """What the input functions of TensorFlow 1 return: called inside of another input function it gives tensors."""
+
+    def __init__(self, columns: ColumnsInput) -> None:
+        vars(self).update(vars(columns))
+
+    def __call__(self) -> Any:
+        """Features, or features and labels, as tensors of the current graph; outside of graphs a `tf.data.Dataset`."""
+        dataset = super().__call__()
+        if tf.executing_eagerly():
+            return dataset
+        iterator = v1.data.make_initializable_iterator(dataset)
+        v1.add_to_collection(v1.GraphKeys.TABLE_INITIALIZERS, iterator.initializer)
+        return iterator.get_next()
 
 
 def numpy_input_fn(
@@ -18,7 +37,7 @@ def numpy_input_fn(
     shuffle: bool | None = None,
     queue_capacity: int = 1000,
     num_threads: int = 1,
-) -> ColumnsInput:
+) -> ArraysInput:
     """An `input_fn` of arrays.
 
     Args:
@@ -44,7 +63,9 @@ def numpy_input_fn(
         raise ValueError("y cannot be empty; pass None for no labels.")
     features = {key: np.asarray(value) for key, value in x.items()} if isinstance(x, Mapping) else x
     labels = {key: np.asarray(value) for key, value in y.items()} if isinstance(y, Mapping) else y
-    return columns_input_fn(features, labels, batch_size=batch_size, num_epochs=num_epochs, shuffle=bool(shuffle))
+    return ArraysInput(
+        columns_input_fn(features, labels, batch_size=batch_size, num_epochs=num_epochs, shuffle=bool(shuffle))
+    )
 
 
 def pandas_input_fn(
@@ -56,7 +77,7 @@ def pandas_input_fn(
     queue_capacity: int = 1000,
     num_threads: int = 1,
     target_column: str = "target",
-) -> ColumnsInput:
+) -> ArraysInput:
     """An `input_fn` of a pandas `DataFrame`; each column is a feature of rank 1.
 
     Args:

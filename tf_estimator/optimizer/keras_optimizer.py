@@ -81,7 +81,8 @@ class KerasOptimizer:
         # tf.function would trace an IndexedSlices argument as a dense one; its parts are passed instead.
         def apply(*parts: Any) -> Any:
             given = tf.nest.pack_sequence_as(gradients, list(parts), expand_composites=True)
-            with suspended():
+            # In a scope: one of Keras may not be the outermost when its class, and so its name, is private.
+            with suspended(), tf.name_scope("apply"):
                 optimizer.apply(given, plain)
             return optimizer_step(optimizer).read_value()
 

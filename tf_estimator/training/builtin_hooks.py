@@ -132,10 +132,11 @@ class Events:
         self._waiting.clear()
 
     def flush(self) -> None:
-        """Writes the waiting summaries to disk; does nothing if no hook opened the file."""
+        """Writes to disk what waits here, and what hooks of TensorFlow gave to the directory's writer."""
         self.write()
-        if self._writer is not None:
-            self._writer.flush()
+        writer = self._writer or getattr(v1.summary.FileWriterCache, "_cache", {}).get(self._directory)
+        if writer is not None:
+            writer.flush()
 
 
 class WriteSummaries(BuiltinHook):

@@ -117,13 +117,19 @@ def _write(trace: TracedModel, directory: str, result: dict[str, Any]) -> None:
             continue
         if isinstance(value, bytes):
             try:
-                summary.value.extend(v1.Summary.FromString(value).value)
+                parts = v1.Summary.FromString(value).value
             except Exception:
                 log.warning("Metric %s is a string that is no summary; it is not written to %s.", name, directory)
-        elif np.ndim(value) == 0 and np.issubdtype(np.asarray(value).dtype, np.number):
+                continue
+            for i, part in enumerate(parts):
+                part.tag = f"{name}/{i}"
+            summary.value.extend(parts)
+        elif not isinstance(value, np.ndarray | np.generic) or not np.issubdtype(value.dtype, np.number):
+            log.warning("Metric %s is no number; it is not written to %s.", name, directory)
+        elif np.ndim(value) == 0:
             summary.value.add(tag=name, simple_value=float(value))
         else:
-            log.warning("Metric %s is no scalar; it is not written to %s.", name, directory)
+            summary.value.add(tag=name, tensor=tf.make_tensor_proto(value))
     with trace.graph.as_default():
         writer = v1.summary.FileWriterCache.get(directory)
     writer.add_summary(summary, int(result[GLOBAL_STEP]))

@@ -136,12 +136,13 @@ class HookRunner:
             results = None if fetches is None else fetches.values(values)
             run_values = v1.train.SessionRunValues(results, getattr(request, "options", None), v1.RunMetadata())
             (own if isinstance(hook, BuiltinHook) else graph_hooks).append((hook, run_values))
+        # The engine's own come first, as in tf.estimator: users' hooks find the checkpoint of the step.
+        for hook, run_values in own:
+            hook.after_run(context, run_values)
         if graph_hooks:  # In the graph, as users' code expects; entering it costs as much as a hook, so once for all.
             with self._trace.graph.as_default():
                 for hook, run_values in graph_hooks:
                     hook.after_run(context, run_values)
-        for hook, run_values in own:
-            hook.after_run(context, run_values)
         if context.stop_requested:
             self.stop_requested = True
 

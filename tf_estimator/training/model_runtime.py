@@ -51,6 +51,7 @@ class ModelRuntime:
         self._traces: dict[Any, TracedModel] = {}
         self._restored: tuple[str | None, frozenset[str]] = (None, frozenset())  # names in the last checkpoint opened
         replicas = training_replicas(config)
+        evaluation_replicas(config)  # a strategy that does not fit is refused at once
         self.state = VariableSet(device=replicas.devices[0] if replicas is not None else None)
         self._snapshots: dict[str | None, VariableSet] = {}
 

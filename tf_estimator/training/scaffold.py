@@ -38,7 +38,7 @@ def saver_of(trace: TracedModel) -> Any:
     return found[0] if found else None
 
 
-def offer_saver(trace: TracedModel, keep: int | None, every_n_hours: float) -> None:
+def offer_saver(trace: TracedModel, keep: int | None, every_n_hours: float | None) -> None:
     """Puts a saver into the graph's collection, where a `CheckpointSaverHook` of the user looks for one."""
     if saver_of(trace) is not None or trace.graph.get_collection(_OFFERED):
         return
@@ -46,7 +46,7 @@ def offer_saver(trace: TracedModel, keep: int | None, every_n_hours: float) -> N
         saver = v1.train.Saver(
             saver_variables(trace.variables.model()),
             max_to_keep=keep,
-            keep_checkpoint_every_n_hours=every_n_hours,
+            keep_checkpoint_every_n_hours=10000.0 if every_n_hours is None else every_n_hours,
             save_relative_paths=True,
         )
     trace.graph.add_to_collection(v1.GraphKeys.SAVERS, saver)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,11 @@ from workers.attempt.stop import StopSignal
 
 _POINTS = 200
 """Approximate number of points of a loss series. Each costs the loop a return from the graph (some 2 ms)."""
+_NOW_S = 5.0
+"""The speed is that of the last seconds."""
+_MARK_EVERY_S = 0.1
+_MARKS = 60
+"""A little more than `_NOW_S` of them."""
 _CHECK_EVERY_S = 0.3
 """Seconds after which a stop request is noticed inside one call of the loop."""
 
@@ -53,6 +59,7 @@ class ProgressHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
         self._args: Any = None
         self._begun: float | None = None
         self._begun_step = start
+        self._marks: deque[tuple[float, int]] = deque(maxlen=_MARKS)
         self.step = start
         self.loss: float | None = None
         self._on_first_step = on_first_step
@@ -73,11 +80,29 @@ class ProgressHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
         return max(1, int(self.rate * _CHECK_EVERY_S)) if self.rate else 1
 
     @property
-    def rate(self) -> float:
+    def mean_rate(self) -> float:
         """Steps per second since the first step of this run; 0 before the second."""
         if self._begun is None or self.step <= self._begun_step:
             return 0.0
         return (self.step - self._begun_step) / max(time.monotonic() - self._begun, 1e-6)
+
+    @property
+    def rate(self) -> float:
+        """Steps per second now: over the last `_NOW_S`, or since the last two looks where those lie further apart."""
+        if len(self._marks) < 2:
+            return self.mean_rate
+        newest_at, newest = self._marks[-1]
+        at, step = next((mark for mark in self._marks if newest_at - mark[0] <= _NOW_S), self._marks[-2])
+        if step == newest:
+            at, step = self._marks[-2]
+        return (newest - step) / max(newest_at - at, 1e-6)
+
+    def _mark(self) -> None:
+        """Notes when the present step was done, a few times per second."""
+        at = time.monotonic()
+        if self._begun is None or (self._marks and at - self._marks[-1][0] < _MARK_EVERY_S):
+            return
+        self._marks.append((at, self.step))
 
     def before_run(self, run_context: Any) -> Any:
         # Estimators run [train op, loss] at each step: the loss is the one scalar of floats among them.
@@ -94,6 +119,7 @@ class ProgressHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
             self._begun, self._begun_step = time.monotonic(), self.step
             if self._on_first_step is not None:
                 self._on_first_step(time.time())
+        self._mark()
         if self.step % self._every == 0 or self.step == 1:
             self._progress.add_point("loss", self.step, self.loss)
             if self.rate:
@@ -103,6 +129,7 @@ class ProgressHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
             run_context.request_stop()
 
     def _report(self) -> None:
+        self._mark()
         rate = self.rate
         left = None if self._max_steps is None or not rate else (self._max_steps - self.step) / rate
         self._progress.update(
@@ -110,6 +137,7 @@ class ProgressHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
             max_steps=self._max_steps,
             loss=self.loss,
             steps_per_s=round(rate, 3),
+            mean_steps_per_s=round(self.mean_rate, 3),
             eta_s=None if left is None else round(max(left, 0.0), 1),
         )
 

@@ -63,7 +63,9 @@ class TrainingJob:
 
     def run(self) -> None:
         attempt = self._attempt
-        attempt.progress.update(step=self._step, max_steps=self._goal, resumed_from_step=self._resumed)
+        attempt.progress.update(
+            step=self._step, started_from_step=self._step, max_steps=self._goal, resumed_from_step=self._resumed
+        )
         stopped_early = False
         while True:
             if self._evaluation_due(self._step):

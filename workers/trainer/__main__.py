@@ -78,8 +78,10 @@ def _set_up_logging(level: str) -> None:
     formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
+    handler.addFilter(lambda record: record.filename != "deprecation.py")  # of TensorFlow: nothing a user could do
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("absl").setLevel(logging.WARNING)
+    logging.getLogger("tensorflow").handlers.clear()  # its own one would write each line once more
 
 
 def run_attempts(parent: Parent) -> None:

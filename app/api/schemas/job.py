@@ -8,6 +8,7 @@ from pydantic import Field
 
 from app.api.schemas.base import Json, Time, View
 from app.jobs.state import JobState, shown_state
+from app.promotion import Outcome
 from app.registry import tables
 
 
@@ -46,7 +47,8 @@ class JobView(View):
     counted_attempts: int = Field(description="Attempts that count against max_attempts.")
     timeout_s: float | None
     progress: Json = Field(
-        description="step, max_steps, loss, steps_per_s, eta_s, memory_bytes, cpu_cores, devices, gpu_memory_bytes: "
+        description="step, started_from_step, max_steps, loss, steps_per_s (now), mean_steps_per_s, eta_s, "
+        "memory_bytes, cpu_cores, devices, gpu_memory_bytes: "
         "as far as they are known."
     )
     result: Json = Field(description="Ids of the job's evaluation, export and version; metrics; names of files.")
@@ -63,10 +65,17 @@ class JobView(View):
     created_by: str | None = Field(description="Id of the token.")
 
     @classmethod
-    def of(cls, row: tables.Job, attempts: list[tables.Attempt], *, spec: bool = True) -> JobView:
+    def of(
+        cls, row: tables.Job, attempts: list[tables.Attempt], *, spec: bool = True, outcome: Outcome | None = None
+    ) -> JobView:
+        """Args:
+        outcome: of the version that the job made, if it made one.
+        """
+        held = outcome is not None and outcome.held
         return cls.copy_of(
             row,
-            state=shown_state(JobState(row.state), row.cancel_requested),
+            state=JobState.RUNNING if held else shown_state(JobState(row.state), row.cancel_requested),
+            result=row.result if outcome is None else {**row.result, "version_state": outcome.state},
             timings=row.result.get("timings") or row.progress.get("timings") or {},
             error=JobError(kind=row.error_kind, detail=row.error_detail or "") if row.error_kind else None,
             attempts=[AttemptView.of(attempt) for attempt in attempts],

@@ -6,6 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+_IGNORE_UNKNOWN = "Leave out values that the model has no feature for, so that a whole row of a file is answered."
+_WARNINGS = (
+    "Answer with `warnings`: missing values, unknown categories, numbers far outside of training, ignored values."
+)
+
 
 class PredictRequest(BaseModel):
     """Either `instances` or `inputs`."""
@@ -15,6 +20,18 @@ class PredictRequest(BaseModel):
     signature_name: str = Field(default="serving_default")
     instances: list[Any] | None = Field(default=None, description="Rows: an object of features each.")
     inputs: Any = Field(default=None, description="Columns: an object of feature → list of values.")
+    ignore_unknown: bool = Field(default=False, description=_IGNORE_UNKNOWN)
+    warnings: bool = Field(default=False, description=_WARNINGS)
+
+
+class PredictWarning(BaseModel):
+    """What was done with one feature."""
+
+    feature: str
+    kind: str = Field(description="missing unknown_category far_outside ignored")
+    detail: str
+    instances: list[int] = Field(description="The first 20 such instances, from 0.")
+    count: int = Field(description="Of all such instances.")
 
 
 class Predictions(BaseModel):
@@ -22,6 +39,7 @@ class Predictions(BaseModel):
 
     predictions: list[Any] | None = None
     outputs: Any = None
+    warnings: list[PredictWarning] | None = Field(default=None, description="Where the request asks for them.")
 
 
 class Examples(BaseModel):
@@ -30,14 +48,18 @@ class Examples(BaseModel):
     signature_name: str | None = None
     context: dict[str, Any] | None = Field(default=None, description="Features that are the same for all examples.")
     examples: list[dict[str, Any]]
+    ignore_unknown: bool = Field(default=False, description=_IGNORE_UNKNOWN)
+    warnings: bool = Field(default=False, description=_WARNINGS)
 
 
 class Classifications(BaseModel):
     results: list[list[list[Any]]] = Field(description="For each example: [label, score] pairs.")
+    warnings: list[PredictWarning] | None = None
 
 
 class Regressions(BaseModel):
     results: list[float]
+    warnings: list[PredictWarning] | None = None
 
 
 _ROW = {"bill_length_mm": 39.1, "island": "Torgersen"}

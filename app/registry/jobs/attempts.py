@@ -120,7 +120,8 @@ class AttemptRepository:
         """Extends the lease and, where given, replaces the progress. None: the attempt is over, stop without a trace.
 
         Args:
-            progress: `step max_steps loss steps_per_s eta_s …`; numbers that are not finite are stored as null.
+            progress: `step started_from_step max_steps loss steps_per_s mean_steps_per_s eta_s …`; numbers that are
+                not finite are stored as null.
         """
         changes: dict[str, Any] = {"lease_expires_at": now() + lease_s}
         if progress is not None:
@@ -136,7 +137,9 @@ class AttemptRepository:
             record_progress(self.session, job_id, progress)
             step = progress.get("step")
             if isinstance(step, int):
-                first = func.coalesce(Attempt.first_step, step)
+                # The step that it started from comes with the progress, for the first beat may be late.
+                started = progress.get("started_from_step")
+                first = func.coalesce(Attempt.first_step, step if started is None else started)
                 self._describe(job_id, attempt, first_step=first, last_step=step)
         return HeartbeatReply(cancel=flags.cancel_requested, drain=flags.drain_requested)
 

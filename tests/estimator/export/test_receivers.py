@@ -55,7 +55,7 @@ def test_unsupervised_receiver_has_no_labels():
     ("make", "message"),
     [
         (lambda x: export.ServingInputReceiver(None, x), "features must be given"),
-        (lambda x: export.ServingInputReceiver({1: x}, x), "keys must be strings"),
+        (lambda x: export.ServingInputReceiver({1.5: x}, x), "keys must be strings"),
         (lambda x: export.ServingInputReceiver({"a": [1]}, x), "must be a tensor"),
         (lambda x: export.ServingInputReceiver(x, None), "receiver_tensors must be given"),
         (lambda x: export.ServingInputReceiver(x, {2: x}), "keys must be strings"),

@@ -299,7 +299,7 @@ def test_in_memory_evaluator_hook_evaluates_without_checkpoints(estimator, other
     [
         (lambda e: hooks.SecondOrStepTimer(), ValueError),
         (lambda e: hooks.SecondOrStepTimer(every_secs=1, every_steps=1), ValueError),
-        (lambda e: hooks.SecondOrStepTimer(every_steps=0), ValueError),
+        (lambda e: hooks.SecondOrStepTimer(every_steps=-1), ValueError),
         (lambda e: hooks.LoggingTensorHook(["x"]), ValueError),
         (lambda e: hooks.LoggingTensorHook(["x"], every_n_iter=1, every_n_secs=1), ValueError),
         (lambda e: hooks.LoggingTensorHook(["x"], every_n_iter=0), ValueError),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -134,3 +136,21 @@ def test_trainer_dies_with_its_parent(slot: Slot) -> None:
     process = psutil.Process(slot.trainer.pid)
     slot.close()
     assert not process.is_running()
+
+
+def test_lines_of_tensorflow_are_in_the_log_once_and_without_deprecations() -> None:
+    program = (
+        "import tensorflow as tf, logging\n"
+        "tf.get_logger().warning('before')\n"
+        "from workers.trainer.__main__ import _set_up_logging\n"
+        "_set_up_logging('INFO')\n"
+        "tf.get_logger().warning('hello')\n"
+        "tf.feature_column.numeric_column('x')\n"
+        "logging.getLogger('mine').warning('deprecated of my own')\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    lines = [line for line in run.stderr.splitlines() if "hello" in line or "deprecated" in line]
+    assert [line.split("Z ", 1)[1] for line in lines] == [
+        "WARNING tensorflow: hello",
+        "WARNING mine: deprecated of my own",
+    ]

@@ -1,0 +1,28 @@
+"""The programs by name. They also run under TensorFlow 2.15.1, without the engine, so they import nothing of it."""
+
+from __future__ import annotations
+
+from . import (
+    canned,
+    checkpoints,
+    columns,
+    early,
+    errors,
+    exporters,
+    heads,
+    hooks,
+    inputs,
+    keras,
+    metrics,
+    model_fns,
+    optimizers,
+    scaffolds,
+    specs,
+    together,
+    warm_starts,
+)  # fmt: skip
+from .registry import PROGRAMS, outcome
+
+__all__ = ["PROGRAMS", "canned", "checkpoints", "columns", "early", "errors", "exporters", "heads", "hooks", "inputs",
+           "keras", "metrics", "model_fns", "optimizers", "outcome", "scaffolds", "specs", "together",
+           "warm_starts"]  # fmt: skip
