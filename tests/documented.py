@@ -40,11 +40,13 @@ def image_command() -> list[str]:
 
 
 def curl_commands() -> list[str]:
-    """README's way with curl, one shell command each, in order."""
-    block = (ROOT / "README.md").read_text().partition("The whole path with curl:")[2].partition("\nSettings are")[0]
-    lines = [line.removeprefix("    ") for line in block.splitlines() if line.startswith("    ")]
-    steps = re.split(r"^# \d\. .*$", "\n".join(lines), flags=re.MULTILINE)
-    return [step.strip() for step in steps if step.strip()]
+    """README's way with curl, one shell command each, in order, without the comments behind them."""
+    block = (ROOT / "README.md").read_text().partition("With curl:")[2].partition("\nSettings are")[0]
+    lines = [
+        re.sub(r"\s+# .*", "", line.removeprefix("    ")) for line in block.splitlines() if line.startswith("    ")
+    ]
+    commands = re.split(r"^(?=curl )", "\n".join(lines), flags=re.MULTILINE)
+    return [command.strip() for command in commands if command.startswith("curl ")]
 
 
 def words(command: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import webbrowser
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -123,6 +122,8 @@ def compare(jobs: JobIds) -> Result:
 @app.command("open")
 def open_in_browser(job: JobId) -> None:
     """Open a job's page of the dashboard in a browser. Prints the address."""
+    import webbrowser
+
     with client() as service:
         address = f"{service.address}/#job/{service.job(job).id}"
     say(address)

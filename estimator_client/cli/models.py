@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,6 +83,9 @@ def export(
     version: Annotated[int | None, typer.Option(min=1, help="Left out: the version behind `latest`.")] = None,
 ) -> None:
     """Fetch a version's SavedModel. Prints the directory that holds it."""
+    import tarfile
+    import tempfile
+
     with client() as service, tempfile.TemporaryFile() as file:
         number = version or service.label(model)["version"]
         target = directory / model / str(number)

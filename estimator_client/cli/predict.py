@@ -6,7 +6,6 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -21,6 +20,8 @@ from estimator_client.cli.target import client
 from estimator_client.frames import batches
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from estimator_client.client import Client
 
 
@@ -66,6 +67,8 @@ def _answers(
     service: Client, model: str, wanted: Iterable[list[Any]], parallel: int, where: dict[str, Any]
 ) -> Iterator[list[Any]]:
     """The predictions of each batch in order; at most `parallel` requests are under way, and as many batches held."""
+    from concurrent.futures import ThreadPoolExecutor
+
     waiting = iter(wanted)
     with ThreadPoolExecutor(parallel) as pool:
 

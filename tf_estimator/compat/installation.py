@@ -17,7 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from . import import_forms
+from . import import_forms, legacy_layers
 
 #: Module attributes of `est` that become modules of their own, as `tf.estimator` had them.
 _NAMESPACES = ("experimental", "export", "inputs")
@@ -27,6 +27,7 @@ def install() -> None:
     """Puts `tf.estimator` and what went with it in place. Calling it again changes nothing."""
     import tf_estimator as est
 
+    legacy_layers.prepare()
     modern = _module("tensorflow.estimator", est)
     legacy = _module("tensorflow.compat.v1.estimator", est)
     for name in est.v1.__all__:
@@ -34,7 +35,9 @@ def install() -> None:
     # The attribute and the imported module of the same name are different objects in TensorFlow.
     for place in (tf, tf.compat.v2, importlib.import_module("tensorflow.compat.v2")):
         setattr(place, "estimator", modern)  # noqa: B010  modules, to the type checker
-    for place in (tf.compat.v1, importlib.import_module("tensorflow.compat.v1"), tf.compat.v2.compat.v1):
+    places = (tf.compat.v1, importlib.import_module("tensorflow.compat.v1"), tf.compat.v2.compat.v1)
+    legacy_layers.explain(places)
+    for place in places:
         setattr(place, "estimator", legacy)  # noqa: B010
     sys.modules["tensorflow.estimator"] = modern
     sys.modules["tensorflow.compat.v1.estimator"] = legacy
