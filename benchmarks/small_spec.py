@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from app.jobs.spec import (
     BestMetric,
-    Estimator,
+    EstimatorChoice,
     Feature,
-    Label,
+    LabelSpec,
     Missing,
     Promote,
     TrainData,
-    TrainDataParts,
+    TrainDataSets,
     Training,
     TrainSpec,
 )
@@ -33,12 +33,12 @@ def small_spec(model: str) -> TrainSpec:
     )  # fmt: skip
     return TrainSpec(
         model=model,
-        estimator=Estimator(type="LinearRegressor", args={"feature_columns": [column]}),
+        estimator=EstimatorChoice(type="LinearRegressor", args={"feature_columns": [column]}),
         columns=None,
         features=(feature,),
-        labels=(Label(head=None, columns=("y",), kind="number", vocabulary=None),),
+        labels=(LabelSpec(head=None, columns=("y",), kind="number", vocabulary=None),),
         weight=None,
-        data=TrainDataParts(train=data, eval=None, holdout=None),
+        data=TrainDataSets(train=data, eval=None, holdout=None),
         train=training,
         warm_start_from=None,
         export="final",

@@ -124,7 +124,7 @@ class Estimator(Exports):
         Raises:
             ValueError: nothing was trained yet.
         """
-        return sorted(files.Reader(self._trained_path()).shapes)
+        return sorted(files.CheckpointReader(self._trained_path()).shapes)
 
     def get_variable_value(self, name: str | Sequence[str]) -> Any:
         """Value of a variable (`name` or `name:0`) in the latest checkpoint, as numpy; a list of those for a list.
@@ -132,7 +132,7 @@ class Estimator(Exports):
         Raises:
             ValueError: nothing was trained yet, or there is no such variable.
         """
-        reader = files.Reader(self._trained_path())
+        reader = files.CheckpointReader(self._trained_path())
         if isinstance(name, str):
             return reader.value(name.removesuffix(":0"))
         return [reader.value(one.removesuffix(":0")) for one in name]
@@ -300,7 +300,7 @@ def _call_outside(function: Callable[[], Any]) -> Any:
 
 
 def _global_step(path: str) -> int:
-    reader = files.Reader(path)
+    reader = files.CheckpointReader(path)
     if GLOBAL_STEP not in reader.shapes:
         return files.step_of(path)
     return int(np.asarray(reader.value(GLOBAL_STEP)))

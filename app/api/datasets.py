@@ -25,7 +25,7 @@ from app.api.deps import (
 )
 from app.api.schemas.dataset import DatasetList, DatasetView, Preview, Usage
 from app.api.schemas.job import EvaluationList, EvaluationView
-from app.api.upload import Form, receive_form
+from app.api.upload import UploadForm, receive_form
 from app.errors import InvalidInput, ServiceError, Unavailable
 from app.ids import new_id
 from app.registry.audit import AuditRepository
@@ -193,7 +193,7 @@ def delete_dataset(service: ServiceDep, token: Caller, dataset_id: DatasetId) ->
     return Response(status_code=204)
 
 
-def _store(service: Service, form: Form, spool: str, once: Once) -> JSONResponse:
+def _store(service: Service, form: UploadForm, spool: str, once: Once) -> JSONResponse:
     """Ingests the spooled file, with the key taken before and the answer kept with the row."""
     if once.key is not None:
         with service.database.session() as session:
@@ -210,7 +210,7 @@ def _store(service: Service, form: Form, spool: str, once: Once) -> JSONResponse
         raise
 
 
-def _ingest(service: Service, form: Form, spool: str, once: Once) -> StoredResponse:
+def _ingest(service: Service, form: UploadForm, spool: str, once: Once) -> StoredResponse:
     from app.datasets.ingestor import INGESTOR
     from app.datasets.limits import Limits
 

@@ -9,7 +9,7 @@ from app.errors import NotFound
 from app.registry.tables import Version as VersionRow
 from app.serving.export_description import BadExport, read_export
 from app.serving.metadata import metadata
-from app.serving.versions import Version, WantedVersion
+from app.serving.versions import ServingVersion, WantedVersion
 
 
 def read_metadata(directory: Path, row: VersionRow) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def read_metadata(directory: Path, row: VersionRow) -> dict[str, Any]:
     Raises:
         NotFound: its description cannot be read.
     """
-    version = Version(WantedVersion(row.model, row.number, str(directory), "", row.lineage_id), 0)
+    version = ServingVersion(WantedVersion(row.model, row.number, str(directory), "", row.lineage_id), 0)
     try:
         version.export = read_export(directory)
     except BadExport as error:

@@ -20,7 +20,7 @@ _MOST_PARTS = 20
 
 
 @dataclass
-class Form:
+class UploadForm:
     """What was sent.
 
     Attributes:
@@ -34,7 +34,9 @@ class Form:
     digest: str = ""
 
 
-async def receive_form(chunks: AsyncIterator[bytes], content_type: str, file: Path, allowed: frozenset[str]) -> Form:
+async def receive_form(
+    chunks: AsyncIterator[bytes], content_type: str, file: Path, allowed: frozenset[str]
+) -> UploadForm:
     """Writes the part `file` to the path `file`.
 
     Args:
@@ -70,7 +72,7 @@ class _Reader:
     """The parser's callbacks. Used by one thread at a time."""
 
     def __init__(self, boundary: bytes, file: Path, allowed: frozenset[str]) -> None:
-        self._form = Form()
+        self._form = UploadForm()
         self._path = file
         self._allowed = allowed
         self._hash = hashlib.sha256()
@@ -100,7 +102,7 @@ class _Reader:
         if data:
             self._parser.write(data)
 
-    def finish(self) -> Form:
+    def finish(self) -> UploadForm:
         self._parser.finalize()
         if not self._ended:
             raise InvalidInput("The multipart form ends too early.")

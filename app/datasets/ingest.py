@@ -42,7 +42,7 @@ class IngestedDataset:
     warnings: list[str] = field(default_factory=list)
 
 
-class Reader(Protocol):
+class FormatReader(Protocol):
     """One file of one format; `warnings` is complete after the last chunk."""
 
     names: list[str]
@@ -51,7 +51,7 @@ class Reader(Protocol):
     def chunks(self) -> Iterator[Chunk]: ...
 
 
-_READERS: dict[str, Callable[[BinaryIO, Limits, Schema], Reader]] = {
+_READERS: dict[str, Callable[[BinaryIO, Limits, Schema], FormatReader]] = {
     "csv": CsvReader,
     "jsonl": JsonlReader,
     "parquet": ParquetReader,

@@ -22,7 +22,7 @@ from app.http.problems import Misdirected, problem
 from app.serving.response_head import lines
 from app.serving.verbs import PATH_ENDINGS, VERBS
 from app.serving.version_queue import Result
-from app.serving.versions import Version
+from app.serving.versions import ServingVersion
 
 Remembered = Callable[[bytes], TokenInfo | None]
 
@@ -123,7 +123,7 @@ class Exchange:
         self._path = path
         self._token = token
         self._started = time.perf_counter()
-        self.version: Version
+        self.version: ServingVersion
         self.rows = 0
         self.keep_alive = True
         self.response_complete = False

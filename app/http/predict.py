@@ -21,8 +21,8 @@ from app.serving.notes import with_warnings
 from app.serving.predictor.response import ResponseEncoder
 from app.serving.service import ServingService
 from app.serving.verbs import VERBS
-from app.serving.version_queue import Account, Reply, Result
-from app.serving.versions import Version
+from app.serving.version_queue import QueueAccount, Reply, Result
+from app.serving.versions import ServingVersion
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -84,7 +84,7 @@ class PredictApp:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        version: Version | None = None
+        version: ServingVersion | None = None
         try:
             message = await receive()
             body = message.get("body", b"")
@@ -113,7 +113,7 @@ class PredictApp:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
-    def _account(self, scope: Any, rows: int) -> Account | None:
+    def _account(self, scope: Any, rows: int) -> QueueAccount | None:
         """The caller's account, once its prediction is within the limits. Raises Overloaded."""
         token: TokenInfo | None = scope.get("state", {}).get("token")
         if token is None or self._accounts is None:
@@ -122,7 +122,7 @@ class PredictApp:
         self._accounts.take_prediction(account, rows)
         return account
 
-    def begin(self, target: Target, body: bytes, reply: Reply, token: TokenInfo) -> tuple[Version, int] | None:
+    def begin(self, target: Target, body: bytes, reply: Reply, token: TokenInfo) -> tuple[ServingVersion, int] | None:
         """Queues a prediction that may run at once; its version and number of rows. None when it has to wait for the
         version, or is not valid, or the queue is full: nothing was done then, and `__call__` says what is wrong."""
         version = self._service.get_if_loaded(target.model, target.number, target.label)
@@ -144,7 +144,7 @@ class PredictApp:
             return None
         return version, request.count
 
-    async def _decode(self, version: Version, verb: str, body: bytes) -> Decoded:
+    async def _decode(self, version: ServingVersion, verb: str, body: bytes) -> Decoded:
         """Small bodies here, large ones in their own process. Raises what `Decoder.decode` raises."""
         assert version.queue is not None
         decoder = version.queue.decoder
@@ -185,7 +185,7 @@ class PredictApp:
             if size > self._max_body_bytes:
                 raise TooLarge(f"The body is over the limit of {self._max_body_bytes} bytes.")
 
-    async def _refuse(self, error: ServiceError, path: str, version: Version | None, send: Send) -> None:
+    async def _refuse(self, error: ServiceError, path: str, version: ServingVersion | None, send: Send) -> None:
         status, headers, body = self._problem(error, path)
         if version is not None:
             version.metrics.failed(status)
@@ -199,7 +199,7 @@ class ClientGone(Exception):
     """The client closed the connection before its body was complete."""
 
 
-def _nothing(version: Version, request: Decoded) -> Result:
+def _nothing(version: ServingVersion, request: Decoded) -> Result:
     """The answer to a request without instances; the model is not asked."""
     assert version.export is not None
     names = [output.name for output in version.export.signatures[request.signature].outputs]

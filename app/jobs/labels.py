@@ -11,7 +11,7 @@ from app.jobs.dataset import Column, DatasetInfo, all_null, is_number, is_sequen
 from app.jobs.field_errors import FieldErrors
 from app.jobs.fields import HeadLabel, LabelColumns, MissingPolicy
 from app.jobs.json_schema import pointer
-from app.jobs.spec import Arguments, Label
+from app.jobs.spec import Arguments, LabelSpec
 
 _CLASS_HEADS = {"BinaryClassHead", "MultiClassHead"}
 
@@ -38,7 +38,7 @@ class Labels:
         self._kind = ""
         self._sequences = False
 
-    def resolve(self, kind: str, args: Arguments, label: LabelColumns | None) -> tuple[Label, ...]:
+    def resolve(self, kind: str, args: Arguments, label: LabelColumns | None) -> tuple[LabelSpec, ...]:
         """The labels per head; the number and names of classes are added to `args` where they are absent."""
         if label is None:
             self._error(self._at, "Name the label column.")
@@ -61,12 +61,12 @@ class Labels:
     def _error(self, at: str, detail: str) -> None:
         self._errors.add(at, detail)
 
-    def _any(self, name: str | None, label: HeadLabel) -> Label:
+    def _any(self, name: str | None, label: HeadLabel) -> LabelSpec:
         names = column_names(label)
         self._columns(names, self._at)
-        return Label(head=name, columns=names, kind="any", vocabulary=None)
+        return LabelSpec(head=name, columns=names, kind="any", vocabulary=None)
 
-    def _multi(self, head: Arguments, label: LabelColumns) -> tuple[Label, ...]:
+    def _multi(self, head: Arguments, label: LabelColumns) -> tuple[LabelSpec, ...]:
         names = [inner.get("name") for inner in head["heads"]]
         if not isinstance(label, dict) or set(label) != set(names) or None in names:
             self._error(self._at, "A MultiHead needs an object: the name of each of its heads and its label column.")
@@ -76,10 +76,10 @@ class Labels:
             for inner in head["heads"]
         )
 
-    def _one(self, name: str | None, role: str, owner: Arguments, label: LabelColumns, at: str) -> Label:
+    def _one(self, name: str | None, role: str, owner: Arguments, label: LabelColumns, at: str) -> LabelSpec:
         if isinstance(label, dict):
             self._error(at, "Only a MultiHead takes a label per head; name one column.")
-            return Label(head=name, columns=(), kind="any", vocabulary=None)
+            return LabelSpec(head=name, columns=(), kind="any", vocabulary=None)
         names = column_names(label)
         columns = self._columns(names, at)
         kind: Literal["class", "multilabel", "number"] = "number"
@@ -95,7 +95,9 @@ class Labels:
             else:
                 self._numbers(role, owner, columns, at)
         vocabulary = owner.get("label_vocabulary") if kind != "number" else None
-        return Label(head=name, columns=names, kind=kind, vocabulary=None if vocabulary is None else tuple(vocabulary))
+        return LabelSpec(
+            head=name, columns=names, kind=kind, vocabulary=None if vocabulary is None else tuple(vocabulary)
+        )
 
     def _columns(self, names: tuple[str, ...], at: str) -> list[Column]:
         found: list[Column] = []

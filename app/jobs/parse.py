@@ -26,13 +26,13 @@ from app.jobs.request import (
 )
 from app.jobs.spec import (
     EvaluateData,
-    EvaluateDataParts,
+    EvaluateDataSets,
     EvaluateSpec,
     ExportSpec,
     JobSpec,
-    Label,
+    LabelSpec,
     PredictData,
-    PredictDataParts,
+    PredictDataSets,
     PredictSpec,
     TrainSpec,
     encode,
@@ -139,14 +139,14 @@ def _source_spec(
         return ExportSpec(**common, promote=promote)
     if isinstance(request, PredictJobRequest):
         predicted = _predict_data(request.data.predict, datasets, source.spec, errors)
-        return PredictSpec(**common, data=PredictDataParts(predict=predicted))
+        return PredictSpec(**common, data=PredictDataSets(predict=predicted))
     evaluated = _evaluate_data(request.data.eval, datasets, source.spec, errors)
-    return EvaluateSpec(**common, data=EvaluateDataParts(eval=evaluated), steps=request.steps, name=request.name)
+    return EvaluateSpec(**common, data=EvaluateDataSets(eval=evaluated), steps=request.steps, name=request.name)
 
 
 def _evaluate_data(data: EvalDataRequest, datasets: Datasets, trained: TrainSpec, errors: FieldErrors) -> EvaluateData:
     info = _found(datasets(data.dataset), "/data/eval", errors)
-    labels: tuple[Label, ...] = trained.labels
+    labels: tuple[LabelSpec, ...] = trained.labels
     if data.label is not None:
         labels = renamed_labels(labels, data.label, errors)
     check_same_columns(info, trained.features, labels, "/data/eval", errors)

@@ -53,7 +53,7 @@ class Feature(Part):
     max: int | float | None
 
 
-class Label(Part):
+class LabelSpec(Part):
     """The label of one head.
 
     Attributes:
@@ -68,7 +68,7 @@ class Label(Part):
     vocabulary: Names | None
 
 
-class Estimator(Part):
+class EstimatorChoice(Part):
     type: str
     args: Arguments
 
@@ -97,7 +97,7 @@ class EvalData(Part):
     batch_size: int
     part: Literal["all", "train", "holdout"]
     digest: str
-    labels: Annotated[tuple[Label, ...], Field(strict=False)]
+    labels: Annotated[tuple[LabelSpec, ...], Field(strict=False)]
 
 
 class EvaluateData(EvalData):
@@ -110,25 +110,25 @@ class PredictData(Part):
     dataset: str
     batch_size: int
     digest: str
-    labels: Annotated[tuple[Label, ...], Field(strict=False)] = ()
+    labels: Annotated[tuple[LabelSpec, ...], Field(strict=False)] = ()
     holdout: float | None = None
 
 
-class TrainDataParts(Part):
+class TrainDataSets(Part):
     train: TrainData
     eval: EvalData | None
     holdout: float | None
 
 
-class EvaluateDataParts(Part):
+class EvaluateDataSets(Part):
     eval: EvaluateData
 
 
-class PredictDataParts(Part):
+class PredictDataSets(Part):
     predict: PredictData
 
 
-class EarlyStopping(Part):
+class EarlyStoppingSpec(Part):
     metric: str
     patience_steps: int
     mode: Mode
@@ -142,7 +142,7 @@ class Training(Part):
     keep_checkpoint_every_n_hours: float | None = None
     seed: int
     evaluate_every_steps: int | None
-    early_stopping: EarlyStopping | None
+    early_stopping: EarlyStoppingSpec | None
 
 
 class BestMetric(Part):
@@ -150,7 +150,7 @@ class BestMetric(Part):
     mode: Mode
 
 
-class Gate(Part):
+class PromotionGate(Part):
     """Bounds of a metric; absent bounds are not stored."""
 
     metric: str
@@ -164,7 +164,7 @@ class Gate(Part):
 
 class Promote(Part):
     label: str
-    when: Gate | None
+    when: PromotionGate | None
 
 
 class SourceReference(Part):
@@ -185,12 +185,12 @@ class _Spec(Part):
 
 class TrainSpec(_Spec):
     type: Literal["train"] = "train"
-    estimator: Estimator
+    estimator: EstimatorChoice
     columns: Literal["auto"] | None
     features: Annotated[tuple[Feature, ...], Field(strict=False)]
-    labels: Annotated[tuple[Label, ...], Field(strict=False)]
+    labels: Annotated[tuple[LabelSpec, ...], Field(strict=False)]
     weight: str | None
-    data: TrainDataParts
+    data: TrainDataSets
     train: Training
     warm_start_from: SourceReference | None
     export: Literal["final", "best", "none"]
@@ -211,7 +211,7 @@ class EvaluateSpec(_Spec):
     type: Literal["evaluate"] = "evaluate"
     source: SourceReference
     train_spec: TrainSpec
-    data: EvaluateDataParts
+    data: EvaluateDataSets
     steps: int | None
     name: str
 
@@ -227,7 +227,7 @@ class PredictSpec(_Spec):
     type: Literal["predict"] = "predict"
     source: SourceReference
     train_spec: TrainSpec
-    data: PredictDataParts
+    data: PredictDataSets
 
 
 JobSpec = TrainSpec | EvaluateSpec | ExportSpec | PredictSpec

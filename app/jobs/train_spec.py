@@ -19,16 +19,16 @@ from app.jobs.request import EvalDataRequest, PromoteRequest, TrainJobRequest
 from app.jobs.spec import (
     Arguments,
     BestMetric,
-    EarlyStopping,
-    Estimator,
+    EarlyStoppingSpec,
+    EstimatorChoice,
     EvalData,
     Feature,
-    Gate,
-    Label,
+    LabelSpec,
     Promote,
+    PromotionGate,
     SourceReference,
     TrainData,
-    TrainDataParts,
+    TrainDataSets,
     Training,
     TrainSpec,
 )
@@ -102,7 +102,7 @@ class TrainSpecBuilder:
         return TrainSpec(
             model=self._request.model,
             memory_limit_bytes=memory_limit_bytes,
-            estimator=Estimator(type=self._kind, args=args),
+            estimator=EstimatorChoice(type=self._kind, args=args),
             columns=self._request.columns,
             features=features,
             labels=labels,
@@ -184,8 +184,8 @@ class TrainSpecBuilder:
             self._errors.add("/estimator/args", detail + _SMALLER)
 
     def _data(
-        self, data: DatasetInfo, features: tuple[Feature, ...], labels: tuple[Label, ...]
-    ) -> TrainDataParts | None:
+        self, data: DatasetInfo, features: tuple[Feature, ...], labels: tuple[LabelSpec, ...]
+    ) -> TrainDataSets | None:
         """Training and evaluation data; None, with an error, where the latter cannot be used."""
         requested, holdout = self._request.data, self._request.data.holdout
         train = requested.train
@@ -203,9 +203,9 @@ class TrainSpecBuilder:
         )
         if requested.eval is not None:
             evaluation = self._evaluation_data(requested.eval, features, labels)
-            return None if evaluation is None else TrainDataParts(train=training, eval=evaluation, holdout=None)
+            return None if evaluation is None else TrainDataSets(train=training, eval=evaluation, holdout=None)
         if holdout is None:
-            return TrainDataParts(train=training, eval=None, holdout=None)
+            return TrainDataSets(train=training, eval=None, holdout=None)
         kept = EvalData(
             dataset=data.id,
             digest=data.digest,
@@ -214,10 +214,10 @@ class TrainSpecBuilder:
             batch_size=max(256, train.batch_size),
             part="holdout",
         )
-        return TrainDataParts(train=training, eval=kept, holdout=holdout)
+        return TrainDataSets(train=training, eval=kept, holdout=holdout)
 
     def _evaluation_data(
-        self, requested: EvalDataRequest, features: tuple[Feature, ...], labels: tuple[Label, ...]
+        self, requested: EvalDataRequest, features: tuple[Feature, ...], labels: tuple[LabelSpec, ...]
     ) -> EvalData | None:
         if self._request.data.holdout is not None:
             self._errors.add("/data/holdout", "Give either 'eval' or 'holdout'.")
@@ -261,7 +261,7 @@ class TrainSpecBuilder:
             evaluate_every_steps=evaluate_every,
             early_stopping=None
             if stopping is None
-            else EarlyStopping(
+            else EarlyStoppingSpec(
                 metric=stopping.metric,
                 patience_steps=stopping.patience_steps,
                 mode=stopping.mode or metric_mode(stopping.metric),
@@ -306,4 +306,6 @@ def promotion(promote: PromoteRequest | None, errors: FieldErrors) -> Promote | 
         return Promote(label=promote.label, when=None)
     if gate.at_least is None and gate.at_most is None:
         errors.add("/promote/when", "Give 'at_least' or 'at_most'.")
-    return Promote(label=promote.label, when=Gate(metric=gate.metric, at_least=gate.at_least, at_most=gate.at_most))
+    return Promote(
+        label=promote.label, when=PromotionGate(metric=gate.metric, at_least=gate.at_least, at_most=gate.at_most)
+    )

@@ -11,7 +11,7 @@ from app.jobs.fields import HeadLabel, LabelColumns
 from app.jobs.labels import column_names
 from app.jobs.plan import TrainedSource, TrainedSources
 from app.jobs.request import SourceOptions
-from app.jobs.spec import Feature, Label
+from app.jobs.spec import Feature, LabelSpec
 
 
 def find_source(
@@ -40,7 +40,7 @@ def _look_up(request: SourceOptions, models: TrainedSources, named: str) -> Trai
     return None if request.job is None else models.job(request.job, request.step)
 
 
-def renamed_labels(labels: tuple[Label, ...], label: LabelColumns, errors: FieldErrors) -> tuple[Label, ...]:
+def renamed_labels(labels: tuple[LabelSpec, ...], label: LabelColumns, errors: FieldErrors) -> tuple[LabelSpec, ...]:
     """The trained labels, read from columns of other names."""
     named: dict[str | None, HeadLabel] = dict(label.items()) if isinstance(label, dict) else {None: label}
     if set(named) != {entry.head for entry in labels}:
@@ -50,7 +50,7 @@ def renamed_labels(labels: tuple[Label, ...], label: LabelColumns, errors: Field
 
 
 def check_same_columns(
-    info: DatasetInfo, features: Sequence[Feature], labels: Sequence[Label], at: str, errors: FieldErrors
+    info: DatasetInfo, features: Sequence[Feature], labels: Sequence[LabelSpec], at: str, errors: FieldErrors
 ) -> None:
     """Adds an error for each feature or label that a second data set lacks or has in another form."""
     for feature in features:
@@ -71,7 +71,7 @@ def _check_feature(info: DatasetInfo, feature: Feature, at: str, errors: FieldEr
         errors.add(at, f"Column {name} has nulls; training had no policy for them.")
 
 
-def _check_label(info: DatasetInfo, label: Label, name: str, at: str, errors: FieldErrors) -> None:
+def _check_label(info: DatasetInfo, label: LabelSpec, name: str, at: str, errors: FieldErrors) -> None:
     column = info.column(name)
     if column is None:
         errors.add(at, f"The data set has no column {quote_name(name)} for the label.")

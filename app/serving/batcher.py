@@ -16,13 +16,13 @@ from app.errors import InvalidInput, Overloaded, ServiceError, Timeout, TooLarge
 from app.serving.decode import Decoded
 from app.serving.packing import Row
 from app.serving.protocol import NO_INSTANCE, BadFrame, BatchResult, Form, RunBatch
-from app.serving.version_queue import Account, Batch, Pending, Reply, Result, VersionQueue
+from app.serving.version_queue import Batch, Pending, QueueAccount, Reply, Result, VersionQueue
 
 RETRY_AFTER_S = 1.0
 _SWEEP_S = 0.25
 
 
-class Predictor(Protocol):
+class BatchRunner(Protocol):
     """Where batches run."""
 
     def run(self, run: RunBatch) -> None: ...
@@ -63,7 +63,7 @@ class Batcher:
         self.limits = limits
         self.rows_waiting = 0
         self.bytes_waiting = 0
-        self.predictor: Predictor | None = None
+        self.predictor: BatchRunner | None = None
         self._loop = asyncio.get_running_loop()
         self._turns: deque[VersionQueue] = deque()
         self._running: dict[int, Batch] = {}
@@ -78,7 +78,7 @@ class Batcher:
         request: Decoded,
         size: int,
         reply: Reply,
-        account: Account | None = None,
+        account: QueueAccount | None = None,
         *,
         charged: int = 0,
     ) -> None:

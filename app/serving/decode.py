@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from app.errors import InvalidInput, NotFound, TooLarge, quote_name
-from app.serving.export_description import Export, Feature, Signature, inputs_of
+from app.serving.export_description import ExportDescription, InputFeature, Signature, inputs_of
 from app.serving.feature_values import ABSENT, FLOAT32_LIMIT, INT64_MAX, INT64_MIN, BadValue, checked, stand_in, wrong
 from app.serving.notes import Notes, Warned
 from app.serving.packing import Row, RowPacker
@@ -65,7 +65,7 @@ class Decoder:
         max_rows: most instances of one request.
     """
 
-    def __init__(self, export: Export, *, max_rows: int) -> None:
+    def __init__(self, export: ExportDescription, *, max_rows: int) -> None:
         self.export = export
         self.max_rows = max_rows
         self.packers = {name: RowPacker(inputs_of(export, signature)) for name, signature in export.signatures.items()}
@@ -243,7 +243,7 @@ class Decoder:
         get = self._known(features, instance, f"/{key}/{index}", f"Instance {index}: ", index, notes).get
         return self._row_for(name)(*[self._value(f, get(f.name, ABSENT), index, key, notes) for f in features])
 
-    def _value(self, feature: Feature, value: Any, index: int, key: str, notes: Notes) -> Any:
+    def _value(self, feature: InputFeature, value: Any, index: int, key: str, notes: Notes) -> Any:
         try:
             made = checked(value, feature, example_form=key == "examples")
             notes.value(feature, value, index)
@@ -296,7 +296,7 @@ def _body_type(row: Any) -> Any:
     return msgspec.defstruct("Body", fields, forbid_unknown_fields=True, gc=False)
 
 
-def _type(feature: Feature) -> Any:
+def _type(feature: InputFeature) -> Any:
     item: Any = _TYPES[feature.dtype]
     for size in reversed(feature.shape):
         item = Annotated[list[item], Meta(min_length=size, max_length=size)]

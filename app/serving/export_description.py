@@ -20,14 +20,14 @@ class BadExport(Exception):
     """A directory that is no export of this service; says why, for a person."""
 
 
-class Missing(msgspec.Struct, frozen=True):
+class MissingValue(msgspec.Struct, frozen=True):
     """What stands in for a null or absent value: recorded at training, applied again at predict."""
 
     policy: str
     value: Any = None
 
 
-class Feature(msgspec.Struct, frozen=True):
+class InputFeature(msgspec.Struct, frozen=True):
     """One input feature.
 
     Attributes:
@@ -43,7 +43,7 @@ class Feature(msgspec.Struct, frozen=True):
     shape: tuple[int, ...] = ()
     sequence: bool = False
     length_input: str | None = None
-    missing: Missing | None = None
+    missing: MissingValue | None = None
     vocabulary: list[Any] | None = None
     min: float | None = None
     max: float | None = None
@@ -68,9 +68,9 @@ class Signature(msgspec.Struct, frozen=True):
     input: Literal["features", "examples"] = "features"
 
 
-class Export(msgspec.Struct, frozen=True):
+class ExportDescription(msgspec.Struct, frozen=True):
     format: Literal[1]
-    features: list[Feature]
+    features: list[InputFeature]
     signatures: dict[str, Signature]
     estimator: str = ""
     engine: str = ""
@@ -81,22 +81,22 @@ class Export(msgspec.Struct, frozen=True):
     examples: list[dict[str, Any]] = []
 
 
-EXAMPLES_FEATURE = Feature(name="examples", dtype="string")
+EXAMPLES_FEATURE = InputFeature(name="examples", dtype="string")
 """The one input of a signature whose input is `examples`."""
 
 
-def inputs_of(export: Export, signature: Signature) -> Sequence[Feature]:
+def inputs_of(export: ExportDescription, signature: Signature) -> Sequence[InputFeature]:
     """The features that a caller gives for that signature."""
     return export.features if signature.input == "features" else (EXAMPLES_FEATURE,)
 
 
-def read_export(directory: str | Path) -> Export:
+def read_export(directory: str | Path) -> ExportDescription:
     """Reads and checks the description. Raises BadExport."""
     path = Path(directory) / SERVING_JSON
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise BadExport("The export's description is too large.")
-        export = msgspec.json.decode(path.read_bytes(), type=Export)
+        export = msgspec.json.decode(path.read_bytes(), type=ExportDescription)
     except OSError:
         raise BadExport("The export has no readable description (assets.extra/serving.json).") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

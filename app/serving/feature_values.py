@@ -10,7 +10,7 @@ from typing import Any
 
 from app.errors import InvalidInput, quote_name
 from app.json_pointer import escaped
-from app.serving.export_description import Feature
+from app.serving.export_description import InputFeature
 
 FLOAT32_LIMIT = 3.4028235677973366e38  # from here on a double rounds to infinity
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
@@ -22,7 +22,7 @@ class BadValue(Exception):
     """What is wrong with a value, in words; the caller adds the place."""
 
 
-def checked(value: Any, feature: Feature, *, example_form: bool = False) -> Any:
+def checked(value: Any, feature: InputFeature, *, example_form: bool = False) -> Any:
     """The value as the packer takes it: float, int, str or bytes, in lists of the feature's shape.
 
     Args:
@@ -50,7 +50,7 @@ def checked(value: Any, feature: Feature, *, example_form: bool = False) -> Any:
     return _shaped(value, feature.dtype, feature.shape)
 
 
-def _is_flag(feature: Feature) -> bool:
+def _is_flag(feature: InputFeature) -> bool:
     """Whether training saw 0 and 1 alone: such a column may have been one of true and false, which its data set shows
     as such."""
     return feature.dtype == "float32" and {feature.min, feature.max} <= {0, 1}
@@ -63,7 +63,7 @@ def _as_numbers(value: Any) -> Any:
     return int(value) if isinstance(value, bool) else value
 
 
-def stand_in(feature: Feature) -> Any:
+def stand_in(feature: InputFeature) -> Any:
     """What replaces a missing value of a feature that may be missing."""
     assert feature.missing is not None
     if feature.sequence:
@@ -77,7 +77,7 @@ def stand_in(feature: Feature) -> Any:
     return value
 
 
-def expectation(feature: Feature) -> str:
+def expectation(feature: InputFeature) -> str:
     """`float32`, `a list of int64 of any length`, `string of shape [2, 3]` …"""
     dtype = {"float32": "float32 number", "int64": "int64 number", "string": "string"}[feature.dtype]
     shape = f" of shape {list(feature.shape)}" if feature.shape else ""
@@ -96,7 +96,7 @@ def kind(value: Any) -> str:
     return names.get(type(value), "of another kind")
 
 
-def place(feature: Feature) -> str:
+def place(feature: InputFeature) -> str:
     return f"feature {quote_name(feature.name)}"
 
 
@@ -155,7 +155,7 @@ def _from_b64(text: Any) -> bytes:
         raise BadValue('has a "b64" that is not base64') from None
 
 
-def wrong(feature: Feature, error: BadValue, index: int, key: str, example: str) -> InvalidInput:
+def wrong(feature: InputFeature, error: BadValue, index: int, key: str, example: str) -> InvalidInput:
     """The error for a person: which instance, which feature, what it should be, and a body that works.
 
     Args:
@@ -168,7 +168,7 @@ def wrong(feature: Feature, error: BadValue, index: int, key: str, example: str)
     return InvalidInput.at(f"/inputs/{name}/{index}" if key == "inputs" else f"/{key}/{index}/{name}", detail)
 
 
-def _known(feature: Feature) -> str:
+def _known(feature: InputFeature) -> str:
     if not feature.vocabulary:
         return ""
     words = [str(word)[:40] for word in feature.vocabulary[:5]]

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> None:
     gc.disable()  # what is decoded has no circles, and looking for them took most of the time
     used = int(_status("VmSize")) * 1024
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
-    reader = Reader()
+    reader = BodyReader()
     connection = socket.socket(fileno=descriptor)
     while True:
         try:
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
             give_memory_back()
 
 
-class Reader:
+class BodyReader:
     """Keeps the decoders of the exports that were asked for last."""
 
     def __init__(self) -> None:

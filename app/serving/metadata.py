@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.serving.export_description import EXAMPLES_FEATURE, Export, Feature, Output, Signature
-from app.serving.versions import State, Version
+from app.serving.export_description import EXAMPLES_FEATURE, ExportDescription, InputFeature, Output, Signature
+from app.serving.versions import ServingVersion, State
 
 _DTYPES = {
     "float16": "DT_HALF",
@@ -22,12 +22,12 @@ _DTYPES = {
 }
 
 
-def status(versions: list[Version]) -> dict[str, Any]:
+def status(versions: list[ServingVersion]) -> dict[str, Any]:
     """`model_version_status`, the newest version first; `labels` is ours."""
     return {"model_version_status": [_status(version) for version in versions]}
 
 
-def metadata(model: str, version: Version) -> dict[str, Any]:
+def metadata(model: str, version: ServingVersion) -> dict[str, Any]:
     """`model_spec` and `metadata.signature_def`; `features`, `examples` and `lineage_id` are ours.
 
     The inputs are what a request names: a sequence feature is one input, its length is filled in by the service.
@@ -47,7 +47,7 @@ def metadata(model: str, version: Version) -> dict[str, Any]:
     }
 
 
-def _status(version: Version) -> dict[str, Any]:
+def _status(version: ServingVersion) -> dict[str, Any]:
     failed = version.error is not None and version.state is State.END
     return {
         "version": str(version.wanted.number),
@@ -60,7 +60,7 @@ def _status(version: Version) -> dict[str, Any]:
     }
 
 
-def _signature(export: Export, signature: Signature) -> dict[str, Any]:
+def _signature(export: ExportDescription, signature: Signature) -> dict[str, Any]:
     features = export.features if signature.input == "features" else [EXAMPLES_FEATURE]
     return {
         "inputs": {feature.name: _input(feature) for feature in features},
@@ -69,7 +69,7 @@ def _signature(export: Export, signature: Signature) -> dict[str, Any]:
     }
 
 
-def _input(feature: Feature) -> dict[str, Any]:
+def _input(feature: InputFeature) -> dict[str, Any]:
     shape: tuple[int | None, ...] = (None, None) if feature.sequence else (None,)
     return _tensor(feature.name, feature.dtype, (*shape, *feature.shape))
 
@@ -87,7 +87,7 @@ def _tensor(name: str, dtype: str, shape: tuple[int | None, ...] | None) -> dict
     }
 
 
-def _feature(feature: Feature) -> dict[str, Any]:
+def _feature(feature: InputFeature) -> dict[str, Any]:
     return {
         "name": feature.name,
         "dtype": feature.dtype,

@@ -76,7 +76,7 @@ class VersionMetrics:
         self.run_seconds.add(run_us / 1e6)
 
 
-class Measured(Protocol):
+class MetricsSource(Protocol):
     """What the collector reads of the service."""
 
     def metrics(self) -> Iterable[tuple[str, int, VersionMetrics]]:
@@ -89,7 +89,7 @@ class Measured(Protocol):
 class ServingCollector:
     """For `prometheus_client`: `registry.register(ServingCollector(service))`."""
 
-    def __init__(self, service: Measured) -> None:
+    def __init__(self, service: MetricsSource) -> None:
         self._service = service
 
     def collect(self) -> Iterator[Metric]:

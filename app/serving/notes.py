@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from app.errors import quote_name
-from app.serving.export_description import Feature
+from app.serving.export_description import InputFeature
 from app.serving.feature_values import ABSENT
 
 _INSTANCES = 20
@@ -56,7 +56,7 @@ class Notes:
         for name in sorted(names)[:_WARNINGS] if self.wanted else ():
             self._add(name, "ignored", f"The model has no feature {quote_name(name)}: the value was ignored.", index)
 
-    def value(self, feature: Feature, given: Any, index: int) -> None:
+    def value(self, feature: InputFeature, given: Any, index: int) -> None:
         """A valid value of an instance, as it was given."""
         if not self.wanted:
             return

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from app.serving.export_description import Feature
+from app.serving.export_description import InputFeature
 from app.serving.protocol import BadFrame, Column
 
 Row = Any
@@ -44,7 +44,7 @@ class PackedInput:
 class RowPacker:
     """Packs rows into columns (API side) and unpacks columns into arrays (predictor side)."""
 
-    def __init__(self, features: Sequence[Feature]) -> None:
+    def __init__(self, features: Sequence[InputFeature]) -> None:
         self.tensors: list[PackedInput] = []
         self._packers: list[Callable[[Sequence[Row]], Iterable[Column]]] = []
         for dtype in ("float32", "int64", "string"):
@@ -97,7 +97,7 @@ def _matrix_packer(dtype: str, indexes: list[int]) -> Callable[[Sequence[Row]], 
     return lambda rows: (np.fromiter(values(rows), "<f8", len(rows) * width).astype("<f4").tobytes(),)
 
 
-def _shaped_packer(feature: Feature, index: int) -> Callable[[Sequence[Row]], Iterable[Column]]:
+def _shaped_packer(feature: InputFeature, index: int) -> Callable[[Sequence[Row]], Iterable[Column]]:
     get = attrgetter(f"f{index}")
     if feature.dtype == "string":
         return lambda rows: (_flat([get(row) for row in rows], len(feature.shape)),)
@@ -105,7 +105,7 @@ def _shaped_packer(feature: Feature, index: int) -> Callable[[Sequence[Row]], It
     return lambda rows: (np.array([get(row) for row in rows], dtype).tobytes(),)
 
 
-def _sequence_packer(feature: Feature, index: int) -> Callable[[Sequence[Row]], Iterable[Column]]:
+def _sequence_packer(feature: InputFeature, index: int) -> Callable[[Sequence[Row]], Iterable[Column]]:
     get = attrgetter(f"f{index}")
 
     def pack(rows: Sequence[Row]) -> tuple[Column, Column]:

@@ -19,7 +19,7 @@ from app.serving.protocol import (
     FrameReader,
     Load,
     LoadResult,
-    Ready,
+    PredictorReady,
     Reply,
     RunBatch,
     Unload,
@@ -189,7 +189,7 @@ class PredictorProcess(asyncio.Protocol):
     def _take(self, reply: Reply) -> None:
         if isinstance(reply, BatchResult):
             self._on_answer(reply)
-        elif isinstance(reply, Ready):
+        elif isinstance(reply, PredictorReady):
             self.alive = True
             self.tensorflow = reply.tensorflow
             if self._ready is not None and not self._ready.done():

@@ -75,7 +75,7 @@ class RunBatch(msgspec.Struct, array_like=True, tag=3, frozen=True):
     columns: list[Column]
 
 
-class Ready(msgspec.Struct, array_like=True, tag=4, frozen=True):
+class PredictorReady(msgspec.Struct, array_like=True, tag=4, frozen=True):
     """First word of a predictor: TensorFlow is imported."""
 
     tensorflow: str
@@ -111,7 +111,7 @@ class BatchResult(msgspec.Struct, array_like=True, tag=6, frozen=True):
 
 
 Request = Load | Unload | RunBatch
-Reply = Ready | LoadResult | BatchResult
+Reply = PredictorReady | LoadResult | BatchResult
 _encoder = msgspec.msgpack.Encoder()
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)

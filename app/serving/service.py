@@ -23,7 +23,7 @@ from app.serving.forkserver import POSSIBLE, ForkServer
 from app.serving.metadata import metadata, status
 from app.serving.metrics import VersionMetrics
 from app.serving.predictor_process import PredictorDied, PredictorProcess
-from app.serving.versions import Models, State, Version, WantedVersion, read_description
+from app.serving.versions import Models, ServingVersion, State, WantedVersion, read_description
 
 log = structlog.get_logger("app.serving")
 
@@ -117,7 +117,9 @@ class ServingService:
         if self.models.sync(wanted):
             self._wake()
 
-    async def wait_until_loadable(self, model: str, number: int | None = None, label: str | None = None) -> Version:
+    async def wait_until_loadable(
+        self, model: str, number: int | None = None, label: str | None = None
+    ) -> ServingVersion:
         """The version that a request means, as soon as requests for it can be checked and queued.
 
         Raises:
@@ -149,7 +151,7 @@ class ServingService:
             except TimeoutError:
                 raise Unavailable("The model's first version is being loaded. Try again.", retry_after_s=1.0) from None
 
-    def get_if_loaded(self, model: str, number: int | None, label: str | None) -> Version | None:
+    def get_if_loaded(self, model: str, number: int | None, label: str | None) -> ServingVersion | None:
         """The version that a request means when it is in memory now; else None: ask `wait_until_loadable`."""
         try:
             version = self.models.find(model, number, label)
@@ -190,12 +192,12 @@ class ServingService:
         memory = self._predictor.memory_bytes() if self.predictor_pid and self._predictor else 0
         yield "serving_predictor_memory_bytes", "Private memory of the predictor process", memory
 
-    async def _describe(self, version: Version) -> None:
+    async def _describe(self, version: ServingVersion) -> None:
         """Raises BadExport."""
         if version.queue is None:
             version.describe(await asyncio.to_thread(read_description, version.wanted, self.limits.queue_rows))
 
-    async def _described(self, version: Version) -> None:
+    async def _described(self, version: ServingVersion) -> None:
         try:
             await self._describe(version)
         except BadExport as error:
@@ -282,7 +284,7 @@ class ServingService:
             self._spare_task = None
             self._changed.set()
 
-    async def _validate_in_spare(self, spare: PredictorProcess, version: Version) -> None:
+    async def _validate_in_spare(self, spare: PredictorProcess, version: ServingVersion) -> None:
         """Loads an unvalidated version where nobody is served."""
         version.state = State.LOADING
         try:
@@ -317,7 +319,7 @@ class ServingService:
         self.batcher.lost()
         self._changed.set()
 
-    async def _load(self, version: Version) -> None:
+    async def _load(self, version: ServingVersion) -> None:
         wanted = version.wanted
         version.state = State.LOADING
         version.error = None
@@ -346,7 +348,9 @@ class ServingService:
                 self.on_loaded(wanted.model, wanted.number)
         self._wake()
 
-    async def _load_in(self, process: PredictorProcess | None, version: Version, *, low_priority: bool = False) -> None:
+    async def _load_in(
+        self, process: PredictorProcess | None, version: ServingVersion, *, low_priority: bool = False
+    ) -> None:
         if process is None:
             raise PredictorDied("There is no predictor process.")
         wanted = version.wanted
@@ -356,7 +360,7 @@ class ServingService:
             raise BadExport(done.error)
         version.set_cell_bytes(done.cell_bytes)
 
-    def _refuse(self, version: Version, reason: str) -> None:
+    def _refuse(self, version: ServingVersion, reason: str) -> None:
         version.failed(reason)
         log.warning("version failed", model=version.wanted.model, version=version.wanted.number, reason=reason)
         if version.queue is not None:
@@ -376,7 +380,7 @@ class ServingService:
     def _used_bytes(self) -> int:
         return sum(version.bytes for version in self.models.loaded())
 
-    async def _unload(self, version: Version) -> None:
+    async def _unload(self, version: ServingVersion) -> None:
         queue = version.queue
         if queue is not None and queue.key is not None and self._predictor is not None:
             version.state = State.UNLOADING

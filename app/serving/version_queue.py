@@ -31,7 +31,7 @@ class Reply(Protocol):
     def set_exception(self, error: ServiceError, /) -> None: ...
 
 
-class Account(Protocol):
+class QueueAccount(Protocol):
     """What a caller has in flight."""
 
     rows: int
@@ -44,7 +44,7 @@ class Pending:
     __slots__ = ("account", "arrived", "charged", "reply", "request", "size", "tried")
 
     def __init__(
-        self, request: Decoded, size: int, arrived: float, reply: Reply, account: Account | None, charged: int
+        self, request: Decoded, size: int, arrived: float, reply: Reply, account: QueueAccount | None, charged: int
     ) -> None:
         self.request = request
         self.size = size

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.errors import Conflict, NotFound, quote_name
 from app.serving.decode import Decoder
-from app.serving.export_description import BadExport, Export, read_export
+from app.serving.export_description import BadExport, ExportDescription, read_export
 from app.serving.metrics import VersionMetrics
 from app.serving.response_head import ResponseHead
 from app.serving.version_queue import VersionQueue
@@ -48,7 +48,7 @@ class WantedVersion:
 class Description:
     """What is read of an export before it is loaded; `bytes` of all its files."""
 
-    export: Export
+    export: ExportDescription
     decoder: Decoder
     bytes: int
 
@@ -70,7 +70,7 @@ class State(StrEnum):
     END = "END"
 
 
-class Version:
+class ServingVersion:
     """One version here.
 
     Attributes:
@@ -87,7 +87,7 @@ class Version:
         self.wanted = wanted
         self.key = key
         self.metrics = VersionMetrics()
-        self.export: Export | None = None
+        self.export: ExportDescription | None = None
         self.queue: VersionQueue | None = None
         self.state = State.START
         self.due = False
@@ -141,11 +141,11 @@ class Models:
     """All versions and labels. `sync` brings the registry's word; a label follows it once its new version is loaded."""
 
     def __init__(self) -> None:
-        self.versions: dict[tuple[str, int], Version] = {}
-        self.gone: list[Version] = []
+        self.versions: dict[tuple[str, int], ServingVersion] = {}
+        self.gone: list[ServingVersion] = []
         self._names: frozenset[str] = frozenset()
-        self._labels: dict[tuple[str, str], Version] = {}
-        self._previous: dict[str, Version] = {}
+        self._labels: dict[tuple[str, str], ServingVersion] = {}
+        self._previous: dict[str, ServingVersion] = {}
         self._keys = 0
 
     def sync(self, wanted: Sequence[WantedVersion]) -> bool:
@@ -162,7 +162,7 @@ class Models:
                 version = None
             if version is None:
                 self._keys += 1
-                version = self.versions[place] = Version(item, self._keys)
+                version = self.versions[place] = ServingVersion(item, self._keys)
                 version.due = bool(item.labels) or item.staged or item.previous
                 changed = True
             elif version.wanted != item:
@@ -193,11 +193,11 @@ class Models:
                 self._previous[place[0]] = current
             self._labels[place] = target
 
-    def labelled(self, model: str, label: str) -> Version | None:
+    def labelled(self, model: str, label: str) -> ServingVersion | None:
         """The version that serves a label now."""
         return self._labels.get((model, label))
 
-    def find(self, model: str, number: int | None, label: str | None) -> Version | None:
+    def find(self, model: str, number: int | None, label: str | None) -> ServingVersion | None:
         """The version that a request means; None while the model's first version is on its way.
 
         Raises:
@@ -218,7 +218,7 @@ class Models:
             raise Conflict(f"Version {version.wanted.number} of the model could not be loaded: {version.error}")
         return version
 
-    def one(self, model: str, number: int | None, label: str | None) -> Version:
+    def one(self, model: str, number: int | None, label: str | None) -> ServingVersion:
         """As `find`, for looking only: a version that cannot be loaded is found too. Raises NotFound."""
         if number is not None and (version := self.versions.get((model, number))) is not None:
             return version
@@ -228,14 +228,14 @@ class Models:
         what = f"version {number}" if number is not None else f"label {quote_name(label or DEFAULT_LABEL)}"
         raise NotFound(f"The model has no {what}.")
 
-    def of(self, model: str) -> list[Version]:
+    def of(self, model: str) -> list[ServingVersion]:
         """Versions of a model, the newest first. Raises NotFound."""
         found = [version for version in self.versions.values() if version.wanted.model == model]
         if not found:
             raise NotFound(f"There is no model {quote_name(model)}.")
         return sorted(found, key=lambda version: -version.wanted.number)
 
-    def next_to_validate(self) -> Version | None:
+    def next_to_validate(self) -> ServingVersion | None:
         """A staged version that was not validated yet. The first version of all needs none: it can disturb nobody."""
         if not any(True for _ in self.loaded()):
             return None
@@ -243,7 +243,7 @@ class Models:
         staged = [version for version in untried if version.wanted.staged]
         return min(staged, key=lambda version: version.wanted.number, default=None)
 
-    def to_load(self, *, unvalidated: bool) -> Version | None:
+    def to_load(self, *, unvalidated: bool) -> ServingVersion | None:
         """What to load next: first what requests wait for, then labelled, then staged versions.
 
         Args:
@@ -264,7 +264,7 @@ class Models:
             return min(waiting, key=lambda version: version.queue.waiting[0].arrived if version.queue else 0.0)
         return min(due, key=lambda version: (not version.wanted.labels, version.wanted.number), default=None)
 
-    def to_unload(self) -> Version | None:
+    def to_unload(self) -> ServingVersion | None:
         """A loaded version that nobody needs any more and that has answered all it was asked."""
         for version in self.gone:
             if version.idle or not version.loaded:
@@ -278,7 +278,7 @@ class Models:
                 return version
         return None
 
-    def to_evict(self) -> Version | None:
+    def to_evict(self) -> ServingVersion | None:
         """The loaded version that was used least recently: an idle one first, then one without a label."""
         loaded = [version for version in self.versions.values() if version.loaded]
         return min(
@@ -287,7 +287,7 @@ class Models:
             default=None,
         )
 
-    def loaded(self) -> Iterable[Version]:
+    def loaded(self) -> Iterable[ServingVersion]:
         return (version for version in [*self.versions.values(), *self.gone] if version.loaded)
 
     def _check_on_its_way(self, model: str, label: str | None) -> None:

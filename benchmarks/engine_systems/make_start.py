@@ -27,7 +27,7 @@ def main(name: str, directory: str) -> None:
         estimator = work.estimator(est, tf, model_dir=scratch, optimizer=Adagrad(work.rate, 0.1), config=config)
         features, labels = workload.head(*work.data(), work.batch)
         estimator.train(lambda: datasets.once(features, labels, work.batch), steps=1)
-        values = files.Reader(f"{scratch}/model.ckpt-0")
+        values = files.CheckpointReader(f"{scratch}/model.ckpt-0")
         Path(directory).mkdir(parents=True, exist_ok=True)
         prefix = f"{directory}/model.ckpt-0"
         files.write(prefix, {n: tf.constant(values.value(n)) for n in values.shapes})

@@ -41,9 +41,9 @@ class Echo:
     """Stands for a service with the one model `m`, whose answer is the request's body."""
 
     def __init__(self) -> None:
-        from app.serving.versions import Version, WantedVersion
+        from app.serving.versions import ServingVersion, WantedVersion
 
-        self.version: Any = Version(WantedVersion("m", 1, "", "", "ver_1"), 1)
+        self.version: Any = ServingVersion(WantedVersion("m", 1, "", "", "ver_1"), 1)
         self.version.queue = self
         self.key = 1
         self.decoder = self.batcher = self

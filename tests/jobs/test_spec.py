@@ -10,7 +10,7 @@ import pytest
 from app.ids import new_id
 from app.jobs.parse import dry_run, parse_job
 from app.jobs.plan import JobLimits
-from app.jobs.spec import BestMetric, Label, Missing, Promote, encode
+from app.jobs.spec import BestMetric, LabelSpec, Missing, Promote, encode
 from tests.jobs.penguins import DATA, PENGUINS, dataset, errors, find, request, text, train_spec
 
 
@@ -30,7 +30,7 @@ def test_train_spec_is_complete() -> None:
     assert args["loss_reduction"].upper() == "SUM_OVER_BATCH_SIZE"
     assert args["feature_columns"][0]["normalizer"] == {"mean": 43.9, "stddev": 5.5}
     vocabulary = ("Adelie", "Chinstrap", "Gentoo")
-    assert spec.labels == (Label(head=None, columns=("species",), kind="class", vocabulary=vocabulary),)
+    assert spec.labels == (LabelSpec(head=None, columns=("species",), kind="class", vocabulary=vocabulary),)
     assert [(f.name, f.dtype, f.missing) for f in spec.features] == [
         ("bill", "float32", Missing(policy="mean", value=43.9)),
         ("island", "string", Missing(policy="category", value="(missing)")),

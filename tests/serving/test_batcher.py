@@ -12,15 +12,15 @@ import pytest
 from app.errors import InvalidInput, Overloaded, Timeout, TooLarge, Unavailable
 from app.serving.batcher import Batcher, BatchLimits
 from app.serving.decode import Decoded, Decoder
-from app.serving.export_description import Export, Feature, Output, Signature
+from app.serving.export_description import ExportDescription, InputFeature, Output, Signature
 from app.serving.metrics import VersionMetrics
 from app.serving.protocol import BatchResult, Form, RunBatch
 from app.serving.version_queue import VersionQueue
 
 OUTPUT = [Output("y", "float32", (None,))]
-EXPORT = Export(
+EXPORT = ExportDescription(
     format=1,
-    features=[Feature("x", "float32")],
+    features=[InputFeature("x", "float32")],
     signatures={name: Signature("predict", OUTPUT) for name in ("serving_default", "other")},
 )
 

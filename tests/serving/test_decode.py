@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidInput, ServiceError
 from app.serving.decode import Decoded, Decoder
-from app.serving.export_description import Export, Feature, Missing, Output, Signature
+from app.serving.export_description import ExportDescription, InputFeature, MissingValue, Output, Signature
 from app.serving.feature_values import BadValue, checked
 from app.serving.packing import RowPacker
 from app.serving.protocol import BadFrame
 
 FEATURES = [
-    Feature("number", "float32", missing=Missing("mean", 0.25)),
-    Feature("a b:c", "int64"),
-    Feature("word", "string", missing=Missing("category", "?")),
-    Feature("pair", "float32", shape=(2,)),
-    Feature("grid", "int64", shape=(2, 2)),
-    Feature("list", "float32", sequence=True, missing=Missing("empty", [])),
+    InputFeature("number", "float32", missing=MissingValue("mean", 0.25)),
+    InputFeature("a b:c", "int64"),
+    InputFeature("word", "string", missing=MissingValue("category", "?")),
+    InputFeature("pair", "float32", shape=(2,)),
+    InputFeature("grid", "int64", shape=(2, 2)),
+    InputFeature("list", "float32", sequence=True, missing=MissingValue("empty", [])),
 ]
-EXPORT = Export(
+EXPORT = ExportDescription(
     format=1, features=FEATURES, signatures={"serving_default": Signature("predict", [Output("y", "float32", (None,))])}
 )
 DECODER = Decoder(EXPORT, max_rows=1000)
@@ -106,7 +106,7 @@ def test_column_of_another_size_is_a_bad_frame(change: bytes) -> None:
 
 
 def test_sequence_lengths_that_cannot_be_are_a_bad_frame() -> None:
-    packer = RowPacker([Feature("list", "float32", sequence=True)])
+    packer = RowPacker([InputFeature("list", "float32", sequence=True)])
     for length in (-1, 2, 2**62):
         with pytest.raises(BadFrame):
             packer.unpack([b"\x00" * 4, np.array([length], "<i8").tobytes()], 1)
@@ -152,7 +152,7 @@ def test_any_bytes_in_a_body_give_rows_or_a_service_error(noise: bytes, place: i
 
 
 def test_bare_value_is_taken_for_a_feature_of_one_element() -> None:
-    one = Feature("one", "float32", shape=(1,))
+    one = InputFeature("one", "float32", shape=(1,))
     assert checked(2, one, example_form=False) == [2.0]
     assert checked([2], one, example_form=False) == [2.0]
     with pytest.raises(BadValue):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.serving.export_description import Feature
+from app.serving.export_description import InputFeature
 from app.serving.packing import RowPacker
 from app.serving.protocol import BadFrame, RunBatch, decode_request, frame
 from tests.serving.conftest import Server
@@ -70,7 +70,9 @@ def test_damaged_requests_are_answered_without_5xx_and_leave_no_memory(server: S
 
 
 def test_damaged_frames_are_refused_without_allocating_what_they_claim() -> None:
-    packer = RowPacker([Feature("a", "float32"), Feature("s", "string"), Feature("q", "int64", sequence=True)])
+    packer = RowPacker(
+        [InputFeature("a", "float32"), InputFeature("s", "string"), InputFeature("q", "int64", sequence=True)]
+    )
     lengths = np.array([1, 2], "<i8").tobytes()
     columns = [np.zeros(2, "<f4").tobytes(), ["x", b"y"], np.zeros(3, "<i8").tobytes(), lengths]
     payload = frame(RunBatch(1, 1, "predict", [1, 1], [0, 0], columns))[4:]

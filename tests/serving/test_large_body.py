@@ -16,14 +16,18 @@ import pytest
 
 from app.errors import InvalidInput, NotFound, ServiceError, Timeout, TooLarge
 from app.serving.decode import Decoder
-from app.serving.export_description import SERVING_JSON, Export, Feature, Output, Signature
+from app.serving.export_description import SERVING_JSON, ExportDescription, InputFeature, Output, Signature
 from app.serving.large_body import LargeBodyReader
 from app.serving.protocol import Form
 from app.strict_json import JsonLimits, read_json
 
-EXPORT = Export(
+EXPORT = ExportDescription(
     format=1,
-    features=[Feature("x", "float32"), Feature("word", "string"), Feature("list", "int64", sequence=True)],
+    features=[
+        InputFeature("x", "float32"),
+        InputFeature("word", "string"),
+        InputFeature("list", "int64", sequence=True),
+    ],
     signatures={"serving_default": Signature("predict", [Output("y", "float32", (None,))])},
 )
 ROW: dict[str, Any] = {"x": 1.5, "word": "a,b[", "list": [1, 2, 3]}

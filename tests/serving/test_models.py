@@ -8,13 +8,13 @@ import pytest
 
 from app.errors import Conflict, NotFound
 from app.serving.decode import Decoder
-from app.serving.export_description import Export, Feature, Output, Signature
+from app.serving.export_description import ExportDescription, InputFeature, Output, Signature
 from app.serving.version_queue import VersionQueue
-from app.serving.versions import Description, Models, Version, WantedVersion
+from app.serving.versions import Description, Models, ServingVersion, WantedVersion
 
-EXPORT = Export(
+EXPORT = ExportDescription(
     format=1,
-    features=[Feature("x", "float32")],
+    features=[InputFeature("x", "float32")],
     signatures={"serving_default": Signature("predict", [Output("y", "f")])},
 )
 
@@ -23,7 +23,7 @@ def want(number: int, *labels: str, model: str = "m", **more: Any) -> WantedVers
     return WantedVersion(model, number, f"/exports/{number}", f"sha256:{number}", f"ver_{number}", labels, **more)
 
 
-def load(models: Models, number: int, model: str = "m") -> Version:
+def load(models: Models, number: int, model: str = "m") -> ServingVersion:
     """As the service does it, without a process."""
     version = models.versions[model, number]
     version.describe(Description(EXPORT, Decoder(EXPORT, max_rows=10), 100))

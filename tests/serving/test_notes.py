@@ -9,12 +9,12 @@ import pytest
 
 from app.errors import InvalidInput
 from app.serving.decode import Decoder
-from app.serving.export_description import Export, Feature, Missing, Signature
+from app.serving.export_description import ExportDescription, InputFeature, MissingValue, Signature
 from app.serving.notes import with_warnings
 
 FEATURES = [
-    Feature("age", "float32", missing=Missing("mean", 40.0), min=20.0, max=60.0),
-    Feature("town", "string", missing=Missing("category", "?"), vocabulary=["Rome", "Köln"]),
+    InputFeature("age", "float32", missing=MissingValue("mean", 40.0), min=20.0, max=60.0),
+    InputFeature("town", "string", missing=MissingValue("category", "?"), vocabulary=["Rome", "Köln"]),
 ]
 SIGNATURES = {
     "serving_default": Signature("predict", []),
@@ -23,7 +23,7 @@ SIGNATURES = {
 
 
 def decode(body: dict[str, Any], verb: str = "predict") -> Any:
-    decoder = Decoder(Export(format=1, features=FEATURES, signatures=SIGNATURES), max_rows=100)
+    decoder = Decoder(ExportDescription(format=1, features=FEATURES, signatures=SIGNATURES), max_rows=100)
     return decoder.decode(verb, json.dumps(body).encode())
 
 
@@ -93,11 +93,11 @@ def test_long_lists_of_instances_are_cut_and_counted() -> None:
 
 
 def test_true_and_false_are_taken_where_training_saw_0_and_1() -> None:
-    flag, share = Feature("vip", "float32", min=0, max=1), Feature("share", "float32", min=0, max=0.5)
-    decoder = Decoder(Export(format=1, features=[flag], signatures=SIGNATURES), max_rows=10)
+    flag, share = InputFeature("vip", "float32", min=0, max=1), InputFeature("share", "float32", min=0, max=0.5)
+    decoder = Decoder(ExportDescription(format=1, features=[flag], signatures=SIGNATURES), max_rows=10)
     rows = decoder.decode("predict", b'{"instances": [{"vip": true}, {"vip": false}, {"vip": 1}]}').rows
     assert [row.f0 for row in rows] == [1.0, 0.0, 1.0]
-    decoder = Decoder(Export(format=1, features=[share], signatures=SIGNATURES), max_rows=10)
+    decoder = Decoder(ExportDescription(format=1, features=[share], signatures=SIGNATURES), max_rows=10)
     with pytest.raises(InvalidInput, match="true or false"):
         decoder.decode("predict", b'{"instances": [{"share": true}]}')
 

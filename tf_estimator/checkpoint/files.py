@@ -82,7 +82,7 @@ def is_inside(prefix: str, directory: str) -> bool:
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
-class Reader:
+class CheckpointReader:
     """An open checkpoint, name-based or object-based; the variables of the latter have the names of the program, too.
 
     Args:

@@ -85,7 +85,7 @@ class WarmStartSettings(_Settings):
         Raises:
             ValueError: a variable is not in the checkpoint, its shape differs, or a name in the settings is unused.
         """
-        reader = files.Reader(_prefix(self.ckpt_to_initialize_from))
+        reader = files.CheckpointReader(_prefix(self.ckpt_to_initialize_from))
         chosen = self._chosen(variables)
         known = {_name(t) for t in chosen}
         for what, names in (
@@ -116,7 +116,7 @@ class WarmStartSettings(_Settings):
             if _name(t) in wanted or t.name in names or any(re.match(text, _name(t)) for text in texts)
         ]
 
-    def _value(self, traced: TracedVariable, reader: files.Reader) -> Any:
+    def _value(self, traced: TracedVariable, reader: files.CheckpointReader) -> Any:
         own = _name(traced)
         name = self.var_name_to_prev_var_name.get(own, own)
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import canned, files, optimizers, program
-from .canned import Model
+from .canned import DiagnosedModel
 from .files import Contents
 from .graph import Graph
 from .optimizers import Optimizer
@@ -29,7 +29,7 @@ class Diagnosis:
     """
 
     contents: Contents
-    model: Model
+    model: DiagnosedModel
     optimizers: dict[str, Optimizer]
     code: str
 

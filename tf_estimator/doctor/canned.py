@@ -20,7 +20,7 @@ _GATES = {4: "lstm", 3: "gru", 1: "simple_rnn"}
 
 
 @dataclass
-class Model:
+class DiagnosedModel:
     """A canned model.
 
     Attributes:
@@ -57,9 +57,9 @@ class Model:
         return f"{self.family}{kind}" if self.family else "Estimator"
 
 
-def find(shapes: Mapping[str, list[int]], graph: Graph | None, model_dir: str) -> Model:
+def find(shapes: Mapping[str, list[int]], graph: Graph | None, model_dir: str) -> DiagnosedModel:
     """The model that `shapes` (variable name to shape) belong to."""
-    model = Model()
+    model = DiagnosedModel()
     own = {name: shape for name, shape in shapes.items() if name != "global_step" and not optimizers.is_slot(name)}
     deep = any(_HIDDEN.fullmatch(name) for name in own)
     wide = any(name.startswith(columns.SCOPES["linear"]) for name in own)
@@ -81,7 +81,7 @@ def find(shapes: Mapping[str, list[int]], graph: Graph | None, model_dir: str) -
     return model
 
 
-def _dnn(model: Model, own: Mapping[str, list[int]], graph: Graph | None) -> None:
+def _dnn(model: DiagnosedModel, own: Mapping[str, list[int]], graph: Graph | None) -> None:
     layers = sorted((int(match[1]), name) for name in own if (match := _HIDDEN.fullmatch(name)))
     model.family = "DNN"
     model.units = [own[name][1] for _, name in layers]
@@ -94,7 +94,7 @@ def _dnn(model: Model, own: Mapping[str, list[int]], graph: Graph | None) -> Non
         model.dense.append(columns.placeholder(rest))
 
 
-def _rnn(model: Model, own: Mapping[str, list[int]], graph: Graph | None) -> None:
+def _rnn(model: DiagnosedModel, own: Mapping[str, list[int]], graph: Graph | None) -> None:
     cells = sorted((int(match[2] or 0), name, match[1]) for name in own if (match := _CELL.fullmatch(name)))
     model.family = "RNN"
     model.units = [own[name][0] for _, name, _ in cells]
@@ -112,7 +112,7 @@ def _rnn(model: Model, own: Mapping[str, list[int]], graph: Graph | None) -> Non
         model.sequence.append(columns.placeholder(rest, sequence=True))
 
 
-def _decide(model: Model, graph: Graph | None, model_dir: str) -> None:
+def _decide(model: DiagnosedModel, graph: Graph | None, model_dir: str) -> None:
     """Classifier, regressor or another head: by the loss in the graph, else by the evaluations beside the checkpoint,
     for only classifiers report accuracy."""
     loss = graph.loss() if graph is not None else None

@@ -6,12 +6,12 @@ import json
 import re
 from collections.abc import Sequence
 
-from .canned import Model
+from .canned import DiagnosedModel
 from .columns import Column
 from .optimizers import Optimizer
 
 
-def write(model: Model, found: dict[str, Optimizer], model_dir: str) -> str:
+def write(model: DiagnosedModel, found: dict[str, Optimizer], model_dir: str) -> str:
     """A program that makes the estimator again; what is a guess is marked with a comment."""
     lines = ["import tensorflow as tf", "", "import tf_estimator as est", ""]
     if not model.family:
@@ -36,13 +36,13 @@ def is_v1(found: dict[str, Optimizer]) -> bool:
     return any(optimizer.v1 for optimizer in found.values())
 
 
-def _module(model: Model, found: dict[str, Optimizer]) -> str:
+def _module(model: DiagnosedModel, found: dict[str, Optimizer]) -> str:
     if model.family == "RNN":
         return "est.experimental"
     return "est.v1" if is_v1(found) else "est"
 
 
-def _arguments(model: Model) -> list[str]:
+def _arguments(model: DiagnosedModel) -> list[str]:
     combined = model.family == "DNNLinearCombined"
     lines: list[str] = []
     if model.linear:
@@ -69,7 +69,7 @@ def _arguments(model: Model) -> list[str]:
     return lines
 
 
-def _guess(model: Model, regressor: str) -> str:
+def _guess(model: DiagnosedModel, regressor: str) -> str:
     if model.sure:
         return ""
     other = f"a {model.family}Regressor ({regressor}) or " if regressor and model.family != "RNN" else ""
@@ -85,7 +85,7 @@ def _columns(argument: str, found: Sequence[Column]) -> list[str]:
     return [*lines, "    ],"]
 
 
-def _optimizers(model: Model, found: dict[str, Optimizer]) -> list[str]:
+def _optimizers(model: DiagnosedModel, found: dict[str, Optimizer]) -> list[str]:
     if model.family != "DNNLinearCombined":
         return [line for optimizer in list(found.values())[:1] for line in _one("optimizer", optimizer)]
     lines = []

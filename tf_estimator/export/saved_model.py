@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checkpoint.files import Reader
+from ..checkpoint.files import CheckpointReader
 from ..checkpoint.partition import saver_variables
 from ..graph.naming import NamingGraph
 from ..graph.threads import in_fresh_thread
@@ -172,7 +172,7 @@ def _restore(session: Any, own_saver: Any, variables: Mapping[str, TracedVariabl
     if own_saver is not None:
         own_saver.restore(session, checkpoint_path)
         return
-    values = Reader(checkpoint_path).values(
+    values = CheckpointReader(checkpoint_path).values(
         {name: traced.variable for name, traced in variables.items()},
         optional=[name for name, traced in variables.items() if traced.optional],
     )

@@ -12,14 +12,14 @@ from ..keys import EVAL_STEP, GLOBAL_STEP, MetricKeys
 from . import program_order
 from .fetches import element_of
 from .graph_variables import GraphVariables
-from .traced_model import Evaluation
+from .traced_model import EvaluationOps
 
 v1 = tf.compat.v1
 
 
-def add_metrics(variables: GraphVariables, spec: EstimatorSpec) -> Evaluation:
+def add_metrics(variables: GraphVariables, spec: EstimatorSpec) -> EvaluationOps:
     """Adds the mean loss, the batch counter and the metrics of `spec` to the graph, which must be the current one."""
-    result = Evaluation()
+    result = EvaluationOps()
     metrics: dict[str, Any] = dict(spec.eval_metric_ops)
     metrics[MetricKeys.LOSS] = v1.metrics.mean(spec.loss)
     for name, metric in metrics.items():
@@ -48,7 +48,7 @@ def plain_variable(item: Any) -> Any:
     return inner if isinstance(inner, tf.Variable) else item
 
 
-def _add_metric_object(variables: GraphVariables, name: str, metric: Any, result: Evaluation) -> None:
+def _add_metric_object(variables: GraphVariables, name: str, metric: Any, result: EvaluationOps) -> None:
     handles = {plain_variable(v).handle.op.name for v in metric.variables}
     result.metric_keys.update(handles)
     updates = getattr(metric, "updates", None)

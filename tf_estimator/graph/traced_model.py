@@ -19,7 +19,7 @@ from .memo import Memo
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationOps:
     """Metrics of a model traced in EVAL mode.
 
     Attributes:
@@ -59,7 +59,7 @@ class TracedModel:
     batch: Any
     feeds: Sequence[tf.Tensor]
     train_ops: Sequence[Any]
-    evaluation: Evaluation
+    evaluation: EvaluationOps
     strategy: ReplicaStrategy | None
     variables: GraphVariables
     captures: Captures
@@ -77,7 +77,7 @@ def traced_model(
     *,
     inputs: Collection[str] = (),
     train_ops: Sequence[Any] = (),
-    evaluation: Evaluation | None = None,
+    evaluation: EvaluationOps | None = None,
 ) -> TracedModel:
     """A `TracedModel` of its parts; `inputs` names the operations that make the batch, where the graph itself does."""
     definition, memo = GraphDefinition(variables, inputs), Memo()
@@ -88,7 +88,7 @@ def traced_model(
         batch,
         feeds,
         train_ops,
-        evaluation or Evaluation(),
+        evaluation or EvaluationOps(),
         strategy,
         variables,
         captures,

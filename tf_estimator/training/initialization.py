@@ -69,7 +69,7 @@ def _restore(trace: TracedModel, state: VariableSet, path: str, wanted: list[Tra
     saver = saver_of(trace)
     if saver is not None:
         return restore_through(saver, trace, state, path)
-    reader = files.Reader(path)
+    reader = files.CheckpointReader(path)
     optional = [t.name for t in wanted if t.optional]
     values = reader.values({t.name: t.variable for t in wanted}, optional=optional)
     files.check_finite(path, values, [t.name for t in wanted if t.trainable])

@@ -84,7 +84,7 @@ class ModelRuntime:
         replicas = self._replicas(mode)
         graph = new_graph(self.config.tf_random_seed)
         if path != self._restored[0]:
-            self._restored = path, frozenset(files.Reader(path).shapes if path is not None else ())
+            self._restored = path, frozenset(files.CheckpointReader(path).shapes if path is not None else ())
         restored = self._restored[1]
         names = VariableNames(restored)
         offered = {"mode": mode, "params": self.params, "config": self.config}

@@ -16,7 +16,7 @@ import numpy as np
 from app.datasets.table import Column, NumberColumn, SequenceColumn, StringColumn, Table
 from app.errors import InvalidInput, quote_name
 from app.jobs.fields import MissingPolicy
-from app.jobs.spec import Arguments, Feature, Label
+from app.jobs.spec import Arguments, Feature, LabelSpec
 from tf_estimator.inputs import Dictionary, Sequence
 from workers.data.chunks import Array, ArraySpill, Rows, arrays, chunks, null_mask, where
 
@@ -50,7 +50,7 @@ def select_rows(table: Table, holdout: float | None, part: str, needed: list[str
 
 
 def dropped_columns(
-    features: Iterable[Feature], labels: Iterable[Label], weight: str | None, missing: Mapping[str, MissingPolicy]
+    features: Iterable[Feature], labels: Iterable[LabelSpec], weight: str | None, missing: Mapping[str, MissingPolicy]
 ) -> list[str]:
     """Columns whose nulls exclude a row."""
     names = [feature.name for feature in features if feature.missing.policy == "drop"]
@@ -174,7 +174,7 @@ def _plain(column: StringColumn, missing: bytes, spill: ArraySpill) -> Array:
 
 
 def label_values(
-    table: Table, labels: Iterable[Label], heads: Mapping[str | None, Arguments], rows: Rows, spill: ArraySpill
+    table: Table, labels: Iterable[LabelSpec], heads: Mapping[str | None, Arguments], rows: Rows, spill: ArraySpill
 ) -> Any:
     """The labels as the estimator takes them: of one head, or a dict of head name to labels.
 
@@ -188,7 +188,7 @@ def label_values(
     return found[None] if set(found) == {None} else found
 
 
-def _label(table: Table, label: Label, head: Arguments, rows: Rows, spill: ArraySpill) -> Values:
+def _label(table: Table, label: LabelSpec, head: Arguments, rows: Rows, spill: ArraySpill) -> Values:
     columns = [table.column(name) for name in label.columns]
     name, kind = label.columns[0], label.kind
     if kind == "multilabel":
@@ -264,7 +264,7 @@ def _side_by_side(columns: list[Column], dtype: Any, spill: ArraySpill) -> Array
     return _made(joined, len(values[0]), values, spill, dtype, (width,))
 
 
-def _multi_hot(columns: list[Column], label: Label, n_classes: int, spill: ArraySpill) -> Array:
+def _multi_hot(columns: list[Column], label: LabelSpec, n_classes: int, spill: ArraySpill) -> Array:
     """int64 [rows, n_classes]: 1 for each class of the row."""
     column = columns[0]
     if not isinstance(column, SequenceColumn):

@@ -9,7 +9,7 @@ from typing import Any
 import tf_estimator as est
 from app.datasets.table import Table
 from app.jobs.fields import MissingPolicy
-from app.jobs.spec import Arguments, JsonObject, Label, TrainSpec
+from app.jobs.spec import Arguments, JsonObject, LabelSpec, TrainSpec
 from workers.data import features
 from workers.data.chunks import ArraySpill, Rows
 from workers.data.features import Values
@@ -40,7 +40,7 @@ class Inputs:
         spill: Path,
         *,
         part: str = "all",
-        labels: tuple[Label, ...] | None = None,
+        labels: tuple[LabelSpec, ...] | None = None,
         missing: Mapping[str, MissingPolicy] | None = None,
         labelled: bool = True,
     ) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 import tf_estimator as est
 from app.datasets.table import Table
 from app.ids import new_id
-from app.jobs.spec import ExportSpec, Gate, JsonObject, Promote, TrainSpec, encode_features
+from app.jobs.spec import ExportSpec, JsonObject, Promote, PromotionGate, TrainSpec, encode_features
 from app.jobs.state import VersionState
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
@@ -202,7 +202,7 @@ def judge(
     return VersionState.STAGED if refusal is None else VersionState.REFUSED, refusal
 
 
-def _refusal(gate: Gate, metrics: Metrics) -> str | None:
+def _refusal(gate: PromotionGate, metrics: Metrics) -> str | None:
     """Why a gate refuses a version; None if it does not."""
     value = metrics.get(gate.metric)
     if value is None:

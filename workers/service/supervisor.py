@@ -49,7 +49,7 @@ _BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass
-class Part:
+class ServicePart:
     """One process of the service and how to treat it.
 
     Attributes:
@@ -73,7 +73,7 @@ class Part:
     has_shown_life: bool = False
 
 
-def parts_of(settings: Settings) -> list[Part]:
+def parts_of(settings: Settings) -> list[ServicePart]:
     """The parts in the order of their start; they are stopped in the opposite order."""
     python = [sys.executable, "-m"]
     parts = []
@@ -86,11 +86,13 @@ def parts_of(settings: Settings) -> list[Part]:
                 )
 
         life = Answers(str(settings.broker_socket), b"PING\r\n")
-        parts.append(Part("broker", broker.command(settings), 5.0, start_empty, life=life, hang_s=settings.hang_s))
+        parts.append(
+            ServicePart("broker", broker.command(settings), 5.0, start_empty, life=life, hang_s=settings.hang_s)
+        )
     life = http_answers(settings.host, settings.port)
-    parts.append(Part("api", [*python, "app.main"], 15.0, life=life, hang_s=settings.hang_s))
+    parts.append(ServicePart("api", [*python, "app.main"], 15.0, life=life, hang_s=settings.hang_s))
     # It shows life between two of its statements, and the database may take half a minute for one.
-    reconciler = Part("reconciler", [*python, "workers.reconciler"], 5.0, delay_s=_API_FIRST_S)
+    reconciler = ServicePart("reconciler", [*python, "workers.reconciler"], 5.0, delay_s=_API_FIRST_S)
     reconciler.life, reconciler.hang_s = Pulse(), _STATEMENT_S + settings.hang_s
     parts.append(reconciler)
     for slot in range(settings.worker_slots):
@@ -98,7 +100,7 @@ def parts_of(settings: Settings) -> list[Part]:
         options = [f"--hostname=slot{slot}-{os.getpid()}@%h"]
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", f"--loglevel={settings.log_level}"]
         argv = [*worker, *options, *quiet]
-        part = Part(f"worker-{slot}", argv, settings.grace_s + 10.0, delay_s=_API_FIRST_S)
+        part = ServicePart(f"worker-{slot}", argv, settings.grace_s + 10.0, delay_s=_API_FIRST_S)
         part.life, part.hang_s = Pulse(), settings.hang_s
         if settings.gpu_names and slot >= len(settings.gpu_names):
             part.environment["GPUS"] = "none"
@@ -111,7 +113,7 @@ class Supervisor:
 
     def __init__(
         self,
-        parts: list[Part],
+        parts: list[ServicePart],
         environment: dict[str, str],
         each_round: Callable[[], None],
         *,
@@ -124,7 +126,7 @@ class Supervisor:
         self.each_round = each_round
         self.stopping = False
 
-    def start(self, part: Part) -> None:
+    def start(self, part: ServicePart) -> None:
         given, inherited = part.life.begin() if part.life is not None else ({}, ())
         part.process = subprocess.Popen(
             part.argv,
@@ -160,7 +162,7 @@ class Supervisor:
         for part in self.parts:
             self._look_after(part)
 
-    def _end_if_it_hangs(self, part: Part) -> None:
+    def _end_if_it_hangs(self, part: ServicePart) -> None:
         assert part.process is not None
         if part.life is None:
             return
@@ -173,7 +175,7 @@ class Supervisor:
             end_group(part.process, signal.SIGKILL)
             part.process.wait()
 
-    def _look_after(self, part: Part) -> None:
+    def _look_after(self, part: ServicePart) -> None:
         now = self._clock()
         if part.process is not None:
             if part.process.poll() is None:

@@ -68,12 +68,12 @@ def _predict(threads: int, max_rows: int, descriptor: int) -> None:
     """Never returns."""
     connection = socket.socket(fileno=descriptor)
     try:
-        Predictor(connection, max_rows=max_rows).serve(threads)
+        PredictorServer(connection, max_rows=max_rows).serve(threads)
     except BrokenPipeError:  # the API ended while TensorFlow was imported
         os._exit(0)
 
 
-class Predictor:
+class PredictorServer:
     """Args:
     connection: the stream of frames; its end is ours.
     max_rows: rows of one TensorFlow call.
@@ -98,7 +98,7 @@ class Predictor:
         gc.collect()
         gc.freeze()  # a collection after an unload looks at that model's objects only
         gc.enable()
-        self._send(messages.Ready(tf.__version__))
+        self._send(messages.PredictorReady(tf.__version__))
 
     def serve(self, threads: int) -> None:
         """Runs until the other end closes; never returns."""

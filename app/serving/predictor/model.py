@@ -20,7 +20,7 @@ import tensorflow as tf
 from app.digest import directory_digest
 from app.errors import InvalidInput
 from app.serving.decode import Decoder
-from app.serving.export_description import BadExport, Export, Signature, inputs_of, read_export
+from app.serving.export_description import BadExport, ExportDescription, Signature, inputs_of, read_export
 from app.serving.packing import PackedInput, RowPacker
 from app.serving.predictor.graph_check import check
 from app.serving.predictor.response import ResponseEncoder
@@ -97,7 +97,9 @@ class Loaded:
 class _Runner:
     """Calls one signature."""
 
-    def __init__(self, export: Export, name: str, signature: Signature, function: Any, max_rows: int) -> None:
+    def __init__(
+        self, export: ExportDescription, name: str, signature: Signature, function: Any, max_rows: int
+    ) -> None:
         self._packer = RowPacker(inputs_of(export, signature))
         lengths = {feature.name: feature.length_input for feature in export.features}
         outputs = function.structured_outputs
@@ -227,7 +229,7 @@ def _call_flat(function: Any) -> Callable[..., Sequence[Any]] | None:
     return call
 
 
-def _verified(path: Path, digest: str) -> Export:
+def _verified(path: Path, digest: str) -> ExportDescription:
     try:
         found = directory_digest(path)
     except (OSError, ValueError) as error:
@@ -238,12 +240,12 @@ def _verified(path: Path, digest: str) -> Export:
     return read_export(path)
 
 
-def _different(export: Export) -> dict[str, Signature]:
+def _different(export: ExportDescription) -> dict[str, Signature]:
     aliases = _aliases(export)
     return {name: signature for name, signature in export.signatures.items() if name not in aliases}
 
 
-def _aliases(export: Export) -> dict[str, str]:
+def _aliases(export: ExportDescription) -> dict[str, str]:
     """`serving_default` and `predict` are usually one and the same: it is traced once then."""
     default, predict = export.signatures.get("serving_default"), export.signatures.get("predict")
     return {"predict": "serving_default"} if default is not None and default == predict else {}

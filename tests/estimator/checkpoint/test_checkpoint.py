@@ -68,7 +68,7 @@ def test_seconds_decide_when_they_are_given(tmp_path: Path) -> None:
 def test_recorded_checkpoints_are_read(case: str) -> None:
     path = files.latest(str(GOLDEN / case / "model"))
     assert path is not None
-    reader = files.Reader(path)
+    reader = files.CheckpointReader(path)
     assert reader.value("global_step") == 0
     assert all(np.shape(reader.value(name)) == tuple(shape) for name, shape in reader.shapes.items())
 

@@ -101,7 +101,7 @@ def test_training_goes_on_and_the_checkpoint_holds_its_own_step(tmp_path: Path, 
     assert seen == [None]
     assert gate.held == ["model.ckpt-0", "model.ckpt-4"]
     assert files.known(str(whole)) == ["model.ckpt-0", "model.ckpt-4", "model.ckpt-7"]
-    one, other = (files.Reader(f"{d}/model.ckpt-4") for d in (whole, cut))
+    one, other = (files.CheckpointReader(f"{d}/model.ckpt-4") for d in (whole, cut))
     for name in one.shapes:
         np.testing.assert_array_equal(one.value(name), other.value(name), err_msg=name)
     resumed = make(cut, background_checkpoints=False).train(columns(), max_steps=7)
@@ -258,7 +258,7 @@ def test_snapshot_stays_while_a_compiled_program_updates(tmp_path: Path, gate: G
     threading.Timer(3, gate.passed.set).start()
     estimator.train(data, max_steps=3000, saving_listeners=[Look()])
     assert gate.held == ["model.ckpt-0"]
-    reader = files.Reader(str(tmp_path / "model.ckpt-0"))
+    reader = files.CheckpointReader(str(tmp_path / "model.ckpt-0"))
     found = {name for name in then if name in reader.shapes}
     assert "dnn/hiddenlayer_0/kernel" in found
     for name in found:

@@ -92,7 +92,7 @@ def test_killed_training_equals_the_undisturbed_one(
     prefix, other = (files.latest(str(d / "model")) for d in (whole, killed))
     assert prefix is not None
     assert other is not None
-    one, two = files.Reader(prefix), files.Reader(other)
+    one, two = files.CheckpointReader(prefix), files.CheckpointReader(other)
     assert set(one.shapes) == set(two.shapes)
     for name in one.shapes:
         np.testing.assert_array_equal(one.value(name), two.value(name), err_msg=name)

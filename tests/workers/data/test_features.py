@@ -11,7 +11,7 @@ from app.datasets.ingest import ingest
 from app.datasets.limits import Limits
 from app.datasets.table import Table, open_dataset
 from app.errors import InvalidInput
-from app.jobs.spec import Feature, Label, Missing, TrainSpec
+from app.jobs.spec import Feature, LabelSpec, Missing, TrainSpec
 from tests.specs import job_spec
 from tf_estimator.inputs import Dictionary, Sequence
 from workers.data import chunks, features, statistics
@@ -40,8 +40,8 @@ def feature(name: str, dtype: Any, policy: Any, value: Any, sequence: bool = Fal
     )
 
 
-def label(*columns: str, kind: Any, head: str | None = None, vocabulary: tuple[str, ...] | None = None) -> Label:
-    return Label(head=head, columns=columns, kind=kind, vocabulary=vocabulary)
+def label(*columns: str, kind: Any, head: str | None = None, vocabulary: tuple[str, ...] | None = None) -> LabelSpec:
+    return LabelSpec(head=head, columns=columns, kind=kind, vocabulary=vocabulary)
 
 
 def test_missing_numbers_are_filled(table: Table, spill: ArraySpill) -> None:

@@ -18,7 +18,7 @@ from app.config import Settings
 from tests.fakes import ManualClock
 from tests.waiting import wait_for
 from workers.service.liveness import Answers, Pulse, http_answers
-from workers.service.supervisor import Part, Supervisor, check_port, lock_data_dir, parts_of
+from workers.service.supervisor import ServicePart, Supervisor, check_port, lock_data_dir, parts_of
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -49,7 +49,7 @@ def ignores(pid: int, number: signal.Signals) -> bool:
 
 
 @contextmanager
-def supervised(*parts: Part) -> Iterator[Supervisor]:
+def supervised(*parts: ServicePart) -> Iterator[Supervisor]:
     supervisor = Supervisor(list(parts), dict(os.environ), lambda: None)
     thread = threading.Thread(target=supervisor.run)
     thread.start()
@@ -62,7 +62,7 @@ def supervised(*parts: Part) -> Iterator[Supervisor]:
 
 
 def test_a_part_that_dies_is_started_again() -> None:
-    part = Part("sleeper", SLEEP, 5.0)
+    part = ServicePart("sleeper", SLEEP, 5.0)
     with supervised(part):
         assert part.process
         first = part.process.pid
@@ -72,7 +72,7 @@ def test_a_part_that_dies_is_started_again() -> None:
 
 def test_a_part_that_dies_at_once_is_started_ever_slower_and_asked_what_to_mend() -> None:
     seen: list[int] = []
-    part = Part("broken", [sys.executable, "-c", "raise SystemExit(3)"], 5.0, seen.append)
+    part = ServicePart("broken", [sys.executable, "-c", "raise SystemExit(3)"], 5.0, seen.append)
     with supervised(part):
         wait_for(lambda: len(seen) >= 3)
     assert seen[:3] == [0, 1, 2]
@@ -81,7 +81,7 @@ def test_a_part_that_dies_at_once_is_started_ever_slower_and_asked_what_to_mend(
 PULSE = [sys.executable, "-c", "import time; from app.process import start_pulse; start_pulse(); time.sleep(60)"]
 
 
-def stop_and_see_it_replaced(part: Part) -> None:
+def stop_and_see_it_replaced(part: ServicePart) -> None:
     with supervised(part):
         assert part.process
         wait_for(lambda: part.has_shown_life)
@@ -93,7 +93,7 @@ def stop_and_see_it_replaced(part: Part) -> None:
 
 
 def test_part_whose_pulse_stops_is_killed_and_started_again() -> None:
-    stop_and_see_it_replaced(Part("pulse", PULSE, 5.0, life=Pulse(), hang_s=3.0))
+    stop_and_see_it_replaced(ServicePart("pulse", PULSE, 5.0, life=Pulse(), hang_s=3.0))
 
 
 @pytest.mark.parametrize("kind", ["http", "unix"])
@@ -103,7 +103,7 @@ def test_part_that_answers_no_more_is_killed_and_started_again(tmp_path: Path, k
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-        part = Part("http", command, 5.0, life=http_answers("127.0.0.1", port), hang_s=3.0)
+        part = ServicePart("http", command, 5.0, life=http_answers("127.0.0.1", port), hang_s=3.0)
     else:
         path = str(tmp_path / "socket")
         command = [
@@ -114,7 +114,7 @@ def test_part_that_answers_no_more_is_killed_and_started_again(tmp_path: Path, k
             "    def handle(self): self.wfile.write(self.rfile.readline())\n"
             f"socketserver.UnixStreamServer({path!r}, Echo).serve_forever()",
         ]
-        part = Part("unix", command, 5.0, life=Answers(path, b"PING\r\n"), hang_s=3.0)
+        part = ServicePart("unix", command, 5.0, life=Answers(path, b"PING\r\n"), hang_s=3.0)
     stop_and_see_it_replaced(part)
 
 
@@ -133,7 +133,7 @@ class Shown:
 
 def test_standstill_of_the_supervisor_is_no_silence_of_its_parts() -> None:
     clock, life = ManualClock(), Shown()
-    part = Part("sleeper", SLEEP, 5.0, life=life, hang_s=30.0)
+    part = ServicePart("sleeper", SLEEP, 5.0, life=life, hang_s=30.0)
     supervisor = Supervisor([part], dict(os.environ), lambda: None, clock=clock)
     try:
         supervisor.round()
@@ -157,7 +157,7 @@ def test_standstill_of_the_supervisor_is_no_silence_of_its_parts() -> None:
 
 def test_part_may_take_its_time_to_start() -> None:
     clock = ManualClock()
-    part = Part("sleeper", SLEEP, 5.0, life=Shown(), hang_s=1.0)
+    part = ServicePart("sleeper", SLEEP, 5.0, life=Shown(), hang_s=1.0)
     supervisor = Supervisor([part], dict(os.environ), lambda: None, clock=clock)
     try:
         for _ in range(119):
@@ -174,12 +174,12 @@ def test_part_may_take_its_time_to_start() -> None:
 
 
 def test_stop_ends_every_part_and_what_it_started() -> None:
-    family = Part(
+    family = ServicePart(
         "family",
         [sys.executable, "-c", "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"],
         5.0,
     )
-    with supervised(family, Part("sleeper", SLEEP, 5.0)):
+    with supervised(family, ServicePart("sleeper", SLEEP, 5.0)):
         assert family.process
         group = family.process.pid
         wait_for(lambda: len(members(group)) == 2)
@@ -187,7 +187,7 @@ def test_stop_ends_every_part_and_what_it_started() -> None:
 
 
 def test_stop_kills_a_part_that_does_not_obey() -> None:
-    part = Part("stubborn", STUBBORN, 0.3)
+    part = ServicePart("stubborn", STUBBORN, 0.3)
     with supervised(part):
         assert part.process
         pid = part.process.pid
