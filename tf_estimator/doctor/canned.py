@@ -73,6 +73,8 @@ def find(shapes: Mapping[str, list[int]], graph: Graph | None, model_dir: str) -
         model.family = "DNNLinearCombined" if deep else "Linear"
         model.outputs = model.outputs or own.get("linear/linear_model/bias_weights", [1])[0]
         model.linear = columns.find(own, "linear", graph)
+    if model.family in ("DNN", "Linear") and optimizers.is_combined(shapes):
+        model.family = "DNNLinearCombined"  # with columns for one of its parts only
     if model.family:
         _decide(model, graph, model_dir)
         model.unexplained = sorted(name for name in own if not _explained(name))

@@ -118,7 +118,15 @@ def find(names: Iterable[str], scalars: Mapping[str, float], graph: Graph | None
 def is_slot(key: str) -> bool:
     """Whether a variable is an optimizer's and not the model's."""
     powers = {"beta1_power", "beta2_power"}
-    return key.startswith("training/") or _is_v1_slot(key) or key.rpartition("/")[2] in powers
+    last = key.rpartition("/")[2].removesuffix("_1")  # of the second of two optimizers
+    return key.startswith("training/") or _is_v1_slot(key) or last in powers
+
+
+def is_combined(names: Iterable[str]) -> bool:
+    """Whether v1's DNNLinearCombined* made these variables: its slots stand directly under their variable, those of
+    its DNN* and Linear* under `t_0` and `part_0`."""
+    slots = [name for name in names if _is_v1_slot(name) and not name.startswith("training/")]
+    return bool(slots) and not any(re.search(r"/(t|part)_\d+/[^/]+$", name) for name in slots)
 
 
 def _is_v1_slot(key: str) -> bool:

@@ -39,9 +39,9 @@ def model_fn(features, labels, mode):
 def input_fn():
     return tf.data.Dataset.from_tensor_slices(({"x": X}, 2 * X)).batch(20)
 
-estimator = tf.estimator.Estimator(model_fn, model_dir="model")
+estimator = tf.estimator.Estimator(model_fn, "model", tf.estimator.RunConfig(tf_random_seed=1))
 before = estimator.train(input_fn).evaluate(input_fn)["loss"]
-estimator.train(lambda: input_fn().repeat(40))
+estimator.train(lambda: input_fn().repeat(150))
 assert estimator.evaluate(input_fn)["loss"] < before / 2, before
 assert np.abs(estimator.get_variable_value("batch_normalization/moving_mean")).max() > 0
 assert estimator.get_variable_value("first/kernel").shape == (1, 8)
