@@ -3,7 +3,7 @@
 May import of the engine's folders: `checkpoint`, `estimator`, `graph`, `training`. Start with `session_run_hook.py`.
 """
 
-from ..training.builtin_hooks import KeepInputPosition
+from ..training.builtin_hooks import BeforeCheckpointHook, KeepInputPosition
 from .checkpoint_saver import CheckpointSaverHook, CheckpointSaverListener
 from .feed_fn import FeedFnHook
 from .final_ops import FinalOpsHook
@@ -19,6 +19,7 @@ from .summary_saver import SummarySaverHook
 from .timer import SecondOrStepTimer
 
 __all__ = [
+    "BeforeCheckpointHook",
     "KeepInputPosition",
     "CheckpointSaverHook",
     "CheckpointSaverListener",

@@ -27,6 +27,14 @@ class BuiltinHook(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
     step = 0
 
 
+class BeforeCheckpointHook(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
+    """Base of a hook whose `after_run` comes before the checkpoint of the step is written.
+
+    Other hooks are called after it, as in `tf.estimator`. What a hook keeps of the steps, and a checkpoint listener
+    stores with the checkpoint, must include that step: a run that continues from there does not repeat it.
+    """
+
+
 class KeepInputPosition(v1.train.SessionRunHook):  # type: ignore[misc,name-defined]
     """Lets the next `train` go on with the input where this one stops, however it stops.
 

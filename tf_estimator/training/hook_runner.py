@@ -16,7 +16,7 @@ from ..inputs.source import BatchSource
 from ..loop.functions import single_step
 from ..loop.step_function import StepFunction
 from ..variables import VariableSet
-from .builtin_hooks import BuiltinHook
+from .builtin_hooks import BeforeCheckpointHook, BuiltinHook
 from .session import EngineSession
 
 v1 = tf.compat.v1
@@ -135,7 +135,7 @@ class HookRunner:
         for hook, request, fetches in zip(hooks, requests, plan.fetches, strict=True):
             results = None if fetches is None else fetches.values(values)
             run_values = v1.train.SessionRunValues(results, getattr(request, "options", None), v1.RunMetadata())
-            (own if isinstance(hook, BuiltinHook) else graph_hooks).append((hook, run_values))
+            (own if isinstance(hook, BuiltinHook | BeforeCheckpointHook) else graph_hooks).append((hook, run_values))
         # The engine's own come first, as in tf.estimator: users' hooks find the checkpoint of the step.
         for hook, run_values in own:
             hook.after_run(context, run_values)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+import tf_estimator as est
 from workers.attempt.progress import ProgressBuffer
 from workers.attempt.stop import StopSignal
 
@@ -36,8 +37,9 @@ def series_interval(max_steps: int | None) -> int:
     return int(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted))
 
 
-class ProgressHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
-    """Reports the loss and the speed, and stops the loop on request.
+class ProgressHook(est.hooks.BeforeCheckpointHook):
+    """Reports the loss and the speed, and stops the loop on request. A checkpoint is recorded with the point of its
+    own step.
 
     Args:
         max_steps: of the whole job, for the time that is left; None when epochs end it.

@@ -25,7 +25,7 @@ def model_fn(features, labels, mode):
     training = mode == tf.estimator.ModeKeys.TRAIN
     x = tf.reshape(features["x"], [-1, 1])
     net = tf.layers.dense(x, 8, activation=tf.nn.relu, name="first")
-    net = tf.layers.dropout(tf.layers.batch_normalization(net, training=training, momentum=0.5), 0.1, training=training)
+    net = tf.layers.dropout(tf.layers.batch_normalization(net, training=training, momentum=0.9), 0.1, training=training)
     conv = tf.layers.flatten(tf.layers.conv1d(net[:, :, None], 2, 3, activation=tf.nn.relu))
     _, state = tf.nn.dynamic_rnn(tf.nn.rnn_cell.LSTMCell(3), net[:, :, None], dtype=tf.float32)
     y = tf.layers.dense(tf.concat([conv, state.h], 1), 1, name="last")
@@ -37,7 +37,7 @@ def model_fn(features, labels, mode):
     return tf.estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
 
 def input_fn():
-    return tf.data.Dataset.from_tensor_slices(({"x": X}, 2 * X)).batch(20)
+    return tf.data.Dataset.from_tensor_slices(({"x": X}, 2 * X)).batch(40)
 
 estimator = tf.estimator.Estimator(model_fn, "model", tf.estimator.RunConfig(tf_random_seed=1))
 before = estimator.train(input_fn).evaluate(input_fn)["loss"]

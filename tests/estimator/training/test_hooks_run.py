@@ -300,3 +300,25 @@ def test_hooks_are_asked_before_each_step_and_told_after_it(tmp_path: Path, stop
     for hook in hooks:
         assert hook.calls == [call for step in range(done) for call in ("before", f"after {step}")]
         assert len({id(context) for context in hook.contexts}) == done
+
+
+def test_hook_before_the_checkpoint_is_called_before_it_and_others_after_it(tmp_path: Path) -> None:
+    seen: list[tuple[str, int, bool]] = []
+
+    def look(name: str, base: Any) -> Any:
+        class Looks(base):  # type: ignore[misc]
+            step = 0
+
+            def before_run(self, run_context: Any) -> Any:
+                return v1.train.SessionRunArgs(v1.train.get_global_step())
+
+            def after_run(self, run_context: Any, run_values: Any) -> None:
+                self.step += 1
+                seen.append((name, self.step, (tmp_path / f"model.ckpt-{self.step}.index").exists()))
+
+        return Looks()
+
+    estimator = make(tmp_path, save_checkpoints_steps=2)
+    hooks = [look("other", v1.train.SessionRunHook), look("early", est.hooks.BeforeCheckpointHook)]
+    estimator.train(rows(), hooks=hooks, steps=2)
+    assert seen == [("early", 1, False), ("other", 1, False), ("early", 2, False), ("other", 2, True)]
