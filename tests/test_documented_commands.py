@@ -40,6 +40,7 @@ RUN_BY = {
     "scripts/demo": _SCRIPT,
     "scripts/dependencies.py": "tests/test_scripts.py",
     "scripts/flaky": "tests/test_flaky.py",
+    "scripts/record_corpus": "tests/estimator/test_corpus.py",
     "scripts/symbol_table.py": "tests/estimator/compat/test_symbols.py",
     "sqlite3 registry.db .dump": "tests/registry/test_damage.py",
     "scripts/dev": "tests/test_scripts.py",

@@ -217,8 +217,8 @@ def _processor_use(pid: int) -> int | None:
     """Clock ticks that a process has used; None while one of its threads runs or wants to, or when it is unknown."""
     ticks = 0
     try:
-        for thread in os.scandir(f"/proc/{pid}/task"):
-            with open(f"{thread.path}/stat", "rb") as file:  # noqa: PTH123  read several times per second
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  read several times per second
+            with open(f"/proc/{pid}/task/{thread}/stat", "rb") as file:  # noqa: PTH123
                 fields = file.read().rpartition(b")")[2].split()
             if fields[0] in (b"R", b"D"):
                 return None
