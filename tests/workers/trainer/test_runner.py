@@ -17,10 +17,10 @@ from app.ids import new_id
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
 from app.registry.exports import ExportRepository
-from app.registry.jobs.attempts import AttemptRepository
 from app.registry.jobs.repository import JobRepository
 from app.registry.metrics import MetricRepository
 from app.registry.models import ModelRepository
+from tests.repositories import attempts
 from tests.workers.in_process import Service, flowers
 from tf_estimator.checkpoint import files as checkpoint
 from tf_estimator.training import saver
@@ -241,7 +241,7 @@ def test_fenced_attempt_stops_and_writes_nothing_more(service: Service, data: st
         while service.job(job_id).progress.get("step", 0) < 1:
             time.sleep(0.02)
         with service.database.session() as session:
-            AttemptRepository(session).lose(job_id, 1, "taken for dead")
+            attempts(session).lose(job_id, 1, "taken for dead")
 
     thread = threading.Thread(target=lose)
     thread.start()
@@ -368,7 +368,7 @@ def test_damaged_checkpoint_is_passed_over(service: Service, data: str) -> None:
     with service.database.session() as session:
         path = f"{service.storage.attempt_key(job_id, 1)}/model.ckpt-40"
         CheckpointRepository(session).add(job_id, 1, 40, path, 1234)
-        AttemptRepository(session).lose(job_id, claim.attempt, "died")
+        attempts(session).lose(job_id, claim.attempt, "died")
     assert service.run(job_id) == "succeeded"
     assert [step for step, _ in losses(service, job_id)] == list(range(1, 61))
 
