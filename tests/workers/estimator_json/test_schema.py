@@ -13,7 +13,12 @@ from app.jobs.json_schema import check
 from workers.estimator_json import build as from_json
 from workers.estimator_json import schema
 
-CASES = sorted((Path(__file__).parents[2] / "golden").glob("*/spec.json"))
+#: Recorded cases of tf.estimator's second API; jobs do not take optimizers of `tf.compat.v1.train`.
+CASES = [
+    path
+    for path in sorted((Path(__file__).parents[2] / "golden").glob("*/spec.json"))
+    if json.loads(path.read_text()).get("api") != "v1"
+]
 DEFS = estimators.document()["$defs"]
 
 

@@ -198,8 +198,8 @@ def test_stop_kills_a_part_that_does_not_obey() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a child's life to its parent's")
 def test_parts_die_when_the_supervisor_is_killed() -> None:
     code = (
-        "import os, sys\nfrom workers.service.supervisor import Part, Supervisor\n"
-        "part = Part('sleeper', [sys.executable, '-c', 'import time; time.sleep(60)'], 5.0)\n"
+        "import os, sys\nfrom workers.service.supervisor import ServicePart, Supervisor\n"
+        "part = ServicePart('sleeper', [sys.executable, '-c', 'import time; time.sleep(60)'], 5.0)\n"
         "Supervisor([part], dict(os.environ), lambda: print('PID', part.process.pid, flush=True)).run()"
     )
     supervisor = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
