@@ -14,6 +14,7 @@ import numpy as np
 
 from app.errors import ServiceError, TooLarge
 from app.http.auth import TokenInfo
+from app.http.body import ClientGone
 from app.http.rate_limit import Accounts
 from app.serving.decode import Decoded
 from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBodyReader
@@ -193,10 +194,6 @@ class PredictApp:
         headers = [*headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-
-
-class ClientGone(Exception):
-    """The client closed the connection before its body was complete."""
 
 
 def _nothing(version: ServingVersion, request: Decoded) -> Result:

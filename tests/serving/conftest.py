@@ -22,6 +22,7 @@ from app.digest import directory_digest
 from app.http.predict import PredictApp
 from app.http.problems import plain_problem, problem
 from app.serving.batcher import BatchLimits
+from app.serving.large_body import LargeBodyReader
 from app.serving.service import ServingService
 from app.serving.versions import WantedVersion
 
@@ -87,7 +88,8 @@ class Server:
             **self._options,
         )
         await self.service.start()
-        app = PredictApp(_not_found, self.service, problem)
+        large_bodies = LargeBodyReader()
+        app = PredictApp(_not_found, self.service, problem, large_bodies=large_bodies)
         self._uvicorn = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
         self._uvicorn.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         serving = asyncio.create_task(self._uvicorn._serve())
@@ -97,6 +99,7 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
         self._started.set()
         await serving
+        await large_bodies.stop()
         await self.service.stop()
 
     def call(self, work: Coroutine[Any, Any, Any]) -> Any:
