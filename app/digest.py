@@ -1,12 +1,28 @@
-"""The digest of an export's directory, as `app.storage` computes it for the registry (a test compares the two): checked
-in the predictor process before each load."""
+"""Digests of stored files: computed for the registry by `app.storage`, and checked in the predictor process before
+each load."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
+
+
+def files_digest(files: Iterable[tuple[str, Path]]) -> str:
+    """`sha256:` and the hash over each file's name and the hash of its content, by name.
+
+    A name has its length in front, so that no two lists of names and contents read the same. Raises OSError when a
+    file cannot be read.
+    """
+    whole = hashlib.sha256()
+    for name, file in sorted(files, key=lambda item: item[0].encode()):
+        data = name.encode()
+        whole.update(len(data).to_bytes(8, "big") + data)
+        with file.open("rb") as content:
+            whole.update(hashlib.file_digest(content, "sha256").digest())
+    return "sha256:" + whole.hexdigest()
 
 
 def directory_digest(directory: str | Path) -> str:
@@ -14,14 +30,7 @@ def directory_digest(directory: str | Path) -> str:
 
     Raises OSError when a file cannot be read, and ValueError for a link, a device or the like.
     """
-    top = Path(directory)
-    whole = hashlib.sha256()
-    for name, file in sorted(_files(top), key=lambda item: item[0].encode()):
-        data = name.encode()
-        whole.update(len(data).to_bytes(8, "big") + data)
-        with file.open("rb") as content:
-            whole.update(hashlib.file_digest(content, "sha256").digest())
-    return "sha256:" + whole.hexdigest()
+    return files_digest(_files(Path(directory)))
 
 
 def _files(top: Path) -> list[tuple[str, Path]]:

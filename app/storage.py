@@ -12,7 +12,6 @@ A directory means nothing until a row of the registry points to it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from app.digest import files_digest
 from app.errors import InvalidInput, NotFound
 from app.ids import is_id
 
@@ -129,11 +129,7 @@ class Storage:
             NotFound: nothing is there.
             InvalidInput: a link or device is in the directory.
         """
-        whole = hashlib.sha256()
-        for name, file in sorted(self._files(key), key=lambda item: item[0].encode()):
-            whole.update(_framed(name.encode()))
-            whole.update(_file_digest(file))
-        return f"sha256:{whole.hexdigest()}"
+        return files_digest(self._files(key))
 
     def keys(self, prefix: str) -> list[str]:
         """The keys directly under a directory, sorted; none where there is no such directory. What `remove` did not
@@ -199,13 +195,3 @@ def _checked(identifier: str, prefix: str) -> str:
     if not is_id(identifier, prefix):
         raise InvalidInput(f"That is no identifier of the form {prefix}_….")
     return identifier
-
-
-def _framed(data: bytes) -> bytes:
-    """With its length in front, so that no two lists of names and contents read the same."""
-    return len(data).to_bytes(8, "big") + data
-
-
-def _file_digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
