@@ -100,6 +100,7 @@ def test_a_watcher_that_leaves_is_forgotten(api: Api) -> None:
     job = api.submit()
     url = f"{api.http.base_url}/v1/jobs/{job}/events"
     with httpx.stream("GET", url, headers=api.http.headers, trust_env=False) as stream:
-        next(stream.iter_bytes())  # it comes before the watcher is known
+        received = stream.iter_bytes()  # kept: an iterator that is collected closes its connection
+        next(received)  # it comes before the watcher is known
         wait_until(lambda: job in api.service.feed._topics)
     wait_until(lambda: not api.service.feed._topics)
