@@ -72,7 +72,8 @@ def trace_model(
             features, labels = split_batch(batch if held is None else held, mode)
             made = model_fn(features, labels, mode)
             feeds = [] if held is None else tf.nest.flatten(held, expand_composites=True)
-            inputs = [] if held is not None else [t.op.name for t in tf.nest.flatten(batch, expand_composites=True)]
+            given = tf.nest.flatten(batch, expand_composites=True) if held is None else []
+            inputs = [tensor.op.name for tensor in given if tensor is not None]  # `return features, None`
             variables = GraphVariables(graph, names)
             if mode == ModeKeys.EVAL:
                 evaluation = add_metrics(variables, made)

@@ -9,7 +9,7 @@ from . import (
     early,
     errors,
     exporters,
-    heads,
+    heads, hunt,
     hooks,
     inputs,
     keras,
@@ -19,10 +19,11 @@ from . import (
     scaffolds,
     specs,
     together,
+    v1_canned,
     warm_starts,
 )  # fmt: skip
 from .registry import PROGRAMS, outcome
 
 __all__ = ["PROGRAMS", "canned", "checkpoints", "columns", "early", "errors", "exporters", "heads", "hooks", "inputs",
            "keras", "metrics", "model_fns", "optimizers", "outcome", "scaffolds", "specs", "together",
-           "warm_starts"]  # fmt: skip
+           "v1_canned", "warm_starts"]  # fmt: skip
