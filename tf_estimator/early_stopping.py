@@ -173,7 +173,7 @@ def _stuck(better: Callable[[float, float], bool], patience: int) -> Callable[[_
         for step, value in values:
             if best is None or better(value, best[1]):
                 best = (step, value)
-            elif step - best[0] >= patience:
+            if step - best[0] >= patience:
                 return True
         return False
 

@@ -37,7 +37,7 @@ class Estimator(Exports):
 
     Args:
         model_fn: takes `features`, and if it has such parameters `labels`, `mode`, `params`, `config`, `model_dir`;
-            returns an `EstimatorSpec`. It is called in a graph, once per mode and kind of input.
+            returns an `EstimatorSpec`. It is called in a graph, by each `train`, `evaluate` and `predict`.
         model_dir: directory of checkpoints and summaries; training continues what is there. Overrides nothing: if
             `config.model_dir` is set too, it must be the same. A temporary one if neither is given.
         config: a `RunConfig`.

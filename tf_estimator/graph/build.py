@@ -71,9 +71,8 @@ def trace_model(
             held = placeholders(spec) if batch is None else None
             features, labels = split_batch(batch if held is None else held, mode)
             made = model_fn(features, labels, mode)
-            feeds = [] if held is None else tf.nest.flatten(held, expand_composites=True)
-            given = tf.nest.flatten(batch, expand_composites=True) if held is None else []
-            inputs = [tensor.op.name for tensor in given if tensor is not None]  # `return features, None`
+            feeds = [] if held is None else _tensors(held)
+            inputs = [tensor.op.name for tensor in _tensors(batch)] if held is None else []
             variables = GraphVariables(graph, names)
             if mode == ModeKeys.EVAL:
                 evaluation = add_metrics(variables, made)
@@ -105,6 +104,11 @@ def _train_ops(
     return operations
 
 
+def _tensors(batch: Any) -> list[tf.Tensor]:
+    """The components of a batch; `None` for labels, as in `return features, None`, has none."""
+    return [part for part in tf.nest.flatten(batch, expand_composites=True) if part is not None]
+
+
 def placeholders(spec: Any) -> Any:
     """A nest of placeholders for a nest of type specs."""
     return tf.nest.map_structure(_placeholder, spec)
@@ -123,6 +127,6 @@ def _placeholder(spec: tf.TypeSpec) -> Any:
         return v1.ragged.placeholder(spec.dtype, spec.ragged_rank, inner)
     if isinstance(spec, tf.TensorSpec):
         return v1.placeholder(spec.dtype, spec.shape)
-    if isinstance(spec, tf.NoneTensorSpec) if hasattr(tf, "NoneTensorSpec") else spec is None:
+    if isinstance(spec, tf.NoneTensorSpec):
         return None
     raise ValueError(f"input_fn gives {spec}, which is neither a dense, a sparse nor a ragged tensor.")

@@ -99,8 +99,11 @@ class BatchSource(ABC):
 
 
 def flatten(batch: Any) -> list[tf.Tensor]:
-    """Components of a nest of dense, sparse and ragged tensors, in the order of a trace's placeholders."""
-    return list(tf.nest.flatten(batch, expand_composites=True))
+    """Components of a nest of dense, sparse and ragged tensors, in the order of a trace's placeholders.
+
+    `None`, which a data set may give for the labels, is no component.
+    """
+    return [part for part in tf.nest.flatten(batch, expand_composites=True) if part is not None]
 
 
 class GraphSource(BatchSource):

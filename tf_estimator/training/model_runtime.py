@@ -24,6 +24,7 @@ from ..run_config import RunConfig
 from ..variables import VariableNames, VariableSet
 from .initialization import initialize_missing, restore_or_initialize
 from .scaffold import saver_of
+from .trace_cache import TraceCache
 
 v1 = tf.compat.v1
 
@@ -48,7 +49,7 @@ class ModelRuntime:
         self.config = config
         self._params = copy.deepcopy(params or {})
         self._warm_start = warm_start
-        self._traces: dict[Any, TracedModel] = {}
+        self._traces = TraceCache(model_fn)
         self._restored: tuple[str | None, frozenset[str]] = (None, frozenset())  # names in the last checkpoint opened
         replicas = training_replicas(config)
         evaluation_replicas(config)  # a strategy that does not fit is refused at once
@@ -99,11 +100,12 @@ class ModelRuntime:
             source = ReplicaSource(source, replicas, eager=mode == ModeKeys.EVAL or replicas.workers > 1)
         if batch is not None:
             return self._trace(graph, names, mode, None, batch), source
-        key = (mode, repr(source.element_spec), restored)
-        if key not in self._traces:
+
+        def make() -> TracedModel:
             graph, names = new_graph(self.config.tf_random_seed), VariableNames(restored)
-            self._traces[key] = self._trace(graph, names, mode, source.element_spec, None)
-        return self._traces[key], source
+            return self._trace(graph, names, mode, source.element_spec, None)
+
+        return self._traces.get((mode, repr(source.element_spec), restored), make), source
 
     def restore_or_initialize(self, trace: TracedModel, path: str | None, *, warm_start: bool = True) -> None:
         """Makes `state` hold the values of the checkpoint `path`, or initial ones; see `initialization`."""

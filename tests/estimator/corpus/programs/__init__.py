@@ -9,7 +9,8 @@ from . import (
     early,
     errors,
     exporters,
-    heads, hunt,
+    habits,
+    heads,
     hooks,
     inputs,
     keras,
@@ -24,6 +25,6 @@ from . import (
 )  # fmt: skip
 from .registry import PROGRAMS, outcome
 
-__all__ = ["PROGRAMS", "canned", "checkpoints", "columns", "early", "errors", "exporters", "heads", "hooks", "inputs",
-           "keras", "metrics", "model_fns", "optimizers", "outcome", "scaffolds", "specs", "together",
+__all__ = ["PROGRAMS", "canned", "checkpoints", "columns", "early", "errors", "exporters", "habits", "heads", "hooks",
+           "inputs", "keras", "metrics", "model_fns", "optimizers", "outcome", "scaffolds", "specs", "together",
            "v1_canned", "warm_starts"]  # fmt: skip

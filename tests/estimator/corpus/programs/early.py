@@ -32,6 +32,7 @@ DOWN_UP = [9.0, 8.0, 7.0, 6.0, 5.0, 6.0, 7.0, 8.0, 9.0, 9.0, 9.0]
 CASES = {
     "no decrease": ("stop_if_no_decrease_hook", ("curve", 2), {}),
     "no decrease from a step on": ("stop_if_no_decrease_hook", ("curve", 2), {"min_steps": 8}),
+    "no decrease at once": ("stop_if_no_decrease_hook", ("curve", 0), {}),
     "no increase": ("stop_if_no_increase_hook", ("curve", 2), {}),
     "higher": ("stop_if_higher_hook", ("curve", 7.5), {}),
     "lower": ("stop_if_lower_hook", ("curve", 6.5), {}),
