@@ -1,4 +1,4 @@
-"""Data sets: upload, look, delete."""
+"""Data sets: upload, look."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 import errno
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from app.api.deps import (
     Caller,
-    DatasetId,
+    DatasetReference,
     IdempotencyKey,
     Once,
     PageSize,
@@ -126,9 +126,9 @@ def list_datasets(service: ServiceDep, page_size: PageSize = 50, page_token: Pag
 
 
 @router.get("/v1/datasets/{dataset_id}", operation_id="get_dataset", summary="One data set", responses=problems(404))
-def get_dataset(service: ServiceDep, dataset_id: DatasetId) -> DatasetView:
+def get_dataset(service: ServiceDep, dataset_id: DatasetReference) -> DatasetView:
     with service.database.read() as session:
-        return DatasetView.of(DatasetRepository(session).get(dataset_id))
+        return DatasetView.of(DatasetRepository(session).named(dataset_id))
 
 
 @router.get(
@@ -138,12 +138,14 @@ def get_dataset(service: ServiceDep, dataset_id: DatasetId) -> DatasetView:
     responses=problems(404),
 )
 def preview_dataset(
-    service: ServiceDep, dataset_id: DatasetId, rows: Annotated[int, Query(ge=1, le=1000)] = 20
+    service: ServiceDep,
+    dataset_id: DatasetReference,
+    rows: Annotated[int, Query(ge=1, le=1000, description="So many.")] = 20,
 ) -> Preview:
     from app.datasets.table import open_dataset
 
     with service.database.read() as session:
-        path = DatasetRepository(session).get(dataset_id).path
+        path = DatasetRepository(session).named(dataset_id).path
     return Preview(rows=open_dataset(service.storage.path(path)).preview(rows))
 
 
@@ -153,13 +155,13 @@ def preview_dataset(
     summary="What was made from a data set",
     responses=problems(404),
 )
-def get_usage(service: ServiceDep, dataset_id: DatasetId) -> Usage:
+def get_usage(service: ServiceDep, dataset_id: DatasetReference) -> Usage:
     """Jobs that name it and versions that came of them, the newest 100 of each."""
     with service.database.read() as session:
-        DatasetRepository(session).get(dataset_id)
-        versions = DatasetRepository(session).versions_of(dataset_id)
+        row = DatasetRepository(session).named(dataset_id)
+        versions = DatasetRepository(session).versions_of(row.id)
         return Usage(
-            jobs=[job.id for job in JobRepository(session).using(dataset_id)],
+            jobs=[job.id for job in JobRepository(session).using(row.id)],
             versions=[{"model": version.model, "version": version.number} for version in versions],
         )
 
@@ -170,27 +172,11 @@ def get_usage(service: ServiceDep, dataset_id: DatasetId) -> Usage:
     summary="What was measured on a data set, of all models, newest first",
     responses=problems(404),
 )
-def list_evaluations(service: ServiceDep, dataset_id: DatasetId) -> EvaluationList:
+def list_evaluations(service: ServiceDep, dataset_id: DatasetReference) -> EvaluationList:
     with service.database.read() as session:
-        DatasetRepository(session).get(dataset_id)
-        rows = EvaluationRepository(session).on_dataset(dataset_id)
+        row = DatasetRepository(session).named(dataset_id)
+        rows = EvaluationRepository(session).on_dataset(row.id)
     return EvaluationList(evaluations=[EvaluationView.of(row) for row in rows])
-
-
-@router.delete(
-    "/v1/datasets/{dataset_id}",
-    operation_id="delete_dataset",
-    summary="Delete a data set",
-    status_code=204,
-    responses=problems(404, 409),
-)
-def delete_dataset(service: ServiceDep, token: Caller, dataset_id: DatasetId) -> Response:
-    """409 while a job that has not ended or a version needs it."""
-    with service.database.session() as session:
-        path = DatasetRepository(session).delete(dataset_id)
-        AuditRepository(session).add(token.id, "dataset.delete", dataset_id)
-    service.storage.remove(path)
-    return Response(status_code=204)
 
 
 def _store(service: Service, form: UploadForm, spool: str, once: Once) -> JSONResponse:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from app.api.deps import (
+    DATASET_PATTERN,
     Caller,
-    DatasetId,
     JsonOnly,
     LabelName,
     ModelName,
@@ -21,6 +20,7 @@ from app.api.deps import (
     VersionNumber,
     problems,
 )
+from app.api.etag import etag, expected_revision
 from app.api.schemas.base import must_time
 from app.api.schemas.job import EvaluationView
 from app.api.schemas.model import (
@@ -38,12 +38,13 @@ from app.api.schemas.model import (
 )
 from app.api.serving_metadata import read_metadata
 from app.api.strict_route import StrictRoute
-from app.errors import InvalidInput
+from app.api.usage import usage
 from app.jobs.state import VersionState
+from app.registry.datasets import DatasetRepository
 from app.registry.evaluations import EvaluationRepository
 from app.registry.exports import ExportRepository
 from app.registry.models import ModelRepository
-from app.registry.tables import Label, Version
+from app.registry.tables import Version
 
 router = APIRouter(tags=["models"], route_class=StrictRoute)
 
@@ -100,13 +101,16 @@ def get_model(
 def list_evaluations(
     service: ServiceDep,
     model: ModelName,
-    dataset: Annotated[DatasetId | None, Query(description="Only on this data set.")] = None,
+    dataset: Annotated[
+        str | None, Query(pattern=DATASET_PATTERN, description="Only on this data set, by id or name.")
+    ] = None,
 ) -> ModelEvaluationList:
     """Newest version first, then by data set and name; at most 1,000. A job of type `evaluate` measures any version on
     any data set, so that two versions can be compared on the same rows."""
     with service.database.read() as session:
         ModelRepository(session).get(model)
-        rows = EvaluationRepository(session).of_model(model, dataset_id=dataset)
+        dataset_id = DatasetRepository(session).named(dataset).id if dataset is not None else None
+        rows = EvaluationRepository(session).of_model(model, dataset_id=dataset_id)
     return ModelEvaluationList(
         evaluations=[VersionEvaluation(version=number, **EvaluationView.of(row).model_dump()) for number, row in rows]
     )
@@ -132,7 +136,7 @@ def get_version(service: ServiceDep, model: ModelName, version: VersionNumber) -
 def get_label(service: ServiceDep, model: ModelName, label: LabelName, response: Response) -> ModelStatus:
     with service.database.read() as session:
         row = ModelRepository(session).label(model, label)
-        response.headers["ETag"] = _etag(row)
+        response.headers["ETag"] = etag(row)
         status = _one(session, model, ModelRepository(session).version(model, row.version))
         status.previous = row.previous
         return status
@@ -158,10 +162,10 @@ def set_label(
     """Only to an AVAILABLE version: one that was loaded and warmed up (409). With `If-Match`: only if nobody else has
     changed the label since (412)."""
     with service.database.session() as session:
-        expected = _expected_revision(if_match, if_none_match)
+        expected = expected_revision(if_match, if_none_match)
         row = ModelRepository(session).set_label(model, label, body.version, expected, token.id)
         session.refresh(row)
-        response.headers["ETag"] = _etag(row)
+        response.headers["ETag"] = etag(row)
         return LabelView(
             model=model,
             label=label,
@@ -191,8 +195,8 @@ def load_version(service: ServiceDep, model: ModelName, version: VersionNumber) 
     summary="Signatures and features of the version behind `latest`",
     responses=problems(404),
 )
-def get_metadata(service: ServiceDep, model: ModelName) -> Metadata:
-    return get_label_metadata(service, model, LATEST)
+def get_metadata(service: ServiceDep, request: Request, model: ModelName) -> Metadata:
+    return get_label_metadata(service, request, model, LATEST)
 
 
 @router.get(
@@ -201,11 +205,12 @@ def get_metadata(service: ServiceDep, model: ModelName) -> Metadata:
     summary="Signatures and features of a version",
     responses=problems(404),
 )
-def get_version_metadata(service: ServiceDep, model: ModelName, version: VersionNumber) -> Metadata:
+def get_version_metadata(service: ServiceDep, request: Request, model: ModelName, version: VersionNumber) -> Metadata:
     with service.database.read() as session:
         row = ModelRepository(session).version(model, version)
         export = ExportRepository(session).get(row.export_id)
-    return Metadata(**read_metadata(service.storage.path(export.path), row))
+    found = read_metadata(service.storage.path(export.path), row)
+    return Metadata(**found, usage=usage(str(request.base_url), model, version, found))
 
 
 @router.get(
@@ -214,10 +219,10 @@ def get_version_metadata(service: ServiceDep, model: ModelName, version: Version
     summary="Signatures and features of the version behind a label",
     responses=problems(404),
 )
-def get_label_metadata(service: ServiceDep, model: ModelName, label: LabelName) -> Metadata:
+def get_label_metadata(service: ServiceDep, request: Request, model: ModelName, label: LabelName) -> Metadata:
     with service.database.read() as session:
         version = ModelRepository(session).label(model, label).version
-    return get_version_metadata(service, model, version)
+    return get_version_metadata(service, request, model, version)
 
 
 def _one(session: Session, model: str, row: Version) -> ModelStatus:
@@ -260,21 +265,3 @@ def _version(row: Version, labels: dict[str, int]) -> VersionView:
         labels=sorted(label for label, number in labels.items() if number == row.number),
         created_at=must_time(row.created_at),
     )
-
-
-def _etag(row: Label) -> str:
-    return f'"{row.revision}"'
-
-
-def _expected_revision(if_match: str | None, if_none_match: str | None) -> int | None:
-    """The revision that the label must have: 0 for none yet, None for any."""
-    if if_none_match is not None:
-        if if_none_match.strip() != "*" or if_match is not None:
-            raise InvalidInput("Of If-None-Match only `*` is taken, and not beside If-Match.")
-        return 0
-    if if_match is None:
-        return None
-    found = re.fullmatch(r'"?(\d{1,9})"?', if_match.strip())
-    if found is None:
-        raise InvalidInput('If-Match is the ETag that GET gave for this label, for example "3".')
-    return int(found[1])

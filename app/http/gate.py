@@ -40,7 +40,7 @@ _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
 _READ = frozenset({b"host", b"origin", b"authorization", b"content-length", b"content-encoding", b"transfer-encoding",
                    b"x-request-id", b"access-control-request-method"})  # fmt: skip
 _HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::[0-9]{0,5})?")
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _FORM_BYTES = 2**20  # what a multipart form adds to its file
 _SMALL_BODY_BYTES, _PUBLIC_BODY_BYTES = 256 * 1024, 16 * 1024
 _LINGER_S, _LINGER_BYTES = 1.0, 8 * 2**20
@@ -241,7 +241,7 @@ class _Exchange:
             return False
         self._check_source()
         self.extra += [
-            (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
+            (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
             (b"access-control-allow-headers", b"authorization, content-type, idempotency-key, if-match, last-event-id"),
             (b"access-control-max-age", b"600"),
         ]

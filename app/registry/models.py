@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound, PreconditionFailed, quote_name
@@ -42,8 +42,10 @@ class ModelRepository:
             state: STAGED (to be loaded), STORED (no promotion was asked for) or REFUSED by the gate, with a `reason`.
             promote_label: the label that it takes when it is loaded.
         """
-        self.session.execute(upsert(self.session, Model).values(name=model, created_at=now()).on_conflict_do_nothing())
-        self._lock(model)
+        self.session.execute(
+            upsert(self.session, Model).values(name=model, created_at=now(), newest=0).on_conflict_do_nothing()
+        )
+        self.lock(model)
         known = self.session.scalar(select(Version).where(Version.export_id == export_id))
         if known is not None:
             return known
@@ -60,6 +62,8 @@ class ModelRepository:
             created_at=now(),
         )
         self.session.add(version)
+        given = update(Model).where(Model.name == model).values(newest=version.number)
+        self.session.execute(given, execution_options={"synchronize_session": False})
         self.session.flush()
         return version
 
@@ -150,7 +154,7 @@ class ModelRepository:
             Conflict: the version is not AVAILABLE; the message says what it is.
             PreconditionFailed: somebody else changed the label first.
         """
-        self._lock(model)
+        self.lock(model)
         row = self._label(model, label)
         revision = row.revision if row else 0
         if expected_revision is not None and expected_revision != revision:
@@ -185,7 +189,7 @@ class ModelRepository:
         Raises:
             NotFound: no such version.
         """
-        self._lock(model)
+        self.lock(model)
         waiting = {VersionState.STAGED, VersionState.STORED}
         version = self._change(model, number, waiting, VersionState.AVAILABLE)
         if version is None:
@@ -246,8 +250,10 @@ class ModelRepository:
         return self.session.get(Label, (model, label), populate_existing=True)
 
     def _newest(self, model: str) -> int:
-        return self.session.scalar(select(func.max(Version.number)).where(Version.model == model)) or 0
+        """The highest number that a version of it has or had."""
+        return self.session.scalar(select(Model.newest).where(Model.name == model)) or 0
 
-    def _lock(self, model: str) -> None:
-        """Lets one at a time number versions and move labels of a model (SQLite has one writer anyway)."""
+    def lock(self, model: str) -> None:
+        """Lets one at a time number versions and move labels of a model, until the transaction ends (SQLite has one
+        writer anyway)."""
         self.session.execute(select(Model.name).where(Model.name == model).with_for_update(key_share=True))

@@ -20,7 +20,7 @@ class LabelView(View):
 
 
 class LabelUpdate(Request):
-    version: int = Field(ge=1, le=2**31 - 1)
+    version: int = Field(ge=1, le=2**31 - 1, description="Number of the version to point to.")
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"version": 1}]})
 
@@ -88,6 +88,15 @@ class ModelEvaluationList(View):
     evaluations: list[VersionEvaluation]
 
 
+class Usage(View):
+    """A prediction with this version, ready to be sent."""
+
+    path: str = Field(description="To `POST` the body to.", examples=["/v1/models/penguins/versions/1:predict"])
+    body: Json = Field(description="Of the request; it has one example row.")
+    curl: str = Field(description="The request for a shell in which `TOKEN` is set.")
+    python: str = Field(description="The request with the Python client.")
+
+
 class Metadata(View):
     """TensorFlow Serving's metadata, and what the predictor knows of the features."""
 
@@ -99,3 +108,4 @@ class Metadata(View):
     features: list[Json]
     label_vocabulary: Any
     examples: list[Json] = Field(description="Rows that can be sent as `instances`.")
+    usage: Usage | None = Field(description="A request that works; null where the export brought no example row.")
