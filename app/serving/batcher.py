@@ -16,7 +16,7 @@ from app.errors import InvalidInput, Overloaded, ServiceError, Timeout, TooLarge
 from app.serving.decode import Decoded
 from app.serving.packing import Row
 from app.serving.protocol import NO_INSTANCE, BadFrame, BatchResult, Form, RunBatch
-from app.serving.version_queue import Batch, Pending, QueueAccount, Reply, Result, VersionQueue
+from app.serving.version_queue import Batch, Pending, PredictionResult, QueueAccount, Reply, VersionQueue
 
 RETRY_AFTER_S = 1.0
 _SWEEP_S = 0.25
@@ -158,7 +158,7 @@ class Batcher:
                 reply.set_exception(_not_computed(pending.request.form, body))
             else:
                 queued = int((batch.sent - pending.arrived) * 1e6)
-                reply.set_result(Result(body, batch.rows, queued, answer.run_us))
+                reply.set_result(PredictionResult(body, batch.rows, queued, answer.run_us))
 
     def lost(self) -> None:
         """The predictor died. What it had is tried once more, each request alone; after that it is given up."""

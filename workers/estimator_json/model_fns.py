@@ -11,8 +11,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from app.errors import InvalidInput, Unavailable, quote_name
-from app.registry.catalogue import CatalogueRepository
 from app.registry.db import Database
+from app.registry.model_fn_catalogue import CatalogueRepository
 
 GROUP = "estimator_service.model_fns"
 log = logging.getLogger(__name__)
