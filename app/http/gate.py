@@ -242,7 +242,10 @@ class _Exchange:
         self._check_source()
         self.extra += [
             (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
-            (b"access-control-allow-headers", b"authorization, content-type, idempotency-key, if-match, last-event-id"),
+            (
+                b"access-control-allow-headers",
+                b"authorization, content-type, idempotency-key, if-match, last-event-id, x-request-key",
+            ),
             (b"access-control-max-age", b"600"),
         ]
         await self._answer({"type": "http.response.start", "status": 204, "headers": []})
