@@ -40,7 +40,7 @@ class Share:
     shadow: int | None = None
 
 
-class Version(Protocol):
+class Servable(Protocol):
     """What a split needs of a version."""
 
     arms: dict[str, Arm]
@@ -53,7 +53,7 @@ class Version(Protocol):
     def number(self) -> int: ...
 
 
-V = TypeVar("V", bound=Version)
+V = TypeVar("V", bound=Servable)
 
 
 class Arm:
