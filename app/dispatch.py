@@ -162,7 +162,8 @@ class Dispatch:
         return job
 
     def cancel(self, session: Session, job_id: str, token_id: str | None) -> Job:
-        """
+        """Requests a job's cancellation and records who asked.
+
         Raises:
             NotFound, Conflict: see `JobRepository.request_cancel`.
         """

@@ -120,3 +120,29 @@ def repeated_names() -> tuple[set[str], set[str]]:
 
 def test_module_and_class_names_are_distinct() -> None:
     assert repeated_names() == (SHARED_MODULE_NAMES.keys(), SHARED_CLASS_NAMES.keys())
+
+
+#: Longest function of the product and of its tests, in lines; migrations are exempt.
+LONGEST_FUNCTION = 60
+_SECTIONS = ("Args:", "Attributes:", "Raises:", "Returns:", "Yields:")
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    """Path and syntax tree of each file of the project."""
+    for top in (*PRODUCT, "tests", "benchmarks", "scripts"):
+        for path in sorted((ROOT.parent / top).rglob("*.py")):
+            yield path.relative_to(ROOT.parent).as_posix(), ast.parse(path.read_text())
+
+
+def test_functions_are_short_and_docstrings_begin_with_a_summary() -> None:
+    long, bare = [], []
+    for path, tree in sources():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > LONGEST_FUNCTION:
+                    long.append(f"{path} {node.name}: {lines} lines")
+            documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            if documented and (ast.get_docstring(node) or "").startswith(_SECTIONS):
+                bare.append(f"{path} {getattr(node, 'name', '')}")
+    assert (long, bare) == ([], [])

@@ -41,9 +41,11 @@ class _Topic:
 
 
 class EventFeed:
-    """Args:
-    promotions: holds the end of a job until its version answers.
-    poll_s: how often the registry is asked, while anybody watches.
+    """Shared subscription of all event watchers to the registry: one query per round, whatever the number of watchers.
+
+    Args:
+        promotions: holds the end of a job until its version answers.
+        poll_s: how often the registry is asked, while anybody watches.
     """
 
     def __init__(self, database: Database, promotions: Promotions | None = None, *, poll_s: float = 0.5) -> None:

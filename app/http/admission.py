@@ -53,12 +53,14 @@ log = structlog.get_logger("app.access")
 
 
 class AdmissionMiddleware:
-    """Args:
-    app: what is behind the admission layer.
-    authenticate: a secret's `TokenInfo`, None if it is unknown or revoked.
-    refused: told (token or None, method, path, why) of each 401 and 403, for the audit.
-    traffic: counts of requests, for /metrics.
-    accounts: what each token uses, shared with the predict path.
+    """Checks of host, origin, token, rate and body size of each request, and the access log.
+
+    Args:
+        app: what is behind the admission layer.
+        authenticate: a secret's `TokenInfo`, None if it is unknown or revoked.
+        refused: told (token or None, method, path, why) of each 401 and 403, for the audit.
+        traffic: counts of requests, for /metrics.
+        accounts: what each token uses, shared with the predict path.
     """
 
     def __init__(

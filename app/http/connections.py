@@ -23,13 +23,15 @@ _MOST_DESCRIPTORS = 65_536
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """Attributes:
-    total: maximum number of connections; the number of descriptors of the process may set a lower one.
-    per_address: maximum per client address (an IPv6 network of 64 bits counts as one).
-    head_s: maximum time from the first byte of a request head, or from the start of a connection, to its end.
-    idle_s: maximum time between the end of a response and the next request head.
-    stalled_s: maximum time for which a client may read nothing of a response.
-    flush_s: maximum time that a connection may need to close.
+    """Limits on the number of connections and on the time that each may wait.
+
+    Attributes:
+        total: maximum number of connections; the number of descriptors of the process may set a lower one.
+        per_address: maximum per client address (an IPv6 network of 64 bits counts as one).
+        head_s: maximum time from the first byte of a request head, or from the start of a connection, to its end.
+        idle_s: maximum time between the end of a response and the next request head.
+        stalled_s: maximum time for which a client may read nothing of a response.
+        flush_s: maximum time that a connection may need to close.
     """
 
     total: int = 2000

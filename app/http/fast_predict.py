@@ -52,9 +52,11 @@ class Plan(NamedTuple):
 
 
 class FastPath:
-    """Args:
-    remembered: the token with a digest, as long as the registry need not be asked about it.
-    max_body_bytes: longer bodies go the usual way, to be refused.
+    """Predictions answered without an HTTP parser or an ASGI task, for request heads that were admitted before.
+
+    Args:
+        remembered: the token with a digest, as long as the registry need not be asked about it.
+        max_body_bytes: longer bodies go the usual way, to be refused.
     """
 
     def __init__(

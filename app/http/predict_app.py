@@ -50,12 +50,14 @@ class PredictTarget(msgspec.Struct, frozen=True):
 
 
 class PredictApp:
-    """Args:
-    app: gets everything that is not a prediction.
-    problem: an error and a path as status, headers and body.
-    large_bodies: decodes what is too large for the event loop.
-    accounts: limits of each token; None: there are none.
-    max_body_bytes: a second guard; the admission layer has its own.
+    """ASGI application that answers predictions and passes every other request on.
+
+    Args:
+        app: gets everything that is not a prediction.
+        problem: an error and a path as status, headers and body.
+        large_bodies: decodes what is too large for the event loop.
+        accounts: limits of each token; None: there are none.
+        max_body_bytes: a second guard; the admission layer has its own.
     """
 
     def __init__(

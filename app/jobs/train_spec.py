@@ -69,7 +69,8 @@ class TrainSpecBuilder:
         self._trained_on = ""
 
     def build(self, memory_limit_bytes: int | None) -> TrainSpec:
-        """
+        """The specification, with all defaults resolved against the data sets.
+
         Raises:
             InvalidInput: with a JSON pointer to each wrong field.
         """

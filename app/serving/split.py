@@ -91,9 +91,11 @@ class Arm:
 
 
 class Split(Generic[V]):
-    """Args:
-    canary: None: the label has only a shadow.
-    draw: a number from 0 to 999 for a request without a key.
+    """A label's division of requests between a stable version, a canary and a shadow.
+
+    Args:
+        canary: None: the label has only a shadow.
+        draw: a number from 0 to 999 for a request without a key.
     """
 
     draws = random.Random()

@@ -68,7 +68,8 @@ class RunningAttempt:
         progress: ProgressBuffer,
         timings: Mapping[str, float],
     ) -> None:
-        """
+        """Creates the attempt's directory.
+
         Args:
             timings: host times, in seconds since 1970, of the stages before: `submitted`, `claimed`.
         """

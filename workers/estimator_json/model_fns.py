@@ -24,7 +24,8 @@ def found() -> dict[str, EntryPoint]:
 
 
 def model_fn(name: str) -> Any:
-    """
+    """A `model_fn` of the operator's catalogue by its name.
+
     Raises:
         InvalidInput: this worker has no such entry.
     """

@@ -68,8 +68,10 @@ class JobView(View):
     def of(
         cls, row: tables.Job, attempts: list[tables.Attempt], *, spec: bool = True, outcome: Outcome | None = None
     ) -> JobView:
-        """Args:
-        outcome: of the version that the job made, if it made one.
+        """The view of a job with its attempts.
+
+        Args:
+            outcome: of the version that the job made, if it made one.
         """
         held = outcome is not None and outcome.held
         return cls.copy_of(

@@ -74,9 +74,11 @@ def _predict(threads: int, max_rows: int, descriptor: int) -> None:
 
 
 class PredictorServer:
-    """Args:
-    connection: the stream of frames; its end is ours.
-    max_rows: rows of one TensorFlow call.
+    """The loop of a predictor process: reads frames, loads models, computes batches, writes replies.
+
+    Args:
+        connection: the stream of frames; its end is ours.
+        max_rows: rows of one TensorFlow call.
     """
 
     def __init__(self, connection: socket.socket, *, max_rows: int) -> None:
