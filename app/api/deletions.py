@@ -8,14 +8,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 
 from app.api.deps import (
+    AppState,
+    AppStateDep,
     Caller,
     DatasetReference,
     ExportId,
     JobId,
     LabelName,
     ModelName,
-    Service,
-    ServiceDep,
     VersionNumber,
     problems,
 )
@@ -38,10 +38,10 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def _delete(
-    service: Service, token: TokenInfo, dry_run: bool, plan: Callable[[DeletionRepository], Deletion]
+    app_state: AppState, token: TokenInfo, dry_run: bool, plan: Callable[[DeletionRepository], Deletion]
 ) -> Response:
     """Carries out a deletion, or tells what it would do."""
-    with service.database.session() as session:
+    with app_state.database.session() as session:
         deletion = plan(DeletionRepository(session))
         if dry_run:
             view = DeletionView.of(deletion)
@@ -60,7 +60,7 @@ def _delete(
     tags=["datasets"],
 )
 def delete_dataset(
-    service: ServiceDep, token: Caller, dataset_id: DatasetReference, dry_run: DryRun = False
+    app_state: AppStateDep, token: Caller, dataset_id: DatasetReference, dry_run: DryRun = False
 ) -> Response:
     """409 while a job that has not ended or a version needs it. A name is taken where one data set has it."""
 
@@ -68,7 +68,7 @@ def delete_dataset(
         row = DatasetRepository(deletions.session).named(dataset_id, alone=True)
         return deletions.dataset(row.id)
 
-    return _delete(service, token, dry_run, plan)
+    return _delete(app_state, token, dry_run, plan)
 
 
 @router.delete(
@@ -79,10 +79,10 @@ def delete_dataset(
     responses=_RESPONSES,
     tags=["jobs"],
 )
-def delete_job(service: ServiceDep, token: Caller, job_id: JobId, dry_run: DryRun = False) -> Response:
+def delete_job(app_state: AppStateDep, token: Caller, job_id: JobId, dry_run: DryRun = False) -> Response:
     """With its attempts, logs, metric series, checkpoints, evaluations, predictions and exports. 409 while it runs or
     waits, while a job that has not ended uses its checkpoints, and while there is a version of them."""
-    return _delete(service, token, dry_run, lambda deletions: deletions.job(job_id))
+    return _delete(app_state, token, dry_run, lambda deletions: deletions.job(job_id))
 
 
 @router.delete(
@@ -93,9 +93,9 @@ def delete_job(service: ServiceDep, token: Caller, job_id: JobId, dry_run: DryRu
     responses=_RESPONSES,
     tags=["jobs"],
 )
-def delete_export(service: ServiceDep, token: Caller, export_id: ExportId, dry_run: DryRun = False) -> Response:
+def delete_export(app_state: AppStateDep, token: Caller, export_id: ExportId, dry_run: DryRun = False) -> Response:
     """409 while a version is made of it: delete that, and the export goes with it."""
-    return _delete(service, token, dry_run, lambda deletions: deletions.export(export_id))
+    return _delete(app_state, token, dry_run, lambda deletions: deletions.export(export_id))
 
 
 @router.delete(
@@ -106,10 +106,10 @@ def delete_export(service: ServiceDep, token: Caller, export_id: ExportId, dry_r
     responses=_RESPONSES,
     tags=["models"],
 )
-def delete_model(service: ServiceDep, token: Caller, model: ModelName, dry_run: DryRun = False) -> Response:
+def delete_model(app_state: AppStateDep, token: Caller, model: ModelName, dry_run: DryRun = False) -> Response:
     """With its versions and their exports; jobs and evaluations stay. 409 while it has labels or jobs that have not
     ended."""
-    return _delete(service, token, dry_run, lambda deletions: deletions.model(model))
+    return _delete(app_state, token, dry_run, lambda deletions: deletions.model(model))
 
 
 @router.delete(
@@ -121,10 +121,11 @@ def delete_model(service: ServiceDep, token: Caller, model: ModelName, dry_run: 
     tags=["models"],
 )
 def delete_version(
-    service: ServiceDep, token: Caller, model: ModelName, version: VersionNumber, dry_run: DryRun = False
+    app_state: AppStateDep, token: Caller, model: ModelName, version: VersionNumber, dry_run: DryRun = False
 ) -> Response:
-    """With its export. 409 while a label points to it. Its number is not given again."""
-    return _delete(service, token, dry_run, lambda deletions: deletions.version(model, version))
+    """With its export. 409 while a label sends requests to it or a release of it goes on. Its number is not given
+    again."""
+    return _delete(app_state, token, dry_run, lambda deletions: deletions.version(model, version))
 
 
 @router.delete(
@@ -136,13 +137,14 @@ def delete_version(
     tags=["models"],
 )
 def delete_label(
-    service: ServiceDep,
+    app_state: AppStateDep,
     token: Caller,
     model: ModelName,
     label: LabelName,
     dry_run: DryRun = False,
     if_match: Annotated[str | None, Header(max_length=200, description="The ETag that you saw.")] = None,
 ) -> Response:
-    """The version that it points to stays. Without `latest` a model answers only by version or another label."""
+    """The version that it points to stays. 409 while a release moves it. Without `latest` a model answers only by
+    version or another label."""
     expected = expected_revision(if_match, None)
-    return _delete(service, token, dry_run, lambda deletions: deletions.label(model, label, expected))
+    return _delete(app_state, token, dry_run, lambda deletions: deletions.label(model, label, expected))

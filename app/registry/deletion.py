@@ -27,6 +27,7 @@ from app.registry.tables import (
     Label,
     Model,
     Outbox,
+    Release,
     Version,
 )
 
@@ -40,8 +41,8 @@ class Need:
     """A thing that needs what is to be deleted.
 
     Attributes:
-        kind: job, version or label.
-        id: of the job; `MODEL/VERSION` of a version; `MODEL/LABEL` of a label.
+        kind: job, version, label or release.
+        id: of the job or release; `MODEL/VERSION` of a version; `MODEL/LABEL` of a label.
         why: what it is, in words, and how the way is cleared.
     """
 
@@ -146,11 +147,13 @@ class DeletionRepository:
         )
 
     def version(self, model: str, number: int) -> Deletion:
-        """Needed by the labels that point to it. Its export goes with it; its number is not given again."""
+        """Needed by the labels that point or divide requests to it, and by releases that have not ended. Its export
+        goes with it; its number is not given again."""
         models = ModelRepository(self.session)
         models.lock(model)
         version = models.version(model, number)
-        needs = [_label_need(row) for row in models.labels(model) if row.version == number]
+        needs = [_label_need(row, number) for row in models.labels(model) if number in _versions_of(row)]
+        needs += [_release_need(row) for row in self._releases(model) if number in {row.version, row.base}]
         size = ExportRepository(self.session).get(version.export_id).bytes
 
         def work() -> None:
@@ -161,7 +164,7 @@ class DeletionRepository:
         return Deletion("version", f"{model}/{number}", {"versions": 1, "exports": 1}, size, needs, work)
 
     def label(self, model: str, label: str, expected_revision: int | None = None) -> Deletion:
-        """Needed by nothing: the version that it points to stays.
+        """Needed by a release that has not ended. The version that it points to stays.
 
         Raises:
             PreconditionFailed: `expected_revision` is given and is not the label's.
@@ -176,7 +179,8 @@ class DeletionRepository:
             self.session.delete(row)
             self.session.flush()
 
-        return Deletion("label", f"{model}/{label}", {"labels": 1}, 0, [], work)
+        needs = [_release_need(release) for release in self._releases(model) if release.label == label]
+        return Deletion("label", f"{model}/{label}", {"labels": 1}, 0, needs, work)
 
     def model(self, name: str) -> Deletion:
         """Needed by its labels, and by its jobs that have not ended. Its versions and their exports go with it; jobs,
@@ -184,7 +188,7 @@ class DeletionRepository:
         models = ModelRepository(self.session)
         models.get(name)
         models.lock(name)
-        needs = [_label_need(row) for row in models.labels(name)]
+        needs = [_label_need(row, row.version) for row in models.labels(name)]
         jobs = select(Job.id, Job.state).where(Job.model == name, Job.state.not_in(ENDED))
         found = self.session.execute(jobs.order_by(Job.created_at, Job.id).limit(_MOST))
         needs += [_job_need(row.id, row.state, "is of this model") for row in found]
@@ -198,6 +202,11 @@ class DeletionRepository:
 
         removes = _positive({"models": 1, "versions": len(versions), "exports": len(exports)})
         return Deletion("model", name, removes, size, needs[:_MOST], work)
+
+    def _releases(self, model: str) -> list[Release]:
+        """Those that have not ended."""
+        query = select(Release).where(Release.model == model, Release.state.in_(("RUNNING", "PAUSED")))
+        return list(self.session.scalars(query.order_by(Release.created_at, Release.id)))
 
     def _waiting_for(self, target_id: str) -> list[Need]:
         """Jobs that name it and have not ended, the oldest first."""
@@ -233,10 +242,19 @@ def _version_need(row: Version, source: str) -> Need:
     return Need("version", place, f"Version {row.number} of model {row.model} was made from {source}: delete it first.")
 
 
-def _label_need(row: Label) -> Need:
-    place = f"{row.model}/{row.label}"
-    why = f"Label {row.label} of model {row.model} points to version {row.version}: delete or move it first."
-    return Need("label", place, why)
+def _versions_of(row: Label) -> set[int | None]:
+    return {row.version, row.canary, row.shadow}
+
+
+def _label_need(row: Label, number: int) -> Need:
+    how = "points" if row.version == number else "sends requests"
+    why = f"Label {row.label} of model {row.model} {how} to version {number}: delete or move it first."
+    return Need("label", f"{row.model}/{row.label}", why)
+
+
+def _release_need(row: Release) -> Need:
+    why = f"Release {row.id} of version {row.version} behind label {row.label} has not ended: end it first."
+    return Need("release", row.id, why)
 
 
 def _positive(counts: dict[str, int]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from estimator_client.cli.deletion import DryRun, told
-from estimator_client.cli.output import Result, err, fail, note, printed, say
+from estimator_client.cli.output import CommandResult, err, fail, note, printed, say
 from estimator_client.cli.target import client
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ def list_jobs(
     tag: Annotated[str, typer.Option(help="Only with this tag.")] = "",
     text: Annotated[str, typer.Option(help="Only with this text in name, model or estimator.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Most jobs to list.")] = 20,
-) -> Result:
+) -> CommandResult:
     """List jobs, newest first."""
     given = {"state": state, "type": kind, "model": model, "estimator": estimator, "dataset": dataset, "tag": tag}
     filters = {name: value for name, value in (given | {"text": text}).items() if value}
     with client() as service:
-        return Result([dict(job) for job, _ in zip(service.jobs(**filters), range(limit), strict=False)], LISTED)
+        return CommandResult([dict(job) for job, _ in zip(service.jobs(**filters), range(limit), strict=False)], LISTED)
 
 
 @app.command("name")
@@ -94,11 +94,11 @@ def delete(jobs: JobIds, dry_run: DryRun = False) -> None:
 
 @app.command("show")
 @printed
-def show(job: JobId) -> Result:
+def show(job: JobId) -> CommandResult:
     """Show a job: state, progress, attempts, result."""
     with client() as service:
         found = service.job(job)
-    return Result([dict(found)], _SHOWN, single=True)
+    return CommandResult([dict(found)], _SHOWN, single=True)
 
 
 @app.command("watch")
@@ -135,7 +135,7 @@ def retry(jobs: JobIds) -> None:
 
 @app.command("compare")
 @printed
-def compare(jobs: JobIds) -> Result:
+def compare(jobs: JobIds) -> CommandResult:
     """Compare jobs: the fields of their specifications that differ, and their last metrics."""
     if len(jobs) < 2:
         fail("Name at least two jobs.")
@@ -146,7 +146,7 @@ def compare(jobs: JobIds) -> Result:
         {"field": name, **{job: table.get(name) for job, table in zip(jobs, tables, strict=True)}} for name in names
     ]
     different = [row for row in rows if len({json.dumps(row[job], sort_keys=True) for job in jobs}) > 1]
-    return Result(different, {"field": "field"} | {job: job for job in jobs})
+    return CommandResult(different, {"field": "field"} | {job: job for job in jobs})
 
 
 @app.command("open")
@@ -164,7 +164,7 @@ def open_in_browser(job: JobId) -> None:
 def follow(service: Client, job: Job) -> None:
     """Shows a job's events until it ends; raises JobNotSuccessful unless it succeeds."""
     from estimator_client.errors import JobNotSuccessful
-    from estimator_client.progress import JobBar
+    from estimator_client.progress_bar import JobBar
 
     with JobBar(err()) as bar:
         for event in job.events():

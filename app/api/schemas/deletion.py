@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from app.api.schemas.base import View
+from app.api.schemas.view import View
 from app.registry.deletion import Deletion
 
 
 class NeedView(View):
     """A thing that needs what is to be deleted."""
 
-    kind: str = Field(description="job version label")
-    id: str = Field(description="Of the job; `MODEL/VERSION` of a version, `MODEL/LABEL` of a label.")
+    kind: str = Field(description="job version label release")
+    id: str = Field(description="Of the job or release; `MODEL/VERSION` of a version, `MODEL/LABEL` of a label.")
     why: str = Field(description="What it is, and how the way is cleared.")
 
 
