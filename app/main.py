@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry
 from app.api.application import create_api
 from app.api.deps import Service
 from app.api.event_feed import EventFeed
-from app.api.health import current
+from app.api.health import current, is_ready
 from app.api.job_metrics import JobCollector
 from app.api.pages import pages
 from app.config import Settings
@@ -44,6 +44,7 @@ from app.log import configure
 from app.model_sync import ModelSync
 from app.private_files import only_for_us, protect
 from app.promotion import Promotions
+from app.protocols.port import GrpcPort
 from app.queue import CeleryQueue, Queue
 from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
@@ -111,7 +112,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         ready=lambda: current(service).model_dump_json().encode(),
     )
     accounts = Accounts(token_limits(settings))
-    model_sync = front = None
+    model_sync = front = grpc_port = None
     if serving is not None:
         metrics.register(ServingCollector(serving))
         model_sync = ModelSync(database, service.storage, serving, poll_s=settings.serving_poll_s)
@@ -123,7 +124,10 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
             accounts=accounts,
             max_body_bytes=settings.max_body_bytes,
         )
-    inner = Lifespan(inner, service, serving, model_sync)
+        grpc_port = GrpcPort(
+            settings, serving, service.authenticate, accounts, traffic, ready=lambda: is_ready(service)
+        )
+    inner = Lifespan(inner, service, serving, model_sync, grpc_port)
     refused = Refusals(service)
     gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic, accounts=accounts)
     fast_path = None
@@ -155,12 +159,18 @@ class Lifespan:
     """Starts and stops the parts with the server."""
 
     def __init__(
-        self, app: ASGIApp, service: Service, serving: ServingService | None, model_sync: ModelSync | None
+        self,
+        app: ASGIApp,
+        service: Service,
+        serving: ServingService | None,
+        model_sync: ModelSync | None,
+        grpc_port: GrpcPort | None,
     ) -> None:
         self._app = app
         self._service = service
         self._serving = serving
         self._model_sync = model_sync
+        self._grpc_port = grpc_port
         self._preparing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -170,6 +180,15 @@ class Lifespan:
         await receive()
         if self._serving is not None:
             await self._serving.start()
+        if self._grpc_port is not None:
+            try:
+                await self._grpc_port.start()
+            except OSError as error:
+                log.error("cannot open the gRPC port", why=str(error))
+                if self._serving is not None:
+                    await self._serving.stop()
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
         self._preparing = asyncio.create_task(self._prepare(), name="prepare")
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -191,6 +210,8 @@ class Lifespan:
             self._preparing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._preparing
+        if self._grpc_port is not None:
+            await self._grpc_port.stop()
         self._service.readiness.stop()
         await self._service.feed.stop()
         await self._service.large_bodies.stop()

@@ -57,6 +57,15 @@ def current(service: Service) -> Ready:
     )
 
 
+def is_ready(service: Service) -> bool:
+    """Whether `current` has an answer."""
+    try:
+        current(service)
+    except Unavailable:
+        return False
+    return True
+
+
 @router.get(
     "/metrics",
     operation_id="get_metrics",
