@@ -29,10 +29,6 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    allowed_hosts: str = ""
-    """Further Host names that are answered, with commas; loopback names and `host` always are."""
-    allowed_origins: str = ""
-    """Browser origins that may call, with commas; none by default."""
     grpc_port: int = Field(default=0, ge=0, le=65535)
     """Port of TensorFlow Serving's gRPC services, on `host`; 0: none is opened. TensorFlow Serving's own is 8500."""
     grpc_tls_certificate: Path | None = None
@@ -40,6 +36,10 @@ class Settings(BaseSettings):
     grpc_tls_key: Path | None = None
     grpc_tls_client_ca: Path | None = None
     """PEM file of an authority; only clients with a certificate of it may connect."""
+    allowed_hosts: str = ""
+    """Further Host names that are answered, with commas; loopback names and `host` always are."""
+    allowed_origins: str = ""
+    """Browser origins that may call, with commas; none by default."""
     log_level: str = "INFO"
     max_connections: int = Field(2000, ge=16)
     """Client connections at once; the limit of descriptors of the process may set a lower one. One more ends the one

@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 from app.api.application import create_api
 from app.api.deps import Service
 from app.api.event_feed import EventFeed
+from app.api.guide import Guide
 from app.api.health import current, is_ready
 from app.api.job_metrics import JobCollector
 from app.api.pages import pages
@@ -110,6 +111,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         pages=pages(),
         document=lambda: json.dumps(api.openapi(), ensure_ascii=False, separators=(",", ":")).encode(),
         ready=lambda: current(service).model_dump_json().encode(),
+        guide=Guide(),
     )
     accounts = Accounts(token_limits(settings))
     model_sync = front = grpc_port = None

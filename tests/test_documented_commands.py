@@ -38,6 +38,7 @@ RUN_BY = {
     "scripts/chaos": "tests/chaos/test_run.py::test_five_jobs_survive_every_kind_of_fault",
     "scripts/check": "tests/test_scripts.py",
     "scripts/demo": _SCRIPT,
+    "scripts/docs": "tests/docs/test_site.py",
     "scripts/dependencies.py": "tests/test_scripts.py",
     "scripts/flaky": "tests/test_flaky.py",
     "scripts/record_corpus": "tests/estimator/test_corpus.py",

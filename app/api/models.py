@@ -24,6 +24,7 @@ from app.api.deps import (
 from app.api.schemas.base import must_time
 from app.api.schemas.job import EvaluationView
 from app.api.schemas.model import (
+    CanaryView,
     LabelUpdate,
     LabelView,
     Metadata,
@@ -42,8 +43,9 @@ from app.errors import InvalidInput
 from app.jobs.state import VersionState
 from app.registry.evaluations import EvaluationRepository
 from app.registry.exports import ExportRepository
-from app.registry.models import ModelRepository
+from app.registry.models import WHOLE, Division, ModelRepository
 from app.registry.tables import Label, Version
+from app.serving.split import KEY_HEADER
 
 router = APIRouter(tags=["models"], route_class=StrictRoute)
 
@@ -135,6 +137,7 @@ def get_label(service: ServiceDep, model: ModelName, label: LabelName, response:
         response.headers["ETag"] = _etag(row)
         status = _one(session, model, ModelRepository(session).version(model, row.version))
         status.previous = row.previous
+        status.canary = _canary(row)
         return status
 
 
@@ -156,16 +159,20 @@ def set_label(
     if_none_match: Annotated[str | None, Header(max_length=200, description="`*`: only if there is none yet.")] = None,
 ) -> LabelView:
     """Only to an AVAILABLE version: one that was loaded and warmed up (409). With `If-Match`: only if nobody else has
-    changed the label since (412)."""
+    changed the label since (412). With `canary` the label divides its requests until it is set again."""
     with service.database.session() as session:
         expected = _expected_revision(if_match, if_none_match)
-        row = ModelRepository(session).set_label(model, label, body.version, expected, token.id)
+        division = WHOLE
+        if body.canary is not None:
+            division = Division(body.canary.version, body.canary.per_mille, body.canary.by)
+        row = ModelRepository(session).set_label(model, label, body.version, expected, token.id, division=division)
         session.refresh(row)
         response.headers["ETag"] = _etag(row)
         return LabelView(
             model=model,
             label=label,
             version=row.version,
+            canary=_canary(row),
             previous=row.previous,
             revision=row.revision,
             updated_at=must_time(row.updated_at),
@@ -260,6 +267,12 @@ def _version(row: Version, labels: dict[str, int]) -> VersionView:
         labels=sorted(label for label, number in labels.items() if number == row.number),
         created_at=must_time(row.created_at),
     )
+
+
+def _canary(row: Label) -> CanaryView | None:
+    if row.canary is None:
+        return None
+    return CanaryView(version=row.canary, per_mille=row.per_mille or 0, by=row.split_by or KEY_HEADER)
 
 
 def _etag(row: Label) -> str:

@@ -19,15 +19,18 @@ from app.http.auth import TokenInfo, check_scope
 from app.http.gate import Gate
 from app.http.predict import PredictApp, Target
 from app.http.problems import Misdirected, problem
+from app.serving.metrics import VersionMetrics
 from app.serving.response_head import lines
+from app.serving.split import KEY_HEADER, Arm, Headers
 from app.serving.verbs import PATH_ENDINGS, VERBS
 from app.serving.version_queue import Result
 from app.serving.versions import ServingVersion
 
 Remembered = Callable[[bytes], TokenInfo | None]
 
+_KEY = KEY_HEADER.encode()
 _PLAIN = frozenset({b"host", b"authorization", b"content-length", b"content-type", b"user-agent", b"accept",
-                    b"accept-encoding", b"accept-language", b"connection"})  # fmt: skip
+                    b"accept-encoding", b"accept-language", b"connection", _KEY})  # fmt: skip
 _MOST_HEADS, _LONGEST_HEAD = 4096, 4096
 _VERBS = tuple(verb.encode() for verb in PATH_ENDINGS)
 
@@ -38,12 +41,14 @@ class Plan(NamedTuple):
     Attributes:
         token: digest of its secret.
         length: of the body, bytes.
+        headers: that may say to which version of a divided label the request belongs.
     """
 
     path: str
     target: Target
     token: bytes
     length: int
+    headers: Headers | None
 
 
 class FastPath:
@@ -69,10 +74,11 @@ class FastPath:
         if token is None:
             return None
         exchange = Exchange(self.gate, connection, plan.path, token)
-        found = self._predict_app.begin(plan.target, data[end:], exchange, token)
+        found = self._predict_app.begin(plan.target, data[end:], exchange, token, plan.headers)
         if found is None:
             return None
         exchange.version, exchange.rows = found
+        exchange.counters = exchange.version.counters(plan.target.number, plan.target.label)
         return exchange
 
     def remember(self, head: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
@@ -105,14 +111,15 @@ class FastPath:
             check_scope(known, VERBS[target.verb].scope)
         except (Misdirected, Forbidden):
             return None
-        return Plan(path, target, token, int(length))
+        deciding = {_KEY: found[_KEY]} if _KEY in found else None
+        return Plan(path, target, token, int(length), deciding)
 
 
 class Exchange:
     """One prediction on the fast path: the batcher's `Reply`, and for uvicorn the connection's cycle."""
 
-    __slots__ = ("_connection", "_gate", "_path", "_started", "_token", "keep_alive", "response_complete", "rows",
-                 "version")  # fmt: skip
+    __slots__ = ("_connection", "_gate", "_path", "_started", "_token", "counters", "keep_alive", "response_complete",
+                 "rows", "version")  # fmt: skip
 
     disconnected = property(lambda self: False, lambda self, value: None)
     message_event = property(lambda self: self)
@@ -124,6 +131,7 @@ class Exchange:
         self._token = token
         self._started = time.perf_counter()
         self.version: ServingVersion
+        self.counters: VersionMetrics | Arm
         self.rows = 0
         self.keep_alive = True
         self.response_complete = False
@@ -136,13 +144,13 @@ class Exchange:
 
     def set_result(self, result: Result) -> None:
         took = time.perf_counter() - self._started
-        self.version.metrics.answered(self.rows, took)
+        self.counters.answered(self.rows, took)
         self._answer(200, self.version.head.lines(result), self._gate.new_request_id(), result.body)
         self._gate.traffic.add("POST", "predict", 200, took)
 
     def set_exception(self, error: ServiceError) -> None:
         status, headers, body = problem(error, self._path)
-        self.version.metrics.failed(status)
+        self.counters.failed(status)
         head = lines(self.version.head.pairs_of_error(headers))
         request_id = self._gate.new_request_id()
         self._answer(status, head, request_id, body)

@@ -19,7 +19,7 @@ import structlog
 
 from app.config import Settings
 from app.errors import Forbidden, InvalidInput, ServiceError, Unauthenticated, UnsupportedMedia
-from app.http.auth import PUBLIC_PATHS, TokenInfo, check_scope, scope_needed
+from app.http.auth import TokenInfo, check_scope, is_public, scope_needed
 from app.http.body import BoundedBody, ClientGone, Message, Receive, too_large
 from app.http.problems import Headers, Misdirected, problem
 from app.http.rate_limit import Account, Accounts, TokenLimits
@@ -111,7 +111,7 @@ class Gate:
         predict = path.endswith(PATH_ENDINGS)
         name = "predict" if predict else route
         self.traffic.add(method if method in _METHODS else "other", name, status, took_s)
-        if (status < 400 and predict) or ((status < 500 or path == "/readyz") and path in PUBLIC_PATHS):
+        if (status < 400 and predict) or ((status < 500 or path == "/readyz") and is_public(path)):
             return  # counted in /metrics; a line would cost more than the prediction, and health checks are noise
         log.info(
             "request",
@@ -199,7 +199,7 @@ class _Exchange:
 
     async def _admit(self) -> None:
         self._check_source()
-        public = self.path in PUBLIC_PATHS and self.method in {"GET", "HEAD"}
+        public = is_public(self.path) and self.method in {"GET", "HEAD"}
         if not public:
             self.token = await self._who()
             self.account = self.gate._accounts.of(self.token.id)
@@ -242,7 +242,10 @@ class _Exchange:
         self._check_source()
         self.extra += [
             (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
-            (b"access-control-allow-headers", b"authorization, content-type, idempotency-key, if-match, last-event-id"),
+            (
+                b"access-control-allow-headers",
+                b"authorization, content-type, idempotency-key, if-match, last-event-id, x-request-key",
+            ),
             (b"access-control-max-age", b"600"),
         ]
         await self._answer({"type": "http.response.start", "status": 204, "headers": []})
@@ -349,7 +352,7 @@ def token_limits(settings: Settings) -> TokenLimits:
 
 def body_limit(settings: Settings, method: str, path: str) -> int:
     """Maximum size of a request's body in bytes: large ones only where they are wanted."""
-    if path in PUBLIC_PATHS:
+    if is_public(path):
         return min(_PUBLIC_BODY_BYTES, settings.max_body_bytes)
     if method == "POST" and path in UPLOAD_PATHS:
         return settings.max_upload_bytes + _FORM_BYTES

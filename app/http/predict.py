@@ -21,6 +21,7 @@ from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBody
 from app.serving.notes import with_warnings
 from app.serving.predictor.response import ResponseEncoder
 from app.serving.service import ServingService
+from app.serving.split import Headers
 from app.serving.verbs import VERBS
 from app.serving.version_queue import QueueAccount, Reply, Result
 from app.serving.versions import ServingVersion
@@ -91,7 +92,8 @@ class PredictApp:
             body = message.get("body", b"")
             if message.get("more_body") or message["type"] != "http.request":
                 body = await self._rest(message, body, receive)
-            version = await self._service.wait_until_loadable(target.model, target.number, target.label)
+            given = dict(reversed(scope["headers"]))  # of a doubled one the first
+            version = await self._service.wait_until_loadable(target.model, target.number, target.label, given)
             queue = version.queue
             assert queue is not None
             request = await self._decode(version, target.verb, body)
@@ -103,12 +105,13 @@ class PredictApp:
             else:
                 result = _nothing(version, request)
         except ServiceError as error:
-            await self._refuse(error, path, version, send)
+            await self._refuse(error, path, version, target, send)
             return
         except ClientGone:
             return
-        version.metrics.answered(request.count, time.perf_counter() - started)
-        version.metrics.warned(request.warnings)
+        counters = version.counters(target.number, target.label)
+        counters.answered(request.count, time.perf_counter() - started)
+        counters.warned(request.warnings)
         answer = with_warnings(result.body, request.warnings)
         headers = [*version.head.pairs(result), (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -123,11 +126,23 @@ class PredictApp:
         self._accounts.take_prediction(account, rows)
         return account
 
-    def begin(self, target: Target, body: bytes, reply: Reply, token: TokenInfo) -> tuple[ServingVersion, int] | None:
+    def begin(
+        self, target: Target, body: bytes, reply: Reply, token: TokenInfo, headers: Headers | None = None
+    ) -> tuple[ServingVersion, int] | None:
         """Queues a prediction that may run at once; its version and number of rows. None when it has to wait for the
         version, or is not valid, or the queue is full: nothing was done then, and `__call__` says what is wrong."""
-        version = self._service.get_if_loaded(target.model, target.number, target.label)
-        if version is None or version.queue is None:
+        version = self._service.get_if_loaded(target.model, target.number, target.label, headers)
+        if version is None:
+            return None
+        begun = self._begin(version, target, body, reply, token)
+        if begun is None:
+            self._service.models.put_back(target.model, target.label)
+        return begun
+
+    def _begin(
+        self, version: ServingVersion, target: Target, body: bytes, reply: Reply, token: TokenInfo
+    ) -> tuple[ServingVersion, int] | None:
+        if version.queue is None:
             return None
         try:
             decoder = version.queue.decoder
@@ -186,10 +201,12 @@ class PredictApp:
             if size > self._max_body_bytes:
                 raise TooLarge(f"The body is over the limit of {self._max_body_bytes} bytes.")
 
-    async def _refuse(self, error: ServiceError, path: str, version: ServingVersion | None, send: Send) -> None:
+    async def _refuse(
+        self, error: ServiceError, path: str, version: ServingVersion | None, target: Target, send: Send
+    ) -> None:
         status, headers, body = self._problem(error, path)
         if version is not None:
-            version.metrics.failed(status)
+            version.counters(target.number, target.label).failed(status)
             headers = version.head.pairs_of_error(headers)
         headers = [*headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})

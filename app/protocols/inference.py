@@ -16,6 +16,7 @@ from app.http.problems import status_of
 from app.http.rate_limit import Accounts
 from app.serving.decode import Decoded, Decoder
 from app.serving.service import ServingService
+from app.serving.split import Headers
 from app.serving.tensors import Tensor, decode_outputs
 from app.serving.version_queue import Result
 from app.serving.versions import ServingVersion
@@ -26,13 +27,15 @@ class Caller:
     """Who calls, with how much, and until when the answer is of use.
 
     Attributes:
-        size: bytes of the message.
-        deadline: on `time.perf_counter`.
+    size: bytes of the message.
+    deadline: on `time.perf_counter`.
+    headers: the call's metadata, which may say to which version of a divided label it belongs.
     """
 
     token: TokenInfo
     size: int
     deadline: float
+    headers: Headers
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Inference:
         started = time.perf_counter()
         version: ServingVersion | None = None
         try:
-            version = await self.service.wait_until_loadable(choice.model, choice.number, choice.label)
+            version = await self.service.wait_until_loadable(choice.model, choice.number, choice.label, caller.headers)
             assert version.queue is not None
             request = decode(version.queue.decoder)
             if not request.count:
@@ -104,7 +107,7 @@ class Inference:
             result = await reply
         except ServiceError as error:
             if version is not None:
-                version.metrics.failed(status_of(error))
+                version.counters(choice.number, choice.label).failed(status_of(error))
             raise
-        version.metrics.answered(request.count, time.perf_counter() - started)
+        version.counters(choice.number, choice.label).answered(request.count, time.perf_counter() - started)
         return Outputs(version, decode_outputs(result.body))

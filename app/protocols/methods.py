@@ -112,11 +112,12 @@ class Methods:
         )
         if not method.predicts:
             self._inference.count_request(token)
+        headers = {name.encode(): value.encode() for name, value in metadata.items() if isinstance(value, str)}
         try:
             request = method.request.FromString(message)
         except DecodeError:
             raise InvalidInput("The message is no valid protobuf of this method's request.") from None
-        return await method.run(Caller(token, len(message), deadline), request)
+        return await method.run(Caller(token, len(message), deadline, headers), request)
 
 
 def grpc_status(error: BaseException) -> Status:

@@ -46,17 +46,20 @@ class Echo:
         self.version: Any = ServingVersion(WantedVersion("m", 1, "", "", "ver_1"), 1)
         self.version.queue = self
         self.key = 1
-        self.decoder = self.batcher = self
+        self.decoder = self.batcher = self.models = self
         self.max_rows = 1000
         self.error: ServiceError | None = None
         self.delay_s = 0.0
         self.futures = 0
 
-    def get_if_loaded(self, model: str, number: int | None, label: str | None) -> Any:
+    def get_if_loaded(self, model: str, number: int | None, label: str | None, headers: Any = None) -> Any:
         return self.version if model == "m" else None
 
-    async def wait_until_loadable(self, model: str, number: int | None, label: str | None) -> Any:
+    async def wait_until_loadable(self, model: str, number: int | None, label: str | None, headers: Any = None) -> Any:
         return self.version
+
+    def put_back(self, model: str, label: str | None) -> None:
+        """No label is divided here."""
 
     def decode(self, verb: str, body: bytes) -> Decoded:
         if body == b"bad":

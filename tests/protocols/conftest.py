@@ -16,6 +16,7 @@ from app.protocols.grpc_server import GrpcServer
 from app.protocols.inference import Inference
 from app.protocols.methods import Methods
 from app.serving.batcher import BatchLimits
+from app.serving.split import Share
 from app.serving.versions import WantedVersion
 from tests.serving.conftest import Server, exports, wanted  # noqa: F401  fixtures
 
@@ -53,10 +54,14 @@ class Port:
         )
         return await self.grpc.start("127.0.0.1", 0)
 
-    def raw(self, path: str, message: bytes, *, token: str | None = "asker", timeout: float = 20.0) -> bytes:
+    def raw(
+        self, path: str, message: bytes, *, token: str | None = "asker", timeout: float = 20.0, **metadata: str
+    ) -> bytes:
         """The answer's bytes. Raises grpc.RpcError."""
-        metadata = [] if token is None else [("authorization", f"Bearer {token}")]
-        return self.channel.unary_unary(path)(message, metadata=metadata, timeout=timeout)  # type: ignore[no-any-return]
+        given = [(name.replace("_", "-"), value) for name, value in metadata.items()]
+        if token is not None:
+            given.append(("authorization", f"Bearer {token}"))
+        return self.channel.unary_unary(path)(message, metadata=given, timeout=timeout)  # type: ignore[no-any-return]
 
     def call(self, name: str, request: Any, answer: str, **options: Any) -> Any:
         """Calls a method of `tensorflow.serving` by `Service/Method`."""
@@ -88,6 +93,8 @@ def port(wanted: Callable[..., WantedVersion]) -> Iterator[Port]:  # noqa: F811
         wanted("half", 2, "plus3", labels=("canary",)),
         wanted("mixed", 1, "mixed"),
         wanted("picky", 1, "picky"),
+        wanted("divided", 1, "plus2", shares=(Share("latest", 1, canary=2, per_mille=500),)),
+        wanted("divided", 2, "plus3", labels=(), previous=True),
     )
     port = Port(server)
     yield port

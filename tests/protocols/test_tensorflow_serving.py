@@ -77,6 +77,18 @@ def test_version_label_and_signature_choose_what_answers(port: Port) -> None:
     assert [dim.size for dim in answer.outputs["outputs"].tensor_shape.dim] == [1, 1]
 
 
+def test_a_divided_label_is_divided_and_a_key_keeps_to_its_version(port: Port) -> None:
+    _until(port, lambda: port.server.service.models.versions["divided", 2].loaded)
+    request = predict_request("divided", x=floats(2))
+
+    def ask(key: int) -> float:
+        return port.call(PREDICT, request, "PredictResponse", x_request_key=f"user {key}").outputs["y"].float_val[0]
+
+    found = [ask(key) for key in range(20)]
+    assert set(found) == {3.0, 4.0}  # x / 2 + 2, x / 2 + 3
+    assert [ask(key) for key in range(20)] == found
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float16", "int32", "int64", "bool"])
 def test_other_dtypes_are_converted_where_they_hold_the_same_values(port: Port, dtype: str) -> None:
     answer = port.call(PREDICT, predict_request(x=np.array([0, 1]).astype(dtype)), "PredictResponse")
