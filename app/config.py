@@ -47,7 +47,8 @@ class Settings(BaseSettings):
     max_connections_per_address: int = Field(1000, ge=1)
     """Of these, connections of one client address (IPv6: of one /64 network). Raise it behind a proxy."""
     fast_path: bool = True
-    """Answer predictions before an ASGI task is made. False: all go through the gate, with four times the work."""
+    """Answer predictions before an ASGI task is made. False: all go through the admission layer, with four
+    times the work."""
 
     max_upload_bytes: int = 8 * 2**30
     max_body_bytes: int = 32 * 2**20

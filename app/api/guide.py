@@ -25,8 +25,10 @@ _NOT_BUILT = b"""<!doctype html>
 
 
 class Guide:
-    """Args:
-    root: what `scripts/docs` made. It may come while the service runs.
+    """Pages of the built documentation, read from a directory.
+
+    Args:
+        root: what `scripts/docs` made. It may come while the service runs.
     """
 
     def __init__(self, root: Path = BUILT) -> None:

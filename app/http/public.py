@@ -37,12 +37,14 @@ class Page:
 
 
 class PublicApp:
-    """Args:
-    app: answers everything else.
-    pages: by path.
-    document: makes the OpenAPI document, once, in a thread.
-    ready: the body of `/readyz`, or a ServiceError.
-    guide: the page of a path below `/guide`, the path to ask for instead, or None; called in a thread.
+    """ASGI application of the paths that need no token: pages, OpenAPI document, health probes.
+
+    Args:
+        app: answers everything else.
+        pages: by path.
+        document: makes the OpenAPI document, once, in a thread.
+        ready: the body of `/readyz`, or a ServiceError.
+        guide: the page of a path below `/guide`, the path to ask for instead, or None; called in a thread.
     """
 
     def __init__(

@@ -12,7 +12,9 @@ from app.serving.protocol import Form
 
 
 def decode_input(decoder: Decoder, signature: str, given: Any) -> Decoded:
-    """Args:
+    """The examples of a request as valid rows.
+
+    Args:
         signature: one that the version has.
         given: `tensorflow.serving.Input`; a feature of its context holds for every example that lacks it.
 

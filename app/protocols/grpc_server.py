@@ -17,7 +17,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from app.protocols.methods import Methods, Status
+from app.protocols.rpc_methods import Methods, Status
 
 log = structlog.get_logger("app.protocols")
 
@@ -44,11 +44,13 @@ class TlsFiles:
 
 
 class GrpcServer:
-    """Args:
-    methods: what can be called.
-    services: names of the services; `pool` describes them to reflection.
-    ready: whether predictions are answered now, for health checks.
-    max_message_bytes: of a request; a longer one is RESOURCE_EXHAUSTED before it is read.
+    """The server of one port.
+
+    Args:
+        methods: what can be called.
+        services: names of the services; `pool` describes them to reflection.
+        ready: whether predictions are answered now, for health checks.
+        max_message_bytes: of a request; a longer one is RESOURCE_EXHAUSTED before it is read.
     """
 
     def __init__(

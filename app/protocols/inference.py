@@ -18,7 +18,7 @@ from app.serving.decode import Decoded, Decoder
 from app.serving.service import ServingService
 from app.serving.split import Headers
 from app.serving.tensors import Tensor, decode_outputs
-from app.serving.version_queue import Result
+from app.serving.version_queue import PredictionResult
 from app.serving.versions import ServingVersion
 
 
@@ -27,9 +27,9 @@ class Caller:
     """Who calls, with how much, and until when the answer is of use.
 
     Attributes:
-    size: bytes of the message.
-    deadline: on `time.perf_counter`.
-    headers: the call's metadata, which may say to which version of a divided label it belongs.
+        size: bytes of the message.
+        deadline: on `time.perf_counter`.
+        headers: the call's metadata, which may say to which version of a divided label it belongs.
     """
 
     token: TokenInfo
@@ -56,9 +56,11 @@ class Outputs:
 
 
 class Inference:
-    """Args:
-    accounts: what each token uses, shared with the predictions in JSON.
-    max_message_bytes: of a message, and of each tensor that it unfolds to.
+    """The way of calls to the batcher.
+
+    Args:
+        accounts: what each token uses, shared with the predictions in JSON.
+        max_message_bytes: of a message, and of each tensor that it unfolds to.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class Inference:
             account = self._accounts.of(caller.token.id)
             self._accounts.check_bytes(account, caller.size)
             self._accounts.take_prediction(account, request.count)
-            reply: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+            reply: asyncio.Future[PredictionResult] = asyncio.get_running_loop().create_future()
             self.service.batcher.submit(
                 version.queue, request, caller.size, reply, account, charged=caller.size, deadline=caller.deadline
             )

@@ -19,8 +19,10 @@ _GRACE_S = 10.0
 
 
 class GrpcPort:
-    """Args:
-    ready: whether predictions are answered now, for health checks.
+    """The port that the settings name, or none.
+
+    Args:
+        ready: whether predictions are answered now, for health checks.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class GrpcPort:
             return
         from app.protocols import tensorflow_serving, tfs_schema
         from app.protocols.grpc_server import GrpcServer, TlsFiles
-        from app.protocols.methods import Methods
+        from app.protocols.rpc_methods import Methods
 
         settings = self._settings
         tls = None

@@ -22,11 +22,13 @@ _HALVES = ("float16", "bfloat16")
 
 
 class _Kind(NamedTuple):
-    """Attributes:
-    number: of the dtype on the wire.
-    field: that has the values where `tensor_content` has none.
-    varints: these are integers of variable length; else raw numbers of `stored`.
-    stored: numpy's dtype of one value in `tensor_content`.
+    """How the values of a dtype stand in a TensorProto.
+
+    Attributes:
+        number: of the dtype on the wire.
+        field: that has the values where `tensor_content` has none.
+        varints: these are integers of variable length; else raw numbers of `stored`.
+        stored: numpy's dtype of one value in `tensor_content`.
     """
 
     number: int
@@ -58,7 +60,9 @@ _TypedProto = PUBLIC.message("tensorflow.TensorProto")
 
 
 def decode_proto(name: str, proto: Any, most_bytes: int) -> Tensor:
-    """Args:
+    """The tensor of a request's TensorProto.
+
+    Args:
         name: of the input, for messages.
         proto: a TensorProto of `tfs_schema.WIRE`.
         most_bytes: that its values may take.

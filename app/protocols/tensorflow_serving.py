@@ -15,7 +15,7 @@ from google.protobuf import json_format
 from app.errors import Conflict, InvalidInput, ServiceError, quote_name
 from app.protocols.examples import decode_input
 from app.protocols.inference import Caller, Inference, ModelChoice, Outputs
-from app.protocols.methods import Method
+from app.protocols.rpc_methods import Method
 from app.protocols.tensor_proto import decode_proto, encode_proto
 from app.protocols.tfs_schema import WIRE
 from app.serving.decode import Decoded, Decoder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.protocols.schema import Schema
+from app.protocols.message_schema import MessageSchema
 
 _TABLE = """
 package tensorflow
@@ -162,7 +162,7 @@ rpc GetModelStatus tensorflow.serving.GetModelStatusRequest tensorflow.serving.G
 PACKED = ("float_val", "double_val", "int_val", "scomplex_val", "int64_val", "bool_val", "dcomplex_val", "half_val",
           "uint32_val", "uint64_val")  # fmt: skip
 
-PUBLIC = Schema(_TABLE)
+PUBLIC = MessageSchema(_TABLE)
 """Every field with its own type: for reflection, and for tensors whose numbers are not packed."""
-WIRE = Schema(_TABLE, raw=frozenset(f"tensorflow.TensorProto.{name}" for name in PACKED))
+WIRE = MessageSchema(_TABLE, raw=frozenset(f"tensorflow.TensorProto.{name}" for name in PACKED))
 """The same on the wire; packed numbers of tensors are bytes here."""

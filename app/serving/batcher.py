@@ -17,7 +17,7 @@ from app.errors import InvalidInput, QueueFull, ServiceError, Timeout, TooLarge,
 from app.serving.decode import Decoded
 from app.serving.packing import Row, RowPacker
 from app.serving.protocol import NO_INSTANCE, BadFrame, BatchResult, Column, Form, RunBatch
-from app.serving.version_queue import Batch, Pending, QueueAccount, Reply, Result, VersionQueue
+from app.serving.version_queue import Batch, Pending, PredictionResult, QueueAccount, Reply, VersionQueue
 
 RETRY_AFTER_S = 1.0
 _SWEEP_S = 0.25
@@ -35,16 +35,18 @@ class BatchRunner(Protocol):
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """Attributes:
-    batch_rows: rows of one batch; a single request may have more and runs alone then.
-    batch_cells: rows times longest sequence, where there are sequences: they are padded to the longest.
-    request_memory, batch_memory: bytes that the padded sequences of one request, or of one batch, may take in the
-        predictor, by the version's own measure (`VersionQueue.cell_bytes`).
-    batch_bytes, queue_bytes: of request bodies, in one batch and waiting in all.
-    queue_rows: rows waiting in all.
-    timeout_s: of a request, from its arrival; and of one call, after which the predictor counts as hung.
-    quiet_s: a predictor that has work and computes nothing for so long counts as hung too.
-    in_flight: calls at the same time, of different versions.
+    """Limits on batches, on the queue before them, and on times.
+
+    Attributes:
+        batch_rows: rows of one batch; a single request may have more and runs alone then.
+        batch_cells: rows times longest sequence, where there are sequences: they are padded to the longest.
+        request_memory, batch_memory: bytes that the padded sequences of one request, or of one batch, may take in the
+            predictor, by the version's own measure (`VersionQueue.cell_bytes`).
+        batch_bytes, queue_bytes: of request bodies, in one batch and waiting in all.
+        queue_rows: rows waiting in all.
+        timeout_s: of a request, from its arrival; and of one call, after which the predictor counts as hung.
+        quiet_s: a predictor that has work and computes nothing for so long counts as hung too.
+        in_flight: calls at the same time, of different versions.
     """
 
     batch_rows: int = 1024
@@ -161,7 +163,7 @@ class Batcher:
                 reply.set_exception(_not_computed(pending.request.form, body))
             else:
                 queued = int((batch.sent - pending.arrived) * 1e6)
-                reply.set_result(Result(body, batch.rows, queued, answer.run_us))
+                reply.set_result(PredictionResult(body, batch.rows, queued, answer.run_us))
 
     def lost(self) -> None:
         """The predictor died. What it had is tried once more, each request alone; after that it is given up."""
@@ -373,8 +375,10 @@ def _pay_back(pending: Pending) -> None:
 
 
 def _not_computed(form: Form, instance: int) -> InvalidInput:
-    """Args:
-    instance: the number of the one at fault, or NO_INSTANCE.
+    """The error of a request that the model could not compute.
+
+    Args:
+        instance: the number of the one at fault, or NO_INSTANCE.
     """
     what = "the model could not compute an answer: a value is outside what its graph can take."
     if instance == NO_INSTANCE:

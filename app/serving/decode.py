@@ -83,7 +83,9 @@ class Decoder:
         self._bytes_row = _row_type(inputs_of(export, Signature(method="predict", outputs=[], input="examples")))
 
     def decode(self, verb: str, body: bytes) -> Decoded:
-        """Args:
+        """The rows of a request body, checked against the features of the model.
+
+        Args:
             verb: predict, classify or regress.
 
         Raises:

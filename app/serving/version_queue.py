@@ -12,7 +12,7 @@ from app.serving.decode import Decoded, Decoder
 from app.serving.metrics import VersionMetrics
 
 
-class Result(NamedTuple):
+class PredictionResult(NamedTuple):
     """A body and what its headers tell: rows of the batch, microseconds waited, microseconds of the model's call."""
 
     body: bytes
@@ -22,12 +22,12 @@ class Result(NamedTuple):
 
 
 class Reply(Protocol):
-    """Where an answer goes: a future of `Result`, or what looks like one."""
+    """Where an answer goes: a future of `PredictionResult`, or what looks like one."""
 
     def done(self) -> bool:
         """Whether nobody waits any more."""
 
-    def set_result(self, result: Result, /) -> None: ...
+    def set_result(self, result: PredictionResult, /) -> None: ...
     def set_exception(self, error: ServiceError, /) -> None: ...
 
 

@@ -14,7 +14,7 @@ from app.http.request_metrics import Traffic
 from app.protocols import tensorflow_serving, tfs_schema
 from app.protocols.grpc_server import GrpcServer
 from app.protocols.inference import Inference
-from app.protocols.methods import Methods
+from app.protocols.rpc_methods import Methods
 from app.serving.batcher import BatchLimits
 from app.serving.split import Share
 from app.serving.versions import WantedVersion

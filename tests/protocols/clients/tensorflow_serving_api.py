@@ -63,6 +63,19 @@ def main(address, token):
     found["total"] = tf.make_ndarray(answer.outputs["total"]).tolist()
     found["text"] = [value.decode() for value in tf.make_ndarray(answer.outputs["text"]).tolist()]
 
+    found |= ask_examples(predictions, options)
+    found |= ask_models(predictions, models, options)
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "nobody"
+    try:
+        predictions.Predict(request, **options)
+    except grpc.RpcError as error:
+        found["error"] = error.code().name
+    print(json.dumps(found))
+
+
+def ask_examples(predictions, options):
+    found = {}
     request = classification_pb2.ClassificationRequest()
     request.model_spec.name = "mixed"
     request.input.example_list.examples.append(example(a=[0.25], n=[1], v=[1.0, 2.0], s=[b"x"]))
@@ -82,6 +95,11 @@ def main(address, token):
     results = predictions.MultiInference(request, **options).results
     found["multi"] = [one.regression_result.regressions[0].value for one in results]
 
+    return found
+
+
+def ask_models(predictions, models, options):
+    found = {}
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     request.model_spec.name = "half"
     packed = predictions.GetModelMetadata(request, **options).metadata["signature_def"]
@@ -93,14 +111,7 @@ def main(address, token):
     request.model_spec.name = "half"
     status = json_format.MessageToDict(models.GetModelStatus(request, **options))
     found["status"] = [[one["version"], one["state"]] for one in status["model_version_status"]]
-
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = "nobody"
-    try:
-        predictions.Predict(request, **options)
-    except grpc.RpcError as error:
-        found["error"] = error.code().name
-    print(json.dumps(found))
+    return found
 
 
 main(*sys.argv[1:])

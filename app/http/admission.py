@@ -45,20 +45,22 @@ _FORM_BYTES = 2**20  # what a multipart form adds to its file
 _SMALL_BODY_BYTES, _PUBLIC_BODY_BYTES = 256 * 1024, 16 * 1024
 _LINGER_S, _LINGER_BYTES = 1.0, 8 * 2**20
 
-# A new identifier a request would cost more than the rest of the gate: this process' own and a number.
+# A new identifier a request would cost more than the rest of the admission layer: this process' own and a number.
 _PROCESS_ID = new_id("req")[:20].encode()
 _numbers = itertools.count()
 
 log = structlog.get_logger("app.access")
 
 
-class Gate:
-    """Args:
-    app: what is behind the gate.
-    authenticate: a secret's `TokenInfo`, None if it is unknown or revoked.
-    refused: told (token or None, method, path, why) of each 401 and 403, for the audit.
-    traffic: counts of requests, for /metrics.
-    accounts: what each token uses, shared with the predict path.
+class AdmissionMiddleware:
+    """Checks of host, origin, token, rate and body size of each request, and the access log.
+
+    Args:
+        app: what is behind the admission layer.
+        authenticate: a secret's `TokenInfo`, None if it is unknown or revoked.
+        refused: told (token or None, method, path, why) of each 401 and 403, for the audit.
+        traffic: counts of requests, for /metrics.
+        accounts: what each token uses, shared with the predict path.
     """
 
     def __init__(
@@ -141,8 +143,8 @@ class Gate:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
-        self.gate = gate
+    def __init__(self, admission: AdmissionMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
+        self.admission = admission
         self.scope = scope
         self.receive = receive
         self.send = send
@@ -165,7 +167,7 @@ class _Exchange:
             if await self._preflight():
                 return
             await self._admit()
-            await self.gate.app(self.scope, await self._bounded(), self._answer)
+            await self.admission.app(self.scope, await self._bounded(), self._answer)
         except ClientGone:
             self.status = self.status or 499
         except ServiceError as error:
@@ -190,7 +192,7 @@ class _Exchange:
                 doubled = doubled or name in found
                 found[name] = value
         given = found.get(b"x-request-id", b"")
-        request_id = given if given and _REQUEST_ID.match(given) else self.gate.new_request_id()
+        request_id = given if given and _REQUEST_ID.match(given) else self.admission.new_request_id()
         state["request_id"] = request_id.decode()
         self.extra.append((b"x-request-id", request_id))
         self.body_pending = b"transfer-encoding" in found or found.get(b"content-length", b"0") != b"0"
@@ -202,23 +204,23 @@ class _Exchange:
         public = is_public(self.path) and self.method in {"GET", "HEAD"}
         if not public:
             self.token = await self._who()
-            self.account = self.gate._accounts.of(self.token.id)
+            self.account = self.admission._accounts.of(self.token.id)
             self.scope["state"]["token"] = self.token
             try:
                 check_scope(self.token, scope_needed(self.method, self.path))
             except Forbidden as error:
-                self.gate._refused(self.token, self.method, self.path, error.detail)
+                self.admission._refused(self.token, self.method, self.path, error.detail)
                 raise
             if not self.path.endswith(PATH_ENDINGS):
-                self.gate._accounts.take_request(self.account)
+                self.admission._accounts.take_request(self.account)
 
     def _check_source(self) -> None:
         host = self.headers.get(b"host", b"")
-        self.gate.check_host(host)
+        self.admission.check_host(host)
         origin = self.headers.get(b"origin")
         if origin is None:
             return
-        if not self.gate.allows_origin(origin, host):
+        if not self.admission.allows_origin(origin, host):
             raise Forbidden("Pages of that Origin may not call. The operator adds origins with ALLOWED_ORIGINS.")
         self.extra += [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
 
@@ -227,11 +229,11 @@ class _Exchange:
         if scheme.lower() != b"bearer" or not secret:
             raise Unauthenticated("Send the header `Authorization: Bearer TOKEN`.")
         try:
-            token = await self.gate._authenticate(secret.strip().decode("ascii"))
+            token = await self.admission._authenticate(secret.strip().decode("ascii"))
         except UnicodeDecodeError:
             token = None
         if token is None:
-            self.gate._refused(None, self.method, self.path, "unknown or revoked token")
+            self.admission._refused(None, self.method, self.path, "unknown or revoked token")
             raise Unauthenticated("The token is unknown or was revoked.")
         return token
 
@@ -257,7 +259,7 @@ class _Exchange:
         if not self.body_pending:
             return self.receive
         upload = self.method == "POST" and self.path in UPLOAD_PATHS
-        settings = self.gate._settings
+        settings = self.admission._settings
         limit = body_limit(settings, self.method, self.path)
         length = self.headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length[:20]) > limit:
@@ -272,7 +274,7 @@ class _Exchange:
             gzipped=encoding == b"gzip",
             count=self._count_bytes,
         )
-        if encoding == b"gzip":  # nobody behind the gate may inflate again or trust the old length
+        if encoding == b"gzip":  # nobody behind the admission layer may inflate again or trust the old length
             dropped = (b"content-encoding", b"content-length")
             self.scope["headers"] = [item for item in self.scope["headers"] if item[0] not in dropped]
         if upload:
@@ -283,7 +285,7 @@ class _Exchange:
         return _replay(whole, self.receive)
 
     def _count_bytes(self, size: int) -> None:
-        self.gate._accounts.check_bytes(self.account, size - self.counted)
+        self.admission._accounts.check_bytes(self.account, size - self.counted)
         self.account.bytes += size - self.counted
         self.counted = size
 
@@ -328,7 +330,7 @@ class _Exchange:
             pass
 
     def _record(self) -> None:
-        self.gate.record(
+        self.admission.record(
             self.method,
             self.path,
             self.status,

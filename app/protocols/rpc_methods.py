@@ -62,10 +62,12 @@ class Answer(NamedTuple):
 
 
 class Method(NamedTuple):
-    """Attributes:
-    request: class of its message.
-    predicts: it needs the scope `predict` and is counted as a prediction; others need `read`.
-    run: answers a request with a message, whose bytes are sent.
+    """One method of a service.
+
+    Attributes:
+        request: class of its message.
+        predicts: it needs the scope `predict` and is counted as a prediction; others need `read`.
+        run: answers a request with a message, whose bytes are sent.
     """
 
     request: Any
@@ -87,9 +89,11 @@ class Methods:
     async def __call__(
         self, path: str, message: bytes, metadata: Mapping[str, Any], time_left_s: float | None
     ) -> Answer:
-        """Args:
-        path: one that is known here.
-        time_left_s: until the caller wants no answer any more; None: it waits as long as we do.
+        """The answer to a call; nothing is raised.
+
+        Args:
+            path: one that is known here.
+            time_left_s: until the caller wants no answer any more; None: it waits as long as we do.
         """
         started = time.perf_counter()
         deadline = started + (float("inf") if time_left_s is None else time_left_s)

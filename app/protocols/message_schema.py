@@ -34,11 +34,13 @@ _SCALARS = {
 _IMPORTED = (any_pb2, wrappers_pb2)
 
 
-class Schema:
-    """Args:
-    table: as this module's docstring says.
-    raw: full names of fields whose packed numbers are left as they stand in the message: repeated numbers in one piece
-        are bytes on the wire, and numpy reads and writes those at once.
+class MessageSchema:
+    """The messages of a table, in a pool of their own.
+
+    Args:
+        table: as this module's docstring says.
+        raw: full names of fields whose packed numbers are left as they stand in the message: repeated numbers in one
+            piece are bytes on the wire, and numpy reads and writes those at once.
     """
 
     def __init__(self, table: str, *, raw: frozenset[str] = frozenset()) -> None:
