@@ -22,10 +22,10 @@ from app.http.auth import TokenInfo, is_public
 from app.http.authenticate import Authenticate, Refused, TokenCheck
 from app.http.body import ClientGone, Receive
 from app.http.check_source import SourceCheck
+from app.http.outgoing_response import OutgoingResponse, Send
 from app.http.rate_limit import Account, Accounts, TokenLimits
 from app.http.read_body import BytesInFlight, bounded_body, is_upload, replay
 from app.http.request_metrics import Traffic
-from app.http.response import OutgoingResponse, Send
 
 Scope = dict[str, Any]
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
