@@ -224,7 +224,7 @@ class Model(Base):
     __tablename__ = "models"
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     created_at: Mapped[float] = mapped_column(Float)
-    newest: Mapped[int] = mapped_column(Integer, default=0)  # the highest number that was given, also if it is deleted
+    newest: Mapped[int | None] = mapped_column(Integer)  # the highest number that was given, also if it is deleted
 
 
 class Version(Base):

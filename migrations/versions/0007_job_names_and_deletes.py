@@ -29,20 +29,17 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_tags_job_id_jobs"), ondelete="CASCADE"),
     )
     op.create_index(op.f("ix_job_tags_tag"), "job_tags", ["tag"])
-    op.add_column("models", sa.Column("newest", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("models", sa.Column("newest", sa.Integer(), nullable=True))
     op.execute(
         "UPDATE models SET newest = COALESCE((SELECT MAX(number) FROM versions WHERE versions.model = models.name), 0)"
     )
-    with op.batch_alter_table("models") as batch:
-        batch.alter_column("newest", server_default=None)
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("models") as batch:
-        batch.drop_column("newest")
+    # no batch: it makes a SQLite table anew, and dropping the old one would delete all rows that refer to it
+    op.drop_column("models", "newest")
     op.drop_index(op.f("ix_job_tags_tag"), "job_tags")
     op.drop_table("job_tags")
     op.drop_index(op.f("ix_jobs_estimator_created_at_id"), "jobs")
-    with op.batch_alter_table("jobs") as batch:
-        batch.drop_column("estimator")
-        batch.drop_column("display_name")
+    op.drop_column("jobs", "estimator")
+    op.drop_column("jobs", "display_name")
