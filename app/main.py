@@ -1,7 +1,8 @@
 """The API process: where the parts meet.
 
-python -m app.main                              with the settings of the environment
+python -m app.main                              one alone, with its own predictors
 uvicorn --factory app.main:create               the same under a server of your own
+python -m app.lanes                             several on one host, see `app.lanes`
 """
 
 # ruff: noqa: E402
@@ -13,6 +14,7 @@ gc.disable()  # while it is imported: nothing is garbage yet, and looking for it
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -39,7 +41,9 @@ from app.http.problems import problem
 from app.http.public import PublicApp
 from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
-from app.http.server import serve
+from app.http.server import LaneServer, serve
+from app.lanes.exposition import Exposition
+from app.lanes.link import ParentLink
 from app.log import configure
 from app.model_sync import ModelSync
 from app.private_files import only_for_us, protect
@@ -76,20 +80,20 @@ class Application(NamedTuple):
     state: Service
 
 
-def create_app(settings: Settings, *, queue: Queue | None = None) -> Application:
+def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLink | None = None) -> Application:
     """Nothing is opened or started before the lifespan begins, but the database's engine and the store's directory are
     made.
 
     Args:
         queue: a stand-in for the broker, in tests.
+        link: to the serving parent, in a lane.
     """
     database = Database(make_engine(settings))
     queue = queue or CeleryQueue(settings.broker_url)
     traffic = Traffic()
     metrics = CollectorRegistry()
     metrics.register(traffic)
-    metrics.register(JobCollector(database))
-    serving = _serving(settings)
+    serving = _serving(settings, link)
     promotions = Promotions(serving)
     service = Service(
         settings=settings,
@@ -100,7 +104,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         feed=EventFeed(database, promotions),
         promotions=promotions,
         authenticate=Authenticator(lambda secret: _find_token(service, secret), version=database.commits.version),
-        metrics=metrics,
+        metrics=Exposition(metrics, JobCollector(database), link),
         readiness=ReadinessMonitor(database, queue),
     )
     api = create_api(service)
@@ -123,7 +127,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
             accounts=accounts,
             max_body_bytes=settings.max_body_bytes,
         )
-    inner = Lifespan(inner, service, serving, model_sync)
+    inner = Lifespan(inner, service, serving, model_sync, link)
     refused = Refusals(service)
     gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic, accounts=accounts)
     fast_path = None
@@ -151,12 +155,45 @@ def main() -> None:
     serve(app.asgi, host=settings.host, port=settings.port, fast_path=app.fast_path, limits=limits)
 
 
+def import_all(settings: Settings) -> None:
+    """Imports what the first requests would wait for, before lanes are forked; opens nothing and starts no thread."""
+    import kombu.transport.redis  # noqa: F401
+
+    create_app(settings)
+
+
+def serve_lane(
+    settings: Settings,
+    control: socket.socket,
+    listeners: list[socket.socket],
+    *,
+    index: int,
+    lanes: int,
+    patience_s: float,
+) -> None:
+    """Serves as one of the lanes of a host. Accepts when every version is in memory, or after `patience_s`."""
+    structlog.contextvars.bind_contextvars(lane=index)
+    link = ParentLink(control, index, lanes, patience_s=patience_s)
+    app = create_app(settings, link=link)
+    limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
+    server = LaneServer(app.asgi, fast_path=app.fast_path, limits=limits, on_accepting=link.now_serves)
+    link.stand_in, link.stand_back = server.stand_in, server.stand_back
+    server.run(sockets=listeners)
+
+
 class Lifespan:
     """Starts and stops the parts with the server."""
 
     def __init__(
-        self, app: ASGIApp, service: Service, serving: ServingService | None, model_sync: ModelSync | None
+        self,
+        app: ASGIApp,
+        service: Service,
+        serving: ServingService | None,
+        model_sync: ModelSync | None,
+        link: ParentLink | None,
     ) -> None:
+        self._link = link
+        self._ready = asyncio.Event()
         self._app = app
         self._service = service
         self._serving = serving
@@ -168,21 +205,43 @@ class Lifespan:
             await self._app(scope, receive, send)
             return
         await receive()
+        if self._link is not None:
+            self._link.start()
         if self._serving is not None:
             await self._serving.start()
         self._preparing = asyncio.create_task(self._prepare(), name="prepare")
+        if self._link is not None:
+            await self._wait(self._link.patience_s)
         await send({"type": "lifespan.startup.complete"})
+        warming = asyncio.create_task(self._warm_up(), name="warm-up")
         await receive()
+        warming.cancel()
+        with suppress(asyncio.CancelledError):
+            await warming
         await self._stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _wait(self, patience_s: float) -> None:
+        """Until predictions can be answered, or for so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._ready.wait()
+                if self._serving is not None:
+                    await self._serving.wait_for_all()
 
     async def _prepare(self) -> None:
         await prepare(self._service)
         self._service.readiness.start()
         if self._model_sync is not None:
             await self._model_sync.start()
+        self._ready.set()
         log.info("ready")
-        INGESTOR.warm()
+
+    async def _warm_up(self) -> None:
+        """What later requests would wait for, once the first ones need not wait for it."""
+        await self._ready.wait()
+        if self._link is None or self._link.index == 0:
+            INGESTOR.warm()
         await asyncio.to_thread(self._service.queue.ping)  # imports what the first submit would wait for
         gc.freeze()  # a full collection would look at all that was imported, while every request waits
 
@@ -198,6 +257,8 @@ class Lifespan:
             await self._model_sync.stop()
         if self._serving is not None:
             await self._serving.stop()
+        elif self._link is not None:
+            await self._link.stop()
         if isinstance(self._service.queue, CeleryQueue):
             self._service.queue.close()
         self._service.database.close()
@@ -228,7 +289,7 @@ class Refusals:
             AuditRepository(session).add(token_id, "token.refused", method, {"why": why})
 
 
-def _serving(settings: Settings) -> ServingService | None:
+def _serving(settings: Settings, link: ParentLink | None) -> ServingService | None:
     if settings.predictor == "none":
         return None
     limits = BatchLimits(
@@ -237,7 +298,11 @@ def _serving(settings: Settings) -> ServingService | None:
         timeout_s=settings.predict_timeout_s,
         request_memory=settings.predict_request_memory,
     )
-    return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes)
+    if link is None:
+        return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes)
+    # Each lane has the same versions in a predictor of its own, and the first one tries new ones for all.
+    memory_bytes = settings.predict_memory_bytes // link.lanes
+    return ServingService(limits=limits, memory_bytes=memory_bytes, predictors=link, validates=link.index == 0)
 
 
 def _find_token(service: Service, secret: str) -> TokenInfo | None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import Field
 
 from app.api.deps import Service, ServiceDep, problems
@@ -64,9 +64,6 @@ def current(service: Service) -> Ready:
     response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-def get_metrics(service: ServiceDep) -> PlainTextResponse:
-    return PlainTextResponse(_exposition(service), media_type=CONTENT_TYPE_LATEST)
-
-
-def _exposition(service: Service) -> bytes:
-    return generate_latest(service.metrics)
+async def get_metrics(service: ServiceDep) -> PlainTextResponse:
+    """Of all lanes of this host; what is counted by each has the label `lane` where there are several."""
+    return PlainTextResponse(await service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

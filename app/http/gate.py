@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -46,8 +47,17 @@ _SMALL_BODY_BYTES, _PUBLIC_BODY_BYTES = 256 * 1024, 16 * 1024
 _LINGER_S, _LINGER_BYTES = 1.0, 8 * 2**20
 
 # A new identifier a request would cost more than the rest of the gate: this process' own and a number.
-_PROCESS_ID = new_id("req")[:20].encode()
+_process_id = b""
 _numbers = itertools.count()
+
+
+def _name_process() -> None:
+    global _process_id
+    _process_id = new_id("req").encode()[:20]
+
+
+_name_process()
+os.register_at_fork(after_in_child=_name_process)
 
 log = structlog.get_logger("app.access")
 
@@ -94,7 +104,7 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
 
     def new_request_id(self) -> bytes:
-        return b"%b%010x" % (_PROCESS_ID, next(_numbers))
+        return b"%b%010x" % (_process_id, next(_numbers))
 
     def record(
         self,
