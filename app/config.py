@@ -93,8 +93,8 @@ class Settings(BaseSettings):
     retry_backoff_s: float = 2.0
 
     serving_lanes: int = Field(default=0, ge=0, le=64)
-    """API processes on this host, each with a predictor; 0: half as many as there are processors for this service,
-    which is one on a machine with two."""
+    """API processes on this host, each with a predictor; 0: half as many as there are processors for this service, 16
+    at most: one on a machine with two or three."""
     predictor: str = Field(default="process", pattern="^(process|none)$")
     predict_timeout_s: float = 10.0
     predict_max_batch_rows: int = 1024

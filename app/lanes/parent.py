@@ -71,13 +71,14 @@ class Parent:
         loop.add_signal_handler(signal.SIGCHLD, _clear_away_the_dead)
         for index in range(len(self._listeners)):
             self._start(index, 0.0, patience_s=0.0)
+        nurseries = asyncio.create_task(self._keep_nurseries(), name="nurseries")
         while not self._stopping.is_set():
-            await self.generation.begin()
             self._look_at_lanes()
             pulse()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_EVERY_S):
                     await self._stopping.wait()
+        nurseries.cancel()
         await self._stop()
 
     def _new_generation(self) -> Generation:
@@ -88,6 +89,12 @@ class Parent:
             on_end=self._ended,
             on_metrics=self._metrics.hear,
         )
+
+    async def _keep_nurseries(self) -> None:
+        """A task of its own: it may wait for a fork that is under way."""
+        while True:
+            await self.generation.begin()
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     def _start(self, index: int, after_s: float, *, patience_s: float) -> None:
         task = asyncio.create_task(self._start_later(index, after_s, patience_s), name=f"start-lane-{index}")

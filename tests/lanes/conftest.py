@@ -51,7 +51,13 @@ class Host:
     def __init__(self, data_dir: Path, exports: Path, **environment: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        own = {"DATABASE_URL": "", "REDIS_URL": "redis://127.0.0.1:1", "ARTIFACTS_URL": "", "SERVING_LANES": "2"}
+        own = {
+            "DATABASE_URL": "",
+            "REDIS_URL": "redis://127.0.0.1:1",
+            "ARTIFACTS_URL": "",
+            "SERVING_LANES": "2",
+            "HANG_S": "4",
+        }
         self.settings = Settings(data_dir=data_dir, database_url="", redis_url="redis://127.0.0.1:1", artifacts_url="")
         self.database = Database(make_engine(self.settings))
         migrate(self.database.engine)

@@ -60,6 +60,18 @@ def test_killed_lane_is_replaced_with_its_predictor_while_the_other_serves(host:
     assert {predictor.pid for predictor in host.predictors()} == predictors
 
 
+def test_killed_predictor_is_replaced_by_the_spare(host: Host) -> None:
+    spare = max(host.predictors(), key=lambda process: process.pid)
+    with SteadyClient(host, anew=True) as client:
+        for predictor in set(host.predictors()) - {spare}:
+            predictor.send_signal(signal.SIGKILL)
+            wait_for(lambda predictor=predictor: predictor not in host.predictors() and len(host.predictors()) == 3, 60)  # type: ignore[misc]
+            seen = len(client.answers)
+            wait_for(lambda seen=seen: len(client.answers) > seen + 10)  # type: ignore[misc]
+    assert client.failed == 0
+    assert client.longest_s < 5.0  # TensorFlow loads the version; how fast, says benchmarks/crash.py
+
+
 def test_both_nurseries_killed_disturb_nobody_and_come_back(host: Host) -> None:
     before = {process.pid for process in [*host.lanes(), *host.predictors()]}
     old = host.nurseries()
@@ -71,13 +83,11 @@ def test_both_nurseries_killed_disturb_nobody_and_come_back(host: Host) -> None:
     assert {process.pid for process in [*host.lanes(), *host.predictors()]} == before
 
 
-def test_killed_predictor_is_replaced_by_the_spare(host: Host) -> None:
-    spare = max(host.predictors(), key=lambda process: process.pid)
-    with SteadyClient(host, anew=True) as client:
-        for predictor in set(host.predictors()) - {spare}:
-            predictor.send_signal(signal.SIGKILL)
-            wait_for(lambda predictor=predictor: predictor not in host.predictors() and len(host.predictors()) == 3, 60)  # type: ignore[misc]
-            seen = len(client.answers)
-            wait_for(lambda seen=seen: len(client.answers) > seen + 10)  # type: ignore[misc]
-    assert client.failed == 0
-    assert client.longest_s < 2.0  # the second one may wait for the fork server's import
+def test_lane_that_hangs_is_replaced(host: Host) -> None:
+    [lane] = host.named("lane-1")
+    lane.send_signal(signal.SIGSTOP)
+    wait_for(lambda: not lane.is_running() and len(host.lanes()) == 2, 30)
+    connections = [host.connect() for _ in range(8)]
+    for connection in connections:
+        assert host.predict(connection).status == 200
+        connection.close()
