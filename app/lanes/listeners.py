@@ -22,8 +22,7 @@ def listen(host: str, port: int, lanes: int) -> list[list[socket.socket]]:
     """
     addresses = _addresses(host, port)
     port = port or _free_port(addresses[0])
-    for family, address in addresses:
-        _check_free(family, address[0], port)
+    check_free(host, port)
     return [[_listener(family, address[0], port) for family, address in addresses] for _ in range(lanes)]
 
 
@@ -38,9 +37,10 @@ def _free_port(address: tuple[int, tuple[str, int]]) -> int:
         return int(probe.getsockname()[1])
 
 
-def _check_free(family: int, host: str, port: int) -> None:
-    """Without SO_REUSEPORT, which would let us share the port with a service that runs already."""
-    socket.create_server((host, port), family=family).close()
+def check_free(host: str, port: int) -> None:
+    """Raises OSError when somebody listens there, even if he would share the port."""
+    for family, address in _addresses(host, port):
+        socket.create_server((address[0], port), family=family).close()
 
 
 def _listener(family: int, host: str, port: int) -> socket.socket:

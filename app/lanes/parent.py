@@ -22,7 +22,7 @@ import structlog
 
 from app.config import Settings
 from app.lanes.generation import Generation, Lane
-from app.lanes.listeners import listen
+from app.lanes.listeners import check_free, listen
 from app.lanes.messages import StandBack, StandIn
 from app.lanes.metrics_desk import MetricsDesk
 from app.log import configure
@@ -184,8 +184,10 @@ def main() -> None:
         log.warning("files were not for this user alone", found=found)
     try:
         listeners = listen(settings.host, settings.port, settings.lanes)
+        if settings.grpc_port:
+            check_free(settings.host, settings.grpc_port)  # the lanes open it, each for itself
     except OSError as error:
-        raise SystemExit(f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}.") from None
+        raise SystemExit(f"Cannot listen on {settings.host}, PORT or GRPC_PORT: {error}") from None
     adopt_orphans()
     name_process("serving-parent")
     log.info("listens", host=settings.host, port=listeners[0][0].getsockname()[1], lanes=settings.lanes)

@@ -23,6 +23,7 @@ from app.serving.metadata import metadata, status
 from app.serving.metrics import VersionMetrics
 from app.serving.own_predictors import OwnPredictors, PredictorSource
 from app.serving.predictor_process import Fork, PredictorDied, PredictorProcess
+from app.serving.split import Headers
 from app.serving.versions import Models, ServingVersion, State, WantedVersion, read_description
 
 log = structlog.get_logger("app.serving")
@@ -39,13 +40,15 @@ Failed = Callable[[str, int, str], None]
 
 
 class ServingService:
-    """Args:
-    limits: of batches, queues and times.
-    memory_bytes: of all loaded versions together; beyond it the least recently used are evicted.
-    load_timeout_s: of one load with its warm-up; twice that while others are served.
-    predictors: where they come from; None: from this process, with a spare.
-    validates: tries and loads staged versions; else they are loaded once they are not staged any more.
-    on_loaded, on_failed: told of staged versions; called on the event loop, must not block.
+    """All versions that this process serves: their queues, the predictor processes, loading and eviction.
+
+    Args:
+        limits: of batches, queues and times.
+        memory_bytes: of all loaded versions together; beyond it the least recently used are evicted.
+        load_timeout_s: of one load with its warm-up; twice that while others are served.
+        predictors: where they come from; None: from this process, with a spare.
+        validates: tries and loads staged versions; else they are loaded once they are not staged any more.
+        on_loaded, on_failed: told of staged versions; called on the event loop, must not block.
     """
 
     def __init__(
@@ -127,9 +130,9 @@ class ServingService:
             await asyncio.shield(self._settled)
 
     async def wait_until_loadable(
-        self, model: str, number: int | None = None, label: str | None = None
+        self, model: str, number: int | None = None, label: str | None = None, headers: Headers | None = None
     ) -> ServingVersion:
-        """The version that a request means, as soon as requests for it can be checked and queued.
+        """The version that a request means (`Models.find`), as soon as requests for it can be checked and queued.
 
         Raises:
             NotFound: no such model, version or label.
@@ -140,7 +143,7 @@ class ServingService:
         looked = self.look_again is None
         while True:
             try:
-                version = self.models.find(model, number, label)
+                version = self.models.find(model, number, label, headers)
             except NotFound:
                 if looked or self.look_again is None:
                     raise
@@ -160,10 +163,12 @@ class ServingService:
             except TimeoutError:
                 raise Unavailable("The model's first version is being loaded. Try again.", retry_after_s=1.0) from None
 
-    def get_if_loaded(self, model: str, number: int | None, label: str | None) -> ServingVersion | None:
+    def get_if_loaded(
+        self, model: str, number: int | None, label: str | None, headers: Headers | None = None
+    ) -> ServingVersion | None:
         """The version that a request means when it is in memory now; else None: ask `wait_until_loadable`."""
         try:
-            version = self.models.find(model, number, label)
+            version = self.models.find(model, number, label, headers)
         except ServiceError:
             return None
         return version if version is not None and version.loaded else None

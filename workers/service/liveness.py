@@ -53,7 +53,7 @@ class Pulse:
         return alive
 
 
-class Answers:
+class ReplyProbe:
     """The part answers on a socket: anything, or closes a connection that it took. A connection that is taken by the
     kernel alone says nothing.
 

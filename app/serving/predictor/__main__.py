@@ -26,7 +26,7 @@ from app.serving.forkserver import PID
 
 if TYPE_CHECKING:
     from app.serving import protocol as messages
-    from app.serving.predictor import model as models
+    from app.serving.predictor import loaded_model as models
 
 _NOT_NEEDED = ("pandas", "pyarrow")
 """Keras imports them where they are, at a tenth of the whole import and 35 MB, and Arrow starts a thread."""
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
 
 def _serve_forks(control: socket.socket, parent: int) -> list[str]:
     """Forks a predictor for each socket that comes. Returns in those only: with their arguments."""
-    import app.serving.predictor.model  # noqa: F401  imports TensorFlow; no operation may run here, that would start threads
+    import app.serving.predictor.loaded_model  # noqa: F401  imports TensorFlow; no operation may run here, that would start threads
 
     gc.freeze()  # a collection in a predictor does not write to the pages that it shares with us
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel clears them away
@@ -95,10 +95,12 @@ class _Held(NamedTuple):
 
 
 class PredictorServer:
-    """Args:
-    given: the stream of frames, whose end is ours; or the control socket that brings streams.
-    pooled: it is the latter.
-    max_rows: rows of one TensorFlow call.
+    """The loop of a predictor process: reads frames, loads models, computes batches, writes replies.
+
+    Args:
+        given: the stream of frames, whose end is ours; or the control socket that brings streams.
+        pooled: it is the latter.
+        max_rows: rows of one TensorFlow call.
     """
 
     def __init__(self, given: socket.socket, *, pooled: bool = False, max_rows: int) -> None:
@@ -106,7 +108,7 @@ class PredictorServer:
 
         from app.serving import export_description as export
         from app.serving import protocol as messages
-        from app.serving.predictor import model as loaded
+        from app.serving.predictor import loaded_model as loaded
 
         self._loaded = loaded
         self._export = export
