@@ -15,6 +15,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
@@ -24,7 +25,7 @@ from app.api.application import create_api
 from app.api.deps import AppState
 from app.api.event_feed import EventFeed
 from app.api.guide import Guide
-from app.api.health import current
+from app.api.health import current, is_ready
 from app.api.job_metrics import JobCollector
 from app.api.pages import pages
 from app.config import Settings
@@ -45,6 +46,7 @@ from app.log import configure
 from app.model_sync import ModelSync
 from app.private_files import only_for_us, protect
 from app.promotion import Promotions
+from app.protocols.port import GrpcPort
 from app.queue import CeleryQueue, Queue
 from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
@@ -113,7 +115,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         guide=Guide(),
     )
     accounts = Accounts(token_limits(settings))
-    model_sync = front = None
+    model_sync = front = grpc_port = None
     if serving is not None:
         metrics.register(ServingCollector(serving))
         model_sync = ModelSync(database, app_state.storage, serving, poll_s=settings.serving_poll_s)
@@ -125,7 +127,8 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
             accounts=accounts,
             max_body_bytes=settings.max_body_bytes,
         )
-    inner = Lifespan(inner, app_state, serving, model_sync)
+        grpc_port = _grpc_port(app_state, serving, accounts, traffic)
+    inner = Lifespan(inner, app_state, serving, model_sync, grpc_port)
     refused = Refusals(app_state)
     admission = AdmissionMiddleware(
         inner, settings, app_state.authenticate, refused=refused, traffic=traffic, accounts=accounts
@@ -161,12 +164,18 @@ class Lifespan:
     """Starts and stops the parts with the server."""
 
     def __init__(
-        self, app: ASGIApp, app_state: AppState, serving: ServingService | None, model_sync: ModelSync | None
+        self,
+        app: ASGIApp,
+        app_state: AppState,
+        serving: ServingService | None,
+        model_sync: ModelSync | None,
+        grpc_port: GrpcPort | None,
     ) -> None:
         self._app = app
         self._state = app_state
         self._serving = serving
         self._model_sync = model_sync
+        self._grpc_port = grpc_port
         self._preparing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -176,6 +185,15 @@ class Lifespan:
         await receive()
         if self._serving is not None:
             await self._serving.start()
+        if self._grpc_port is not None:
+            try:
+                await self._grpc_port.start()
+            except OSError as error:
+                log.error("cannot open the gRPC port", why=str(error))
+                if self._serving is not None:
+                    await self._serving.stop()
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
         self._preparing = asyncio.create_task(self._prepare(), name="prepare")
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -197,6 +215,8 @@ class Lifespan:
             self._preparing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._preparing
+        if self._grpc_port is not None:
+            await self._grpc_port.stop()
         self._state.readiness.stop()
         await self._state.feed.stop()
         await self._state.large_bodies.stop()
@@ -244,6 +264,11 @@ def _serving(settings: Settings) -> ServingService | None:
         request_memory=settings.predict_request_memory,
     )
     return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes)
+
+
+def _grpc_port(app_state: AppState, serving: ServingService, accounts: Accounts, traffic: Traffic) -> GrpcPort:
+    ready = partial(is_ready, app_state)
+    return GrpcPort(app_state.settings, serving, app_state.authenticate, accounts, traffic, ready)
 
 
 def _find_token(app_state: AppState, secret: str) -> TokenInfo | None:

@@ -76,6 +76,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "app.serving": ({"app.serving", *_LEAVES}, _SERVICE - {"tensorflow"}),
     "app.http": ({"app.http", "app.serving", "app.registry", "app.config", *_LEAVES}, _SERVICE),
     "app.http.predict_app": ({"app.http", "app.serving", *_LEAVES}, _SERVICE),
+    "app.protocols": ({"app.protocols", "app.http", "app.serving", "app.config", *_LEAVES}, _SERVICE),
     "app.api": ({"app"}, {"celery", "tensorflow"}),
     "app": ({"app"}, {"tensorflow"}),
     "workers.worker": (

@@ -49,6 +49,7 @@ RUN_BY = {
     "scripts/job_reference": "tests/api/test_job_reference.py",
     "scripts/openapi": "tests/api/test_openapi.py",
     "scripts/serve": _SCRIPT,
+    "scripts/serving-clients": "tests/test_scripts.py",
     "scripts/sync_client.py": "tests/client/test_sync_client.py",
     "scripts/test": "tests/test_scripts.py",
     "sqlite3 -readonly data/registry.db": "tests/test_operations.py",

@@ -57,6 +57,15 @@ def current(app_state: AppState) -> Ready:
     )
 
 
+def is_ready(app_state: AppState) -> bool:
+    """Whether `current` has an answer."""
+    try:
+        current(app_state)
+    except Unavailable:
+        return False
+    return True
+
+
 @router.get(
     "/metrics",
     operation_id="get_metrics",
