@@ -15,10 +15,12 @@ from app.lanes.link import ParentLink
 
 
 class Exposition:
-    """Args:
-    own: what this process counts.
-    shared: what all processes would say alike, for it stands in the registry; asked in a thread.
-    link: to the other lanes; None: this process is alone.
+    """What `/metrics` answers.
+
+    Args:
+        own: what this process counts.
+        shared: what all processes would say alike, for it stands in the registry; asked in a thread.
+        link: to the other lanes; None: this process is alone.
     """
 
     def __init__(self, own: CollectorRegistry, shared: Collector, link: ParentLink | None) -> None:

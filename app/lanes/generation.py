@@ -11,7 +11,7 @@ import structlog
 
 from app.config import Settings
 from app.lanes.messages import (
-    Alive,
+    LaneState,
     Channel,
     Drain,
     Message,
@@ -54,10 +54,12 @@ class Lane:
 
 
 class Generation:
-    """Args:
-    on_change: told of a lane that began to serve.
-    on_end: told of a lane that ended.
-    on_metrics: told of a lane that asks for metrics, and of each that answers.
+    """Lanes, nursery and predictors that began with one state of code and settings.
+
+    Args:
+        on_change: told of a lane that began to serve.
+        on_end: told of a lane that ended.
+        on_metrics: told of a lane that asks for metrics, and of each that answers.
     """
 
     def __init__(
@@ -116,7 +118,7 @@ class Generation:
 
     def _hear(self, lane: Lane, message: Message, files: list[int]) -> None:
         lane.alive_at = time.monotonic()
-        if isinstance(message, Alive):
+        if isinstance(message, LaneState):
             began, lane.serves = message.serves and not lane.serves, message.serves
             if began:
                 self._on_change(lane)

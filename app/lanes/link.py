@@ -11,7 +11,7 @@ from itertools import count
 
 from app.errors import Unavailable
 from app.lanes.messages import (
-    Alive,
+    LaneState,
     Channel,
     Drain,
     Message,
@@ -72,7 +72,7 @@ class ParentLink:
 
     def now_serves(self) -> None:
         self._serves = True
-        self._send(Alive(True))
+        self._send(LaneState(True))
 
     async def metrics_of_others(self) -> dict[int, bytes]:
         """Prometheus' text of each other lane that answers within two seconds."""
@@ -167,5 +167,5 @@ class ParentLink:
 
     async def _show_life(self) -> None:
         while True:
-            self._send(Alive(self._serves))
+            self._send(LaneState(self._serves))
             await asyncio.sleep(_ALIVE_EVERY_S)

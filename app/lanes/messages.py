@@ -31,7 +31,7 @@ class PredictorGiven(msgspec.Struct, array_like=True, tag=2, frozen=True):
     pid: int
 
 
-class Alive(msgspec.Struct, array_like=True, tag=3, frozen=True):
+class LaneState(msgspec.Struct, array_like=True, tag=3, frozen=True):
     """A lane's event loop runs.
 
     Attributes:
@@ -85,7 +85,7 @@ class StandBack(msgspec.Struct, array_like=True, tag=10, frozen=True):
 Message = (
     WantsPredictor
     | PredictorGiven
-    | Alive
+    | LaneState
     | WantsMetrics
     | TellMetrics
     | Metrics

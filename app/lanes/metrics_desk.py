@@ -23,8 +23,10 @@ class _Question:
 
 
 class MetricsDesk:
-    """Args:
-    lanes: those that live now.
+    """Asks the other lanes for a lane that asks.
+
+    Args:
+        lanes: those that live now.
     """
 
     def __init__(self, lanes: Callable[[], Sequence[Lane]]) -> None:

@@ -44,9 +44,11 @@ _PAUSE_S = 2.0
 """A look that comes so much later than it should: this process, or the machine, stood still meanwhile."""
 
 
-class Parent:
-    """Args:
-    listeners: of each lane.
+class ServingParent:
+    """Starts lanes, looks after them, and ends them in order.
+
+    Args:
+        listeners: of each lane.
     """
 
     def __init__(self, settings: Settings, listeners: Sequence[Sequence[socket.socket]]) -> None:
@@ -195,4 +197,4 @@ def main() -> None:
 
 
 async def _run(settings: Settings, listeners: Sequence[Sequence[socket.socket]]) -> None:
-    await Parent(settings, listeners).run()
+    await ServingParent(settings, listeners).run()

@@ -38,8 +38,10 @@ class PooledPredictor:
 
 
 class PredictorPool:
-    """Args:
-    arguments: threads and rows of a predictor.
+    """The predictors of a generation, and their fork server.
+
+    Args:
+        arguments: threads and rows of a predictor.
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:

@@ -61,8 +61,10 @@ class PredictorSource(Protocol):
 
 
 class OwnPredictors:
-    """Args:
-    spare: keep a second process, which takes over when the first one dies and tries staged versions.
+    """A `PredictorSource` that forks and keeps its own.
+
+    Args:
+        spare: keep a second process, which takes over when the first one dies and tries staged versions.
     """
 
     def __init__(self, *, spare: bool = True) -> None:
