@@ -11,9 +11,9 @@ import structlog
 
 from app.config import Settings
 from app.lanes.messages import (
-    LaneState,
     Channel,
     Drain,
+    LaneState,
     Message,
     Metrics,
     PredictorGiven,

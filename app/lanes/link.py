@@ -11,9 +11,9 @@ from itertools import count
 
 from app.errors import Unavailable
 from app.lanes.messages import (
-    LaneState,
     Channel,
     Drain,
+    LaneState,
     Message,
     Metrics,
     MetricsGiven,
