@@ -21,6 +21,7 @@ from app.api.deps import (
     problems,
 )
 from app.api.etag import etag, expected_revision
+from app.api.request_sample import request_sample
 from app.api.schemas.job import EvaluationView
 from app.api.schemas.model import (
     CanaryView,
@@ -39,7 +40,6 @@ from app.api.schemas.model import (
 from app.api.schemas.view import must_time
 from app.api.serving_metadata import read_metadata
 from app.api.strict_route import StrictRoute
-from app.api.usage import usage
 from app.jobs.state import VersionState
 from app.registry.datasets import DatasetRepository
 from app.registry.evaluations import EvaluationRepository
@@ -219,7 +219,7 @@ def get_version_metadata(
         row = ModelRepository(session).version(model, version)
         export = ExportRepository(session).get(row.export_id)
     found = read_metadata(app_state.storage.path(export.path), row)
-    return Metadata(**found, usage=usage(str(request.base_url), model, version, found))
+    return Metadata(**found, usage=request_sample(str(request.base_url), model, version, found))
 
 
 @router.get(

@@ -111,7 +111,7 @@ class ModelEvaluationList(View):
     evaluations: list[VersionEvaluation]
 
 
-class Usage(View):
+class RequestSample(View):
     """A prediction with this version, ready to be sent."""
 
     path: str = Field(description="To `POST` the body to.", examples=["/v1/models/penguins/versions/1:predict"])
@@ -131,4 +131,6 @@ class Metadata(View):
     features: list[Json]
     label_vocabulary: Any
     examples: list[Json] = Field(description="Rows that can be sent as `instances`.")
-    usage: Usage | None = Field(description="A request that works; null where the export brought no example row.")
+    usage: RequestSample | None = Field(
+        description="A request that works; null where the export brought no example row."
+    )

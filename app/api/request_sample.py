@@ -6,10 +6,10 @@ import json
 import shlex
 from typing import Any
 
-from app.api.schemas.model import Usage
+from app.api.schemas.model import RequestSample
 
 
-def usage(base_url: str, model: str, version: int, metadata: dict[str, Any]) -> Usage | None:
+def request_sample(base_url: str, model: str, version: int, metadata: dict[str, Any]) -> RequestSample | None:
     """How the version that `metadata` describes is asked, with the first example row that its export brought.
 
     Args:
@@ -30,4 +30,4 @@ def usage(base_url: str, model: str, version: int, metadata: dict[str, Any]) -> 
         f'with Client({address!r}, os.environ["TOKEN"]) as client:\n'
         f"    print(client.predict({model!r}, [{row!r}], version={version}))"
     )
-    return Usage(path=path, body=body, curl=curl, python=python)
+    return RequestSample(path=path, body=body, curl=curl, python=python)
