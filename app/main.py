@@ -26,6 +26,7 @@ from app.api.event_feed import EventFeed
 from app.api.health import current
 from app.api.job_metrics import JobCollector
 from app.api.pages import pages
+from app.arm_writer import ArmWriter
 from app.config import Settings
 from app.datasets.ingestor import INGESTOR
 from app.dispatch import Dispatch
@@ -111,9 +112,10 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         ready=lambda: current(service).model_dump_json().encode(),
     )
     accounts = Accounts(token_limits(settings))
-    model_sync = front = None
+    model_sync = front = arms = None
     if serving is not None:
         metrics.register(ServingCollector(serving))
+        arms = ArmWriter(database, serving, every_s=settings.release_counts_s)
         model_sync = ModelSync(database, service.storage, serving, poll_s=settings.serving_poll_s)
         inner = front = PredictApp(
             inner,
@@ -123,7 +125,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
             accounts=accounts,
             max_body_bytes=settings.max_body_bytes,
         )
-    inner = Lifespan(inner, service, serving, model_sync)
+    inner = Lifespan(inner, service, serving, model_sync, arms)
     refused = Refusals(service)
     gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic, accounts=accounts)
     fast_path = None
@@ -155,12 +157,18 @@ class Lifespan:
     """Starts and stops the parts with the server."""
 
     def __init__(
-        self, app: ASGIApp, service: Service, serving: ServingService | None, model_sync: ModelSync | None
+        self,
+        app: ASGIApp,
+        service: Service,
+        serving: ServingService | None,
+        model_sync: ModelSync | None,
+        arms: ArmWriter | None,
     ) -> None:
         self._app = app
         self._service = service
         self._serving = serving
         self._model_sync = model_sync
+        self._arms = arms
         self._preparing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -181,6 +189,8 @@ class Lifespan:
         self._service.readiness.start()
         if self._model_sync is not None:
             await self._model_sync.start()
+        if self._arms is not None:
+            self._arms.start()
         log.info("ready")
         INGESTOR.warm()
         await asyncio.to_thread(self._service.queue.ping)  # imports what the first submit would wait for
@@ -194,6 +204,8 @@ class Lifespan:
         self._service.readiness.stop()
         await self._service.feed.stop()
         await self._service.large_bodies.stop()
+        if self._arms is not None:
+            await self._arms.stop()
         if self._model_sync is not None:
             await self._model_sync.stop()
         if self._serving is not None:
