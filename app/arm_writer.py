@@ -16,8 +16,10 @@ log = structlog.get_logger("app.arm_writer")
 
 
 class ArmWriter:
-    """Args:
-    every_s: between two writes; without requests to a divided label there is none.
+    """The loop that writes; one in each API process.
+
+    Args:
+        every_s: between two writes; without requests to a divided label there is none.
     """
 
     def __init__(self, database: Database, service: ServingService, *, every_s: float) -> None:

@@ -22,7 +22,7 @@ from estimator_client import frames
 from estimator_client.async_job import AsyncJob
 from estimator_client.async_transport import AsyncTransport
 from estimator_client.errors import Json
-from estimator_client.events import Event
+from estimator_client.event_stream import Event
 
 
 class AsyncClient:

@@ -20,7 +20,7 @@ from typing import IO, Any, Self
 
 from estimator_client import frames
 from estimator_client.errors import Json
-from estimator_client.events import Event
+from estimator_client.event_stream import Event
 from estimator_client.job import Job
 from estimator_client.transport import Transport
 

@@ -4,7 +4,7 @@ Any number may run; a lease in SQL lets one work at a time. It needs no broker t
 
     leases that ran out      the attempt is lost, its job queued again (or failed, when its attempts are spent)
     waiting limits           jobs that no worker took in time fail
-    releases                 go on, or back when a guard is broken (`workers/releases.py`)
+    releases                 go on, or back when a guard is broken (`workers/release_keeper.py`)
     messages                 what a submit could not send; jobs that nobody took, again
     disk, now and then       directories and checkpoints that no row needs, once they are older than a grace
     records, now and then    stored responses, events, metric points and audit entries that are older than the settings
@@ -37,12 +37,12 @@ from app.registry.db import Database, make_engine, revision_state
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.reconcile import ReconcileRepository
 from app.registry.leases import LeaseRepository
-from app.registry.retention import RetentionRepository
+from app.registry.purge import RetentionRepository
 from app.registry.tables import Job
 from app.registry.workers import WorkerRepository
 from app.storage import Storage
-from workers.attempt.files import clear, remove_checkpoint_files
-from workers.releases import ReleaseKeeper
+from workers.attempt.attempt_files import clear, remove_checkpoint_files
+from workers.release_keeper import ReleaseKeeper
 
 log = structlog.get_logger("reconciler")
 

@@ -7,8 +7,17 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from sqlalchemy.orm import Session
 
-from app.api.deps import Caller, JsonOnly, ModelName, OnceDep, PageSize, PageToken, ServiceDep, problems, respond
-from app.api.schemas.base import must_time
+from app.api.deps import (
+    AppStateDep,
+    Caller,
+    IdempotentRequestDep,
+    JsonOnly,
+    ModelName,
+    PageSize,
+    PageToken,
+    problems,
+    respond,
+)
 from app.api.schemas.release import (
     ReleaseDetail,
     ReleaseEventView,
@@ -16,13 +25,14 @@ from app.api.schemas.release import (
     ReleaseRequest,
     ReleaseView,
 )
+from app.api.schemas.view import must_time
 from app.api.strict_route import StrictRoute
 from app.registry.idempotency import StoredResponse
 from app.registry.models import ModelRepository
 from app.registry.release_evidence import look_at
 from app.registry.releases import ReleaseRepository
 from app.registry.tables import Release
-from app.releases.plan import ACTIVE
+from app.releases.release_plan import ACTIVE
 
 router = APIRouter(tags=["releases"], route_class=StrictRoute)
 
@@ -38,7 +48,9 @@ ReleaseId = Annotated[str, Path(pattern="^rel_[0-9a-hjkmnp-tv-z]{26}$", examples
     response_model=ReleaseDetail,
     dependencies=[JsonOnly],
 )
-def create_release(service: ServiceDep, token: Caller, model: ModelName, body: ReleaseRequest, once: OnceDep) -> object:
+def create_release(
+    app_state: AppStateDep, token: Caller, model: ModelName, body: ReleaseRequest, once: IdempotentRequestDep
+) -> object:
     """It goes on by itself while its guards hold, and back to the version from before when one does not. A label has
     one release at a time (409). Setting the label by hand ends it."""
 
@@ -47,7 +59,7 @@ def create_release(service: ServiceDep, token: Caller, model: ModelName, body: R
         release = releases.create(model, body.label, body.version, body.plan(), token.id)
         return StoredResponse(201, {}, _detail(session, release).model_dump())
 
-    with service.database.session() as session:
+    with app_state.database.session() as session:
         answer, _ = once.run(session, work)
     return respond(answer)
 
@@ -59,10 +71,10 @@ def create_release(service: ServiceDep, token: Caller, model: ModelName, body: R
     responses=problems(404),
 )
 def list_releases(
-    service: ServiceDep, model: ModelName, page_size: PageSize = 50, page_token: PageToken = None
+    app_state: AppStateDep, model: ModelName, page_size: PageSize = 50, page_token: PageToken = None
 ) -> ReleaseList:
     """Newest first."""
-    with service.database.read() as session:
+    with app_state.database.read() as session:
         ModelRepository(session).get(model)
         rows, cursor = ReleaseRepository(session).list(model, page_size=page_size, after=page_token)
         return ReleaseList(releases=[ReleaseView.copy_of(row) for row in rows], next_page_token=cursor)
@@ -74,8 +86,8 @@ def list_releases(
     summary="A release with its evidence",
     responses=problems(404),
 )
-def get_release(service: ServiceDep, model: ModelName, release: ReleaseId) -> ReleaseDetail:
-    with service.database.read() as session:
+def get_release(app_state: AppStateDep, model: ModelName, release: ReleaseId) -> ReleaseDetail:
+    with app_state.database.read() as session:
         return _detail(session, ReleaseRepository(session).get(model, release))
 
 
@@ -85,9 +97,9 @@ def get_release(service: ServiceDep, model: ModelName, release: ReleaseId) -> Re
     summary="Keep a release at its step",
     responses=problems(404, 409),
 )
-def pause_release(service: ServiceDep, token: Caller, model: ModelName, release: ReleaseId) -> ReleaseDetail:
+def pause_release(app_state: AppStateDep, token: Caller, model: ModelName, release: ReleaseId) -> ReleaseDetail:
     """Its guards still hold: a broken one rolls it back."""
-    with service.database.session() as session:
+    with app_state.database.session() as session:
         return _detail(session, ReleaseRepository(session).pause(model, release, token.id))
 
 
@@ -97,8 +109,8 @@ def pause_release(service: ServiceDep, token: Caller, model: ModelName, release:
     summary="Let a paused release go on",
     responses=problems(404, 409),
 )
-def resume_release(service: ServiceDep, token: Caller, model: ModelName, release: ReleaseId) -> ReleaseDetail:
-    with service.database.session() as session:
+def resume_release(app_state: AppStateDep, token: Caller, model: ModelName, release: ReleaseId) -> ReleaseDetail:
+    with app_state.database.session() as session:
         return _detail(session, ReleaseRepository(session).resume(model, release, token.id))
 
 
@@ -108,9 +120,9 @@ def resume_release(service: ServiceDep, token: Caller, model: ModelName, release
     summary="End a release and go back",
     responses=problems(404, 409),
 )
-def abort_release(service: ServiceDep, token: Caller, model: ModelName, release: ReleaseId) -> ReleaseDetail:
+def abort_release(app_state: AppStateDep, token: Caller, model: ModelName, release: ReleaseId) -> ReleaseDetail:
     """All requests go to the version from before, at once."""
-    with service.database.session() as session:
+    with app_state.database.session() as session:
         releases = ReleaseRepository(session)
         return _detail(session, releases.abort(model, release, token.id, "Aborted by request."))
 

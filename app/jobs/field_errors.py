@@ -52,7 +52,8 @@ class FieldErrors(list[FieldError]):
         self.append(FieldError(pointer, detail))
 
     def raise_if_any(self) -> None:
-        """
+        """Reports the collected errors as one exception.
+
         Raises:
             InvalidInput: there is at least one error; the first hundred are reported.
         """

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.registry.db import now
 from app.registry.tables import ArmCount, Model, Release
 from app.releases.counts import Counts
-from app.releases.plan import ACTIVE
+from app.releases.release_plan import ACTIVE
 
 _FOLD_ROWS = 20
 KEEP_S = 86_400.0

@@ -85,7 +85,8 @@ class ModelRepository:
         return version
 
     def get(self, model: str) -> Model:
-        """
+        """A model by its name.
+
         Raises:
             NotFound: no such model.
         """
@@ -103,7 +104,8 @@ class ModelRepository:
         return page(self.session, select(Model), [Model.name], page_size=page_size, after=after, newest_first=False)
 
     def version(self, model: str, number: int) -> Version:
-        """
+        """A model's version, read from the database even if the session holds it.
+
         Raises:
             NotFound: no such version.
         """
@@ -144,7 +146,8 @@ class ModelRepository:
         return found
 
     def label(self, model: str, label: str) -> Label:
-        """
+        """A model's label.
+
         Raises:
             NotFound: the model has no such label.
         """

@@ -13,14 +13,16 @@ from app.registry.releases import ReleaseRepository
 from app.registry.tables import Release
 from app.releases.counts import Counts
 from app.releases.decide import Decision, Observed, decide
-from app.releases.plan import Plan
+from app.releases.release_plan import ReleasePlan
 
 
 @dataclass(frozen=True)
 class Look:
-    """Attributes:
-    owns_label: whether the label is as the release has set it.
-    evidence: of the decision, for the record.
+    """A release at a moment.
+
+    Attributes:
+        owns_label: whether the label is as the release has set it.
+        evidence: of the decision, for the record.
     """
 
     release: Release
@@ -32,7 +34,7 @@ class Look:
 def look_at(session: Session, release: Release) -> Look:
     """What is to be done with an active release now."""
     releases, counts = ReleaseRepository(session), ArmCountRepository(session)
-    plan = Plan.of(release.plan)
+    plan = ReleasePlan.of(release.plan)
     ran_s = releases.ran_s(release)
     key = (release.model, release.label, release.label_revision)
     whole = observed(release, counts.sums(*key))

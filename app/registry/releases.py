@@ -20,7 +20,7 @@ from app.registry.db import now
 from app.registry.models import WHOLE, Division, ModelRepository
 from app.registry.pagination import page
 from app.registry.tables import Label, Release, ReleaseEvent
-from app.releases.plan import ACTIVE, Plan, ReleaseState
+from app.releases.release_plan import ACTIVE, ReleasePlan, ReleaseState
 
 SOMEBODY = "The label was set by somebody else, or taken by a new version; the release leaves it as it is."
 
@@ -38,7 +38,7 @@ class ReleaseRepository:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def create(self, model: str, label: str, version: int, plan: Plan, token_id: str | None) -> Release:
+    def create(self, model: str, label: str, version: int, plan: ReleasePlan, token_id: str | None) -> Release:
         """Begins a release with its first step.
 
         Raises:
@@ -70,7 +70,8 @@ class ReleaseRepository:
         return release
 
     def get(self, model: str, release_id: str) -> Release:
-        """
+        """A release of a model.
+
         Raises:
             NotFound: the model has no such release.
         """
@@ -136,7 +137,7 @@ class ReleaseRepository:
         fresh = self._unchanged(release)
         if fresh is None:
             return False
-        plan = Plan.of(fresh.plan)
+        plan = ReleasePlan.of(fresh.plan)
         step = fresh.step + 1
         if step == len(plan.steps):
             self._end(fresh, Ending(ReleaseState.DONE, "done", fresh.version), reason, evidence, None)
@@ -220,5 +221,5 @@ class ReleaseRepository:
         return self.session.execute(insert(ReleaseEvent).values(**values).returning(ReleaseEvent.id)).scalar_one()
 
 
-def _division(plan: Plan, step: int, version: int) -> Division:
+def _division(plan: ReleasePlan, step: int, version: int) -> Division:
     return Division(version, plan.steps[step].per_mille, plan.split_by)

@@ -23,15 +23,17 @@ def upper_bound(bucket: int) -> float:
 
 @dataclass
 class Counts:
-    """Attributes:
-    requests: answered or failed.
-    errors: answered with a status of 400 and more, but for 429.
-    times: bucket → requests that were answered well; JSON makes text of the keys, `of` numbers again.
-    mirrored: copies that a shadow answered and that were compared, for a shadow's own counts; its `requests` are those
-        that it was asked, its `times` its own.
-    disagreed: of these, with an answer that is another.
-    skipped: copies that were not made because the shadow was busy.
-    difference: the largest between two numbers of such answers.
+    """Request counts, error counts and times of one arm of a divided label.
+
+    Attributes:
+        requests: answered or failed.
+        errors: answered with a status of 400 and more, but for 429.
+        times: bucket → requests that were answered well; JSON makes text of the keys, `of` numbers again.
+        mirrored: copies that a shadow answered and that were compared, for a shadow's own counts; its `requests` are
+            those that it was asked, its `times` its own.
+        disagreed: of these, with an answer that is another.
+        skipped: copies that were not made because the shadow was busy.
+        difference: the largest between two numbers of such answers.
     """
 
     requests: int = 0

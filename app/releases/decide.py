@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.releases.counts import Counts
-from app.releases.plan import Guards, Plan
+from app.releases.release_plan import Guards, ReleasePlan
 
 ACCIDENT = 1e-6
 """The chance at which a guard counts as broken. Guards are looked at about once a second, for days perhaps."""
@@ -62,9 +62,11 @@ class Observed:
 
 @dataclass(frozen=True)
 class Decision:
-    """Attributes:
-    action: `wait`, `advance` or `roll_back`.
-    reason: for a person.
+    """What is to be done now.
+
+    Attributes:
+        action: `wait`, `advance` or `roll_back`.
+        reason: for a person.
     """
 
     action: str
@@ -72,10 +74,12 @@ class Decision:
     findings: tuple[Finding, ...]
 
 
-def decide(plan: Plan, step: int, ran_s: float, *, whole: Observed, window: Observed) -> Decision:
-    """Args:
-    ran_s: how long the step has run, without the time that it was paused.
-    whole: since the step began.
+def decide(plan: ReleasePlan, step: int, ran_s: float, *, whole: Observed, window: Observed) -> Decision:
+    """What is to be done at a step of a plan.
+
+    Args:
+        ran_s: how long the step has run, without the time that it was paused.
+        whole: since the step began.
     """
     guards = plan.guards_of(step)
     findings = tuple(judge(guards, whole, "step") + judge(guards, window, "window"))

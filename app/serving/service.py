@@ -40,12 +40,14 @@ Failed = Callable[[str, int, str], None]
 
 
 class ServingService:
-    """Args:
-    limits: of batches, queues and times.
-    memory_bytes: of all loaded versions together; beyond it the least recently used are evicted.
-    load_timeout_s: of one load with its warm-up; twice that while others are served.
-    spare: keep the second process.
-    on_loaded, on_failed: told of staged versions; called on the event loop, must not block.
+    """All versions that this process serves: their queues, the predictor processes, loading and eviction.
+
+    Args:
+        limits: of batches, queues and times.
+        memory_bytes: of all loaded versions together; beyond it the least recently used are evicted.
+        load_timeout_s: of one load with its warm-up; twice that while others are served.
+        spare: keep the second process.
+        on_loaded, on_failed: told of staged versions; called on the event loop, must not block.
     """
 
     def __init__(

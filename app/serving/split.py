@@ -40,7 +40,7 @@ class Share:
     shadow: int | None = None
 
 
-class Version(Protocol):
+class Servable(Protocol):
     """What a split needs of a version."""
 
     arms: dict[str, Arm]
@@ -53,7 +53,7 @@ class Version(Protocol):
     def number(self) -> int: ...
 
 
-V = TypeVar("V", bound=Version)
+V = TypeVar("V", bound=Servable)
 
 
 class Arm:
@@ -91,9 +91,11 @@ class Arm:
 
 
 class Split(Generic[V]):
-    """Args:
-    canary: None: the label has only a shadow.
-    draw: a number from 0 to 999 for a request without a key.
+    """A label's division of requests between a stable version, a canary and a shadow.
+
+    Args:
+        canary: None: the label has only a shadow.
+        draw: a number from 0 to 999 for a request without a key.
     """
 
     draws = random.Random()

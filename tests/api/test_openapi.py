@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, current, and every operation behind the gate."""
+"""The OpenAPI document: complete, current, and every operation behind the admission layer."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ SAMPLES = {
     "model": "penguins",
     "label": "latest",
     "version": "1",
+    "release": "rel_01k9zv0q2m8x4t6b3c5d7e9f1g",
 }
 
 

@@ -14,14 +14,16 @@ from app.registry.models import Division, ModelRepository
 from app.registry.releases import ReleaseRepository
 from app.registry.tables import ArmCount, Release
 from app.releases.counts import Counts
-from app.releases.plan import Guards, Plan, Step
+from app.releases.release_plan import Guards, ReleasePlan, ReleaseStep
 from tests.registry.test_models import available, publish
-from workers.releases import ReleaseKeeper
+from workers.release_keeper import ReleaseKeeper
 
-PLAN = Plan((Step(50, 0.0, 10), Step(500, 0.0, 10)), Guards(p99_ratio=None, window_s=60.0), "x-user")
+PLAN = ReleasePlan(
+    (ReleaseStep(50, 0.0, 10), ReleaseStep(500, 0.0, 10)), Guards(p99_ratio=None, window_s=60.0), "x-user"
+)
 
 
-def begin(database: Database, plan: Plan = PLAN) -> Release:
+def begin(database: Database, plan: ReleasePlan = PLAN) -> Release:
     """A release of version 2 behind `latest`, where version 1 serves."""
     with database.session() as session:
         available(session)

@@ -8,9 +8,9 @@ import pytest
 
 from app.releases.counts import Counts
 from app.releases.decide import ACCIDENT, Decision, Observed, Verdict, binomial_tail, decide
-from app.releases.plan import Guards, Plan, Step
+from app.releases.release_plan import Guards, ReleasePlan, ReleaseStep
 
-PLAN = Plan((Step(50, 60.0, 100), Step(500, 60.0, 100)), Guards(error_rate=0.01, p99_ratio=1.5))
+PLAN = ReleasePlan((ReleaseStep(50, 60.0, 100), ReleaseStep(500, 60.0, 100)), Guards(error_rate=0.01, p99_ratio=1.5))
 
 
 def counts(good: int, errors: int = 0, *, seconds: float = 0.01, slow: int = 0, slow_s: float = 1.0) -> Counts:
@@ -23,7 +23,12 @@ def counts(good: int, errors: int = 0, *, seconds: float = 0.01, slow: int = 0, 
 
 
 def ask(
-    new: Counts, live: Counts | None = None, *, ran_s: float = 60.0, window: Observed | None = None, plan: Plan = PLAN
+    new: Counts,
+    live: Counts | None = None,
+    *,
+    ran_s: float = 60.0,
+    window: Observed | None = None,
+    plan: ReleasePlan = PLAN,
 ) -> Decision:
     whole = Observed(live or counts(1900), new)
     return decide(plan, 0, ran_s, whole=whole, window=window or whole)
@@ -82,16 +87,16 @@ def test_broken_guard_rolls_back_before_the_step_s_time() -> None:
 
 
 def test_guards_that_are_off_see_nothing_and_a_step_may_have_its_own() -> None:
-    off = Plan(PLAN.steps, Guards(error_rate=None, p99_ratio=None))
+    off = ReleasePlan(PLAN.steps, Guards(error_rate=None, p99_ratio=None))
     assert ask(counts(50, 50, slow=50), plan=off).action == "advance"
-    own = Plan((Step(50, 60.0, 100, {"error_rate": None}),), PLAN.guards)
+    own = ReleasePlan((ReleaseStep(50, 60.0, 100, {"error_rate": None}),), PLAN.guards)
     assert ask(counts(50, 50), plan=own).action == "advance"
     assert ask(counts(50, 50, slow=50), plan=own).action == "roll_back"
 
 
 def test_plan_comes_back_from_its_row() -> None:
-    plan = Plan((Step(1, 2.0, 3, {"p99_ratio": None}),), Guards(window_s=5.0), "x-user")
-    assert Plan.of(plan.row()) == plan
+    plan = ReleasePlan((ReleaseStep(1, 2.0, 3, {"p99_ratio": None}),), Guards(window_s=5.0), "x-user")
+    assert ReleasePlan.of(plan.row()) == plan
 
 
 def test_good_versions_are_hardly_ever_rolled_back() -> None:

@@ -20,7 +20,7 @@ from tests.api.conftest import Api, run_api, sqlite_settings
 from tests.published_models import publish
 from tests.serving.test_split import CHI_SQUARE_1, chi_square
 from tests.waiting import wait_for
-from workers.releases import ReleaseKeeper
+from workers.release_keeper import ReleaseKeeper
 
 MODELS = {"good": "plus3", "fails": "failing", "lags": "slow"}
 

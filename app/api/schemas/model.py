@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.base import Json, Request, Time, View
 from app.api.schemas.job import EvaluationView
+from app.api.schemas.view import Json, Request, Time, View
 from app.serving.split import KEY_HEADER
 
 HeaderName = Annotated[

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.base import Json, Name, Request, Time, View
 from app.api.schemas.model import HeaderName
-from app.releases.plan import Guards, Plan, Step
+from app.api.schemas.view import Json, Name, Request, Time, View
+from app.releases.release_plan import Guards, ReleasePlan, ReleaseStep
 from app.serving.split import KEY_HEADER
 
 Rate = Annotated[float, Field(ge=0, le=1)]
@@ -59,9 +59,9 @@ class ReleaseRequest(Request):
         },
     )
 
-    def plan(self) -> Plan:
+    def plan(self) -> ReleasePlan:
         steps = [
-            Step(
+            ReleaseStep(
                 step.per_mille,
                 step.seconds,
                 step.min_requests,
@@ -69,7 +69,7 @@ class ReleaseRequest(Request):
             )
             for step in self.steps
         ]
-        return Plan(tuple(steps), Guards(**self.guards.model_dump()), self.by)
+        return ReleasePlan(tuple(steps), Guards(**self.guards.model_dump()), self.by)
 
 
 class ReleaseEventView(View):

@@ -12,7 +12,7 @@ import pyarrow as pa
 from app.datasets.chunk import Chunk
 from app.datasets.limits import Limits
 from app.datasets.readers.jsonl_fast import line_ends, one_object_a_line, parse
-from app.datasets.schema import Schema
+from app.datasets.upload_schema import Schema
 from app.errors import InvalidInput, TooLarge, quote_name
 
 _CHUNK_CELLS = 1 << 19

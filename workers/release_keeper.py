@@ -12,7 +12,7 @@ from app.registry.db import Database
 from app.registry.release_evidence import Look, look_at
 from app.registry.releases import ReleaseRepository
 from app.registry.tables import Release
-from app.releases.plan import Plan, ReleaseState
+from app.releases.release_plan import ReleasePlan, ReleaseState
 
 log = structlog.get_logger("releases")
 
@@ -29,7 +29,8 @@ class ReleaseKeeper:
         self._folded_at = float("-inf")
 
     def round(self) -> None:
-        """
+        """Looks at each active release once, and does what follows.
+
         Raises:
             Unavailable: the database does not answer.
         """
@@ -67,5 +68,5 @@ class ReleaseKeeper:
 
 
 def _window_s(release: Release) -> float:
-    plan = Plan.of(release.plan)
+    plan = ReleasePlan.of(release.plan)
     return max(plan.guards_of(step).window_s for step in range(len(plan.steps)))

@@ -1,5 +1,5 @@
 """`POST /v1/models/…:predict|:classify|:regress`, in front of FastAPI: plain ASGI, for FastAPI's routing costs three
-times what the prediction does. Token, Host, Origin and size were checked outside (`app.http.gate`)."""
+times what the prediction does. Token, Host, Origin and size were checked outside (`app.http.admission`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from app.serving.predictor.response import ResponseEncoder
 from app.serving.service import ServingService
 from app.serving.split import Headers
 from app.serving.verbs import VERBS
-from app.serving.version_queue import QueueAccount, Reply, Result
+from app.serving.version_queue import PredictionResult, QueueAccount, Reply
 from app.serving.versions import ServingVersion
 
 Message = MutableMapping[str, Any]
@@ -40,7 +40,7 @@ _PATH = re.compile(
 _KNOWN_PATHS = 4096
 
 
-class Target(msgspec.Struct, frozen=True):
+class PredictTarget(msgspec.Struct, frozen=True):
     """What a path names."""
 
     model: str
@@ -50,12 +50,14 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class PredictApp:
-    """Args:
-    app: gets everything that is not a prediction.
-    problem: an error and a path as status, headers and body.
-    large_bodies: decodes what is too large for the event loop.
-    accounts: limits of each token; None: there are none.
-    max_body_bytes: a second guard; the gate has its own.
+    """ASGI application that answers predictions and passes every other request on.
+
+    Args:
+        app: gets everything that is not a prediction.
+        problem: an error and a path as status, headers and body.
+        large_bodies: decodes what is too large for the event loop.
+        accounts: limits of each token; None: there are none.
+        max_body_bytes: a second guard; the admission layer has its own.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class PredictApp:
         self._large_bodies = large_bodies or LargeBodyReader()
         self._accounts = accounts
         self._max_body_bytes = max_body_bytes
-        self._targets: dict[str, Target | None] = {}
+        self._targets: dict[str, PredictTarget | None] = {}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
@@ -98,7 +100,7 @@ class PredictApp:
             assert queue is not None
             request = await self._decode(version, target.verb, body)
             if request.count:
-                reply: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+                reply: asyncio.Future[PredictionResult] = asyncio.get_running_loop().create_future()
                 account = self._account(scope, request.count)
                 self._service.batcher.submit(queue, request, len(body), reply, account)
                 result = await reply
@@ -127,7 +129,7 @@ class PredictApp:
         return account
 
     def begin(
-        self, target: Target, body: bytes, reply: Reply, token: TokenInfo, headers: Headers | None = None
+        self, target: PredictTarget, body: bytes, reply: Reply, token: TokenInfo, headers: Headers | None = None
     ) -> tuple[ServingVersion, int] | None:
         """Queues a prediction that may run at once; its version and number of rows. None when it has to wait for the
         version, or is not valid, or the queue is full: nothing was done then, and `__call__` says what is wrong."""
@@ -140,7 +142,7 @@ class PredictApp:
         return begun
 
     def _begin(
-        self, version: ServingVersion, target: Target, body: bytes, reply: Reply, token: TokenInfo
+        self, version: ServingVersion, target: PredictTarget, body: bytes, reply: Reply, token: TokenInfo
     ) -> tuple[ServingVersion, int] | None:
         if version.queue is None:
             return None
@@ -172,7 +174,7 @@ class PredictApp:
         wanted = version.wanted
         return await self._large_bodies.decode(wanted.path, wanted.digest, verb, body, max_rows=decoder.max_rows)
 
-    def target(self, path: str) -> Target | None:
+    def target(self, path: str) -> PredictTarget | None:
         """What a path names; None when it is no prediction's."""
         known = self._targets.get(path)
         if known is not None:
@@ -181,7 +183,7 @@ class PredictApp:
         if found is None:
             return None
         number = found["version"]
-        target = Target(found["model"], None if number is None else int(number), found["label"], found["verb"])
+        target = PredictTarget(found["model"], None if number is None else int(number), found["label"], found["verb"])
         if len(self._targets) >= _KNOWN_PATHS:
             self._targets.clear()
         self._targets[path] = target
@@ -202,7 +204,7 @@ class PredictApp:
                 raise TooLarge(f"The body is over the limit of {self._max_body_bytes} bytes.")
 
     async def _refuse(
-        self, error: ServiceError, path: str, version: ServingVersion | None, target: Target, send: Send
+        self, error: ServiceError, path: str, version: ServingVersion | None, target: PredictTarget, send: Send
     ) -> None:
         status, headers, body = self._problem(error, path)
         if version is not None:
@@ -213,9 +215,9 @@ class PredictApp:
         await send({"type": "http.response.body", "body": body})
 
 
-def _nothing(version: ServingVersion, request: Decoded) -> Result:
+def _nothing(version: ServingVersion, request: Decoded) -> PredictionResult:
     """The answer to a request without instances; the model is not asked."""
     assert version.export is not None
     names = [output.name for output in version.export.signatures[request.signature].outputs]
     body = ResponseEncoder(names).encode([np.empty((0,))] * len(names), [0], [request.form])[0]
-    return Result(body, 0, 0, 0)
+    return PredictionResult(body, 0, 0, 0)

@@ -34,12 +34,14 @@ class Guards:
 
 
 @dataclass(frozen=True)
-class Step:
-    """Attributes:
-    per_mille: the share of the label's requests that the new version answers.
-    seconds: the step lasts at least so long.
-    min_requests: and until the new version had so many requests.
-    guards: of this step; names that are left out are the plan's.
+class ReleaseStep:
+    """One share of a label's requests, for a time.
+
+    Attributes:
+        per_mille: the share of the label's requests that the new version answers.
+        seconds: the step lasts at least so long.
+        min_requests: and until the new version had so many requests.
+        guards: of this step; names that are left out are the plan's.
     """
 
     per_mille: int
@@ -49,12 +51,14 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Attributes:
-    split_by: the header that keeps a caller to one version.
+class ReleasePlan:
+    """All steps, one after the other; then the new version has the label.
+
+    Attributes:
+        split_by: the header that keeps a caller to one version.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[ReleaseStep, ...]
     guards: Guards = Guards()
     split_by: str | None = None
 
@@ -66,5 +70,5 @@ class Plan:
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
-        steps = tuple(Step(**step) for step in row["steps"])
+        steps = tuple(ReleaseStep(**step) for step in row["steps"])
         return cls(steps, Guards(**row["guards"]), row["split_by"])
