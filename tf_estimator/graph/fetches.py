@@ -31,7 +31,7 @@ def element_of(variables: GraphVariables, name_or_object: Any) -> Any:
 
 
 class IndexedSlicesValue(NamedTuple):
-    """Value of fetched `tf.IndexedSlices`, with the fields that a v1 session gave it; TensorFlow does not export its type.
+    """Value of fetched `tf.IndexedSlices`, with the fields that a v1 session gave it. TensorFlow exports no such type.
 
     Attributes:
         values: `[n, …]`, numpy.
