@@ -19,6 +19,7 @@ from app.api import (
     models,
     openapi,
     operations,
+    releases,
     tokens,
 )
 from app.api import predict_docs as predict
@@ -38,6 +39,7 @@ _ROUTERS = (
     estimators,
     predict,
     models,
+    releases,
     export_download,
     tokens,
     operations,

@@ -170,12 +170,13 @@ class ModelRepository:
         *,
         division: Division = WHOLE,
         action: str = "label.set",
+        detail: dict[str, Any] | None = None,
     ) -> Label:
         """Points a label (made if new) to a version that was loaded and warmed up; writes the audit row.
 
         Args:
             division: takes the place of the one that the label has.
-            action: as the audit names it.
+            action: as the audit names it, with `detail` beside what was set.
             expected_revision: the revision that the caller saw (If-Match); 0: there must be no such label yet.
 
         Raises:
@@ -194,9 +195,9 @@ class ModelRepository:
         for number in sorted({version, *(number for number in others if number is not None)}):
             self._check_available(model, number)
         row = self._point(model, label, row, version, division=division)
-        detail = {"version": version, "previous": row.previous, "revision": row.revision}
-        detail |= {name: value for name, value in vars(division).items() if value is not None}
-        AuditRepository(self.session).add(token_id, action, f"{model}/{label}", detail)
+        told = {"version": version, "previous": row.previous, "revision": row.revision}
+        told |= {name: value for name, value in vars(division).items() if value is not None}
+        AuditRepository(self.session).add(token_id, action, f"{model}/{label}", told | (detail or {}))
         return row
 
     def _check_available(self, model: str, number: int) -> None:
@@ -303,6 +304,5 @@ class ModelRepository:
         return self.session.scalar(select(Model.newest).where(Model.name == model)) or 0
 
     def lock(self, model: str) -> None:
-        """Lets one at a time number versions and move labels of a model, until the transaction ends (SQLite has one
-        writer anyway)."""
+        """Lets one at a time number versions and move labels of a model (SQLite has one writer anyway)."""
         self.session.execute(select(Model.name).where(Model.name == model).with_for_update(key_share=True))
