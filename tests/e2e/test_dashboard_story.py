@@ -55,7 +55,7 @@ def story(browser: Browser, service: RunningService, tmp_path_factory: pytest.Te
     upload(page, folder / "broken.csv", b"a,b\n1,2\n3\n")
     wait_for(lambda: "Line 3" in page.text(".drop .box"), "the file's fault", 30)
     upload(page, folder / f"{MODEL}.csv", KNOWN_CSV)
-    wait_for(lambda: page.text("main h1").startswith(MODEL), "the data set's page", 30)
+    wait_for(lambda: page.text("main h1").startswith(MODEL), "the data set's page", 60)
     dataset = service.get("/v1/datasets")["datasets"][0]["id"]
 
     page.click("a.button")
