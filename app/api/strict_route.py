@@ -18,7 +18,7 @@ class StrictRequest(Request):
         body = await self.body()
         if len(body) <= INLINE_UNTYPED_BYTES:
             return read_json(body)
-        await self.app.state.service.large_bodies.check_document(body)
+        await self.app.state.app_state.large_bodies.check_document(body)
         return msgspec.json.decode(body)  # bounded in its numbers of values and keys: some milliseconds
 
 

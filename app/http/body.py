@@ -124,7 +124,7 @@ class BoundedBody:
 
 async def _before(deadline: float, coming: Coroutine[Any, Any, Message]) -> Message:
     """The message, which nearly always is there already: only when it is not, a timer is set. Timers cost more than all
-    else that the gate does, and every prediction passes here.
+    else that the admission layer does, and every prediction passes here.
 
     Raises:
         TimeoutError: it did not come before `deadline`, by the loop's clock.
