@@ -129,7 +129,7 @@ def test_brokers_directory_made_by_another_user_is_refused(
 
 
 @as_root
-@pytest.mark.parametrize("part", ["app.main", "workers.reconciler", "celery -A workers.celery_app worker"])
+@pytest.mark.parametrize("part", ["app.lanes", "app.main", "workers.reconciler", "celery -A workers.celery_app worker"])
 def test_part_started_alone_uses_no_socket_of_another_user(tmp_path: Path, part: str) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path), "DATA_DIR": str(tmp_path / ("deep" * 25))}
     environment |= {"DATABASE_URL": "", "REDIS_URL": "", "ARTIFACTS_URL": "", "PORT": "0"}
