@@ -121,6 +121,8 @@ class Settings(BaseSettings):
     """Memory that the sequences of one request may take in the predictor once padded, widths of embeddings counted."""
     predict_memory_bytes: int = 4 * 2**30
     serving_poll_s: float = Field(default=0.2, gt=0)
+    release_counts_s: float = Field(default=1.0, gt=0)
+    """So often an API process writes down what it counted of labels that divide their requests."""
 
     @model_validator(mode="after")
     def _whole_tls(self) -> Settings:
