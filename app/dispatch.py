@@ -16,13 +16,13 @@ from app.jobs.parse import dry_run, parse_job
 from app.jobs.plan import JobLimits, JobPlan
 from app.queue import Queue
 from app.registry.audit import AuditRepository
-from app.registry.catalogue import CatalogueRepository
 from app.registry.db import Database
 from app.registry.events import EventRepository
 from app.registry.idempotency import StoredResponse
 from app.registry.job_sources import RegistrySources
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.repository import JobRepository
+from app.registry.model_fn_catalogue import CatalogueRepository
 from app.registry.tables import Job
 
 log = structlog.get_logger("app.dispatch")
@@ -155,6 +155,8 @@ class Dispatch:
             wait_timeout_s=plan.wait_timeout_s,
             created_by=token_id,
             warnings=plan.warnings,
+            display_name=plan.display_name,
+            tags=plan.tags,
         )
         for warning in plan.warnings:
             EventRepository(session).add(job.id, "warning", {"detail": warning})
@@ -162,7 +164,8 @@ class Dispatch:
         return job
 
     def cancel(self, session: Session, job_id: str, token_id: str | None) -> Job:
-        """
+        """Requests a job's cancellation and records who asked.
+
         Raises:
             NotFound, Conflict: see `JobRepository.request_cancel`.
         """

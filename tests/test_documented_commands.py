@@ -24,7 +24,7 @@ RUN_BY = {
     "celery -A workers.celery_app worker --pool=prefork --concurrency=1": _PARTS,
     "docker build --target": "tests/deploy/test_kubernetes.py::test_images_are_the_dockerfile_s",  # its targets
     "docker compose up --build": _PARTS,  # each command of the file, without containers
-    "python -m app.main": _PARTS,
+    "python -m app.lanes": _PARTS,
     "python -m migrations": "tests/deploy/test_migrate.py",
     "python -m tests.upgrade.record": "tests/upgrade/test_upgrade.py",
     "python -m tf_estimator.doctor": "tests/estimator/doctor/test_doctor.py",
@@ -38,6 +38,7 @@ RUN_BY = {
     "scripts/chaos": "tests/chaos/test_run.py::test_five_jobs_survive_every_kind_of_fault",
     "scripts/check": "tests/test_scripts.py",
     "scripts/demo": _SCRIPT,
+    "scripts/docs": "tests/docs/test_site.py",
     "scripts/dependencies.py": "tests/test_scripts.py",
     "scripts/flaky": "tests/test_flaky.py",
     "scripts/record_corpus": "tests/estimator/test_corpus.py",
@@ -48,6 +49,7 @@ RUN_BY = {
     "scripts/job_reference": "tests/api/test_job_reference.py",
     "scripts/openapi": "tests/api/test_openapi.py",
     "scripts/serve": _SCRIPT,
+    "scripts/serving-clients": "tests/test_scripts.py",
     "scripts/sync_client.py": "tests/client/test_sync_client.py",
     "scripts/test": "tests/test_scripts.py",
     "sqlite3 -readonly data/registry.db": "tests/test_operations.py",

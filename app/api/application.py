@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from app.api import (
     datasets,
+    deletions,
     estimators,
     evaluations,
     events,
@@ -18,10 +19,11 @@ from app.api import (
     models,
     openapi,
     operations,
+    releases,
     tokens,
 )
 from app.api import predict_docs as predict
-from app.api.deps import Service
+from app.api.deps import AppState
 from app.errors import ServiceError
 from app.http.body import ClientGone
 from app.http.problems import Headers, from_validation, plain_problem, problem
@@ -29,6 +31,7 @@ from app.version import __version__
 
 _ROUTERS = (
     datasets,
+    deletions,
     jobs,
     job_records,
     evaluations,
@@ -36,6 +39,7 @@ _ROUTERS = (
     estimators,
     predict,
     models,
+    releases,
     export_download,
     tokens,
     operations,
@@ -43,11 +47,11 @@ _ROUTERS = (
 )
 
 
-def create_api(service: Service | None = None) -> FastAPI:
-    """The FastAPI application. It stands behind the gate: alone it checks no token. Without a service it only has its
-    document."""
+def create_api(app_state: AppState | None = None) -> FastAPI:
+    """The FastAPI application. It stands behind the admission layer: alone it checks no token. Without a
+    service it only has its document."""
     api = FastAPI(title=openapi.TITLE, version=__version__, docs_url=None, redoc_url=None)
-    api.state.service = service
+    api.state.app_state = app_state
     api.openapi = lambda: openapi.document(api)  # type: ignore[method-assign]
     for module in _ROUTERS:
         api.include_router(module.router)

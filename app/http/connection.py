@@ -58,9 +58,11 @@ class HeadRefused(Exception):
 
 
 class Connection(HttpToolsProtocol):
-    """Args:
-    address: the client is counted under it.
-    probe: taken over the cap; only a health probe is answered, once.
+    """One client connection: uvicorn's HTTP protocol with time limits and the fast path.
+
+    Args:
+        address: the client is counted under it.
+        probe: taken over the cap; only a health probe is answered, once.
     """
 
     def __init__(
@@ -120,7 +122,7 @@ class Connection(HttpToolsProtocol):
 
     def answered(self, cycle: Any) -> None:
         """A request that went the fast path has its response."""
-        if not cycle.keep_alive:
+        if not cycle.keep_alive or self._table.draining:
             self.transport.close()
         self.on_response_complete()
 

@@ -8,9 +8,10 @@ keeps the two apart: a version takes a label only if it was made after the label
 from __future__ import annotations
 
 import builtins
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound, PreconditionFailed, quote_name
@@ -20,6 +21,26 @@ from app.registry.audit import AuditRepository
 from app.registry.db import now, upsert
 from app.registry.pagination import page
 from app.registry.tables import Label, Model, Version
+
+
+@dataclass(frozen=True)
+class Division:
+    """How a label's requests are divided beside the version that it points to.
+
+    Attributes:
+        canary: the version that answers `per_mille` of 1,000 requests.
+        split_by: the header by whose value a caller keeps to one version; None: `x-request-key`.
+        shadow: the version that is asked a copy of each request; nobody gets its answers.
+    """
+
+    canary: int | None = None
+    per_mille: int | None = None
+    split_by: str | None = None
+    shadow: int | None = None
+
+
+WHOLE = Division()
+"""All requests go to one version."""
 
 
 class ModelRepository:
@@ -42,8 +63,10 @@ class ModelRepository:
             state: STAGED (to be loaded), STORED (no promotion was asked for) or REFUSED by the gate, with a `reason`.
             promote_label: the label that it takes when it is loaded.
         """
-        self.session.execute(upsert(self.session, Model).values(name=model, created_at=now()).on_conflict_do_nothing())
-        self._lock(model)
+        self.session.execute(
+            upsert(self.session, Model).values(name=model, created_at=now(), newest=0).on_conflict_do_nothing()
+        )
+        self.lock(model)
         known = self.session.scalar(select(Version).where(Version.export_id == export_id))
         if known is not None:
             return known
@@ -60,11 +83,14 @@ class ModelRepository:
             created_at=now(),
         )
         self.session.add(version)
+        given = update(Model).where(Model.name == model).values(newest=version.number)
+        self.session.execute(given, execution_options={"synchronize_session": False})
         self.session.flush()
         return version
 
     def get(self, model: str) -> Model:
-        """
+        """A model by its name.
+
         Raises:
             NotFound: no such model.
         """
@@ -82,7 +108,8 @@ class ModelRepository:
         return page(self.session, select(Model), [Model.name], page_size=page_size, after=after, newest_first=False)
 
     def version(self, model: str, number: int) -> Version:
-        """
+        """A model's version, read from the database even if the session holds it.
+
         Raises:
             NotFound: no such version.
         """
@@ -123,7 +150,8 @@ class ModelRepository:
         return found
 
     def label(self, model: str, label: str) -> Label:
-        """
+        """A model's label.
+
         Raises:
             NotFound: the model has no such label.
         """
@@ -139,30 +167,45 @@ class ModelRepository:
         version: int,
         expected_revision: int | None = None,
         token_id: str | None = None,
+        *,
+        division: Division = WHOLE,
+        action: str = "label.set",
+        detail: dict[str, Any] | None = None,
     ) -> Label:
         """Points a label (made if new) to a version that was loaded and warmed up; writes the audit row.
 
         Args:
+            division: takes the place of the one that the label has.
+            action: as the audit names it, with `detail` beside what was set.
             expected_revision: the revision that the caller saw (If-Match); 0: there must be no such label yet.
 
         Raises:
             NotFound: no such version.
-            Conflict: the version is not AVAILABLE; the message says what it is.
+            Conflict: a version is not AVAILABLE (the message says what it is), or stands against itself.
             PreconditionFailed: somebody else changed the label first.
         """
-        self._lock(model)
+        self.lock(model)
         row = self._label(model, label)
         revision = row.revision if row else 0
         if expected_revision is not None and expected_revision != revision:
             raise PreconditionFailed(f"The label was changed by somebody else: its revision is {revision} now.")
-        target = self.version(model, version)
+        others = {division.canary, division.shadow} - {None}
+        if version in others:
+            raise Conflict(f"Version {version} is the one that the label points to; name another beside it.")
+        for number in sorted({version, *(number for number in others if number is not None)}):
+            self._check_available(model, number)
+        row = self._point(model, label, row, version, division=division)
+        told = {"version": version, "previous": row.previous, "revision": row.revision}
+        told |= {name: value for name, value in vars(division).items() if value is not None}
+        AuditRepository(self.session).add(token_id, action, f"{model}/{label}", told | (detail or {}))
+        return row
+
+    def _check_available(self, model: str, number: int) -> None:
+        """Raises NotFound, Conflict."""
+        target = self.version(model, number)
         if target.state != VersionState.AVAILABLE:
             why = f": {target.reason}" if target.reason else "."
-            raise Conflict(f"Version {version} is {target.state}, a label can only be set to an AVAILABLE one{why}")
-        row = self._point(model, label, row, version)
-        detail = {"version": version, "previous": row.previous, "revision": row.revision}
-        AuditRepository(self.session).add(token_id, "label.set", f"{model}/{label}", detail)
-        return row
+            raise Conflict(f"Version {number} is {target.state}, a label can only be set to an AVAILABLE one{why}")
 
     def stage(self, model: str, number: int, promote_label: str | None = None) -> Version:
         """Asks for a version to be loaded (again), and to take a label then.
@@ -185,7 +228,7 @@ class ModelRepository:
         Raises:
             NotFound: no such version.
         """
-        self._lock(model)
+        self.lock(model)
         waiting = {VersionState.STAGED, VersionState.STORED}
         version = self._change(model, number, waiting, VersionState.AVAILABLE)
         if version is None:
@@ -227,7 +270,16 @@ class ModelRepository:
             execution_options={"synchronize_session": False, "populate_existing": True},
         ).one_or_none()
 
-    def _point(self, model: str, label: str, row: Label | None, version: int, floor: int | None = None) -> Label:
+    def _point(
+        self,
+        model: str,
+        label: str,
+        row: Label | None,
+        version: int,
+        floor: int | None = None,
+        *,
+        division: Division = WHOLE,
+    ) -> Label:
         """Moves a label; the caller holds the model's lock. `floor` None: all versions of today are behind it."""
         behind = self._newest(model) if floor is None else floor
         if row is None:
@@ -237,6 +289,8 @@ class ModelRepository:
             row.previous = row.version
         row.version = version
         row.floor = behind
+        row.canary, row.per_mille, row.split_by = division.canary, division.per_mille, division.split_by
+        row.shadow = division.shadow
         row.revision += 1
         row.updated_at = now()
         self.session.flush()
@@ -246,8 +300,9 @@ class ModelRepository:
         return self.session.get(Label, (model, label), populate_existing=True)
 
     def _newest(self, model: str) -> int:
-        return self.session.scalar(select(func.max(Version.number)).where(Version.model == model)) or 0
+        """The highest number that a version of it has or had."""
+        return self.session.scalar(select(Model.newest).where(Model.name == model)) or 0
 
-    def _lock(self, model: str) -> None:
+    def lock(self, model: str) -> None:
         """Lets one at a time number versions and move labels of a model (SQLite has one writer anyway)."""
         self.session.execute(select(Model.name).where(Model.name == model).with_for_update(key_share=True))

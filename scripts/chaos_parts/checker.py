@@ -88,7 +88,8 @@ def read_registry(connection: Any, witness_table: str | None = None) -> Registry
 def check(
     registry: Registry, artifacts: Path, submitted: Mapping[str, int], references: Mapping[int, str], steps: int
 ) -> Verdict:
-    """
+    """The verdict over a run: jobs lost, computed twice or differently, and files that nothing points to.
+
     Args:
         artifacts: root of the artifact store.
         submitted: id of each job whose submit was answered → its seed.

@@ -12,16 +12,16 @@ from app.jobs.spec import EvalData, JsonObject, TrainSpec
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
 from workers.attempt.attempt import Keep, RunningAttempt
-from workers.attempt.files import adopt_checkpoint
+from workers.attempt.attempt_files import adopt_checkpoint
 from workers.attempt.hooks import CheckpointListener, ProgressHook
 from workers.data import statistics
 from workers.data.chunks import ArraySpill
-from workers.data.inputs import Inputs
+from workers.data.dataset_inputs import Inputs
+from workers.jobs.checkpoint_source import open_table
 from workers.jobs.evaluate import evaluate
+from workers.jobs.evaluation_report import make_report
 from workers.jobs.export import Candidate, publish
-from workers.jobs.model import make_estimator
-from workers.jobs.report import make_report
-from workers.jobs.source import open_table
+from workers.jobs.make_estimator import make_estimator
 
 log = logging.getLogger(__name__)
 

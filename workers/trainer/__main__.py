@@ -2,8 +2,9 @@
 
     python -m workers.trainer
 
-It is started by a worker's pool child and talks to it over standard input and output (`worker/protocol.py`). What
-Python and TensorFlow print while an attempt runs goes to that attempt's log. It dies with its parent.
+A worker's pool child starts it and exchanges messages with it over standard input and output
+(`worker/trainer_protocol.py`). Output of Python and TensorFlow during an attempt goes to that attempt's log. The
+process ends with its parent.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def run_attempts(parent: Parent) -> None:
     from app.storage import Storage
     from workers.estimator_json import model_fns
     from workers.trainer import runner, warm_up
-    from workers.worker.protocol import claim_from_json
+    from workers.worker.trainer_protocol import claim_from_json
 
     settings = Settings()
     _set_up_logging(settings.log_level)

@@ -18,8 +18,8 @@ from app.registry.tables import Job
 from workers import memory
 from workers.worker.attempt_watch import AttemptWatch
 from workers.worker.devices import Devices
-from workers.worker.protocol import claim_to_json
 from workers.worker.trainer_handle import TrainerProcess
+from workers.worker.trainer_protocol import claim_to_json
 
 log = structlog.get_logger("worker")
 

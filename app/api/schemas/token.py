@@ -6,13 +6,15 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.base import Json, Request, Time, View, must_time
+from app.api.schemas.view import Json, Request, Time, View, must_time
 from app.registry import tables
 
 
 class TokenRequest(Request):
-    name: str = Field(min_length=1, max_length=100)
-    scopes: list[Literal["read", "submit", "predict", "admin"]] = Field(min_length=1, max_length=4)
+    name: str = Field(min_length=1, max_length=100, description="What people call the token.")
+    scopes: list[Literal["read", "submit", "predict", "admin"]] = Field(
+        min_length=1, max_length=4, description="What its bearer may do; `admin` may do everything."
+    )
 
     model_config = ConfigDict(
         extra="forbid",
