@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .models import X, Notes, line, line_model, make, rows, v1, variables
+from .models import Notes, X, line, line_model, make, rows, v1, variables
 from .registry import program
 
 THEME = "habits"
@@ -25,7 +25,9 @@ def no_labels_beside_tensors(est: Any, directory: str) -> Any:
 @program(THEME)
 def no_labels_in_a_dataset(est: Any, directory: str) -> Any:
     estimator = make(est, directory).train(rows(), steps=1)
-    return next(estimator.predict(lambda: tf.data.Dataset.from_tensor_slices({"x": X}).map(lambda x: (x, None)).batch(2)))
+    return next(
+        estimator.predict(lambda: tf.data.Dataset.from_tensor_slices({"x": X}).map(lambda x: (x, None)).batch(2))
+    )
 
 
 @program(THEME)
@@ -54,7 +56,7 @@ def no_features(est: Any, directory: str) -> Any:
 @program(THEME)
 def rate_changed_between_trainings(est: Any, directory: str) -> Any:
     rate = [0.1]
-    optimizer = lambda: v1.train.GradientDescentOptimizer(rate[0])  # noqa: E731
+    optimizer = lambda: v1.train.GradientDescentOptimizer(rate[0])
     estimator = make(est, directory, line_model(est, optimizer))
     seen = []
     for new in (0.1, 0.0, 0.2):
@@ -111,7 +113,7 @@ def calls_of_the_model_fn(est: Any, directory: str) -> Any:
 
 @program(THEME)
 def stop_hook_of_the_models_own(est: Any, directory: str) -> Any:
-    hooks = lambda *_: {"training_hooks": [v1.train.StopAtStepHook(num_steps=2)]}  # noqa: E731
+    hooks = lambda *_: {"training_hooks": [v1.train.StopAtStepHook(num_steps=2)]}
     estimator = make(est, directory, line_model(est, train=hooks))
     return [int(variables(estimator.train(rows(), steps=9))["global_step"]) for _ in range(2)]
 
@@ -119,7 +121,7 @@ def stop_hook_of_the_models_own(est: Any, directory: str) -> Any:
 @program(THEME)
 def order_of_hooks(est: Any, directory: str) -> Any:
     calls: list[Any] = []
-    own = lambda *_: {  # noqa: E731
+    own = lambda *_: {
         "training_chief_hooks": [Notes(calls, "chief ")], "training_hooks": [Notes(calls, "own ")],
     }  # fmt: skip
     make(est, directory, line_model(est, train=own)).train(rows(), steps=2, hooks=[Notes(calls, "given ")])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from .canned import AGE, FEATURES, KIND, REAL, THREE, TWO, age, kind, run
+from .canned import AGE, FEATURES, KIND, REAL, TWO, age, kind, run
 from .models import OLD, QUIET, FixedStart, line, once, rows, v1, variables
 from .registry import add, program
 
@@ -34,12 +33,12 @@ def _linear(**arguments: Any) -> Any:
 
 
 def _deep(**arguments: Any) -> Any:
-    columns = lambda: [age(), fc.indicator_column(kind())]  # noqa: E731
+    columns = lambda: [age(), fc.indicator_column(kind())]
     return lambda: {"hidden_units": [3, 2], "feature_columns": columns(), **{k: _made(v) for k, v in arguments.items()}}
 
 
 def _wide(**arguments: Any) -> Any:
-    both = lambda: {"linear_feature_columns": [kind()], "dnn_feature_columns": [age()], "dnn_hidden_units": [3]}  # noqa: E731
+    both = lambda: {"linear_feature_columns": [kind()], "dnn_feature_columns": [age()], "dnn_hidden_units": [3]}
     return lambda: {**both(), **{k: _made(v) for k, v in arguments.items()}}
 
 
@@ -168,7 +167,7 @@ def pandas_input(est: Any, directory: str) -> Any:
 @program(THEME)
 def own_model_fn(est: Any, directory: str) -> Any:
     def model_fn(features: Any, labels: Any, mode: str) -> Any:
-        predicted, w, b = line(features)
+        predicted, _w, _b = line(features)
         loss = v1.losses.mean_squared_error(labels, predicted)
         train_op = v1.train.AdagradOptimizer(0.2).minimize(loss, v1.train.get_or_create_global_step())
         metrics = {"rmse": v1.metrics.root_mean_squared_error(labels, predicted)}
