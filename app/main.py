@@ -46,6 +46,8 @@ from app.log import configure
 from app.model_sync import ModelSync
 from app.private_files import only_for_us, protect
 from app.promotion import Promotions
+from app.protocols.inference import Inference
+from app.protocols.open_inference_rest import OpenInferenceApp
 from app.protocols.port import GrpcPort
 from app.queue import CeleryQueue, Queue
 from app.readiness import ReadinessMonitor
@@ -119,15 +121,9 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
     if serving is not None:
         metrics.register(ServingCollector(serving))
         model_sync = ModelSync(database, app_state.storage, serving, poll_s=settings.serving_poll_s)
-        inner = front = PredictApp(
-            inner,
-            serving,
-            problem,
-            large_bodies=app_state.large_bodies,
-            accounts=accounts,
-            max_body_bytes=settings.max_body_bytes,
-        )
-        grpc_port = _grpc_port(app_state, serving, accounts, traffic)
+        inference = Inference(serving, app_state.authenticate, accounts, max_message_bytes=settings.max_body_bytes)
+        inner = front = _prediction_app(inner, app_state, serving, inference, accounts)
+        grpc_port = GrpcPort(settings, inference, traffic, partial(is_ready, app_state))
     inner = Lifespan(inner, app_state, serving, model_sync, grpc_port)
     refused = Refusals(app_state)
     admission = AdmissionMiddleware(
@@ -139,6 +135,20 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
             admission, front, app_state.authenticate.remembered, max_body_bytes=settings.max_body_bytes
         )
     return Application(admission, fast_path, app_state)
+
+
+def _prediction_app(
+    app: ASGIApp, app_state: AppState, serving: ServingService, inference: Inference, accounts: Accounts
+) -> PredictApp:
+    """Predictions in front of all else that HTTP serves."""
+    return PredictApp(
+        OpenInferenceApp(app, inference, partial(is_ready, app_state)),
+        serving,
+        problem,
+        large_bodies=app_state.large_bodies,
+        accounts=accounts,
+        max_body_bytes=app_state.settings.max_body_bytes,
+    )
 
 
 def create() -> AdmissionMiddleware:
@@ -264,11 +274,6 @@ def _serving(settings: Settings) -> ServingService | None:
         request_memory=settings.predict_request_memory,
     )
     return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes)
-
-
-def _grpc_port(app_state: AppState, serving: ServingService, accounts: Accounts, traffic: Traffic) -> GrpcPort:
-    ready = partial(is_ready, app_state)
-    return GrpcPort(app_state.settings, serving, app_state.authenticate, accounts, traffic, ready)
 
 
 def _find_token(app_state: AppState, secret: str) -> TokenInfo | None:

@@ -18,7 +18,7 @@ from app.errors import FieldError, InvalidInput, ServiceError, quote_name
 from app.json_pointer import pointer_to
 
 MEDIA_TYPE = "application/problem+json"
-MODEL_PATHS = "/v1/models/"
+MODEL_PATHS = ("/v1/models/", "/v2/")
 _INSTANCE_LIMIT = 300
 _MOST_PLACES = 100
 
