@@ -18,6 +18,7 @@ from app.api import (
     models,
     openapi,
     operations,
+    releases,
     tokens,
 )
 from app.api import predict_docs as predict
@@ -36,6 +37,7 @@ _ROUTERS = (
     estimators,
     predict,
     models,
+    releases,
     export_download,
     tokens,
     operations,

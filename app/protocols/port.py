@@ -20,6 +20,7 @@ class GrpcPort:
 
     Args:
         ready: whether predictions are answered now, for health checks.
+        shared: other processes of this service open the port too, and the kernel spreads connections over them.
     """
 
     def __init__(
@@ -28,7 +29,10 @@ class GrpcPort:
         inference: Inference,
         traffic: Traffic,
         ready: Callable[[], bool],
+        *,
+        shared: bool = False,
     ) -> None:
+        self._shared = shared
         self._settings = settings
         self._inference = inference
         self._traffic = traffic
@@ -57,6 +61,7 @@ class GrpcPort:
             ready=self._ready,
             max_message_bytes=settings.max_body_bytes,
             tls=tls,
+            shared=self._shared,
         )
         self.number = await self._server.start(settings.host, settings.grpc_port)
 

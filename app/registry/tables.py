@@ -281,7 +281,7 @@ class ArmCount(Base):
     revision: Mapped[int] = mapped_column(Integer)  # of the label: each change begins to count anew
     version: Mapped[int] = mapped_column(Integer)
     at: Mapped[float] = mapped_column(Float)
-    counts: Mapped[dict[str, Any]] = mapped_column(Json)  # `app.serving.arm_counts.Counts`
+    counts: Mapped[dict[str, Any]] = mapped_column(Json)  # `app.releases.counts.Counts`
     __table_args__ = (Index(None, "model", "label", "revision", "at"), Index(None, "at"))
 
 

@@ -163,7 +163,8 @@ class Models:
         self._previous: dict[str, ServingVersion] = {}
         self._splits: dict[tuple[str, str], Split[ServingVersion]] = {}
         self._closed: list[tuple[float, Arm]] = []
-        self._keys = 0
+        self._keys = time.monotonic_ns()
+        """Of the last version: a predictor can have versions of an earlier process, with keys that are lower."""
 
     def sync(self, wanted: Sequence[WantedVersion]) -> bool:
         """Takes over the registry's state. Returns whether anything changed."""
@@ -183,8 +184,9 @@ class Models:
                 version.due = bool(item.labels) or item.staged or item.previous
                 changed = True
             elif version.wanted != item:
-                newly = set(item.labels) - set(version.wanted.labels)
-                version.due = version.due or (bool(newly) and not version.loaded)
+                newly = bool(set(item.labels) - set(version.wanted.labels))
+                newly = newly or (item.previous and not version.wanted.previous)
+                version.due = version.due or (newly and not version.loaded)
                 version.wanted = item
                 changed = True
         if changed:

@@ -28,6 +28,7 @@ SAMPLES = {
     "model": "penguins",
     "label": "latest",
     "version": "1",
+    "release": "rel_01k9zv0q2m8x4t6b3c5d7e9f1g",
 }
 
 

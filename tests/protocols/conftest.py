@@ -25,6 +25,7 @@ from app.protocols.open_inference_rest import OpenInferenceApp
 from app.protocols.rpc_methods import Methods
 from app.protocols.rpc_services import all_methods, descriptors
 from app.serving.batcher import BatchLimits
+from app.serving.own_predictors import OwnPredictors
 from app.serving.split import Share
 from app.serving.versions import WantedVersion
 from tests.serving.conftest import Server, exports, wanted  # noqa: F401  fixtures
@@ -137,7 +138,7 @@ def message(name: str) -> Any:
 @pytest.fixture(scope="session")
 def port(wanted: Callable[..., WantedVersion]) -> Iterator[Port]:  # noqa: F811
     """With the models half (versions 1 and 2, 2 as `canary`), mixed and picky."""
-    server = Server(limits=BatchLimits(timeout_s=20), spare=False)
+    server = Server(limits=BatchLimits(timeout_s=20), predictors=OwnPredictors(spare=False))
     server.sync(
         wanted("half", 1, "plus2"),
         wanted("half", 2, "plus3", labels=("canary",)),
