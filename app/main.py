@@ -167,7 +167,7 @@ def create() -> AdmissionMiddleware:
 def main() -> None:
     settings = Settings()
     configure(settings.log_level)
-    only_for_us()
+    only_for_us(*settings.broker_directories)
     for found in protect(settings.private_directories, settings.private_files):
         log.warning("files were not for this user alone", found=found)
     app = create_app(settings)
@@ -197,7 +197,7 @@ def serve_lane(
     app = create_app(settings, link=link)
     limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
     server = LaneServer(app.asgi, fast_path=app.fast_path, limits=limits, on_accepting=link.now_serves)
-    link.stand_in, link.stand_back = server.stand_in, server.stand_back
+    link.stand_in, link.stand_back, link.drain = server.stand_in, server.stand_back, server.drain
     server.run(sockets=listeners)
 
 
