@@ -1,4 +1,4 @@
-"""Habits of old programs: labels that are `None`, a model_fn that reads what changes between calls, sums of gradients."""
+"""Habits of old programs: `None` for labels, a model_fn that reads what changes between calls, summed gradients."""
 
 from __future__ import annotations
 
