@@ -17,6 +17,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from .cell_names import without_cell
+
 v1 = tf.compat.v1
 _PART = re.compile(r"/part_\d+$")  # what get_variable puts behind the name of a partitioned variable
 
@@ -69,10 +71,11 @@ class VariableNames:
     Args:
         restored: names of variables whose values come from a checkpoint. Those of `get_variable` get no operations for
             their initial values, which would take half of the time to make a small network's graph; they are zero.
+        cellless: names of the directory that are kept as earlier releases gave them (see `cell_names`).
     """
 
-    def __init__(self, restored: Iterable[str] = ()) -> None:
-        self._restored = frozenset(restored)
+    def __init__(self, restored: Iterable[str] = (), cellless: Iterable[str] = ()) -> None:
+        self._restored, self._cellless = frozenset(restored), frozenset(cellless)
         self.variables: list[TracedVariable] = []
         self._taken: set[str] = set()
         self._seen: set[int] = set()
@@ -100,6 +103,8 @@ class VariableNames:
                 continue
             self._seen.add(id(part))
             wanted = path or part.op.name
+            if self._cellless and without_cell(wanted) in self._cellless:
+                wanted = without_cell(wanted)
             name, count = wanted, 0
             while name in self._taken:
                 count += 1

@@ -18,7 +18,7 @@ def test_quotes_line_ends_bom_and_blank_lines_are_read() -> None:
 
 
 def test_a_type_is_decided_by_the_whole_column() -> None:
-    data = b'i,f,s,b,l,t\n1,1,1,true,[1],[1]\n-2,2,2,FALSE,"[2,3]",[1\n3,2.5,x,,[],[]\n'
+    data = b'i,f,s,b,l,t\n1,1,1,true,[1],[1]\n-2,2,2,FALSE,"[2,3]",[1\n3,2.5,x,,[],b\n'
     assert types_of(data, "x.csv") == {
         "i": "int64", "f": "float32", "s": "string", "b": "int64", "l": "int64[]", "t": "string",
     }  # fmt: skip

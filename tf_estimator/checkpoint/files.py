@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from ..cell_names import stored_name
 from ..errors import CheckpointError
 from .partition import Slice, slice_of, stored_shape
 
@@ -115,6 +116,7 @@ class CheckpointReader:
         Raises:
             CheckpointError: there is no such variable, or its bytes are damaged.
         """
+        name = stored_name(name, self.shapes)
         if name not in self.shapes:
             raise CheckpointError(f"Checkpoint {self.prefix!r} has no variable {name!r}; it has {sorted(self.shapes)}.")
         try:

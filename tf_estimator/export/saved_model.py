@@ -119,7 +119,8 @@ class _MetaGraph:
         self.checkpoint_path, self.signatures_of = checkpoint_path, signatures_of
 
     def add_to(self, builder: Any, with_variables: bool, strip_default_attrs: bool) -> None:
-        with NamingGraph().as_default() as graph, VariableNames().collect() as names:
+        kept = self.estimator.model_runtime.cellless_names(self.checkpoint_path)
+        with NamingGraph().as_default() as graph, VariableNames(cellless=kept).collect() as names:
             _v1.train.create_global_step(graph)
             tf.random.set_seed(self.estimator.config.tf_random_seed)
             receiver = self.receiver_fn()

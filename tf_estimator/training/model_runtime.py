@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..cell_names import cellless
 from ..checkpoint import files
 from ..checkpoint.warm_start import WarmStartSettings
 from ..distribution.replicas import Replicas, evaluation_replicas, training_replicas
@@ -51,6 +52,7 @@ class ModelRuntime:
         self._warm_start = warm_start
         self._traces = TraceCache(model_fn)
         self._restored: tuple[str | None, frozenset[str]] = (None, frozenset())  # names in the last checkpoint opened
+        self._cellless: tuple[str | None, frozenset[str]] = (None, frozenset())
         replicas = training_replicas(config)
         evaluation_replicas(config)  # a strategy that does not fit is refused at once
         self.state = VariableSet(device=replicas.devices[0] if replicas is not None else None)
@@ -86,8 +88,8 @@ class ModelRuntime:
         graph = new_graph(self.config.tf_random_seed)
         if path != self._restored[0]:
             self._restored = path, frozenset(files.CheckpointReader(path).shapes if path is not None else ())
-        restored = self._restored[1]
-        names = VariableNames(restored)
+        restored, kept = self._restored[1], self.cellless_names(path)
+        names = VariableNames(restored, kept)
         offered = {"mode": mode, "params": self.params, "config": self.config}
         offered["input_context"] = (replicas or Replicas(("",))).input_context()
         source, batch = open_input(input_fn, graph, names, offered)
@@ -102,10 +104,17 @@ class ModelRuntime:
             return self._trace(graph, names, mode, None, batch), source
 
         def make() -> TracedModel:
-            graph, names = new_graph(self.config.tf_random_seed), VariableNames(restored)
+            graph, names = new_graph(self.config.tf_random_seed), VariableNames(restored, kept)
             return self._trace(graph, names, mode, source.element_spec, None)
 
-        return self._traces.get((mode, repr(source.element_spec), restored), make), source
+        return self._traces.get((mode, repr(source.element_spec), restored, kept), make), source
+
+    def cellless_names(self, path: str | None) -> frozenset[str]:
+        """Names that are kept as earlier releases gave them: those of the checkpoint, or else of the directory's."""
+        path = path or files.latest(str(self.config.model_dir))
+        if path != self._cellless[0]:
+            self._cellless = path, cellless(files.CheckpointReader(path).shapes if path is not None else ())
+        return self._cellless[1]
 
     def restore_or_initialize(self, trace: TracedModel, path: str | None, *, warm_start: bool = True) -> None:
         """Makes `state` hold the values of the checkpoint `path`, or initial ones; see `initialization`."""

@@ -112,13 +112,14 @@ class CsvReader:
                     f"{self._where(cells.leading_zero)}, {column}: a number that begins with a zero, so the column is "
                     'text (a code). If it holds quantities, give it dtype "int64" in the schema.'
                 )
-            elif (problem := cells.strays.problem()) is not None:
-                row, what, refused = problem
-                remedy = f'{cells.strays.remedy(name)}. If the column is text, give it dtype "string".'
-                if refused:
-                    errors.append(f"{self._where(row)}, {column}: {what}. {remedy}")
+            elif (problem := cells.problem(name)) is not None:
+                remedy = f'{problem.remedy}. If the column is text, give it dtype "string".'
+                if problem.refused:
+                    errors.append(f"{self._where(problem.row)}, {column}: {problem.what}. {remedy}")
                 else:
-                    self.warnings.append(f"{self._where(row)}, {column}: {what}, so the column is text. {remedy}")
+                    self.warnings.append(
+                        f"{self._where(problem.row)}, {column}: {problem.what}, so the column is text. {remedy}"
+                    )
         if errors:
             raise InvalidInput(errors=[FieldError("/file", error) for error in errors])
 

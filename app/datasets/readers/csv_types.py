@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from app.datasets.readers.odd_cells import OddCells
 from app.datasets.readers.spelling import plain_numbers, without_nulls
-from app.datasets.readers.stray_cells import StrayCells
+from app.datasets.readers.stray_cells import Problem, StrayCells
 from app.datasets.upload_schema import ColumnSchema, Spelling
 
 NULLS = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None"]
@@ -65,16 +66,18 @@ class CellType:
         self.leading_zero: int | None = None
         #: cells that keep the column from being one of numbers
         self.strays = StrayCells()
+        #: cells that keep it from being one of truth values or of lists
+        self.odd = OddCells()
 
     def see(self, cells: pa.Array, rows_before: int) -> None:
         """Takes the next cells (string, null where the file says so)."""
-        if self.kind is Kind.TEXT and (self.forced or self.strays.settled):
+        if self.kind is Kind.TEXT and (self.forced or (self.strays.settled and self.odd.settled)):
             return
         cells = without_nulls(cells, self._spelling)
         if cells.null_count == len(cells):
             return
         if self.kind is Kind.TEXT:
-            self.strays.add(cells, rows_before)
+            self._add_text(cells, rows_before)
             return
         for kind in self._candidates():
             try:
@@ -91,11 +94,17 @@ class CellType:
         if self.kind in (Kind.BOOL, Kind.LIST):
             self.strays.settled = True
         self.kind = Kind.TEXT
+        self._add_text(cells, rows_before)
+
+    def _add_text(self, cells: pa.Array, rows_before: int) -> None:
         self.strays.add(cells, rows_before)
+        self.odd.add(cells, rows_before)
 
     def _found(self, kind: Kind, tidy: bool, cells: pa.Array, values: pa.Array, rows_before: int) -> None:
         self.kind = kind
         self.untidy = self.untidy or not tidy
+        if not self.forced and kind in (Kind.BOOL, Kind.LIST):
+            self.odd.add_good(kind is Kind.BOOL, len(cells) - cells.null_count)
         if self.forced or kind not in (Kind.INTEGER, Kind.FLOAT):
             return
         self.strays.add_numbers(cells)
@@ -108,6 +117,10 @@ class CellType:
                 whole = pc.match_substring_regex(cells.take(zeros), r"^\s*[+-]?\d+\s*$")
                 rows = zeros.filter(whole)
                 self.leading_zero = rows_before + rows[0].as_py() if len(rows) else None
+
+    def problem(self, name: str) -> Problem | None:
+        """What keeps the column `name` from being one of numbers, truth values or lists; None for text."""
+        return self.strays.problem(name) or self.odd.problem(name)
 
     def decide(self) -> None:
         """After the last cell: integers of which some begin with a zero (codes, not quantities) are text."""

@@ -65,6 +65,23 @@ class Stray:
     hidden: bool
 
 
+@dataclass(frozen=True)
+class Problem:
+    """What keeps a column from being one of numbers, truth values or lists.
+
+    Attributes:
+        row: the first such cell's.
+        what: it is, for a message.
+        remedy: for a message.
+        refused: whether the file is refused for it; a warning otherwise.
+    """
+
+    row: int
+    what: str
+    remedy: str
+    refused: bool
+
+
 @dataclass
 class StrayCells:
     """Counts of one column's cells, all of them, while the column may still be one of numbers.
@@ -133,9 +150,8 @@ class StrayCells:
     def _total(self) -> int:
         return self.numbers + self.other[0] + sum(count for count, _ in self.kinds.values())
 
-    def problem(self) -> tuple[int, str, bool] | None:
-        """Row of the first stray cell, what to say of it, and whether the file is to be refused for it; None for a
-        column of text."""
+    def problem(self, name: str) -> Problem | None:
+        """The first stray cell of the column `name`; None for a column of text."""
         total = self._total()
         strays = total - self.numbers
         if self.settled or not strays or not self.numbers + strays:
@@ -144,7 +160,8 @@ class StrayCells:
         if share < _GIVE_UP_BELOW or (not any(kind.hidden for kind in self.kinds) and not self.numbers):
             return None
         refused = not other and not any(kind.what == "a word" for kind in self.kinds)
-        return (*self._message(total, strays), refused)
+        row, what = self._message(total, strays)
+        return Problem(row, what, self._remedy(name), refused)
 
     def _message(self, total: int, strays: int) -> tuple[int, str]:
         places = [(row, kind) for kind, (_, row) in self.kinds.items()]
@@ -157,7 +174,7 @@ class StrayCells:
         )
         return row, f"{what} in a column of numbers{among}"
 
-    def remedy(self, name: str) -> str:
+    def _remedy(self, name: str) -> str:
         """The entry of the schema that would take the stray cells, as JSON."""
         entry: dict[str, object] = {}
         for kind in self.kinds:
@@ -174,6 +191,11 @@ class StrayCells:
             return "Correct the cell or leave it empty"
         column = quote_name(name)[1:-1]
         return f"Correct it, or say so in the schema: {json.dumps({'columns': {column: entry}}, ensure_ascii=False)}"
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a cell is one of the known signs for "no value"."""
+    return text in _PLACEHOLDERS
 
 
 def classify(text: str) -> Stray | None:
