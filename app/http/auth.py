@@ -136,7 +136,7 @@ class Authenticator:
         return known[0]
 
     def forget(self) -> None:
-        """Ask the registry anew for each token, for example after a revocation in this process."""
+        """Ask the registry again for each token, for example after a revocation in this process."""
         self._known.clear()
 
     def _remember(self, digest: bytes, token: TokenInfo | None, version: object) -> None:

@@ -36,7 +36,7 @@ class PredictorSource(Protocol):
 
         Args:
             make: a process that is not started.
-            changed: to be told of a spare that is ready.
+            changed: called when a spare is ready.
         """
 
     async def next(self) -> PredictorProcess:

@@ -56,7 +56,7 @@ def _console(stream: Any) -> Console:
 
 
 def forget_consoles() -> None:
-    """The streams have changed: consoles are made anew. For programs that run several commands in one process."""
+    """Creates new consoles after the streams have changed. For programs that run several commands in one process."""
     out.cache_clear()
     err.cache_clear()
 
@@ -72,7 +72,7 @@ def note(text: str) -> None:
 
 
 def fail(text: str, status: Exit = Exit.ERROR) -> NoReturn:
-    """Says what is wrong and how to mend it, and ends the command."""
+    """Prints what is wrong and how to fix it, and ends the command."""
     err().print(text, style="red", markup=False, highlight=False)
     raise typer.Exit(status)
 

@@ -104,7 +104,7 @@ class GraphOptimizer(abc.ABC):
                 return step.iterations.assign_add(1, read_value=False)
 
     def clip(self, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-        """The (gradient, variable) pairs with their gradients clipped as the constructor was told."""
+        """The (gradient, variable) pairs with their gradients clipped as the constructor's arguments say."""
         gradients, variables = [g for g, _ in pairs], [v for _, v in pairs]
         if self.clipnorm is not None:
             gradients = [tf.clip_by_norm(g, self.clipnorm) for g in gradients]
