@@ -1,4 +1,4 @@
-"""What has to be right before requests are answered: the database's tables and an admin's token. Done beside the
+"""Checks before requests are answered: the database's tables and an admin's token. Done beside the
 server, so that `/healthz` answers at once."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much memory a process holds."""
+"""Memory of processes."""
 
 from __future__ import annotations
 

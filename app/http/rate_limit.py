@@ -1,4 +1,4 @@
-"""What one token may take: requests, predictions and rows per second, and rows and bytes in flight.
+"""Limits of each token: requests, predictions and rows per second, and rows and bytes in flight.
 
 So one client's requests cannot starve another's. All is kept in this process, on the event loop's thread.
 """

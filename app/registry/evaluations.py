@@ -1,4 +1,4 @@
-"""What was measured, of which checkpoint, on which data."""
+"""Evaluations: metrics of a checkpoint on a data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is counted per version, and how Prometheus reads it. Counting is a few integer additions a request."""
+"""Counters of each version, and their collector for Prometheus. Counting is a few integer additions per request."""
 
 from __future__ import annotations
 

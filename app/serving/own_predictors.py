@@ -1,4 +1,4 @@
-"""Where the predictors of one API process come from: its own fork server, and a spare of its own."""
+"""Predictors of an API process that stands alone: its own fork server, and a spare of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which versions there are, which label points to which, and which of them have to be in memory. Plain values and
+"""Known versions, the labels that point to them, and which of them have to be in memory. Plain values and
 decisions: nothing here waits, loads or talks to a process."""
 
 from __future__ import annotations

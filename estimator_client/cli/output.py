@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON and CSV for programs.
+"""Output of commands: tables for people, JSON and CSV for programs.
 
 Standard output carries the result and nothing else; notes, bars and errors go to standard error. Where standard output
 is no terminal, lines are as long as they are: nothing is wrapped or cut.

@@ -1,4 +1,4 @@
-"""How a Keras model was compiled, as it is compiled again in a graph: loss, metrics and weights for each output."""
+"""Compilation of a Keras model, repeated in a graph: loss, metrics and weights for each output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which optimizer a checkpoint was trained with, from the names of its slots and hyperparameters."""
+"""Recognition of the optimizer of a checkpoint, from the names of its slots and hyperparameters."""
 
 from __future__ import annotations
 

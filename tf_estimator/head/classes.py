@@ -1,4 +1,4 @@
-"""What the heads of classes share: the classes' names, and exports of their scores."""
+"""Base of the heads of classes: the classes' names, and exports of their scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the hooks with a timer share: they say when they want to be called, and know the step they are called at."""
+"""Base of the hooks with a timer: they say when they want to be called, and know the step they are called at."""
 
 from __future__ import annotations
 

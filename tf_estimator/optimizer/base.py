@@ -1,4 +1,4 @@
-"""What all our optimizers share: gradients, clipping, hyperparameter variables, slots.
+"""Base of all our optimizers: gradients, clipping, hyperparameter variables, slots.
 
 They are written as graph ops with the fused kernels, keep the checkpoint names of the optimizers that `tf.estimator`
 used (`training/<Name>/<variable>/<slot>`, `training/<Name>/<hyperparameter>`), and leave one op to run.

@@ -1,4 +1,4 @@
-"""What all bodies have in common."""
+"""Base types of all bodies."""
 
 from __future__ import annotations
 
