@@ -15,10 +15,14 @@ from app.process import machine_memory_bytes, processors
 _MOST_LANES_BY_DEFAULT = 16
 
 
+_FILE = os.environ.get("SETTINGS_FILE") or None
+"""A file of `NAME=value` lines; the environment goes before it. It is read anew for each `Settings()`."""
+
+
 class Settings(BaseSettings):
     """Every setting and its environment variable (the field's name in capitals). Sizes in bytes, times in seconds."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_file=_FILE)
 
     data_dir: Path = Path("data")
     """Holds the registry (SQLite), artifacts, the broker's files, logs and the admin token."""
@@ -129,6 +133,12 @@ class Settings(BaseSettings):
             raise ValueError("GRPC_TLS_CLIENT_CA needs GRPC_TLS_CERTIFICATE and GRPC_TLS_KEY.")
         return self
 
+    @model_validator(mode="after")
+    def _file_is_there(self) -> Settings:
+        if _FILE is not None and not Path(_FILE).is_file():
+            raise ValueError(f"SETTINGS_FILE is {_FILE}, where there is no file.")
+        return self
+
     @property
     def sql_url(self) -> str:
         """The database's SQLAlchemy URL with its driver named."""
@@ -150,6 +160,11 @@ class Settings(BaseSettings):
             return path
         name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"estimator-{os.getuid()}-{name}" / "broker.sock"
+
+    @property
+    def broker_directories(self) -> list[Path]:
+        """The directory of the supervised broker's socket; none where the broker is another one."""
+        return [] if self.redis_url else [self.broker_socket.parent]
 
     @property
     def broker_url(self) -> str:
