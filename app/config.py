@@ -162,6 +162,11 @@ class Settings(BaseSettings):
         return Path(tempfile.gettempdir()) / f"estimator-{os.getuid()}-{name}" / "broker.sock"
 
     @property
+    def broker_directories(self) -> list[Path]:
+        """The directory of the supervised broker's socket; none where the broker is another one."""
+        return [] if self.redis_url else [self.broker_socket.parent]
+
+    @property
     def broker_url(self) -> str:
         """Where the broker is, in kombu's form: the configured one, or the supervised broker's socket."""
         return self.redis_url or f"redis+socket://{self.broker_socket}"

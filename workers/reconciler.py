@@ -258,7 +258,7 @@ def run(reconciler: Reconciler, stopped: threading.Event, every_s: float) -> Non
 def main() -> None:
     settings = Settings()
     configure(settings.log_level)
-    only_for_us()
+    only_for_us(*settings.broker_directories)
     database = Database(make_engine(settings))
     reconciler = Reconciler(
         settings, database, CeleryQueue(settings.broker_url), Storage(settings.artifacts), pulse=pulse

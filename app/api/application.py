@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from app.api import (
     datasets,
+    deletions,
     estimators,
     evaluations,
     events,
@@ -30,6 +31,7 @@ from app.version import __version__
 
 _ROUTERS = (
     datasets,
+    deletions,
     jobs,
     job_records,
     evaluations,

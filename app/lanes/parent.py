@@ -226,7 +226,7 @@ def main() -> None:
         if settings.lanes > 1:
             raise SystemExit("SERVING_LANES above 1 needs Linux with pidfd_open.")
         os.execv(sys.executable, [sys.executable, "-m", "app.main"])  # noqa: S606  there is one way to run it then
-    only_for_us()
+    only_for_us(*settings.broker_directories)
     for found in protect(settings.private_directories, settings.private_files):
         log.warning("files were not for this user alone", found=found)
     try:
