@@ -1,4 +1,4 @@
-"""One cell among truth values or lists that is none: told with its line and what to do, in place of a column of text."""
+"""One cell among truth values or lists that is none: told with its line and what to do, no column of text."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Cells that keep a column of truth values, or of lists, from being one: one bad cell would make it a column of text."""
+"""Cells that keep a column of truth values or lists from being one: one bad cell would make it a column of text."""
 
 from __future__ import annotations
 

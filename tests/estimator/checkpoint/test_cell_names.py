@@ -1,4 +1,4 @@
-"""Directories of earlier releases, which call a single cell's variables `rnn_model/rnn/kernel`: read, kept, exported."""
+"""Directories of earlier releases, which call a single cell's variables `rnn_model/rnn/kernel`: read and kept."""
 
 from __future__ import annotations
 
