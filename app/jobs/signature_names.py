@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterable
 
 from app.errors import quote_name
@@ -16,12 +17,17 @@ def input_name(name: str) -> str:
 
 
 def clash(features: Iterable[Feature]) -> str | None:
-    """What is wrong when two inputs of the export would have one name; None when nothing is. Sequences have a second
-    input, their lengths, called `<name>_length`."""
+    """What is wrong when two inputs of the export would have one name, or one a name that no parameter can have; None
+    when nothing is. Sequences have a second input, their lengths, called `<name>_length`."""
     seen: dict[str, str] = {}
     for feature in features:
         for name in (feature.name, f"{feature.name}_length") if feature.sequence else (feature.name,):
             made = input_name(name)
+            if keyword.iskeyword(made) or made == "self":
+                return (
+                    f"The column {quote_name(feature.name)} would be an input of the exported model that TensorFlow "
+                    'can\'t load: a word of Python. Rename it in the file, or leave it out with "ignore".'
+                )
             if made in seen:
                 both = f"{quote_name(seen[made])} and {quote_name(feature.name)}"
                 return (

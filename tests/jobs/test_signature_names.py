@@ -39,3 +39,10 @@ def test_length_of_a_sequence_is_an_input_too() -> None:
 
 def test_names_that_stay_apart_are_fine() -> None:
     assert clash([feature("a b"), feature("a-bb"), feature("größe"), feature("groesse"), feature("A b")]) is None
+
+
+@pytest.mark.parametrize("name", ["class", "self", "None", "lambda"])
+def test_words_of_python_are_told_before_an_export_fails(name: str) -> None:
+    told = clash([feature("other"), feature(name)])
+    assert told is not None
+    assert f"'{name}'" in told
