@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import shutil
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.e2e import own_models
-from tests.e2e.conftest import RunningService, wait_for
+from tests.e2e.conftest import ROOT, RunningService, wait_for
 from tests.e2e.penguins import INSTANCES, KNOWN_CSV, train_job
+from tests.follow import blocks
+
+OWN_MODEL = ROOT / "docs" / "how-to" / "own-model-fn.md"
+PAGE = {block.info.partition(" ")[2]: block.text for block in blocks(OWN_MODEL)}
 
 
 @pytest.fixture(scope="module")
 def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service whose operator installed a `model_fn`; quick to try again."""
-    installed = tmp_path_factory.mktemp("installed")
-    shutil.copy(own_models.__file__, installed / "own_models.py")
-    metadata = installed / "own_models-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: own-models\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[estimator_service.model_fns]\nline = own_models:line\n")
+    """A service whose operator installed the `model_fn` of the page about it; quick to try again."""
+    folder = tmp_path_factory.mktemp("own")
+    installed = folder / "installed"
+    (folder / "own-models").mkdir()
+    for name in ("own_models.py", "pyproject.toml"):
+        (folder / "own-models" / name).write_text(PAGE[name])
+    command = "python -m pip install --no-deps --target=installed ./own-models"
+    assert f"    {command}\n" in OWN_MODEL.read_text()
+    # what a package is built with is in the lock file; pip would fetch it
+    offline = [sys.executable, *command.split()[1:], "--no-build-isolation", "--disable-pip-version-check"]
+    subprocess.run(offline, cwd=folder, capture_output=True, check=True, timeout=60)
     quick = {"HEARTBEAT_S": "0.2", "RETRY_BACKOFF_S": "0.1", "RESEND_AFTER_S": "1", "RECONCILE_S": "0.3"}
     embedded = {"DATABASE_URL": "", "REDIS_URL": "", "PYTHONPATH": str(installed)}
     running = RunningService(tmp_path_factory.mktemp("service"), quick | embedded)
@@ -46,14 +55,8 @@ def test_model_fn_of_the_operator_is_trained_and_served(operated: RunningService
     entries = wait_for(lambda: operated.get("/v1/estimators").get("catalogue"), "the catalogue")
     assert "line" in str(entries)
     csv = "x,y\n" + "".join(f"{x / 10},{2 * x / 10 + 1}\n" for x in range(-20, 20))
-    body = {
-        "type": "train",
-        "model": "line",
-        "estimator": {"type": "Estimator", "args": {"model_fn": "line", "params": {"feature": "x", "rate": 0.1}}},
-        "data": {"train": {"dataset": operated.dataset("line", csv.encode()), "label": "y", "batch_size": 40}},
-        "train": {"max_steps": 400},
-    }
-    operated.succeeded(operated.submit(body))
+    operated.dataset("line", csv.encode())
+    operated.succeeded(operated.submit(json.loads(PAGE["own-model-job"])))
     answer = operated.http.post("/v1/models/line:predict", json={"instances": [{"x": 0.5}, {"x": -1.0}]})
     assert answer.status_code == 200, answer.text
     # y = 2 x + 1
