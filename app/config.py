@@ -7,16 +7,22 @@ import os
 import tempfile
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.process import machine_memory_bytes
+from app.process import machine_memory_bytes, processors
+
+_MOST_LANES_BY_DEFAULT = 16
+
+
+_FILE = os.environ.get("SETTINGS_FILE") or None
+"""A file of `NAME=value` lines; the environment goes before it. It is read anew for each `Settings()`."""
 
 
 class Settings(BaseSettings):
     """Every setting and its environment variable (the field's name in capitals). Sizes in bytes, times in seconds."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_file=_FILE)
 
     data_dir: Path = Path("data")
     """Holds the registry (SQLite), artifacts, the broker's files, logs and the admin token."""
@@ -29,6 +35,13 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    grpc_port: int = Field(default=0, ge=0, le=65535)
+    """Port of TensorFlow Serving's gRPC services, on `host`; 0: none is opened. TensorFlow Serving's own is 8500."""
+    grpc_tls_certificate: Path | None = None
+    """PEM file with the port's certificate and those above it; with `grpc_tls_key` the port speaks TLS only."""
+    grpc_tls_key: Path | None = None
+    grpc_tls_client_ca: Path | None = None
+    """PEM file of an authority; only clients with a certificate of it may connect."""
     allowed_hosts: str = ""
     """Further Host names that are answered, with commas; loopback names and `host` always are."""
     allowed_origins: str = ""
@@ -91,6 +104,9 @@ class Settings(BaseSettings):
     None: nine tenths of the machine's memory; 0: no limit."""
     retry_backoff_s: float = 2.0
 
+    serving_lanes: int = Field(default=0, ge=0, le=64)
+    """API processes on this host, each with a predictor; 0: half as many as there are processors for this service, 16
+    at most: one on a machine with two or three."""
     predictor: str = Field(default="process", pattern="^(process|none)$")
     predict_timeout_s: float = 10.0
     predict_max_batch_rows: int = 1024
@@ -105,6 +121,23 @@ class Settings(BaseSettings):
     """Memory that the sequences of one request may take in the predictor once padded, widths of embeddings counted."""
     predict_memory_bytes: int = 4 * 2**30
     serving_poll_s: float = Field(default=0.2, gt=0)
+    release_counts_s: float = Field(default=1.0, gt=0)
+    """So often an API process writes down what it counted of labels that divide their requests."""
+
+    @model_validator(mode="after")
+    def _whole_tls(self) -> Settings:
+        """A port with half of its TLS files would be open without TLS."""
+        if (self.grpc_tls_certificate is None) != (self.grpc_tls_key is None):
+            raise ValueError("GRPC_TLS_CERTIFICATE and GRPC_TLS_KEY go together.")
+        if self.grpc_tls_client_ca is not None and self.grpc_tls_key is None:
+            raise ValueError("GRPC_TLS_CLIENT_CA needs GRPC_TLS_CERTIFICATE and GRPC_TLS_KEY.")
+        return self
+
+    @model_validator(mode="after")
+    def _file_is_there(self) -> Settings:
+        if _FILE is not None and not Path(_FILE).is_file():
+            raise ValueError(f"SETTINGS_FILE is {_FILE}, where there is no file.")
+        return self
 
     @property
     def sql_url(self) -> str:
@@ -127,6 +160,11 @@ class Settings(BaseSettings):
             return path
         name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"estimator-{os.getuid()}-{name}" / "broker.sock"
+
+    @property
+    def broker_directories(self) -> list[Path]:
+        """The directory of the supervised broker's socket; none where the broker is another one."""
+        return [] if self.redis_url else [self.broker_socket.parent]
 
     @property
     def broker_url(self) -> str:
@@ -161,6 +199,11 @@ class Settings(BaseSettings):
     @property
     def artifacts(self) -> str:
         return self.artifacts_url or str(self.data_dir.resolve() / "artifacts")
+
+    @property
+    def lanes(self) -> int:
+        """Number of lanes on this host. A lane is two processes that take turns, and trainings want a processor too."""
+        return self.serving_lanes or max(1, min(_MOST_LANES_BY_DEFAULT, processors() // 2))
 
     @property
     def queue_caps_by_name(self) -> dict[str, int]:

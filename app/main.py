@@ -1,7 +1,8 @@
 """The API process: where the parts meet.
 
-python -m app.main                              with the settings of the environment
+python -m app.main                              one alone, with its own predictors
 uvicorn --factory app.main:create               the same under a server of your own
+python -m app.lanes                             several on one host, see `app.lanes`
 """
 
 # ruff: noqa: E402
@@ -13,8 +14,10 @@ gc.disable()  # while it is imported: nothing is garbage yet, and looking for it
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
@@ -24,9 +27,10 @@ from app.api.application import create_api
 from app.api.deps import AppState
 from app.api.event_feed import EventFeed
 from app.api.guide import Guide
-from app.api.health import current
+from app.api.health import current, is_ready
 from app.api.job_metrics import JobCollector
 from app.api.pages import pages
+from app.arm_writer import ArmWriter
 from app.config import Settings
 from app.datasets.ingestor import INGESTOR
 from app.dispatch import Dispatch
@@ -40,11 +44,16 @@ from app.http.problems import problem
 from app.http.public import PublicApp
 from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
-from app.http.server import serve
+from app.http.server import LaneServer, serve
+from app.lanes.exposition import Exposition
+from app.lanes.link import ParentLink
 from app.log import configure
 from app.model_sync import ModelSync
 from app.private_files import only_for_us, protect
 from app.promotion import Promotions
+from app.protocols.inference import Inference
+from app.protocols.open_inference_rest import OpenInferenceApp
+from app.protocols.port import GrpcPort
 from app.queue import CeleryQueue, Queue
 from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
@@ -77,20 +86,20 @@ class Application(NamedTuple):
     state: AppState
 
 
-def create_app(settings: Settings, *, queue: Queue | None = None) -> Application:
+def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLink | None = None) -> Application:
     """Nothing is opened or started before the lifespan begins, but the database's engine and the store's directory are
     made.
 
     Args:
         queue: a stand-in for the broker, in tests.
+        link: to the serving parent, in a lane.
     """
     database = Database(make_engine(settings))
     queue = queue or CeleryQueue(settings.broker_url)
     traffic = Traffic()
     metrics = CollectorRegistry()
     metrics.register(traffic)
-    metrics.register(JobCollector(database))
-    serving = _serving(settings)
+    serving = _serving(settings, link)
     promotions = Promotions(serving)
     app_state = AppState(
         settings=settings,
@@ -101,7 +110,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         feed=EventFeed(database, promotions),
         promotions=promotions,
         authenticate=Authenticator(lambda secret: _find_token(app_state, secret), version=database.commits.version),
-        metrics=metrics,
+        metrics=Exposition(metrics, JobCollector(database), link),
         readiness=ReadinessMonitor(database, queue),
     )
     api = create_api(app_state)
@@ -113,19 +122,14 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         guide=Guide(),
     )
     accounts = Accounts(token_limits(settings))
-    model_sync = front = None
+    model_sync = front = grpc_port = None
     if serving is not None:
         metrics.register(ServingCollector(serving))
         model_sync = ModelSync(database, app_state.storage, serving, poll_s=settings.serving_poll_s)
-        inner = front = PredictApp(
-            inner,
-            serving,
-            problem,
-            large_bodies=app_state.large_bodies,
-            accounts=accounts,
-            max_body_bytes=settings.max_body_bytes,
-        )
-    inner = Lifespan(inner, app_state, serving, model_sync)
+        inference = Inference(serving, app_state.authenticate, accounts, max_message_bytes=settings.max_body_bytes)
+        inner = front = _prediction_app(inner, app_state, serving, inference, accounts)
+        grpc_port = GrpcPort(settings, inference, traffic, partial(is_ready, app_state), shared=link is not None)
+    inner = Lifespan(inner, app_state, serving, model_sync, grpc_port, link)
     refused = Refusals(app_state)
     admission = AdmissionMiddleware(
         inner, settings, app_state.authenticate, refused=refused, traffic=traffic, accounts=accounts
@@ -136,6 +140,20 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
             admission, front, app_state.authenticate.remembered, max_body_bytes=settings.max_body_bytes
         )
     return Application(admission, fast_path, app_state)
+
+
+def _prediction_app(
+    app: ASGIApp, app_state: AppState, serving: ServingService, inference: Inference, accounts: Accounts
+) -> PredictApp:
+    """Predictions in front of all else that HTTP serves."""
+    return PredictApp(
+        OpenInferenceApp(app, inference, partial(is_ready, app_state)),
+        serving,
+        problem,
+        large_bodies=app_state.large_bodies,
+        accounts=accounts,
+        max_body_bytes=app_state.settings.max_body_bytes,
+    )
 
 
 def create() -> AdmissionMiddleware:
@@ -149,7 +167,7 @@ def create() -> AdmissionMiddleware:
 def main() -> None:
     settings = Settings()
     configure(settings.log_level)
-    only_for_us()
+    only_for_us(*settings.broker_directories)
     for found in protect(settings.private_directories, settings.private_files):
         log.warning("files were not for this user alone", found=found)
     app = create_app(settings)
@@ -157,16 +175,53 @@ def main() -> None:
     serve(app.asgi, host=settings.host, port=settings.port, fast_path=app.fast_path, limits=limits)
 
 
+def import_all(settings: Settings) -> None:
+    """Imports what the first requests would wait for, before lanes are forked; opens nothing and starts no thread."""
+    import kombu.transport.redis  # noqa: F401
+
+    create_app(settings)
+
+
+def serve_lane(
+    settings: Settings,
+    control: socket.socket,
+    listeners: list[socket.socket],
+    *,
+    index: int,
+    lanes: int,
+    patience_s: float,
+) -> None:
+    """Serves as one of the lanes of a host. Accepts when every version is in memory, or after `patience_s`."""
+    structlog.contextvars.bind_contextvars(lane=index)
+    link = ParentLink(control, index, lanes, patience_s=patience_s)
+    app = create_app(settings, link=link)
+    limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
+    server = LaneServer(app.asgi, fast_path=app.fast_path, limits=limits, on_accepting=link.now_serves)
+    link.stand_in, link.stand_back, link.drain = server.stand_in, server.stand_back, server.drain
+    server.run(sockets=listeners)
+
+
 class Lifespan:
     """Starts and stops the parts with the server."""
 
     def __init__(
-        self, app: ASGIApp, app_state: AppState, serving: ServingService | None, model_sync: ModelSync | None
+        self,
+        app: ASGIApp,
+        app_state: AppState,
+        serving: ServingService | None,
+        model_sync: ModelSync | None,
+        grpc_port: GrpcPort | None,
+        link: ParentLink | None,
     ) -> None:
+        self._link = link
+        self._ready = asyncio.Event()
         self._app = app
         self._state = app_state
         self._serving = serving
         self._model_sync = model_sync
+        self._grpc_port = grpc_port
+        every_s = app_state.settings.release_counts_s
+        self._arms = None if serving is None else ArmWriter(app_state.database, serving, every_s=every_s)
         self._preparing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -174,21 +229,54 @@ class Lifespan:
             await self._app(scope, receive, send)
             return
         await receive()
+        if self._link is not None:
+            self._link.start()
         if self._serving is not None:
             await self._serving.start()
+        if self._grpc_port is not None:
+            try:
+                await self._grpc_port.start()
+            except OSError as error:
+                log.error("cannot open the gRPC port", why=str(error))
+                if self._serving is not None:
+                    await self._serving.stop()
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
         self._preparing = asyncio.create_task(self._prepare(), name="prepare")
+        if self._link is not None:
+            await self._wait(self._link.patience_s)
         await send({"type": "lifespan.startup.complete"})
+        warming = asyncio.create_task(self._warm_up(), name="warm-up")
         await receive()
+        warming.cancel()
+        with suppress(asyncio.CancelledError):
+            await warming
         await self._stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _wait(self, patience_s: float) -> None:
+        """Until predictions can be answered, or for so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._ready.wait()
+                if self._serving is not None:
+                    await self._serving.wait_for_all()
 
     async def _prepare(self) -> None:
         await prepare(self._state)
         self._state.readiness.start()
         if self._model_sync is not None:
             await self._model_sync.start()
+        if self._arms is not None:
+            self._arms.start()
+        self._ready.set()
         log.info("ready")
-        INGESTOR.warm()
+
+    async def _warm_up(self) -> None:
+        """What later requests would wait for, once the first ones need not wait for it."""
+        await self._ready.wait()
+        if self._link is None or self._link.index == 0:
+            INGESTOR.warm()
         await asyncio.to_thread(self._state.queue.ping)  # imports what the first submit would wait for
         gc.freeze()  # a full collection would look at all that was imported, while every request waits
 
@@ -197,13 +285,19 @@ class Lifespan:
             self._preparing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._preparing
+        if self._grpc_port is not None:
+            await self._grpc_port.stop()
         self._state.readiness.stop()
         await self._state.feed.stop()
         await self._state.large_bodies.stop()
+        if self._arms is not None:
+            await self._arms.stop()
         if self._model_sync is not None:
             await self._model_sync.stop()
         if self._serving is not None:
             await self._serving.stop()
+        elif self._link is not None:
+            await self._link.stop()
         if isinstance(self._state.queue, CeleryQueue):
             self._state.queue.close()
         self._state.database.close()
@@ -234,7 +328,7 @@ class Refusals:
             AuditRepository(session).add(token_id, "token.refused", method, {"why": why})
 
 
-def _serving(settings: Settings) -> ServingService | None:
+def _serving(settings: Settings, link: ParentLink | None) -> ServingService | None:
     if settings.predictor == "none":
         return None
     limits = BatchLimits(
@@ -243,7 +337,11 @@ def _serving(settings: Settings) -> ServingService | None:
         timeout_s=settings.predict_timeout_s,
         request_memory=settings.predict_request_memory,
     )
-    return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes)
+    if link is None:
+        return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes)
+    # Each lane has the same versions in a predictor of its own, and the first one tries new ones for all.
+    memory_bytes = settings.predict_memory_bytes // link.lanes
+    return ServingService(limits=limits, memory_bytes=memory_bytes, predictors=link, validates=link.index == 0)
 
 
 def _find_token(app_state: AppState, secret: str) -> TokenInfo | None:

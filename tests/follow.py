@@ -19,15 +19,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from tests.e2e.browser import Browser
+from tests.pages import Block, blocks
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
-_BLOCK = re.compile(r"^( *)```([^\n`]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _STEP = re.compile(r"^\d+\. (.+(?:\n   .+)*)", re.MULTILINE)
 _ACTION = re.compile(
     r"(?P<open>[Oo]pen) <(?P<url>[^>]+)>"
@@ -44,30 +43,6 @@ for line in sys.stdin:
     exec(compile(json.loads(line), "the page", "exec"), space)
     print("\\0", flush=True)
 """
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: `info` is all that stands behind the fence."""
-
-    info: str
-    text: str
-    line: int
-
-    @property
-    def language(self) -> str:
-        return self.info.partition(" ")[0]
-
-
-def blocks(page: Path) -> list[Block]:
-    """The fenced blocks of a page, in order."""
-    text = page.read_text()
-    found = []
-    for match in _BLOCK.finditer(text):
-        indent = len(match[1])
-        lines = [line[indent:] for line in match[3].splitlines()]
-        found.append(Block(match[2].strip(), "\n".join(lines) + "\n", text.count("\n", 0, match.start()) + 1))
-    return found
 
 
 def steps(text: str) -> list[str]:

@@ -25,8 +25,8 @@ RUN_BY = {
     "docker build --target": "tests/deploy/test_kubernetes.py::test_images_are_the_dockerfile_s",  # its targets
     "docker compose --profile gpu up --build": "tests/deploy/test_kubernetes.py",  # the file's parts; there is no GPU
     "docker compose up --build": _PARTS,  # each command of the file, without containers
+    "python -m app.lanes": _PARTS,
     "estimator-service ": "tests/docs/test_cli.py",  # and the stories in tests/e2e
-    "python -m app.main": _PARTS,
     "python -m pip install --no-deps --target=installed ./own-models": "tests/e2e/test_operation.py",
     "python -m migrations": "tests/deploy/test_migrate.py",
     "python -m tests.upgrade.record": "tests/upgrade/test_upgrade.py",
@@ -54,6 +54,7 @@ RUN_BY = {
     "scripts/job_reference": "tests/api/test_job_reference.py",
     "scripts/openapi": "tests/api/test_openapi.py",
     "scripts/serve": _SCRIPT,
+    "scripts/serving-clients": "tests/test_scripts.py",
     "scripts/sync_client.py": "tests/client/test_sync_client.py",
     "scripts/test": "tests/test_scripts.py",
     "sqlite3 -readonly data/registry.db": "tests/test_operations.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -21,50 +22,92 @@ import httpx
 import pytest
 import yaml
 
-from scripts import dependencies
+from scripts import dependencies, side_by_side
 from tests import facilities
 
 ROOT = Path(__file__).parent.parent
-# In place of the interpreter that `_venv` leaves in $PY: says what it was asked to run, and ends as it was told.
-_INTERPRETER = """#!/usr/bin/env bash
-echo "ran $*"
-case "$*" in
-    *tests.facilities*) exit 0 ;;
-    *--ignore=tests/estimator*) echo "SKIPPED [1] one.py:1: no browser"; echo "1 passed, 1 skipped"; exit "$SERVICE" ;;
-    *) exit "$ENGINE" ;;
-esac
+
+
+MISSING = facilities.Facility("A thing", lambda: False, "its tests are skipped", "scripts/thing")
+
+
+@pytest.mark.parametrize(("fails", "status"), [("", 0), ("engine", 1), ("others", 1), ("nothing", 5)])
+def test_groups_of_tests_run_side_by_side_and_end_with_one_line_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], fails: str, status: int
+) -> None:
+    """Each group waits for the file that the other one makes."""
+    wait = "import pathlib, time\ndef test_waits():\n    pathlib.Path('{mine}').touch()\n    end = time.time() + 60\n"
+    wait += "    while not pathlib.Path('{other}').exists():\n        assert time.time() < end\n"
+    for name, other, place in (("engine", "others", "tests/estimator"), ("others", "engine", "tests/api")):
+        (tmp_path / place).mkdir(parents=True)
+        program = wait.format(mine=name, other=other) + "        time.sleep(0.01)\n"
+        program += f"    assert {name == fails} is False\n"
+        (tmp_path / place / f"test_{name}.py").write_text(program if fails != "nothing" else "")
+    skipped = "import pytest\n@pytest.mark.skip(reason='no browser')\ndef test_one():\n    pass\n"
+    (tmp_path / "tests" / "test_skipped.py").write_text(skipped)
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -ra -p no:cacheprovider\n")
+    monkeypatch.setattr(facilities, "FACILITIES", (MISSING,))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setattr(side_by_side, "ROOT", tmp_path)
+    monkeypatch.setattr(side_by_side, "GROUPS", {"engine": ["tests/estimator"]})
+
+    assert side_by_side.main() == status
+
+    lines = capfd.readouterr().out.splitlines()
+    end = lines[lines.index("") + 1 :]
+    assert "SKIPPED [1] tests/test_skipped.py:2: no browser" in end
+    assert "Not here: A thing: its tests are skipped. To have it: scripts/thing." in end
+    failed = [line for line in end if line.startswith("FAILED ")]
+    counts = {"": "2 passed, 1 skipped", "nothing": "1 skipped"}.get(fails, "1 failed, 1 passed, 1 skipped")
+    assert len(failed) == counts.startswith("1 failed")
+    assert re.fullmatch(rf"===== {counts} in \d+ s =====", end[-1]), end
+
+
+def test_every_test_is_in_one_group() -> None:
+    *named, others = side_by_side.groups(side_by_side.GROUPS)
+    places = [place for group in named for place in group.arguments]
+    assert [place for place in places if not (ROOT / place).exists()] == []
+    assert len(places) == len(set(places))
+    assert others.arguments == ["tests", *(f"--ignore={place}" for place in places)]
+
+
+_INSTALLER = """#!/usr/bin/env bash
+echo "$0 $*" >> "$LOG"
+if [ "$1 $2" = "-m venv" ]; then mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; fi
+if [ "$1 $2" = "-m pip" ]; then mkdir -p "$HOME_OF_STUBS"; fi
 """
 
 
-@pytest.mark.parametrize(("service", "engine", "status"), [(0, 0, 0), (1, 0, 1), (0, 1, 1), (2, 1, 2)])
-def test_the_test_script_has_the_worse_status_and_ends_with_what_was_skipped(
-    tmp_path: Path, service: int, engine: int, status: int
-) -> None:
-    script = shutil.copy(ROOT / "scripts" / "test", tmp_path / "test")
-    (tmp_path / "python").write_text(_INTERPRETER)
+def test_each_client_of_a_serving_system_is_installed_once_in_its_own_environment(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    script = shutil.copy(ROOT / "scripts" / "serving-clients", tmp_path / "scripts")
+    (tmp_path / "python").write_text(_INSTALLER)
     (tmp_path / "python").chmod(0o755)
-    (tmp_path / "_venv").write_text(f"PY={tmp_path}/python\n")
+    (tmp_path / "scripts" / "_venv").write_text(f"ROOT={tmp_path}\nPY={tmp_path}/python\n")
+    clients = tmp_path / ".serving-clients"
+    log = tmp_path / "log"
+    environment = {
+        "PATH": "/usr/bin:/bin", "LOG": str(log), "HOME_OF_STUBS": str(clients / "tensorflow-serving-api")
+    }  # fmt: skip
 
-    ended = subprocess.run(
-        [script], env={"PATH": "/usr/bin:/bin", "SERVICE": str(service), "ENGINE": str(engine)}, capture_output=True
-    )
+    for _ in range(2):
+        subprocess.run([script], env=environment, check=True)
 
-    assert ended.returncode == status
-    assert ended.stdout.decode().splitlines() == [
-        "ran -m pytest tests --ignore=tests/estimator",
-        "SKIPPED [1] one.py:1: no browser",
-        "1 passed, 1 skipped",
-        "ran -m pytest tests/estimator",
-        "",
-        "SKIPPED [1] one.py:1: no browser",
-        "ran -m tests.facilities",
-        "1 passed, 1 skipped",
+    lines = log.read_text().splitlines()
+    assert [line.split()[-1] for line in lines if " -m venv " in line] == [
+        str(clients / name) for name in ("ovmsclient", "tritonclient", "kserve")
+    ]
+    installed = [(line.split()[0], line.split()[-1]) for line in lines if " -m pip " in line]
+    assert installed == [
+        (str(tmp_path / "python"), "tensorflow-serving-api==2.21.0"),
+        (str(clients / "ovmsclient/bin/python"), "ovmsclient==2023.1"),
+        (str(clients / "tritonclient/bin/python"), "tritonclient[http,grpc]==2.73.0"),
+        (str(clients / "kserve/bin/python"), "kserve==0.21.0"),
     ]
 
 
 def test_a_missing_facility_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = facilities.Facility("A thing", lambda: False, "its tests are skipped", "scripts/thing")
-    monkeypatch.setattr(facilities, "FACILITIES", (missing, facilities.Facility("Here", lambda: True, "", "")))
+    monkeypatch.setattr(facilities, "FACILITIES", (MISSING, facilities.Facility("Here", lambda: True, "", "")))
 
     assert facilities.report() == ["Not here: A thing: its tests are skipped. To have it: scripts/thing."]
 

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from app.errors import Forbidden, ServiceError
+from app.http.access_log import AccessLog, new_request_id
 from app.http.admission import AdmissionMiddleware
 from app.http.auth import TokenInfo, check_scope
 from app.http.predict_app import PredictApp, PredictTarget
@@ -77,12 +78,14 @@ class FastPath:
         token = self._remembered(plan.token)
         if token is None:
             return None
-        exchange = Exchange(self.admission, connection, plan.path, token)
+        exchange = Exchange(self.admission.access_log, connection, plan.path, token)
         found = self._predict_app.begin(plan.target, data[end:], exchange, token, plan.headers)
         if found is None:
             return None
         exchange.version, exchange.rows = found
         exchange.counters = exchange.version.counters(plan.target.number, plan.target.label)
+        if exchange.counters.mirror is not None:
+            exchange.mirrored = plan.target.verb, data[end:]
         return exchange
 
     def remember(self, head: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
@@ -109,7 +112,7 @@ class FastPath:
         token = hashlib.sha256(secret.strip()).digest()
         known = self._remembered(token)
         try:
-            self.admission.check_host(found.get(b"host", b""))
+            self.admission.source.check_host(found.get(b"host", b""))
             if known is None or int(length) > self._max_body_bytes:
                 return None
             check_scope(known, VERBS[target.verb].scope)
@@ -123,13 +126,14 @@ class Exchange:
     """One prediction on the fast path: the batcher's `Reply`, and for uvicorn the connection's cycle."""
 
     __slots__ = (
-        "_admission",
+        "_access_log",
         "_connection",
         "_path",
         "_started",
         "_token",
         "counters",
         "keep_alive",
+        "mirrored",
         "response_complete",
         "rows",
         "version",
@@ -138,14 +142,15 @@ class Exchange:
     disconnected = property(lambda self: False, lambda self, value: None)
     message_event = property(lambda self: self)
 
-    def __init__(self, admission: AdmissionMiddleware, connection: Any, path: str, token: TokenInfo) -> None:
-        self._admission = admission
+    def __init__(self, access_log: AccessLog, connection: Any, path: str, token: TokenInfo) -> None:
+        self._access_log = access_log
         self._connection = connection
         self._path = path
         self._token = token
         self._started = time.perf_counter()
         self.version: ServingVersion
         self.counters: VersionMetrics | Arm
+        self.mirrored: tuple[str, bytes] | None = None
         self.rows = 0
         self.keep_alive = True
         self.response_complete = False
@@ -159,17 +164,19 @@ class Exchange:
     def set_result(self, result: PredictionResult) -> None:
         took = time.perf_counter() - self._started
         self.counters.answered(self.rows, took)
-        self._answer(200, self.version.head.lines(result), self._admission.new_request_id(), result.body)
-        self._admission.traffic.add("POST", "predict", 200, took)
+        self._answer(200, self.version.head.lines(result), new_request_id(), result.body)
+        self._access_log.traffic.add("POST", "predict", 200, took)
+        if self.mirrored is not None and self.counters.mirror is not None:
+            self.counters.mirror.take(*self.mirrored, result.body)
 
     def set_exception(self, error: ServiceError) -> None:
         status, headers, body = problem(error, self._path)
         self.counters.failed(status)
         head = lines(self.version.head.pairs_of_error(headers))
-        request_id = self._admission.new_request_id()
+        request_id = new_request_id()
         self._answer(status, head, request_id, body)
         took = time.perf_counter() - self._started
-        self._admission.record("POST", self._path, status, took, request_id=request_id.decode(), token=self._token)
+        self._access_log.record("POST", self._path, status, took, request_id=request_id.decode(), token=self._token)
 
     def _answer(self, status: int, headers: bytes, request_id: bytes, body: bytes) -> None:
         self.response_complete = True

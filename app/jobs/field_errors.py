@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from app.errors import FieldError, InvalidInput, quote_name
 from app.ids import NAME_PATTERN
 from app.jobs.fields import ID_PATTERNS, NOT_TEXT
-from app.jobs.json_schema import MOST_ERRORS, counted, pointer
+from app.jobs.json_schema import MOST_ERRORS, counted
+from app.json_pointer import pointer
 
 _PATTERNS = {
     NAME_PATTERN: "Must be 1 to 100 letters, digits, '_', '.' or '-', and start with a letter or digit.",

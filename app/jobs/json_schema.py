@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.errors import FieldError, quote_name
-from app.json_pointer import pointer_to
+from app.json_pointer import pointer
 
 Schema = Mapping[str, Any]
 
@@ -30,11 +30,6 @@ _KINDS = {
     "boolean": "true or false",
     "null": "null",
 }
-
-
-def pointer(*parts: object) -> str:
-    """The JSON pointer (RFC 6901) of these reference tokens."""
-    return pointer_to(parts)
 
 
 def counted(number: int, one: str, more: str) -> str:

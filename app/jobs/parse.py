@@ -13,7 +13,6 @@ from app.jobs import parameters
 from app.jobs.dataset import DatasetInfo
 from app.jobs.feature_columns import COLUMN_ARGUMENTS
 from app.jobs.field_errors import FieldErrors, from_pydantic
-from app.jobs.json_schema import pointer
 from app.jobs.plan import Datasets, JobLimits, JobPlan, TrainedSource, TrainedSources
 from app.jobs.request import (
     REQUESTS,
@@ -40,6 +39,7 @@ from app.jobs.spec import (
 )
 from app.jobs.train_spec import TrainSpecBuilder, promotion
 from app.jobs.trained_source import check_same_columns, find_source, renamed_labels
+from app.json_pointer import pointer
 
 _MOST_ENTRIES = 10_000
 """Of an object or a list of a request, outside the estimator's arguments."""
@@ -83,6 +83,8 @@ def parse_job(
         timeout_s=request.timeout_s or limits.job_timeout_s,
         wait_timeout_s=request.wait_timeout_s,
         warnings=warnings,
+        display_name=request.display_name,
+        tags=request.tags,
     )
 
 

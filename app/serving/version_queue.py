@@ -39,12 +39,23 @@ class QueueAccount(Protocol):
 
 
 class Pending:
-    """A request that waits or runs."""
+    """A request that waits or runs.
 
-    __slots__ = ("account", "arrived", "charged", "reply", "request", "size", "tried")
+    Attributes:
+        deadline: when nobody wants its answer any more (`time.perf_counter`).
+    """
+
+    __slots__ = ("account", "arrived", "charged", "deadline", "reply", "request", "size", "tried")
 
     def __init__(
-        self, request: Decoded, size: int, arrived: float, reply: Reply, account: QueueAccount | None, charged: int
+        self,
+        request: Decoded,
+        size: int,
+        arrived: float,
+        reply: Reply,
+        account: QueueAccount | None,
+        charged: int,
+        deadline: float,
     ) -> None:
         self.request = request
         self.size = size
@@ -52,6 +63,7 @@ class Pending:
         self.reply = reply
         self.account = account  # None once it has back what it was charged
         self.charged = charged
+        self.deadline = deadline
         self.tried = False  # was in a predictor that died: runs alone from now on
 
 

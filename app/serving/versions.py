@@ -4,7 +4,7 @@ decisions: nothing here waits, loads or talks to a process."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -162,8 +162,11 @@ class Models:
         self._labels: dict[tuple[str, str], ServingVersion] = {}
         self._previous: dict[str, ServingVersion] = {}
         self._splits: dict[tuple[str, str], Split[ServingVersion]] = {}
+        self.submit: Callable[..., None] | None = None
+        """`Batcher.submit`, for copies to shadows."""
         self._closed: list[tuple[float, Arm]] = []
-        self._keys = 0
+        self._keys = time.monotonic_ns()
+        """Of the last version: a predictor can have versions of an earlier process, with keys that are lower."""
 
     def sync(self, wanted: Sequence[WantedVersion]) -> bool:
         """Takes over the registry's state. Returns whether anything changed."""
@@ -183,8 +186,9 @@ class Models:
                 version.due = bool(item.labels) or item.staged or item.previous
                 changed = True
             elif version.wanted != item:
-                newly = set(item.labels) - set(version.wanted.labels)
-                version.due = version.due or (bool(newly) and not version.loaded)
+                newly = bool(set(item.labels) - set(version.wanted.labels))
+                newly = newly or (item.previous and not version.wanted.previous)
+                version.due = version.due or (newly and not version.loaded)
                 version.wanted = item
                 changed = True
         if changed:
@@ -219,8 +223,10 @@ class Models:
                 if share.label == label:
                     known = self._splits.get((model, label))
                     canary = None if share.canary is None else self.versions.get((model, share.canary))
-                    if known is None or (known.share, known.base, known.canary) != (share, base, canary):
-                        known = Split(model, share, base, canary)
+                    shadow = None if share.shadow is None else self.versions.get((model, share.shadow))
+                    parts = (share, base, canary, shadow)
+                    if known is None or (known.share, known.base, known.canary, known.shadow) != parts:
+                        known = Split(model, *parts, self.submit)
                     splits[model, label] = known
         for place, known in self._splits.items():
             if known is not splits.get(place):

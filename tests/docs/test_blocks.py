@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.follow import Block, blocks
+from tests.pages import Block, blocks
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -32,6 +32,7 @@ RUN_BY = {
 NOT_RUN = {
     ("docs/architecture.md", "mermaid"): "a drawing",
     ("docs/releases.md", "sh"): "asks for versions 7 and 8; the same requests are in tests/serving and tests/api",
+    ("docs/serving-protocols.md", "python"): "a client of another project; tests/protocols/clients has the same calls",
 }
 
 

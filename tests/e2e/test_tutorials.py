@@ -9,7 +9,8 @@ import pytest
 
 from tests.e2e.browser import MISSING, Browser
 from tests.e2e.conftest import ROOT, RunningService, wait_for
-from tests.follow import Hand, Reader, blocks
+from tests.follow import Hand, Reader
+from tests.pages import blocks
 
 DOCS = ROOT / "docs"
 TUTORIALS = DOCS / "tutorials"

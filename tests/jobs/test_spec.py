@@ -9,10 +9,10 @@ import pytest
 
 from app.errors import InvalidInput
 from app.ids import new_id
-from app.jobs.json_schema import pointer
 from app.jobs.parse import dry_run, parse_job
 from app.jobs.plan import JobLimits
 from app.jobs.spec import BestMetric, LabelSpec, Missing, Promote, encode
+from app.json_pointer import pointer
 from tests.jobs.penguins import DATA, PENGUINS, dataset, errors, find, request, text, train_spec
 
 
