@@ -59,6 +59,9 @@ class VersionMetrics:
         self.batch_rows = Histogram(_ROWS)
         self.loads = 0
 
+    mirror: None = None
+    """Copies are made of requests of divided labels only (`app.serving.split.Arm`)."""
+
     def answered(self, rows: int, seconds: float) -> None:
         self.requests += 1
         self.rows += rows

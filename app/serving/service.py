@@ -96,6 +96,7 @@ class ServingService:
     async def start(self) -> None:
         """Begins; returns at once. Requests wait until their version is loaded."""
         self._batcher = Batcher(self.limits)
+        self.models.submit = self._batcher.submit
         self._settled = asyncio.get_running_loop().create_future()
         self.predictors.bind(self._new_process, self._changed.set)
         self._task = asyncio.create_task(self._keep_going(), name="serving")

@@ -4,7 +4,7 @@ decisions: nothing here waits, loads or talks to a process."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -162,6 +162,8 @@ class Models:
         self._labels: dict[tuple[str, str], ServingVersion] = {}
         self._previous: dict[str, ServingVersion] = {}
         self._splits: dict[tuple[str, str], Split[ServingVersion]] = {}
+        self.submit: Callable[..., None] | None = None
+        """`Batcher.submit`, for copies to shadows."""
         self._closed: list[tuple[float, Arm]] = []
         self._keys = time.monotonic_ns()
         """Of the last version: a predictor can have versions of an earlier process, with keys that are lower."""
@@ -221,8 +223,10 @@ class Models:
                 if share.label == label:
                     known = self._splits.get((model, label))
                     canary = None if share.canary is None else self.versions.get((model, share.canary))
-                    if known is None or (known.share, known.base, known.canary) != (share, base, canary):
-                        known = Split(model, share, base, canary)
+                    shadow = None if share.shadow is None else self.versions.get((model, share.shadow))
+                    parts = (share, base, canary, shadow)
+                    if known is None or (known.share, known.base, known.canary, known.shadow) != parts:
+                        known = Split(model, *parts, self.submit)
                     splits[model, label] = known
         for place, known in self._splits.items():
             if known is not splits.get(place):
