@@ -46,7 +46,7 @@ class Usage(View):
     versions: list[dict[str, Any]] = Field(examples=[[{"model": "penguins", "version": 3}]])
 
 
-class Histogram(View):
+class BinCounts(View):
     """Counts of values between edges."""
 
     edges: list[float] = Field(description="One more than `counts`.")
@@ -73,10 +73,10 @@ class Distribution(View):
     name: str
     dtype: str = Field(description="float32 int64 string")
     nulls: int = Field(description="Missing values, of all rows.")
-    histogram: Histogram | None = Field(description="Of numbers.")
+    histogram: BinCounts | None = Field(description="Of numbers.")
     top: list[ValueCount] | None = Field(description="The 20 most frequent texts, or numbers where they are few.")
     others: int | None = Field(description="Values that are not in `top`.")
-    lengths: Histogram | None = Field(description="Of a sequence column: elements per row.")
+    lengths: BinCounts | None = Field(description="Of a sequence column: elements per row.")
     strength: Strength | None = Field(description="Against the label that was asked for.")
 
 
