@@ -1,4 +1,4 @@
-"""How the values of a data set's columns are distributed, and how strongly each goes with a label.
+"""Distributions of the values of a data set's columns, and how strongly each column goes with a label.
 
 Bounded: of a large data set evenly spread rows are looked at, `ROWS` at most, and of lists `ELEMENTS` elements. Numpy
 alone, so that the API's process can do it.
