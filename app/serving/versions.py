@@ -285,17 +285,17 @@ class Models:
         if self._splits and (split := self._splits.get((model, label or DEFAULT_LABEL))) is not None:
             split.put_back()
 
-    def one(self, model: str, number: int | None, label: str | None) -> ServingVersion:
+    def look_up(self, model: str, number: int | None, label: str | None) -> ServingVersion:
         """As `find`, for looking only: a version that cannot be loaded is found too. Raises NotFound."""
         if number is not None and (version := self.versions.get((model, number))) is not None:
             return version
         if number is None and (version := self._labels.get((model, label or DEFAULT_LABEL))) is not None:
             return version
-        self.of(model)
+        self.versions_of(model)
         what = f"version {number}" if number is not None else f"label {quote_name(label or DEFAULT_LABEL)}"
         raise NotFound(f"The model has no {what}.")
 
-    def of(self, model: str) -> list[ServingVersion]:
+    def versions_of(self, model: str) -> list[ServingVersion]:
         """Versions of a model, the newest first. Raises NotFound."""
         found = [version for version in self.versions.values() if version.wanted.model == model]
         if not found:
@@ -360,7 +360,7 @@ class Models:
     def _check_on_its_way(self, model: str, label: str | None) -> None:
         if model not in self._names:
             raise NotFound(f"There is no model {quote_name(model)}.")
-        versions = self.of(model)
+        versions = self.versions_of(model)
         if any(version.wanted.staged and version.error is None for version in versions):
             return
         raise NotFound(f"The model has no version with the label {quote_name(label or DEFAULT_LABEL)}.")
