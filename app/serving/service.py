@@ -25,11 +25,12 @@ from app.serving.metrics import VersionMetrics
 from app.serving.own_predictors import OwnPredictors, PredictorSource
 from app.serving.predictor_process import Fork, PredictorDied, PredictorProcess
 from app.serving.split import Headers
-from app.serving.versions import Models, ServingVersion, State, WantedVersion, read_description
+from app.serving.versions import HostVersionsLike, Models, ServingVersion, State, WantedVersion, read_description
 
 log = structlog.get_logger("app.serving")
 
 _TICK_S = 1.0
+_FLIP_S = 0.02  # between two looks at what the others have, while a label waits for them
 _RESTART_S = 1.0  # between two starts that fail
 _MOST_CRASHES = 4  # of a process while it loads one version; one is enough for a version that was never loaded
 _LOW_PRIORITY_PATIENCE = 2  # a load that lets others go before takes longer
@@ -47,6 +48,7 @@ class ServingService:
         memory_bytes: of all loaded versions together; beyond it the least recently used are evicted.
         load_timeout_s: of one load with its warm-up; twice that while others are served.
         predictors: where they come from; None: from this process, with a spare.
+        host: what others on this host have in memory; None: nobody else serves here.
         validates: tries and loads staged versions; else they are loaded once they are not staged any more.
         on_loaded, on_failed: told of staged versions; called on the event loop, must not block.
     """
@@ -60,6 +62,7 @@ class ServingService:
         leak_bytes: int = 2 * 2**30,
         predictors: PredictorSource | None = None,
         validates: bool = True,
+        host: HostVersionsLike | None = None,
         on_loaded: Loaded | None = None,
         on_failed: Failed | None = None,
     ) -> None:
@@ -74,6 +77,9 @@ class ServingService:
         self._load_timeout_s = load_timeout_s
         self.leak_check = LeakCheck(leak_bytes)
         self._validates = validates
+        self._host = host
+        if host is not None:
+            self.models.everywhere = host.everywhere
         self.predictors = predictors or OwnPredictors()
         self._predictor: PredictorProcess | None = None
         self._batcher: Batcher | None = None
@@ -221,6 +227,8 @@ class ServingService:
     def _wake(self) -> None:
         """Something changed: the loop looks again, and whoever waits for a model too."""
         self._changed.set()
+        if self._host is not None:
+            self._host.tell(self.models.versions.values())
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(None)
             self._settled = asyncio.get_running_loop().create_future()
@@ -231,9 +239,11 @@ class ServingService:
                 while await self._step():
                     pass
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_TICK_S):
+                    async with asyncio.timeout(_FLIP_S if self.models.waits else _TICK_S):
                         await self._changed.wait()
                 self._changed.clear()
+                if self.models.waits:
+                    self.models.apply_labels()
             except PredictorDied as error:
                 log.warning("predictor", event_detail=str(error))
                 await asyncio.sleep(_RESTART_S)
