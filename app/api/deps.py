@@ -1,4 +1,4 @@
-"""What the routes are given."""
+"""Dependencies of the routes: state of the application, caller, page size, idempotency."""
 
 from __future__ import annotations
 

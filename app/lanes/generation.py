@@ -92,9 +92,9 @@ class Generation:
     """Lanes, nursery and predictors that began with one state of code and settings.
 
     Args:
-        on_change: told of a lane that began to serve.
-        on_end: told of a lane that ended.
-        on_metrics: told of a lane that asks for metrics, and of each that answers.
+        on_change: called with a lane that began to serve.
+        on_end: called with a lane that ended.
+        on_metrics: called with a lane that asks for metrics, and with each that answers.
     """
 
     def __init__(

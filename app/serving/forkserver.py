@@ -1,4 +1,4 @@
-"""Where predictor processes come from on Linux: one process imports TensorFlow once and forks them.
+"""The fork server of predictor processes (Linux): one process imports TensorFlow once and forks them.
 
 An import takes two seconds of a free core and 190 MB; a fork takes a tenth of a second, and the processes share that
 memory. So a predictor that died is replaced at once, however fast the next one dies. The fork server itself runs

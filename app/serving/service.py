@@ -50,7 +50,7 @@ class ServingService:
         predictors: where they come from; None: from this process, with a spare.
         host: what others on this host have in memory; None: nobody else serves here.
         validates: tries and loads staged versions; else they are loaded once they are not staged any more.
-        on_loaded, on_failed: told of staged versions; called on the event loop, must not block.
+        on_loaded, on_failed: called with staged versions, on the event loop; must not block.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ServingService:
         self.on_loaded: Loaded = on_loaded or (lambda model, number: None)
         self.on_failed: Failed = on_failed or (lambda model, number, reason: None)
         self.look_again: Callable[[], Awaitable[None]] | None = None
-        """Brings `sync` up to date before a request is told that there is no such model."""
+        """Brings `sync` up to date before a request is refused because there is no such model."""
         self._memory_bytes = memory_bytes
         self._load_timeout_s = load_timeout_s
         self.leak_check = LeakCheck(leak_bytes)
@@ -184,9 +184,9 @@ class ServingService:
 
         Raises NotFound: no such model, version or label.
         """
-        versions = self.models.of(model)
+        versions = self.models.versions_of(model)
         if number is not None or label is not None:
-            versions = [self.models.one(model, number, label)]
+            versions = [self.models.look_up(model, number, label)]
         return status(versions)
 
     async def metadata(self, model: str, number: int | None = None, label: str | None = None) -> dict[str, Any]:
@@ -196,7 +196,7 @@ class ServingService:
             NotFound: no such model, version or label.
             Conflict: its description cannot be read.
         """
-        version = self.models.one(model, number, label)
+        version = self.models.look_up(model, number, label)
         await self._described(version)
         return metadata(model, version)
 
@@ -225,7 +225,7 @@ class ServingService:
             raise Conflict(f"Version {version.wanted.number} cannot be loaded: {error}") from None
 
     def _wake(self) -> None:
-        """Something changed: the loop looks again, and whoever waits for a model too."""
+        """Something changed: the loop looks again, and so do requests that wait for a model."""
         self._changed.set()
         if self._host is not None:
             self._host.tell(self.models.versions.values())
@@ -288,7 +288,7 @@ class ServingService:
         log.info("predictor serves", pid=process.pid, tensorflow=process.tensorflow)
 
     async def _validate_apart(self, version: ServingVersion) -> None:
-        """Loads an unvalidated version where nobody is served."""
+        """Loads an unvalidated version in a process that serves no requests."""
         version.state = State.LOADING
         spare: PredictorProcess | None = None
         try:
