@@ -20,6 +20,7 @@ from app.errors import Conflict, NotFound, ServiceError, Unavailable
 from app.serving.batcher import Batcher, BatchLimits
 from app.serving.export_description import BadExport
 from app.serving.leak_check import LeakCheck
+from app.serving.loading import load_in
 from app.serving.metadata import metadata, status
 from app.serving.metrics import VersionMetrics
 from app.serving.own_predictors import OwnPredictors, PredictorSource
@@ -33,7 +34,6 @@ _TICK_S = 1.0
 _FLIP_S = 0.02  # between two looks at what the others have, while a label waits for them
 _RESTART_S = 1.0  # between two starts that fail
 _MOST_CRASHES = 4  # of a process while it loads one version; one is enough for a version that was never loaded
-_LOW_PRIORITY_PATIENCE = 2  # a load that lets others go before takes longer
 _KILLED = "Loading it ended the predictor process, or took too long."
 
 Loaded = Callable[[str, int], None]
@@ -295,7 +295,7 @@ class ServingService:
             spare = await self.predictors.borrow()
             await self._describe(version)
             version.check_fits(self._memory_bytes)
-            await self._load_in(spare, version, low_priority=True)
+            await load_in(spare, version, self._load_timeout_s, low_priority=True)
             await spare.unload(version.key, self._load_timeout_s)
             version.validated = True
         except BadExport as error:
@@ -338,7 +338,7 @@ class ServingService:
             version.check_fits(self._memory_bytes)
             await self._make_room(version.bytes)
             low_priority = not (version.queue and version.queue.waiting) and any(True for _ in self.models.loaded())
-            await self._load_in(self._predictor, version, low_priority=low_priority)
+            await load_in(self._predictor, version, self._load_timeout_s, low_priority=low_priority)
         except BadExport as error:
             self._refuse(version, str(error))
         except PredictorDied:
@@ -357,23 +357,6 @@ class ServingService:
             if wanted.staged:
                 self.on_loaded(wanted.model, wanted.number)
         self._wake()
-
-    async def _load_in(
-        self, process: PredictorProcess | None, version: ServingVersion, *, low_priority: bool = False
-    ) -> None:
-        if process is None:
-            raise PredictorDied("There is no predictor process.")
-        wanted = version.wanted
-        left = process.left.pop((wanted.path, wanted.digest), None)
-        if left is not None:
-            version.key = left.key
-            version.set_cell_bytes(left.cell_bytes)
-            return
-        timeout_s = self._load_timeout_s * (_LOW_PRIORITY_PATIENCE if low_priority else 1)
-        done = await process.load(version.key, wanted.path, wanted.digest, timeout_s, low_priority=low_priority)
-        if done.error is not None:
-            raise BadExport(done.error)
-        version.set_cell_bytes(done.cell_bytes)
 
     def _refuse(self, version: ServingVersion, reason: str) -> None:
         version.failed(reason)
