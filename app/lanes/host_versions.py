@@ -1,4 +1,4 @@
-"""Which lanes of a host have which version in memory, so that a label moves in all of them together."""
+"""Presence of versions in the lanes of a host, so that a label moves in all of them together."""
 
 from __future__ import annotations
 
