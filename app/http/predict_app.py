@@ -13,12 +13,13 @@ import msgspec
 import numpy as np
 
 from app.errors import ServiceError, TooLarge
+from app.http.access_log import new_request_id, prediction_id_of
 from app.http.auth import TokenInfo
 from app.http.body import ClientGone
 from app.http.rate_limit import Accounts
 from app.serving.decode import Decoded
 from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBodyReader
-from app.serving.notes import with_warnings
+from app.serving.notes import with_ids, with_warnings
 from app.serving.predictor.response import ResponseEncoder
 from app.serving.service import ServingService
 from app.serving.split import Headers
@@ -114,12 +115,16 @@ class PredictApp:
         counters = version.counters(target.number, target.label)
         counters.answered(request.count, time.perf_counter() - started)
         counters.warned(request.warnings)
+        prediction_id = prediction_id_of(new_request_id())
         answer = with_warnings(result.body, request.warnings)
-        headers = [*version.head.pairs(result), (b"content-length", b"%d" % len(answer))]
+        if b"ids=true" in scope["query_string"].split(b"&"):
+            answer = with_ids(answer, prediction_id, request.count)
+        headers = [*version.head.pairs(result, prediction_id), (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
         if counters.mirror is not None and request.count:
             counters.mirror.take(target.verb, body, result.body)
+        version.offer(prediction_id, target.verb, body, result.body)
 
     def _account(self, scope: Any, rows: int) -> QueueAccount | None:
         """The caller's account, once its prediction is within the limits. Raises Overloaded."""
