@@ -41,7 +41,7 @@ class FeedbackItem(Request):
 
 
 class FeedbackRequest(Request):
-    items: list[FeedbackItem] = Field(min_length=1, max_length=1000)
+    items: list[FeedbackItem] = Field(min_length=1, max_length=1000, description="At most 1,000.")
 
     model_config = ConfigDict(
         extra="forbid",
@@ -66,7 +66,7 @@ class QualityView(View):
 
 
 class FeedbackDataset(Request):
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=200, description="Of the data set.")
     label: str = Field(default="label", pattern=NAME_PATTERN, max_length=100, description="Column of the labels.")
     days: float = Field(default=30.0, gt=0, le=3660, description="Of predictions made in the last so many days.")
     version: int | None = Field(default=None, ge=1, le=2**31 - 1, description="Only what this version answered.")
