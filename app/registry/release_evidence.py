@@ -1,4 +1,4 @@
-"""What is known of a release at a moment, and what follows from it: for the reconciler, which acts, and for the API,
+"""Evidence about a release at a moment, and the decision that follows: for the reconciler, which acts, and for the API,
 which shows it."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a release is to do, as it stands in the registry."""
+"""The plan of a release, as it stands in the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which versions there are, which label points to which, and which of them have to be in memory. Plain values and
+"""Known versions, the labels that point to them, and which of them have to be in memory. Plain values and
 decisions: nothing here waits, loads or talks to a process."""
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class ServingVersion:
         bytes: memory that it is counted with.
         error: why it cannot be loaded, for a person.
         retry_at: when a failed load may be tried again (monotonic seconds).
-        validated: it was loaded before, or, if staged, where nobody is served, and nothing broke.
+        validated: it was loaded before, or, if staged, in a process that serves no requests, and nothing broke.
         arms: label → what is counted of it there, for labels that divide their requests.
     """
 
@@ -150,7 +150,7 @@ class ServingVersion:
             raise BadExport(f"It needs {self.bytes} bytes of memory; {memory_bytes} is for all models together.")
 
     def forget(self) -> None:
-        """Drops what was read of it and counted, as if nobody had asked for it yet. Only while it is idle."""
+        """Drops what was read of it and counted, as if no request had asked for it yet. Only while it is idle."""
         self.export = self.queue = None
         self.metrics = VersionMetrics()
         self.bytes = 0
@@ -338,7 +338,7 @@ class Models:
         return min(due, key=lambda version: (not version.wanted.labels, version.wanted.number), default=None)
 
     def to_unload(self) -> ServingVersion | None:
-        """A loaded version that nobody needs any more and that has answered all it was asked."""
+        """A loaded version that is not needed any more and has no requests left."""
         for version in self.gone:
             if version.idle or not version.loaded:
                 return version

@@ -60,7 +60,7 @@ class StatusError(View):
 
 
 class VersionStatus(View):
-    """As TensorFlow Serving tells it."""
+    """Model status in TensorFlow Serving's form."""
 
     version: str = Field(examples=["1"])
     state: str = Field(description="START LOADING AVAILABLE UNLOADING END")
