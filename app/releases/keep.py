@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 @dataclass(frozen=True)
-class Keep:
+class KeepPolicy:
     """What is kept of a model's requests.
 
     Attributes:
@@ -56,7 +56,7 @@ class KeptBuffer:
         self.dropped = 0
 
     def offer(
-        self, keep: Keep, prediction_id: bytes, model: str, version: int, verb: str, body: bytes, answer: bytes
+        self, keep: KeepPolicy, prediction_id: bytes, model: str, version: int, verb: str, body: bytes, answer: bytes
     ) -> None:
         """Takes a share of what is offered."""
         if self.draws.randrange(1000) >= keep.per_mille:

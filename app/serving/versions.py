@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.errors import Conflict, NotFound, quote_name
-from app.releases.keep import Keep, KeptBuffer
+from app.releases.keep import KeepPolicy, KeptBuffer
 from app.serving.decode import Decoder
 from app.serving.export_description import BadExport, ExportDescription, read_export
 from app.serving.metrics import VersionMetrics
@@ -47,7 +47,7 @@ class WantedVersion:
     staged: bool = False
     previous: bool = False
     shares: tuple[Share, ...] = ()
-    keep: Keep | None = None
+    keep: KeepPolicy | None = None
 
 
 @dataclass(frozen=True)
