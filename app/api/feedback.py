@@ -1,4 +1,4 @@
-"""Which requests are kept, the labels that come back, and what they say of a model."""
+"""Kept requests, the labels that come back, and what they say of a model."""
 
 from __future__ import annotations
 

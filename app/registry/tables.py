@@ -224,9 +224,7 @@ class Model(Base):
     __tablename__ = "models"
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     created_at: Mapped[float] = mapped_column(Float)
-    keep: Mapped[dict[str, Any] | None] = mapped_column(
-        Json
-    )  # `app.releases.keep.KeepPolicy`; none of its requests are kept
+    keep: Mapped[dict[str, Any] | None] = mapped_column(Json)  # `app.releases.keep.KeepPolicy`; null: nothing
     newest: Mapped[int | None] = mapped_column(Integer)  # the highest number that was given, also if it is deleted
 
 

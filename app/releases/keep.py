@@ -1,4 +1,4 @@
-"""Which requests of a model are kept, and how one looks when it is."""
+"""The share of a model's requests that is kept, and how one looks when it is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,11 @@ class KeepPolicy:
     days: float
     bytes: int
     redact: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        """As it stands in the registry."""
+        return cls(**{**row, "redact": tuple(row["redact"])})
 
 
 class KeptRequest(NamedTuple):

@@ -1,4 +1,4 @@
-"""How good predictions were, by the labels that came back."""
+"""Quality of predictions, by the labels that came back."""
 
 from __future__ import annotations
 
