@@ -15,6 +15,7 @@ from app.api import (
     export_download,
     feedback,
     health,
+    job_compare,
     job_records,
     jobs,
     models,
@@ -33,6 +34,7 @@ from app.version import __version__
 _ROUTERS = (
     datasets,
     deletions,
+    job_compare,  # before the routes of one job: its path looks like one of theirs
     jobs,
     job_records,
     evaluations,

@@ -40,7 +40,7 @@ ReleaseId = Annotated[
     str,
     Path(
         pattern="^rel_[0-9a-hjkmnp-tv-z]{26}$",
-        description="The release's id.",
+        description="Id of a release.",
         examples=["rel_01k9zv0q2m8x4t6b3c5d7e9f1g"],
     ),
 ]

@@ -193,7 +193,7 @@ class PredictApp:
         token: TokenInfo | None = scope.get("state", {}).get("token")
         if token is None or self._accounts is None:
             return None
-        account = self._accounts.of(token.id)
+        account = self._accounts.for_token(token.id)
         self._accounts.take_prediction(account, rows)
         return account
 
@@ -223,7 +223,7 @@ class PredictApp:
                 return None
             account = None
             if self._accounts is not None:
-                account = self._accounts.of(token.id)
+                account = self._accounts.for_token(token.id)
                 self._accounts.take_prediction(account, request.count)
                 self._accounts.check_bytes(account, len(body))
             self._service.batcher.submit(version.queue, request, len(body), reply, account, charged=len(body))

@@ -62,7 +62,7 @@ class StepUpdate(Request):
 
 class ReleaseRequest(Request):
     version: int = Field(ge=1, le=2**31 - 1, description="The new version; it must be AVAILABLE.")
-    label: Name = Field(default="latest", description="The label that it is brought behind.")
+    label: Name = Field(default="latest", description="The label that is to point to it.")
     steps: list[StepUpdate] = Field(
         default=[StepUpdate(per_mille=10), StepUpdate(per_mille=100), StepUpdate(per_mille=500)],
         min_length=1,
