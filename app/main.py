@@ -39,6 +39,7 @@ from app.http.admission import AdmissionMiddleware, token_limits
 from app.http.auth import Authenticator, TokenInfo
 from app.http.connections import ConnectionLimits
 from app.http.fast_predict import FastPath
+from app.http.host_limits import HostConnections, account_maker
 from app.http.predict_app import PredictApp
 from app.http.problems import problem
 from app.http.public import PublicApp
@@ -46,11 +47,13 @@ from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
 from app.http.server import LaneServer, serve
 from app.lanes.exposition import Exposition
-from app.lanes.link import ParentLink
+from app.lanes.link import LanePlace, ParentLink
 from app.log import configure
 from app.model_sync import ModelSync
 from app.private_files import only_for_us, protect
 from app.promotion import Promotions
+from app.protocols.inference import Inference
+from app.protocols.open_inference_rest import OpenInferenceApp
 from app.protocols.port import GrpcPort
 from app.queue import CeleryQueue, Queue
 from app.readiness import ReadinessMonitor
@@ -110,6 +113,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
         authenticate=Authenticator(lambda secret: _find_token(app_state, secret), version=database.commits.version),
         metrics=Exposition(metrics, JobCollector(database), link),
         readiness=ReadinessMonitor(database, queue),
+        lanes=(lambda: (link.serving(), link.lanes)) if link is not None else (lambda: (1, 1)),
     )
     api = create_api(app_state)
     inner: ASGIApp = PublicApp(
@@ -119,20 +123,15 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
         ready=lambda: current(app_state).model_dump_json().encode(),
         guide=Guide(),
     )
-    accounts = Accounts(token_limits(settings))
+    table = link.table if link is not None and link.lanes > 1 else None
+    accounts = Accounts(token_limits(settings), make=account_maker(table))
     model_sync = front = grpc_port = None
     if serving is not None:
         metrics.register(ServingCollector(serving))
         model_sync = ModelSync(database, app_state.storage, serving, poll_s=settings.serving_poll_s)
-        inner = front = PredictApp(
-            inner,
-            serving,
-            problem,
-            large_bodies=app_state.large_bodies,
-            accounts=accounts,
-            max_body_bytes=settings.max_body_bytes,
-        )
-        grpc_port = _grpc_port(app_state, serving, accounts, traffic, shared=link is not None)
+        inference = Inference(serving, app_state.authenticate, accounts, max_message_bytes=settings.max_body_bytes)
+        inner = front = _prediction_app(inner, app_state, serving, inference, accounts)
+        grpc_port = GrpcPort(settings, inference, traffic, partial(is_ready, app_state), shared=link is not None)
     inner = Lifespan(inner, app_state, serving, model_sync, grpc_port, link)
     refused = Refusals(app_state)
     admission = AdmissionMiddleware(
@@ -144,6 +143,20 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
             admission, front, app_state.authenticate.remembered, max_body_bytes=settings.max_body_bytes
         )
     return Application(admission, fast_path, app_state)
+
+
+def _prediction_app(
+    app: ASGIApp, app_state: AppState, serving: ServingService, inference: Inference, accounts: Accounts
+) -> PredictApp:
+    """Predictions in front of all else that HTTP serves."""
+    return PredictApp(
+        OpenInferenceApp(app, inference, partial(is_ready, app_state)),
+        serving,
+        problem,
+        large_bodies=app_state.large_bodies,
+        accounts=accounts,
+        max_body_bytes=app_state.settings.max_body_bytes,
+    )
 
 
 def create() -> AdmissionMiddleware:
@@ -176,17 +189,17 @@ def serve_lane(
     settings: Settings,
     control: socket.socket,
     listeners: list[socket.socket],
-    *,
-    index: int,
-    lanes: int,
-    patience_s: float,
+    place: LanePlace,
 ) -> None:
-    """Serves as one of the lanes of a host. Accepts when every version is in memory, or after `patience_s`."""
-    structlog.contextvars.bind_contextvars(lane=index)
-    link = ParentLink(control, index, lanes, patience_s=patience_s)
+    """Serves as one of the lanes of a host."""
+    structlog.contextvars.bind_contextvars(lane=place.index)
+    link = ParentLink(control, place)
     app = create_app(settings, link=link)
     limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
-    server = LaneServer(app.asgi, fast_path=app.fast_path, limits=limits, on_accepting=link.now_serves)
+    elsewhere = HostConnections(place.table) if place.lanes > 1 else None
+    server = LaneServer(
+        app.asgi, fast_path=app.fast_path, limits=limits, on_accepting=link.now_serves, elsewhere=elsewhere
+    )
     link.stand_in, link.stand_back, link.drain = server.stand_in, server.stand_back, server.drain
     server.run(sockets=listeners)
 
@@ -332,13 +345,6 @@ def _serving(settings: Settings, link: ParentLink | None) -> ServingService | No
     # Each lane has the same versions in a predictor of its own, and the first one tries new ones for all.
     memory_bytes = settings.predict_memory_bytes // link.lanes
     return ServingService(limits=limits, memory_bytes=memory_bytes, predictors=link, validates=link.index == 0)
-
-
-def _grpc_port(
-    app_state: AppState, serving: ServingService, accounts: Accounts, traffic: Traffic, *, shared: bool
-) -> GrpcPort:
-    ready = partial(is_ready, app_state)
-    return GrpcPort(app_state.settings, serving, app_state.authenticate, accounts, traffic, ready, shared=shared)
 
 
 def _find_token(app_state: AppState, secret: str) -> TokenInfo | None:

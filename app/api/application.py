@@ -8,11 +8,13 @@ from starlette.exceptions import HTTPException
 
 from app.api import (
     datasets,
+    deletions,
     estimators,
     evaluations,
     events,
     export_download,
     health,
+    job_compare,
     job_records,
     jobs,
     models,
@@ -30,6 +32,8 @@ from app.version import __version__
 
 _ROUTERS = (
     datasets,
+    deletions,
+    job_compare,  # before the routes of one job: its path looks like one of theirs
     jobs,
     job_records,
     evaluations,

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from app.errors import Forbidden, Unauthenticated
 from app.http.auth import TokenInfo, check_scope, scope_needed
 from app.http.rate_limit import Account, Accounts
-from app.serving.verbs import PATH_ENDINGS
+from app.serving.verbs import is_prediction
 
 Authenticate = Callable[[str], Awaitable[TokenInfo | None]]
 Refused = Callable[[TokenInfo | None, str, str, str], None]
@@ -48,12 +48,12 @@ class TokenCheck:
             Forbidden: the token lacks the scope that the path needs.
             Overloaded: too many requests of this token.
         """
-        account = self.accounts.of(token.id)
+        account = self.accounts.for_token(token.id)
         try:
             check_scope(token, scope_needed(method, path))
         except Forbidden as error:
             self._refused(token, method, path, error.detail)
             raise
-        if not path.endswith(PATH_ENDINGS):
+        if not is_prediction(path):
             self.accounts.take_request(account)
         return account

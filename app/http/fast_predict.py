@@ -30,6 +30,7 @@ from app.serving.versions import ServingVersion
 Remembered = Callable[[bytes], TokenInfo | None]
 
 _KEY = KEY_HEADER.encode()
+_ARROW = b"apache.arrow"
 _PLAIN = frozenset({b"host", b"authorization", b"content-length", b"content-type", b"user-agent", b"accept",
                     b"accept-encoding", b"accept-language", b"connection", _KEY})  # fmt: skip
 _MOST_HEADS, _LONGEST_HEAD = 4096, 4096
@@ -84,6 +85,8 @@ class FastPath:
             return None
         exchange.version, exchange.rows = found
         exchange.counters = exchange.version.counters(plan.target.number, plan.target.label)
+        if exchange.counters.mirror is not None:
+            exchange.mirrored = plan.target.verb, data[end:]
         return exchange
 
     def remember(self, head: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
@@ -99,6 +102,8 @@ class FastPath:
 
     def _plan(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> Plan | None:
         found = dict(headers)
+        if any(_ARROW in found.get(name, b"").lower() for name in (b"content-type", b"accept")):
+            return None
         if len(found) < len(headers) or not _PLAIN.issuperset(found):
             return None
         path = url.decode("latin-1")
@@ -131,6 +136,7 @@ class Exchange:
         "_token",
         "counters",
         "keep_alive",
+        "mirrored",
         "response_complete",
         "rows",
         "version",
@@ -147,6 +153,7 @@ class Exchange:
         self._started = time.perf_counter()
         self.version: ServingVersion
         self.counters: VersionMetrics | Arm
+        self.mirrored: tuple[str, bytes] | None = None
         self.rows = 0
         self.keep_alive = True
         self.response_complete = False
@@ -162,6 +169,8 @@ class Exchange:
         self.counters.answered(self.rows, took)
         self._answer(200, self.version.head.lines(result), new_request_id(), result.body)
         self._access_log.traffic.add("POST", "predict", 200, took)
+        if self.mirrored is not None and self.counters.mirror is not None:
+            self.counters.mirror.take(*self.mirrored, result.body)
 
     def set_exception(self, error: ServiceError) -> None:
         status, headers, body = problem(error, self._path)

@@ -11,7 +11,7 @@ import builtins
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound, PreconditionFailed, quote_name
@@ -63,7 +63,9 @@ class ModelRepository:
             state: STAGED (to be loaded), STORED (no promotion was asked for) or REFUSED by the gate, with a `reason`.
             promote_label: the label that it takes when it is loaded.
         """
-        self.session.execute(upsert(self.session, Model).values(name=model, created_at=now()).on_conflict_do_nothing())
+        self.session.execute(
+            upsert(self.session, Model).values(name=model, created_at=now(), newest=0).on_conflict_do_nothing()
+        )
         self.lock(model)
         known = self.session.scalar(select(Version).where(Version.export_id == export_id))
         if known is not None:
@@ -81,6 +83,8 @@ class ModelRepository:
             created_at=now(),
         )
         self.session.add(version)
+        given = update(Model).where(Model.name == model).values(newest=version.number)
+        self.session.execute(given, execution_options={"synchronize_session": False})
         self.session.flush()
         return version
 
@@ -188,6 +192,8 @@ class ModelRepository:
         others = {division.canary, division.shadow} - {None}
         if version in others:
             raise Conflict(f"Version {version} is the one that the label points to; name another beside it.")
+        if division.canary is not None and division.canary == division.shadow:
+            raise Conflict("A canary answers requests; it can't be asked copies of them too.")
         for number in sorted({version, *(number for number in others if number is not None)}):
             self._check_available(model, number)
         row = self._point(model, label, row, version, division=division)
@@ -296,7 +302,8 @@ class ModelRepository:
         return self.session.get(Label, (model, label), populate_existing=True)
 
     def _newest(self, model: str) -> int:
-        return self.session.scalar(select(func.max(Version.number)).where(Version.model == model)) or 0
+        """The highest number that a version of it has or had."""
+        return self.session.scalar(select(Model.newest).where(Model.name == model)) or 0
 
     def lock(self, model: str) -> None:
         """Lets one at a time number versions and move labels of a model (SQLite has one writer anyway)."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from estimator_client.cli.deletion import DryRun, told
 from estimator_client.cli.output import CommandResult, err, fail, note, printed, say
 from estimator_client.cli.target import client
 
@@ -27,6 +27,7 @@ def _progress(name: str) -> Any:
 
 LISTED: dict[str, Any] = {
     "job": "id",
+    "name": "display_name",
     "type": "type",
     "model": "model",
     "state": "state",
@@ -39,6 +40,8 @@ _SHOWN: dict[str, Any] = {
     **LISTED,
     "max_steps": _progress("max_steps"),
     "attempt": lambda job: f"{job['attempt']} of {job['max_attempts']}",
+    "tags": lambda job: " ".join(job["tags"]),
+    "estimator": "estimator",
     "queue": "queue",
     "started": "started_at",
     "finished": "finished_at",
@@ -54,12 +57,38 @@ def list_jobs(
     state: Annotated[str, typer.Option(help="QUEUED RUNNING CANCELLING SUCCEEDED FAILED CANCELLED")] = "",
     kind: Annotated[str, typer.Option("--type", help="train evaluate export predict")] = "",
     model: Annotated[str, typer.Option(help="Only this model's jobs.")] = "",
+    estimator: Annotated[str, typer.Option(help="Only with this estimator.")] = "",
+    dataset: Annotated[str, typer.Option(help="Only with this data set, by id or name.")] = "",
+    tag: Annotated[str, typer.Option(help="Only with this tag.")] = "",
+    text: Annotated[str, typer.Option(help="Only with this text in name, model or estimator.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Most jobs to list.")] = 20,
 ) -> CommandResult:
     """List jobs, newest first."""
-    filters = {name: value for name, value in (("state", state), ("type", kind), ("model", model)) if value}
+    given = {"state": state, "type": kind, "model": model, "estimator": estimator, "dataset": dataset, "tag": tag}
+    filters = {name: value for name, value in (given | {"text": text}).items() if value}
     with client() as service:
         return CommandResult([dict(job) for job, _ in zip(service.jobs(**filters), range(limit), strict=False)], LISTED)
+
+
+@app.command("name")
+def name(
+    job: JobId,
+    text: Annotated[str | None, typer.Argument(help="What the job shall be called.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="All tags from now on; may be given many times.")] = None,
+) -> None:
+    """Give a job a display name, or tags, by which it is found again."""
+    changes = {"display_name": text, "tags": tag}
+    with client() as service:
+        made = service.update_job(job, **{key: value for key, value in changes.items() if value is not None})
+    say(" ".join([made.id, made["display_name"] or "", *made["tags"]]))
+
+
+@app.command("delete")
+def delete(jobs: JobIds, dry_run: DryRun = False) -> None:
+    """Delete jobs that have ended, with their checkpoints, evaluations and exports."""
+    with client() as service:
+        for job in jobs:
+            told(service.delete_job(job, dry_run=dry_run), f"job {job}")
 
 
 @app.command("show")
@@ -106,17 +135,17 @@ def retry(jobs: JobIds) -> None:
 @app.command("compare")
 @printed
 def compare(jobs: JobIds) -> CommandResult:
-    """Compare jobs: the fields of their specifications that differ, and their last metrics."""
+    """Compare jobs: the fields of their specifications that differ, and what was measured."""
     if len(jobs) < 2:
         fail("Name at least two jobs.")
     with client() as service:
-        tables = [_facts(service.job(job)) for job in jobs]
-    names = list(dict.fromkeys(name for table in tables for name in table))
+        found = service.compare_jobs(jobs)
+    state = {"name": "state", "values": [job["state"] for job in found["jobs"]]}
     rows = [
-        {"field": name, **{job: table.get(name) for job, table in zip(jobs, tables, strict=True)}} for name in names
+        {"field": row["name"], **dict(zip(jobs, row["values"], strict=True))}
+        for row in [*found["differences"], state, *found["metrics"], *_last(found["series"])]
     ]
-    different = [row for row in rows if len({json.dumps(row[job], sort_keys=True) for job in jobs}) > 1]
-    return CommandResult(different, {"field": "field"} | {job: job for job in jobs})
+    return CommandResult(rows, {"field": "field"} | {job: job for job in jobs})
 
 
 @app.command("open")
@@ -147,22 +176,9 @@ def follow(service: Client, job: Job) -> None:
         note(f"{job['model']} version {version}")
 
 
-def _facts(job: Job) -> dict[str, Any]:
-    """The fields of the specification by their paths, then the last value of each metric."""
-    facts = dict(_flat(job.get("spec") or {}, ""))
-    facts["state"] = job.state
-    for name, points in job.metrics().items():
-        if points:
-            facts[f"last {name}"] = points[-1]["value"]
-    for found in reversed(job.evaluations()):
-        for name, value in found["metrics"].items():
-            facts[f"{found['name']} {name}"] = value
-    return facts
-
-
-def _flat(value: Mapping[str, Any], path: str) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, inner in value.items():
-        place = f"{path}/{name}"
-        found += _flat(inner, place) if isinstance(inner, Mapping) else [(place, inner)]
-    return found
+def _last(series: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The last value of each curve."""
+    return [
+        {"name": f"last {name}", "values": [points[-1]["value"] if points else None for points in curves]}
+        for name, curves in series.items()
+    ]

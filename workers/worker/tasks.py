@@ -2,7 +2,7 @@
 
     Celery main ── pipe ──► pool child (one slot) ── pipe ──► trainer
 
-The main process holds the writing end of a pipe. It closes it when it is told to stop: the child then has its trainer
+The main process holds the writing end of a pipe. It closes it when it is asked to stop: the child then has its trainer
 checkpoint and give the job back. When the main process dies, the pipe ends too, and the child leaves with its trainer.
 A watchdog in the main process ends it when it takes no messages any more.
 """
@@ -154,5 +154,5 @@ def run_attempt(job_id: str, attempt: int) -> None:
     if _Child.slot is None:
         log.error("this process is no pool child; start the worker with --pool=prefork")
         return
-    with _Main.taken.one():
+    with _Main.taken.message():
         _Child.slot.run(job_id, attempt)

@@ -16,7 +16,7 @@ HeaderName = Annotated[
 
 
 class CanaryUpdate(Request):
-    version: int = Field(ge=1, le=2**31 - 1)
+    version: int = Field(ge=1, le=2**31 - 1, description="Number of the version that answers the share.")
     per_mille: int = Field(ge=0, le=1000, description="Of 1,000 requests so many are answered by this version.")
     by: HeaderName = Field(
         default=KEY_HEADER,
@@ -35,14 +35,21 @@ class LabelView(View):
     label: str
     version: int
     canary: CanaryView | None = Field(description="The version that answers a share of the requests.")
+    shadow: int | None = Field(description="The version that is asked copies of requests.")
     previous: int | None = Field(description="The version before, kept warm for a quick way back.")
     revision: int = Field(description="Raised by each change; the ETag.")
     updated_at: Time
 
 
 class LabelUpdate(Request):
-    version: int = Field(ge=1, le=2**31 - 1)
+    version: int = Field(ge=1, le=2**31 - 1, description="Number of the version to point to.")
     canary: CanaryUpdate | None = Field(default=None, description="Left out: all requests go to `version`.")
+    shadow: int | None = Field(
+        default=None,
+        ge=1,
+        le=2**31 - 1,
+        description="A version that is asked copies of requests; its answers are compared, and go to nobody.",
+    )
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"version": 1}]})
 
@@ -53,7 +60,7 @@ class StatusError(View):
 
 
 class VersionStatus(View):
-    """As TensorFlow Serving tells it."""
+    """Model status in TensorFlow Serving's form."""
 
     version: str = Field(examples=["1"])
     state: str = Field(description="START LOADING AVAILABLE UNLOADING END")
@@ -86,6 +93,11 @@ class ModelStatus(View):
         default=None, description="Of one label: the version that it pointed to before, to which one can roll back."
     )
     canary: CanaryView | None = Field(default=None, description="Of one label: the version that gets a share of it.")
+    shadow: int | None = Field(default=None, description="Of one label: the version that is asked copies.")
+    arms: list[Json] | None = Field(
+        default=None,
+        description="Of one label that divides its requests: what was counted of each version since it was set so.",
+    )
     next_page_token: str | None = None
 
 
@@ -111,6 +123,15 @@ class ModelEvaluationList(View):
     evaluations: list[VersionEvaluation]
 
 
+class RequestSample(View):
+    """A prediction with this version, ready to be sent."""
+
+    path: str = Field(description="To `POST` the body to.", examples=["/v1/models/penguins/versions/1:predict"])
+    body: Json = Field(description="Of the request; it has one example row.")
+    curl: str = Field(description="The request for a shell in which `TOKEN` is set.")
+    python: str = Field(description="The request with the Python client.")
+
+
 class Metadata(View):
     """TensorFlow Serving's metadata, and what the predictor knows of the features."""
 
@@ -122,3 +143,6 @@ class Metadata(View):
     features: list[Json]
     label_vocabulary: Any
     examples: list[Json] = Field(description="Rows that can be sent as `instances`.")
+    usage: RequestSample | None = Field(
+        description="A request that works; null where the export brought no example row."
+    )

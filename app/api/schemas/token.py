@@ -12,14 +12,24 @@ from app.registry import tables
 
 
 class TokenRequest(Request):
-    name: FreeText = Field(min_length=1, max_length=100)
-    scopes: list[Literal["read", "submit", "predict", "admin"]] = Field(min_length=1, max_length=4)
+    name: FreeText = Field(min_length=1, max_length=100, description="What people call the token.")
+    scopes: list[Literal["read", "submit", "predict", "admin"]] = Field(
+        min_length=1, max_length=4, description="What its bearer may do; `admin` may do everything."
+    )
 
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
         json_schema_extra={"examples": [{"name": "my notebook", "scopes": ["read", "predict"]}]},
     )
+
+
+class Bearer(View):
+    """Who sent a request."""
+
+    id: str
+    name: str
+    scopes: list[str] = Field(description="read submit predict admin; `admin` may do everything.")
 
 
 class TokenView(View):
