@@ -162,7 +162,7 @@ class PredictApp:
         headers = [*headers, (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
-        if counters.mirror is not None and request.count:
+        if counters.mirror is not None and request.count and arrow is NO_ARROW:  # a shadow reads JSON
             counters.mirror.take(target.verb, body, result.body)
 
     def _account(self, scope: Any, rows: int) -> QueueAccount | None:
