@@ -346,6 +346,36 @@ def test_tensors_that_lie_are_invalid(port: Port, request_: Any) -> None:
     assert port.refusal(PREDICT, request_)[0] == "INVALID_ARGUMENT"
 
 
+def _filled(count: int, inputs: int = 1, **values: Any) -> Any:
+    """Inputs that have one value for many rows, which the format allows."""
+    request = predict_request("mixed")
+    for number in range(inputs):
+        proto = request.inputs[f"x{number}"]
+        proto.dtype = values.get("dtype", 1)
+        proto.float_val.extend(values.get("floats", ()))
+        proto.string_val.extend(values.get("strings", ()))
+        proto.tensor_shape.dim.add(size=count)
+    return request
+
+
+def test_small_messages_do_not_unfold_beyond_the_limit(port: Port) -> None:
+    half = MESSAGE_BYTES // 8
+    for request in (
+        _filled(half, inputs=3, floats=[1.0]),  # each is half of what all may take
+        _filled(1000, dtype=7, strings=[b"x" * (MESSAGE_BYTES // 500)]),
+    ):
+        code, detail = port.refusal(PREDICT, request)
+        assert code == "INVALID_ARGUMENT"
+        assert "takes more than" in detail
+    request = _examples(context=True)
+    given = request.input.example_list_with_context
+    given.context.features.feature["s"].bytes_list.value.append(b"x" * (MESSAGE_BYTES // 50))
+    for _ in range(100):
+        given.examples.add().CopyFrom(given.examples[0])
+    code, detail = port.refusal(CLASSIFY, request)
+    assert (code, "takes more than" in detail) == ("INVALID_ARGUMENT", True)
+
+
 def test_malformed_messages_are_invalid(port: Port) -> None:
     good = predict_request(x=floats(1)).SerializeToString()
     codes = set()
