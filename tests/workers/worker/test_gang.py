@@ -31,7 +31,7 @@ from workers.worker.trainer_handle import TrainerProcess
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Iterator[Service]:
-    made = Service(tmp_path_factory.mktemp("service"), migrated_sqlite)
+    made = Service(tmp_path_factory.mktemp("service"), migrated_sqlite, slot_devices=2)
     yield made
     made.database.close()
 
@@ -44,6 +44,7 @@ def slots(service: Service) -> Iterator[list[Slot]]:
         "ARTIFACTS_URL": "",
         "HEARTBEAT_S": "0.1",
         "RETRY_BACKOFF_S": "0",
+        "SLOT_DEVICES": "2",
     }
     command = [sys.executable, "-m", "workers.trainer", "--member"]
 
@@ -59,11 +60,40 @@ def slots(service: Service) -> Iterator[list[Slot]]:
         slot.close()
 
 
-def test_gang_survives_a_kill_and_equals_one_worker(service: Service, slots: list[Slot]) -> None:
-    dataset = service.upload(flowers())
-    body = request(dataset, export="none", train={"max_steps": 400, "save_checkpoints_steps": 40, "seed": 3})
-    alone, together = service.submit(body), service.submit(body | {"resources": {"workers": 2}})
+@pytest.fixture(scope="module")
+def body(service: Service) -> dict[str, Any]:
+    options = {"max_steps": 400, "save_checkpoints_steps": 40, "seed": 3}
+    return request(service.upload(flowers()), export="none", train=options)
+
+
+@pytest.fixture(scope="module")
+def expected(service: Service, body: dict[str, Any]) -> list[tuple[int, float]]:
+    """The loss series of one worker with one device."""
+    alone = service.submit(body)
     assert service.run(alone) == "succeeded"
+    series: list[tuple[int, float]] = service.look(MetricRepository, "series", alone, "loss")
+    return series
+
+
+def assert_equal_series(found: list[tuple[int, float]], expected: list[tuple[int, float]]) -> None:
+    assert [step for step, _ in found] == [step for step, _ in expected]
+    assert [value for _, value in found] == pytest.approx([value for _, value in expected], abs=1e-5)
+
+
+def test_two_devices_of_a_worker_equal_one(
+    service: Service, slots: list[Slot], body: dict[str, Any], expected: list[tuple[int, float]]
+) -> None:
+    job_id = service.submit(body | {"resources": {"devices": 2}})
+    assert slots[0].run(job_id, 0) == "succeeded"
+    assert_equal_series(service.look(MetricRepository, "series", job_id, "loss"), expected)
+    log = service.storage.path(service.storage.attempt_key(job_id, 1)) / "log.txt"
+    assert "MirroredStrategy with devices" in log.read_text()
+
+
+def test_gang_survives_a_kill_and_equals_one_worker(
+    service: Service, slots: list[Slot], body: dict[str, Any], expected: list[tuple[int, float]]
+) -> None:
+    together = service.submit(body | {"resources": {"workers": 2}})
 
     def member() -> Slot:
         """The slot that runs beside the chief."""
@@ -93,10 +123,7 @@ def test_gang_survives_a_kill_and_equals_one_worker(service: Service, slots: lis
     job = service.job(together)
     assert (job.state, job.attempt, job.result["step"]) == ("SUCCEEDED", 2, 400)
     assert job.result["resumed_from_step"] >= 80
-    expected = service.look(MetricRepository, "series", alone, "loss")
-    found = service.look(MetricRepository, "series", together, "loss")
-    assert [step for step, _ in found] == [step for step, _ in expected]
-    assert [value for _, value in found] == pytest.approx([value for _, value in expected], abs=1e-5)
+    assert_equal_series(service.look(MetricRepository, "series", together, "loss"), expected)
     directory = service.storage.path(service.storage.attempt_key(together, 2))
     assert not (directory / "worker-1").exists()
     assert "worker 0: tf_estimator: Training ended at step 400" in (directory / "log.txt").read_text()
