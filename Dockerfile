@@ -15,6 +15,16 @@ FROM base AS install-gpu
 COPY requirements-gpu.lock /tmp/requirements.lock
 RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r /tmp/requirements.lock
 
+FROM base AS guide
+COPY requirements-docs.lock /tmp/requirements.lock
+RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r /tmp/requirements.lock
+WORKDIR /srv
+COPY *.md ./
+COPY docs docs
+COPY estimator_client estimator_client
+COPY scripts/guide.py scripts/guide_reference.py scripts/
+RUN /opt/venv/bin/python scripts/guide.py /guide
+
 FROM base AS service
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin estimator \
     && mkdir /data && chown estimator:estimator /data
@@ -24,6 +34,7 @@ COPY --chown=root:root tf_estimator tf_estimator
 COPY --chown=root:root estimator_client estimator_client
 COPY --chown=root:root workers workers
 COPY --chown=root:root migrations migrations
+COPY --chown=root:root --from=guide /guide app/web/guide
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/srv DATA_DIR=/data HOST=0.0.0.0 PORT=8000
 VOLUME /data
 USER estimator

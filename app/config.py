@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.process import machine_memory_bytes
@@ -29,6 +29,13 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    grpc_port: int = Field(default=0, ge=0, le=65535)
+    """Port of TensorFlow Serving's gRPC services, on `host`; 0: none is opened. TensorFlow Serving's own is 8500."""
+    grpc_tls_certificate: Path | None = None
+    """PEM file with the port's certificate and those above it; with `grpc_tls_key` the port speaks TLS only."""
+    grpc_tls_key: Path | None = None
+    grpc_tls_client_ca: Path | None = None
+    """PEM file of an authority; only clients with a certificate of it may connect."""
     allowed_hosts: str = ""
     """Further Host names that are answered, with commas; loopback names and `host` always are."""
     allowed_origins: str = ""
@@ -40,7 +47,8 @@ class Settings(BaseSettings):
     max_connections_per_address: int = Field(1000, ge=1)
     """Of these, connections of one client address (IPv6: of one /64 network). Raise it behind a proxy."""
     fast_path: bool = True
-    """Answer predictions before an ASGI task is made. False: all go through the gate, with four times the work."""
+    """Answer predictions before an ASGI task is made. False: all go through the admission layer, with four
+    times the work."""
 
     max_upload_bytes: int = 8 * 2**30
     max_body_bytes: int = 32 * 2**20
@@ -113,6 +121,15 @@ class Settings(BaseSettings):
     """Memory that the sequences of one request may take in the predictor once padded, widths of embeddings counted."""
     predict_memory_bytes: int = 4 * 2**30
     serving_poll_s: float = Field(default=0.2, gt=0)
+
+    @model_validator(mode="after")
+    def _whole_tls(self) -> Settings:
+        """A port with half of its TLS files would be open without TLS."""
+        if (self.grpc_tls_certificate is None) != (self.grpc_tls_key is None):
+            raise ValueError("GRPC_TLS_CERTIFICATE and GRPC_TLS_KEY go together.")
+        if self.grpc_tls_client_ca is not None and self.grpc_tls_key is None:
+            raise ValueError("GRPC_TLS_CLIENT_CA needs GRPC_TLS_CERTIFICATE and GRPC_TLS_KEY.")
+        return self
 
     @property
     def sql_url(self) -> str:

@@ -16,13 +16,13 @@ from app.jobs.parse import dry_run, parse_job
 from app.jobs.plan import JobLimits, JobPlan
 from app.queue import Queue
 from app.registry.audit import AuditRepository
-from app.registry.catalogue import CatalogueRepository
 from app.registry.db import Database
 from app.registry.events import EventRepository
 from app.registry.idempotency import StoredResponse
 from app.registry.job_sources import RegistrySources
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.repository import JobRepository
+from app.registry.model_fn_catalogue import CatalogueRepository
 from app.registry.tables import Job
 
 log = structlog.get_logger("app.dispatch")
@@ -162,7 +162,8 @@ class Dispatch:
         return job
 
     def cancel(self, session: Session, job_id: str, token_id: str | None) -> Job:
-        """
+        """Requests a job's cancellation and records who asked.
+
         Raises:
             NotFound, Conflict: see `JobRepository.request_cancel`.
         """

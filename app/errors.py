@@ -11,6 +11,7 @@
     ├── UnsupportedMedia      a content type or file format that is not taken
     ├── Timeout               the caller's deadline passed
     ├── Overloaded            a queue or a rate limit is full; try again after `retry_after_s`
+    │   └── QueueFull             ... the queue that all callers share
     └── Unavailable           a part that is needed does not answer now; try again after `retry_after_s`
 
 `detail` is for a person: it names the field, the row and the limit and says how to mend it. It never holds a
@@ -99,6 +100,10 @@ class Overloaded(ServiceError):
 
     def __init__(self, detail: str = "", *, retry_after_s: float = 1.0) -> None:
         super().__init__(detail, retry_after_s=retry_after_s)
+
+
+class QueueFull(Overloaded):
+    pass
 
 
 class Unavailable(ServiceError):

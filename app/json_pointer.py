@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 
 def escaped(part: object) -> str:
     """One part of a pointer: a key or an index."""
     return str(part).replace("~", "~0").replace("/", "~1")
 
 
-def pointer_to(parts: Iterable[object]) -> str:
+def pointer(*parts: object) -> str:
     """The pointer to the value under these keys and indexes; empty for the whole text."""
     return "".join("/" + escaped(part) for part in parts)

@@ -15,26 +15,28 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from app.api.application import create_api
-from app.api.deps import Service
+from app.api.deps import AppState
 from app.api.event_feed import EventFeed
-from app.api.health import current
+from app.api.guide import Guide
+from app.api.health import current, is_ready
 from app.api.job_metrics import JobCollector
 from app.api.pages import pages
 from app.config import Settings
 from app.datasets.ingestor import INGESTOR
 from app.dispatch import Dispatch
 from app.errors import ServiceError, Unavailable
+from app.http.admission import AdmissionMiddleware, token_limits
 from app.http.auth import Authenticator, TokenInfo
 from app.http.connections import ConnectionLimits
 from app.http.fast_predict import FastPath
-from app.http.gate import Gate, token_limits
-from app.http.predict import PredictApp
+from app.http.predict_app import PredictApp
 from app.http.problems import problem
 from app.http.public import PublicApp
 from app.http.rate_limit import Accounts
@@ -44,6 +46,7 @@ from app.log import configure
 from app.model_sync import ModelSync
 from app.private_files import only_for_us, protect
 from app.promotion import Promotions
+from app.protocols.port import GrpcPort
 from app.queue import CeleryQueue, Queue
 from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
@@ -66,14 +69,14 @@ class Application(NamedTuple):
     """The whole application.
 
     Attributes:
-        asgi: outermost layer first: gate, predict app, FastAPI.
+        asgi: outermost layer first: admission, predict app, FastAPI.
         fast_path: answers predictions for a server that can ask it; None: there is none, or it is switched off.
         state: the parts behind it.
     """
 
-    asgi: Gate
+    asgi: AdmissionMiddleware
     fast_path: FastPath | None
-    state: Service
+    state: AppState
 
 
 def create_app(settings: Settings, *, queue: Queue | None = None) -> Application:
@@ -91,7 +94,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
     metrics.register(JobCollector(database))
     serving = _serving(settings)
     promotions = Promotions(serving)
-    service = Service(
+    app_state = AppState(
         settings=settings,
         database=database,
         storage=Storage(settings.artifacts),
@@ -99,40 +102,46 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         dispatch=Dispatch(settings, database, queue),
         feed=EventFeed(database, promotions),
         promotions=promotions,
-        authenticate=Authenticator(lambda secret: _find_token(service, secret), version=database.commits.version),
+        authenticate=Authenticator(lambda secret: _find_token(app_state, secret), version=database.commits.version),
         metrics=metrics,
         readiness=ReadinessMonitor(database, queue),
     )
-    api = create_api(service)
+    api = create_api(app_state)
     inner: ASGIApp = PublicApp(
         api,
         pages=pages(),
         document=lambda: json.dumps(api.openapi(), ensure_ascii=False, separators=(",", ":")).encode(),
-        ready=lambda: current(service).model_dump_json().encode(),
+        ready=lambda: current(app_state).model_dump_json().encode(),
+        guide=Guide(),
     )
     accounts = Accounts(token_limits(settings))
-    model_sync = front = None
+    model_sync = front = grpc_port = None
     if serving is not None:
         metrics.register(ServingCollector(serving))
-        model_sync = ModelSync(database, service.storage, serving, poll_s=settings.serving_poll_s)
+        model_sync = ModelSync(database, app_state.storage, serving, poll_s=settings.serving_poll_s)
         inner = front = PredictApp(
             inner,
             serving,
             problem,
-            large_bodies=service.large_bodies,
+            large_bodies=app_state.large_bodies,
             accounts=accounts,
             max_body_bytes=settings.max_body_bytes,
         )
-    inner = Lifespan(inner, service, serving, model_sync)
-    refused = Refusals(service)
-    gate = Gate(inner, settings, service.authenticate, refused=refused, traffic=traffic, accounts=accounts)
+        grpc_port = _grpc_port(app_state, serving, accounts, traffic)
+    inner = Lifespan(inner, app_state, serving, model_sync, grpc_port)
+    refused = Refusals(app_state)
+    admission = AdmissionMiddleware(
+        inner, settings, app_state.authenticate, refused=refused, traffic=traffic, accounts=accounts
+    )
     fast_path = None
     if front is not None and settings.fast_path:
-        fast_path = FastPath(gate, front, service.authenticate.remembered, max_body_bytes=settings.max_body_bytes)
-    return Application(gate, fast_path, service)
+        fast_path = FastPath(
+            admission, front, app_state.authenticate.remembered, max_body_bytes=settings.max_body_bytes
+        )
+    return Application(admission, fast_path, app_state)
 
 
-def create() -> Gate:
+def create() -> AdmissionMiddleware:
     """For a server that is given a factory. Connections are that server's own then, without our limits and without the
     fast path."""
     settings = Settings()
@@ -155,12 +164,18 @@ class Lifespan:
     """Starts and stops the parts with the server."""
 
     def __init__(
-        self, app: ASGIApp, service: Service, serving: ServingService | None, model_sync: ModelSync | None
+        self,
+        app: ASGIApp,
+        app_state: AppState,
+        serving: ServingService | None,
+        model_sync: ModelSync | None,
+        grpc_port: GrpcPort | None,
     ) -> None:
         self._app = app
-        self._service = service
+        self._state = app_state
         self._serving = serving
         self._model_sync = model_sync
+        self._grpc_port = grpc_port
         self._preparing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -170,6 +185,15 @@ class Lifespan:
         await receive()
         if self._serving is not None:
             await self._serving.start()
+        if self._grpc_port is not None:
+            try:
+                await self._grpc_port.start()
+            except OSError as error:
+                log.error("cannot open the gRPC port", why=str(error))
+                if self._serving is not None:
+                    await self._serving.stop()
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
         self._preparing = asyncio.create_task(self._prepare(), name="prepare")
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -177,13 +201,13 @@ class Lifespan:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _prepare(self) -> None:
-        await prepare(self._service)
-        self._service.readiness.start()
+        await prepare(self._state)
+        self._state.readiness.start()
         if self._model_sync is not None:
             await self._model_sync.start()
         log.info("ready")
         INGESTOR.warm()
-        await asyncio.to_thread(self._service.queue.ping)  # imports what the first submit would wait for
+        await asyncio.to_thread(self._state.queue.ping)  # imports what the first submit would wait for
         gc.freeze()  # a full collection would look at all that was imported, while every request waits
 
     async def _stop(self) -> None:
@@ -191,23 +215,25 @@ class Lifespan:
             self._preparing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._preparing
-        self._service.readiness.stop()
-        await self._service.feed.stop()
-        await self._service.large_bodies.stop()
+        if self._grpc_port is not None:
+            await self._grpc_port.stop()
+        self._state.readiness.stop()
+        await self._state.feed.stop()
+        await self._state.large_bodies.stop()
         if self._model_sync is not None:
             await self._model_sync.stop()
         if self._serving is not None:
             await self._serving.stop()
-        if isinstance(self._service.queue, CeleryQueue):
-            self._service.queue.close()
-        self._service.database.close()
+        if isinstance(self._state.queue, CeleryQueue):
+            self._state.queue.close()
+        self._state.database.close()
 
 
 class Refusals:
     """Writes refused tokens and scopes to the audit, at most one a second of each kind: a flood fills no disk."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, app_state: AppState) -> None:
+        self._state = app_state
         self._last: dict[tuple[str, str], float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -224,7 +250,7 @@ class Refusals:
         task.add_done_callback(self._tasks.discard)
 
     def _write(self, token_id: str | None, method: str, why: str) -> None:
-        with suppress(ServiceError), self._service.database.session() as session:
+        with suppress(ServiceError), self._state.database.session() as session:
             AuditRepository(session).add(token_id, "token.refused", method, {"why": why})
 
 
@@ -240,10 +266,15 @@ def _serving(settings: Settings) -> ServingService | None:
     return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes)
 
 
-def _find_token(service: Service, secret: str) -> TokenInfo | None:
-    if service.not_ready:
-        raise Unavailable(service.not_ready)
-    with service.database.read() as session:
+def _grpc_port(app_state: AppState, serving: ServingService, accounts: Accounts, traffic: Traffic) -> GrpcPort:
+    ready = partial(is_ready, app_state)
+    return GrpcPort(app_state.settings, serving, app_state.authenticate, accounts, traffic, ready)
+
+
+def _find_token(app_state: AppState, secret: str) -> TokenInfo | None:
+    if app_state.not_ready:
+        raise Unavailable(app_state.not_ready)
+    with app_state.database.read() as session:
         row = TokenRepository(session).find(secret)
     return TokenInfo(row.id, row.name, frozenset(row.scopes)) if row else None
 

@@ -14,6 +14,7 @@ from app.registry.db import Database
 from app.registry.models import ModelRepository
 from app.registry.served_versions import ServedVersion, ServedVersionRepository
 from app.serving.service import ServingService
+from app.serving.split import Share
 from app.serving.versions import WantedVersion
 from app.storage import Storage
 
@@ -158,4 +159,5 @@ class ModelSync:
             labels=tuple(version.labels) if labelled else (),
             staged=labelled and version.staged,
             previous=labelled and version.previous,
+            shares=tuple(Share(**vars(share)) for share in version.shares) if labelled else (),
         )

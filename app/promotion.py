@@ -36,8 +36,10 @@ class Outcome:
 
 
 class Promotions:
-    """Args:
-    serving: of this process; None where predictions are answered elsewhere, so that nothing is held.
+    """Promotions in progress: versions whose label this process does not answer with yet.
+
+    Args:
+        serving: of this process; None where predictions are answered elsewhere, so that nothing is held.
     """
 
     def __init__(self, serving: ServingService | None = None) -> None:

@@ -41,17 +41,12 @@ class Readiness:
     problems: tuple[str, ...]
 
 
-def look(database: Database, queue: Queue) -> Readiness:
-    """Asks database and broker; may wait for either some seconds.
+def _look_at_database(database: Database) -> dict[str, int]:
+    """Number of waiting jobs per queue without a worker; may wait some seconds.
 
     Raises:
         Unavailable: the database does not answer, is damaged or is of another revision; `detail` says which.
     """
-    return _readiness(_look_at_database(database), queue.ping())
-
-
-def _look_at_database(database: Database) -> dict[str, int]:
-    """Number of waiting jobs per queue without a worker. Raises as `look`."""
     state = revision_state(database.engine)
     if state != "ok":
         raise Unavailable(_REVISIONS[state])
@@ -74,7 +69,7 @@ def _jobs(count: int) -> str:
 
 
 class ReadinessMonitor:
-    """What `look` finds, looked for again and again by two threads of its own, so that asking costs nothing.
+    """What database and broker answer, asked again and again by two threads, so that asking the monitor costs nothing.
 
     Args:
         every_s: pause between two looks.

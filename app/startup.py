@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from app.api.deps import Service
+from app.api.deps import AppState
 from app.errors import ServiceError
 from app.registry.db import Database, migrate
 from app.registry.tokens import TokenRepository
@@ -21,23 +21,23 @@ _AGAIN_S = 1.0
 _AHEAD = "The database belongs to a newer release of the service. Start that one."
 
 
-async def prepare(service: Service) -> None:
+async def prepare(app_state: AppState) -> None:
     """Returns when the service is ready; tries again for ever. `service.not_ready` says what it waits for."""
     while True:
         try:
-            state = await asyncio.to_thread(migrate, service.database.engine)
+            state = await asyncio.to_thread(migrate, app_state.database.engine)
             if state == "ok":
-                path = service.settings.data_dir / ADMIN_TOKEN_FILE
-                await asyncio.to_thread(ensure_admin_token, service.database, path)
-                service.not_ready = ""
+                path = app_state.settings.data_dir / ADMIN_TOKEN_FILE
+                await asyncio.to_thread(ensure_admin_token, app_state.database, path)
+                app_state.not_ready = ""
                 return
-            service.not_ready = _AHEAD
+            app_state.not_ready = _AHEAD
         except ServiceError as error:
-            service.not_ready = error.detail
+            app_state.not_ready = error.detail
         except Exception as error:
-            service.not_ready = "The database could not be brought up to date. The operator finds why in the log."
+            app_state.not_ready = "The database could not be brought up to date. The operator finds why in the log."
             log.error("not ready", exc_info=error)
-        log.warning("not ready", why=service.not_ready)
+        log.warning("not ready", why=app_state.not_ready)
         await asyncio.sleep(_AGAIN_S)
 
 

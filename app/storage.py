@@ -32,7 +32,8 @@ class Storage:
     TensorFlow writes checkpoints by path and renames them)."""
 
     def __init__(self, root: str | Path) -> None:
-        """
+        """Opens the store below `root`, which is created if it is missing.
+
         Raises:
             InvalidInput: `root` is no path of this machine.
         """

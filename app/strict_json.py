@@ -28,17 +28,23 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 @dataclass(frozen=True)
 class JsonLimits:
-    """Maximum numbers of values (of all kinds) and of containers (objects and lists) in one text, and how deep these
-    may be nested; 0: as deep as Python's reader goes."""
+    """Maximum numbers of values (of all kinds), of containers (objects and lists) and of keys in one text, and how deep
+    containers may be nested; 0: any number of keys, as deep as Python's reader goes."""
 
     values: int
     containers: int
     depth: int = 0
+    keys: int = 0
 
     def check(self, data: bytes) -> None:
         """Counts before anything is decoded. Raises TooLarge."""
         values, containers = data.count(b",") + 1, data.count(b"{") + data.count(b"[")
-        if values + containers <= self.values and containers <= min(self.containers, self.depth or self.containers):
+        keys = data.count(b":") if self.keys else 0
+        if (
+            values + containers <= self.values
+            and containers <= min(self.containers, self.depth or self.containers)
+            and keys <= self.keys
+        ):
             return
         if len(data) > _HEAD_BYTES:
             self._check_depth(_STRING.sub(b"", data[:_HEAD_BYTES]))
@@ -52,6 +58,8 @@ class JsonLimits:
             raise TooLarge(f"The JSON has more than {self.values} values.")
         if containers > self.containers:
             raise TooLarge(f"The JSON has more than {self.containers} objects and lists.")
+        if keys and plain.count(b":") > self.keys:
+            raise TooLarge(f"The JSON has more than {self.keys} keys.")
 
     def _check_depth(self, plain: bytes) -> None:
         """Looks at the beginning of a text only: what has more brackets is over another limit."""
@@ -62,7 +70,7 @@ class JsonLimits:
                 raise InvalidInput.at("", _TOO_DEEP)
 
 
-DOCUMENT = JsonLimits(values=250_000, containers=100_000, depth=64)
+DOCUMENT = JsonLimits(values=250_000, containers=100_000, depth=64, keys=100_000)
 """A description: of a job, a schema."""
 
 

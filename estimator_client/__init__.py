@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from estimator_client.async_job import AsyncJob
     from estimator_client.client import Client
     from estimator_client.errors import ApiError, ClientError, JobNotSuccessful, Unreachable
-    from estimator_client.events import Event
+    from estimator_client.event_stream import Event
     from estimator_client.job import Job
 
 __all__ = [

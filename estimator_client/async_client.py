@@ -22,7 +22,7 @@ from estimator_client import frames
 from estimator_client.async_job import AsyncJob
 from estimator_client.async_transport import AsyncTransport
 from estimator_client.errors import Json
-from estimator_client.events import Event
+from estimator_client.event_stream import Event
 
 
 class AsyncClient:
@@ -192,9 +192,15 @@ class AsyncClient:
         answer = await self._transport.json("GET", f"/v1/models/{model}/labels/{label}")
         return dict(answer["versions"][0]) | {"previous": answer.get("previous")}
 
-    async def set_label(self, model: str, label: str, version: int) -> Json:
-        """Points a label to a version: promote, or roll back."""
-        return await self._transport.json("PUT", f"/v1/models/{model}/labels/{label}", json={"version": version})
+    async def set_label(self, model: str, label: str, version: int, *, canary: Json | None = None) -> Json:
+        """Points a label to a version: promote, or roll back.
+
+        Args:
+            canary: another version that gets a share of the requests: `{"version": 8, "per_mille": 50}`, and `by`, the
+                header that keeps a caller to one version. None: all requests go to `version`.
+        """
+        body = {"version": version} | ({} if canary is None else {"canary": canary})
+        return await self._transport.json("PUT", f"/v1/models/{model}/labels/{label}", json=body)
 
     async def model_evaluations(self, model: str, *, dataset_id: str | None = None) -> list[Json]:
         """What was measured of a model's versions, to compare them."""
@@ -221,17 +227,21 @@ class AsyncClient:
         version: int | None = None,
         label: str | None = None,
         batch_size: int = 1000,
+        key: str | None = None,
     ) -> list[Any]:
         """Predictions for rows, in their order, by the version behind the label `latest` or by the one named.
 
         Args:
             instances: an iterable of rows, a DataFrame of pandas or polars, or a mapping of columns to arrays.
             batch_size: rows per request.
+            key: the same key gets the same version of a label that divides its requests.
         """
         path = f"{_version_path(model, version, label)}:predict"
+        headers = {} if key is None else {"x-request-key": key}
         found: list[Any] = []
         for batch in frames.batches(frames.rows_of(instances), batch_size):
-            answer = await self._transport.json("POST", path, repeatable=True, json={"instances": batch})
+            body = {"instances": batch}
+            answer = await self._transport.json("POST", path, repeatable=True, json=body, headers=headers)
             found += answer["predictions"]
         return found
 

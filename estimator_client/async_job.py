@@ -12,7 +12,7 @@ import httpx
 from estimator_client.async_transport import AsyncTransport
 from estimator_client.display import job_html
 from estimator_client.errors import JobNotSuccessful, Json, Unreachable
-from estimator_client.events import Event, EventReader
+from estimator_client.event_stream import Event, EventReader
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 _RECONNECT_S = 1.0
@@ -124,7 +124,7 @@ class AsyncJob(dict[str, Any]):
         Raises:
             TimeoutError: the job has not ended after `timeout_s`.
         """
-        from estimator_client.progress import JobBar
+        from estimator_client.progress_bar import JobBar
 
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with JobBar(shown=bar) as shown:

@@ -10,7 +10,7 @@ import httpx
 
 from estimator_client.display import job_html
 from estimator_client.errors import JobNotSuccessful, Json, Unreachable
-from estimator_client.events import Event, EventReader
+from estimator_client.event_stream import Event, EventReader
 from estimator_client.transport import Transport
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
@@ -123,7 +123,7 @@ class Job(dict[str, Any]):
         Raises:
             TimeoutError: the job has not ended after `timeout_s`.
         """
-        from estimator_client.progress import JobBar
+        from estimator_client.progress_bar import JobBar
 
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with JobBar(shown=bar) as shown:

@@ -43,7 +43,7 @@ def unsatisfied(lock: Path, pyproject: Path) -> list[str]:
     pinned = {canonicalize_name(name): version for name, version in pins(lock).items()}
     groups = tomllib.loads(pyproject.read_text())["dependency-groups"]
     wrong = []
-    for requirement in (Requirement(text) for group in ("service", "cpu", "dev") for text in groups[group]):
+    for requirement in (Requirement(text) for group in ("service", "cpu", "dev", "docs") for text in groups[group]):
         version = pinned.get(canonicalize_name(requirement.name))
         if version is None or not requirement.specifier.contains(version):
             wrong.append(f"{requirement} is not satisfied ({version or 'not pinned'}): run scripts/lock")

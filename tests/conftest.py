@@ -23,6 +23,7 @@ SLOW = (
     "e2e",
     "estimator",
     "packages",
+    "protocols",
     "serving",
     "test_documented_commands.py",
     "test_flaky.py",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tests import databases
 from tests.e2e import browser
+from tests.protocols import serving_clients
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,12 @@ FACILITIES = (
         lambda: all(map(shutil.which, ("sqlite3", "pg_dump"))),
         "the documented backup is tested only with the one that is there",
         "apt-get install sqlite3 postgresql-client",
+    ),
+    Facility(
+        "clients of other serving systems",
+        lambda: not serving_clients.missing(),
+        "protocols are tested with messages only, not with the clients that docs/serving-protocols.md names",
+        "scripts/serving-clients",
     ),
     Facility(
         "a file system of one's own",

@@ -1,22 +1,24 @@
-"""Tests wait for what they need, not for a time: a pause before an assertion fails on a busy machine."""
+"""House rules that a script can check: tests wait for conditions and not for a time; a name means one thing."""
 
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent
+PRODUCT = ("app", "workers", "tf_estimator", "estimator_client")
 
 #: function → why its pause decides nothing: what is asserted holds however long it lasts
 PACED = {
-    "api/test_direct.py::test_request_in_pieces_is_answered_and_a_slow_one_is_cut": "pieces of a request arrive apart",
-    "api/test_direct.py::test_requests_without_waiting_are_answered_in_order": "requests arrive apart",
-    "api/test_direct.py::test_idle_connection_is_closed_and_a_used_one_is_not": "it is used again and again",
+    "http/test_fast_predict.py::test_request_in_pieces_is_answered_and_a_slow_one_is_cut": "its pieces arrive apart",
+    "http/test_fast_predict.py::test_requests_without_waiting_are_answered_in_order": "requests arrive apart",
+    "http/test_fast_predict.py::test_idle_connection_is_closed_and_a_used_one_is_not": "it is used again and again",
     "api/test_events.py::run_job": "events are told apart",
-    "api/test_gate.py::raw": "pieces of a request arrive apart",
+    "http/test_admission.py::raw": "pieces of a request arrive apart",
     "estimator/killed_training.py::_kill": "a training is killed at a random moment",
     "estimator/killed_training.py::after_run": "steps that take some time",
     "estimator/test_estimator.py::first_slow": "a step that takes some time",
@@ -78,3 +80,69 @@ def test_no_test_sleeps_for_a_fixed_time_and_hopes() -> None:
 )
 def test_pauses_are_told_from_waits(code: str, expected: list[str]) -> None:
     assert list(fixed_pauses(ast.parse(code))) == expected
+
+
+#: Folders whose modules carry the name of the route, body or command that they hold.
+NAMED_AFTER_A_NOUN = {"app/api", "app/api/schemas", "estimator_client/cli", "tf_estimator/canned/v1"}
+#: module name → why several modules have it
+SHARED_MODULE_NAMES = {
+    "base": "the base class of the folder: `Head`, `Metric`, `Optimizer`",
+    "celery_app": "`celery -A workers.celery_app` is in deployments",
+    "errors": "one error tree per distribution",
+    "estimator": "`workers.estimator` is the engine's name in earlier releases",
+    "version": "one version per distribution",
+}
+#: class name → why several classes have it
+SHARED_CLASS_NAMES = {
+    "Estimator": "Polyaxon's builder keeps its own vocabulary",
+    "Job": "a row of the registry, and the client's handle of a job",
+    "TrainSpec": "`tf.estimator.TrainSpec`, and the specification of a train job",
+}
+
+
+def repeated_names() -> tuple[set[str], set[str]]:
+    """Names of modules and of classes that stand in several places of the product."""
+    modules, classes = defaultdict(list), defaultdict(list)
+    for top in PRODUCT:
+        for path in sorted((ROOT.parent / top).rglob("*.py")):
+            folder = path.parent.relative_to(ROOT.parent).as_posix()
+            if folder not in NAMED_AFTER_A_NOUN and not path.stem.startswith("__"):
+                modules[path.stem].append(path)
+            if folder != "tf_estimator/canned/v1":
+                for node in ast.walk(ast.parse(path.read_text())):
+                    if isinstance(node, ast.ClassDef):
+                        classes[node.name].append(path)
+    return (
+        {name for name, paths in modules.items() if len(paths) > 1},
+        {name for name, paths in classes.items() if len(paths) > 1},
+    )
+
+
+def test_module_and_class_names_are_distinct() -> None:
+    assert repeated_names() == (SHARED_MODULE_NAMES.keys(), SHARED_CLASS_NAMES.keys())
+
+
+#: Longest function of the product and of its tests, in lines; migrations are exempt.
+LONGEST_FUNCTION = 60
+_SECTIONS = ("Args:", "Attributes:", "Raises:", "Returns:", "Yields:")
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    """Path and syntax tree of each file of the project."""
+    for top in (*PRODUCT, "tests", "benchmarks", "scripts"):
+        for path in sorted((ROOT.parent / top).rglob("*.py")):
+            yield path.relative_to(ROOT.parent).as_posix(), ast.parse(path.read_text())
+
+
+def test_functions_are_short_and_docstrings_begin_with_a_summary() -> None:
+    long, bare = [], []
+    for path, tree in sources():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > LONGEST_FUNCTION:
+                    long.append(f"{path} {node.name}: {lines} lines")
+            documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            if documented and (ast.get_docstring(node) or "").startswith(_SECTIONS):
+                bare.append(f"{path} {getattr(node, 'name', '')}")
+    assert (long, bare) == ([], [])

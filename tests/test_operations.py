@@ -24,7 +24,7 @@ from app.storage import Storage
 from tests import databases
 from tests.repositories import attempts
 from tests.workers import job_rows
-from workers.attempt.files import adopt_checkpoint
+from workers.attempt.attempt_files import adopt_checkpoint
 from workers.reconciler import Reconciler
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -62,6 +62,41 @@ def test_the_test_script_has_the_worse_status_and_ends_with_what_was_skipped(
     ]
 
 
+_INSTALLER = """#!/usr/bin/env bash
+echo "$0 $*" >> "$LOG"
+if [ "$1 $2" = "-m venv" ]; then mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; fi
+if [ "$1 $2" = "-m pip" ]; then mkdir -p "$HOME_OF_STUBS"; fi
+"""
+
+
+def test_each_client_of_a_serving_system_is_installed_once_in_its_own_environment(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    script = shutil.copy(ROOT / "scripts" / "serving-clients", tmp_path / "scripts")
+    (tmp_path / "python").write_text(_INSTALLER)
+    (tmp_path / "python").chmod(0o755)
+    (tmp_path / "scripts" / "_venv").write_text(f"ROOT={tmp_path}\nPY={tmp_path}/python\n")
+    clients = tmp_path / ".serving-clients"
+    log = tmp_path / "log"
+    environment = {
+        "PATH": "/usr/bin:/bin", "LOG": str(log), "HOME_OF_STUBS": str(clients / "tensorflow-serving-api")
+    }  # fmt: skip
+
+    for _ in range(2):
+        subprocess.run([script], env=environment, check=True)
+
+    lines = log.read_text().splitlines()
+    assert [line.split()[-1] for line in lines if " -m venv " in line] == [
+        str(clients / name) for name in ("ovmsclient", "tritonclient", "kserve")
+    ]
+    installed = [(line.split()[0], line.split()[-1]) for line in lines if " -m pip " in line]
+    assert installed == [
+        (str(tmp_path / "python"), "tensorflow-serving-api==2.21.0"),
+        (str(clients / "ovmsclient/bin/python"), "ovmsclient==2023.1"),
+        (str(clients / "tritonclient/bin/python"), "tritonclient[http,grpc]==2.73.0"),
+        (str(clients / "kserve/bin/python"), "kserve==0.21.0"),
+    ]
+
+
 def test_a_missing_facility_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = facilities.Facility("A thing", lambda: False, "its tests are skipped", "scripts/thing")
     monkeypatch.setattr(facilities, "FACILITIES", (missing, facilities.Facility("Here", lambda: True, "", "")))

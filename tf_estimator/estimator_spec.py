@@ -131,8 +131,10 @@ def _is_keras_variable(value: Any) -> bool:
 
 
 def _check_graph(field: str, value: Any) -> None:
-    """Raises:
-    ValueError: `value` belongs to another graph than the present one.
+    """Refuses a field of an `EstimatorSpec` that was made in another graph.
+
+    Raises:
+        ValueError: `value` belongs to another graph than the present one.
     """
     if tf.executing_eagerly():
         return
@@ -213,8 +215,10 @@ def _check_pair(field: str, pair: tuple[Any, Any]) -> None:
 
 
 def _check_updated(field: str, metric: Any) -> None:
-    """Raises:
-    ValueError: nothing was ever put into the metric, so that it would be reported as its initial value.
+    """Refuses a metric without an update.
+
+    Raises:
+        ValueError: nothing was ever put into the metric, so that it would be reported as its initial value.
     """
     if tf.executing_eagerly():
         return

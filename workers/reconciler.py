@@ -36,11 +36,11 @@ from app.registry.db import Database, make_engine, revision_state
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.reconcile import ReconcileRepository
 from app.registry.leases import LeaseRepository
-from app.registry.retention import RetentionRepository
+from app.registry.purge import RetentionRepository
 from app.registry.tables import Job
 from app.registry.workers import WorkerRepository
 from app.storage import Storage
-from workers.attempt.files import clear, remove_checkpoint_files
+from workers.attempt.attempt_files import clear, remove_checkpoint_files
 
 log = structlog.get_logger("reconciler")
 

@@ -21,7 +21,7 @@ from app.api import (
     tokens,
 )
 from app.api import predict_docs as predict
-from app.api.deps import Service
+from app.api.deps import AppState
 from app.errors import ServiceError
 from app.http.body import ClientGone
 from app.http.problems import Headers, from_validation, plain_problem, problem
@@ -43,11 +43,11 @@ _ROUTERS = (
 )
 
 
-def create_api(service: Service | None = None) -> FastAPI:
-    """The FastAPI application. It stands behind the gate: alone it checks no token. Without a service it only has its
-    document."""
+def create_api(app_state: AppState | None = None) -> FastAPI:
+    """The FastAPI application. It stands behind the admission layer: alone it checks no token. Without a
+    service it only has its document."""
     api = FastAPI(title=openapi.TITLE, version=__version__, docs_url=None, redoc_url=None)
-    api.state.service = service
+    api.state.app_state = app_state
     api.openapi = lambda: openapi.document(api)  # type: ignore[method-assign]
     for module in _ROUTERS:
         api.include_router(module.router)

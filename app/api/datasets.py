@@ -11,14 +11,14 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from app.api.deps import (
+    AppState,
+    AppStateDep,
     Caller,
     DatasetId,
     IdempotencyKey,
-    Once,
+    IdempotentRequest,
     PageSize,
     PageToken,
-    Service,
-    ServiceDep,
     problems,
     request_digest,
     respond,
@@ -86,20 +86,20 @@ _FORM: dict[str, Any] = {
     openapi_extra=_FORM,
 )
 async def create_dataset(
-    request: Request, service: ServiceDep, token: Caller, idempotency_key: IdempotencyKey = None
+    request: Request, app_state: AppStateDep, token: Caller, idempotency_key: IdempotencyKey = None
 ) -> JSONResponse:
     """The file is read in bounded memory, checked to its end and stored as columns. What is wrong is told with its
     line or byte offset, and then nothing is stored; what is worth knowing stays with it as `warnings`. The same
     content again answers with the same id."""
-    spool = service.storage.dataset_key(new_id("ds"))
-    file = service.storage.make(spool) / "upload"
-    signs = asyncio.create_task(_give_signs(service.storage, spool))
+    spool = app_state.storage.dataset_key(new_id("ds"))
+    file = app_state.storage.make(spool) / "upload"
+    signs = asyncio.create_task(_give_signs(app_state.storage, spool))
     try:
         form = await receive_form(request.stream(), request.headers.get("content-type", ""), file, _FIELDS)
         digest = request_digest(request, repr((form.digest, form.filename, sorted(form.fields.items()))).encode())
-        once = Once(token.id, idempotency_key, digest, service.settings.idempotency_ttl_s)
-        async with service.ingesting:
-            return await run_in_threadpool(_store, service, form, spool, once)
+        idempotent = IdempotentRequest(token.id, idempotency_key, digest, app_state.settings.idempotency_ttl_s)
+        async with app_state.ingesting:
+            return await run_in_threadpool(_store, app_state, form, spool, idempotent)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
@@ -107,7 +107,7 @@ async def create_dataset(
         raise Unavailable(detail, retry_after_s=60.0) from error
     finally:
         signs.cancel()
-        await asyncio.shield(asyncio.to_thread(service.storage.remove, spool))
+        await asyncio.shield(asyncio.to_thread(app_state.storage.remove, spool))
 
 
 async def _give_signs(storage: Storage, key: str, every_s: float = 1.0) -> None:
@@ -119,15 +119,15 @@ async def _give_signs(storage: Storage, key: str, every_s: float = 1.0) -> None:
 
 
 @router.get("/v1/datasets", operation_id="list_datasets", summary="List data sets, newest first")
-def list_datasets(service: ServiceDep, page_size: PageSize = 50, page_token: PageToken = None) -> DatasetList:
-    with service.database.read() as session:
+def list_datasets(app_state: AppStateDep, page_size: PageSize = 50, page_token: PageToken = None) -> DatasetList:
+    with app_state.database.read() as session:
         rows, cursor = DatasetRepository(session).list(page_size=page_size, after=page_token)
     return DatasetList(datasets=[DatasetView.of(row) for row in rows], next_page_token=cursor)
 
 
 @router.get("/v1/datasets/{dataset_id}", operation_id="get_dataset", summary="One data set", responses=problems(404))
-def get_dataset(service: ServiceDep, dataset_id: DatasetId) -> DatasetView:
-    with service.database.read() as session:
+def get_dataset(app_state: AppStateDep, dataset_id: DatasetId) -> DatasetView:
+    with app_state.database.read() as session:
         return DatasetView.of(DatasetRepository(session).get(dataset_id))
 
 
@@ -138,13 +138,13 @@ def get_dataset(service: ServiceDep, dataset_id: DatasetId) -> DatasetView:
     responses=problems(404),
 )
 def preview_dataset(
-    service: ServiceDep, dataset_id: DatasetId, rows: Annotated[int, Query(ge=1, le=1000)] = 20
+    app_state: AppStateDep, dataset_id: DatasetId, rows: Annotated[int, Query(ge=1, le=1000)] = 20
 ) -> Preview:
     from app.datasets.table import open_dataset
 
-    with service.database.read() as session:
+    with app_state.database.read() as session:
         path = DatasetRepository(session).get(dataset_id).path
-    return Preview(rows=open_dataset(service.storage.path(path)).preview(rows))
+    return Preview(rows=open_dataset(app_state.storage.path(path)).preview(rows))
 
 
 @router.get(
@@ -153,9 +153,9 @@ def preview_dataset(
     summary="What was made from a data set",
     responses=problems(404),
 )
-def get_usage(service: ServiceDep, dataset_id: DatasetId) -> Usage:
+def get_usage(app_state: AppStateDep, dataset_id: DatasetId) -> Usage:
     """Jobs that name it and versions that came of them, the newest 100 of each."""
-    with service.database.read() as session:
+    with app_state.database.read() as session:
         DatasetRepository(session).get(dataset_id)
         versions = DatasetRepository(session).versions_of(dataset_id)
         return Usage(
@@ -170,8 +170,8 @@ def get_usage(service: ServiceDep, dataset_id: DatasetId) -> Usage:
     summary="What was measured on a data set, of all models, newest first",
     responses=problems(404),
 )
-def list_evaluations(service: ServiceDep, dataset_id: DatasetId) -> EvaluationList:
-    with service.database.read() as session:
+def list_evaluations(app_state: AppStateDep, dataset_id: DatasetId) -> EvaluationList:
+    with app_state.database.read() as session:
         DatasetRepository(session).get(dataset_id)
         rows = EvaluationRepository(session).on_dataset(dataset_id)
     return EvaluationList(evaluations=[EvaluationView.of(row) for row in rows])
@@ -184,49 +184,51 @@ def list_evaluations(service: ServiceDep, dataset_id: DatasetId) -> EvaluationLi
     status_code=204,
     responses=problems(404, 409),
 )
-def delete_dataset(service: ServiceDep, token: Caller, dataset_id: DatasetId) -> Response:
+def delete_dataset(app_state: AppStateDep, token: Caller, dataset_id: DatasetId) -> Response:
     """409 while a job that has not ended or a version needs it."""
-    with service.database.session() as session:
+    with app_state.database.session() as session:
         path = DatasetRepository(session).delete(dataset_id)
         AuditRepository(session).add(token.id, "dataset.delete", dataset_id)
-    service.storage.remove(path)
+    app_state.storage.remove(path)
     return Response(status_code=204)
 
 
-def _store(service: Service, form: UploadForm, spool: str, once: Once) -> JSONResponse:
+def _store(app_state: AppState, form: UploadForm, spool: str, idempotent: IdempotentRequest) -> JSONResponse:
     """Ingests the spooled file, with the key taken before and the answer kept with the row."""
-    if once.key is not None:
-        with service.database.session() as session:
+    if idempotent.key is not None:
+        with app_state.database.session() as session:
             keys = IdempotencyRepository(session)
-            known = keys.begin(once.token_id, once.key, once.digest, ttl_s=once.ttl_s, in_flight_s=_IN_FLIGHT_S)
+            known = keys.begin(
+                idempotent.token_id, idempotent.key, idempotent.digest, ttl_s=idempotent.ttl_s, in_flight_s=_IN_FLIGHT_S
+            )
         if known is not None:
             return respond(known)
     try:
-        return respond(_ingest(service, form, spool, once))
+        return respond(_ingest(app_state, form, spool, idempotent))
     except BaseException:
-        if once.key is not None:
-            with service.database.session() as session:
-                IdempotencyRepository(session).abandon(once.token_id, once.key)
+        if idempotent.key is not None:
+            with app_state.database.session() as session:
+                IdempotencyRepository(session).abandon(idempotent.token_id, idempotent.key)
         raise
 
 
-def _ingest(service: Service, form: UploadForm, spool: str, once: Once) -> StoredResponse:
+def _ingest(app_state: AppState, form: UploadForm, spool: str, idempotent: IdempotentRequest) -> StoredResponse:
     from app.datasets.ingestor import INGESTOR
     from app.datasets.limits import Limits
 
-    limits = Limits(max_bytes=service.settings.max_upload_bytes, max_columns=service.settings.max_columns)
+    limits = Limits(max_bytes=app_state.settings.max_upload_bytes, max_columns=app_state.settings.max_columns)
     filename = form.filename or ""
     schema = _schema(form.fields.get("schema"))
     name = form.fields.get("name") or filename
     if not name or len(name) > 200:
         raise InvalidInput.at("/name", "Give a name of 1 to 200 characters.")
     dataset_id = new_id("ds")
-    key = service.storage.dataset_key(dataset_id)
-    directory = service.storage.make(key)
+    key = app_state.storage.dataset_key(dataset_id)
+    directory = app_state.storage.make(key)
     kept = False
     try:
-        made = INGESTOR.ingest(service.storage.path(spool) / "upload", filename, directory, limits, schema)
-        with service.database.session() as session:
+        made = INGESTOR.ingest(app_state.storage.path(spool) / "upload", filename, directory, limits, schema)
+        with app_state.database.session() as session:
             row = DatasetRepository(session).add(
                 name=name,
                 digest=made.digest,
@@ -236,21 +238,23 @@ def _ingest(service: Service, form: UploadForm, spool: str, once: Once) -> Store
                 columns=made.columns,
                 warnings=made.warnings,
                 path=key,
-                created_by=once.token_id,
+                created_by=idempotent.token_id,
                 dataset_id=dataset_id,
             )
             kept = row.id == dataset_id
-            AuditRepository(session).add(once.token_id, "dataset.create", row.id)
+            AuditRepository(session).add(idempotent.token_id, "dataset.create", row.id)
             answer = StoredResponse(
                 201, {"Location": f"/v1/datasets/{row.id}"}, DatasetView.of(row).model_dump(mode="json")
             )
-            if once.key is not None:
+            if idempotent.key is not None:
                 headers, content = answer.headers, answer.body
-                IdempotencyRepository(session).finish(once.token_id, once.key, answer.status, headers, content)
+                IdempotencyRepository(session).finish(
+                    idempotent.token_id, idempotent.key, answer.status, headers, content
+                )
         return answer
     finally:
         if not kept:
-            service.storage.remove(key)
+            app_state.storage.remove(key)
 
 
 def _schema(text: str | None) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Service:
+class AppState:
     """The parts that the API works with, made in `app.main`."""
 
     settings: Settings
@@ -53,18 +53,18 @@ class Service:
     """Of tokens made a moment ago with an Idempotency-Key, so that the answer can be given again; never stored."""
 
 
-async def service_of(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
+async def app_state_of(request: Request) -> AppState:
+    app_state: AppState = request.app.state.app_state
+    return app_state
 
 
 async def caller(request: Request) -> TokenInfo:
-    """Who calls; the gate has checked it."""
+    """Who calls; the admission layer has checked it."""
     token: TokenInfo = request.state.token
     return token
 
 
-ServiceDep = Annotated[Service, Depends(service_of)]
+AppStateDep = Annotated[AppState, Depends(app_state_of)]
 Caller = Annotated[TokenInfo, Depends(caller)]
 
 _ID = "^%s_[0-9a-hjkmnp-tv-z]{26}$"
@@ -88,7 +88,7 @@ IdempotencyKey = Annotated[
 
 
 @dataclass(frozen=True)
-class Once:
+class IdempotentRequest:
     """A request that may come twice."""
 
     token_id: str
@@ -115,13 +115,15 @@ class Once:
         return answer, True
 
 
-async def once(request: Request, service: ServiceDep, token: Caller, idempotency_key: IdempotencyKey = None) -> Once:
+async def idempotent_request(
+    request: Request, app_state: AppStateDep, token: Caller, idempotency_key: IdempotencyKey = None
+) -> IdempotentRequest:
     body = await request.body() if idempotency_key else b""
     digest = await asyncio.to_thread(request_digest, request, body)
-    return Once(token.id, idempotency_key, digest, service.settings.idempotency_ttl_s)
+    return IdempotentRequest(token.id, idempotency_key, digest, app_state.settings.idempotency_ttl_s)
 
 
-OnceDep = Annotated[Once, Depends(once)]
+IdempotentRequestDep = Annotated[IdempotentRequest, Depends(idempotent_request)]
 
 
 async def json_only(request: Request) -> None:

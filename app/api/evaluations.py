@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from app.api import report_page
-from app.api.deps import EvaluationId, ServiceDep, problems
-from app.api.schemas.base import time_text
+from app.api.deps import AppStateDep, EvaluationId, problems
 from app.api.schemas.job import EvaluationView
+from app.api.schemas.view import time_text
 from app.errors import NotFound
 from app.registry.evaluations import EvaluationRepository
 
@@ -22,8 +22,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'
 @router.get(
     "/v1/evaluations/{evaluation_id}", operation_id="get_evaluation", summary="One evaluation", responses=problems(404)
 )
-def get_evaluation(service: ServiceDep, evaluation_id: EvaluationId) -> EvaluationView:
-    with service.database.read() as session:
+def get_evaluation(app_state: AppStateDep, evaluation_id: EvaluationId) -> EvaluationView:
+    with app_state.database.read() as session:
         return EvaluationView.of(EvaluationRepository(session).get(evaluation_id))
 
 
@@ -44,7 +44,7 @@ def get_evaluation(service: ServiceDep, evaluation_id: EvaluationId) -> Evaluati
     },
 )
 def get_report(
-    service: ServiceDep,
+    app_state: AppStateDep,
     evaluation_id: EvaluationId,
     format: Annotated[
         Literal["json", "html"], Query(description="JSON, or one page that needs nothing else.")
@@ -52,7 +52,7 @@ def get_report(
 ) -> Response:
     """`live` is the report of the version that the label `latest` serves, on the same data set and split, where there
     is one and it is another checkpoint."""
-    with service.database.read() as session:
+    with app_state.database.read() as session:
         repository = EvaluationRepository(session)
         evaluation = repository.get(evaluation_id)
         report = repository.report(evaluation_id)

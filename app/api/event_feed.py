@@ -24,7 +24,7 @@ _WAITING = 1_000  # events that a slow watcher may be behind
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class EncodedEvent:
     """One event as it goes over the wire."""
 
     id: int
@@ -37,13 +37,15 @@ class _Topic:
     """A job that somebody watches."""
 
     last_id: int
-    queues: set[asyncio.Queue[Told]] = field(default_factory=set)
+    queues: set[asyncio.Queue[EncodedEvent]] = field(default_factory=set)
 
 
 class EventFeed:
-    """Args:
-    promotions: holds the end of a job until its version answers.
-    poll_s: how often the registry is asked, while anybody watches.
+    """Shared subscription of all event watchers to the registry: one query per round, whatever the number of watchers.
+
+    Args:
+        promotions: holds the end of a job until its version answers.
+        poll_s: how often the registry is asked, while anybody watches.
     """
 
     def __init__(self, database: Database, promotions: Promotions | None = None, *, poll_s: float = 0.5) -> None:
@@ -53,10 +55,10 @@ class EventFeed:
         self._topics: dict[str, _Topic] = {}
         self._poller: asyncio.Task[None] | None = None
 
-    async def watch(self, job_id: str, after: int, *, idle_s: float) -> AsyncIterator[Told | None]:
+    async def watch(self, job_id: str, after: int, *, idle_s: float) -> AsyncIterator[EncodedEvent | None]:
         """Events with ids above `after`, then new ones as they come, to the end of the job. None: nothing came for
         `idle_s` seconds. Ends too when the watcher falls far behind: it comes back with its last id."""
-        queue: asyncio.Queue[Told] = asyncio.Queue(_WAITING)
+        queue: asyncio.Queue[EncodedEvent] = asyncio.Queue(_WAITING)
         topic = self._topics.setdefault(job_id, _Topic(after))
         topic.queues.add(queue)
         try:
@@ -105,7 +107,7 @@ class EventFeed:
                 self._tell(job_id, told)
             await asyncio.sleep(self._poll_s)
 
-    def _tell(self, job_id: str, told: list[Told]) -> None:
+    def _tell(self, job_id: str, told: list[EncodedEvent]) -> None:
         topic = self._topics.get(job_id)
         if topic is None:
             return
@@ -115,7 +117,7 @@ class EventFeed:
                 if not queue.full():
                     queue.put_nowait(event)
 
-    def _news(self, seen: dict[str, int]) -> dict[str, list[Told]]:
+    def _news(self, seen: dict[str, int]) -> dict[str, list[EncodedEvent]]:
         news = {}
         jobs = sorted(seen)
         with self._database.read() as session:
@@ -128,14 +130,14 @@ class EventFeed:
                             news[job_id] = told
         return news
 
-    def _history(self, job_id: str, after: int) -> tuple[list[Told], bool]:
+    def _history(self, job_id: str, after: int) -> tuple[list[EncodedEvent], bool]:
         """What is on record, and whether the job has ended."""
         with self._database.read() as session:
             rows = _all_after(session, job_id, after)
             told = self._told(session, job_id, rows)
             return told, len(told) == len(rows) and JobRepository(session).get(job_id).state in ENDED
 
-    def _told(self, session: Session, job_id: str, rows: list[JobEvent]) -> list[Told]:
+    def _told(self, session: Session, job_id: str, rows: list[JobEvent]) -> list[EncodedEvent]:
         """The events as text, up to the end of the job, which waits until the version that it promoted answers."""
         told = _told(rows)
         last = next((index for index, event in enumerate(told) if event.ends), None)
@@ -150,8 +152,8 @@ def _all_after(session: Session, job_id: str, after: int) -> list[JobEvent]:
     return found
 
 
-def _told(rows: list[JobEvent]) -> list[Told]:
-    return [Told(row.id, _text(row), row.kind == "state" and row.data.get("state") in ENDED) for row in rows]
+def _told(rows: list[JobEvent]) -> list[EncodedEvent]:
+    return [EncodedEvent(row.id, _text(row), row.kind == "state" and row.data.get("state") in ENDED) for row in rows]
 
 
 def _text(row: JobEvent) -> bytes:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from app.api.deps import JobId, Service, ServiceDep, problems
+from app.api.deps import AppState, AppStateDep, JobId, problems
 from app.jobs.state import ENDED
 from app.registry.events import EventRepository
 from app.registry.jobs.repository import JobRepository
@@ -49,7 +49,7 @@ _EVENT = {
     },
 )
 async def watch_job(
-    service: ServiceDep,
+    app_state: AppStateDep,
     job_id: JobId,
     last_event_id: Annotated[str | None, Header(description="Go on after this event.", max_length=40)] = None,
 ) -> Response:
@@ -57,26 +57,26 @@ async def watch_job(
     stream is closed after five minutes; come back with `Last-Event-ID`, as browsers do by themselves."""
     after = int(last_event_id) if last_event_id and last_event_id.isascii() and last_event_id.isdigit() else 0
     after = min(after, _MAX_ID)
-    over = await run_in_threadpool(_nothing_after, service, job_id, after)
+    over = await run_in_threadpool(_nothing_after, app_state, job_id, after)
     if over:
         return Response(status_code=_NOTHING_MORE)
     return StreamingResponse(
-        _stream(service, job_id, after),
+        _stream(app_state, job_id, after),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-def _nothing_after(service: Service, job_id: str, after: int) -> bool:
-    with service.database.read() as session:
+def _nothing_after(app_state: AppState, job_id: str, after: int) -> bool:
+    with app_state.database.read() as session:
         ended = JobRepository(session).get(job_id).state in ENDED
         return ended and EventRepository(session).last_id(job_id) <= after
 
 
-async def _stream(service: Service, job_id: str, after: int) -> AsyncIterator[bytes]:
+async def _stream(app_state: AppState, job_id: str, after: int) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
     deadline = time.monotonic() + _LONGEST_S
-    async for event in service.feed.watch(job_id, after, idle_s=_IDLE_S):
+    async for event in app_state.feed.watch(job_id, after, idle_s=_IDLE_S):
         yield event.text if event else b": still here\n\n"
         if time.monotonic() > deadline:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
-from app.api.deps import ModelName, ServiceDep, VersionNumber, problems
+from app.api.deps import AppStateDep, ModelName, VersionNumber, problems
 from app.errors import NotFound
 from app.registry.exports import ExportRepository
 from app.registry.models import ModelRepository
@@ -30,11 +30,11 @@ _MEDIA_TYPE = "application/x-tar"
         },
     },
 )
-def download_saved_model(service: ServiceDep, model: ModelName, version: VersionNumber) -> StreamingResponse:
+def download_saved_model(app_state: AppStateDep, model: ModelName, version: VersionNumber) -> StreamingResponse:
     """The version needs not serve. Its files never change; the digest is also in its lineage."""
-    with service.database.read() as session:
+    with app_state.database.read() as session:
         export = ExportRepository(session).get(ModelRepository(session).version(model, version).export_id)
-    directory = service.storage.path(export.path)
+    directory = app_state.storage.path(export.path)
     if not directory.is_dir():
         raise NotFound(f"The files of version {version} are gone.")
     archive = TarStream(directory, f"{model}/{version}")

@@ -9,8 +9,8 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import Field
 
-from app.api.deps import Service, ServiceDep, problems
-from app.api.schemas.base import View
+from app.api.deps import AppState, AppStateDep, problems
+from app.api.schemas.view import View
 from app.errors import Unavailable
 
 router = APIRouter(tags=["operations"])
@@ -36,18 +36,18 @@ async def health() -> Alive:
 
 
 @router.get("/readyz", operation_id="ready", summary="The service can work", responses=problems(503))
-async def ready(service: ServiceDep) -> Ready:
+async def ready(app_state: AppStateDep) -> Ready:
     """`degraded`: the broker is down, or a queue with waiting jobs has no living worker. Jobs are taken all the same
     and start later; predictions are not affected. 503 only when the database or its migrations are not right. Having
     no models yet is ready. The answer is half a second old at most, and costs no look at database or broker."""
-    return current(service)
+    return current(app_state)
 
 
-def current(service: Service) -> Ready:
+def current(app_state: AppState) -> Ready:
     """What was found last. Raises Unavailable."""
-    if service.not_ready:
-        raise Unavailable(service.not_ready)
-    found = service.readiness.current()
+    if app_state.not_ready:
+        raise Unavailable(app_state.not_ready)
+    found = app_state.readiness.current()
     return Ready(
         status="degraded" if found.problems else "ok",
         database="ok",
@@ -57,6 +57,15 @@ def current(service: Service) -> Ready:
     )
 
 
+def is_ready(app_state: AppState) -> bool:
+    """Whether `current` has an answer."""
+    try:
+        current(app_state)
+    except Unavailable:
+        return False
+    return True
+
+
 @router.get(
     "/metrics",
     operation_id="get_metrics",
@@ -64,9 +73,9 @@ def current(service: Service) -> Ready:
     response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-def get_metrics(service: ServiceDep) -> PlainTextResponse:
-    return PlainTextResponse(_exposition(service), media_type=CONTENT_TYPE_LATEST)
+def get_metrics(app_state: AppStateDep) -> PlainTextResponse:
+    return PlainTextResponse(_exposition(app_state), media_type=CONTENT_TYPE_LATEST)
 
 
-def _exposition(service: Service) -> bytes:
-    return generate_latest(service.metrics)
+def _exposition(app_state: AppState) -> bytes:
+    return generate_latest(app_state.metrics)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, PlainTextResponse
 
-from app.api.deps import JobId, Service, ServiceDep, problems
+from app.api.deps import AppState, AppStateDep, JobId, problems
 from app.api.schemas.job import (
     CheckpointList,
     CheckpointView,
@@ -27,7 +27,7 @@ from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
 from app.registry.exports import ExportRepository
 from app.registry.jobs.repository import JobRepository
-from app.registry.metrics import MetricRepository
+from app.registry.metric_points import MetricRepository
 from app.registry.tables import Job
 
 router = APIRouter(tags=["jobs"])
@@ -47,16 +47,16 @@ _PREDICTIONS = {"jsonl": ("predictions.jsonl", "application/jsonl"), "parquet": 
     responses=problems(404),
 )
 def get_logs(
-    service: ServiceDep,
+    app_state: AppStateDep,
     job_id: JobId,
     attempt: Annotated[int | None, Query(ge=1, le=10_000, description="Only this attempt's.")] = None,
     tail_bytes: Annotated[int, Query(ge=1, le=_MOST_LOG_BYTES, description="Only the end.")] = 2**20,
 ) -> PlainTextResponse:
     """All attempts' in their order, as plain text without terminal codes. Kept when an attempt dies."""
-    job = _job(service, job_id)
+    job = _job(app_state, job_id)
     numbers = range(1, job.attempt + 1) if attempt is None else [attempt]
     files = [
-        (number, service.storage.path(f"{service.storage.attempt_key(job_id, number)}/{LOG_FILE}"))
+        (number, app_state.storage.path(f"{app_state.storage.attempt_key(job_id, number)}/{LOG_FILE}"))
         for number in numbers
     ]
     return PlainTextResponse("".join(_tail(files, tail_bytes)))
@@ -69,13 +69,13 @@ def get_logs(
     responses=problems(404),
 )
 def get_metrics(
-    service: ServiceDep,
+    app_state: AppStateDep,
     job_id: JobId,
     name: Annotated[list[str] | None, Query(max_length=20, description="Only these series.")] = None,
     after_step: Annotated[int, Query(ge=-1, le=2**62)] = -1,
     limit: Annotated[int, Query(ge=1, le=100_000, description="Most points of each series.")] = 10_000,
 ) -> MetricSeries:
-    with service.database.read() as session:
+    with app_state.database.read() as session:
         JobRepository(session).get(job_id)
         metrics = MetricRepository(session)
         names = metrics.names(job_id)
@@ -96,8 +96,8 @@ def get_metrics(
     summary="Checkpoints of a job",
     responses=problems(404),
 )
-def list_checkpoints(service: ServiceDep, job_id: JobId) -> CheckpointList:
-    with service.database.read() as session:
+def list_checkpoints(app_state: AppStateDep, job_id: JobId) -> CheckpointList:
+    with app_state.database.read() as session:
         JobRepository(session).get(job_id)
         rows = CheckpointRepository(session).list(job_id)
     return CheckpointList(checkpoints=[CheckpointView.of(row) for row in rows])
@@ -109,8 +109,8 @@ def list_checkpoints(service: ServiceDep, job_id: JobId) -> CheckpointList:
     summary="Evaluations by a job, and of its checkpoints",
     responses=problems(404),
 )
-def list_evaluations(service: ServiceDep, job_id: JobId) -> EvaluationList:
-    with service.database.read() as session:
+def list_evaluations(app_state: AppStateDep, job_id: JobId) -> EvaluationList:
+    with app_state.database.read() as session:
         JobRepository(session).get(job_id)
         rows = EvaluationRepository(session).for_job(job_id)
     return EvaluationList(evaluations=[EvaluationView.of(row) for row in rows])
@@ -122,8 +122,8 @@ def list_evaluations(service: ServiceDep, job_id: JobId) -> EvaluationList:
     summary="Exports by a job, and of its checkpoints",
     responses=problems(404),
 )
-def list_exports(service: ServiceDep, job_id: JobId) -> ExportList:
-    with service.database.read() as session:
+def list_exports(app_state: AppStateDep, job_id: JobId) -> ExportList:
+    with app_state.database.read() as session:
         JobRepository(session).get(job_id)
         rows = ExportRepository(session).for_job(job_id)
     return ExportList(exports=[ExportView.of(row) for row in rows])
@@ -143,24 +143,24 @@ def list_exports(service: ServiceDep, job_id: JobId) -> ExportList:
     },
 )
 def get_predictions(
-    service: ServiceDep,
+    app_state: AppStateDep,
     job_id: JobId,
     format: Annotated[Literal["jsonl", "parquet"], Query()] = "jsonl",
 ) -> FileResponse:
-    job = _job(service, job_id)
+    job = _job(app_state, job_id)
     if job.type != "predict":
         raise Conflict(f"The job is of type {job.type}: only a predict job has predictions.")
     if job.state != JobState.SUCCEEDED:
         raise Conflict(f"The job is {job.state}: its predictions are there when it has SUCCEEDED.")
     name, media = _PREDICTIONS[format]
-    path = service.storage.path(f"{service.storage.prediction_key(job_id)}/{name}")
+    path = app_state.storage.path(f"{app_state.storage.prediction_key(job_id)}/{name}")
     if not path.is_file():
         raise NotFound(f"The job has no predictions as {format}.")
     return FileResponse(path, media_type=media, filename=f"{job_id}.{format}")
 
 
-def _job(service: Service, job_id: str) -> Job:
-    with service.database.read() as session:
+def _job(app_state: AppState, job_id: str) -> Job:
+    with app_state.database.read() as session:
         return JobRepository(session).get(job_id)
 
 

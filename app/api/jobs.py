@@ -9,7 +9,18 @@ from fastapi import APIRouter, Body, Query
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
-from app.api.deps import Caller, JobId, JsonOnly, OnceDep, PageSize, PageToken, Service, ServiceDep, problems, respond
+from app.api.deps import (
+    AppState,
+    AppStateDep,
+    Caller,
+    IdempotentRequestDep,
+    JobId,
+    JsonOnly,
+    PageSize,
+    PageToken,
+    problems,
+    respond,
+)
 from app.api.job_examples import EXAMPLES, JOB_SCHEMA
 from app.api.schemas.job import DryRun, JobList, JobView
 from app.api.strict_route import StrictRoute
@@ -48,43 +59,43 @@ _LINKS: dict[str, Any] = {
     },
 )
 def submit_job(
-    service: ServiceDep,
+    app_state: AppStateDep,
     token: Caller,
-    once: OnceDep,
+    idempotent: IdempotentRequestDep,
     body: Annotated[Any, Body()],
     dry_run: Annotated[bool, Query(description="Return a summary of the job; store nothing.")] = False,
 ) -> JSONResponse:
     """Train, evaluate, export or predict over a data set. The response comes at once; follow the job
     by its `events`."""
     if dry_run:
-        return JSONResponse(service.dispatch.dry_run(body))
+        return JSONResponse(app_state.dispatch.dry_run(body))
 
-    return respond(service.dispatch.submit(body, token.id, once, _accepted))
+    return respond(app_state.dispatch.submit(body, token.id, idempotent, _accepted))
 
 
 @router.get("/v1/jobs", operation_id="list_jobs", summary="List jobs, newest first")
 def list_jobs(
-    service: ServiceDep,
+    app_state: AppStateDep,
     state: Annotated[State | None, Query()] = None,
     type: Annotated[Type | None, Query()] = None,
     model: Annotated[str | None, Query(pattern=NAME_PATTERN)] = None,
     page_size: PageSize = 50,
     page_token: PageToken = None,
 ) -> JobList:
-    with service.database.read() as session:
+    with app_state.database.read() as session:
         rows, cursor = JobRepository(session).list(
             state=state, type=type, model=model, page_size=page_size, after=page_token, specs=False
         )
         attempts = JobRepository(session).attempts_by_job([job.id for job in rows])
-        outcomes = service.promotions.outcomes(session, rows)
+        outcomes = app_state.promotions.outcomes(session, rows)
         views = [JobView.of(row, attempts.get(row.id, []), spec=False, outcome=outcomes.get(row.id)) for row in rows]
     return JobList(jobs=views, next_page_token=cursor)
 
 
 @router.get("/v1/jobs/{job_id}", operation_id="get_job", summary="One job, with its attempts", responses=problems(404))
-def get_job(service: ServiceDep, job_id: JobId) -> JobView:
-    with service.database.read() as session:
-        return _view(service, session, JobRepository(session).get(job_id))
+def get_job(app_state: AppStateDep, job_id: JobId) -> JobView:
+    with app_state.database.read() as session:
+        return _view(app_state, session, JobRepository(session).get(job_id))
 
 
 @router.post(
@@ -94,11 +105,11 @@ def get_job(service: ServiceDep, job_id: JobId) -> JobView:
     status_code=202,
     responses=problems(404, 409),
 )
-def cancel_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
+def cancel_job(app_state: AppStateDep, token: Caller, job_id: JobId) -> JobView:
     """A waiting job is CANCELLED at once. A running one is CANCELLING until its worker has stopped; its checkpoints
     are kept. A job that has ended gives 409."""
-    with service.database.session() as session:
-        return _view(service, session, service.dispatch.cancel(session, job_id, token.id))
+    with app_state.database.session() as session:
+        return _view(app_state, session, app_state.dispatch.cancel(session, job_id, token.id))
 
 
 @router.post(
@@ -108,9 +119,9 @@ def cancel_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
     status_code=202,
     responses=problems(404, 409),
 )
-def retry_job(service: ServiceDep, token: Caller, job_id: JobId) -> JobView:
+def retry_job(app_state: AppStateDep, token: Caller, job_id: JobId) -> JobView:
     """The job continues from its last checkpoint."""
-    return service.dispatch.retry(job_id, token.id, functools.partial(_view, service))
+    return app_state.dispatch.retry(job_id, token.id, functools.partial(_view, app_state))
 
 
 def _accepted(job: Job) -> StoredResponse:
@@ -119,7 +130,7 @@ def _accepted(job: Job) -> StoredResponse:
     return StoredResponse(202, headers, JobView.of(job, []).model_dump(mode="json"))
 
 
-def _view(service: Service, session: Session, job: Job) -> JobView:
+def _view(app_state: AppState, session: Session, job: Job) -> JobView:
     session.refresh(job)
-    outcome = service.promotions.outcomes(session, [job]).get(job.id)
+    outcome = app_state.promotions.outcomes(session, [job]).get(job.id)
     return JobView.of(job, JobRepository(session).attempts(job.id), outcome=outcome)

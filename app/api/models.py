@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query, Response
 from sqlalchemy.orm import Session
 
 from app.api.deps import (
+    AppStateDep,
     Caller,
     DatasetId,
     JsonOnly,
@@ -17,13 +18,12 @@ from app.api.deps import (
     ModelName,
     PageSize,
     PageToken,
-    ServiceDep,
     VersionNumber,
     problems,
 )
-from app.api.schemas.base import must_time
 from app.api.schemas.job import EvaluationView
 from app.api.schemas.model import (
+    CanaryView,
     LabelUpdate,
     LabelView,
     Metadata,
@@ -36,14 +36,16 @@ from app.api.schemas.model import (
     VersionStatus,
     VersionView,
 )
+from app.api.schemas.view import must_time
 from app.api.serving_metadata import read_metadata
 from app.api.strict_route import StrictRoute
 from app.errors import InvalidInput
 from app.jobs.state import VersionState
 from app.registry.evaluations import EvaluationRepository
 from app.registry.exports import ExportRepository
-from app.registry.models import ModelRepository
+from app.registry.models import WHOLE, Division, ModelRepository
 from app.registry.tables import Label, Version
+from app.serving.split import KEY_HEADER
 
 router = APIRouter(tags=["models"], route_class=StrictRoute)
 
@@ -59,8 +61,8 @@ _ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "des
 
 
 @router.get("/v1/models", operation_id="list_models", summary="List models")
-def list_models(service: ServiceDep, page_size: PageSize = 50, page_token: PageToken = None) -> ModelList:
-    with service.database.read() as session:
+def list_models(app_state: AppStateDep, page_size: PageSize = 50, page_token: PageToken = None) -> ModelList:
+    with app_state.database.read() as session:
         rows, cursor = ModelRepository(session).list(page_size=page_size, after=page_token)
         labels = ModelRepository(session).labels_by_model([row.name for row in rows])
     models = [
@@ -82,10 +84,10 @@ def list_models(service: ServiceDep, page_size: PageSize = 50, page_token: PageT
     responses=problems(404),
 )
 def get_model(
-    service: ServiceDep, model: ModelName, page_size: PageSize = 100, page_token: PageToken = None
+    app_state: AppStateDep, model: ModelName, page_size: PageSize = 100, page_token: PageToken = None
 ) -> ModelStatus:
     """All versions, newest first."""
-    with service.database.read() as session:
+    with app_state.database.read() as session:
         ModelRepository(session).get(model)
         rows, cursor = ModelRepository(session).versions(model, page_size=page_size, after=page_token)
         return _status(session, model, rows, cursor)
@@ -98,13 +100,13 @@ def get_model(
     responses=problems(404),
 )
 def list_evaluations(
-    service: ServiceDep,
+    app_state: AppStateDep,
     model: ModelName,
     dataset: Annotated[DatasetId | None, Query(description="Only on this data set.")] = None,
 ) -> ModelEvaluationList:
     """Newest version first, then by data set and name; at most 1,000. A job of type `evaluate` measures any version on
     any data set, so that two versions can be compared on the same rows."""
-    with service.database.read() as session:
+    with app_state.database.read() as session:
         ModelRepository(session).get(model)
         rows = EvaluationRepository(session).of_model(model, dataset_id=dataset)
     return ModelEvaluationList(
@@ -118,8 +120,8 @@ def list_evaluations(
     summary="Status and lineage of a version",
     responses=problems(404),
 )
-def get_version(service: ServiceDep, model: ModelName, version: VersionNumber) -> ModelStatus:
-    with service.database.read() as session:
+def get_version(app_state: AppStateDep, model: ModelName, version: VersionNumber) -> ModelStatus:
+    with app_state.database.read() as session:
         return _one(session, model, ModelRepository(session).version(model, version))
 
 
@@ -129,12 +131,13 @@ def get_version(service: ServiceDep, model: ModelName, version: VersionNumber) -
     summary="Status and lineage of the version behind a label",
     responses={**problems(404), 200: _ETAG},
 )
-def get_label(service: ServiceDep, model: ModelName, label: LabelName, response: Response) -> ModelStatus:
-    with service.database.read() as session:
+def get_label(app_state: AppStateDep, model: ModelName, label: LabelName, response: Response) -> ModelStatus:
+    with app_state.database.read() as session:
         row = ModelRepository(session).label(model, label)
         response.headers["ETag"] = _etag(row)
         status = _one(session, model, ModelRepository(session).version(model, row.version))
         status.previous = row.previous
+        status.canary = _canary(row)
         return status
 
 
@@ -146,7 +149,7 @@ def get_label(service: ServiceDep, model: ModelName, label: LabelName, response:
     dependencies=[JsonOnly],
 )
 def set_label(
-    service: ServiceDep,
+    app_state: AppStateDep,
     token: Caller,
     model: ModelName,
     label: LabelName,
@@ -156,16 +159,20 @@ def set_label(
     if_none_match: Annotated[str | None, Header(max_length=200, description="`*`: only if there is none yet.")] = None,
 ) -> LabelView:
     """Only to an AVAILABLE version: one that was loaded and warmed up (409). With `If-Match`: only if nobody else has
-    changed the label since (412)."""
-    with service.database.session() as session:
+    changed the label since (412). With `canary` the label divides its requests until it is set again."""
+    with app_state.database.session() as session:
         expected = _expected_revision(if_match, if_none_match)
-        row = ModelRepository(session).set_label(model, label, body.version, expected, token.id)
+        division = WHOLE
+        if body.canary is not None:
+            division = Division(body.canary.version, body.canary.per_mille, body.canary.by)
+        row = ModelRepository(session).set_label(model, label, body.version, expected, token.id, division=division)
         session.refresh(row)
         response.headers["ETag"] = _etag(row)
         return LabelView(
             model=model,
             label=label,
             version=row.version,
+            canary=_canary(row),
             previous=row.previous,
             revision=row.revision,
             updated_at=must_time(row.updated_at),
@@ -179,9 +186,9 @@ def set_label(
     status_code=202,
     responses=problems(404, 409),
 )
-def load_version(service: ServiceDep, model: ModelName, version: VersionNumber) -> ModelStatus:
+def load_version(app_state: AppStateDep, model: ModelName, version: VersionNumber) -> ModelStatus:
     """It is loaded and warmed up beside what serves; when it is AVAILABLE a label can be set to it."""
-    with service.database.session() as session:
+    with app_state.database.session() as session:
         return _one(session, model, ModelRepository(session).stage(model, version))
 
 
@@ -191,8 +198,8 @@ def load_version(service: ServiceDep, model: ModelName, version: VersionNumber) 
     summary="Signatures and features of the version behind `latest`",
     responses=problems(404),
 )
-def get_metadata(service: ServiceDep, model: ModelName) -> Metadata:
-    return get_label_metadata(service, model, LATEST)
+def get_metadata(app_state: AppStateDep, model: ModelName) -> Metadata:
+    return get_label_metadata(app_state, model, LATEST)
 
 
 @router.get(
@@ -201,11 +208,11 @@ def get_metadata(service: ServiceDep, model: ModelName) -> Metadata:
     summary="Signatures and features of a version",
     responses=problems(404),
 )
-def get_version_metadata(service: ServiceDep, model: ModelName, version: VersionNumber) -> Metadata:
-    with service.database.read() as session:
+def get_version_metadata(app_state: AppStateDep, model: ModelName, version: VersionNumber) -> Metadata:
+    with app_state.database.read() as session:
         row = ModelRepository(session).version(model, version)
         export = ExportRepository(session).get(row.export_id)
-    return Metadata(**read_metadata(service.storage.path(export.path), row))
+    return Metadata(**read_metadata(app_state.storage.path(export.path), row))
 
 
 @router.get(
@@ -214,10 +221,10 @@ def get_version_metadata(service: ServiceDep, model: ModelName, version: Version
     summary="Signatures and features of the version behind a label",
     responses=problems(404),
 )
-def get_label_metadata(service: ServiceDep, model: ModelName, label: LabelName) -> Metadata:
-    with service.database.read() as session:
+def get_label_metadata(app_state: AppStateDep, model: ModelName, label: LabelName) -> Metadata:
+    with app_state.database.read() as session:
         version = ModelRepository(session).label(model, label).version
-    return get_version_metadata(service, model, version)
+    return get_version_metadata(app_state, model, version)
 
 
 def _one(session: Session, model: str, row: Version) -> ModelStatus:
@@ -260,6 +267,12 @@ def _version(row: Version, labels: dict[str, int]) -> VersionView:
         labels=sorted(label for label, number in labels.items() if number == row.number),
         created_at=must_time(row.created_at),
     )
+
+
+def _canary(row: Label) -> CanaryView | None:
+    if row.canary is None:
+        return None
+    return CanaryView(version=row.canary, per_mille=row.per_mille or 0, by=row.split_by or KEY_HEADER)
 
 
 def _etag(row: Label) -> str:

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI finds in the routes, and what the gate adds to each of them."""
+"""The OpenAPI document: what FastAPI finds in the routes, and what the admission layer adds to each of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from app.api.schemas.base import Problem
 from app.api.schemas.predict import PREDICT_BODIES
+from app.api.schemas.view import Problem
 from app.http.auth import PUBLIC_PATHS, scope_needed
 from app.http.problems import MEDIA_TYPE
 from app.jobs.request import REQUESTS
@@ -93,7 +93,7 @@ def _make(app: FastAPI) -> dict[str, Any]:
 
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
-    """Adds what the gate answers, and the scope."""
+    """Adds what the admission layer answers, and the scope."""
     responses = operation["responses"]
     statuses = {"400", "421", "default", *(status for status in responses if status in _MEANINGS)}
     if path not in PUBLIC_PATHS:

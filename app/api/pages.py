@@ -11,7 +11,7 @@ from app.http.public import Page
 _WEB = Path(__file__).parents[1] / "web"
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".png": "image/png"}
 #: the documentation viewers start from a line of script in the page, and style their elements themselves
-_DOCS_POLICY = (
+DOCS_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self' data:; connect-src 'self'; worker-src blob:; frame-ancestors 'none'; base-uri 'none'"
 )
@@ -40,8 +40,8 @@ def pages() -> dict[str, Page]:
     """All pages and static files, by their paths, read once."""
     made = {
         "/": _page((_WEB / "dashboard.html").read_bytes(), _PAGE_POLICY),
-        "/docs": _page(_SWAGGER.encode(), _DOCS_POLICY),
-        "/redoc": _page(_REDOC.encode(), _DOCS_POLICY),
+        "/docs": _page(_SWAGGER.encode(), DOCS_POLICY),
+        "/redoc": _page(_REDOC.encode(), DOCS_POLICY),
     }
     for url, path in _files().items():
         made[url] = Page.of(path.read_bytes(), _TYPES[path.suffix], {"Cache-Control": "no-cache"})

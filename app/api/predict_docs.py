@@ -1,4 +1,4 @@
-"""The predict operations, for the OpenAPI document. `app.http.predict` answers them before FastAPI is asked; what
+"""The predict operations, for the OpenAPI document. `app.http.predict_app` answers them before FastAPI is asked; what
 comes here was not for it: a process without a predictor, or a path that only looks like one."""
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from app.api.deps import Caller, JsonOnly, OnceDep, ServiceDep, TokenId, problems, respond
+from app.api.deps import AppStateDep, Caller, IdempotentRequestDep, JsonOnly, TokenId, problems, respond
 from app.api.schemas.token import TokenList, TokenRequest, TokenView
 from app.api.strict_route import StrictRoute
 from app.errors import Conflict
@@ -27,7 +27,9 @@ _REMEMBERED = 100
     responses=problems(409),
     dependencies=[JsonOnly],
 )
-def create_token(service: ServiceDep, token: Caller, once: OnceDep, body: TokenRequest) -> JSONResponse:
+def create_token(
+    app_state: AppStateDep, token: Caller, idempotent: IdempotentRequestDep, body: TokenRequest
+) -> JSONResponse:
     """The secret is in this answer only. With an Idempotency-Key the same answer can be had again for a short while;
     later the answer is 409, for the secret is stored nowhere."""
     made: dict[str, str] = {}
@@ -40,23 +42,23 @@ def create_token(service: ServiceDep, token: Caller, once: OnceDep, body: TokenR
         view = TokenView.of(row).model_dump(mode="json")
         return StoredResponse(201, {"Location": f"/v1/tokens/{row.id}"}, view)
 
-    with service.database.session() as session:
-        answer, new = once.run(session, work)
+    with app_state.database.session() as session:
+        answer, new = idempotent.run(session, work)
     assert answer.body is not None
-    place = (token.id, once.key or "")
-    if new and once.key is not None:
-        while len(service.secrets) >= _REMEMBERED:
-            service.secrets.pop(next(iter(service.secrets)))
-        service.secrets[place] = made["secret"]
-    secret = made.get("secret") or service.secrets.get(place)
+    place = (token.id, idempotent.key or "")
+    if new and idempotent.key is not None:
+        while len(app_state.secrets) >= _REMEMBERED:
+            app_state.secrets.pop(next(iter(app_state.secrets)))
+        app_state.secrets[place] = made["secret"]
+    secret = made.get("secret") or app_state.secrets.get(place)
     if secret is None:
         raise Conflict(f"Token {answer.body['id']} was made with this key; its secret is not told again. Revoke it.")
     return respond(StoredResponse(answer.status, answer.headers, answer.body | {"token": secret}))
 
 
 @router.get("/v1/tokens", operation_id="list_tokens", summary="List tokens, without their secrets")
-def list_tokens(service: ServiceDep) -> TokenList:
-    with service.database.read() as session:
+def list_tokens(app_state: AppStateDep) -> TokenList:
+    with app_state.database.read() as session:
         return TokenList(tokens=[TokenView.of(row) for row in TokenRepository(session).list()])
 
 
@@ -66,12 +68,12 @@ def list_tokens(service: ServiceDep) -> TokenList:
     summary="Revoke a token",
     responses=problems(404, 409),
 )
-def revoke_token(service: ServiceDep, token: Caller, token_id: TokenId) -> TokenView:
+def revoke_token(app_state: AppStateDep, token: Caller, token_id: TokenId) -> TokenView:
     """Felt by all processes within two seconds. The last valid token with the scope `admin` cannot be revoked."""
-    with service.database.session() as session:
+    with app_state.database.session() as session:
         row = TokenRepository(session).revoke(token_id)
         session.refresh(row)
         AuditRepository(session).add(token.id, "token.revoke", token_id)
         view = TokenView.of(row)
-    service.authenticate.forget()
+    app_state.authenticate.forget()
     return view

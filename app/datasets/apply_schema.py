@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from app.datasets.chunk import Chunk, Where
 from app.datasets.readers.spelling import plain_numbers, without_nulls
-from app.datasets.schema import ColumnSchema, Schema
 from app.datasets.timestamps import is_text
+from app.datasets.upload_schema import ColumnSchema, Schema
 from app.errors import InvalidInput, quote_name
 
 

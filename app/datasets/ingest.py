@@ -16,9 +16,9 @@ from app.datasets.readers.jsonl import JsonlReader
 from app.datasets.readers.parquet import ParquetReader
 from app.datasets.readers.tfrecord import TFRecordReader
 from app.datasets.readers.transcode import as_utf8
-from app.datasets.schema import Schema, parse_schema
+from app.datasets.upload_schema import Schema, parse_schema
 from app.datasets.warnings import column_warnings
-from app.datasets.writers.table import TableWriter
+from app.datasets.writers.table_writer import TableWriter
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def ingest(
         filename: its ending names the format (and the compression); nothing else of it is used.
         directory: exists and is empty; on an error the caller deletes it.
         limits: bounds on what is read.
-        schema: see `app.datasets.schema`; overrides what the data would say.
+        schema: see `app.datasets.upload_schema`; overrides what the data would say.
 
     Raises:
         InvalidInput: the content is wrong; says the line, row or byte offset, the column and the remedy.

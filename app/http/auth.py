@@ -37,6 +37,9 @@ STATIC_PATHS = (
 PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", *STATIC_PATHS})
 """All that is answered without a token: exact paths, GET and HEAD only. `/` is the dashboard's empty page."""
 
+GUIDE = "/guide"
+"""The documentation site; it and all below it is public as well."""
+
 ADMIN_PATHS = frozenset({"/v1/tokens", "/v1/audit", "/v1/drain"})
 
 
@@ -47,6 +50,11 @@ class TokenInfo:
     id: str
     name: str
     scopes: frozenset[str] = field(default_factory=frozenset)
+
+
+def is_public(path: str) -> bool:
+    """Whether GET and HEAD need no token there."""
+    return path in PUBLIC_PATHS or path == GUIDE or path.startswith(GUIDE + "/")
 
 
 def scope_needed(method: str, path: str) -> str:

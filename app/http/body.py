@@ -16,6 +16,8 @@ Receive = Callable[[], Awaitable[Message]]
 SLOWEST_BYTES_PER_S = 32 * 1024
 """A body gets the time limit and then one more second for each so many bytes that came."""
 _PIECE = 2**20
+_FED = 16 * 1024
+"""Bytes that zlib is given at once: it copies what it leaves, at each end of a member and at each full piece."""
 _MOST_MEMBERS, _MEMBER_BYTES = 16, 1024
 """Gzip members that a body may have, and one more per so many bytes: starting one costs more than a byte's worth."""
 
@@ -122,7 +124,7 @@ class BoundedBody:
 
 async def _before(deadline: float, coming: Coroutine[Any, Any, Message]) -> Message:
     """The message, which nearly always is there already: only when it is not, a timer is set. Timers cost more than all
-    else that the gate does, and every prediction passes here.
+    else that the admission layer does, and every prediction passes here.
 
     Raises:
         TimeoutError: it did not come before `deadline`, by the loop's clock.
@@ -162,6 +164,11 @@ class _Inflater:
         self._member = zlib.decompressobj(31)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        view = memoryview(data)
+        for start in range(0, len(data), _FED):
+            yield from self._feed(bytes(view[start : start + _FED]))
+
+    def _feed(self, data: bytes) -> Iterator[bytes]:
         self._fed += len(data)
         while data:
             if self._member.eof:

@@ -58,9 +58,11 @@ class HeadRefused(Exception):
 
 
 class Connection(HttpToolsProtocol):
-    """Args:
-    address: the client is counted under it.
-    probe: taken over the cap; only a health probe is answered, once.
+    """One client connection: uvicorn's HTTP protocol with time limits and the fast path.
+
+    Args:
+        address: the client is counted under it.
+        probe: taken over the cap; only a health probe is answered, once.
     """
 
     def __init__(

@@ -23,13 +23,15 @@ _MOST_DESCRIPTORS = 65_536
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """Attributes:
-    total: maximum number of connections; the number of descriptors of the process may set a lower one.
-    per_address: maximum per client address (an IPv6 network of 64 bits counts as one).
-    head_s: maximum time from the first byte of a request head, or from the start of a connection, to its end.
-    idle_s: maximum time between the end of a response and the next request head.
-    stalled_s: maximum time for which a client may read nothing of a response.
-    flush_s: maximum time that a connection may need to close.
+    """Limits on the number of connections and on the time that each may wait.
+
+    Attributes:
+        total: maximum number of connections; the number of descriptors of the process may set a lower one.
+        per_address: maximum per client address (an IPv6 network of 64 bits counts as one).
+        head_s: maximum time from the first byte of a request head, or from the start of a connection, to its end.
+        idle_s: maximum time between the end of a response and the next request head.
+        stalled_s: maximum time for which a client may read nothing of a response.
+        flush_s: maximum time that a connection may need to close.
     """
 
     total: int = 2000
@@ -44,7 +46,7 @@ class ConnectionLimits:
         return min(1.0, max(0.02, min(self.head_s, self.idle_s, self.stalled_s, self.flush_s) / 4))
 
 
-class Client(Protocol):
+class TrackedConnection(Protocol):
     """A connection, as far as the caps are concerned."""
 
     address: str
@@ -64,7 +66,7 @@ class ConnectionTable:
     def __init__(self, limits: ConnectionLimits, loop: asyncio.AbstractEventLoop) -> None:
         self.limits = limits
         self._loop = loop
-        self._clients: set[Client] = set()
+        self._clients: set[TrackedConnection] = set()
         self._by_address: Counter[str] = Counter()
         self._probes = 0
         self._room = limits.total
@@ -93,12 +95,12 @@ class ConnectionTable:
             return self._refuse(address)
         return "yes"
 
-    def add(self, client: Client) -> None:
+    def add(self, client: TrackedConnection) -> None:
         self._clients.add(client)
         self._by_address[client.address] += 1
         self._probes += client.probe
 
-    def remove(self, client: Client) -> None:
+    def remove(self, client: TrackedConnection) -> None:
         """Forgets a connection; one that is not here is no error."""
         if client not in self._clients:
             return

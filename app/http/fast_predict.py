@@ -15,19 +15,23 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from app.errors import Forbidden, ServiceError
+from app.http.access_log import AccessLog, new_request_id
+from app.http.admission import AdmissionMiddleware
 from app.http.auth import TokenInfo, check_scope
-from app.http.gate import Gate
-from app.http.predict import PredictApp, Target
+from app.http.predict_app import PredictApp, PredictTarget
 from app.http.problems import Misdirected, problem
+from app.serving.metrics import VersionMetrics
 from app.serving.response_head import lines
+from app.serving.split import KEY_HEADER, Arm, Headers
 from app.serving.verbs import PATH_ENDINGS, VERBS
-from app.serving.version_queue import Result
+from app.serving.version_queue import PredictionResult
 from app.serving.versions import ServingVersion
 
 Remembered = Callable[[bytes], TokenInfo | None]
 
+_KEY = KEY_HEADER.encode()
 _PLAIN = frozenset({b"host", b"authorization", b"content-length", b"content-type", b"user-agent", b"accept",
-                    b"accept-encoding", b"accept-language", b"connection"})  # fmt: skip
+                    b"accept-encoding", b"accept-language", b"connection", _KEY})  # fmt: skip
 _MOST_HEADS, _LONGEST_HEAD = 4096, 4096
 _VERBS = tuple(verb.encode() for verb in PATH_ENDINGS)
 
@@ -38,22 +42,28 @@ class Plan(NamedTuple):
     Attributes:
         token: digest of its secret.
         length: of the body, bytes.
+        headers: that may say to which version of a divided label the request belongs.
     """
 
     path: str
-    target: Target
+    target: PredictTarget
     token: bytes
     length: int
+    headers: Headers | None
 
 
 class FastPath:
-    """Args:
-    remembered: the token with a digest, as long as the registry need not be asked about it.
-    max_body_bytes: longer bodies go the usual way, to be refused.
+    """Predictions answered without an HTTP parser or an ASGI task, for request heads that were admitted before.
+
+    Args:
+        remembered: the token with a digest, as long as the registry need not be asked about it.
+        max_body_bytes: longer bodies go the usual way, to be refused.
     """
 
-    def __init__(self, gate: Gate, front: PredictApp, remembered: Remembered, *, max_body_bytes: int) -> None:
-        self.gate = gate
+    def __init__(
+        self, admission: AdmissionMiddleware, front: PredictApp, remembered: Remembered, *, max_body_bytes: int
+    ) -> None:
+        self.admission = admission
         self._predict_app = front
         self._remembered = remembered
         self._max_body_bytes = max_body_bytes
@@ -68,11 +78,12 @@ class FastPath:
         token = self._remembered(plan.token)
         if token is None:
             return None
-        exchange = Exchange(self.gate, connection, plan.path, token)
-        found = self._predict_app.begin(plan.target, data[end:], exchange, token)
+        exchange = Exchange(self.admission.access_log, connection, plan.path, token)
+        found = self._predict_app.begin(plan.target, data[end:], exchange, token, plan.headers)
         if found is None:
             return None
         exchange.version, exchange.rows = found
+        exchange.counters = exchange.version.counters(plan.target.number, plan.target.label)
         return exchange
 
     def remember(self, head: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
@@ -99,31 +110,43 @@ class FastPath:
         token = hashlib.sha256(secret.strip()).digest()
         known = self._remembered(token)
         try:
-            self.gate.check_host(found.get(b"host", b""))
+            self.admission.source.check_host(found.get(b"host", b""))
             if known is None or int(length) > self._max_body_bytes:
                 return None
             check_scope(known, VERBS[target.verb].scope)
         except (Misdirected, Forbidden):
             return None
-        return Plan(path, target, token, int(length))
+        deciding = {_KEY: found[_KEY]} if _KEY in found else None
+        return Plan(path, target, token, int(length), deciding)
 
 
 class Exchange:
     """One prediction on the fast path: the batcher's `Reply`, and for uvicorn the connection's cycle."""
 
-    __slots__ = ("_connection", "_gate", "_path", "_started", "_token", "keep_alive", "response_complete", "rows",
-                 "version")  # fmt: skip
+    __slots__ = (
+        "_access_log",
+        "_connection",
+        "_path",
+        "_started",
+        "_token",
+        "counters",
+        "keep_alive",
+        "response_complete",
+        "rows",
+        "version",
+    )  # fmt: skip
 
     disconnected = property(lambda self: False, lambda self, value: None)
     message_event = property(lambda self: self)
 
-    def __init__(self, gate: Gate, connection: Any, path: str, token: TokenInfo) -> None:
-        self._gate = gate
+    def __init__(self, access_log: AccessLog, connection: Any, path: str, token: TokenInfo) -> None:
+        self._access_log = access_log
         self._connection = connection
         self._path = path
         self._token = token
         self._started = time.perf_counter()
         self.version: ServingVersion
+        self.counters: VersionMetrics | Arm
         self.rows = 0
         self.keep_alive = True
         self.response_complete = False
@@ -134,20 +157,20 @@ class Exchange:
     def done(self) -> bool:
         return self.response_complete or bool(self._connection.transport.is_closing())
 
-    def set_result(self, result: Result) -> None:
+    def set_result(self, result: PredictionResult) -> None:
         took = time.perf_counter() - self._started
-        self.version.metrics.answered(self.rows, took)
-        self._answer(200, self.version.head.lines(result), self._gate.new_request_id(), result.body)
-        self._gate.traffic.add("POST", "predict", 200, took)
+        self.counters.answered(self.rows, took)
+        self._answer(200, self.version.head.lines(result), new_request_id(), result.body)
+        self._access_log.traffic.add("POST", "predict", 200, took)
 
     def set_exception(self, error: ServiceError) -> None:
         status, headers, body = problem(error, self._path)
-        self.version.metrics.failed(status)
+        self.counters.failed(status)
         head = lines(self.version.head.pairs_of_error(headers))
-        request_id = self._gate.new_request_id()
+        request_id = new_request_id()
         self._answer(status, head, request_id, body)
         took = time.perf_counter() - self._started
-        self._gate.record("POST", self._path, status, took, request_id=request_id.decode(), token=self._token)
+        self._access_log.record("POST", self._path, status, took, request_id=request_id.decode(), token=self._token)
 
     def _answer(self, status: int, headers: bytes, request_id: bytes, body: bytes) -> None:
         self.response_complete = True

@@ -13,9 +13,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from app import errors
+from app import errors, json_pointer
 from app.errors import FieldError, InvalidInput, ServiceError, quote_name
-from app.json_pointer import pointer_to
 
 MEDIA_TYPE = "application/problem+json"
 MODEL_PATHS = "/v1/models/"
@@ -98,7 +97,7 @@ def response_bytes(status: int, headers: Headers, body: bytes) -> bytes:
 
 def pointer(location: tuple[Any, ...]) -> str:
     """A JSON pointer from pydantic's `loc`; the names of unknown fields are cut and escaped as in messages."""
-    return pointer_to(quote_name(part)[1:-1] for part in location)
+    return json_pointer.pointer(*(quote_name(part)[1:-1] for part in location))
 
 
 def from_validation(found: list[Any]) -> InvalidInput:

@@ -10,8 +10,10 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
-from app.errors import ServiceError
+from app.errors import NotFound, ServiceError
+from app.http.auth import GUIDE
 from app.http.problems import Headers, problem
 
 Answer = tuple[int, Headers, bytes]
@@ -35,21 +37,31 @@ class Page:
 
 
 class PublicApp:
-    """Args:
-    app: answers everything else.
-    pages: by path.
-    document: makes the OpenAPI document, once, in a thread.
-    ready: the body of `/readyz`, or a ServiceError.
+    """ASGI application of the paths that need no token: pages, OpenAPI document, health probes.
+
+    Args:
+        app: answers everything else.
+        pages: by path.
+        document: makes the OpenAPI document, once, in a thread.
+        ready: the body of `/readyz`, or a ServiceError.
+        guide: the page of a path below `/guide`, the path to ask for instead, or None; called in a thread.
     """
 
     def __init__(
-        self, app: ASGIApp, *, pages: Mapping[str, Page], document: Callable[[], bytes], ready: Callable[[], bytes]
+        self,
+        app: ASGIApp,
+        *,
+        pages: Mapping[str, Page],
+        document: Callable[[], bytes],
+        ready: Callable[[], bytes],
+        guide: Callable[[str], Page | str | None],
     ) -> None:
         self._app = app
         self._pages = pages
         self._make_document = document
         self._document: asyncio.Future[Page] | None = None
         self._ready = ready
+        self._guide = guide
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
@@ -64,6 +76,8 @@ class PublicApp:
             answer = _of_page(await self._openapi(), scope)
         elif path in self._pages:
             answer = _of_page(self._pages[path], scope)
+        elif path == GUIDE or path.startswith(GUIDE + "/"):
+            answer = await self._of_guide(path, scope)
         else:
             await self._app(scope, receive, send)
             return
@@ -78,6 +92,14 @@ class PublicApp:
             return 200, [_JSON, (b"cache-control", b"no-store")], self._ready()
         except ServiceError as error:
             return problem(error, path)
+
+    async def _of_guide(self, path: str, scope: Any) -> Answer:
+        found = await asyncio.to_thread(self._guide, path)
+        if found is None:
+            return problem(NotFound("The guide has no such page."), path)
+        if isinstance(found, Page):
+            return _of_page(found, scope)
+        return 308, [(b"location", quote(found).encode())], b""
 
     async def _openapi(self) -> Page:
         if self._document is None:

@@ -22,9 +22,11 @@ _BACKLOG = 2048
 
 
 class Server(uvicorn.Server):
-    """Args:
-    app: the ASGI application.
-    fast_path: answers predictions before an ASGI task is made; None: all requests go through `app`.
+    """A uvicorn server whose connections are counted, limited and answered on the fast path.
+
+    Args:
+        app: the ASGI application.
+        fast_path: answers predictions before an ASGI task is made; None: all requests go through `app`.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from app.errors import quote_name
 from app.jobs import estimators
 from app.jobs.column_advice import TIMESTAMP, copies, is_date, is_id
 from app.jobs.dataset import Column, DatasetInfo, all_null, is_number, is_sequence
-from app.jobs.missing import MISSING_STRING
+from app.jobs.missing_values import MISSING_STRING
 from app.jobs.spec import Arguments
 
 INDICATOR_VALUES = 20

@@ -13,7 +13,7 @@ from typing import Any
 from app.errors import quote_name
 from app.jobs.dataset import DatasetInfo, all_null, is_number, is_sequence, width
 from app.jobs.field_errors import FieldErrors
-from app.jobs.json_schema import pointer
+from app.json_pointer import pointer
 
 COLUMN_ARGUMENTS = (
     "feature_columns",

@@ -11,10 +11,8 @@ from pydantic import BaseModel, ValidationError
 from app.errors import FieldError, InvalidInput, quote_name
 from app.ids import NAME_PATTERN
 from app.jobs.fields import ID_PATTERNS, NOT_TEXT
-from app.jobs.json_schema import counted, pointer
-
-_REPORTED = 100
-"""Errors in one answer, at most."""
+from app.jobs.json_schema import MOST_ERRORS, counted
+from app.json_pointer import pointer
 
 _PATTERNS = {
     NAME_PATTERN: "Must be 1 to 100 letters, digits, '_', '.' or '-', and start with a letter or digit.",
@@ -55,13 +53,15 @@ class FieldErrors(list[FieldError]):
         self.append(FieldError(pointer, detail))
 
     def raise_if_any(self) -> None:
-        """
+        """Reports the collected errors as one exception.
+
         Raises:
             InvalidInput: there is at least one error; the first hundred are reported.
         """
         if self:
-            more = f" And {len(self) - 1} more." if len(self) > 1 else ""
-            raise InvalidInput(f"{self[0].pointer or 'The request'}: {self[0].detail}{more}", list(self[:_REPORTED]))
+            least = "at least " if len(self) >= MOST_ERRORS else ""  # the checks stop then
+            more = f" And {least}{len(self) - 1} more." if len(self) > 1 else ""
+            raise InvalidInput(f"{self[0].pointer or 'The request'}: {self[0].detail}{more}", list(self[:MOST_ERRORS]))
 
 
 def from_pydantic(error: ValidationError, model: type[BaseModel]) -> FieldErrors:

@@ -14,9 +14,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.errors import FieldError, quote_name
-from app.json_pointer import pointer_to
+from app.json_pointer import pointer
 
 Schema = Mapping[str, Any]
+
+MOST_ERRORS = 100
+"""Errors of an object or list after which no more are looked for: a request can have a hundred thousand wrong ones."""
 
 _KINDS = {
     "object": "an object",
@@ -29,18 +32,13 @@ _KINDS = {
 }
 
 
-def pointer(*parts: object) -> str:
-    """The JSON pointer (RFC 6901) of these reference tokens."""
-    return pointer_to(parts)
-
-
 def counted(number: int, one: str, more: str) -> str:
     """A number with its noun."""
     return f"{number} {one if number == 1 else more}"
 
 
 def check(value: Any, schema: Schema, at: str = "", defs: Schema | None = None) -> list[FieldError]:
-    """Every error of `value`; `at` is the pointer to `value` itself.
+    """The errors of `value`, about `MOST_ERRORS` at most; `at` is the pointer to `value` itself.
 
     Args:
         defs: what `#/$defs/<name>` stands for.
@@ -110,6 +108,8 @@ class _Check:
             if name not in value:
                 errors.append(FieldError(at + pointer(name), f"The field {name!r} is missing."))
         for name, item in value.items():
+            if len(errors) >= MOST_ERRORS:
+                break
             inside = at + pointer(str(name)[:100])
             if name in properties:
                 errors += self.value(item, properties[name], inside)
@@ -127,7 +127,12 @@ class _Check:
             return [FieldError(at, f"Needs at least {counted(schema['minItems'], 'item', 'items')}.")]
         if "items" not in schema:
             return []
-        return [error for i, item in enumerate(value) for error in self.value(item, schema["items"], at + pointer(i))]
+        errors: list[FieldError] = []
+        for i, item in enumerate(value):
+            if len(errors) >= MOST_ERRORS:
+                break
+            errors += self.value(item, schema["items"], at + pointer(i))
+        return errors
 
 
 def _is(value: Any, kind: str) -> bool:

@@ -10,8 +10,8 @@ from app.jobs import estimators, label_advice
 from app.jobs.dataset import Column, DatasetInfo, all_null, is_number, is_sequence, width
 from app.jobs.field_errors import FieldErrors
 from app.jobs.fields import HeadLabel, LabelColumns, MissingPolicy
-from app.jobs.json_schema import pointer
 from app.jobs.spec import Arguments, LabelSpec
+from app.json_pointer import pointer
 
 _CLASS_HEADS = {"BinaryClassHead", "MultiClassHead"}
 

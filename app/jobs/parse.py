@@ -39,6 +39,10 @@ from app.jobs.spec import (
 )
 from app.jobs.train_spec import TrainSpecBuilder, promotion
 from app.jobs.trained_source import check_same_columns, find_source, renamed_labels
+from app.json_pointer import pointer
+
+_MOST_ENTRIES = 10_000
+"""Of an object or a list of a request, outside the estimator's arguments."""
 
 __all__ = ["DatasetInfo", "JobLimits", "JobPlan", "TrainedSource", "TrainedSources", "dry_run", "parse_job"]
 
@@ -91,12 +95,31 @@ def read_request(body: Any) -> JobRequest:
     kind = body.get("type") if isinstance(body, dict) else None
     if not isinstance(kind, str) or kind not in REQUESTS:
         raise InvalidInput.at("/type", f"A job is an object whose 'type' is one of {', '.join(REQUESTS)}.")
+    _check_width(body)
     try:
         return REQUESTS[kind].model_validate(body)
     except ValidationError as error:
         errors = from_pydantic(error, REQUESTS[kind])
     errors.raise_if_any()
     raise AssertionError("a failed validation has an error")
+
+
+def _check_width(body: dict[str, Any]) -> None:
+    """Raises InvalidInput for an object or list so wide that pydantic would hold the interpreter while it collects an
+    error for each entry. The estimator's arguments are not its business: `json_schema` checks them."""
+    todo: list[tuple[str, Any]] = [("", body)]
+    while todo:
+        at, value = todo.pop()
+        if not isinstance(value, dict | list):
+            continue
+        if len(value) > _MOST_ENTRIES:
+            raise InvalidInput.at(at, f"Has {len(value)} entries; at most {_MOST_ENTRIES} are allowed.")
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+        todo += [
+            (at + pointer(str(name)[:100]), inner)
+            for name, inner in entries
+            if isinstance(inner, dict | list) and (at, name) != ("/estimator", "args")
+        ]
 
 
 def dry_run(plan: JobPlan) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from app.jobs.feature_columns import COLUMN_ARGUMENTS, ColumnUsage, resolve_argu
 from app.jobs.field_errors import FieldErrors
 from app.jobs.fields import Mode
 from app.jobs.labels import Labels, column_names
-from app.jobs.missing import features as resolve_features
+from app.jobs.missing_values import features as resolve_features
 from app.jobs.plan import Datasets, JobLimits, TrainedSources
 from app.jobs.request import EvalDataRequest, PromoteRequest, TrainJobRequest
 from app.jobs.signature_names import clash
@@ -70,7 +70,8 @@ class TrainSpecBuilder:
         self._trained_on = ""
 
     def build(self, memory_limit_bytes: int | None) -> TrainSpec:
-        """
+        """The specification, with all defaults resolved against the data sets.
+
         Raises:
             InvalidInput: with a JSON pointer to each wrong field.
         """

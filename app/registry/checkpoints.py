@@ -43,7 +43,8 @@ class CheckpointRepository:
         return row
 
     def get(self, checkpoint_id: str) -> Checkpoint:
-        """
+        """A checkpoint by its id.
+
         Raises:
             NotFound: no such checkpoint (any more).
         """
@@ -53,7 +54,8 @@ class CheckpointRepository:
         return row
 
     def at(self, job_id: str, step: int) -> Checkpoint:
-        """
+        """A job's checkpoint by its global step.
+
         Raises:
             NotFound: the job has no checkpoint of that step (any more).
         """

@@ -60,7 +60,8 @@ class DatasetRepository:
         return self.session.scalars(select(Dataset).where(Dataset.digest == digest)).one()
 
     def get(self, dataset_id: str) -> Dataset:
-        """
+        """A data set by its id.
+
         Raises:
             NotFound: no such data set.
         """

@@ -82,7 +82,8 @@ class EvaluationRepository:
         return row
 
     def get(self, evaluation_id: str) -> Evaluation:
-        """
+        """An evaluation by its id.
+
         Raises:
             NotFound: no such evaluation.
         """

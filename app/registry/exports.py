@@ -58,7 +58,8 @@ class ExportRepository:
         return row
 
     def get(self, export_id: str) -> Export:
-        """
+        """An export by its id.
+
         Raises:
             NotFound: no such export.
         """

@@ -8,6 +8,7 @@ keeps the two apart: a version takes a label only if it was made after the label
 from __future__ import annotations
 
 import builtins
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -20,6 +21,26 @@ from app.registry.audit import AuditRepository
 from app.registry.db import now, upsert
 from app.registry.pagination import page
 from app.registry.tables import Label, Model, Version
+
+
+@dataclass(frozen=True)
+class Division:
+    """How a label's requests are divided beside the version that it points to.
+
+    Attributes:
+        canary: the version that answers `per_mille` of 1,000 requests.
+        split_by: the header by whose value a caller keeps to one version; None: `x-request-key`.
+        shadow: the version that is asked a copy of each request; nobody gets its answers.
+    """
+
+    canary: int | None = None
+    per_mille: int | None = None
+    split_by: str | None = None
+    shadow: int | None = None
+
+
+WHOLE = Division()
+"""All requests go to one version."""
 
 
 class ModelRepository:
@@ -64,7 +85,8 @@ class ModelRepository:
         return version
 
     def get(self, model: str) -> Model:
-        """
+        """A model by its name.
+
         Raises:
             NotFound: no such model.
         """
@@ -82,7 +104,8 @@ class ModelRepository:
         return page(self.session, select(Model), [Model.name], page_size=page_size, after=after, newest_first=False)
 
     def version(self, model: str, number: int) -> Version:
-        """
+        """A model's version, read from the database even if the session holds it.
+
         Raises:
             NotFound: no such version.
         """
@@ -123,7 +146,8 @@ class ModelRepository:
         return found
 
     def label(self, model: str, label: str) -> Label:
-        """
+        """A model's label.
+
         Raises:
             NotFound: the model has no such label.
         """
@@ -139,15 +163,20 @@ class ModelRepository:
         version: int,
         expected_revision: int | None = None,
         token_id: str | None = None,
+        *,
+        division: Division = WHOLE,
+        action: str = "label.set",
     ) -> Label:
         """Points a label (made if new) to a version that was loaded and warmed up; writes the audit row.
 
         Args:
+            division: takes the place of the one that the label has.
+            action: as the audit names it.
             expected_revision: the revision that the caller saw (If-Match); 0: there must be no such label yet.
 
         Raises:
             NotFound: no such version.
-            Conflict: the version is not AVAILABLE; the message says what it is.
+            Conflict: a version is not AVAILABLE (the message says what it is), or stands against itself.
             PreconditionFailed: somebody else changed the label first.
         """
         self._lock(model)
@@ -155,14 +184,23 @@ class ModelRepository:
         revision = row.revision if row else 0
         if expected_revision is not None and expected_revision != revision:
             raise PreconditionFailed(f"The label was changed by somebody else: its revision is {revision} now.")
-        target = self.version(model, version)
+        others = {division.canary, division.shadow} - {None}
+        if version in others:
+            raise Conflict(f"Version {version} is the one that the label points to; name another beside it.")
+        for number in sorted({version, *(number for number in others if number is not None)}):
+            self._check_available(model, number)
+        row = self._point(model, label, row, version, division=division)
+        detail = {"version": version, "previous": row.previous, "revision": row.revision}
+        detail |= {name: value for name, value in vars(division).items() if value is not None}
+        AuditRepository(self.session).add(token_id, action, f"{model}/{label}", detail)
+        return row
+
+    def _check_available(self, model: str, number: int) -> None:
+        """Raises NotFound, Conflict."""
+        target = self.version(model, number)
         if target.state != VersionState.AVAILABLE:
             why = f": {target.reason}" if target.reason else "."
-            raise Conflict(f"Version {version} is {target.state}, a label can only be set to an AVAILABLE one{why}")
-        row = self._point(model, label, row, version)
-        detail = {"version": version, "previous": row.previous, "revision": row.revision}
-        AuditRepository(self.session).add(token_id, "label.set", f"{model}/{label}", detail)
-        return row
+            raise Conflict(f"Version {number} is {target.state}, a label can only be set to an AVAILABLE one{why}")
 
     def stage(self, model: str, number: int, promote_label: str | None = None) -> Version:
         """Asks for a version to be loaded (again), and to take a label then.
@@ -227,7 +265,16 @@ class ModelRepository:
             execution_options={"synchronize_session": False, "populate_existing": True},
         ).one_or_none()
 
-    def _point(self, model: str, label: str, row: Label | None, version: int, floor: int | None = None) -> Label:
+    def _point(
+        self,
+        model: str,
+        label: str,
+        row: Label | None,
+        version: int,
+        floor: int | None = None,
+        *,
+        division: Division = WHOLE,
+    ) -> Label:
         """Moves a label; the caller holds the model's lock. `floor` None: all versions of today are behind it."""
         behind = self._newest(model) if floor is None else floor
         if row is None:
@@ -237,6 +284,8 @@ class ModelRepository:
             row.previous = row.version
         row.version = version
         row.floor = behind
+        row.canary, row.per_mille, row.split_by = division.canary, division.per_mille, division.split_by
+        row.shadow = division.shadow
         row.revision += 1
         row.updated_at = now()
         self.session.flush()

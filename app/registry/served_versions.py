@@ -12,8 +12,24 @@ from app.registry.tables import Export, Label, Version
 
 
 @dataclass(frozen=True)
+class ServedShare:
+    """How a label that points to a version divides its requests (`app.registry.models.Division`).
+
+    Attributes:
+        revision: of the label.
+    """
+
+    label: str
+    revision: int
+    canary: int | None
+    per_mille: int | None
+    split_by: str | None
+    shadow: int | None
+
+
+@dataclass(frozen=True)
 class ServedVersion:
-    """A version to be held: labelled, labelled just before (kept for a quick way back), or STAGED.
+    """A version to be held: labelled, labelled just before (kept for a quick way back), beside one that is, or STAGED.
 
     `path` is the export's key in the artifact store, `digest` that of its directory; `labels` point to it now.
     """
@@ -26,6 +42,7 @@ class ServedVersion:
     staged: bool
     labels: list[str] = field(default_factory=list)
     previous: bool = False
+    shares: list[ServedShare] = field(default_factory=list)
 
 
 class ServedVersionRepository:
@@ -39,11 +56,19 @@ class ServedVersionRepository:
             available: also every other AVAILABLE version: one may be asked for by its number.
         """
         labels: dict[tuple[str, int], list[str]] = {}
+        shares: dict[tuple[str, int], list[ServedShare]] = {}
         keys: set[tuple[str, int]] = set()
-        columns = select(Label.model, Label.label, Label.version, Label.previous).order_by(Label.model, Label.label)
-        for model, label, version, previous in self.session.execute(columns):
+        columns = select(
+            Label.model, Label.label, Label.version, Label.previous,
+            Label.revision, Label.canary, Label.per_mille, Label.split_by, Label.shadow,
+        )  # fmt: skip
+        for row in self.session.execute(columns.order_by(Label.model, Label.label)):
+            model, label, version, previous, revision, canary, per_mille, split_by, shadow = row
             labels.setdefault((model, version), []).append(label)
-            keys |= {(model, number) for number in (version, previous) if number is not None}
+            keys |= {(model, number) for number in (version, previous, canary, shadow) if number is not None}
+            if canary is not None or shadow is not None:
+                share = ServedShare(label, revision, canary, per_mille, split_by, shadow)
+                shares.setdefault((model, version), []).append(share)
         chosen = [Version.state == VersionState.STAGED]
         if available:
             chosen.append(Version.state == VersionState.AVAILABLE)
@@ -65,6 +90,7 @@ class ServedVersionRepository:
                 staged=row.state == VersionState.STAGED,
                 labels=labels.get((row.model, row.number), []),
                 previous=(row.model, row.number) in keys and (row.model, row.number) not in labels,
+                shares=shares.get((row.model, row.number), []),
             )
             for row in self.session.execute(query)
         ]

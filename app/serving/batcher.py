@@ -7,16 +7,17 @@ Everything here runs on the event loop's thread.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.errors import InvalidInput, Overloaded, ServiceError, Timeout, TooLarge, Unavailable
+from app.errors import InvalidInput, QueueFull, ServiceError, Timeout, TooLarge, Unavailable
 from app.serving.decode import Decoded
-from app.serving.packing import Row
-from app.serving.protocol import NO_INSTANCE, BadFrame, BatchResult, Form, RunBatch
-from app.serving.version_queue import Batch, Pending, QueueAccount, Reply, Result, VersionQueue
+from app.serving.packing import Row, RowPacker
+from app.serving.protocol import NO_INSTANCE, BadFrame, BatchResult, Column, Form, RunBatch
+from app.serving.version_queue import Batch, Pending, PredictionResult, QueueAccount, Reply, VersionQueue
 
 RETRY_AFTER_S = 1.0
 _SWEEP_S = 0.25
@@ -34,16 +35,18 @@ class BatchRunner(Protocol):
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """Attributes:
-    batch_rows: rows of one batch; a single request may have more and runs alone then.
-    batch_cells: rows times longest sequence, where there are sequences: they are padded to the longest.
-    request_memory, batch_memory: bytes that the padded sequences of one request, or of one batch, may take in the
-        predictor, by the version's own measure (`VersionQueue.cell_bytes`).
-    batch_bytes, queue_bytes: of request bodies, in one batch and waiting in all.
-    queue_rows: rows waiting in all.
-    timeout_s: of a request, from its arrival; and of one call, after which the predictor counts as hung.
-    quiet_s: a predictor that has work and computes nothing for so long counts as hung too.
-    in_flight: calls at the same time, of different versions.
+    """Limits on batches, on the queue before them, and on times.
+
+    Attributes:
+        batch_rows: rows of one batch; a single request may have more and runs alone then.
+        batch_cells: rows times longest sequence, where there are sequences: they are padded to the longest.
+        request_memory, batch_memory: bytes that the padded sequences of one request, or of one batch, may take in the
+            predictor, by the version's own measure (`VersionQueue.cell_bytes`).
+        batch_bytes, queue_bytes: of request bodies, in one batch and waiting in all.
+        queue_rows: rows waiting in all.
+        timeout_s: of a request, from its arrival; and of one call, after which the predictor counts as hung.
+        quiet_s: a predictor that has work and computes nothing for so long counts as hung too.
+        in_flight: calls at the same time, of different versions.
     """
 
     batch_rows: int = 1024
@@ -81,15 +84,17 @@ class Batcher:
         account: QueueAccount | None = None,
         *,
         charged: int = 0,
+        deadline: float = math.inf,
     ) -> None:
         """Queues a request; `reply` gets its result or a ServiceError, not before this returns.
 
         Args:
             size: bytes of its body.
             account: of its caller: has the request's rows, and `charged` bytes, until it is answered.
+            deadline: of the caller (`time.perf_counter`), where it comes before ours.
 
         Raises:
-            Overloaded: the queue is full.
+            QueueFull: there is no room for it.
             TooLarge: its sequences, padded to the longest, would take too much of the predictor's memory.
         """
         if request.longest:
@@ -97,11 +102,11 @@ class Batcher:
         rows = request.count
         full = self.rows_waiting + rows > self.limits.queue_rows or self.bytes_waiting + size > self.limits.queue_bytes
         if full and self.rows_waiting:  # the first one is always taken
-            raise Overloaded("Too many requests wait for predictions. Try again.", retry_after_s=RETRY_AFTER_S)
+            raise QueueFull("Too many requests wait for predictions. Try again.", retry_after_s=RETRY_AFTER_S)
         self.rows_waiting += rows
         self.bytes_waiting += size
         now = time.perf_counter()
-        pending = Pending(request, size, now, reply, account, charged)
+        pending = Pending(request, size, now, reply, account, charged, min(deadline, now + self.limits.timeout_s))
         if account is not None:
             account.rows += rows
             account.bytes += charged
@@ -158,7 +163,7 @@ class Batcher:
                 reply.set_exception(_not_computed(pending.request.form, body))
             else:
                 queued = int((batch.sent - pending.arrived) * 1e6)
-                reply.set_result(Result(body, batch.rows, queued, answer.run_us))
+                reply.set_result(PredictionResult(body, batch.rows, queued, answer.run_us))
 
     def lost(self) -> None:
         """The predictor died. What it had is tried once more, each request alone; after that it is given up."""
@@ -206,26 +211,23 @@ class Batcher:
                 self._send(queue, members)
 
     def _take(self, queue: VersionQueue) -> list[Pending]:
-        """The next batch: requests of one signature, in order, within the limits; at least one."""
+        """The next batch: requests of one signature, in order, within the limits; none when nobody waits any more."""
         limits = self.limits
-        first = self._pop(queue)
-        while True:
-            try:
-                self._check_memory(queue, first.request)  # it may have come before the version was loaded
-                break
-            except TooLarge as error:
-                self._fail(first, error)
-                if not queue.waiting:
-                    return []
-                first = self._pop(queue)
+        first = self._next_wanted(queue)
+        if first is None:
+            return []
         members = [first]
         if first.tried or first.request.packed is not None:
             return members
         rows, size, longest = first.request.count, first.size, first.request.longest
         signature = first.request.signature
         waiting = queue.waiting
+        now = time.perf_counter()
         while waiting:
             pending = waiting[0]
+            if _unwanted(pending, now):
+                self._fail(self._pop(queue), self._too_late(queue))
+                continue
             request = pending.request
             rows += request.count
             size += pending.size
@@ -242,6 +244,21 @@ class Batcher:
                 break
             members.append(self._pop(queue))
         return members
+
+    def _next_wanted(self, queue: VersionQueue) -> Pending | None:
+        """The next request that somebody waits for and that may run; those before it are answered."""
+        now = time.perf_counter()
+        while queue.waiting:
+            pending = self._pop(queue)
+            if _unwanted(pending, now):
+                self._fail(pending, self._too_late(queue))
+                continue
+            try:
+                self._check_memory(queue, pending.request)  # it may have come before the version was loaded
+                return pending
+            except TooLarge as error:
+                self._fail(pending, error)
+        return None
 
     def _check_memory(self, queue: VersionQueue, request: Decoded) -> None:
         """Raises TooLarge."""
@@ -264,19 +281,14 @@ class Batcher:
     def _send(self, queue: VersionQueue, members: list[Pending]) -> None:
         assert queue.key is not None and self.predictor is not None
         self._next_id += 1
-        first = members[0].request
-        signature = first.signature
-        rows: list[Row] = []
-        for pending in members:
-            rows += pending.request.rows
-        columns: Any = queue.decoder.packers[signature].pack(rows) if first.packed is None else first.packed
+        signature = members[0].request.signature
         run = RunBatch(
             self._next_id,
             queue.key,
             signature,
             [pending.request.count for pending in members],
             [pending.request.form for pending in members],
-            columns,
+            _columns(queue.decoder.packers[signature], [pending.request for pending in members]),
         )
         try:
             self.predictor.run(run)
@@ -285,21 +297,20 @@ class Batcher:
                 self._fail(pending, InvalidInput("The request is too large for one call. Send it in parts."))
             self._due(queue)
             return
-        queue.running = self._running[self._next_id] = Batch(
-            queue, members, time.perf_counter(), first.count if first.packed is not None else len(rows)
-        )
+        rows = sum(run.counts)
+        queue.running = self._running[self._next_id] = Batch(queue, members, time.perf_counter(), rows)
 
     def _sweep(self) -> None:
         """Answers what waited or ran too long, and ends a predictor whose call hangs. One timer for all: one more would
         cost more than the rest of `submit`."""
         now = time.perf_counter()
         for queue in list(self._queues):
-            while queue.waiting and now - queue.waiting[0].arrived >= self.limits.timeout_s:
+            while queue.waiting and now >= queue.waiting[0].deadline:
                 self._fail(self._pop(queue), self._too_late(queue))
         self._end_hung_predictor(now)
         for batch in self._running.values():
             for pending in batch.members:
-                if now - pending.arrived >= self.limits.timeout_s:
+                if now >= pending.deadline:
                     self._fail(pending, self._too_late(batch.queue))
         busy = self._queues or self._running
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if busy else None
@@ -315,13 +326,45 @@ class Batcher:
     def _too_late(self, queue: VersionQueue) -> ServiceError:
         if queue.key is None:
             return Unavailable("The model is being loaded. Try again.", retry_after_s=RETRY_AFTER_S)
-        return Timeout(f"No prediction within {self.limits.timeout_s:g} s.")
+        return Timeout(f"No prediction within {self.limits.timeout_s:g} s, or within the time that the caller gave.")
 
     def _fail(self, pending: Pending, error: ServiceError) -> None:
         if pending.account is not None:
             _pay_back(pending)
         if not pending.reply.done():
             pending.reply.set_exception(error)
+
+
+def _unwanted(pending: Pending, now: float) -> bool:
+    """Whether nobody waits for the answer any more: the caller left, or its time is over."""
+    return pending.reply.done() or now >= pending.deadline
+
+
+def _columns(packer: RowPacker, requests: list[Decoded]) -> Any:
+    """The rows of a batch, request after request. Rows of one form are packed together, which costs least."""
+    first = requests[0]
+    if first.packed is not None:
+        return first.packed
+    parts: list[list[Column]] = []
+    rows: list[Row] = []
+    for request in requests:
+        if request.columns is None:
+            rows += request.rows
+            continue
+        if rows:
+            parts.append(packer.pack(rows))
+            rows = []
+        parts.append(request.columns)
+    if rows:
+        parts.append(packer.pack(rows))
+    return parts[0] if len(parts) == 1 else [_joined(columns) for columns in zip(*parts, strict=True)]
+
+
+def _joined(columns: tuple[Column, ...]) -> Column:
+    """One column of the parts of a batch: raw values of numbers, or strings, after one another."""
+    if isinstance(columns[0], bytes):
+        return b"".join(columns)  # type: ignore[arg-type]
+    return [value for column in columns for value in column]
 
 
 def _pay_back(pending: Pending) -> None:
@@ -332,13 +375,15 @@ def _pay_back(pending: Pending) -> None:
 
 
 def _not_computed(form: Form, instance: int) -> InvalidInput:
-    """Args:
-    instance: the number of the one at fault, or NO_INSTANCE.
+    """The error of a request that the model could not compute.
+
+    Args:
+        instance: the number of the one at fault, or NO_INSTANCE.
     """
     what = "the model could not compute an answer: a value is outside what its graph can take."
     if instance == NO_INSTANCE:
         return InvalidInput(what.capitalize())
-    if form == Form.COLUMN:
+    if form in (Form.COLUMN, Form.TENSORS):
         return InvalidInput.at("/inputs", f"Row {instance} of the inputs: {what}")
     key = "instances" if form == Form.ROW else "examples"
     return InvalidInput.at(f"/{key}/{instance}", f"{key[:-1].capitalize()} {instance}: {what}")

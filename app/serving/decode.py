@@ -8,6 +8,7 @@ the number of colons can: with every feature present there is one a key, more on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -18,13 +19,13 @@ from app.serving.export_description import ExportDescription, InputFeature, Sign
 from app.serving.feature_values import ABSENT, FLOAT32_LIMIT, INT64_MAX, INT64_MIN, BadValue, checked, stand_in, wrong
 from app.serving.notes import Notes, Warned
 from app.serving.packing import Row, RowPacker
-from app.serving.protocol import Form
+from app.serving.protocol import Column, Form
 from app.serving.verbs import VERBS
 from app.strict_json import JsonLimits, read_json
 
 DEFAULT_SIGNATURE = VERBS["predict"].signature
 _EXAMPLE_CHARACTERS = 600
-_MOST_CELLS = 2**24
+MOST_CELLS = 2**24
 """Rows times longest sequence, of one request: the predictor pads all rows to the longest."""
 LIMITS = JsonLimits(values=2**23, containers=2**21)
 """Of a large body; a small one cannot have as many."""
@@ -46,6 +47,7 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
         count: number of rows.
         packed: the rows as MessagePack of their columns, for a request that another process decoded; `rows` is empty
             then.
+        columns: the rows as the packer lays them out, for a request that came as tensors; `rows` is empty then.
         warnings: what was done with unusual values; None when the request asks for no warnings.
     """
 
@@ -56,6 +58,7 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
     count: int
     packed: msgspec.Raw | None = None
     warnings: list[Warned] | None = None
+    columns: list[Column] | None = None
 
 
 class Decoder:
@@ -80,7 +83,9 @@ class Decoder:
         self._bytes_row = _row_type(inputs_of(export, Signature(method="predict", outputs=[], input="examples")))
 
     def decode(self, verb: str, body: bytes) -> Decoded:
-        """Args:
+        """The rows of a request body, checked against the features of the model.
+
+        Args:
             verb: predict, classify or regress.
 
         Raises:
@@ -109,27 +114,39 @@ class Decoder:
             return None
         if b"null" in body:
             self._fill(rows)
-        return self._decoded(name, Form.ROW, rows)
+        return self.decoded(name, Form.ROW, rows)
 
     def rows(self, signature: str, instances: list[dict[str, Any]]) -> list[Row]:
         """Instances in row form, already parsed, as rows. Raises as `decode` does."""
         return self._instances(signature, instances, Notes(wanted=False, ignore_unknown=False))
 
-    def _decoded(self, signature: str, form: Form, rows: list[Row], notes: Notes | None = None) -> Decoded:
+    def rows_of_examples(self, signature: str, examples: list[dict[str, Any]]) -> list[Row]:
+        """The values of `tf.Example`s by feature, each a list. Raises as `decode` does."""
+        self._check_count(len(examples))
+        notes = Notes(wanted=False, ignore_unknown=True)
+        features = self._inputs(signature)
+        return [self._checked(signature, features, example, i, "examples", notes) for i, example in enumerate(examples)]
+
+    def decoded(self, signature: str, form: Form, rows: list[Row], notes: Notes | None = None) -> Decoded:
+        """A request of valid rows. Raises TooLarge."""
         if len(rows) > self.max_rows:
             raise TooLarge(f"The request has {len(rows)} instances; the most is {self.max_rows}. Send it in parts.")
         longest = self._longest(signature, rows) if self._sequences else 0
-        if longest * len(rows) > _MOST_CELLS:
+        if longest * len(rows) > MOST_CELLS:
             raise TooLarge(
                 f"The request has {len(rows)} instances and a sequence of about {longest} values; padded to the longest"
-                f" that is more than {_MOST_CELLS}. Send long sequences apart from short ones, or the request in parts."
+                f" that is more than {MOST_CELLS}. Send long sequences apart from short ones, or the request in parts."
             )
         return Decoded(signature, form, rows, longest, len(rows), None, None if notes is None else notes.warnings)
 
     def _longest(self, signature: str, rows: list[Row]) -> int:
         if self.export.signatures[signature].input == "examples":
-            return max((len(row.f0) for row in rows), default=0) // _BYTES_A_VALUE
+            return self.longest_of_examples([row.f0 for row in rows])
         return max((len(getattr(row, f"f{i}")) for i in self._sequences for row in rows), default=0)
+
+    def longest_of_examples(self, serialized: Sequence[Any]) -> int:
+        """A guess at the longest sequence that serialized examples hold; 0 for a model without sequences."""
+        return max(map(len, serialized), default=0) // _BYTES_A_VALUE if self._sequences else 0
 
     def _fill(self, rows: list[Row]) -> None:
         for row in rows:
@@ -152,12 +169,12 @@ class Decoder:
                 raise InvalidInput.at(f"/{option}", f"{option} has to be true or false.")
         notes = Notes(body.get("warnings", False), body.get("ignore_unknown", False))
         if verb != "predict":
-            return self._decoded(name, VERBS[verb].form, self._examples(name, body, notes), notes)
+            return self.decoded(name, VERBS[verb].form, self._examples(name, body, notes), notes)
         if ("instances" in body) == ("inputs" in body):
             raise InvalidInput('The body needs either "instances" or "inputs". ' + self.example(verb))
         if "instances" in body:
-            return self._decoded(name, Form.ROW, self._instances(name, body["instances"], notes), notes)
-        return self._decoded(name, Form.COLUMN, self._columns(name, body["inputs"], notes), notes)
+            return self.decoded(name, Form.ROW, self._instances(name, body["instances"], notes), notes)
+        return self.decoded(name, Form.COLUMN, self._columns(name, body["inputs"], notes), notes)
 
     def _signature(self, verb: str, given: Any) -> str:
         name = VERBS[verb].signature if given is None or given == "" else given

@@ -58,9 +58,11 @@ class Output(msgspec.Struct, frozen=True):
 
 
 class Signature(msgspec.Struct, frozen=True):
-    """Attributes:
-    method: which verb answers with it; `predict` may run any.
-    input: `features` (raw named features) or `examples` (serialized `tf.Example`s, one string each).
+    """A signature of an export: which verb it answers, and from which kind of input.
+
+    Attributes:
+        method: which verb answers with it; `predict` may run any.
+        input: `features` (raw named features) or `examples` (serialized `tf.Example`s, one string each).
     """
 
     method: Literal["predict", "classify", "regress"]

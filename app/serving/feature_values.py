@@ -135,6 +135,8 @@ def _integer(value: Any) -> int:
 
 
 def _string(value: Any) -> str | bytes:
+    if isinstance(value, bytes):  # from a binary protocol; JSON has none
+        return value
     if isinstance(value, dict) and value.keys() == {"b64"}:
         return _from_b64(value["b64"])
     if not isinstance(value, str):

@@ -36,6 +36,7 @@ class Form(IntEnum):
     COLUMN = 1
     CLASSIFY = 2
     REGRESS = 3
+    TENSORS = 4
 
 
 class Load(msgspec.Struct, array_like=True, tag=1, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.serving.version_queue import Result
+from app.serving.version_queue import PredictionResult
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -23,13 +23,13 @@ class ResponseHead:
         ]
         self._of_good = lines([(b"content-type", b"application/json"), *self._of_version])
 
-    def pairs(self, result: Result) -> Headers:
+    def pairs(self, result: PredictionResult) -> Headers:
         """Of a prediction."""
         values = (result.batch_rows, result.queue_us, result.run_us)
         measured = [(name, b"%d" % value) for name, value in zip(_MEASURED, values, strict=True)]
         return [(b"content-type", b"application/json"), *self._of_version, *measured]
 
-    def lines(self, result: Result) -> bytes:
+    def lines(self, result: PredictionResult) -> bytes:
         """The same, as they stand in a response."""
         return self._of_good + _MEASURED_LINES % (result.batch_rows, result.queue_us, result.run_us)
 

@@ -23,6 +23,7 @@ from app.serving.forkserver import POSSIBLE, ForkServer
 from app.serving.metadata import metadata, status
 from app.serving.metrics import VersionMetrics
 from app.serving.predictor_process import PredictorDied, PredictorProcess
+from app.serving.split import Headers
 from app.serving.versions import Models, ServingVersion, State, WantedVersion, read_description
 
 log = structlog.get_logger("app.serving")
@@ -39,12 +40,14 @@ Failed = Callable[[str, int, str], None]
 
 
 class ServingService:
-    """Args:
-    limits: of batches, queues and times.
-    memory_bytes: of all loaded versions together; beyond it the least recently used are evicted.
-    load_timeout_s: of one load with its warm-up; twice that while others are served.
-    spare: keep the second process.
-    on_loaded, on_failed: told of staged versions; called on the event loop, must not block.
+    """All versions that this process serves: their queues, the predictor processes, loading and eviction.
+
+    Args:
+        limits: of batches, queues and times.
+        memory_bytes: of all loaded versions together; beyond it the least recently used are evicted.
+        load_timeout_s: of one load with its warm-up; twice that while others are served.
+        spare: keep the second process.
+        on_loaded, on_failed: told of staged versions; called on the event loop, must not block.
     """
 
     def __init__(
@@ -118,9 +121,9 @@ class ServingService:
             self._wake()
 
     async def wait_until_loadable(
-        self, model: str, number: int | None = None, label: str | None = None
+        self, model: str, number: int | None = None, label: str | None = None, headers: Headers | None = None
     ) -> ServingVersion:
-        """The version that a request means, as soon as requests for it can be checked and queued.
+        """The version that a request means (`Models.find`), as soon as requests for it can be checked and queued.
 
         Raises:
             NotFound: no such model, version or label.
@@ -131,7 +134,7 @@ class ServingService:
         looked = self.look_again is None
         while True:
             try:
-                version = self.models.find(model, number, label)
+                version = self.models.find(model, number, label, headers)
             except NotFound:
                 if looked or self.look_again is None:
                     raise
@@ -151,10 +154,12 @@ class ServingService:
             except TimeoutError:
                 raise Unavailable("The model's first version is being loaded. Try again.", retry_after_s=1.0) from None
 
-    def get_if_loaded(self, model: str, number: int | None, label: str | None) -> ServingVersion | None:
+    def get_if_loaded(
+        self, model: str, number: int | None, label: str | None, headers: Headers | None = None
+    ) -> ServingVersion | None:
         """The version that a request means when it is in memory now; else None: ask `wait_until_loadable`."""
         try:
-            version = self.models.find(model, number, label)
+            version = self.models.find(model, number, label, headers)
         except ServiceError:
             return None
         return version if version is not None and version.loaded else None

@@ -9,13 +9,15 @@ from app.serving.protocol import Form
 
 @dataclass(frozen=True)
 class Verb:
-    """Attributes:
-    scope: that a token needs.
-    signature: answers where a request names none.
-    form: of the answer; a predict request by columns gets `Form.COLUMN`.
-    rows_key: under which a request has its rows.
-    request, response: names of the schemas in `app.api.schemas.predict`.
-    summary: for the documentation.
+    """Everything that distinguishes one prediction verb from another.
+
+    Attributes:
+        scope: that a token needs.
+        signature: answers where a request names none.
+        form: of the answer; a predict request by columns gets `Form.COLUMN`.
+        rows_key: under which a request has its rows.
+        request, response: names of the schemas in `app.api.schemas.predict`.
+        summary: for the documentation.
     """
 
     scope: str

@@ -12,7 +12,7 @@ from app.serving.decode import Decoded, Decoder
 from app.serving.metrics import VersionMetrics
 
 
-class Result(NamedTuple):
+class PredictionResult(NamedTuple):
     """A body and what its headers tell: rows of the batch, microseconds waited, microseconds of the model's call."""
 
     body: bytes
@@ -22,12 +22,12 @@ class Result(NamedTuple):
 
 
 class Reply(Protocol):
-    """Where an answer goes: a future of `Result`, or what looks like one."""
+    """Where an answer goes: a future of `PredictionResult`, or what looks like one."""
 
     def done(self) -> bool:
         """Whether nobody waits any more."""
 
-    def set_result(self, result: Result, /) -> None: ...
+    def set_result(self, result: PredictionResult, /) -> None: ...
     def set_exception(self, error: ServiceError, /) -> None: ...
 
 
@@ -39,12 +39,23 @@ class QueueAccount(Protocol):
 
 
 class Pending:
-    """A request that waits or runs."""
+    """A request that waits or runs.
 
-    __slots__ = ("account", "arrived", "charged", "reply", "request", "size", "tried")
+    Attributes:
+        deadline: when nobody wants its answer any more (`time.perf_counter`).
+    """
+
+    __slots__ = ("account", "arrived", "charged", "deadline", "reply", "request", "size", "tried")
 
     def __init__(
-        self, request: Decoded, size: int, arrived: float, reply: Reply, account: QueueAccount | None, charged: int
+        self,
+        request: Decoded,
+        size: int,
+        arrived: float,
+        reply: Reply,
+        account: QueueAccount | None,
+        charged: int,
+        deadline: float,
     ) -> None:
         self.request = request
         self.size = size
@@ -52,6 +63,7 @@ class Pending:
         self.reply = reply
         self.account = account  # None once it has back what it was charged
         self.charged = charged
+        self.deadline = deadline
         self.tried = False  # was in a predictor that died: runs alone from now on
 
 

@@ -14,6 +14,7 @@ from app.serving.decode import Decoder
 from app.serving.export_description import BadExport, ExportDescription, read_export
 from app.serving.metrics import VersionMetrics
 from app.serving.response_head import ResponseHead
+from app.serving.split import Arm, Headers, Share, Split
 from app.serving.version_queue import VersionQueue
 
 DEFAULT_LABEL = "latest"
@@ -31,7 +32,8 @@ class WantedVersion:
         digest: `app.digest.directory_digest` of it.
         labels: that point to it now.
         staged: not validated yet: it is loaded, warmed up and reported through `on_loaded` or `on_failed`.
-        previous: had a label just before: it is kept in memory for a quick way back.
+        previous: had a label just before, or stands beside one: it is kept in memory.
+        shares: how labels that point to it divide their requests.
     """
 
     model: str
@@ -42,6 +44,7 @@ class WantedVersion:
     labels: tuple[str, ...] | list[str] = ()
     staged: bool = False
     previous: bool = False
+    shares: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class ServingVersion:
         error: why it cannot be loaded, for a person.
         retry_at: when a failed load may be tried again (monotonic seconds).
         validated: it was loaded before, or, if staged, where nobody is served, and nothing broke.
+        arms: label → what is counted of it there, for labels that divide their requests.
     """
 
     def __init__(self, wanted: WantedVersion, key: int) -> None:
@@ -98,6 +102,11 @@ class ServingVersion:
         self.validated = False
         self.asked_at = 0.0
         self.head = ResponseHead(wanted.model, wanted.number, wanted.lineage_id)
+        self.arms: dict[str, Arm] = {}
+
+    @property
+    def number(self) -> int:
+        return self.wanted.number
 
     @property
     def loaded(self) -> bool:
@@ -106,6 +115,12 @@ class ServingVersion:
     @property
     def idle(self) -> bool:
         return self.queue is None or self.queue.idle
+
+    def counters(self, number: int | None, label: str | None) -> VersionMetrics | Arm:
+        """Where a request is counted that came by a number or a label: `answered`, `warned`, `failed`."""
+        if not self.arms or number is not None:
+            return self.metrics
+        return self.arms.get(label or DEFAULT_LABEL, self.metrics)
 
     def describe(self, description: Description) -> None:
         """Takes what was read of it; requests can be checked and queued from now on."""
@@ -146,6 +161,8 @@ class Models:
         self._names: frozenset[str] = frozenset()
         self._labels: dict[tuple[str, str], ServingVersion] = {}
         self._previous: dict[str, ServingVersion] = {}
+        self._splits: dict[tuple[str, str], Split[ServingVersion]] = {}
+        self._closed: list[tuple[float, Arm]] = []
         self._keys = 0
 
     def sync(self, wanted: Sequence[WantedVersion]) -> bool:
@@ -192,13 +209,44 @@ class Models:
             if current is not None:
                 self._previous[place[0]] = current
             self._labels[place] = target
+        self._divide()
+
+    def _divide(self) -> None:
+        """Makes the splits of the labels; one whose share is as before goes on."""
+        splits = {}
+        for (model, label), base in self._labels.items():
+            for share in base.wanted.shares:
+                if share.label == label:
+                    known = self._splits.get((model, label))
+                    canary = None if share.canary is None else self.versions.get((model, share.canary))
+                    if known is None or (known.share, known.base, known.canary) != (share, base, canary):
+                        known = Split(model, share, base, canary)
+                    splits[model, label] = known
+        for place, known in self._splits.items():
+            if known is not splits.get(place):
+                known.close()
+                self._closed += [(time.monotonic(), arm) for arm in known.arms]
+        self._splits = splits
+
+    def arms(self) -> list[Arm]:
+        """What is counted for divided labels, also of those that a moment ago were divided otherwise: their last
+        requests may still be under way."""
+        now = time.monotonic()
+        self._closed = [(since, arm) for since, arm in self._closed if now - since < UNUSED_S]
+        return [arm for split in self._splits.values() for arm in split.arms] + [arm for _, arm in self._closed]
 
     def labelled(self, model: str, label: str) -> ServingVersion | None:
         """The version that serves a label now."""
         return self._labels.get((model, label))
 
-    def find(self, model: str, number: int | None, label: str | None) -> ServingVersion | None:
-        """The version that a request means; None while the model's first version is on its way.
+    def find(
+        self, model: str, number: int | None, label: str | None, headers: Headers | None = None
+    ) -> ServingVersion | None:
+        """The version that a request means, of all protocols; None while the model's first version is on its way.
+
+        Args:
+            headers: of the request, by lower-case names: one of them may say to which version of a divided label it
+                belongs.
 
         Raises:
             NotFound: no such model, version or label.
@@ -214,9 +262,16 @@ class Models:
             if version is None:
                 self._check_on_its_way(model, label)
                 return None
+            if self._splits and (split := self._splits.get((model, label or DEFAULT_LABEL))) is not None:
+                version = split.choose(headers)
         if version.error is not None and not version.loaded:
             raise Conflict(f"Version {version.wanted.number} of the model could not be loaded: {version.error}")
         return version
+
+    def put_back(self, model: str, label: str | None) -> None:
+        """The choice that `find` just made for a label was not used: it is the next one's."""
+        if self._splits and (split := self._splits.get((model, label or DEFAULT_LABEL))) is not None:
+            split.put_back()
 
     def one(self, model: str, number: int | None, label: str | None) -> ServingVersion:
         """As `find`, for looking only: a version that cannot be loaded is found too. Raises NotFound."""

@@ -20,7 +20,7 @@ from clock_hooks import AskingClock
 from report import SteadyClock, peak_mb, result, task
 
 import tf_estimator as est
-from tf_estimator.inputs import packing
+from tf_estimator.inputs import column_packing
 
 tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
 
@@ -106,7 +106,7 @@ def limit(job: dict[str, Any], features: dict[str, Any], labels: np.ndarray, clo
 
 def main() -> None:
     job = task()
-    packing.RESIDENT_BYTES = job.get("resident", packing.RESIDENT_BYTES)
+    column_packing.RESIDENT_BYTES = job.get("resident", column_packing.RESIDENT_BYTES)
     features, labels = data(job)
     bare = peak_mb()
     clock = SteadyClock(CALL)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from estimator_client.cli.exits import Exit
-from estimator_client.cli.output import Result, fail, printed, say
+from estimator_client.cli.output import CommandResult, fail, printed, say
 from estimator_client.cli.target import client
 
 app = typer.Typer(no_args_is_help=True, help="Running the service.")
@@ -31,10 +31,10 @@ _WORKERS: dict[str, Any] = {
 
 @app.command("status")
 @printed
-def status() -> Result:
+def status() -> CommandResult:
     """Show whether the service can work, and what of it cannot. Exit status 6 when it cannot."""
     with client() as service:
-        return Result([service.ready()], single=True)
+        return CommandResult([service.ready()], single=True)
 
 
 @app.command("drain")
@@ -46,26 +46,26 @@ def drain(queue: Annotated[str | None, typer.Option(help="Only jobs of this queu
 
 @app.command("audit")
 @printed
-def audit(limit: Annotated[int, typer.Option(min=1, help="Most entries to list.")] = 50) -> Result:
+def audit(limit: Annotated[int, typer.Option(min=1, help="Most entries to list.")] = 50) -> CommandResult:
     """List who did what, newest first."""
     with client() as service:
-        return Result([row for row, _ in zip(service.audit(), range(limit), strict=False)])
+        return CommandResult([row for row, _ in zip(service.audit(), range(limit), strict=False)])
 
 
 @app.command("estimators")
 @printed
-def estimators() -> Result:
+def estimators() -> CommandResult:
     """List the estimators that can be trained. With --json: the schemas of all their arguments."""
     with client() as service:
         found = service.estimators()
     definitions: dict[str, Any] = found.get("$defs", {})
     rows = [{"estimator": name, **definitions.get(name, {})} for name in found["estimators"]]
     columns: dict[str, Any] = {"estimator": "estimator", "arguments": lambda row: ", ".join(row.get("properties", {}))}
-    return Result(rows, columns)
+    return CommandResult(rows, columns)
 
 
 @printed
-def workers() -> Result:
+def workers() -> CommandResult:
     """List the workers with their queues, jobs and last signs of life."""
     from estimator_client.errors import ApiError
 
@@ -76,4 +76,4 @@ def workers() -> Result:
             if error.status != 404:
                 raise
             fail("This service is of a release that does not list its workers.", Exit.NOT_FOUND)
-    return Result(rows, _WORKERS)
+    return CommandResult(rows, _WORKERS)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from estimator_client.cli.output import Result, note, printed, say
+from estimator_client.cli.output import CommandResult, note, printed, say
 from estimator_client.cli.target import client
 
 app = typer.Typer(no_args_is_help=True, help="Data sets.")
@@ -53,33 +53,33 @@ def _warn(dataset: Mapping[str, Any]) -> None:
 @printed
 def list_datasets(
     limit: Annotated[int, typer.Option(min=1, help="Most data sets to list.")] = 100,
-) -> Result:
+) -> CommandResult:
     """List data sets, newest first."""
     with client() as service:
-        return Result([row for row, _ in zip(service.datasets(), range(limit), strict=False)], _LISTED)
+        return CommandResult([row for row, _ in zip(service.datasets(), range(limit), strict=False)], _LISTED)
 
 
 @app.command("show")
 @printed
-def show(dataset: Dataset) -> Result:
+def show(dataset: Dataset) -> CommandResult:
     """Show a data set's columns with their types and statistics."""
     with client() as service:
         found = service.dataset(dataset)
     _warn(found)
     columns: dict[str, Any] = {"column": "name"} | {name: name for name in _COLUMNS}
-    return Result(found["columns"], columns, title=f"{found['name']} ({found['id']}): {found['rows']} rows")
+    return CommandResult(found["columns"], columns, title=f"{found['name']} ({found['id']}): {found['rows']} rows")
 
 
 @app.command("preview")
 @printed
 def preview(
     dataset: Dataset, rows: Annotated[int, typer.Option(min=1, max=100, help="Number of rows.")] = 10
-) -> Result:
+) -> CommandResult:
     """Show the first rows of a data set."""
     with client() as service:
         found = service.dataset(dataset)
         names: dict[str, Any] = {column["name"]: column["name"] for column in found["columns"]}
-        return Result(service.preview(found["id"], rows=rows), names)
+        return CommandResult(service.preview(found["id"], rows=rows), names)
 
 
 @app.command("delete")

@@ -10,7 +10,7 @@ import typer
 
 from estimator_client.cli.jobs import follow
 from estimator_client.cli.models import ModelName
-from estimator_client.cli.output import Result, note, printed, say
+from estimator_client.cli.output import CommandResult, note, printed, say
 from estimator_client.cli.target import client
 from estimator_client.cli.train import dataset_of
 
@@ -23,7 +23,7 @@ def evaluate(
     version: Annotated[int | None, typer.Option(min=1, help="Left out: the version behind `latest`.")] = None,
     name: Annotated[str, typer.Option(help="Name of the evaluation.")] = "eval",
     batch_size: Annotated[int, typer.Option(min=1)] = 256,
-) -> Result:
+) -> CommandResult:
     """Evaluate a version of a model, and show its metrics."""
     with client() as service:
         dataset = dataset_of(service, data)
@@ -42,7 +42,9 @@ def evaluate(
         for one in found:
             note(f"Its report: estimator-service report {one['id']}")
         rows = [{"metric": metric, "value": value} for one in found for metric, value in one["metrics"].items()]
-    return Result(rows, {"metric": "metric", "value": "value"}, title=f"{model} version {number} on {dataset['name']}")
+    return CommandResult(
+        rows, {"metric": "metric", "value": "value"}, title=f"{model} version {number} on {dataset['name']}"
+    )
 
 
 def report(

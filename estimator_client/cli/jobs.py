@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from estimator_client.cli.output import Result, err, fail, note, printed, say
+from estimator_client.cli.output import CommandResult, err, fail, note, printed, say
 from estimator_client.cli.target import client
 
 if TYPE_CHECKING:
@@ -55,20 +55,20 @@ def list_jobs(
     kind: Annotated[str, typer.Option("--type", help="train evaluate export predict")] = "",
     model: Annotated[str, typer.Option(help="Only this model's jobs.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Most jobs to list.")] = 20,
-) -> Result:
+) -> CommandResult:
     """List jobs, newest first."""
     filters = {name: value for name, value in (("state", state), ("type", kind), ("model", model)) if value}
     with client() as service:
-        return Result([dict(job) for job, _ in zip(service.jobs(**filters), range(limit), strict=False)], LISTED)
+        return CommandResult([dict(job) for job, _ in zip(service.jobs(**filters), range(limit), strict=False)], LISTED)
 
 
 @app.command("show")
 @printed
-def show(job: JobId) -> Result:
+def show(job: JobId) -> CommandResult:
     """Show a job: state, progress, attempts, result."""
     with client() as service:
         found = service.job(job)
-    return Result([dict(found)], _SHOWN, single=True)
+    return CommandResult([dict(found)], _SHOWN, single=True)
 
 
 @app.command("watch")
@@ -105,7 +105,7 @@ def retry(jobs: JobIds) -> None:
 
 @app.command("compare")
 @printed
-def compare(jobs: JobIds) -> Result:
+def compare(jobs: JobIds) -> CommandResult:
     """Compare jobs: the fields of their specifications that differ, and their last metrics."""
     if len(jobs) < 2:
         fail("Name at least two jobs.")
@@ -116,7 +116,7 @@ def compare(jobs: JobIds) -> Result:
         {"field": name, **{job: table.get(name) for job, table in zip(jobs, tables, strict=True)}} for name in names
     ]
     different = [row for row in rows if len({json.dumps(row[job], sort_keys=True) for job in jobs}) > 1]
-    return Result(different, {"field": "field"} | {job: job for job in jobs})
+    return CommandResult(different, {"field": "field"} | {job: job for job in jobs})
 
 
 @app.command("open")
@@ -134,7 +134,7 @@ def open_in_browser(job: JobId) -> None:
 def follow(service: Client, job: Job) -> None:
     """Shows a job's events until it ends; raises JobNotSuccessful unless it succeeds."""
     from estimator_client.errors import JobNotSuccessful
-    from estimator_client.progress import JobBar
+    from estimator_client.progress_bar import JobBar
 
     with JobBar(err()) as bar:
         for event in job.events():

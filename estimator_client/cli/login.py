@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from estimator_client.cli.exits import Exit
-from estimator_client.cli.output import Result, fail, note, printed
+from estimator_client.cli.output import CommandResult, fail, note, printed
 from estimator_client.cli.profiles import Profile, Profiles, path
 from estimator_client.cli.target import client, target
 
@@ -49,7 +49,7 @@ def logout(name: Name = "") -> None:
 @printed
 def profiles(
     use: Annotated[str, typer.Option("--use", help="Make this one the present profile.")] = "",
-) -> Result:
+) -> CommandResult:
     """List profiles, without their tokens; the present one is marked."""
     known = _load()
     if use:
@@ -61,7 +61,7 @@ def profiles(
         {"profile": name, "url": profile.url, "present": name == known.current}
         for name, profile in sorted(known.profiles.items())
     ]
-    return Result(rows, {"": lambda row: "*" if row["present"] else "", "profile": "profile", "url": "url"})
+    return CommandResult(rows, {"": lambda row: "*" if row["present"] else "", "profile": "profile", "url": "url"})
 
 
 def _asked() -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from estimator_client.cli.exits import Exit
-from estimator_client.cli.output import Result, fail, note, printed, say
+from estimator_client.cli.output import CommandResult, fail, note, printed, say
 from estimator_client.cli.target import client
 
 app = typer.Typer(no_args_is_help=True, help="Models, their versions and labels.")
@@ -23,16 +23,18 @@ def _labels(labels: dict[str, int]) -> str:
 
 @app.command("list")
 @printed
-def list_models(limit: Annotated[int, typer.Option(min=1, help="Most models to list.")] = 100) -> Result:
+def list_models(limit: Annotated[int, typer.Option(min=1, help="Most models to list.")] = 100) -> CommandResult:
     """List models with their labels."""
     with client() as service:
         rows = [row for row, _ in zip(service.models(), range(limit), strict=False)]
-    return Result(rows, {"model": "name", "labels": lambda row: _labels(row["labels"]), "created": "created_at"})
+    return CommandResult(rows, {"model": "name", "labels": lambda row: _labels(row["labels"]), "created": "created_at"})
 
 
 @app.command("show")
 @printed
-def show(model: ModelName, limit: Annotated[int, typer.Option(min=1, help="Most versions to list.")] = 20) -> Result:
+def show(
+    model: ModelName, limit: Annotated[int, typer.Option(min=1, help="Most versions to list.")] = 20
+) -> CommandResult:
     """Show a model's versions, newest first, with the metrics of their evaluations."""
     with client() as service:
         versions = [row for row, _ in zip(service.versions(model), range(limit), strict=False)]
@@ -49,7 +51,7 @@ def show(model: ModelName, limit: Annotated[int, typer.Option(min=1, help="Most 
         "created": "created_at",
         "reason": "reason",
     }
-    return Result(rows, columns, title=model)
+    return CommandResult(rows, columns, title=model)
 
 
 @app.command("promote")

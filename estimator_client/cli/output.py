@@ -78,7 +78,7 @@ def fail(text: str, status: Exit = Exit.ERROR) -> NoReturn:
 
 
 @dataclass(frozen=True)
-class Result:
+class CommandResult:
     """What a command found.
 
     Attributes:
@@ -155,7 +155,7 @@ def _box() -> Any:
     return box.SIMPLE_HEAD
 
 
-def printed(command: Callable[..., Result | None]) -> Callable[..., None]:
+def printed(command: Callable[..., CommandResult | None]) -> Callable[..., None]:
     """A command that returns its result: gives it the options --output and --json, and prints what it returns."""
     signature = inspect.signature(command, eval_str=True)
 

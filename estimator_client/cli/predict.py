@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from estimator_client.client import Client
 
 
-class Form(StrEnum):
+class PredictionFormat(StrEnum):
     """Forms of the predictions."""
 
     JSONL = "jsonl"
@@ -42,8 +42,8 @@ def predict(
     version: Annotated[int | None, typer.Option(min=1, help="Left out: the version behind the label.")] = None,
     label: Annotated[str, typer.Option(help="The label whose version predicts.")] = "latest",
     output: Annotated[
-        Form, typer.Option("--output", "-o", help="Form of the predictions, one per row in order.")
-    ] = Form.JSONL,
+        PredictionFormat, typer.Option("--output", "-o", help="Form of the predictions, one per row in order.")
+    ] = PredictionFormat.JSONL,
     to: Annotated[Path | None, typer.Option(help="File to write to, instead of standard output.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows per request.")] = 500,
     parallel: Annotated[int, typer.Option(min=1, max=64, help="Requests at the same time.")] = 4,
@@ -95,10 +95,10 @@ def _counted(answers: Iterable[list[Any]]) -> Iterator[Any]:
             progress.advance(task, len(batch))
 
 
-def _write(answers: Iterator[Any], form: Form, file: Any) -> None:
-    if form is Form.CSV:
+def _write(answers: Iterator[Any], form: PredictionFormat, file: Any) -> None:
+    if form is PredictionFormat.CSV:
         _write_csv(answers, file)
-    elif form is Form.JSON:
+    elif form is PredictionFormat.JSON:
         file.write(json.dumps(list(answers), ensure_ascii=False, indent=2) + "\n")
     else:
         file.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)

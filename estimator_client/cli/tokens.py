@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from estimator_client.cli.output import Result, note, printed, say
+from estimator_client.cli.output import CommandResult, note, printed, say
 from estimator_client.cli.target import client
 
 app = typer.Typer(no_args_is_help=True, help="Tokens: who may do what. Needs the scope `admin`.")
@@ -34,7 +34,7 @@ def create(
 
 @app.command("list")
 @printed
-def list_tokens() -> Result:
+def list_tokens() -> CommandResult:
     """List tokens, without their secrets."""
     with client() as service:
         rows = service.tokens()
@@ -44,7 +44,7 @@ def list_tokens() -> Result:
         "scopes": lambda row: " ".join(row["scopes"]),
         "revoked": "revoked_at",
     }
-    return Result(rows, columns)
+    return CommandResult(rows, columns)
 
 
 @app.command("revoke")

@@ -12,7 +12,7 @@ import typer
 from estimator_client.cli.exits import Exit
 from estimator_client.cli.inputs import read_document
 from estimator_client.cli.jobs import follow
-from estimator_client.cli.output import Format, Result, fail, note, say
+from estimator_client.cli.output import CommandResult, Format, fail, note, say
 from estimator_client.cli.target import client
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def submit(
 
 def _submit(service: Client, body: Any, *, watch: bool, dry_run: bool) -> None:
     if dry_run:
-        Result([service.dry_run(body)], single=True).print(Format.JSON)
+        CommandResult([service.dry_run(body)], single=True).print(Format.JSON)
         return
     job = service.submit(body)
     for warning in job["warnings"]:

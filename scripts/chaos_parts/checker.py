@@ -94,7 +94,7 @@ def check(
     *,
     tolerance: float = 0.0,
 ) -> Verdict:
-    """What became of the jobs.
+    """The verdict over a run: jobs lost, computed twice or differently, and files that nothing points to.
 
     Args:
         tolerance: by which a loss may differ from the undisturbed one: sums over several workers are rounded otherwise.

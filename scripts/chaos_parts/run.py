@@ -38,7 +38,8 @@ class Outcome:
 
 
 class Run:
-    """
+    """One run under faults: jobs, the kills, and the check afterwards.
+
     Args:
         steps: of each job.
         limit_s: for all of it.

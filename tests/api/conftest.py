@@ -15,11 +15,11 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.deps import Service
+from app.api.deps import AppState
 from app.config import Settings
+from app.http.admission import AdmissionMiddleware
 from app.http.connection import FastPathLike
 from app.http.connections import ConnectionLimits
-from app.http.gate import Gate
 from app.http.server import Server
 from app.log import configure
 from app.main import create_app
@@ -35,8 +35,8 @@ CSV = b"size,colour,kind\n" + b"".join(
 class Api:
     """A running API and what a test needs of it."""
 
-    gate: Gate
-    service: Service
+    admission: AdmissionMiddleware
+    service: AppState
     queue: MemoryQueue
     http: httpx.Client
 

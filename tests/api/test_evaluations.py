@@ -14,8 +14,8 @@ from tests.api.conftest import Api
 from tests.api.test_models import publish
 from tests.registry.conftest import make_job
 from workers.report import report
-from workers.report.classification import Classified
-from workers.report.regression import Measured
+from workers.report.classification_part import Classified
+from workers.report.regression_part import Measured
 
 
 def classifier_report(seed: int = 0) -> dict[str, object]:

@@ -196,3 +196,18 @@ def test_predict_without_a_predictor_is_503(api: Api) -> None:
 
     assert answer.status_code == 503
     assert "error" in answer.json()
+
+
+def test_label_is_divided_and_shown_with_its_canary(api: Api) -> None:
+    publish(api)
+    publish(api)
+    url = "/v1/models/things/labels/latest"
+    made = api.http.put(url, json={"version": 1, "canary": {"version": 2, "per_mille": 50}})
+    assert made.status_code == 200, made.text
+    assert made.json()["canary"] == {"version": 2, "per_mille": 50, "by": "x-request-key"}
+    assert api.http.get(url).json()["canary"] == made.json()["canary"]
+    for wrong in ({"version": 2, "per_mille": 1001}, {"version": 2}, {"version": 2, "per_mille": 5, "by": "Cookie"}):
+        assert api.http.put(url, json={"version": 1, "canary": wrong}).status_code == 422
+    assert api.http.put(url, json={"version": 1, "canary": {"version": 1, "per_mille": 5}}).status_code == 409
+    assert api.http.put(url, json={"version": 2}).json()["canary"] is None
+    assert api.http.get(url).json().get("canary") is None

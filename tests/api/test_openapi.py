@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, current, and every operation behind the gate."""
+"""The OpenAPI document: complete, current, and every operation behind the admission layer."""
 
 from __future__ import annotations
 

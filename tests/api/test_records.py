@@ -10,7 +10,7 @@ from app.api.job_records import plain_text
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
 from app.registry.exports import ExportRepository
-from app.registry.metrics import MetricRepository
+from app.registry.metric_points import MetricRepository
 from tests.api.conftest import Api
 from tests.repositories import attempts
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from app.datasets.chunk import Chunk, plain_array
 from app.datasets.limits import Limits
-from app.datasets.schema import parse_schema
-from app.datasets.writers.table import TableWriter
+from app.datasets.upload_schema import parse_schema
+from app.datasets.writers.table_writer import TableWriter
 from app.errors import InvalidInput
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app.datasets.limits import Limits
 from app.datasets.readers import jsonl
 from app.datasets.readers.jsonl_fast import line_ends, one_object_a_line, parse
-from app.datasets.schema import ColumnSchema, Schema, Spelling
+from app.datasets.upload_schema import ColumnSchema, Schema, Spelling
 from app.errors import InvalidInput, TooLarge
 
 KNOWN = b'{"i": 1, "f": 0.5, "s": "x", "b": true, "l": [1], "g": [0.5], "t": ["a"], "e": [], "n": null}\n'

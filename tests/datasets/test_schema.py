@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.datasets.schema import ColumnSchema, parse_schema
+from app.datasets.upload_schema import ColumnSchema, parse_schema
 from app.errors import InvalidInput
 
 

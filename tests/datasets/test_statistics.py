@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from app.datasets.writers.column_statistics import DISTINCT_CAP, NumberStatistics, string_info
 from app.datasets.writers.memory_budget import MemoryBudget
-from app.datasets.writers.statistics import DISTINCT_CAP, NumberStatistics, string_info
 from tests.datasets.ingested import ingested
 
 

@@ -16,7 +16,7 @@ from app.datasets.readers import tf_example_fast
 from app.datasets.readers.tf_example import decode_example
 from app.datasets.readers.tf_example_fast import Unusual, decode
 from app.datasets.readers.tfrecord import TFRecordReader
-from app.datasets.schema import Schema
+from app.datasets.upload_schema import Schema
 from app.errors import InvalidInput, TooLarge
 from tests.datasets.test_tfrecord import record
 

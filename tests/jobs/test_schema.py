@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.jobs.json_schema import check, pointer
+from app.jobs.json_schema import check
+from app.json_pointer import pointer
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from app.errors import InvalidInput
 from app.ids import new_id
 from app.jobs.parse import dry_run, parse_job
 from app.jobs.plan import JobLimits
 from app.jobs.spec import BestMetric, LabelSpec, Missing, Promote, encode
+from app.json_pointer import pointer
 from tests.jobs.penguins import DATA, PENGUINS, dataset, errors, find, request, text, train_spec
 
 
@@ -52,6 +54,25 @@ def test_request_is_not_changed() -> None:
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"type": "dance"}, {"type": ["train"]}])
 def test_body_without_known_type_is_refused(body: Any) -> None:
     assert list(errors(body)) == ["/type"]
+
+
+def test_a_hundred_thousand_wrong_arguments_give_a_hundred_errors() -> None:
+    body = request()
+    body["estimator"]["args"] |= {f"k{i}": 0 for i in range(100_000)}
+    with pytest.raises(InvalidInput, match="And at least 99 more") as refused:
+        parse_job(body, find)
+    assert len(refused.value.errors) == 100
+
+
+@pytest.mark.parametrize("wide", [{f"k{i}": 0 for i in range(10_001)}, [5] * 10_001], ids=["object", "list"])
+@pytest.mark.parametrize("path", [["data"], ["data", "train", "ignore"], ["estimator", "a/b"]], ids=str)
+def test_wide_objects_and_lists_are_refused_as_a_whole(wide: Any, path: list[str]) -> None:
+    body = request()
+    place = body
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = wide
+    assert errors(body) == {pointer(*path): "Has 10001 entries; at most 10000 are allowed."}
 
 
 def test_unknown_fields_are_refused_everywhere() -> None:

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, InvalidInput, NotFound
 from app.ids import is_id, new_id
 from app.registry.audit import AuditRepository
-from app.registry.catalogue import CatalogueRepository
 from app.registry.db import now
 from app.registry.idempotency import IdempotencyRepository, StoredResponse
 from app.registry.leases import LeaseRepository
+from app.registry.model_fn_catalogue import CatalogueRepository
 from app.registry.tables import IdempotencyKey, Lease
 from app.registry.tokens import TokenRepository
 

@@ -15,7 +15,7 @@ from app.registry.exports import ExportRepository
 from app.registry.jobs.attempts import MAX_BACKOFF_S, HeartbeatReply
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.repository import JobRepository
-from app.registry.metrics import MetricRepository
+from app.registry.metric_points import MetricRepository
 from app.registry.tables import Attempt, Job
 from tests.registry.conftest import due, make_claim, make_job
 from tests.repositories import attempts

@@ -6,8 +6,8 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
 from app.ids import is_id
 from app.registry.audit import AuditRepository
-from app.registry.models import ModelRepository
-from app.registry.served_versions import ServedVersionRepository
+from app.registry.models import Division, ModelRepository
+from app.registry.served_versions import ServedShare, ServedVersionRepository
 from app.registry.tables import Version
 from tests.registry.conftest import make_export
 
@@ -210,3 +210,39 @@ def test_wanted_are_the_labelled_their_predecessors_and_the_staged(session: Sess
 
 def test_wanted_of_an_empty_registry_is_empty(session: Session) -> None:
     assert ServedVersionRepository(session).wanted() == []
+
+
+def test_divided_label_holds_both_versions_until_it_is_set_again(session: Session, models: ModelRepository) -> None:
+    for _ in range(3):
+        available(session)
+    division = Division(canary=2, per_mille=50, split_by="x-user")
+    label = models.set_label("m", "latest", 3, token_id="tok_1", division=division)
+    wanted = {live.number: live for live in ServedVersionRepository(session).wanted()}
+    assert wanted[3].shares == [ServedShare("latest", label.revision, 2, 50, "x-user", None)]
+    assert (wanted[2].previous, wanted[2].shares) == (True, [])
+    [entry] = AuditRepository(session).list(page_size=1)[0]
+    assert entry.detail == {"version": 3, "previous": 2, "revision": label.revision, "canary": 2, "per_mille": 50,
+                            "split_by": "x-user"}  # fmt: skip
+    models.set_label("m", "latest", 1)
+    wanted = {live.number: live for live in ServedVersionRepository(session).wanted()}
+    assert {number: live.shares for number, live in wanted.items()} == {1: [], 3: []}
+
+
+def test_promotion_of_a_new_version_ends_the_division(session: Session, models: ModelRepository) -> None:
+    available(session)
+    available(session)
+    models.set_label("m", "latest", 1, division=Division(canary=2, per_mille=50))
+    available(session)
+    label = models.label("m", "latest")
+    assert (label.version, label.canary, label.per_mille) == (3, None, None)
+
+
+def test_canary_must_be_available_and_another_version(session: Session, models: ModelRepository) -> None:
+    available(session)
+    publish(session, label=None)
+    with pytest.raises(Conflict, match="STAGED"):
+        models.set_label("m", "latest", 1, division=Division(canary=2, per_mille=50))
+    with pytest.raises(NotFound):
+        models.set_label("m", "latest", 1, division=Division(canary=9, per_mille=50))
+    with pytest.raises(Conflict, match="another"):
+        models.set_label("m", "latest", 1, division=Division(canary=1, per_mille=50))

@@ -20,9 +20,9 @@ from app.registry.events import EventRepository
 from app.registry.idempotency import IdempotencyRepository
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.repository import JobRepository
-from app.registry.metrics import MetricRepository
+from app.registry.metric_points import MetricRepository
 from app.registry.models import ModelRepository
-from app.registry.retention import RetentionRepository
+from app.registry.purge import RetentionRepository
 from app.registry.served_versions import ServedVersionRepository
 from app.registry.tables import Base, Job, JobEvent
 from app.registry.tokens import TokenRepository

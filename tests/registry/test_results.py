@@ -14,7 +14,7 @@ from app.registry.evaluations import EvaluationRepository
 from app.registry.events import EventRepository
 from app.registry.exports import ExportRepository
 from app.registry.jobs.attempts import Claim
-from app.registry.metrics import MetricRepository
+from app.registry.metric_points import MetricRepository
 from app.registry.models import ModelRepository
 from tests.registry.conftest import make_claim, make_dataset, make_export, make_job
 

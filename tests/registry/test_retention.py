@@ -4,14 +4,14 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.registry import retention
+from app.registry import purge
 from app.registry.audit import AuditRepository
 from app.registry.db import now
 from app.registry.events import EventRepository
 from app.registry.idempotency import IdempotencyRepository
 from app.registry.jobs.repository import JobRepository
-from app.registry.metrics import MetricRepository
-from app.registry.retention import RetentionRepository
+from app.registry.metric_points import MetricRepository
+from app.registry.purge import RetentionRepository
 from app.registry.tables import AuditEntry, IdempotencyKey, Job
 from tests.registry.conftest import make_claim, make_job
 from tests.repositories import attempts
@@ -46,7 +46,7 @@ def test_old_audit_entries_go_a_bounded_number_at_once(session: Session, monkeyp
     for number in range(5):
         audit.add(None, "test", str(number))
     session.execute(update(AuditEntry).where(AuditEntry.target != "4").values(at=now() - 100))
-    monkeypatch.setattr(retention, "AT_ONCE", 3)
+    monkeypatch.setattr(purge, "AT_ONCE", 3)
     purges = RetentionRepository(session)
     assert [purges.purge_audit(60), purges.purge_audit(60)] == [True, False]
     assert [row.target for row in audit.list()[0]] == ["4"]

@@ -19,7 +19,7 @@ import pytest
 import uvicorn
 
 from app.digest import directory_digest
-from app.http.predict import PredictApp
+from app.http.predict_app import PredictApp
 from app.http.problems import plain_problem, problem
 from app.serving.batcher import BatchLimits
 from app.serving.large_body import LargeBodyReader

@@ -133,6 +133,13 @@ def test_strings_are_skipped_in_linear_time(body: bytes) -> None:
     assert time.perf_counter() - started < 3
 
 
+def test_keys_of_a_document_are_bounded_outside_strings() -> None:
+    limits = JsonLimits(values=100, containers=100, keys=2)
+    limits.check(b'{"a":1,"b::":":::"}')
+    with pytest.raises(TooLarge, match="more than 2 keys"):
+        limits.check(b'{"a":1,"b":2,"c":3}')
+
+
 def test_process_that_dies_is_replaced(export: str) -> None:
     async def ask(reader: LargeBodyReader) -> None:
         body = json.dumps({"instances": [ROW] * 10}).encode()

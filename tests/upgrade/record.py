@@ -18,7 +18,7 @@ from app.config import Settings
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.db import HEAD, make_engine, migrate
 from app.registry.exports import ExportRepository
-from app.registry.metrics import MetricRepository
+from app.registry.metric_points import MetricRepository
 from app.registry.models import ModelRepository
 from tests.workers.in_process import Service, flowers
 

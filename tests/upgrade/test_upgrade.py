@@ -15,7 +15,7 @@ from app.log import configure
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.db import HEAD, Database, make_engine, migrate, revision_state
 from app.registry.jobs.repository import JobRepository
-from app.registry.metrics import MetricRepository
+from app.registry.metric_points import MetricRepository
 from app.storage import Storage
 from tests.api.conftest import run_api
 from tests.repositories import attempts

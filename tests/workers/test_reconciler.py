@@ -14,7 +14,7 @@ from app.registry.audit import AuditRepository
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.db import Database, now
 from app.registry.idempotency import IdempotencyRepository
-from app.registry.metrics import MetricRepository
+from app.registry.metric_points import MetricRepository
 from app.registry.tables import AuditEntry, IdempotencyKey, Job, JobEvent, MetricPoint, Worker
 from app.registry.workers import WorkerReport, WorkerRepository
 from app.storage import Storage

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ..estimator import Estimator
 from ..estimator_spec import EstimatorSpec
-from ..feature_column.state import model_variable
+from ..feature_column.column_state import model_variable
 from ..head import Head, RegressionHead
 from ..head.classifier import classifier_head
 from ..head.reduction import SUM_OVER_BATCH_SIZE

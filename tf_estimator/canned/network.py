@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..feature_column import DenseInput
-from ..feature_column.state import model_variable, parts_of
+from ..feature_column.column_state import model_variable, parts_of
 from ..graph.naming import operation_scope_name
 from ..keys import ModeKeys
 

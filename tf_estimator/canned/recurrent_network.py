@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..feature_column import DenseInput, SequenceFeatures, concatenate_context
-from ..feature_column.state import model_variable
+from ..feature_column.column_state import model_variable
 from ..recurrent import gru, lstm, simple_rnn
 from ..recurrent.cells import Cell
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import canned, files, optimizers, program
+from . import canned, model_directory, optimizers, program
 from .canned import DiagnosedModel
-from .files import Contents
 from .graph import Graph
+from .model_directory import Contents
 from .optimizers import Optimizer
 
 __all__ = ["Diagnosis", "diagnose"]
@@ -72,7 +72,7 @@ def diagnose(model_dir: str) -> Diagnosis:
     Raises:
         FileNotFoundError: there is no such directory.
     """
-    contents = files.read(model_dir)
+    contents = model_directory.read(model_dir)
     graph = Graph.read(model_dir)
     model = canned.find(contents.shapes, graph, model_dir)
     found = optimizers.find(contents.shapes, contents.scalars, graph) if model.family else {}

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import eval_events
-from . import columns, optimizers
-from .columns import Column
+from . import checkpoint_columns, optimizers
+from .checkpoint_columns import Column
 from .graph import Graph
 
 _HIDDEN = re.compile(r"dnn/hiddenlayer_(\d+)/kernel")
@@ -62,7 +62,7 @@ def find(shapes: Mapping[str, list[int]], graph: Graph | None, model_dir: str) -
     model = DiagnosedModel()
     own = {name: shape for name, shape in shapes.items() if name != "global_step" and not optimizers.is_slot(name)}
     deep = any(_HIDDEN.fullmatch(name) for name in own)
-    wide = any(name.startswith(columns.SCOPES["linear"]) for name in own)
+    wide = any(name.startswith(checkpoint_columns.SCOPES["linear"]) for name in own)
     if any(_CELL.fullmatch(name) for name in own):
         _rnn(model, own, graph)
     elif deep:
@@ -72,7 +72,7 @@ def find(shapes: Mapping[str, list[int]], graph: Graph | None, model_dir: str) -
     if wide:
         model.family = "DNNLinearCombined" if deep else "Linear"
         model.outputs = model.outputs or own.get("linear/linear_model/bias_weights", [1])[0]
-        model.linear = columns.find(own, "linear", graph)
+        model.linear = checkpoint_columns.find(own, "linear", graph)
     if model.family in ("DNN", "Linear") and optimizers.is_combined(shapes):
         model.family = "DNNLinearCombined"  # with columns for one of its parts only
     if model.family:
@@ -90,10 +90,10 @@ def _dnn(model: DiagnosedModel, own: Mapping[str, list[int]], graph: Graph | Non
     model.outputs = own.get("dnn/logits/kernel", [0, 0])[1]
     model.batch_norm = any("/batchnorm_" in name for name in own)
     inputs = own[layers[0][1]][0]
-    model.dense = columns.find(own, "dense", graph, inputs)
+    model.dense = checkpoint_columns.find(own, "dense", graph, inputs)
     rest = inputs - sum(column.width for column in model.dense)
     if rest > 0:
-        model.dense.append(columns.placeholder(rest))
+        model.dense.append(checkpoint_columns.placeholder(rest))
 
 
 def _rnn(model: DiagnosedModel, own: Mapping[str, list[int]], graph: Graph | None) -> None:
@@ -104,14 +104,14 @@ def _rnn(model: DiagnosedModel, own: Mapping[str, list[int]], graph: Graph | Non
     model.cell_type = cells[0][2] or _GATES.get(own[first][1] // own[first][0], "simple_rnn")
     model.outputs = own.get("rnn_model/logits/kernel", [0, 0])[1]
     inputs = own.get(first.replace("recurrent_kernel", "kernel"), [0])[0]
-    model.sequence = columns.find(own, "sequence", graph, inputs)
+    model.sequence = checkpoint_columns.find(own, "sequence", graph, inputs)
     rest = inputs - sum(column.width for column in model.sequence)
-    model.context = columns.find(own, "context", graph, rest)
+    model.context = checkpoint_columns.find(own, "context", graph, rest)
     rest -= sum(column.width for column in model.context)
     if rest > 0 and model.sequence:
-        model.context.append(columns.placeholder(rest))
+        model.context.append(checkpoint_columns.placeholder(rest))
     elif rest > 0:
-        model.sequence.append(columns.placeholder(rest, sequence=True))
+        model.sequence.append(checkpoint_columns.placeholder(rest, sequence=True))
 
 
 def _decide(model: DiagnosedModel, graph: Graph | None, model_dir: str) -> None:

@@ -22,6 +22,13 @@ from .signature import DEFAULT, export_outputs
 FORMAT = 1
 SERVING_JSON = "serving.json"
 PREDICT = "predict"
+_MADE_BY = {
+    "format": FORMAT,
+    "engine": __version__,
+    "tensorflow": tf.__version__,
+    # By the raw op, a signature of 20 arguments is called as fast as a packed one would be.
+    "packed": None,
+}
 
 
 def export_for_serving(
@@ -70,17 +77,13 @@ def export_for_serving(
         receiver_fns = {ModeKeys.PREDICT: lambda: feature.receiver(infos)}
         write(estimator, temporary, receiver_fns, path, signatures_of=signatures_of)
         content = {
-            "format": FORMAT,
             "estimator": type(estimator).__name__,
-            "engine": __version__,
-            "tensorflow": tf.__version__,
             "global_step": 0 if path is None else _global_step(path),
             "features": [info.as_json() for info in infos],
             "signatures": described,
             "label_vocabulary": _label_vocabulary(estimator, label_vocabulary),
-            # By the raw op, a signature of 20 arguments is called as fast as a packed one would be.
-            "packed": None,
             "examples": [dict(row) for row in examples],
+            **_MADE_BY,
         }
         assets = temporary / ASSETS_EXTRA
         assets.mkdir()

@@ -25,7 +25,7 @@ from .columns import (
 )
 from .dense import DenseInput
 from .dense_features import DenseFeatures
-from .linear import LinearModel
+from .linear_model import LinearModel
 from .sequence import SequenceFeatures, concatenate_context
 from .standardize import Standardize
 

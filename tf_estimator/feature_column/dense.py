@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from ..errors import InputShapeError
 from ..model_fn import plain_shapes
+from .column_state import ColumnState, FeatureCache
 from .layer import ColumnLayer
 from .single_ids import embed_rows
 from .standardize import Standardize
-from .state import ColumnState, FeatureCache
 
 
 class DenseInput(ColumnLayer):

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..graph.naming import variable_scope_name
-from .state import ColumnState, create_column_states, prepared_columns
+from .column_state import ColumnState, create_column_states, prepared_columns
 
 v1 = tf.compat.v1
 

@@ -8,9 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from ..model_fn import plain_shapes
+from .column_state import ColumnState, FeatureCache
 from .layer import ColumnLayer
 from .single_ids import embed_steps
-from .state import ColumnState, FeatureCache
 
 
 class SequenceFeatures(ColumnLayer):

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .state import ColumnState, FeatureCache, is_partitioned
+from .column_state import ColumnState, FeatureCache, is_partitioned
 
 # Categorical columns that give ids without weights. The hashed one never gives -1, which stands for "no id".
 _HASHED = "HashedCategoricalColumn"

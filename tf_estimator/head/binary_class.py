@@ -10,7 +10,7 @@ import tensorflow as tf
 from ..export_output import PredictOutput, RegressionOutput
 from ..keys import MetricKeys, PredictionKeys
 from ..metrics import AUC, Accuracy, AccuracyBaseline, BinaryAccuracy, Mean, Metric, Precision, Recall
-from . import checks
+from . import input_checks
 from .base import CLASSIFICATION, PREDICT, REGRESSION, SERVING_DEFAULT, checked_keys
 from .classes import all_class_ids, all_classes, class_names, classification_output
 from .reduction import SUM_OVER_BATCH_SIZE
@@ -44,8 +44,8 @@ class BinaryClassHead(SingleHead):
         loss_fn: Callable[..., Any] | None = None,
         name: str | None = None,
     ) -> None:
-        self._thresholds = checks.checked_thresholds(thresholds)
-        self._label_vocabulary = checks.checked_vocabulary(label_vocabulary, 2)
+        self._thresholds = input_checks.checked_thresholds(thresholds)
+        self._label_vocabulary = input_checks.checked_vocabulary(label_vocabulary, 2)
         super().__init__(1, weight_column, loss_reduction, loss_fn, name)
 
     def predictions(self, logits: Any, keys: Sequence[str] | None = None) -> dict[Any, tf.Tensor]:
@@ -54,7 +54,7 @@ class BinaryClassHead(SingleHead):
         names = PredictionKeys
         valid = [names.LOGITS, names.LOGISTIC, names.PROBABILITIES, names.CLASS_IDS, names.CLASSES]
         keys = checked_keys(keys, [*valid, names.ALL_CLASS_IDS, names.ALL_CLASSES])
-        logits = checks.checked_logits(logits, 1)
+        logits = input_checks.checked_logits(logits, 1)
         both = tf.concat([tf.zeros_like(logits), logits], axis=-1)
         class_ids = tf.expand_dims(tf.argmax(both, axis=-1), -1)
         make = {
@@ -96,7 +96,7 @@ class BinaryClassHead(SingleHead):
     ) -> dict[str, Any]:
         """See `Head.update_metrics`."""
         key = self._summary_key
-        logits = checks.checked_logits(logits, 1)
+        logits = input_checks.checked_logits(logits, 1)
         predictions = self.predictions(logits, [PredictionKeys.LOGISTIC, PredictionKeys.CLASS_IDS])
         logistic, class_ids = predictions[PredictionKeys.LOGISTIC], predictions[PredictionKeys.CLASS_IDS]
         labels = self._checked_labels(labels, logits)
@@ -126,22 +126,22 @@ class BinaryClassHead(SingleHead):
         }
 
     def _checked_labels(self, labels: Any, logits: Any) -> tf.Tensor:
-        labels = checks.checked_labels(labels, logits, 1)
+        labels = input_checks.checked_labels(labels, logits, 1)
         if self._label_vocabulary is not None:
-            labels = checks.label_ids(labels, self._label_vocabulary)
+            labels = input_checks.label_ids(labels, self._label_vocabulary)
             message = "Labels must be in label_vocabulary."
         elif labels.dtype == tf.string:
             raise ValueError("Labels are strings; pass label_vocabulary with the names of the two classes.")
         else:
             message = "Labels must be <= n_classes - 1 and >= 0, that is in [0, 1]."
-        return checks.checked_range(tf.cast(labels, tf.float32), 2, message)
+        return input_checks.checked_range(tf.cast(labels, tf.float32), 2, message)
 
     def _losses(self, logits: Any, labels: Any, features: Any) -> tuple[Any, Any]:
         if self._loss_fn:
-            losses = checks.call_loss_fn(self._loss_fn, labels, logits, features, self._loss_reduction)
+            losses = input_checks.call_loss_fn(self._loss_fn, labels, logits, features, self._loss_reduction)
         else:
             losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
-        return losses, checks.checked_weights(features, self._weight_column, logits)
+        return losses, input_checks.checked_weights(features, self._weight_column, logits)
 
 
 _AT_THRESHOLD: dict[str, Callable[[str, float], Metric]] = {

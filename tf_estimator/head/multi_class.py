@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ..keys import MetricKeys, PredictionKeys
 from ..metrics import Accuracy, Mean
-from . import checks
+from . import input_checks
 from .base import checked_keys
 from .classes import all_class_ids, all_classes, class_names, class_outputs
 from .reduction import SUM_OVER_BATCH_SIZE
@@ -48,7 +48,7 @@ class MultiClassHead(SingleHead):
         if n_classes is None or n_classes <= 2:
             raise ValueError(f"n_classes must be > 2: {n_classes}. Use BinaryClassHead for two classes.")
         self._n_classes = int(n_classes)
-        self._label_vocabulary = checks.checked_vocabulary(label_vocabulary, n_classes)
+        self._label_vocabulary = input_checks.checked_vocabulary(label_vocabulary, n_classes)
         super().__init__(self._n_classes, weight_column, loss_reduction, loss_fn, name)
 
     def predictions(self, logits: Any, keys: Sequence[str] | None = None) -> dict[Any, tf.Tensor]:
@@ -56,7 +56,7 @@ class MultiClassHead(SingleHead):
         names = PredictionKeys
         valid = [names.LOGITS, names.PROBABILITIES, names.CLASS_IDS, names.CLASSES]
         keys = checked_keys(keys, [*valid, names.ALL_CLASS_IDS, names.ALL_CLASSES])
-        logits = checks.checked_logits(logits, self._n_classes)
+        logits = input_checks.checked_logits(logits, self._n_classes)
         class_ids = tf.expand_dims(tf.argmax(logits, axis=-1), -1)
         make = {
             names.LOGITS: lambda: logits,
@@ -86,7 +86,7 @@ class MultiClassHead(SingleHead):
         regularization_losses: Sequence[Any] | None = None,
     ) -> dict[str, Any]:
         """See `Head.update_metrics`."""
-        logits = checks.checked_logits(logits, self._n_classes)
+        logits = input_checks.checked_logits(logits, self._n_classes)
         labels = self._checked_labels(labels, logits)
         losses, weights = self._losses(logits, labels, features)
         class_ids = self.predictions(logits, [PredictionKeys.CLASS_IDS])[PredictionKeys.CLASS_IDS]
@@ -100,9 +100,9 @@ class MultiClassHead(SingleHead):
         return class_outputs(predictions, self._n_classes, self._label_vocabulary)
 
     def _checked_labels(self, labels: Any, logits: Any) -> tf.Tensor:
-        labels = checks.checked_labels(labels, logits, 1)
+        labels = input_checks.checked_labels(labels, logits, 1)
         if self._label_vocabulary is not None:
-            labels = checks.label_ids(labels, self._label_vocabulary)
+            labels = input_checks.label_ids(labels, self._label_vocabulary)
             message = "Labels must be in label_vocabulary."
         elif labels.dtype == tf.string:
             raise ValueError("Labels are strings; pass label_vocabulary with the names of the classes.")
@@ -110,12 +110,12 @@ class MultiClassHead(SingleHead):
             raise ValueError(f"Labels dtype should be integer. Instead got {labels.dtype}. Cast them with tf.cast.")
         else:
             message = f"Labels must be <= n_classes - 1 and >= 0, that is in [0, {self._n_classes - 1}]."
-        return checks.checked_range(labels, self._n_classes, message)
+        return input_checks.checked_range(labels, self._n_classes, message)
 
     def _losses(self, logits: Any, labels: Any, features: Any) -> tuple[Any, Any]:
         if self._loss_fn:
-            losses = checks.call_loss_fn(self._loss_fn, labels, logits, features, self._loss_reduction)
+            losses = input_checks.call_loss_fn(self._loss_fn, labels, logits, features, self._loss_reduction)
         else:
             flat = tf.squeeze(labels, axis=-1)
             losses = tf.expand_dims(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=flat, logits=logits), -1)
-        return losses, checks.checked_weights(features, self._weight_column, logits)
+        return losses, input_checks.checked_weights(features, self._weight_column, logits)

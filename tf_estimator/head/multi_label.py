@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ..keys import MetricKeys, PredictionKeys
 from ..metrics import AUC, Mean
-from . import checks
+from . import input_checks
 from .base import checked_keys
 from .binary_class import threshold_metrics, threshold_names
 from .classes import all_classes, class_outputs
@@ -52,8 +52,8 @@ class MultiLabelHead(SingleHead):
         if n_classes is None or n_classes < 2:
             raise ValueError(f"n_classes must be > 1 for multi-label classification. Given: {n_classes}.")
         self._n_classes = int(n_classes)
-        self._thresholds = checks.checked_thresholds(thresholds)
-        self._label_vocabulary = checks.checked_vocabulary(label_vocabulary, n_classes)
+        self._thresholds = input_checks.checked_thresholds(thresholds)
+        self._label_vocabulary = input_checks.checked_vocabulary(label_vocabulary, n_classes)
         super().__init__(self._n_classes, weight_column, loss_reduction, loss_fn, name)
         self._class_metrics = [self._class_id(given) for given in classes_for_class_based_metrics or ()]
 
@@ -61,7 +61,7 @@ class MultiLabelHead(SingleHead):
         """See `Head.predictions`; keys: logits, probabilities, classes (the names of all classes)."""
         names = PredictionKeys
         keys = checked_keys(keys, [names.LOGITS, names.PROBABILITIES, names.CLASSES])
-        logits = checks.checked_logits(logits, self._n_classes)
+        logits = input_checks.checked_logits(logits, self._n_classes)
         make = {
             names.LOGITS: lambda: logits,
             names.PROBABILITIES: lambda: tf.sigmoid(logits),
@@ -95,7 +95,7 @@ class MultiLabelHead(SingleHead):
     ) -> dict[str, Any]:
         """See `Head.update_metrics`."""
         key = self._summary_key
-        logits = checks.checked_logits(logits, self._n_classes)
+        logits = input_checks.checked_logits(logits, self._n_classes)
         labels = self._checked_labels(labels, logits)
         losses, weights = self._losses(logits, labels, features)
         scores = tf.sigmoid(logits)
@@ -144,28 +144,28 @@ class MultiLabelHead(SingleHead):
             if labels.dtype == tf.string:
                 raise ValueError("Dense labels must be a 0/1 indicator; give names as a SparseTensor.")
             message = "labels must be an integer indicator Tensor with values in [0, 1]."
-            labels = checks.checked_range(labels, 2, message)
-        return tf.cast(checks.checked_labels(labels, logits, self._n_classes), tf.float32)
+            labels = input_checks.checked_range(labels, 2, message)
+        return tf.cast(input_checks.checked_labels(labels, logits, self._n_classes), tf.float32)
 
     def _sparse_indicators(self, labels: Any) -> tf.Tensor:
         if labels.dtype == tf.string:
             if self._label_vocabulary is None:
                 raise ValueError("Labels are strings; pass label_vocabulary with the names of the classes.")
-            ids = checks.label_ids(labels.values, self._label_vocabulary)
+            ids = input_checks.label_ids(labels.values, self._label_vocabulary)
             message = "Labels must be in label_vocabulary."
         elif labels.dtype.is_integer:
             ids = labels.values
             message = f"labels must be an integer SparseTensor with values in [0, {self._n_classes})."
         else:
             raise ValueError(f"Labels dtype should be integer. Instead got {labels.dtype}.")
-        ids = checks.checked_range(tf.cast(ids, tf.int64), self._n_classes, message)
+        ids = input_checks.checked_range(tf.cast(ids, tf.int64), self._n_classes, message)
         hot = tf.sparse.to_indicator(tf.SparseTensor(labels.indices, ids, labels.dense_shape), self._n_classes)
         return tf.cast(hot, tf.int64)
 
     def _losses(self, logits: Any, labels: Any, features: Any) -> tuple[Any, Any]:
         if self._loss_fn:
-            losses = checks.call_loss_fn(self._loss_fn, labels, logits, features, self._loss_reduction)
+            losses = input_checks.call_loss_fn(self._loss_fn, labels, logits, features, self._loss_reduction)
         else:
             per_class = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
             losses = tf.reduce_mean(per_class, axis=-1, keepdims=True)
-        return losses, checks.checked_weights(features, self._weight_column, logits)
+        return losses, input_checks.checked_weights(features, self._weight_column, logits)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ..export_output import PredictOutput, RegressionOutput
 from ..keys import MetricKeys, PredictionKeys
 from ..metrics import Mean
-from . import checks
+from . import input_checks
 from .base import PREDICT, REGRESSION, SERVING_DEFAULT, checked_keys
 from .reduction import SUM_OVER_BATCH_SIZE
 from .single import SingleHead
@@ -53,7 +53,7 @@ class RegressionHead(SingleHead):
         if self._inverse_link_fn:
             valid.append(PredictionKeys.LOGITS)
         keys = checked_keys(keys, valid)
-        logits = checks.checked_logits(logits, self._logits_dimension)
+        logits = input_checks.checked_logits(logits, self._logits_dimension)
         linked = self._inverse_link_fn(logits) if self._inverse_link_fn else logits
         both = {PredictionKeys.PREDICTIONS: linked, PredictionKeys.LOGITS: logits}
         return {key: both[key] for key in keys}
@@ -74,7 +74,7 @@ class RegressionHead(SingleHead):
         regularization_losses: Sequence[Any] | None = None,
     ) -> dict[str, Any]:
         """See `Head.update_metrics`."""
-        logits = checks.checked_logits(logits, self._logits_dimension)
+        logits = input_checks.checked_logits(logits, self._logits_dimension)
         predicted = self.predictions(logits)[PredictionKeys.PREDICTIONS]
         labels = self._checked_labels(labels, logits)
         losses, weights = self._losses(logits, labels, features)
@@ -90,19 +90,19 @@ class RegressionHead(SingleHead):
         return {SERVING_DEFAULT: regression, REGRESSION: regression, PREDICT: PredictOutput(predictions)}
 
     def _checked_labels(self, labels: Any, logits: Any) -> tf.Tensor:
-        labels = checks.checked_labels(labels, logits, self._logits_dimension)
+        labels = input_checks.checked_labels(labels, logits, self._logits_dimension)
         if labels.dtype == tf.string:
             raise ValueError("Labels are strings; a regression needs numbers.")
         return tf.cast(labels, tf.float32)
 
     def _losses(self, logits: Any, labels: Any, features: Any) -> tuple[Any, Any]:
         if self._loss_fn:
-            losses = checks.call_loss_fn(
+            losses = input_checks.call_loss_fn(
                 self._loss_fn, labels, logits, features, self._loss_reduction, self._logits_dimension
             )
         else:
             losses = tf.math.squared_difference(logits, labels)
-        return losses, checks.checked_weights(features, self._weight_column, logits, per_logit=True)
+        return losses, input_checks.checked_weights(features, self._weight_column, logits, per_logit=True)
 
 
 class PoissonRegressionHead(RegressionHead):
@@ -122,7 +122,7 @@ class PoissonRegressionHead(RegressionHead):
         name: str | None = None,
     ) -> None:
         def poisson_loss(labels: Any, logits: Any) -> Any:
-            labels = checks.checked_range(labels, 2**63, "Labels must be >= 0: they are counts.")
+            labels = input_checks.checked_range(labels, 2**63, "Labels must be >= 0: they are counts.")
             return tf.nn.log_poisson_loss(targets=labels, log_input=logits, compute_full_loss=compute_full_loss)
 
         super().__init__(label_dimension, weight_column, loss_reduction, poisson_loss, tf.exp, name)
@@ -139,7 +139,7 @@ class LogisticRegressionHead(RegressionHead):
         self, weight_column: Any = None, loss_reduction: str = SUM_OVER_BATCH_SIZE, name: str | None = None
     ) -> None:
         def logistic_loss(labels: Any, logits: Any) -> Any:
-            labels = checks.checked_range(labels, 2, "Labels must be in range [0, 1].")
+            labels = input_checks.checked_range(labels, 2, "Labels must be in range [0, 1].")
             return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
 
         super().__init__(1, weight_column, loss_reduction, logistic_loss, tf.sigmoid, name)

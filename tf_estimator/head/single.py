@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from . import checks
+from . import input_checks
 from .base import Head, with_regularization
 from .reduction import canonical_reduction, reduce_loss
 
@@ -40,7 +40,7 @@ class SingleHead(Head):
         self._logits_dimension = logits_dimension
         self._weight_column = weight_column
         self._loss_reduction = canonical_reduction(loss_reduction)
-        self._loss_fn = checks.checked_loss_fn(loss_fn)
+        self._loss_fn = input_checks.checked_loss_fn(loss_fn)
         self._name = name
 
     @property
@@ -64,7 +64,7 @@ class SingleHead(Head):
         regularization_losses: Sequence[Any] | None = None,
     ) -> tf.Tensor:
         """See `Head.loss`."""
-        logits = checks.checked_logits(logits, self._logits_dimension)
+        logits = input_checks.checked_logits(logits, self._logits_dimension)
         losses, weights = self._losses(logits, self._checked_labels(labels, logits), features)
         return with_regularization(reduce_loss(losses, weights, self._loss_reduction), regularization_losses)
 

@@ -31,8 +31,10 @@ class NanTensorHook(tf.compat.v1.train.NanTensorHook):  # type: ignore[misc]
         return _v1.train.SessionRunArgs(self.loss_tensor)
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
-        """Raises:
-        NanLossDuringTrainingError: the tensor holds a NaN and `fail_on_nan_loss` is set.
+        """Stops or fails the training when the tensor holds a NaN.
+
+        Raises:
+            NanLossDuringTrainingError: the tensor holds a NaN and `fail_on_nan_loss` is set.
         """
         if not np.any(np.isnan(run_values.results)):
             return

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from . import packing, zero_copy
+from . import column_packing, zero_copy
+from .column_packing import Packing
 from .memory_map import RowSelection, chunks
-from .packing import Packing
 from .shuffle import Order
 from .source import BatchSource, flatten
 
@@ -134,7 +134,7 @@ class ColumnsInput:
 
     def resident(self) -> list[tf.Tensor] | None:
         """The packed columns as tensors, made once; None when they are too big to be held twice."""
-        if self.packing.bytes > packing.RESIDENT_BYTES:
+        if self.packing.bytes > column_packing.RESIDENT_BYTES:
             return None
         if self._resident is None:
             with tf.device("CPU"):

@@ -11,7 +11,7 @@ from ..graph.function import Function, call
 from ..graph.threads import wrapped
 from ..graph.traced_model import TracedModel
 from ..inputs.source import BatchSource
-from .replicas import ReplicaMultiStep, ReplicaSingleStep
+from .replica_step import ReplicaMultiStep, ReplicaSingleStep
 from .step import StepInput, one_step, repeated
 from .step_function import LoopFunction, StepFunction, while_counting
 

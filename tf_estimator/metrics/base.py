@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..optimizer.slot import root_variable
+from ..optimizer.slot_variable import root_variable
 
 
 class Metric(abc.ABC):

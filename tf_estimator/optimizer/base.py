@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..distribution.strategy import current
-from .slot import bare_name, root_variable
+from .slot_variable import bare_name, root_variable
 
 Number = float | int
 TRAINING_SCOPE = "training"

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from .adam import beta_power, decayed_add
 from .base import GraphOptimizer, Number, Rate, Step
-from .slot import root_variable
+from .slot_variable import root_variable
 
 
 class Nadam(GraphOptimizer):

@@ -13,8 +13,8 @@ from ..checkpoint.warm_start import WarmStartSettings
 from ..distribution.replicas import Replicas, evaluation_replicas, training_replicas
 from ..distribution.strategy import current
 from ..estimator_spec import EstimatorSpec
-from ..graph.build import new_graph, trace_model
 from ..graph.traced_model import TracedModel
+from ..graph.tracing import new_graph, trace_model
 from ..inputs.input_fn import open_input
 from ..inputs.replica_source import ReplicaSource
 from ..inputs.source import BatchSource

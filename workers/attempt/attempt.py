@@ -18,11 +18,11 @@ from app.registry.db import Database
 from app.registry.evaluations import EvaluationRepository
 from app.registry.jobs.attempts import AttemptRepository, Claim
 from app.registry.jobs.transitions import fence
-from app.registry.metrics import MetricRepository
+from app.registry.metric_points import MetricRepository
 from app.registry.tables import Checkpoint, Evaluation
 from app.storage import Storage
 from workers import memory
-from workers.attempt.files import remove_checkpoint_files
+from workers.attempt.attempt_files import remove_checkpoint_files
 from workers.attempt.progress import ProgressBuffer
 from workers.attempt.stop import Stop, StopSignal
 
@@ -69,7 +69,8 @@ class RunningAttempt:
         progress: ProgressBuffer,
         timings: Mapping[str, float],
     ) -> None:
-        """
+        """Creates the attempt's directory.
+
         Args:
             timings: host times, in seconds since 1970, of the stages before: `submitted`, `claimed`.
         """

@@ -13,7 +13,7 @@ from app.errors import Unavailable
 from app.jobs.state import ErrorKind
 from app.registry.db import Database
 from app.registry.jobs.attempts import AttemptRepository
-from app.registry.metrics import MetricRepository
+from app.registry.metric_points import MetricRepository
 from workers.attempt.progress import ProgressBuffer
 from workers.attempt.stop import Stop, StopSignal
 

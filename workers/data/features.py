@@ -59,7 +59,8 @@ def dropped_columns(
 
 
 def refuse_missing(table: Table, names: list[str]) -> None:
-    """
+    """Checks that the columns have a value in every row.
+
     Raises:
         InvalidInput: a row has no value in one of the columns.
     """

@@ -11,8 +11,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from app.errors import InvalidInput, Unavailable, quote_name
-from app.registry.catalogue import CatalogueRepository
 from app.registry.db import Database
+from app.registry.model_fn_catalogue import CatalogueRepository
 
 GROUP = "estimator_service.model_fns"
 log = logging.getLogger(__name__)
@@ -24,7 +24,8 @@ def found() -> dict[str, EntryPoint]:
 
 
 def model_fn(name: str) -> Any:
-    """
+    """A `model_fn` of the operator's catalogue by its name.
+
     Raises:
         InvalidInput: this worker has no such entry.
     """

@@ -8,10 +8,10 @@ from typing import Any
 
 from app.jobs.spec import EvaluateSpec
 from workers.attempt.attempt import RunningAttempt
-from workers.data.inputs import Inputs
-from workers.jobs.model import make_estimator
-from workers.jobs.report import make_report
-from workers.jobs.source import open_source, open_table
+from workers.data.dataset_inputs import Inputs
+from workers.jobs.checkpoint_source import open_source, open_table
+from workers.jobs.evaluation_report import make_report
+from workers.jobs.make_estimator import make_estimator
 from workers.jobs.stop_hook import StopHook
 
 

@@ -21,9 +21,9 @@ from app.registry.jobs.attempts import Claim
 from app.registry.models import ModelRepository
 from app.registry.tables import Checkpoint
 from workers.attempt.attempt import RunningAttempt
-from workers.data.inputs import example_rows
-from workers.jobs.model import feature_infos, make_estimator
-from workers.jobs.source import open_source, training_table
+from workers.data.dataset_inputs import example_rows
+from workers.jobs.checkpoint_source import open_source, training_table
+from workers.jobs.make_estimator import feature_infos, make_estimator
 
 Metrics = Mapping[str, float | None]
 SKEW = 1e-3

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from app.jobs.spec import PredictSpec
 from workers.attempt.attempt import RunningAttempt
-from workers.data.inputs import Inputs
-from workers.jobs.model import make_estimator
-from workers.jobs.source import open_source, open_table
+from workers.data.dataset_inputs import Inputs
+from workers.jobs.checkpoint_source import open_source, open_table
+from workers.jobs.make_estimator import make_estimator
 from workers.jobs.stop_hook import StopHook
 
 JSONL, PARQUET = "predictions.jsonl", "predictions.parquet"

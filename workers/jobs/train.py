@@ -12,17 +12,17 @@ from app.jobs.spec import EvalData, JsonObject, TrainSpec
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
 from workers.attempt.attempt import Keep, RunningAttempt
-from workers.attempt.files import adopt_checkpoint
+from workers.attempt.attempt_files import adopt_checkpoint
 from workers.attempt.hooks import CheckpointListener, ProgressHook
 from workers.data import statistics
 from workers.data.chunks import ArraySpill
-from workers.data.inputs import Inputs
-from workers.jobs import devices
+from workers.data.dataset_inputs import Inputs
+from workers.jobs import job_devices
+from workers.jobs.checkpoint_source import open_table
 from workers.jobs.evaluate import evaluate
+from workers.jobs.evaluation_report import make_report
 from workers.jobs.export import Candidate, publish
-from workers.jobs.model import make_estimator
-from workers.jobs.report import make_report
-from workers.jobs.source import open_table
+from workers.jobs.make_estimator import make_estimator
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class TrainingJob:
 
     def __init__(self, attempt: RunningAttempt, stored: TrainSpec) -> None:
         self._attempt = attempt
-        strategy = devices.strategy(stored.resources, attempt.claim.gang)
+        distribution = job_devices.make_strategy(stored.resources, attempt.claim.gang)
         self._options = stored.train
         hours = self._options.keep_checkpoint_every_n_hours
         self._keep = Keep(self._options.keep_checkpoint_max, None if hours is None else hours * 3600)
@@ -57,7 +57,7 @@ class TrainingJob:
         self._goal = self._last_step(data.epochs)
         self._step, self._resumed = self._resume()
         self._estimator = make_estimator(
-            self._spec, attempt.directory, warm_start=self._warm_start(), strategy=strategy
+            self._spec, attempt.directory, warm_start=self._warm_start(), strategy=distribution
         )
         rows = self._batch // stored.resources.replicas
         self._input_fn = self._inputs.input_fn(rows, epochs=None, shuffle=data.shuffle, seed=self._options.seed)

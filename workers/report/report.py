@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.report import classification, regression, slices
+from workers.report import classification_part, regression_part, slices
 
 VERSION = 1
 WORST_ROWS = 20
-Part = classification.Classified | regression.Measured
+Part = classification_part.Classified | regression_part.Measured
 
 
 def describe(
@@ -33,10 +33,10 @@ def describe(
         JSON values: `version`, `rows`, `total_rows`, `kind`, `metrics`, the parts of the kind, `slices`, `worst_rows`.
     """
     losses = data.losses()
-    if isinstance(data, classification.Classified):
-        found, averaged, what = classification.describe(data), data.correct, "accuracy"
+    if isinstance(data, classification_part.Classified):
+        found, averaged, what = classification_part.describe(data), data.correct, "accuracy"
     else:
-        found, averaged, what = regression.describe(data), losses, "mean_absolute_error"
+        found, averaged, what = regression_part.describe(data), losses, "mean_absolute_error"
     return {
         "version": VERSION,
         "rows": len(losses),
@@ -59,7 +59,7 @@ def describe_labels_of_many(
     found = []
     for number, name in enumerate(names):
         positive, scores = labels[:, number] > 0, probabilities[:, number]
-        found.append({"class": name, **classification.binary_curves(positive, scores, None)})
+        found.append({"class": name, **classification_part.binary_curves(positive, scores, None)})
     exact = ((probabilities > 0.5) == (labels > 0)).all(axis=1)
     return {
         "version": VERSION,
@@ -79,7 +79,7 @@ def _worst(
     found = []
     for place in order.tolist():
         entry: dict[str, Any] = {"row": int(row_numbers[place]), "loss": float(losses[place])}
-        if isinstance(data, classification.Classified):
+        if isinstance(data, classification_part.Classified):
             predicted = int(data.predicted[place])
             entry["label"] = data.names[int(data.labels[place])]
             entry["predicted"] = data.names[predicted]

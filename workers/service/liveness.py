@@ -53,7 +53,7 @@ class Pulse:
         return alive
 
 
-class Answers:
+class ReplyProbe:
     """The part answers on a socket: anything, or closes a connection that it took. A connection that is taken by the
     kernel alone says nothing.
 
@@ -125,8 +125,8 @@ class Answers:
         self._next = self._clock() + _EVERY_S
 
 
-def http_answers(host: str, port: int) -> Answers:
+def http_answers(host: str, port: int) -> ReplyProbe:
     """The API's `/healthz`."""
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
     shown = f"[{reached}]" if ":" in reached else reached
-    return Answers((reached, port), f"GET /healthz HTTP/1.1\r\nHost: {shown}\r\nConnection: close\r\n\r\n".encode())
+    return ReplyProbe((reached, port), f"GET /healthz HTTP/1.1\r\nHost: {shown}\r\nConnection: close\r\n\r\n".encode())

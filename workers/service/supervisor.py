@@ -32,7 +32,7 @@ from app.log import configure
 from app.private_files import UnsafePath, only_for_us, protect
 from app.process import die_with_parent
 from workers.service import broker
-from workers.service.liveness import Answers, Pulse, SignOfLife, http_answers
+from workers.service.liveness import Pulse, ReplyProbe, SignOfLife, http_answers
 
 log = structlog.get_logger("service")
 
@@ -85,7 +85,7 @@ def parts_of(settings: Settings) -> list[ServicePart]:
                     "the broker could not read its files; it starts empty, jobs are sent again", files=place.name
                 )
 
-        life = Answers(str(settings.broker_socket), b"PING\r\n")
+        life = ReplyProbe(str(settings.broker_socket), b"PING\r\n")
         parts.append(
             ServicePart("broker", broker.command(settings), 5.0, start_empty, life=life, hang_s=settings.hang_s)
         )

@@ -3,8 +3,9 @@
     python -m workers.trainer              for jobs of one worker, one after the other
     python -m workers.trainer --member     for one attempt together with other workers
 
-It is started by a worker's pool child and talks to it over standard input and output (`worker/protocol.py`). What
-Python and TensorFlow print while an attempt runs goes to that attempt's log. It dies with its parent.
+A worker's pool child starts it and exchanges messages with it over standard input and output
+(`worker/trainer_protocol.py`). Output of Python and TensorFlow during an attempt goes to that attempt's log. The
+process ends with its parent.
 """
 
 from __future__ import annotations
@@ -100,15 +101,15 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
     from app.registry.db import Database, make_engine
     from app.storage import Storage
     from workers.estimator_json import model_fns
-    from workers.jobs import devices
+    from workers.jobs import job_devices
     from workers.trainer import runner, warm_up
-    from workers.worker.protocol import claim_from_json
+    from workers.worker.trainer_protocol import claim_from_json
 
     settings = Settings()
     _set_up_logging(settings.log_level)
     database = Database(make_engine(settings))
     storage = Storage(settings.artifacts)
-    devices.split_cpu(settings.slot_devices)
+    job_devices.split_cpu(settings.slot_devices)
     if not member:
         warm_up.warm_up()
     try:

@@ -12,7 +12,7 @@ from app.registry.db import Database
 from app.registry.jobs.attempts import Claim
 from app.registry.jobs.gangs import SeatKey
 from app.storage import Storage
-from workers.attempt import files
+from workers.attempt import attempt_files
 from workers.attempt.attempt import RunningAttempt, Stopped
 from workers.attempt.progress import ProgressBuffer
 from workers.attempt.seat_beat import SeatBeat
@@ -52,4 +52,4 @@ def run(claim: Claim, database: Database, storage: Storage, settings: Settings, 
             return "lost"
     finally:
         beat.stop()
-        files.clear(attempt.directory)
+        attempt_files.clear(attempt.directory)

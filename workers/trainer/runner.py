@@ -12,10 +12,10 @@ from app.jobs.spec import EvaluateSpec, ExportSpec, PredictSpec, TrainSpec
 from app.jobs.state import ErrorKind
 from app.registry.db import Database
 from app.registry.jobs.attempts import Claim
-from app.registry.metrics import MetricRepository
+from app.registry.metric_points import MetricRepository
 from app.storage import Storage
 from workers import memory
-from workers.attempt import files
+from workers.attempt import attempt_files
 from workers.attempt.attempt import RunningAttempt, Stopped
 from workers.attempt.heartbeat import Heartbeat
 from workers.attempt.progress import ProgressBuffer
@@ -70,7 +70,7 @@ def run(
         outcome = _run(attempt)
     finally:
         heartbeat.stop()
-        files.clear(attempt.spill_directory)
+        attempt_files.clear(attempt.spill_directory)
     log.info("The attempt ended: %s.", outcome)
     return outcome
 

@@ -20,8 +20,8 @@ from workers import memory
 from workers.worker.attempt_watch import AttemptWatch
 from workers.worker.devices import Devices
 from workers.worker.gang import HeldSeat, free_address
-from workers.worker.protocol import claim_to_json
 from workers.worker.trainer_handle import TrainerProcess, member_trainer
+from workers.worker.trainer_protocol import claim_to_json
 
 log = structlog.get_logger("worker")
 

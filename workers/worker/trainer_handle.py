@@ -18,7 +18,7 @@ import structlog
 
 from workers import memory
 from workers.worker.devices import Devices
-from workers.worker.protocol import encode
+from workers.worker.trainer_protocol import encode
 
 log = structlog.get_logger("trainer")
 

@@ -1,4 +1,4 @@
 """Bodies of requests and responses, as pydantic models.
 
-Imports pydantic only. Start with `base.py`.
+Imports pydantic only. Start with `view.py`.
 """

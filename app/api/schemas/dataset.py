@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from app.api.schemas.base import Json, Time, View
+from app.api.schemas.view import Json, Time, View
 from app.registry import tables
 
 

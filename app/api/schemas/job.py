@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from app.api.schemas.base import Json, Time, View
+from app.api.schemas.view import Json, Time, View
 from app.jobs.state import JobState, shown_state
 from app.promotion import Outcome
 from app.registry import tables
@@ -68,8 +68,10 @@ class JobView(View):
     def of(
         cls, row: tables.Job, attempts: list[tables.Attempt], *, spec: bool = True, outcome: Outcome | None = None
     ) -> JobView:
-        """Args:
-        outcome: of the version that the job made, if it made one.
+        """The view of a job with its attempts.
+
+        Args:
+            outcome: of the version that the job made, if it made one.
         """
         held = outcome is not None and outcome.held
         return cls.copy_of(

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.base import Json, Request, Time, View
 from app.api.schemas.job import EvaluationView
+from app.api.schemas.view import Json, Request, Time, View
+from app.serving.split import KEY_HEADER
+
+HeaderName = Annotated[
+    str, Field(pattern="^x-[a-z0-9-]{1,60}$", description="A header of requests, in lower case.", examples=["x-user"])
+]
+
+
+class CanaryUpdate(Request):
+    version: int = Field(ge=1, le=2**31 - 1)
+    per_mille: int = Field(ge=0, le=1000, description="Of 1,000 requests so many are answered by this version.")
+    by: HeaderName = Field(
+        default=KEY_HEADER,
+        description="Requests with the same value of this header get the same version; those without one are drawn.",
+    )
+
+
+class CanaryView(View):
+    version: int
+    per_mille: int
+    by: str
 
 
 class LabelView(View):
     model: str
     label: str
     version: int
+    canary: CanaryView | None = Field(description="The version that answers a share of the requests.")
     previous: int | None = Field(description="The version before, kept warm for a quick way back.")
     revision: int = Field(description="Raised by each change; the ETag.")
     updated_at: Time
@@ -21,6 +42,7 @@ class LabelView(View):
 
 class LabelUpdate(Request):
     version: int = Field(ge=1, le=2**31 - 1)
+    canary: CanaryUpdate | None = Field(default=None, description="Left out: all requests go to `version`.")
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"version": 1}]})
 
@@ -63,6 +85,7 @@ class ModelStatus(View):
     previous: int | None = Field(
         default=None, description="Of one label: the version that it pointed to before, to which one can roll back."
     )
+    canary: CanaryView | None = Field(default=None, description="Of one label: the version that gets a share of it.")
     next_page_token: str | None = None
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.base import Json, Request, Time, View, must_time
+from app.api.schemas.view import Json, Request, Time, View, must_time
 from app.registry import tables
 
 

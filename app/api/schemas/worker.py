@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from app.api.schemas.base import Time, View, must_time
+from app.api.schemas.view import Time, View, must_time
 from app.registry.workers import ListedWorker
 
 

@@ -18,7 +18,7 @@ from app.datasets.readers.csv_bytes import CheckedText
 from app.datasets.readers.csv_text import Dialect, find_fault, line_of_row, read_header
 from app.datasets.readers.csv_types import NULLS, CellType, Kind, NotOfKind
 from app.datasets.readers.shared_file import SharedFile
-from app.datasets.schema import Schema
+from app.datasets.upload_schema import Schema
 from app.errors import FieldError, InvalidInput, TooLarge, quote_name
 
 _BLOCK = 2 << 20

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from app.datasets.readers.spelling import plain_numbers, without_nulls
 from app.datasets.readers.stray_cells import StrayCells
-from app.datasets.schema import ColumnSchema, Spelling
+from app.datasets.upload_schema import ColumnSchema, Spelling
 
 NULLS = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None"]
 """Cells that mean "no value", quoted or not."""

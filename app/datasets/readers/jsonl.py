@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +11,9 @@ import pyarrow as pa
 from app.datasets.chunk import Chunk
 from app.datasets.limits import Limits
 from app.datasets.readers.jsonl_fast import line_ends, one_object_a_line, parse
-from app.datasets.schema import Schema
+from app.datasets.upload_schema import Schema
 from app.errors import InvalidInput, TooLarge, quote_name
+from app.strict_json import read_json
 
 _CHUNK_CELLS = 1 << 19
 _CHUNK_BYTES = 4 << 20
@@ -150,38 +150,13 @@ def _parse(text: bytes, line: int) -> dict[str, Any]:
     if text[:1] != b"{":
         hint = " Write one object a line, not a list of objects." if text[:1] == b"[" else ""
         raise InvalidInput.at("/file", f"Line {line}: every line must be a JSON object.{hint}")
-    try:
-        row = json.loads(text.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse)
-    except _BadObject as error:
-        raise InvalidInput.at("/file", f"Line {line}: {error}") from None
-    except UnicodeDecodeError:
-        raise InvalidInput.at("/file", f"Line {line}: the text is not UTF-8. Save the file as UTF-8.") from None
-    except RecursionError:
-        raise InvalidInput.at("/file", f"Line {line}: nested too deep. Give numbers, texts or flat lists.") from None
-    except json.JSONDecodeError as error:
-        raise InvalidInput.at("/file", f"Line {line}, character {error.colno}: not valid JSON. Correct it.") from None
-    except ValueError:  # an integer with more digits than Python converts
-        raise InvalidInput.at("/file", f"Line {line}: a number with too many digits. Write it as text.") from None
+    try:  # numbers that a double cannot hold and half surrogates are errors of their columns, which name the key
+        row: dict[str, Any] = read_json(text, finite=False, characters=False, limits=None)
+    except InvalidInput as error:
+        raise InvalidInput.at("/file", f"Line {line}: {error.detail}") from None
     if "" in row:
         raise InvalidInput.at("/file", f"Line {line}: an empty key. Give it a name.")
-    return row  # type: ignore[no-any-return]
-
-
-class _BadObject(Exception):
-    pass
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) != len(pairs):
-        seen: set[str] = set()
-        double = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise _BadObject(f"the key {quote_name(double)} comes twice. Rename one of them.")
     return row
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise _BadObject(f"{constant} is not JSON. Write null for a missing value.")
 
 
 class _Cells:

@@ -11,7 +11,7 @@ import pyarrow.parquet as arrow_parquet
 
 from app.datasets.chunk import Chunk, plain_array
 from app.datasets.limits import Limits
-from app.datasets.schema import Schema
+from app.datasets.upload_schema import Schema
 from app.errors import InvalidInput, TooLarge, UnsupportedMedia, quote_name
 
 _CHUNK_CELLS = 1 << 20

@@ -7,7 +7,7 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.datasets.schema import Spelling
+from app.datasets.upload_schema import Spelling
 
 #: What no number is; a cell that breaks the spelling becomes this, so that reading it fails and its line is told.
 _NO_NUMBER = "?"

@@ -16,7 +16,7 @@ from app.datasets.readers import tf_example_fast
 from app.datasets.readers.tf_example import BadExample, Feature, decode_example
 from app.datasets.readers.tf_example_fast import Lists, Unusual, ranges
 from app.datasets.readers.tfrecord_frames import Group, groups
-from app.datasets.schema import Schema
+from app.datasets.upload_schema import Schema
 from app.errors import InvalidInput, TooLarge, quote_name
 
 _LONG_STRING = 64

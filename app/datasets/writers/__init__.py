@@ -1,4 +1,4 @@
 """Writers of chunks as columns on disk, with statistics.
 
-Imports leaves of `app.datasets`. Start with `table.py`.
+Imports leaves of `app.datasets`. Start with `table_writer.py`.
 """

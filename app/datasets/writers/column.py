@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from app.datasets.chunk import Where
 from app.datasets.npy import NpyFile
 from app.datasets.row_hash import digest_lists
-from app.datasets.schema import ColumnSchema
+from app.datasets.upload_schema import ColumnSchema
 from app.datasets.writers.memory_budget import MemoryBudget
 from app.datasets.writers.numbers import NumberWriter
 from app.datasets.writers.strings import StringWriter

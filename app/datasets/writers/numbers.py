@@ -10,8 +10,8 @@ import numpy as np
 from app.datasets.chunk import Where
 from app.datasets.npy import NpyFile
 from app.datasets.row_hash import digest_numbers
+from app.datasets.writers.column_statistics import NumberStatistics
 from app.datasets.writers.memory_budget import MemoryBudget
-from app.datasets.writers.statistics import NumberStatistics
 from app.errors import InvalidInput, quote_name
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)

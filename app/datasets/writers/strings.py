@@ -11,8 +11,8 @@ import pyarrow as pa
 from app.datasets.npy import NpyFile
 from app.datasets.row_hash import digest_strings
 from app.datasets.timestamps import looks_like_dates
+from app.datasets.writers.column_statistics import string_info
 from app.datasets.writers.memory_budget import MemoryBudget
-from app.datasets.writers.statistics import string_info
 
 #: Different texts that say whether a column holds dates.
 _SAMPLE = 200

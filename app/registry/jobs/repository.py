@@ -87,7 +87,8 @@ class JobRepository:
         return job
 
     def get(self, job_id: str) -> Job:
-        """
+        """A job by its id.
+
         Raises:
             NotFound: no such job.
         """

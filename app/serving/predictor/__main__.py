@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
 
 def _serve_forks(control: socket.socket) -> list[str]:
     """Forks a predictor for each socket that comes. Returns in those only: with their arguments."""
-    import app.serving.predictor.model  # noqa: F401  imports TensorFlow; no operation may run here, that would start threads
+    import app.serving.predictor.loaded_model  # noqa: F401  imports TensorFlow; no operation may run here, that would start threads
 
     gc.freeze()  # a collection in a predictor does not write to the pages that it shares with us
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel clears them away
@@ -74,9 +74,11 @@ def _predict(threads: int, max_rows: int, descriptor: int) -> None:
 
 
 class PredictorServer:
-    """Args:
-    connection: the stream of frames; its end is ours.
-    max_rows: rows of one TensorFlow call.
+    """The loop of a predictor process: reads frames, loads models, computes batches, writes replies.
+
+    Args:
+        connection: the stream of frames; its end is ours.
+        max_rows: rows of one TensorFlow call.
     """
 
     def __init__(self, connection: socket.socket, *, max_rows: int) -> None:
@@ -84,7 +86,7 @@ class PredictorServer:
 
         from app.serving import export_description as export
         from app.serving import protocol as messages
-        from app.serving.predictor import model as loaded
+        from app.serving.predictor import loaded_model as loaded
 
         self._loaded = loaded
         self._export = export

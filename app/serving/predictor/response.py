@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.serving.protocol import Form
+from app.serving.tensors import encode_outputs
 
 _encode = msgspec.json.Encoder().encode
 
@@ -45,7 +46,9 @@ class ResponseEncoder:
             arrays: one an output, the batch first, rows of all requests after each other.
             counts: rows of each request.
         """
-        columns = [_plain(name, array) for name, array in zip(self.names, arrays, strict=True)]
+        columns: list[list[Any]] = []
+        if any(form != Form.TENSORS for form in forms):
+            columns = [_plain(name, array) for name, array in zip(self.names, arrays, strict=True)]
         rows: list[Any] | None = None
         bodies = []
         start = 0
@@ -55,6 +58,8 @@ class ResponseEncoder:
                 if rows is None:
                     rows = self._rows(columns)
                 bodies.append(_encode(_Predictions(rows[start:end])))
+            elif form == Form.TENSORS:
+                bodies.append(encode_outputs(self.names, [array[start:end] for array in arrays]))
             else:
                 bodies.append(self._other(form, columns, start, end))
             start = end

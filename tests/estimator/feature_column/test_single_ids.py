@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from tests.estimator.graph_session import in_graph
+from tf_estimator.feature_column.column_state import ColumnState, FeatureCache, create_column_states
 from tf_estimator.feature_column.single_ids import embed_rows, embed_steps
-from tf_estimator.feature_column.state import ColumnState, FeatureCache, create_column_states
 
 v1 = tf.compat.v1
 fc = tf.feature_column

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import tf_estimator as est
 from tests.estimator.linear_model import X, Y, by_hand, make, rows
-from tf_estimator.inputs import columns_input, memory_map, packing, zero_copy
+from tf_estimator.inputs import column_packing, columns_input, memory_map, zero_copy
 from tf_estimator.inputs import shuffle as shuffle_module
 from tf_estimator.inputs.input_fn import open_input
 from tf_estimator.inputs.shuffle import Order, permuted
@@ -102,7 +102,7 @@ def test_tensors_keep_their_memory_alive_and_users_arrays_stay_theirs() -> None:
 
 
 def test_windows_grow_with_shuffled_columns_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "RESIDENT_BYTES", 10)
+    monkeypatch.setattr(column_packing, "RESIDENT_BYTES", 10)
     monkeypatch.setattr(columns_input, "_WINDOW_BYTES", 1 << 10)
     x = np.arange(64_000, dtype=np.float32)  # 256,000 bytes: a 32nd is 8,000, which are 2,000 rows
     held = {}
@@ -114,7 +114,7 @@ def test_windows_grow_with_shuffled_columns_only(monkeypatch: pytest.MonkeyPatch
 
 def test_columns_too_big_for_memory_give_the_same_batches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     expected = batches(mixed(shuffle=True, seed=3), 9)
-    monkeypatch.setattr(packing, "RESIDENT_BYTES", 10)
+    monkeypatch.setattr(column_packing, "RESIDENT_BYTES", 10)
     assert mixed().resident() is None
     for (features, labels), (wanted, numbers) in zip(batches(mixed(shuffle=True, seed=3), 9), expected, strict=True):
         np.testing.assert_array_equal(labels, numbers)
@@ -134,7 +134,7 @@ def test_strings_of_a_mapped_file_are_not_encoded(
     np.save(tmp_path / "words.npy", words)
     np.save(tmp_path / "pairs.npy", np.array([[b"p", b"q"]] * 5))
     if not resident:
-        monkeypatch.setattr(packing, "RESIDENT_BYTES", 10)
+        monkeypatch.setattr(column_packing, "RESIDENT_BYTES", 10)
     mapped_words = np.load(tmp_path / "words.npy", mmap_mode="r")
     columns = {
         "word": mapped_words,

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import tf_estimator as est
 from tests.estimator.linear_model import X, Y, make, rows
-from tf_estimator.inputs.packing import Packing
+from tf_estimator.inputs.column_packing import Packing
 
 v1 = tf.compat.v1
 ROWS = 40

@@ -8,7 +8,7 @@ import pytest
 
 from app.registry.db import Database
 from app.registry.jobs.repository import JobRepository
-from app.registry.metrics import MetricRepository
+from app.registry.metric_points import MetricRepository
 from tests.fakes import ManualClock, SilentDatabase
 from tests.repositories import attempts
 from tests.workers import job_rows

@@ -7,12 +7,12 @@ import pytest
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
-from workers.report import classification, curves
+from workers.report import classification_part, curves
 
 
 def made(
     classes: int, rows: int = 3000, seed: int = 0, *, ties: bool = False, weighted: bool = False
-) -> classification.Classified:
+) -> classification_part.Classified:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, rows)
     logits = rng.normal(size=(rows, classes))
@@ -23,14 +23,14 @@ def made(
         probabilities[:, 0] += 1 - probabilities.sum(axis=1)
         probabilities = np.clip(probabilities, 0.0, 1.0)
     weights = rng.uniform(0.5, 2.0, rows) if weighted else None
-    return classification.Classified(labels, probabilities, [f"c{i}" for i in range(classes)], weights)
+    return classification_part.Classified(labels, probabilities, [f"c{i}" for i in range(classes)], weights)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_matrix_and_numbers_per_class_equal_scikit_learn(classes: int, weighted: bool) -> None:
     data = made(classes, weighted=weighted)
-    found = classification.describe(data)
+    found = classification_part.describe(data)
     matrix = metrics.confusion_matrix(data.labels, data.predicted, sample_weight=data.weights)
     np.testing.assert_allclose(found["confusion"]["matrix"], matrix, rtol=1e-12)
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
@@ -116,13 +116,15 @@ def test_threshold_counts_are_those_of_counting() -> None:
 
 def test_class_that_nobody_is_or_predicts_has_no_numbers() -> None:
     probabilities = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]])
-    found = classification.describe(classification.Classified(np.array([0, 1]), probabilities, ["a", "b", "never"]))
+    found = classification_part.describe(
+        classification_part.Classified(np.array([0, 1]), probabilities, ["a", "b", "never"])
+    )
     assert found["classes"][2] == {"class": "never", "precision": None, "recall": None, "f1": None, "support": 0.0}
     assert found["metrics"]["macro_f1"] == 1.0
 
 
 def test_rows_of_one_class_only_have_no_roc() -> None:
-    data = classification.Classified(np.array([1, 1]), np.array([[0.1, 0.9], [0.6, 0.4]]), ["no", "yes"])
-    (found,) = classification.describe(data)["curves"]
+    data = classification_part.Classified(np.array([1, 1]), np.array([[0.1, 0.9], [0.6, 0.4]]), ["no", "yes"])
+    (found,) = classification_part.describe(data)["curves"]
     assert found["roc"] is None
     assert found["precision_recall"]["average_precision"] == 1.0

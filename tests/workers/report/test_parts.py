@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from workers.report import importance, regression, report, slices
-from workers.report.classification import Classified
+from workers.report import importance, regression_part, report, slices
+from workers.report.classification_part import Classified
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -16,7 +16,7 @@ def test_errors_equal_scikit_learn(weighted: bool) -> None:
     labels = rng.normal(10.0, 3.0, 2000)
     predictions = labels + rng.normal(0.3, 1.0, 2000)
     weights = rng.uniform(0.1, 2.0, 2000) if weighted else None
-    told = regression.describe(regression.Measured(labels, predictions, weights))["metrics"]
+    told = regression_part.describe(regression_part.Measured(labels, predictions, weights))["metrics"]
     expected = {
         "mean_absolute_error": metrics.mean_absolute_error(labels, predictions, sample_weight=weights),
         "root_mean_squared_error": metrics.root_mean_squared_error(labels, predictions, sample_weight=weights),
@@ -30,7 +30,7 @@ def test_errors_equal_scikit_learn(weighted: bool) -> None:
 def test_histogram_and_grid_count_every_row() -> None:
     rng = np.random.default_rng(2)
     labels = rng.standard_cauchy(1000)  # far outliers
-    found = regression.describe(regression.Measured(labels, labels * 0.5))
+    found = regression_part.describe(regression_part.Measured(labels, labels * 0.5))
     assert sum(found["residuals"]["histogram"]["rows"]) == 1000
     assert np.sum(found["predicted_against_true"]["rows"]) == 1000
 
@@ -38,13 +38,13 @@ def test_histogram_and_grid_count_every_row() -> None:
 @pytest.mark.parametrize("size", [0.0, 1e-300, 1e-12, 1.0, 1e12, 1e38])
 def test_values_that_are_all_but_equal_have_a_histogram(size: float) -> None:
     labels = np.full(10, size)
-    found = regression.describe(regression.Measured(labels, labels * (1 + 1e-16 * np.arange(10))))
+    found = regression_part.describe(regression_part.Measured(labels, labels * (1 + 1e-16 * np.arange(10))))
     assert sum(found["residuals"]["histogram"]["rows"]) == 10
     assert np.sum(found["predicted_against_true"]["rows"]) == 10
 
 
 def test_constant_labels_have_no_r2() -> None:
-    found = regression.describe(regression.Measured(np.full(5, 2.0), np.full(5, 2.0)))
+    found = regression_part.describe(regression_part.Measured(np.full(5, 2.0), np.full(5, 2.0)))
     assert found["metrics"]["r2"] is None
     assert found["metrics"]["mean_absolute_error"] == 0.0
 

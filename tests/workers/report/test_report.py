@@ -13,7 +13,7 @@ import pytest
 from app.registry.evaluations import EvaluationRepository
 from tests.workers.in_process import Service, flowers
 from tests.workers.trainer.test_runner import request
-from workers.jobs import report
+from workers.jobs import evaluation_report
 
 
 @pytest.fixture(scope="module")
@@ -158,14 +158,14 @@ def test_failure_of_a_report_is_told_and_the_job_succeeds(
     def broken(*given: Any, **named: Any) -> None:
         raise RuntimeError("no")
 
-    monkeypatch.setattr(report.report, "describe", broken)
+    monkeypatch.setattr(evaluation_report.report, "describe", broken)
     ((_, made),) = reports(service, request(data))
     assert made["heads"] == {}
     assert "RuntimeError" in made["notes"][0]
 
 
 def test_rows_beyond_the_limit_are_sampled(service: Service, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "MOST_ROWS", 20)
+    monkeypatch.setattr(evaluation_report, "MOST_ROWS", 20)
     ((row, made),) = reports(service, request(data))
     head = made["heads"][""]
     assert (head["rows"], head["total_rows"]) == (20, row.rows)
@@ -176,6 +176,6 @@ def test_rows_of_sequences_and_text_are_taken_as_the_engine_reads_them() -> None
 
     text = est.inputs.Dictionary(np.array([0, 1, 1, 0], np.int32), np.array([b"a", b"b"], object))
     lists = est.inputs.Sequence(text, np.array([0, 1, 1, 4], np.int64))
-    taken = report.take(lists, np.array([2, 0, 1, 2]))
+    taken = evaluation_report.take(lists, np.array([2, 0, 1, 2]))
     assert taken.row_splits.tolist() == [0, 3, 4, 4, 7]
     assert taken.values.codes.tolist() == [1, 1, 0, 0, 1, 1, 0]

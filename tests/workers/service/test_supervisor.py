@@ -17,7 +17,7 @@ import pytest
 from app.config import Settings
 from tests.fakes import ManualClock
 from tests.waiting import wait_for
-from workers.service.liveness import Answers, Pulse, http_answers
+from workers.service.liveness import Pulse, ReplyProbe, http_answers
 from workers.service.supervisor import ServicePart, Supervisor, check_port, lock_data_dir, parts_of
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -114,7 +114,7 @@ def test_part_that_answers_no_more_is_killed_and_started_again(tmp_path: Path, k
             "    def handle(self): self.wfile.write(self.rfile.readline())\n"
             f"socketserver.UnixStreamServer({path!r}, Echo).serve_forever()",
         ]
-        part = ServicePart("unix", command, 5.0, life=Answers(path, b"PING\r\n"), hang_s=3.0)
+        part = ServicePart("unix", command, 5.0, life=ReplyProbe(path, b"PING\r\n"), hang_s=3.0)
     stop_and_see_it_replaced(part)
 
 

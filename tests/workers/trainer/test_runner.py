@@ -18,7 +18,7 @@ from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
 from app.registry.exports import ExportRepository
 from app.registry.jobs.repository import JobRepository
-from app.registry.metrics import MetricRepository
+from app.registry.metric_points import MetricRepository
 from app.registry.models import ModelRepository
 from tests.repositories import attempts
 from tests.workers.in_process import Service, flowers

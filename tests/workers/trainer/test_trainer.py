@@ -17,7 +17,7 @@ import pytest
 
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.jobs.repository import JobRepository
-from app.registry.metrics import MetricRepository
+from app.registry.metric_points import MetricRepository
 from tests.workers.in_process import Service, flowers
 from workers.worker.slot import Slot
 from workers.worker.trainer_handle import TrainerProcess

@@ -8,8 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from ...feature_column import DenseInput, LinearModel
+from ...feature_column.column_state import parts_of
 from ...feature_column.layer import ColumnLayer
-from ...feature_column.state import parts_of
 
 v1 = tf.compat.v1
 _SCOPE = "dnn/input_from_feature_columns"

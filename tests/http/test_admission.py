@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from app.config import Settings
+from app.http.admission import AdmissionMiddleware
 from app.http.auth import PUBLIC_PATHS, STATIC_PATHS, TokenInfo
-from app.http.gate import Gate
 from tests.api.conftest import served
 
 TOKENS = {
@@ -29,7 +29,7 @@ HEAD = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer boss
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with what came through the gate."""
+    """Answers with what came through the admission layer."""
     size, pieces, more = 0, 0, True
     while more:
         message = await receive()
@@ -48,8 +48,8 @@ Refusal = tuple[str | None, str, str, str]
 
 
 @pytest.fixture(scope="module")
-def gate() -> Iterator[tuple[str, list[Refusal]]]:
-    """Address of a gate before `echo`, and the refusals it told of."""
+def admission() -> Iterator[tuple[str, list[Refusal]]]:
+    """Address of the admission layer before `echo`, and the refusals it told of."""
     refusals: list[Refusal] = []
 
     async def authenticate(secret: str) -> TokenInfo | None:
@@ -67,20 +67,20 @@ def gate() -> Iterator[tuple[str, list[Refusal]]]:
         body_timeout_s=0.6,
         rate_per_s=1000,
     )
-    with served(Gate(echo, settings, authenticate, refused=refused)) as address:
+    with served(AdmissionMiddleware(echo, settings, authenticate, refused=refused)) as address:
         yield address, refusals
 
 
 @pytest.fixture
-def refusals(gate: tuple[str, list[Refusal]]) -> list[Refusal]:
-    gate[1].clear()
-    return gate[1]
+def refusals(admission: tuple[str, list[Refusal]]) -> list[Refusal]:
+    admission[1].clear()
+    return admission[1]
 
 
 @pytest.fixture
-def http(gate: tuple[str, list[Refusal]]) -> Iterator[httpx.Client]:
+def http(admission: tuple[str, list[Refusal]]) -> Iterator[httpx.Client]:
     headers = {"Authorization": "Bearer boss"}
-    with httpx.Client(base_url=gate[0], headers=headers, trust_env=False, timeout=10) as client:
+    with httpx.Client(base_url=admission[0], headers=headers, trust_env=False, timeout=10) as client:
         yield client
 
 
@@ -310,7 +310,7 @@ def test_error_is_a_500_that_says_nothing(settings: Settings) -> None:
     async def authenticate(secret: str) -> TokenInfo:
         return TOKENS["boss"]
 
-    with served(Gate(broken, settings, authenticate)) as address:
+    with served(AdmissionMiddleware(broken, settings, authenticate)) as address:
         answer = httpx.get(f"{address}/v1/jobs", headers={"Authorization": "Bearer x"}, trust_env=False)
 
     assert answer.status_code == 500

@@ -1,5 +1,5 @@
 """`POST /v1/models/…:predict|:classify|:regress`, in front of FastAPI: plain ASGI, for FastAPI's routing costs three
-times what the prediction does. Token, Host, Origin and size were checked outside (`app.http.gate`)."""
+times what the prediction does. Token, Host, Origin and size were checked outside (`app.http.admission`)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBody
 from app.serving.notes import with_warnings
 from app.serving.predictor.response import ResponseEncoder
 from app.serving.service import ServingService
+from app.serving.split import Headers
 from app.serving.verbs import VERBS
-from app.serving.version_queue import QueueAccount, Reply, Result
+from app.serving.version_queue import PredictionResult, QueueAccount, Reply
 from app.serving.versions import ServingVersion
 
 Message = MutableMapping[str, Any]
@@ -39,7 +40,7 @@ _PATH = re.compile(
 _KNOWN_PATHS = 4096
 
 
-class Target(msgspec.Struct, frozen=True):
+class PredictTarget(msgspec.Struct, frozen=True):
     """What a path names."""
 
     model: str
@@ -49,12 +50,14 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class PredictApp:
-    """Args:
-    app: gets everything that is not a prediction.
-    problem: an error and a path as status, headers and body.
-    large_bodies: decodes what is too large for the event loop.
-    accounts: limits of each token; None: there are none.
-    max_body_bytes: a second guard; the gate has its own.
+    """ASGI application that answers predictions and passes every other request on.
+
+    Args:
+        app: gets everything that is not a prediction.
+        problem: an error and a path as status, headers and body.
+        large_bodies: decodes what is too large for the event loop.
+        accounts: limits of each token; None: there are none.
+        max_body_bytes: a second guard; the admission layer has its own.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class PredictApp:
         self._large_bodies = large_bodies or LargeBodyReader()
         self._accounts = accounts
         self._max_body_bytes = max_body_bytes
-        self._targets: dict[str, Target | None] = {}
+        self._targets: dict[str, PredictTarget | None] = {}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
@@ -91,24 +94,26 @@ class PredictApp:
             body = message.get("body", b"")
             if message.get("more_body") or message["type"] != "http.request":
                 body = await self._rest(message, body, receive)
-            version = await self._service.wait_until_loadable(target.model, target.number, target.label)
+            given = dict(reversed(scope["headers"]))  # of a doubled one the first
+            version = await self._service.wait_until_loadable(target.model, target.number, target.label, given)
             queue = version.queue
             assert queue is not None
             request = await self._decode(version, target.verb, body)
             if request.count:
-                reply: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+                reply: asyncio.Future[PredictionResult] = asyncio.get_running_loop().create_future()
                 account = self._account(scope, request.count)
                 self._service.batcher.submit(queue, request, len(body), reply, account)
                 result = await reply
             else:
                 result = _nothing(version, request)
         except ServiceError as error:
-            await self._refuse(error, path, version, send)
+            await self._refuse(error, path, version, target, send)
             return
         except ClientGone:
             return
-        version.metrics.answered(request.count, time.perf_counter() - started)
-        version.metrics.warned(request.warnings)
+        counters = version.counters(target.number, target.label)
+        counters.answered(request.count, time.perf_counter() - started)
+        counters.warned(request.warnings)
         answer = with_warnings(result.body, request.warnings)
         headers = [*version.head.pairs(result), (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -123,11 +128,23 @@ class PredictApp:
         self._accounts.take_prediction(account, rows)
         return account
 
-    def begin(self, target: Target, body: bytes, reply: Reply, token: TokenInfo) -> tuple[ServingVersion, int] | None:
+    def begin(
+        self, target: PredictTarget, body: bytes, reply: Reply, token: TokenInfo, headers: Headers | None = None
+    ) -> tuple[ServingVersion, int] | None:
         """Queues a prediction that may run at once; its version and number of rows. None when it has to wait for the
         version, or is not valid, or the queue is full: nothing was done then, and `__call__` says what is wrong."""
-        version = self._service.get_if_loaded(target.model, target.number, target.label)
-        if version is None or version.queue is None:
+        version = self._service.get_if_loaded(target.model, target.number, target.label, headers)
+        if version is None:
+            return None
+        begun = self._begin(version, target, body, reply, token)
+        if begun is None:
+            self._service.models.put_back(target.model, target.label)
+        return begun
+
+    def _begin(
+        self, version: ServingVersion, target: PredictTarget, body: bytes, reply: Reply, token: TokenInfo
+    ) -> tuple[ServingVersion, int] | None:
+        if version.queue is None:
             return None
         try:
             decoder = version.queue.decoder
@@ -157,7 +174,7 @@ class PredictApp:
         wanted = version.wanted
         return await self._large_bodies.decode(wanted.path, wanted.digest, verb, body, max_rows=decoder.max_rows)
 
-    def target(self, path: str) -> Target | None:
+    def target(self, path: str) -> PredictTarget | None:
         """What a path names; None when it is no prediction's."""
         known = self._targets.get(path)
         if known is not None:
@@ -166,7 +183,7 @@ class PredictApp:
         if found is None:
             return None
         number = found["version"]
-        target = Target(found["model"], None if number is None else int(number), found["label"], found["verb"])
+        target = PredictTarget(found["model"], None if number is None else int(number), found["label"], found["verb"])
         if len(self._targets) >= _KNOWN_PATHS:
             self._targets.clear()
         self._targets[path] = target
@@ -186,19 +203,21 @@ class PredictApp:
             if size > self._max_body_bytes:
                 raise TooLarge(f"The body is over the limit of {self._max_body_bytes} bytes.")
 
-    async def _refuse(self, error: ServiceError, path: str, version: ServingVersion | None, send: Send) -> None:
+    async def _refuse(
+        self, error: ServiceError, path: str, version: ServingVersion | None, target: PredictTarget, send: Send
+    ) -> None:
         status, headers, body = self._problem(error, path)
         if version is not None:
-            version.metrics.failed(status)
+            version.counters(target.number, target.label).failed(status)
             headers = version.head.pairs_of_error(headers)
         headers = [*headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
 
-def _nothing(version: ServingVersion, request: Decoded) -> Result:
+def _nothing(version: ServingVersion, request: Decoded) -> PredictionResult:
     """The answer to a request without instances; the model is not asked."""
     assert version.export is not None
     names = [output.name for output in version.export.signatures[request.signature].outputs]
     body = ResponseEncoder(names).encode([np.empty((0,))] * len(names), [0], [request.form])[0]
-    return Result(body, 0, 0, 0)
+    return PredictionResult(body, 0, 0, 0)

@@ -1,4 +1,5 @@
-"""The fast path of predictions answers as the gate does: each request is sent until its head is known, then again."""
+"""The fast path of predictions answers as the admission layer does: each request is sent until its head is known, and
+then again."""
 
 from __future__ import annotations
 
@@ -15,16 +16,16 @@ import pytest
 
 from app.config import Settings
 from app.errors import InvalidInput, Overloaded, ServiceError, Unavailable
+from app.http.admission import AdmissionMiddleware
 from app.http.auth import Authenticator, TokenInfo
 from app.http.connections import ConnectionLimits
 from app.http.fast_predict import FastPath
-from app.http.gate import Gate
-from app.http.predict import PredictApp
+from app.http.predict_app import PredictApp
 from app.http.problems import problem
 from app.http.rate_limit import Accounts, TokenLimits
 from app.http.request_metrics import Traffic
 from app.serving.decode import Decoded
-from app.serving.version_queue import Result
+from app.serving.version_queue import PredictionResult
 from tests.api.conftest import served
 from tests.fakes import ManualClock
 from tests.http.raw import wait_until
@@ -46,17 +47,20 @@ class Echo:
         self.version: Any = ServingVersion(WantedVersion("m", 1, "", "", "ver_1"), 1)
         self.version.queue = self
         self.key = 1
-        self.decoder = self.batcher = self
+        self.decoder = self.batcher = self.models = self
         self.max_rows = 1000
         self.error: ServiceError | None = None
         self.delay_s = 0.0
         self.futures = 0
 
-    def get_if_loaded(self, model: str, number: int | None, label: str | None) -> Any:
+    def get_if_loaded(self, model: str, number: int | None, label: str | None, headers: Any = None) -> Any:
         return self.version if model == "m" else None
 
-    async def wait_until_loadable(self, model: str, number: int | None, label: str | None) -> Any:
+    async def wait_until_loadable(self, model: str, number: int | None, label: str | None, headers: Any = None) -> Any:
         return self.version
+
+    def put_back(self, model: str, label: str | None) -> None:
+        """No label is divided here."""
 
     def decode(self, verb: str, body: bytes) -> Decoded:
         if body == b"bad":
@@ -75,7 +79,7 @@ class Echo:
         if body == b"late":
             reply.set_exception(Unavailable("Not now.", retry_after_s=1))
         else:
-            reply.set_result(Result(body, 3, 4, 5))
+            reply.set_result(PredictionResult(body, 3, 4, 5))
 
 
 class Site:
@@ -113,9 +117,9 @@ def running(limits: TokenLimits | None = None) -> Iterator[Site]:
     accounts = Accounts(limits or TokenLimits())
     front = PredictApp(nothing, echo, problem, accounts=accounts)  # type: ignore[arg-type]
     settings = Settings(host="127.0.0.1", max_body_bytes=1000, body_timeout_s=0.5)
-    gate = Gate(front, settings, authenticate, traffic=traffic, accounts=accounts)
-    direct = FastPath(gate, front, remembered, max_body_bytes=1000)
-    with served(gate, fast_path=direct, limits=ConnectionLimits(idle_s=0.3)) as address:
+    admission = AdmissionMiddleware(front, settings, authenticate, traffic=traffic, accounts=accounts)
+    direct = FastPath(admission, front, remembered, max_body_bytes=1000)
+    with served(admission, fast_path=direct, limits=ConnectionLimits(idle_s=0.3)) as address:
         yield Site(address, echo, tokens, traffic)
 
 
@@ -325,7 +329,7 @@ def test_predictions_over_the_rate_are_429_on_both_ways_and_others_are_answered(
     limits: TokenLimits, words: bytes
 ) -> None:
     with running(limits) as site, site.connect() as connection, site.connect() as other:
-        # 2 per second, and two seconds' worth at once: 4, the first through the gate and three on the fast path
+        # 2 per second, with two seconds' worth at once: 4. The first passes the admission layer, three the fast path
         answers = [ask(site, connection, request(b"x")) for _ in range(8)]
         statuses = [answer[0] for answer in answers]
         assert statuses[:4] == [200] * 4

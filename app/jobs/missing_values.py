@@ -16,8 +16,8 @@ from app.errors import quote_name
 from app.jobs.dataset import Column, is_number, is_sequence
 from app.jobs.feature_columns import ColumnUsage
 from app.jobs.fields import Constant, MissingPolicy
-from app.jobs.json_schema import pointer
 from app.jobs.spec import DType, Feature, Missing
+from app.json_pointer import pointer
 
 MISSING_STRING = "(missing)"
 

@@ -14,8 +14,8 @@ from app.datasets.chunk import Chunk
 from app.datasets.limits import Limits
 from app.datasets.npy import NpyFile
 from app.datasets.row_hash import digest_column
-from app.datasets.schema import Schema
 from app.datasets.table import FORMAT, META, ROW_DIGESTS
+from app.datasets.upload_schema import Schema
 from app.datasets.writers.column import ColumnWriter
 from app.datasets.writers.memory_budget import MemoryBudget
 from app.errors import InvalidInput, TooLarge, quote_name

@@ -21,7 +21,7 @@ def split_cpu(number: int) -> None:
         tf.config.set_logical_device_configuration(cpu, parts)
 
 
-def strategy(resources: Resources, gang: GangMember | None) -> Any:
+def make_strategy(resources: Resources, gang: GangMember | None) -> Any:
     """How a training uses its devices; None for one device of TensorFlow's choice. With `gang` it joins the cluster,
     which returns when all members have.
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from estimator_client.events import Event
+from estimator_client.event_stream import Event
 
 
 class JobBar:

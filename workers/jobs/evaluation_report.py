@@ -13,12 +13,12 @@ import tf_estimator as est
 from app.datasets.table import NumberColumn, StringColumn, Table
 from app.jobs.spec import JsonObject
 from workers.attempt.attempt import RunningAttempt, Stopped
-from workers.data.inputs import Inputs
+from workers.data.dataset_inputs import Inputs
 from workers.jobs.stop_hook import StopHook
 from workers.report import report
-from workers.report.classification import Classified
+from workers.report.classification_part import Classified
 from workers.report.importance import Shuffles
-from workers.report.regression import Measured
+from workers.report.regression_part import Measured
 
 log = logging.getLogger(__name__)
 

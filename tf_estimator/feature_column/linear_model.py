@@ -8,9 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from ..model_fn import plain_shapes
+from .column_state import FeatureCache, model_variable, parts_of
 from .dense import is_scalar, stack_scalars
 from .layer import ColumnLayer
-from .state import FeatureCache, model_variable, parts_of
 
 v1 = tf.compat.v1
 _COMBINERS = ("mean", "sqrtn", "sum")

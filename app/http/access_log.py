@@ -1,0 +1,67 @@
+"""Last step of admission: the request in the metrics and in the log."""
+
+from __future__ import annotations
+
+import itertools
+
+import structlog
+
+from app.http.auth import TokenInfo, is_public
+from app.http.request_metrics import Traffic
+from app.ids import new_id
+from app.serving.verbs import PATH_ENDINGS
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+
+# A new identifier per request would cost more than the rest of admission: the process has one, and counts.
+_PROCESS_ID = new_id("req")[:20].encode()
+_numbers = itertools.count()
+
+log = structlog.get_logger("app.access")
+
+
+def new_request_id() -> bytes:
+    """An identifier for a request that brings none."""
+    return b"%b%010x" % (_PROCESS_ID, next(_numbers))
+
+
+class AccessLog:
+    """One line per request in the log, and its count in the metrics.
+
+    Args:
+        traffic: counts of requests, for /metrics.
+    """
+
+    def __init__(self, traffic: Traffic) -> None:
+        self.traffic = traffic
+
+    def record(
+        self,
+        method: str,
+        path: str,
+        status: int,
+        took_s: float,
+        *,
+        request_id: str,
+        token: TokenInfo | None,
+        route: str = "none",
+    ) -> None:
+        """Counts a request and writes its line in the log.
+
+        No line for predictions that succeed (it would cost more than the prediction) and for public paths, such as
+        health checks, that do not fail.
+        """
+        predict = path.endswith(PATH_ENDINGS)
+        name = "predict" if predict else route
+        self.traffic.add(method if method in _METHODS else "other", name, status, took_s)
+        if (status < 400 and predict) or ((status < 500 or path == "/readyz") and is_public(path)):
+            return
+        log.info(
+            "request",
+            request_id=request_id,
+            method=method,
+            path=path,
+            status=status,
+            ms=round(took_s * 1000, 2),
+            token_id=token.id if token else None,
+        )

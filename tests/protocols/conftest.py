@@ -1,0 +1,102 @@
+"""A real gRPC port over a real predictor process, with the exports of the serving tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+from app.http.auth import Authenticator, TokenInfo
+from app.http.rate_limit import Accounts, TokenLimits
+from app.http.request_metrics import Traffic
+from app.protocols import tensorflow_serving, tfs_schema
+from app.protocols.grpc_server import GrpcServer
+from app.protocols.inference import Inference
+from app.protocols.rpc_methods import Methods
+from app.serving.batcher import BatchLimits
+from app.serving.split import Share
+from app.serving.versions import WantedVersion
+from tests.serving.conftest import Server, exports, wanted  # noqa: F401  fixtures
+
+TOKENS = {
+    "asker": TokenInfo("tok_1", "asker", frozenset({"predict", "read"})),
+    "reader": TokenInfo("tok_2", "reader", frozenset({"read"})),
+}
+MESSAGE_BYTES = 2**20
+
+
+class Port:
+    """The service behind a gRPC port, and a way to call it with messages of the schema.
+
+    Attributes:
+        ready: what health checks are told.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.ready = True
+        self.traffic = Traffic()
+        self.number = server.call(self._open())
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.number}")
+
+    async def _open(self) -> int:
+        accounts = Accounts(TokenLimits(rows_in_flight=1000))
+        inference = Inference(self.server.service, Authenticator(TOKENS.get), accounts, max_message_bytes=MESSAGE_BYTES)
+        methods = tensorflow_serving.services(inference)
+        self.grpc = GrpcServer(
+            Methods(inference, methods, self.traffic),
+            services=sorted({path.split("/")[1] for path in methods}),
+            pool=tfs_schema.PUBLIC.pool,
+            ready=lambda: self.ready,
+            max_message_bytes=MESSAGE_BYTES,
+        )
+        return await self.grpc.start("127.0.0.1", 0)
+
+    def raw(
+        self, path: str, message: bytes, *, token: str | None = "asker", timeout: float = 20.0, **metadata: str
+    ) -> bytes:
+        """The answer's bytes. Raises grpc.RpcError."""
+        given = [(name.replace("_", "-"), value) for name, value in metadata.items()]
+        if token is not None:
+            given.append(("authorization", f"Bearer {token}"))
+        return self.channel.unary_unary(path)(message, metadata=given, timeout=timeout)  # type: ignore[no-any-return]
+
+    def call(self, name: str, request: Any, answer: str, **options: Any) -> Any:
+        """Calls a method of `tensorflow.serving` by `Service/Method`."""
+        sent = self.raw(f"/tensorflow.serving.{name}", request.SerializeToString(), **options)
+        return message(answer).FromString(sent)
+
+    def refusal(self, name: str, request: Any, **options: Any) -> tuple[str, str]:
+        """Status and detail of a call that has to fail."""
+        with pytest.raises(grpc.RpcError) as caught:
+            self.raw(f"/tensorflow.serving.{name}", request.SerializeToString(), **options)
+        return caught.value.code().name, caught.value.details()
+
+    def close(self) -> None:
+        self.channel.close()
+        self.server.call(self.grpc.stop(1.0))
+
+
+def message(name: str) -> Any:
+    package = "tensorflow" if name in ("TensorProto", "Example") else "tensorflow.serving"
+    return tfs_schema.PUBLIC.message(f"{package}.{name}")
+
+
+@pytest.fixture(scope="session")
+def port(wanted: Callable[..., WantedVersion]) -> Iterator[Port]:  # noqa: F811
+    """With the models half (versions 1 and 2, 2 as `canary`), mixed and picky."""
+    server = Server(limits=BatchLimits(timeout_s=20), spare=False)
+    server.sync(
+        wanted("half", 1, "plus2"),
+        wanted("half", 2, "plus3", labels=("canary",)),
+        wanted("mixed", 1, "mixed"),
+        wanted("picky", 1, "picky"),
+        wanted("divided", 1, "plus2", shares=(Share("latest", 1, canary=2, per_mille=500),)),
+        wanted("divided", 2, "plus3", labels=(), previous=True),
+    )
+    port = Port(server)
+    yield port
+    port.close()
+    server.stop()

@@ -1,0 +1,101 @@
+"""The gRPC port as the API process opens it: TLS, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from app.config import Settings
+from app.http.auth import Authenticator
+from app.http.rate_limit import Accounts, TokenLimits
+from app.http.request_metrics import Traffic
+from app.protocols.port import GrpcPort
+from tests.protocols.conftest import TOKENS, Port, message
+
+STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority, and a certificate of it for 127.0.0.1 with its key."""
+    place = tmp_path_factory.mktemp("tls")
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    (place / "san").write_text("subjectAltName=IP:127.0.0.1")
+    sign = "x509 -req -in request -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out certificate.pem"
+    for command in (
+        ["req", "-x509", *key, "-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem"],
+        ["req", *key, "-subj", "/CN=server", "-keyout", "key.pem", "-out", "request"],
+        sign.split(),
+    ):
+        subprocess.run(["openssl", *command], cwd=place, check=True, capture_output=True)
+    return place
+
+
+def opened(port: Port, **settings: Any) -> GrpcPort:
+    made = GrpcPort(
+        Settings(**settings), port.server.service, Authenticator(TOKENS.get), Accounts(TokenLimits()), Traffic(),
+        ready=lambda: True,
+    )  # fmt: skip
+    port.server.call(made.start())
+    return made
+
+
+def ask(channel: grpc.Channel) -> Any:
+    request = message("GetModelStatusRequest")()
+    request.model_spec.name = "half"
+    options = {"metadata": [("authorization", "Bearer asker")], "timeout": 20}
+    return message("GetModelStatusResponse").FromString(
+        channel.unary_unary(STATUS)(request.SerializeToString(), **options)
+    )
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+def test_with_tls_files_the_port_speaks_tls_only(port: Port, certificates: Path, mutual: bool) -> None:
+    files = {"grpc_tls_certificate": certificates / "certificate.pem", "grpc_tls_key": certificates / "key.pem"}
+    if mutual:
+        files["grpc_tls_client_ca"] = certificates / "ca.pem"
+    served = opened(port, grpc_port=free_port(), **files)
+    try:
+        authority = (certificates / "ca.pem").read_bytes()
+        own = ((certificates / "key.pem").read_bytes(), (certificates / "certificate.pem").read_bytes())
+        address = f"127.0.0.1:{served.number}"
+        with grpc.secure_channel(address, grpc.ssl_channel_credentials(authority, *own)) as channel:
+            assert len(ask(channel).model_version_status) == 2
+        refused = [grpc.insecure_channel(address)]
+        if mutual:
+            refused.append(grpc.secure_channel(address, grpc.ssl_channel_credentials(authority)))
+        for channel in refused:
+            with channel, pytest.raises(grpc.RpcError) as caught:
+                ask(channel)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    finally:
+        port.server.call(served.stop())
+
+
+def test_without_a_port_nothing_is_opened(port: Port) -> None:
+    assert opened(port).number == 0
+
+
+def test_a_port_that_is_taken_or_a_file_that_is_not_there_is_told(port: Port, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="cannot be opened"):
+        opened(port, grpc_port=port.number)
+    missing = tmp_path / "missing.pem"
+    with pytest.raises(OSError, match=r"missing\.pem"):
+        opened(port, grpc_port=free_port(), grpc_tls_certificate=missing, grpc_tls_key=missing)
+
+
+@pytest.mark.parametrize("given", [{"grpc_tls_key": "k.pem"}, {"grpc_tls_client_ca": "ca.pem"}])
+def test_half_of_the_tls_files_is_refused(given: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="GRPC_TLS_CERTIFICATE"):
+        Settings(**given)  # type: ignore[arg-type]
