@@ -42,7 +42,7 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
-CMD ["python", "-m", "app.main"]
+CMD ["python", "-m", "app.lanes"]
 
 FROM service AS gpu
 COPY --from=install-gpu /opt/venv /opt/venv

@@ -10,7 +10,9 @@ from pathlib import Path
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.process import machine_memory_bytes
+from app.process import machine_memory_bytes, processors
+
+_MOST_LANES_BY_DEFAULT = 16
 
 
 class Settings(BaseSettings):
@@ -107,6 +109,9 @@ class Settings(BaseSettings):
     None: nine tenths of the machine's memory; 0: no limit."""
     retry_backoff_s: float = 2.0
 
+    serving_lanes: int = Field(default=0, ge=0, le=64)
+    """API processes on this host, each with a predictor; 0: half as many as there are processors for this service, 16
+    at most: one on a machine with two or three."""
     predictor: str = Field(default="process", pattern="^(process|none)$")
     predict_timeout_s: float = 10.0
     predict_max_batch_rows: int = 1024
@@ -186,6 +191,11 @@ class Settings(BaseSettings):
     @property
     def artifacts(self) -> str:
         return self.artifacts_url or str(self.data_dir.resolve() / "artifacts")
+
+    @property
+    def lanes(self) -> int:
+        """Number of lanes on this host. A lane is two processes that take turns, and trainings want a processor too."""
+        return self.serving_lanes or max(1, min(_MOST_LANES_BY_DEFAULT, processors() // 2))
 
     @property
     def queue_caps_by_name(self) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """The API process: where the parts meet.
 
-python -m app.main                              with the settings of the environment
+python -m app.main                              one alone, with its own predictors
 uvicorn --factory app.main:create               the same under a server of your own
+python -m app.lanes                             several on one host, see `app.lanes`
 """
 
 # ruff: noqa: E402
@@ -13,6 +14,7 @@ gc.disable()  # while it is imported: nothing is garbage yet, and looking for it
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -41,7 +43,9 @@ from app.http.problems import problem
 from app.http.public import PublicApp
 from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
-from app.http.server import serve
+from app.http.server import LaneServer, serve
+from app.lanes.exposition import Exposition
+from app.lanes.link import ParentLink
 from app.log import configure
 from app.model_sync import ModelSync
 from app.private_files import only_for_us, protect
@@ -79,20 +83,20 @@ class Application(NamedTuple):
     state: AppState
 
 
-def create_app(settings: Settings, *, queue: Queue | None = None) -> Application:
+def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLink | None = None) -> Application:
     """Nothing is opened or started before the lifespan begins, but the database's engine and the store's directory are
     made.
 
     Args:
         queue: a stand-in for the broker, in tests.
+        link: to the serving parent, in a lane.
     """
     database = Database(make_engine(settings))
     queue = queue or CeleryQueue(settings.broker_url)
     traffic = Traffic()
     metrics = CollectorRegistry()
     metrics.register(traffic)
-    metrics.register(JobCollector(database))
-    serving = _serving(settings)
+    serving = _serving(settings, link)
     promotions = Promotions(serving)
     app_state = AppState(
         settings=settings,
@@ -103,7 +107,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
         feed=EventFeed(database, promotions),
         promotions=promotions,
         authenticate=Authenticator(lambda secret: _find_token(app_state, secret), version=database.commits.version),
-        metrics=metrics,
+        metrics=Exposition(metrics, JobCollector(database), link),
         readiness=ReadinessMonitor(database, queue),
     )
     api = create_api(app_state)
@@ -127,8 +131,8 @@ def create_app(settings: Settings, *, queue: Queue | None = None) -> Application
             accounts=accounts,
             max_body_bytes=settings.max_body_bytes,
         )
-        grpc_port = _grpc_port(app_state, serving, accounts, traffic)
-    inner = Lifespan(inner, app_state, serving, model_sync, grpc_port)
+        grpc_port = _grpc_port(app_state, serving, accounts, traffic, shared=link is not None)
+    inner = Lifespan(inner, app_state, serving, model_sync, grpc_port, link)
     refused = Refusals(app_state)
     admission = AdmissionMiddleware(
         inner, settings, app_state.authenticate, refused=refused, traffic=traffic, accounts=accounts
@@ -160,6 +164,32 @@ def main() -> None:
     serve(app.asgi, host=settings.host, port=settings.port, fast_path=app.fast_path, limits=limits)
 
 
+def import_all(settings: Settings) -> None:
+    """Imports what the first requests would wait for, before lanes are forked; opens nothing and starts no thread."""
+    import kombu.transport.redis  # noqa: F401
+
+    create_app(settings)
+
+
+def serve_lane(
+    settings: Settings,
+    control: socket.socket,
+    listeners: list[socket.socket],
+    *,
+    index: int,
+    lanes: int,
+    patience_s: float,
+) -> None:
+    """Serves as one of the lanes of a host. Accepts when every version is in memory, or after `patience_s`."""
+    structlog.contextvars.bind_contextvars(lane=index)
+    link = ParentLink(control, index, lanes, patience_s=patience_s)
+    app = create_app(settings, link=link)
+    limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
+    server = LaneServer(app.asgi, fast_path=app.fast_path, limits=limits, on_accepting=link.now_serves)
+    link.stand_in, link.stand_back = server.stand_in, server.stand_back
+    server.run(sockets=listeners)
+
+
 class Lifespan:
     """Starts and stops the parts with the server."""
 
@@ -170,7 +200,10 @@ class Lifespan:
         serving: ServingService | None,
         model_sync: ModelSync | None,
         grpc_port: GrpcPort | None,
+        link: ParentLink | None,
     ) -> None:
+        self._link = link
+        self._ready = asyncio.Event()
         self._app = app
         self._state = app_state
         self._serving = serving
@@ -183,6 +216,8 @@ class Lifespan:
             await self._app(scope, receive, send)
             return
         await receive()
+        if self._link is not None:
+            self._link.start()
         if self._serving is not None:
             await self._serving.start()
         if self._grpc_port is not None:
@@ -195,18 +230,38 @@ class Lifespan:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
         self._preparing = asyncio.create_task(self._prepare(), name="prepare")
+        if self._link is not None:
+            await self._wait(self._link.patience_s)
         await send({"type": "lifespan.startup.complete"})
+        warming = asyncio.create_task(self._warm_up(), name="warm-up")
         await receive()
+        warming.cancel()
+        with suppress(asyncio.CancelledError):
+            await warming
         await self._stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _wait(self, patience_s: float) -> None:
+        """Until predictions can be answered, or for so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._ready.wait()
+                if self._serving is not None:
+                    await self._serving.wait_for_all()
 
     async def _prepare(self) -> None:
         await prepare(self._state)
         self._state.readiness.start()
         if self._model_sync is not None:
             await self._model_sync.start()
+        self._ready.set()
         log.info("ready")
-        INGESTOR.warm()
+
+    async def _warm_up(self) -> None:
+        """What later requests would wait for, once the first ones need not wait for it."""
+        await self._ready.wait()
+        if self._link is None or self._link.index == 0:
+            INGESTOR.warm()
         await asyncio.to_thread(self._state.queue.ping)  # imports what the first submit would wait for
         gc.freeze()  # a full collection would look at all that was imported, while every request waits
 
@@ -224,6 +279,8 @@ class Lifespan:
             await self._model_sync.stop()
         if self._serving is not None:
             await self._serving.stop()
+        elif self._link is not None:
+            await self._link.stop()
         if isinstance(self._state.queue, CeleryQueue):
             self._state.queue.close()
         self._state.database.close()
@@ -254,7 +311,7 @@ class Refusals:
             AuditRepository(session).add(token_id, "token.refused", method, {"why": why})
 
 
-def _serving(settings: Settings) -> ServingService | None:
+def _serving(settings: Settings, link: ParentLink | None) -> ServingService | None:
     if settings.predictor == "none":
         return None
     limits = BatchLimits(
@@ -263,12 +320,18 @@ def _serving(settings: Settings) -> ServingService | None:
         timeout_s=settings.predict_timeout_s,
         request_memory=settings.predict_request_memory,
     )
-    return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes)
+    if link is None:
+        return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes)
+    # Each lane has the same versions in a predictor of its own, and the first one tries new ones for all.
+    memory_bytes = settings.predict_memory_bytes // link.lanes
+    return ServingService(limits=limits, memory_bytes=memory_bytes, predictors=link, validates=link.index == 0)
 
 
-def _grpc_port(app_state: AppState, serving: ServingService, accounts: Accounts, traffic: Traffic) -> GrpcPort:
+def _grpc_port(
+    app_state: AppState, serving: ServingService, accounts: Accounts, traffic: Traffic, *, shared: bool
+) -> GrpcPort:
     ready = partial(is_ready, app_state)
-    return GrpcPort(app_state.settings, serving, app_state.authenticate, accounts, traffic, ready)
+    return GrpcPort(app_state.settings, serving, app_state.authenticate, accounts, traffic, ready, shared=shared)
 
 
 def _find_token(app_state: AppState, secret: str) -> TokenInfo | None:

@@ -8,10 +8,13 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
 
 #: TensorFlow's own allocator keeps for good what was ever needed at once. Without it speed and peaks were the same.
 SYSTEM_ALLOCATOR = {"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1"}
@@ -62,11 +65,63 @@ def machine_memory_bytes(root: Path = Path("/")) -> int:
     return total
 
 
+def processors(root: Path = Path("/")) -> int:
+    """Processors that this process may use: by its affinity, and by the quota of its control group.
+
+    Args:
+        root: where /sys is.
+    """
+    if sys.platform != "linux":
+        return os.cpu_count() or 1
+    count = len(os.sched_getaffinity(0))
+    try:
+        quota, period = (root / "sys/fs/cgroup/cpu.max").read_text().split()
+        if quota.isdigit():
+            count = min(count, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):
+        pass  # no control group of version 2: no quota that we know
+    return count
+
+
 def give_memory_back() -> None:
     """After a model or a training is gone."""
     gc.collect()
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def name_process(name: str) -> None:
+    """What `ps -o comm` and `top` call this process: forks of one program look alike otherwise. At most 15 letters."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """From now on, processes that our descendants leave behind become our children; see `fork_child_of`. Linux only."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def fork_child_of(parent: int, told: Callable[[int], None]) -> bool:
+    """Forks a process that becomes a child of `parent`, an ancestor of ours that adopts orphans, and ends with it, not
+    with us.
+
+    Args:
+        told: called with the new process' number, in a process that ends right after.
+
+    Returns whether this is the new process. SIGCHLD has to be ignored here, so that the one between is cleared away.
+    """
+    if os.fork():
+        return False
+    between = os.getpid()
+    if pid := os.fork():
+        try:
+            told(pid)
+        finally:
+            os._exit(0)
+    while os.getppid() == between:
+        time.sleep(0.0005)
+    die_with_parent(parent=parent)
+    return True
 
 
 def die_with_parent(by: signal.Signals = signal.SIGKILL, *, parent: int | None = None) -> None:

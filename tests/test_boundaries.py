@@ -77,6 +77,8 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "app.http": ({"app.http", "app.serving", "app.registry", "app.config", *_LEAVES}, _SERVICE),
     "app.http.predict_app": ({"app.http", "app.serving", *_LEAVES}, _SERVICE),
     "app.protocols": ({"app.protocols", "app.http", "app.serving", "app.config", *_LEAVES}, _SERVICE),
+    "app.lanes": ({"app.lanes", "app.serving", "app.config", "app.log", *_LEAVES}, _SERVICE),
+    "app.lanes.nursery": ({"app"}, {"tensorflow"}),
     "app.api": ({"app"}, {"celery", "tensorflow"}),
     "app": ({"app"}, {"tensorflow"}),
     "workers.worker": (
@@ -232,6 +234,11 @@ def loaded_after(statement: str) -> set[str]:
 
 def test_api_starts_without_tensorflow() -> None:
     assert loaded_after("import app.main").isdisjoint({"tensorflow", "keras", "workers"})
+
+
+def test_serving_parent_holds_nothing_that_lanes_can_hold() -> None:
+    heavy = {"fastapi", "starlette", "uvicorn", "sqlalchemy", "celery", "grpc", "tensorflow"}
+    assert loaded_after("import app.lanes.parent").isdisjoint(heavy)
 
 
 def test_engine_starts_without_the_service() -> None:

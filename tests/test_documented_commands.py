@@ -24,7 +24,7 @@ RUN_BY = {
     "celery -A workers.celery_app worker --pool=prefork --concurrency=1": _PARTS,
     "docker build --target": "tests/deploy/test_kubernetes.py::test_images_are_the_dockerfile_s",  # its targets
     "docker compose up --build": _PARTS,  # each command of the file, without containers
-    "python -m app.main": _PARTS,
+    "python -m app.lanes": _PARTS,
     "python -m migrations": "tests/deploy/test_migrate.py",
     "python -m tests.upgrade.record": "tests/upgrade/test_upgrade.py",
     "python -m tf_estimator.doctor": "tests/estimator/doctor/test_doctor.py",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Request
 from fastapi.responses import JSONResponse
-from prometheus_client import CollectorRegistry
 from sqlalchemy.orm import Session
 
 from app.config import Settings
@@ -28,6 +27,7 @@ from app.storage import Storage
 
 if TYPE_CHECKING:
     from app.api.event_feed import EventFeed
+    from app.lanes.exposition import Exposition
 
 
 @dataclass
@@ -41,7 +41,7 @@ class AppState:
     dispatch: Dispatch
     feed: EventFeed
     authenticate: Authenticator
-    metrics: CollectorRegistry
+    metrics: Exposition
     readiness: ReadinessMonitor
     promotions: Promotions = field(default_factory=Promotions)
     large_bodies: LargeBodyReader = field(default_factory=LargeBodyReader)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import Field
 
 from app.api.deps import AppState, AppStateDep, problems
@@ -73,9 +73,6 @@ def is_ready(app_state: AppState) -> bool:
     response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-def get_metrics(app_state: AppStateDep) -> PlainTextResponse:
-    return PlainTextResponse(_exposition(app_state), media_type=CONTENT_TYPE_LATEST)
-
-
-def _exposition(app_state: AppState) -> bytes:
-    return generate_latest(app_state.metrics)
+async def get_metrics(app_state: AppStateDep) -> PlainTextResponse:
+    """Of all lanes of this host; what is counted by each has the label `lane` where there are several."""
+    return PlainTextResponse(await app_state.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 
 import structlog
 
@@ -14,7 +15,7 @@ from app.serving.verbs import PATH_ENDINGS
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 
 # A new identifier per request would cost more than the rest of admission: the process has one, and counts.
-_PROCESS_ID = new_id("req")[:20].encode()
+_process_id = b""
 _numbers = itertools.count()
 
 log = structlog.get_logger("app.access")
@@ -22,7 +23,16 @@ log = structlog.get_logger("app.access")
 
 def new_request_id() -> bytes:
     """An identifier for a request that brings none."""
-    return b"%b%010x" % (_PROCESS_ID, next(_numbers))
+    return b"%b%010x" % (_process_id, next(_numbers))
+
+
+def _name_process() -> None:
+    global _process_id
+    _process_id = new_id("req").encode()[:20]
+
+
+_name_process()
+os.register_at_fork(after_in_child=_name_process)
 
 
 class AccessLog:

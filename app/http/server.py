@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -27,6 +30,7 @@ class Server(uvicorn.Server):
     Args:
         app: the ASGI application.
         fast_path: answers predictions before an ASGI task is made; None: all requests go through `app`.
+        on_accepting: called when connections are accepted.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Server(uvicorn.Server):
         port: int = 0,
         fast_path: FastPathLike | None = None,
         limits: ConnectionLimits | None = None,
+        on_accepting: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -54,6 +59,8 @@ class Server(uvicorn.Server):
         )
         self._fast_path = fast_path
         self._limits = limits or ConnectionLimits()
+        self._on_accepting = on_accepting
+        self._others: dict[int, list[Acceptor]] = {}
         self.table: ConnectionTable
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -74,6 +81,7 @@ class Server(uvicorn.Server):
         if sockets is None:
             self._log_started_message(listeners)
         self.started = True
+        self._on_accepting()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
@@ -104,6 +112,29 @@ class Server(uvicorn.Server):
                 listener.close()
             raise
         return listeners
+
+
+class LaneServer(Server):
+    """One of several that share an address. Ctrl-C is for the parent, which ends its lanes in order."""
+
+    def stand_in(self, lane: int, listeners: list[socket.socket]) -> None:
+        """Accepts from another lane's listeners too, until `stand_back`: nobody does so now."""
+        self.stand_back(lane)
+        loop = asyncio.get_running_loop()
+        self._others[lane] = [Acceptor(listener, self.table, self._connection, loop) for listener in listeners]
+
+    def stand_back(self, lane: int) -> None:
+        for acceptor in self._others.pop(lane, ()):
+            acceptor.close()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for lane in list(self._others):
+            self.stand_back(lane)
+        await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig != signal.SIGINT:
+            super().handle_exit(sig, frame)
 
 
 def serve(

@@ -62,7 +62,9 @@ class GrpcServer:
         ready: Callable[[], bool],
         max_message_bytes: int,
         tls: TlsFiles | None = None,
+        shared: bool = False,
     ) -> None:
+        self._shared = shared
         self._methods = methods
         self._services = list(services)
         self._pool = pool
@@ -80,7 +82,7 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", self._max_message_bytes + _MESSAGE_OVERHEAD),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_concurrent_streams", _STREAMS),
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(self._shared)),
             ],
             maximum_concurrent_rpcs=_CALLS,
         )

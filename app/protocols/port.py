@@ -23,6 +23,7 @@ class GrpcPort:
 
     Args:
         ready: whether predictions are answered now, for health checks.
+        shared: other processes of this service open the port too, and the kernel spreads connections over them.
     """
 
     def __init__(
@@ -33,7 +34,10 @@ class GrpcPort:
         accounts: Accounts,
         traffic: Traffic,
         ready: Callable[[], bool],
+        *,
+        shared: bool = False,
     ) -> None:
+        self._shared = shared
         self._settings = settings
         self._inference = Inference(serving, authenticate, accounts, max_message_bytes=settings.max_body_bytes)
         self._traffic = traffic
@@ -62,6 +66,7 @@ class GrpcPort:
             ready=self._ready,
             max_message_bytes=settings.max_body_bytes,
             tls=tls,
+            shared=self._shared,
         )
         self.number = await self._server.start(settings.host, settings.grpc_port)
 

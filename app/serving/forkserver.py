@@ -23,6 +23,7 @@ from app.process import SYSTEM_ALLOCATOR
 
 ROOT = Path(__file__).resolve().parents[2]
 PID = struct.Struct("<I")
+PREDICTOR = "app.serving.predictor"
 _ATTEMPTS = 2
 _FORK_S = 5.0
 """What a fork may take at most, once TensorFlow is imported: it takes a tenth of a second. Who needs longer hangs."""
@@ -47,7 +48,7 @@ class ForkServerDied(Exception):
 
 
 class Forked:
-    """A predictor that the fork server forked, with what is needed of `subprocess.Popen`. It is no child of ours, so a
+    """A process that a fork server forked, with what is needed of `subprocess.Popen`. It is no child of ours, so a
     descriptor holds it: its number may belong to another process one day."""
 
     def __init__(self, pid: int) -> None:
@@ -63,8 +64,11 @@ class Forked:
         return 0 if ended is None else ended
 
     def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def send_signal(self, number: signal.Signals) -> None:
         try:
-            signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+            signal.pidfd_send_signal(self._descriptor, number)
         except ProcessLookupError:
             pass
 
@@ -79,9 +83,14 @@ class Forked:
 
 
 class ForkServer:
-    """The process that forks predictors; started when the first one is wanted, and again when it died or hangs."""
+    """A process that forks others; started when the first one is wanted, and again when it died or hangs.
 
-    def __init__(self) -> None:
+    Args:
+        module: what it runs, `MODULE nursery PARENT FD`.
+    """
+
+    def __init__(self, module: str = PREDICTOR) -> None:
+        self._module = module
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._turn = asyncio.Lock()
@@ -91,18 +100,26 @@ class ForkServer:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    async def fork(self, theirs: socket.socket, arguments: Sequence[str], timeout_s: float) -> Forked:
-        """A new predictor that has that end of a socket pair.
+    @property
+    def pid(self) -> int:
+        """Of the fork server; 0 while there is none."""
+        return self._process.pid if self._process is not None and self.alive else 0
+
+    async def begin(self) -> None:
+        """Starts it unless it lives, so that the next fork need not wait for imports."""
+        async with self._turn:
+            self._begin()
+
+    async def fork(self, theirs: Sequence[socket.socket], arguments: Sequence[str], timeout_s: float) -> Forked:
+        """A new process that has those sockets.
 
         Raises:
             ForkServerDied: it died or hung twice.
-            ProcessLookupError: the predictor ended at once.
+            ProcessLookupError: the new process ended at once.
         """
         async with self._turn:
             for _ in range(_ATTEMPTS):
-                if self._process is None or self._process.poll() is not None:
-                    self.kill()
-                    self._start()
+                self._begin()
                 try:
                     return await asyncio.to_thread(self._ask, theirs, arguments, timeout_s)
                 except ProcessLookupError:
@@ -112,7 +129,7 @@ class ForkServer:
         raise ForkServerDied("The process that starts predictors ended, or did not answer in time.")
 
     def kill(self) -> None:
-        """Ends it, and with it whatever it forked."""
+        """Ends it, and with it what it forked as its own children."""
         process, self._process = self._process, None
         self._has_forked = False
         if process is not None:
@@ -129,10 +146,15 @@ class ForkServer:
         async with self._turn:
             await asyncio.to_thread(self.kill)
 
-    def _ask(self, theirs: socket.socket, arguments: Sequence[str], timeout_s: float) -> Forked:
+    def _begin(self) -> None:
+        if not self.alive:
+            self.kill()
+            self._start()
+
+    def _ask(self, theirs: Sequence[socket.socket], arguments: Sequence[str], timeout_s: float) -> Forked:
         assert self._control is not None
         self._control.settimeout(min(timeout_s, _FORK_S) if self._has_forked else timeout_s)
-        socket.send_fds(self._control, [" ".join(arguments).encode()], [theirs.fileno()])
+        socket.send_fds(self._control, [" ".join(arguments).encode()], [one.fileno() for one in theirs])
         answer = self._control.recv(PID.size)
         if len(answer) < PID.size:
             raise EOFError
@@ -143,11 +165,11 @@ class ForkServer:
         """On the event loop's thread: the kernel ends it with the thread that started it, not with the process."""
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = start("nursery", theirs)
+            self._process = start(self._module, "nursery", theirs)
 
 
-def start(kind: str, *arguments: str | socket.socket) -> subprocess.Popen[bytes]:
-    """Runs `app.serving.predictor` (exec'd, never a fork that carries the API's state). Sockets among the arguments are
+def start(module: str, kind: str, *arguments: str | socket.socket) -> subprocess.Popen[bytes]:
+    """Runs a module (exec'd, never a fork that carries the API's state). Sockets among the arguments are
     passed on, as their numbers."""
     descriptors = [argument.fileno() for argument in arguments if isinstance(argument, socket.socket)]
     words = [argument if isinstance(argument, str) else str(argument.fileno()) for argument in arguments]
@@ -159,7 +181,7 @@ def start(kind: str, *arguments: str | socket.socket) -> subprocess.Popen[bytes]
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "app.serving.predictor", kind, str(os.getpid()), *words],
+        [sys.executable, "-m", module, kind, str(os.getpid()), *words],
         pass_fds=descriptors,
         env=environment,
         stdin=subprocess.DEVNULL,

@@ -7,17 +7,18 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import cast
 
-from app.serving.forkserver import Forked, ForkServer, ForkServerDied, start
+from app.serving.forkserver import PREDICTOR, Forked, ForkServerDied, start
 from app.serving.protocol import (
     BadFrame,
     BatchResult,
     FrameReader,
     Load,
+    LoadedVersion,
     LoadResult,
     PredictorReady,
     Reply,
@@ -28,6 +29,8 @@ from app.serving.protocol import (
 )
 
 _START_TIMEOUT_S = 120.0
+
+Fork = Callable[[socket.socket, Sequence[str], float], Awaitable[Forked]]
 
 
 class PredictorDied(Exception):
@@ -42,7 +45,12 @@ class PredictorProcess(asyncio.Protocol):
         on_death: called once when the process is gone, for whatever reason.
         threads: signatures that may run at the same time.
         max_rows: rows of one TensorFlow call.
-        fork_server: forks it; without one it is started for itself and imports TensorFlow.
+        fork: gives a predictor our end's peer, see `ForkServer.fork`; without it one is started for itself and imports
+            TensorFlow.
+
+    Attributes:
+        left: by path and digest, versions that it had already when this connection began; whoever takes one over, or
+            unloads it, takes it out.
     """
 
     def __init__(
@@ -52,14 +60,15 @@ class PredictorProcess(asyncio.Protocol):
         *,
         threads: int,
         max_rows: int,
-        fork_server: ForkServer | None = None,
+        fork: Fork | None = None,
     ) -> None:
         self.alive = False
         self.tensorflow = ""
         self._on_answer = on_answer
         self._on_death = on_death
         self._arguments = [str(threads), str(max_rows)]
-        self._fork_server = fork_server
+        self._fork = fork
+        self.left: dict[tuple[str, str], LoadedVersion] = {}
         self._frames = FrameReader()
         self._ids = count(1)
         self._waiting: dict[int, asyncio.Future[LoadResult]] = {}
@@ -67,6 +76,7 @@ class PredictorProcess(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._ready: asyncio.Future[None] | None = None
         self._gone = asyncio.Event()
+        self._leaving = False
         self._use: int | None = None
         self._used_at = 0.0
 
@@ -100,10 +110,10 @@ class PredictorProcess(asyncio.Protocol):
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                if self._fork_server is None:
-                    self._process = start("alone", *self._arguments, theirs)
+                if self._fork is None:
+                    self._process = start(PREDICTOR, "alone", *self._arguments, theirs)
                 else:
-                    self._process = await self._fork_server.fork(theirs, self._arguments, _START_TIMEOUT_S)
+                    self._process = await self._fork(theirs, self._arguments, _START_TIMEOUT_S)
         except BaseException as error:
             ours.close()
             if isinstance(error, ForkServerDied | ProcessLookupError):
@@ -131,6 +141,13 @@ class PredictorProcess(asyncio.Protocol):
         """Frees a version. Raises as `load` does."""
         number = next(self._ids)
         return await self._told(Unload(number, key), number, timeout_s)
+
+    def leave(self) -> None:
+        """Ends the connection, not the process, which is somebody else's."""
+        self._leaving = True
+        self.alive = False
+        if self._transport is not None:
+            self._transport.abort()
 
     def kill(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -175,14 +192,15 @@ class PredictorProcess(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.alive = False
         self._gone.set()
-        self.kill()
+        if not self._leaving:
+            self.kill()
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(PredictorDied("The predictor process ended while it started."))
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(PredictorDied("The predictor process ended."))
         self._waiting.clear()
-        if self._process is not None:
+        if self._process is not None and not self._leaving:
             asyncio.get_running_loop().run_in_executor(None, self._process.wait)
         self._on_death(self)
 
@@ -192,6 +210,7 @@ class PredictorProcess(asyncio.Protocol):
         elif isinstance(reply, PredictorReady):
             self.alive = True
             self.tensorflow = reply.tensorflow
+            self.left = {(version.path, version.digest): version for version in reply.loaded}
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result(None)
         else:

@@ -76,10 +76,24 @@ class RunBatch(msgspec.Struct, array_like=True, tag=3, frozen=True):
     columns: list[Column]
 
 
+class LoadedVersion(msgspec.Struct, array_like=True, frozen=True):
+    """A version that a predictor has, as it was loaded."""
+
+    key: int
+    path: str
+    digest: str
+    cell_bytes: int
+
+
 class PredictorReady(msgspec.Struct, array_like=True, tag=4, frozen=True):
-    """First word of a predictor: TensorFlow is imported."""
+    """First word of a predictor on a connection: TensorFlow is imported.
+
+    Attributes:
+        loaded: what it has from a connection that ended before.
+    """
 
     tensorflow: str
+    loaded: list[LoadedVersion] = []
 
 
 class LoadResult(msgspec.Struct, array_like=True, tag=5, frozen=True):

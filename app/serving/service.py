@@ -1,9 +1,9 @@
 """The serving side of the API process: keeps a predictor process alive, the right versions in it, and requests
 moving.
 
-One loop decides (`_step`), so that at any time at most one thing is loaded or unloaded. A second predictor process
-waits with TensorFlow imported: it takes over when the first one dies, and staged versions are tried in it first, so
-that one that kills its process never touches the one that serves.
+One loop decides (`_step`), so that at any time at most one thing is loaded or unloaded. Where predictors come from is
+said by a `PredictorSource`: a second process waits with TensorFlow imported; it takes over when the first one dies, and
+staged versions are tried in it first, so that one that kills its process never touches the one that serves.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import structlog
 from app.errors import Conflict, NotFound, ServiceError, Unavailable
 from app.serving.batcher import Batcher, BatchLimits
 from app.serving.export_description import BadExport
-from app.serving.forkserver import POSSIBLE, ForkServer
 from app.serving.metadata import metadata, status
 from app.serving.metrics import VersionMetrics
-from app.serving.predictor_process import PredictorDied, PredictorProcess
+from app.serving.own_predictors import OwnPredictors, PredictorSource
+from app.serving.predictor_process import Fork, PredictorDied, PredictorProcess
 from app.serving.split import Headers
 from app.serving.versions import Models, ServingVersion, State, WantedVersion, read_description
 
@@ -46,7 +46,8 @@ class ServingService:
         limits: of batches, queues and times.
         memory_bytes: of all loaded versions together; beyond it the least recently used are evicted.
         load_timeout_s: of one load with its warm-up; twice that while others are served.
-        spare: keep the second process.
+        predictors: where they come from; None: from this process, with a spare.
+        validates: tries and loads staged versions; else they are loaded once they are not staged any more.
         on_loaded, on_failed: told of staged versions; called on the event loop, must not block.
     """
 
@@ -57,7 +58,8 @@ class ServingService:
         memory_bytes: int = 4 * 2**30,
         load_timeout_s: float = 120.0,
         leak_bytes: int = 2 * 2**30,
-        spare: bool = True,
+        predictors: PredictorSource | None = None,
+        validates: bool = True,
         on_loaded: Loaded | None = None,
         on_failed: Failed | None = None,
     ) -> None:
@@ -71,15 +73,15 @@ class ServingService:
         self._memory_bytes = memory_bytes
         self._load_timeout_s = load_timeout_s
         self._leak_bytes = leak_bytes
-        self._keep_spare = spare
+        self._validates = validates
+        self.predictors = predictors or OwnPredictors()
         self._predictor: PredictorProcess | None = None
-        self._spare: PredictorProcess | None = None
-        self._fork_server = ForkServer() if POSSIBLE else None
         self._batcher: Batcher | None = None
         self._changed = asyncio.Event()
         self._settled: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._spare_task: asyncio.Task[None] | None = None
+        self._trial: asyncio.Task[None] | None = None
+        self._synced = False
         self._leak_checked = 0.0
 
     @property
@@ -96,20 +98,19 @@ class ServingService:
         """Begins; returns at once. Requests wait until their version is loaded."""
         self._batcher = Batcher(self.limits)
         self._settled = asyncio.get_running_loop().create_future()
+        self.predictors.bind(self._new_process, self._changed.set)
         self._task = asyncio.create_task(self._keep_going(), name="serving")
 
     async def stop(self) -> None:
         """Ends the processes; what still waits is answered with Unavailable."""
-        for task in (self._task, self._spare_task):
+        for task in (self._task, self._trial):
             if task is not None:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-        for process in (self._predictor, self._spare):
-            if process is not None:
-                await process.stop()
-        if self._fork_server is not None:
-            await self._fork_server.stop()
+        if self._predictor is not None:
+            await self._predictor.stop()
+        await self.predictors.stop()
         for version in [*self.models.versions.values(), *self.models.gone]:
             if version.queue is not None:
                 self.batcher.refuse(version.queue, Unavailable("The service stops."))
@@ -117,8 +118,16 @@ class ServingService:
     def sync(self, wanted: Sequence[WantedVersion]) -> None:
         """What the registry has now; cheap when nothing changed. Versions with labels and staged ones are loaded,
         others when somebody asks for them."""
-        if self.models.sync(wanted):
+        changed = self.models.sync(wanted)
+        if changed or not self._synced:
+            self._synced = True
             self._wake()
+
+    async def wait_for_all(self) -> None:
+        """Until every version that is to be in memory is, or cannot be."""
+        assert self._settled is not None
+        while not self._synced or not self.predictor_pid or self.models.to_load(unvalidated=False) is not None:
+            await asyncio.shield(self._settled)
 
     async def wait_until_loadable(
         self, model: str, number: int | None = None, label: str | None = None, headers: Headers | None = None
@@ -238,9 +247,9 @@ class ServingService:
             await self._replace_predictor()
             return True
         serves = any(True for _ in self.models.loaded())
-        version = self.models.to_load(unvalidated=not self._keep_spare or not serves)
+        version = self.models.to_load(unvalidated=self._validates and not (serves and self.predictors.tries))
         if serves or version is None:  # the first version has the processor for itself, the others can wait
-            self._begin_spare()
+            self.predictors.begin_spare()
         if version is not None:
             await self._load(version)
             return True
@@ -250,49 +259,30 @@ class ServingService:
             if version.idle:
                 version.forget()
             return True
-        spare = self._spare if self._spare_task is None else None
-        if spare is not None and (version := self.models.next_to_validate()) is not None:
-            self._spare_task = asyncio.create_task(self._validate_in_spare(spare, version), name="try-version")
+        if self._synced and self._predictor.left:
+            _, left = self._predictor.left.popitem()
+            await self._predictor.unload(left.key, self._load_timeout_s)
+            return True
+        if self._validates and self._trial is None and self.predictors.can_try:
+            version = self.models.next_to_validate()
+            if version is not None:
+                self._trial = asyncio.create_task(self._validate_apart(version), name="try-version")
         self._check_leak()
         return False
 
-    def _begin_spare(self) -> None:
-        if self._keep_spare and self._spare is None and self._spare_task is None:
-            self._spare_task = asyncio.create_task(self._start_spare(), name="spare-predictor")
-
     async def _replace_predictor(self) -> None:
-        """Puts the spare, or a new process, in the place of one that died."""
-        if self._spare is None and self._spare_task is not None:
-            await self._spare_task  # it is starting
-        process = None
-        if self._spare_task is None:  # else it tries a version, which may hang
-            process, self._spare = self._spare, None
-        if process is None or not process.alive:
-            process = self._new_process()
-            await process.start()
-        self._predictor = process
+        """Puts another process in the place of one that died."""
+        self._predictor = process = await self.predictors.next()
         self.batcher.predictor = process
+        self._wake()
         log.info("predictor serves", pid=process.pid, tensorflow=process.tensorflow)
 
-    async def _start_spare(self) -> None:
-        process = self._new_process()
-        try:
-            await process.start()
-            self._spare = process
-        except (PredictorDied, OSError) as error:
-            log.warning("spare predictor", event_detail=str(error))
-            await asyncio.sleep(_RESTART_S)
-        except asyncio.CancelledError:
-            await process.stop()
-            raise
-        finally:
-            self._spare_task = None
-            self._changed.set()
-
-    async def _validate_in_spare(self, spare: PredictorProcess, version: ServingVersion) -> None:
+    async def _validate_apart(self, version: ServingVersion) -> None:
         """Loads an unvalidated version where nobody is served."""
         version.state = State.LOADING
+        spare: PredictorProcess | None = None
         try:
+            spare = await self.predictors.borrow()
             await self._describe(version)
             version.check_fits(self._memory_bytes)
             await self._load_in(spare, version, low_priority=True)
@@ -301,18 +291,23 @@ class ServingService:
         except BadExport as error:
             self._refuse(version, str(error))
         except PredictorDied:
-            self._refuse(version, _KILLED)
+            if spare is None:
+                log.warning("no predictor to try a version in", model=version.wanted.model)
+                await asyncio.sleep(_RESTART_S)
+            else:
+                self._refuse(version, _KILLED)
         finally:
-            self._spare_task = None
+            if spare is not None:
+                self.predictors.give_back(spare)
+            self._trial = None
             self._wake()
 
-    def _new_process(self) -> PredictorProcess:
+    def _new_process(self, fork: Fork | None) -> PredictorProcess:
         sizes = {"threads": self.limits.in_flight, "max_rows": self.limits.batch_rows}
-        return PredictorProcess(self.batcher.answered, self._died, fork_server=self._fork_server, **sizes)
+        return PredictorProcess(self.batcher.answered, self._died, fork=fork, **sizes)
 
     def _died(self, process: PredictorProcess) -> None:
-        if process is self._spare:
-            self._spare = None
+        self.predictors.died(process)
         if process is not self._predictor:
             return
         self.restarts += 1
@@ -337,7 +332,7 @@ class ServingService:
         except BadExport as error:
             self._refuse(version, str(error))
         except PredictorDied:
-            if self._fork_server is None or self._fork_server.alive:  # else every predictor ended with it
+            if self.predictors.blameless:
                 version.crashes += 1
             if version.crashes >= (_MOST_CRASHES if version.validated or not wanted.staged else 1):
                 self._refuse(version, _KILLED)
@@ -359,6 +354,11 @@ class ServingService:
         if process is None:
             raise PredictorDied("There is no predictor process.")
         wanted = version.wanted
+        left = process.left.pop((wanted.path, wanted.digest), None)
+        if left is not None:
+            version.key = left.key
+            version.set_cell_bytes(left.cell_bytes)
+            return
         timeout_s = self._load_timeout_s * (_LOW_PRIORITY_PATIENCE if low_priority else 1)
         done = await process.load(version.key, wanted.path, wanted.digest, timeout_s, low_priority=low_priority)
         if done.error is not None:

@@ -163,7 +163,8 @@ class Models:
         self._previous: dict[str, ServingVersion] = {}
         self._splits: dict[tuple[str, str], Split[ServingVersion]] = {}
         self._closed: list[tuple[float, Arm]] = []
-        self._keys = 0
+        self._keys = time.monotonic_ns()
+        """Of the last version: a predictor can have versions of an earlier process, with keys that are lower."""
 
     def sync(self, wanted: Sequence[WantedVersion]) -> bool:
         """Takes over the registry's state. Returns whether anything changed."""

@@ -85,7 +85,7 @@ class Service:
             time.sleep(0.3)
 
     def processes(self, kind: str) -> list[psutil.Process]:
-        """Living ones of a kind: broker api reconciler worker child trainer."""
+        """Living ones of a kind: broker api (the serving parent) lane reconciler worker child trainer."""
         return [process for found, process in self.family() if found == kind]
 
     def family_of(self, worker: psutil.Process) -> list[psutil.Process]:
@@ -147,9 +147,11 @@ def _kind(command: str, is_part: bool) -> str | None:
     for module, kind in (("app.datasets.ingest_process", "reader"), ("app.serving.", "predictor")):
         if module in command:
             return kind
+    if "app.lanes.nursery" in command:
+        return "lane"  # or what forks them
     if not is_part:
         return None
-    if "app.main" in command:
+    if "app.lanes" in command:
         return "api"
     if "workers.reconciler" in command:
         return "reconciler"

@@ -33,7 +33,7 @@ def test_everything_that_a_service_writes_is_its_users_alone(embedded: RunningSe
     assert [path for path in mine if path.lstat().st_mode & 0o077] == []
 
 
-@pytest.mark.parametrize("part", ["app.main", "celery", "server"])
+@pytest.mark.parametrize("part", ["app.lanes", "celery", "server"])
 def test_part_that_hangs_is_replaced(embedded: RunningService, part: str) -> None:
     wait_for(lambda: embedded.get("/v1/workers")["workers"], "the worker")
     parts = {child.pid: child for child in psutil.Process(embedded.process.pid).children()}

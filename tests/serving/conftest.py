@@ -23,6 +23,7 @@ from app.http.predict_app import PredictApp
 from app.http.problems import plain_problem, problem
 from app.serving.batcher import BatchLimits
 from app.serving.large_body import LargeBodyReader
+from app.serving.own_predictors import OwnPredictors
 from app.serving.service import ServingService
 from app.serving.versions import WantedVersion
 
@@ -132,7 +133,7 @@ async def _not_found(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture(scope="session")
 def server(wanted: Callable[..., WantedVersion]) -> Iterator[Server]:
     """With the models half (versions 1 and 2, 2 unlabelled), mixed and picky; nothing in it is ever changed."""
-    server = Server(limits=BatchLimits(timeout_s=20), spare=False)
+    server = Server(limits=BatchLimits(timeout_s=20), predictors=OwnPredictors(spare=False))
     server.sync(
         wanted("half", 1, "plus2"),
         wanted("half", 2, "plus3", labels=("canary",)),

@@ -14,6 +14,7 @@ import pytest
 
 from app.digest import directory_digest
 from app.serving.batcher import BatchLimits
+from app.serving.own_predictors import OwnPredictors
 from app.serving.versions import WantedVersion
 from tests.serving.canned_cases import CASES
 from tests.serving.conftest import ROOT, Server
@@ -31,7 +32,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def canned(root: Path) -> Iterator[Server]:
-    server = Server(limits=BatchLimits(timeout_s=60), spare=False)
+    server = Server(limits=BatchLimits(timeout_s=60), predictors=OwnPredictors(spare=False))
     server.sync(
         *(
             WantedVersion(name, 1, str(root / name), directory_digest(root / name), "ver_1", ("latest",))

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not forkserver.POSSIBLE, reason="predictors are 
 async def fork(fork_server: ForkServer) -> Forked:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        return await fork_server.fork(theirs, ["1", "8"], 120.0)
+        return await fork_server.fork([theirs], ["1", "8"], 120.0)
 
 
 def test_process_that_hangs_is_replaced_with_the_next_fork() -> None:

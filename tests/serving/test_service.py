@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from app.serving.batcher import BatchLimits
+from app.serving.own_predictors import OwnPredictors
 from app.serving.versions import WantedVersion
 from tests.serving.conftest import ROOT, Server
 
@@ -141,7 +142,7 @@ def test_killed_predictor_is_replaced_and_no_answer_is_wrong_or_late(own: Server
     own.post("half:predict", {"instances": [2.0]})
     with Users(own, "half:predict") as users:
         for _ in range(3):
-            until(lambda: own.service._spare is not None and own.service.predictor_pid)
+            until(lambda: own.service.predictors.spare is not None and own.service.predictor_pid)
             pid, count = own.service.predictor_pid, len(users.answers)
             os.kill(pid, signal.SIGKILL)
             until(
@@ -162,7 +163,7 @@ def test_requests_of_a_stopped_predictor_are_answered_by_the_spare_before_the_de
 ) -> None:
     own.sync(wanted("half", 1, "plus2"))
     assert own.post("half:predict", {"instances": [1.0]}).status_code == 200
-    until(lambda: own.service._spare is not None)
+    until(lambda: own.service.predictors.spare is not None)
     stopped = own.service.predictor_pid
     os.kill(stopped, signal.SIGSTOP)
     started = time.monotonic()
@@ -176,7 +177,7 @@ def test_requests_of_a_stopped_predictor_are_answered_by_the_spare_before_the_de
 def test_second_kill_right_after_the_first_makes_requests_wait_or_try_again(own: Server, wanted: Wanted) -> None:
     own.sync(wanted("half", 1, "plus2"))
     own.post("half:predict", {"instances": [2.0]})
-    until(lambda: own.service._spare is not None)
+    until(lambda: own.service.predictors.spare is not None)
     with Users(own, "half:predict", 4) as users:
         first = own.service.predictor_pid
         os.kill(first, signal.SIGKILL)
@@ -193,8 +194,8 @@ def test_second_kill_right_after_the_first_makes_requests_wait_or_try_again(own:
 def test_fork_server_that_is_killed_is_replaced_with_its_predictors(own: Server, wanted: Wanted) -> None:
     own.sync(wanted("half", 1, "plus2"))
     own.post("half:predict", {"instances": [2.0]})
-    until(lambda: own.service._spare is not None)
-    first, fork_server = own.service.predictor_pid, own.service._fork_server
+    until(lambda: own.service.predictors.spare is not None)
+    first, fork_server = own.service.predictor_pid, own.service.predictors.fork_server
     assert fork_server is not None and fork_server._process is not None
     fork_server._process.kill()
     until(lambda: own.service.predictor_pid not in (0, first))
@@ -252,7 +253,7 @@ def test_version_that_is_not_needed_any_more_is_forgotten(own: Server, wanted: W
 def test_fork_server_has_one_thread_and_its_predictors_share_its_memory(own: Server, wanted: Wanted) -> None:
     own.sync(wanted("half", 1, "plus2"))
     until(lambda: own.post("half:predict", {"instances": [2.0]}).status_code == 200)
-    fork_server = own.service._fork_server
+    fork_server = own.service.predictors.fork_server
     assert fork_server is not None and fork_server._process is not None
     assert len(list(Path(f"/proc/{fork_server._process.pid}/task").iterdir())) == 1
     private = sum(
@@ -265,7 +266,7 @@ def test_fork_server_has_one_thread_and_its_predictors_share_its_memory(own: Ser
 
 def test_predictor_that_holds_too_much_memory_is_replaced(wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.serving.service._LEAK_CHECK_S", 0.0)
-    server = Server(limits=BatchLimits(timeout_s=20.0), spare=False)
+    server = Server(limits=BatchLimits(timeout_s=20.0), predictors=OwnPredictors(spare=False))
     try:
         server.sync(wanted("half", 1, "plus2"))
         until(lambda: server.post("half:predict", {"instances": [2.0]}).status_code == 200)
@@ -281,12 +282,12 @@ def test_predictor_that_holds_too_much_memory_is_replaced(wanted: Wanted, monkey
 
 
 def test_hanging_model_is_ended_and_others_serve_on(wanted: Wanted) -> None:
-    server = Server(limits=BatchLimits(timeout_s=2.0), spare=True)
+    server = Server(limits=BatchLimits(timeout_s=2.0))
     try:
         server.sync(wanted("half", 1, "plus2"), wanted("picky", 1, "picky"))
         until(lambda: server.post("half:predict", {"instances": [2.0]}).status_code == 200)
         until(lambda: server.post("picky:predict", {"instances": [1]}).status_code == 200)
-        until(lambda: server.service._spare is not None)
+        until(lambda: server.service.predictors.spare is not None)
         pid = server.service.predictor_pid
         answers: list[httpx.Response] = []
         hang = threading.Thread(target=lambda: answers.append(server.post("picky:predict", {"instances": [-1]})))
@@ -345,7 +346,9 @@ def test_instance_that_makes_the_graph_fail_is_named(
 def test_least_recently_used_model_makes_room_and_comes_back_on_demand(wanted: Wanted) -> None:
     versions = [wanted(f"half{i}", 1, "plus2") for i in range(3)]
     size = sum(file.stat().st_size for file in Path(versions[0].path).rglob("*") if file.is_file())
-    server = Server(limits=BatchLimits(timeout_s=10.0), memory_bytes=size * 5 // 2, spare=False)
+    server = Server(
+        limits=BatchLimits(timeout_s=10.0), memory_bytes=size * 5 // 2, predictors=OwnPredictors(spare=False)
+    )
     try:
         server.sync(*versions)
         for _ in range(2):
@@ -360,7 +363,7 @@ def test_least_recently_used_model_makes_room_and_comes_back_on_demand(wanted: W
 
 
 def test_version_over_the_budget_is_refused_before_loading(wanted: Wanted) -> None:
-    server = Server(limits=BatchLimits(timeout_s=10.0), memory_bytes=100, spare=False)
+    server = Server(limits=BatchLimits(timeout_s=10.0), memory_bytes=100, predictors=OwnPredictors(spare=False))
     try:
         server.sync(wanted("half", 1, "plus2", labels=(), staged=True))
         until(lambda: server.outcomes)
@@ -369,14 +372,14 @@ def test_version_over_the_budget_is_refused_before_loading(wanted: Wanted) -> No
         server.stop()
 
 
-@pytest.mark.parametrize("fork_server", ["None", "ForkServer()"])
-def test_predictor_ends_when_its_parent_is_killed(fork_server: str) -> None:
+@pytest.mark.parametrize("fork", ["None", "OwnPredictors()._fork"])
+def test_predictor_ends_when_its_parent_is_killed(fork: str) -> None:
     program = (
         "import asyncio, os\n"
-        "from app.serving.forkserver import ForkServer\n"
+        "from app.serving.own_predictors import OwnPredictors\n"
         "from app.serving.predictor_process import PredictorProcess\n"
         "async def main():\n"
-        "    more = {'threads': 2, 'max_rows': 8, 'fork_server': " + fork_server + "}\n"
+        "    more = {'threads': 2, 'max_rows': 8, 'fork': " + fork + "}\n"
         "    process = PredictorProcess(lambda a: None, lambda p: None, **more)\n"
         "    await process.start()\n"
         "    print(process.pid, flush=True)\n"

@@ -123,10 +123,3 @@ class ReplyProbe:
             self._socket.close()
             self._socket = None
         self._next = self._clock() + _EVERY_S
-
-
-def http_answers(host: str, port: int) -> ReplyProbe:
-    """The API's `/healthz`."""
-    reached = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
-    shown = f"[{reached}]" if ":" in reached else reached
-    return ReplyProbe((reached, port), f"GET /healthz HTTP/1.1\r\nHost: {shown}\r\nConnection: close\r\n\r\n".encode())

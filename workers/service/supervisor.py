@@ -2,9 +2,9 @@
 
     python -m workers.service [--host 127.0.0.1] [--port 8000] [--data-dir data]
 
-Parts: the broker (unless REDIS_URL is set), the API (which runs its predictor), one Celery worker a slot (each runs
-its trainer), and the reconciler. Every part is a process of its own that can also be started alone, with the same
-environment variables (`app/config.py`); `docker-compose.yml` does that.
+Parts: the broker (unless REDIS_URL is set), the serving parent (which runs the API and predictors), one Celery worker
+a slot (each runs its trainer), and the reconciler. Every part is a process of its own that can also be started alone,
+with the same environment variables (`app/config.py`); `docker-compose.yml` does that.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from app.log import configure
 from app.private_files import UnsafePath, only_for_us, protect
 from app.process import die_with_parent
 from workers.service import broker
-from workers.service.liveness import Pulse, ReplyProbe, SignOfLife, http_answers
+from workers.service.liveness import Pulse, ReplyProbe, SignOfLife
 
 log = structlog.get_logger("service")
 
@@ -89,8 +89,8 @@ def parts_of(settings: Settings) -> list[ServicePart]:
         parts.append(
             ServicePart("broker", broker.command(settings), 5.0, start_empty, life=life, hang_s=settings.hang_s)
         )
-    life = http_answers(settings.host, settings.port)
-    parts.append(ServicePart("api", [*python, "app.main"], 15.0, life=life, hang_s=settings.hang_s))
+    # The serving parent; it looks after the API processes itself.
+    parts.append(ServicePart("api", [*python, "app.lanes"], 15.0, life=Pulse(), hang_s=settings.hang_s))
     # It shows life between two of its statements, and the database may take half a minute for one.
     reconciler = ServicePart("reconciler", [*python, "workers.reconciler"], 5.0, delay_s=_API_FIRST_S)
     reconciler.life, reconciler.hang_s = Pulse(), _STATEMENT_S + settings.hang_s

@@ -1,9 +1,12 @@
 """The predictor process: holds SavedModels and runs them. TensorFlow lives here, so that it may die here.
 
-Forked by the fork server (`… nursery PARENT FD`, see `app.serving.forkserver`), or started
-for itself (`… alone PARENT THREADS ROWS FD`), FD being its end of a socket pair; ends when the other end closes. Some
-threads take turns: one waits for the next frame while the others run theirs, so that a slow model does not hold up the
-others and nothing is handed from thread to thread. Loads and unloads have a thread of their own.
+Forked by the fork server (`… nursery PARENT FD`, see `app.serving.forkserver`), or started for itself
+(`… alone PARENT THREADS ROWS FD`), FD being its end of a socket. Some threads take turns: one waits for the next frame
+while the others run theirs, so that a slow model does not hold up the others and nothing is handed from thread to
+thread. Loads and unloads have a thread of their own.
+
+A predictor of its own API process has one connection and ends with it. A pooled one (see `app.lanes`) is sent its
+connections over a control socket, one after the other, and keeps its versions between them.
 """
 
 from __future__ import annotations
@@ -16,13 +19,14 @@ import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from app.process import die_with_parent, give_memory_back
+from app.process import die_with_parent, fork_child_of, give_memory_back, name_process
 from app.serving.forkserver import PID
 
 if TYPE_CHECKING:
     from app.serving import protocol as messages
+    from app.serving.predictor import loaded_model as models
 
 _NOT_NEEDED = ("pandas", "pyarrow")
 """Keras imports them where they are, at a tenth of the whole import and 35 MB, and Arrow starts a thread."""
@@ -39,11 +43,14 @@ def main(arguments: list[str]) -> None:
         sys.modules[name] = None  # type: ignore[assignment]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API closes our socket when done
     if kind == "nursery":
-        numbers = _serve_forks(socket.socket(fileno=int(*numbers)))
-    _predict(*(int(number) for number in numbers))
+        name_process("fork-server")
+        numbers = _serve_forks(socket.socket(fileno=int(*numbers)), int(parent))
+    name_process("predictor")
+    *pooled, threads, max_rows, descriptor = numbers
+    _predict(int(threads), int(max_rows), socket.socket(fileno=int(descriptor)), pooled=bool(pooled))
 
 
-def _serve_forks(control: socket.socket) -> list[str]:
+def _serve_forks(control: socket.socket, parent: int) -> list[str]:
     """Forks a predictor for each socket that comes. Returns in those only: with their arguments."""
     import app.serving.predictor.loaded_model  # noqa: F401  imports TensorFlow; no operation may run here, that would start threads
 
@@ -54,34 +61,49 @@ def _serve_forks(control: socket.socket) -> list[str]:
         words, descriptors, *_ = socket.recv_fds(control, 1024, 1)
         if not descriptors:
             os._exit(0)  # the API is gone
-        pid = os.fork()
-        if pid == 0:
+        arguments = [*words.decode().split(), str(descriptors[0])]
+        if arguments[0] == "pooled":
+            born = fork_child_of(parent, lambda pid: control.sendall(PID.pack(pid)))
+        else:
+            pid = os.fork()
+            born = pid == 0
+            if born:
+                die_with_parent(parent=ourselves)
+            else:
+                control.sendall(PID.pack(pid))
+        if born:
             control.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            die_with_parent(parent=ourselves)
-            return [*words.decode().split(), str(descriptors[0])]
+            return arguments
         os.close(descriptors[0])
-        control.sendall(PID.pack(pid))
 
 
-def _predict(threads: int, max_rows: int, descriptor: int) -> None:
+def _predict(threads: int, max_rows: int, given: socket.socket, *, pooled: bool) -> None:
     """Never returns."""
-    connection = socket.socket(fileno=descriptor)
     try:
-        PredictorServer(connection, max_rows=max_rows).serve(threads)
+        PredictorServer(given, pooled=pooled, max_rows=max_rows).serve(threads)
     except BrokenPipeError:  # the API ended while TensorFlow was imported
         os._exit(0)
+
+
+class _Held(NamedTuple):
+    """A version in memory."""
+
+    model: models.Loaded
+    path: str
+    digest: str
 
 
 class PredictorServer:
     """The loop of a predictor process: reads frames, loads models, computes batches, writes replies.
 
     Args:
-        connection: the stream of frames; its end is ours.
+        given: the stream of frames, whose end is ours; or the control socket that brings streams.
+        pooled: it is the latter.
         max_rows: rows of one TensorFlow call.
     """
 
-    def __init__(self, connection: socket.socket, *, max_rows: int) -> None:
+    def __init__(self, given: socket.socket, *, pooled: bool = False, max_rows: int) -> None:
         import tensorflow as tf  # costs two seconds, so only where it is needed
 
         from app.serving import export_description as export
@@ -91,16 +113,18 @@ class PredictorServer:
         self._loaded = loaded
         self._export = export
         self._messages = messages
-        self._connection = connection
+        self._control = given if pooled else None
         self._max_rows = max_rows
-        self._models: dict[int, loaded.Loaded] = {}
+        self._models: dict[int, _Held] = {}
         self._reading, self._writing = threading.Lock(), threading.Lock()
-        self._loads: queue.SimpleQueue[messages.Load | messages.Unload] = queue.SimpleQueue()
+        self._loads: queue.SimpleQueue[tuple[socket.socket, messages.Load | messages.Unload]] = queue.SimpleQueue()
+        self._tensorflow = tf.__version__
         tf.constant(0.0)  # starts its threads and devices now
         gc.collect()
         gc.freeze()  # a collection after an unload looks at that model's objects only
         gc.enable()
-        self._send(messages.PredictorReady(tf.__version__))
+        self._connection = self._next_connection() if pooled else given
+        self._greet()
 
     def serve(self, threads: int) -> None:
         """Runs until the other end closes; never returns."""
@@ -110,53 +134,90 @@ class PredictorServer:
         self._take_turns()
 
     def _take_turns(self) -> None:
-        try:
-            while True:
-                with self._reading:
-                    message = self._receive()
-                if isinstance(message, self._messages.RunBatch):
-                    self._run(message)
-                elif isinstance(message, self._messages.Load | self._messages.Unload):
-                    self._loads.put(message)
-        except (OSError, EOFError, self._messages.BadFrame):
-            os._exit(0)  # the API is gone, or speaks another language
+        while True:
+            with self._reading:
+                connection = self._connection
+                try:
+                    message = self._receive(connection)
+                except (
+                    OSError,
+                    EOFError,
+                    self._messages.BadFrame,
+                ):  # the other end is gone, or speaks another language
+                    self._change_connection()
+                    continue
+            if isinstance(message, self._messages.RunBatch):
+                self._run(connection, message)
+            elif isinstance(message, self._messages.Load | self._messages.Unload):
+                self._loads.put((connection, message))
 
-    def _run(self, run: object) -> None:
-        assert isinstance(run, self._messages.RunBatch)
+    def _change_connection(self) -> None:
+        """What still runs for the old one is answered to nobody."""
+        with self._writing:
+            self._connection.close()
+        found = self._next_connection()
+        with self._writing:
+            self._connection = found
+        self._greet()
+
+    def _next_connection(self) -> socket.socket:
+        """Tells how many versions are here, and waits. Ends the process when there will be none."""
+        if self._control is None:
+            os._exit(0)
+        try:
+            self._control.sendall(b"%d" % len(self._models))
+            _, descriptors, *_ = socket.recv_fds(self._control, 16, 1)
+        except OSError:
+            descriptors = []
+        if not descriptors:
+            os._exit(0)
+        return socket.socket(fileno=descriptors[0])
+
+    def _greet(self) -> None:
+        versions = [
+            self._messages.LoadedVersion(key, held.path, held.digest, held.model.cell_bytes)
+            for key, held in list(self._models.items())
+        ]
+        self._send(self._connection, self._messages.PredictorReady(self._tensorflow, versions))
+
+    def _run(self, connection: socket.socket, run: messages.RunBatch) -> None:
         bodies: list[bytes | int] = [self._messages.NO_INSTANCE] * len(run.counts)
         took = 0
-        model = self._models.get(run.key)
-        if model is not None:
+        held = self._models.get(run.key)
+        if held is not None:
             try:
-                bodies, took = model.run(run.signature, run.columns, run.counts, run.forms)
+                bodies, took = held.model.run(run.signature, run.columns, run.counts, run.forms)
             except MemoryError:
                 give_memory_back()
-        self._send(self._messages.BatchResult(run.id, bodies, took))
+        self._send(connection, self._messages.BatchResult(run.id, bodies, took))
 
     def _load_for_ever(self) -> None:
         while True:
-            message = self._loads.get()
+            connection, message = self._loads.get()
+            if connection is not self._connection:
+                continue  # whoever wanted it is gone
             if isinstance(message, self._messages.Load) and message.low_priority:
-                thread = threading.Thread(target=self._load_at_low_priority, args=(message,), name="load-low-priority")
+                arguments = (connection, message)
+                thread = threading.Thread(target=self._load_at_low_priority, args=arguments, name="load-low-priority")
                 thread.start()
                 thread.join()
             else:
-                self._load_or_unload(message)
+                self._load_or_unload(connection, message)
 
-    def _load_at_low_priority(self, message: messages.Load) -> None:
+    def _load_at_low_priority(self, connection: socket.socket, message: messages.Load) -> None:
         """In a thread that ends with it, for a thread may not raise its priority again."""
         if sys.platform == "linux":
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY_NICENESS)
-        self._load_or_unload(message)
+        self._load_or_unload(connection, message)
 
-    def _load_or_unload(self, message: messages.Load | messages.Unload) -> None:
+    def _load_or_unload(self, connection: socket.socket, message: messages.Load | messages.Unload) -> None:
         started = time.perf_counter()
         error: str | None = None
         size = cell_bytes = 0
         if isinstance(message, self._messages.Load):
             try:
                 model = self._loaded.Loaded(message.path, message.digest, max_rows=self._max_rows)
-                self._models[message.key] = model
+                self._keep(connection, message, model)
                 size, cell_bytes = model.bytes, model.cell_bytes
                 del model
             except Exception as failure:
@@ -164,33 +225,49 @@ class PredictorServer:
                 error = str(failure) if named else f"Loading failed ({type(failure).__name__})."
                 print(f"predictor: cannot load {message.path}: {failure!r}", file=sys.stderr, flush=True)
         else:
-            self._models.pop(message.key, None)
+            with self._writing:
+                if connection.fileno() >= 0:
+                    self._models.pop(message.key, None)
         if error is not None or not isinstance(message, self._messages.Load):
             give_memory_back()
-        self._send(self._messages.LoadResult(message.id, error, time.perf_counter() - started, size, cell_bytes))
+        took = time.perf_counter() - started
+        self._send(connection, self._messages.LoadResult(message.id, error, took, size, cell_bytes))
 
-    def _receive(self) -> object:
-        length = self._messages.frame_length(self._exactly(4))
-        return self._messages.decode_request(self._exactly(length))
-
-    def _exactly(self, size: int) -> bytes:
-        piece = self._connection.recv(size, socket.MSG_WAITALL)
-        if len(piece) == size:
-            return piece
-        pieces = [piece]
-        missing = size - len(piece)
-        while missing:
-            piece = self._connection.recv(missing, socket.MSG_WAITALL)
-            if not piece:
-                raise EOFError
-            pieces.append(piece)
-            missing -= len(piece)
-        return b"".join(pieces)
-
-    def _send(self, message: object) -> None:
-        data = self._messages.frame(message)  # type: ignore[arg-type]
+    def _keep(self, connection: socket.socket, message: messages.Load, model: models.Loaded) -> None:
+        """Nothing is kept for a connection that ended meanwhile: the next one was told what there is."""
         with self._writing:
-            self._connection.sendall(data)
+            if connection is self._connection and connection.fileno() >= 0:
+                self._models[message.key] = _Held(model, message.path, message.digest)
+
+    def _receive(self, connection: socket.socket) -> object:
+        length = self._messages.frame_length(_exactly(connection, 4))
+        return self._messages.decode_request(_exactly(connection, length))
+
+    def _send(self, connection: socket.socket, message: messages.Reply) -> None:
+        data = self._messages.frame(message)
+        with self._writing:
+            if connection.fileno() < 0:
+                return  # closed
+            try:
+                connection.sendall(data)
+            except OSError:
+                if self._control is None:
+                    os._exit(0)
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    piece = connection.recv(size, socket.MSG_WAITALL)
+    if len(piece) == size:
+        return piece
+    pieces = [piece]
+    missing = size - len(piece)
+    while missing:
+        piece = connection.recv(missing, socket.MSG_WAITALL)
+        if not piece:
+            raise EOFError
+        pieces.append(piece)
+        missing -= len(piece)
+    return b"".join(pieces)
 
 
 if __name__ == "__main__":

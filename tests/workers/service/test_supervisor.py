@@ -17,7 +17,7 @@ import pytest
 from app.config import Settings
 from tests.fakes import ManualClock
 from tests.waiting import wait_for
-from workers.service.liveness import Pulse, ReplyProbe, http_answers
+from workers.service.liveness import Pulse, ReplyProbe
 from workers.service.supervisor import ServicePart, Supervisor, check_port, lock_data_dir, parts_of
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -96,26 +96,17 @@ def test_part_whose_pulse_stops_is_killed_and_started_again() -> None:
     stop_and_see_it_replaced(ServicePart("pulse", PULSE, 5.0, life=Pulse(), hang_s=3.0))
 
 
-@pytest.mark.parametrize("kind", ["http", "unix"])
-def test_part_that_answers_no_more_is_killed_and_started_again(tmp_path: Path, kind: str) -> None:
-    if kind == "http":
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-        part = ServicePart("http", command, 5.0, life=http_answers("127.0.0.1", port), hang_s=3.0)
-    else:
-        path = str(tmp_path / "socket")
-        command = [
-            sys.executable,
-            "-c",
-            f"import os, socketserver\nif os.path.exists({path!r}): os.unlink({path!r})\n"
-            "class Echo(socketserver.StreamRequestHandler):\n"
-            "    def handle(self): self.wfile.write(self.rfile.readline())\n"
-            f"socketserver.UnixStreamServer({path!r}, Echo).serve_forever()",
-        ]
-        part = ServicePart("unix", command, 5.0, life=ReplyProbe(path, b"PING\r\n"), hang_s=3.0)
-    stop_and_see_it_replaced(part)
+def test_part_that_answers_no_more_is_killed_and_started_again(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    command = [
+        sys.executable,
+        "-c",
+        f"import os, socketserver\nif os.path.exists({path!r}): os.unlink({path!r})\n"
+        "class Echo(socketserver.StreamRequestHandler):\n"
+        "    def handle(self): self.wfile.write(self.rfile.readline())\n"
+        f"socketserver.UnixStreamServer({path!r}, Echo).serve_forever()",
+    ]
+    stop_and_see_it_replaced(ServicePart("unix", command, 5.0, life=ReplyProbe(path, b"PING\r\n"), hang_s=3.0))
 
 
 class Shown:

@@ -1,0 +1,158 @@
+"""Lanes of one state of code and settings, the process that forks them, and their predictors."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from app.config import Settings
+from app.lanes.messages import (
+    Channel,
+    Drain,
+    LaneState,
+    Message,
+    Metrics,
+    PredictorGiven,
+    TellMetrics,
+    WantsMetrics,
+    WantsPredictor,
+    close_all,
+)
+from app.lanes.pool import PredictorPool
+from app.serving.batcher import BatchLimits
+from app.serving.forkserver import Forked, ForkServer, ForkServerDied
+
+log = structlog.get_logger("app.lanes")
+
+NURSERY = "app.lanes.nursery"
+_FORK_S = 120.0
+
+
+class Lane:
+    """A lane's process, as the parent sees it.
+
+    Attributes:
+        serves: it accepts connections.
+        alive_at: when it last showed life (monotonic seconds).
+    """
+
+    def __init__(self, index: int, process: Forked, generation: Generation) -> None:
+        self.index = index
+        self.process = process
+        self.generation = generation
+        self.channel: Channel
+        self.serves = False
+        self.ended = False
+        self.started_at = self.alive_at = time.monotonic()
+
+    def drain(self) -> None:
+        self.channel.send(Drain())
+
+
+class Generation:
+    """Lanes, nursery and predictors that began with one state of code and settings.
+
+    Args:
+        on_change: told of a lane that began to serve.
+        on_end: told of a lane that ended.
+        on_metrics: told of a lane that asks for metrics, and of each that answers.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        listeners: Sequence[Sequence[socket.socket]],
+        *,
+        on_change: Callable[[Lane], None],
+        on_end: Callable[[Lane], None],
+        on_metrics: Callable[[Lane, WantsMetrics | Metrics, list[int]], None],
+    ) -> None:
+        self.lanes: set[Lane] = set()
+        limits = BatchLimits(batch_rows=settings.predict_max_batch_rows)
+        predicts = settings.predictor != "none"
+        self.pool = PredictorPool([str(limits.in_flight), str(limits.batch_rows)]) if predicts else None
+        self.nursery = ForkServer(NURSERY)
+        self._listeners = listeners
+        self._on_change, self._on_end, self._on_metrics = on_change, on_end, on_metrics
+        self._giving: set[asyncio.Task[None]] = set()
+
+    async def begin(self) -> None:
+        """Starts the fork servers unless they live."""
+        await self.nursery.begin()
+        if self.pool is not None:
+            await self.pool.begin()
+
+    async def start(self, index: int, patience_s: float) -> Lane:
+        """A new lane. It accepts once it has all versions, or after `patience_s`. Raises ForkServerDied."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        words = [str(index), str(len(self._listeners)), str(patience_s)]
+        try:
+            with theirs:
+                process = await self.nursery.fork([theirs, *self._listeners[index]], words, _FORK_S)
+        except BaseException as error:
+            ours.close()
+            if isinstance(error, ProcessLookupError):
+                raise ForkServerDied("A new lane ended at once.") from None
+            raise
+        lane = Lane(index, process, self)
+        lane.channel = Channel(ours, lambda message, files: self._hear(lane, message, files), lambda: self._gone(lane))
+        self.lanes.add(lane)
+        return lane
+
+    async def stop(self) -> None:
+        """Ends the fork servers and all predictors; lanes first, by their own."""
+        for task in list(self._giving):
+            task.cancel()
+        for lane in self.lanes:
+            lane.ended = True
+            lane.channel.close()
+            lane.process.kill()
+        self.lanes.clear()
+        await self.nursery.stop()
+        if self.pool is not None:
+            await self.pool.stop()
+
+    def _hear(self, lane: Lane, message: Message, files: list[int]) -> None:
+        lane.alive_at = time.monotonic()
+        if isinstance(message, LaneState):
+            began, lane.serves = message.serves and not lane.serves, message.serves
+            if began:
+                self._on_change(lane)
+        elif isinstance(message, WantsPredictor):
+            task = asyncio.create_task(self._give(lane, message, files))
+            self._giving.add(task)
+            task.add_done_callback(self._giving.discard)
+        elif isinstance(message, WantsMetrics | Metrics):
+            self._on_metrics(lane, message, files)
+        else:
+            close_all(files)
+
+    async def _give(self, lane: Lane, wish: WantsPredictor, files: list[int]) -> None:
+        pid = 0
+        try:
+            if self.pool is not None and len(files) == 1 and not lane.ended:
+                pid = await self.pool.give(lane.index, files[0], trial=wish.trial)
+                if lane.ended:  # meanwhile
+                    self.pool.lane_ended(lane.index)
+        except ForkServerDied as error:
+            log.warning("no predictor", lane=lane.index, event_detail=str(error))
+        finally:
+            close_all(files)
+        lane.channel.send(PredictorGiven(wish.id, pid))
+
+    def _gone(self, lane: Lane) -> None:
+        """It died, or was killed."""
+        lane.ended = True
+        lane.process.kill()
+        self.lanes.discard(lane)
+        if self.pool is not None:
+            self.pool.lane_ended(lane.index)
+        self._on_end(lane)
+
+
+def ask_for_metrics(lane: Lane, number: int) -> None:
+    lane.channel.send(TellMetrics(number))

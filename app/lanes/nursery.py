@@ -1,0 +1,58 @@
+"""The process that forks lanes: it has the whole API imported, serves nothing, and has one thread.
+
+`python -m app.lanes.nursery nursery PARENT FD`, started by the serving parent. A fork takes a tenth of a second where
+an import takes one or two, and lanes share what was imported. They are the parent's children, and live on when this
+process dies.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+
+from app.process import die_with_parent, fork_child_of, name_process
+from app.serving.forkserver import PID
+
+_MOST_SOCKETS = 32
+
+
+def main(arguments: list[str]) -> None:
+    _, parent, descriptor = arguments
+    die_with_parent(parent=int(parent))
+    name_process("lane-nursery")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from app import main as api
+    from app.config import Settings
+    from app.log import configure
+
+    settings = Settings()
+    configure(settings.log_level)
+    api.import_all(settings)
+    gc.collect()
+    gc.freeze()
+    words, control, listeners = _serve_forks(socket.socket(fileno=int(descriptor)), int(parent))
+    name_process(f"lane-{words[0]}")
+    api.serve_lane(settings, control, listeners, index=int(words[0]), lanes=int(words[1]), patience_s=float(words[2]))
+
+
+def _serve_forks(asked: socket.socket, parent: int) -> tuple[list[str], socket.socket, list[socket.socket]]:
+    """Forks a lane for each packet. Returns in those only: words, control socket and listeners."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel clears away what stands between a lane and its parent
+    while True:
+        words, descriptors, *_ = socket.recv_fds(asked, 1024, _MOST_SOCKETS)
+        if not descriptors:
+            os._exit(0)  # the parent is gone
+        if fork_child_of(parent, lambda pid: asked.sendall(PID.pack(pid))):
+            asked.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            control, *listeners = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+            return words.decode().split(), control, listeners
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,200 @@
+"""The serving parent: keeps what the lanes of a host share, and the lanes alive.
+
+    python -m app.lanes
+
+It owns the listening sockets, the fork servers and the predictors, and answers no request itself: what can crash runs
+in the lanes. A lane that dies is replaced by a fork that gets the same listeners and the same predictor, with its
+versions in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import structlog
+
+from app.config import Settings
+from app.lanes.generation import Generation, Lane
+from app.lanes.listeners import check_free, listen
+from app.lanes.messages import StandBack, StandIn
+from app.lanes.metrics_desk import MetricsDesk
+from app.log import configure
+from app.private_files import only_for_us, protect
+from app.process import adopt_orphans, name_process, pulse
+from app.serving.forkserver import POSSIBLE, ForkServerDied
+
+log = structlog.get_logger("app.lanes")
+
+STOP_WITHIN_S = 12.0
+_LOOK_EVERY_S = 0.5
+_START_S = 120.0
+"""What a lane may take from its start to its first sign of life."""
+_PATIENCE_S = 1.0
+"""How long a lane that follows one which died may wait for its versions before it accepts: clients wait meanwhile."""
+_QUICK_END_S = 5.0
+_BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
+_PAUSE_S = 2.0
+"""A look that comes so much later than it should: this process, or the machine, stood still meanwhile."""
+
+
+class ServingParent:
+    """Starts lanes, looks after them, and ends them in order.
+
+    Args:
+        listeners: of each lane.
+    """
+
+    def __init__(self, settings: Settings, listeners: Sequence[Sequence[socket.socket]]) -> None:
+        self._settings = settings
+        self._listeners = listeners
+        self._metrics = MetricsDesk(lambda: self.lanes)
+        self._quick_ends = [0] * len(listeners)
+        self._stopping, self._empty = asyncio.Event(), asyncio.Event()
+        self._starting: set[asyncio.Task[None]] = set()
+        self._looked_at = time.monotonic()
+        self.generation = self._new_generation()
+
+    @property
+    def lanes(self) -> list[Lane]:
+        return sorted(self.generation.lanes, key=lambda lane: lane.index)
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT; then the lanes answer what they have."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGCHLD, _clear_away_the_dead)
+        for index in range(len(self._listeners)):
+            self._start(index, 0.0, patience_s=0.0)
+        nurseries = asyncio.create_task(self._keep_nurseries(), name="nurseries")
+        while not self._stopping.is_set():
+            self._look_at_lanes()
+            pulse()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await self._stopping.wait()
+        nurseries.cancel()
+        await self._stop()
+
+    def _new_generation(self) -> Generation:
+        return Generation(
+            self._settings,
+            self._listeners,
+            on_change=self._serves,
+            on_end=self._ended,
+            on_metrics=self._metrics.hear,
+        )
+
+    async def _keep_nurseries(self) -> None:
+        """A task of its own: it may wait for a fork that is under way."""
+        while True:
+            await self.generation.begin()
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _start(self, index: int, after_s: float, *, patience_s: float) -> None:
+        task = asyncio.create_task(self._start_later(index, after_s, patience_s), name=f"start-lane-{index}")
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    async def _start_later(self, index: int, after_s: float, patience_s: float) -> None:
+        while True:
+            await asyncio.sleep(after_s)
+            try:
+                lane = await self.generation.start(index, patience_s)
+            except ForkServerDied as error:
+                log.warning("lane did not start", lane=index, event_detail=str(error))
+                after_s = _BACKOFF_S[3]
+                continue
+            log.info("lane started", lane=index, pid=lane.process.pid)
+            return
+
+    def _serves(self, lane: Lane) -> None:
+        log.info(
+            "lane serves", lane=lane.index, pid=lane.process.pid, after_s=round(lane.alive_at - lane.started_at, 3)
+        )
+        for other in self.lanes:
+            if other is not lane:
+                other.channel.send(StandBack(lane.index))
+        if lane.generation.pool is not None:
+            lane.generation.pool.keep_spare()
+
+    def _ended(self, lane: Lane) -> None:
+        if self._stopping.is_set():
+            self._check_if_empty()
+            return
+        quick = time.monotonic() - lane.started_at < _QUICK_END_S
+        ends = self._quick_ends[lane.index] = self._quick_ends[lane.index] + 1 if quick else 0
+        wait = _BACKOFF_S[min(ends, len(_BACKOFF_S) - 1)]
+        neighbour = next((other for other in self.lanes if other.serves), None)
+        if neighbour is not None:
+            neighbour.channel.send(StandIn(lane.index), [listener.fileno() for listener in self._listeners[lane.index]])
+        log.warning("lane ended, another takes its place", lane=lane.index, pid=lane.process.pid, in_s=wait)
+        self._start(lane.index, wait, patience_s=_PATIENCE_S)
+
+    def _look_at_lanes(self) -> None:
+        """Ends lanes that hang."""
+        now = time.monotonic()
+        stood_still = now - self._looked_at > _PAUSE_S
+        self._looked_at = now
+        for lane in self.lanes:
+            if stood_still:
+                lane.alive_at = now
+            silent = now - lane.alive_at
+            if silent > (self._settings.hang_s if lane.serves else max(self._settings.hang_s, _START_S)):
+                log.error("lane hangs, is killed", lane=lane.index, pid=lane.process.pid, silent_s=round(silent, 1))
+                lane.process.kill()
+
+    async def _stop(self) -> None:
+        for task in list(self._starting):
+            task.cancel()
+        for lane in self.lanes:
+            lane.process.send_signal(signal.SIGTERM)
+        self._check_if_empty()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_WITHIN_S):
+                await self._empty.wait()
+        await self.generation.stop()
+
+    def _check_if_empty(self) -> None:
+        if not self.generation.lanes:
+            self._empty.set()
+
+
+def _clear_away_the_dead() -> None:
+    """Whoever ends below us is ours to bury; that they ended is seen by their sockets."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def main() -> None:
+    settings = Settings()
+    configure(settings.log_level)
+    if not POSSIBLE:
+        if settings.lanes > 1:
+            raise SystemExit("SERVING_LANES above 1 needs Linux with pidfd_open.")
+        os.execv(sys.executable, [sys.executable, "-m", "app.main"])  # noqa: S606  there is one way to run it then
+    only_for_us()
+    for found in protect(settings.private_directories, settings.private_files):
+        log.warning("files were not for this user alone", found=found)
+    try:
+        listeners = listen(settings.host, settings.port, settings.lanes)
+        if settings.grpc_port:
+            check_free(settings.host, settings.grpc_port)  # the lanes open it, each for itself
+    except OSError as error:
+        raise SystemExit(f"Cannot listen on {settings.host}, PORT or GRPC_PORT: {error}") from None
+    adopt_orphans()
+    name_process("serving-parent")
+    log.info("listens", host=settings.host, port=listeners[0][0].getsockname()[1], lanes=settings.lanes)
+    asyncio.run(_run(settings, listeners))
+
+
+async def _run(settings: Settings, listeners: Sequence[Sequence[socket.socket]]) -> None:
+    await ServingParent(settings, listeners).run()

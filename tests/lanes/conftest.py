@@ -1,0 +1,207 @@
+"""A host with two lanes, each a real process, and a model in its registry."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import httpx
+import psutil
+import pytest
+
+from app.config import Settings
+from app.registry.db import Database, make_engine, migrate
+from app.registry.tokens import TokenRepository
+from app.serving import forkserver
+from app.storage import Storage
+from tests.published_models import publish
+from tests.serving.conftest import exports
+from tests.waiting import wait_for
+
+ROOT = Path(__file__).parents[2]
+PREDICT = "/v1/models/m:predict"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not forkserver.POSSIBLE and Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason="lanes are forked on Linux only"))
+
+
+class Answer(NamedTuple):
+    status: int
+    body: bytes
+    version: str
+    at: float
+
+
+class Host:
+    """`python -m app.lanes` and ways to ask it. Version 1 of the model `m` gives x / 2 + 2."""
+
+    def __init__(self, data_dir: Path, exports: Path, **environment: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        own = {
+            "DATABASE_URL": "",
+            "REDIS_URL": "redis://127.0.0.1:1",
+            "ARTIFACTS_URL": "",
+            "SERVING_LANES": "2",
+            "HANG_S": "4",
+        }
+        self.settings = Settings(data_dir=data_dir, database_url="", redis_url="redis://127.0.0.1:1", artifacts_url="")
+        self.database = Database(make_engine(self.settings))
+        migrate(self.database.engine)
+        self.storage = Storage(self.settings.artifacts)
+        self.exports = exports
+        self.publish("plus2")
+        with self.database.session() as session:
+            _, self.secret = TokenRepository(session).create("test", ["admin"])
+        self.log = data_dir / "lanes.log"
+        self._environment = {**os.environ, **own, "DATA_DIR": str(data_dir), "PORT": str(self.port), **environment}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app.lanes"], cwd=ROOT, env=self._environment, stdout=log, stderr=log
+            )
+        self.parent = psutil.Process(self.process.pid)
+        try:
+            wait_for(self._works, 120)
+            wait_for(lambda: len(self.predictors()) == 3, 60)
+        except BaseException:
+            self.stop()
+            raise
+
+    def publish(self, export: str) -> int:
+        return publish(self.database, self.storage, "m", self.exports / export)
+
+    def predict(self, connection: http.client.HTTPConnection, **headers: str) -> Answer:
+        sent = {"authorization": f"Bearer {self.secret}", "content-type": "application/json", **headers}
+        connection.request("POST", PREDICT, '{"instances": [1.0]}', sent)
+        answer = connection.getresponse()
+        return Answer(answer.status, answer.read(), answer.headers.get("x-model-version", ""), time.monotonic())
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+
+    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self.secret}"}
+        return httpx.request(method, f"http://127.0.0.1:{self.port}{path}", headers=headers, trust_env=False, **more)
+
+    def lanes(self) -> list[psutil.Process]:
+        return [*self.named("lane-0"), *self.named("lane-1")]
+
+    def predictors(self) -> list[psutil.Process]:
+        """With the spare."""
+        return self.named("predictor")
+
+    def nurseries(self) -> list[psutil.Process]:
+        return [*self.named("lane-nursery"), *self.named("fork-server")]
+
+    def named(self, name: str) -> list[psutil.Process]:
+        found = []
+        for child in self.parent.children():
+            try:
+                if child.name() == name and child.status() != psutil.STATUS_ZOMBIE:
+                    found.append(child)
+            except psutil.NoSuchProcess:
+                pass
+        return found
+
+    def serving(self) -> int:
+        """Number of lanes that began to serve, in all."""
+        return self.log.read_text().count('"lane serves"')
+
+    def _works(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        connection = self.connect()
+        try:
+            return self.predict(connection).status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        self.database.close()
+        family = self.parent.children(recursive=True)
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(30)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            _, self.left = psutil.wait_procs(family, timeout=10)
+            for process in self.left:
+                process.kill()
+
+
+class SteadyClient:
+    """Asks every few milliseconds over one connection, and once more when that breaks.
+
+    Attributes:
+        longest_s: longest time between two good answers.
+        broken: requests whose connection broke; failed: those that were not answered 200 the second time either.
+    """
+
+    def __init__(self, host: Host, *, anew: bool = False) -> None:
+        self.answers: list[Answer] = []
+        self.longest_s = 0.0
+        self.broken = self.failed = 0
+        self._host = host
+        self._anew = anew
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="steady")
+
+    def __enter__(self) -> SteadyClient:
+        self._thread.start()
+        wait_for(lambda: len(self.answers) > 10)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join(60)
+
+    def _run(self) -> None:
+        connection = self._host.connect()
+        last = time.monotonic()
+        while not self._stop.wait(0.002):
+            answer = None
+            for _ in range(2):
+                try:
+                    answer = self._host.predict(connection)
+                except (OSError, http.client.HTTPException):
+                    self.broken += 1
+                    connection.close()
+                    connection = self._host.connect()
+                    continue
+                if answer.status == 200:
+                    break
+            if answer is None or answer.status != 200:
+                self.failed += 1
+                continue
+            self.answers.append(answer)
+            self.longest_s = max(self.longest_s, answer.at - last)
+            last = answer.at
+            if self._anew:
+                connection.close()
+        connection.close()
+
+
+@pytest.fixture(scope="session")
+def host(tmp_path_factory: pytest.TempPathFactory, exports: Path) -> Iterator[Host]:
+    running = Host(tmp_path_factory.mktemp("host"), exports)
+    yield running
+    running.stop()
+    assert running.left == []
+
+
+__all__ = ["exports", "host"]

@@ -1,0 +1,93 @@
+"""Two lanes on one host, with real processes that are killed."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import statistics
+
+from tests.lanes.conftest import Host, SteadyClient
+from tests.waiting import wait_for
+
+
+def test_connections_spread_over_both_lanes(host: Host) -> None:
+    connections = [host.connect() for _ in range(64)]
+    for connection in connections:
+        assert json.loads(host.predict(connection).body) == {"predictions": [2.5]}
+    held = [
+        sum(found.status == "ESTABLISHED" and found.laddr.port == host.port for found in lane.net_connections("tcp"))
+        for lane in host.lanes()
+    ]
+    for connection in connections:
+        connection.close()
+    assert len(held) == 2
+    assert max(held) <= 1.5 * statistics.mean(held), held
+
+
+def test_metrics_are_one_view_from_every_lane(host: Host) -> None:
+    connections = [host.connect() for _ in range(16)]
+    for connection in connections:
+        host.predict(connection)
+    texts = []
+    for connection in connections:
+        connection.request("GET", "/metrics", headers={"authorization": f"Bearer {host.secret}"})
+        texts.append(connection.getresponse().read().decode())
+        connection.close()
+    counts = [
+        {lane: float(count) for lane, count in re.findall(r'serving_requests_total\{lane="(\d)".*\} (.+)', text)}
+        for text in texts
+    ]
+    assert all(set(count) == {"0", "1"} for count in counts)
+    assert all(count == counts[0] for count in counts)
+    assert all(text.count("# TYPE serving_requests_total counter") == 1 for text in texts)
+    assert all(text.count('jobs{state="QUEUED"}') == 1 for text in texts)  # of the registry, not of a lane
+
+
+def test_killed_lane_is_replaced_with_its_predictor_while_the_other_serves(host: Host) -> None:
+    predictors = {predictor.pid for predictor in host.predictors()}
+    for name in ("lane-0", "lane-1"):
+        before = host.serving()
+        [lane] = host.named(name)
+        with SteadyClient(host) as kept, SteadyClient(host, anew=True) as new:
+            lane.send_signal(signal.SIGKILL)
+            wait_for(lambda before=before: host.serving() > before)  # type: ignore[misc]
+            seen = len(new.answers)
+            wait_for(lambda new=new, seen=seen: len(new.answers) > seen + 10)  # type: ignore[misc]
+        assert (kept.failed, new.failed) == (0, 0)
+        assert max(kept.longest_s, new.longest_s) < 0.5
+        assert len(host.lanes()) == 2
+    assert {predictor.pid for predictor in host.predictors()} == predictors
+
+
+def test_killed_predictor_is_replaced_by_the_spare(host: Host) -> None:
+    spare = max(host.predictors(), key=lambda process: process.pid)
+    with SteadyClient(host, anew=True) as client:
+        for predictor in set(host.predictors()) - {spare}:
+            predictor.send_signal(signal.SIGKILL)
+            wait_for(lambda predictor=predictor: predictor not in host.predictors() and len(host.predictors()) == 3, 60)  # type: ignore[misc]
+            seen = len(client.answers)
+            wait_for(lambda seen=seen: len(client.answers) > seen + 10)  # type: ignore[misc]
+    assert client.failed == 0
+    assert client.longest_s < 5.0  # TensorFlow loads the version; how fast, says benchmarks/crash.py
+
+
+def test_both_nurseries_killed_disturb_nobody_and_come_back(host: Host) -> None:
+    before = {process.pid for process in [*host.lanes(), *host.predictors()]}
+    old = host.nurseries()
+    with SteadyClient(host) as client:
+        for nursery in old:
+            nursery.send_signal(signal.SIGKILL)
+        wait_for(lambda: len(host.nurseries()) == 2 and not {*host.nurseries()} & {*old})
+    assert (client.broken, client.failed) == (0, 0)
+    assert {process.pid for process in [*host.lanes(), *host.predictors()]} == before
+
+
+def test_lane_that_hangs_is_replaced(host: Host) -> None:
+    [lane] = host.named("lane-1")
+    lane.send_signal(signal.SIGSTOP)
+    wait_for(lambda: not lane.is_running() and len(host.lanes()) == 2, 30)
+    connections = [host.connect() for _ in range(8)]
+    for connection in connections:
+        assert host.predict(connection).status == 200
+        connection.close()
