@@ -18,7 +18,7 @@ from app.registry.checkpoints import CheckpointRepository
 from app.registry.db import Database
 from app.registry.jobs.gangs import GangRepository, SeatKey
 from app.registry.jobs.repository import JobRepository
-from app.registry.metrics import MetricRepository
+from app.registry.metric_points import MetricRepository
 from tests.registry.conftest import make_job
 from tests.repositories import attempts
 from tests.waiting import wait_for
