@@ -15,10 +15,14 @@ from app.process import machine_memory_bytes, processors
 _MOST_LANES_BY_DEFAULT = 16
 
 
+_FILE = os.environ.get("SETTINGS_FILE") or None
+"""A file of `NAME=value` lines; the environment goes before it. It is read anew for each `Settings()`."""
+
+
 class Settings(BaseSettings):
     """Every setting and its environment variable (the field's name in capitals). Sizes in bytes, times in seconds."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_file=_FILE)
 
     data_dir: Path = Path("data")
     """Holds the registry (SQLite), artifacts, the broker's files, logs and the admin token."""
@@ -126,6 +130,8 @@ class Settings(BaseSettings):
     """Memory that the sequences of one request may take in the predictor once padded, widths of embeddings counted."""
     predict_memory_bytes: int = 4 * 2**30
     serving_poll_s: float = Field(default=0.2, gt=0)
+    release_counts_s: float = Field(default=1.0, gt=0)
+    """So often an API process writes down what it counted of labels that divide their requests."""
 
     @model_validator(mode="after")
     def _whole_tls(self) -> Settings:
@@ -134,6 +140,12 @@ class Settings(BaseSettings):
             raise ValueError("GRPC_TLS_CERTIFICATE and GRPC_TLS_KEY go together.")
         if self.grpc_tls_client_ca is not None and self.grpc_tls_key is None:
             raise ValueError("GRPC_TLS_CLIENT_CA needs GRPC_TLS_CERTIFICATE and GRPC_TLS_KEY.")
+        return self
+
+    @model_validator(mode="after")
+    def _file_is_there(self) -> Settings:
+        if _FILE is not None and not Path(_FILE).is_file():
+            raise ValueError(f"SETTINGS_FILE is {_FILE}, where there is no file.")
         return self
 
     @property
@@ -157,6 +169,11 @@ class Settings(BaseSettings):
             return path
         name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"estimator-{os.getuid()}-{name}" / "broker.sock"
+
+    @property
+    def broker_directories(self) -> list[Path]:
+        """The directory of the supervised broker's socket; none where the broker is another one."""
+        return [] if self.redis_url else [self.broker_socket.parent]
 
     @property
     def broker_url(self) -> str:

@@ -155,6 +155,8 @@ class Dispatch:
             wait_timeout_s=plan.wait_timeout_s,
             created_by=token_id,
             warnings=plan.warnings,
+            display_name=plan.display_name,
+            tags=plan.tags,
         )
         for warning in plan.warnings:
             EventRepository(session).add(job.id, "warning", {"detail": warning})

@@ -30,6 +30,7 @@ from app.api.guide import Guide
 from app.api.health import current, is_ready
 from app.api.job_metrics import JobCollector
 from app.api.pages import pages
+from app.arm_writer import ArmWriter
 from app.config import Settings
 from app.datasets.ingestor import INGESTOR
 from app.dispatch import Dispatch
@@ -156,7 +157,7 @@ def create() -> AdmissionMiddleware:
 def main() -> None:
     settings = Settings()
     configure(settings.log_level)
-    only_for_us()
+    only_for_us(*settings.broker_directories)
     for found in protect(settings.private_directories, settings.private_files):
         log.warning("files were not for this user alone", found=found)
     app = create_app(settings)
@@ -186,7 +187,7 @@ def serve_lane(
     app = create_app(settings, link=link)
     limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
     server = LaneServer(app.asgi, fast_path=app.fast_path, limits=limits, on_accepting=link.now_serves)
-    link.stand_in, link.stand_back = server.stand_in, server.stand_back
+    link.stand_in, link.stand_back, link.drain = server.stand_in, server.stand_back, server.drain
     server.run(sockets=listeners)
 
 
@@ -209,6 +210,8 @@ class Lifespan:
         self._serving = serving
         self._model_sync = model_sync
         self._grpc_port = grpc_port
+        every_s = app_state.settings.release_counts_s
+        self._arms = None if serving is None else ArmWriter(app_state.database, serving, every_s=every_s)
         self._preparing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -254,6 +257,8 @@ class Lifespan:
         self._state.readiness.start()
         if self._model_sync is not None:
             await self._model_sync.start()
+        if self._arms is not None:
+            self._arms.start()
         self._ready.set()
         log.info("ready")
 
@@ -275,6 +280,8 @@ class Lifespan:
         self._state.readiness.stop()
         await self._state.feed.stop()
         await self._state.large_bodies.stop()
+        if self._arms is not None:
+            await self._arms.stop()
         if self._model_sync is not None:
             await self._model_sync.stop()
         if self._serving is not None:

@@ -19,9 +19,19 @@ class UnsafePath(Exception):
     """A directory that somebody else made or can change; the message says what to do."""
 
 
-def only_for_us() -> None:
-    """From now on, whatever this process and its children make is for their user alone. For entry points only."""
+def only_for_us(*directories: Path) -> None:
+    """From now on, whatever this process and its children make is for their user alone. For entry points only.
+
+    Args:
+        directories: made private. The process ends with a message where one is another user's: a socket in there would
+            be that user's too.
+    """
     os.umask(UMASK)
+    for directory in directories:
+        try:
+            make_private(directory)
+        except UnsafePath as error:
+            raise SystemExit(str(error)) from None
 
 
 def make_private(directory: Path) -> bool:

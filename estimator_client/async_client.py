@@ -17,6 +17,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Self
+from urllib.parse import quote
 
 from estimator_client import frames
 from estimator_client.async_job import AsyncJob
@@ -110,8 +111,19 @@ class AsyncClient:
         """The jobs and versions that were made from a data set."""
         return await self._transport.json("GET", f"/v1/datasets/{dataset_id}/usage")
 
-    async def delete_dataset(self, dataset_id: str) -> None:
-        await self._transport.send("DELETE", f"/v1/datasets/{dataset_id}")
+    async def delete_dataset(self, dataset: str, *, dry_run: bool = False) -> Json | None:
+        """Deletes a data set that nothing needs, by its id or by a name that it alone has.
+
+        Args:
+            dry_run: here and in the other deletes: delete nothing; what would go, and what needs it still.
+        """
+        return await self._delete(f"/v1/datasets/{quote(dataset, safe='')}", dry_run)
+
+    async def _delete(self, path: str, dry_run: bool) -> Json | None:
+        if dry_run:
+            return await self._transport.json("DELETE", path, repeatable=True, params={"dry_run": "true"})
+        await self._transport.send("DELETE", path)
+        return None
 
     # jobs
 
@@ -129,9 +141,18 @@ class AsyncClient:
         return AsyncJob(self._transport, await self._transport.json("GET", f"/v1/jobs/{job_id}"))
 
     async def jobs(self, **filters: str) -> AsyncIterator[AsyncJob]:
-        """All jobs, newest first; filters: state, type, model."""
+        """All jobs, newest first; filters: state, type, model, estimator, dataset, tag, text, created_after,
+        created_before (times as RFC 3339)."""
         async for view in self._transport.pages("/v1/jobs", "jobs", filters):
             yield AsyncJob(self._transport, view)
+
+    async def update_job(self, job_id: str, **changes: Any) -> AsyncJob:
+        """Changes what a job is called: `display_name` (a text or None), `tags` (a list)."""
+        return AsyncJob(self._transport, await self._transport.json("PATCH", f"/v1/jobs/{job_id}", json=changes))
+
+    async def delete_job(self, job_id: str, *, dry_run: bool = False) -> Json | None:
+        """Deletes a job that has ended, with its checkpoints, evaluations and exports."""
+        return await self._delete(f"/v1/jobs/{job_id}", dry_run)
 
     async def cancel(self, job_id: str) -> AsyncJob:
         return await AsyncJob(self._transport, {"id": job_id}).cancel()
@@ -201,6 +222,21 @@ class AsyncClient:
         """
         body = {"version": version} | ({} if canary is None else {"canary": canary})
         return await self._transport.json("PUT", f"/v1/models/{model}/labels/{label}", json=body)
+
+    async def delete_label(self, model: str, label: str, *, dry_run: bool = False) -> Json | None:
+        return await self._delete(f"/v1/models/{model}/labels/{label}", dry_run)
+
+    async def delete_version(self, model: str, version: int, *, dry_run: bool = False) -> Json | None:
+        """Deletes a version that no label points to, with its export."""
+        return await self._delete(f"/v1/models/{model}/versions/{version}", dry_run)
+
+    async def delete_model(self, model: str, *, dry_run: bool = False) -> Json | None:
+        """Deletes a model without labels, with its versions and their exports."""
+        return await self._delete(f"/v1/models/{model}", dry_run)
+
+    async def delete_export(self, export_id: str, *, dry_run: bool = False) -> Json | None:
+        """Deletes an export that is no version."""
+        return await self._delete(f"/v1/exports/{export_id}", dry_run)
 
     async def model_evaluations(self, model: str, *, dataset_id: str | None = None) -> list[Json]:
         """What was measured of a model's versions, to compare them."""

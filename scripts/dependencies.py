@@ -47,7 +47,7 @@ def unsatisfied(lock: Path, pyproject: Path) -> list[str]:
         version = pinned.get(canonicalize_name(requirement.name))
         if version is None or not requirement.specifier.contains(version):
             wrong.append(f"{requirement} is not satisfied ({version or 'not pinned'}): run scripts/lock")
-    return wrong
+    return list(dict.fromkeys(wrong))  # two groups may ask for the same
 
 
 def licence(found: Distribution) -> str:

@@ -14,8 +14,14 @@ from app.storage import Storage
 from tests.specs import job_spec
 
 
-def publish(database: Database, storage: Storage, model: str = "m", saved_model: Path | None = None) -> int:
-    """Records a STAGED version that takes the label `latest`; its number.
+def publish(
+    database: Database,
+    storage: Storage,
+    model: str = "m",
+    saved_model: Path | None = None,
+    label: str | None = "latest",
+) -> int:
+    """Records a STAGED version that takes a label; its number.
 
     Args:
         saved_model: is copied to be the version's; None for files that no test loads.
@@ -34,4 +40,4 @@ def publish(database: Database, storage: Storage, model: str = "m", saved_model:
         row = {"job_id": job.id, "train_job_id": job.id, "attempt": 1, "step": 1, "bytes": 1, "created_at": 0.0}
         session.add(Export(id=export, path=key, digest=storage.digest(key), **row))
         session.flush()
-        return ModelRepository(session).create_version(model, export, job.id, {}, "STAGED", "latest").number
+        return ModelRepository(session).create_version(model, export, job.id, {}, "STAGED", label).number

@@ -23,7 +23,17 @@ _LEAVES = {
     "app.json_pointer",
     "app.version",
 }
-_WORKER = {"workers", "app.config", "app.jobs", "app.registry", "app.datasets", "app.storage", "app.queue", "app.log"}
+_WORKER = {
+    "workers",
+    "app.config",
+    "app.jobs",
+    "app.registry",
+    "app.releases",
+    "app.datasets",
+    "app.storage",
+    "app.queue",
+    "app.log",
+}
 
 #: Modules of the engine that every part of it may import.
 ENGINE_LEAVES = (
@@ -68,12 +78,13 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "app.strict_json": ({"app.errors"}, _SERVICE),
     "app.json_pointer": (set(), _SERVICE),
     "app.jobs": ({"app.jobs", *_LEAVES}, _SERVICE),
+    "app.releases": ({"app.releases"}, _SERVICE),
     "app.datasets": ({"app.datasets", "app.jobs", "app.storage", *_LEAVES}, {"fastapi", "celery", "tensorflow"}),
     "app.registry": (
-        {"app.registry", "app.jobs", "app.storage", "app.config", *_LEAVES},
+        {"app.registry", "app.jobs", "app.releases", "app.storage", "app.config", *_LEAVES},
         {"fastapi", "celery", "tensorflow"},
     ),
-    "app.serving": ({"app.serving", *_LEAVES}, _SERVICE - {"tensorflow"}),
+    "app.serving": ({"app.serving", "app.releases", *_LEAVES}, _SERVICE - {"tensorflow"}),
     "app.http": ({"app.http", "app.serving", "app.registry", "app.config", *_LEAVES}, _SERVICE),
     "app.http.predict_app": ({"app.http", "app.serving", *_LEAVES}, _SERVICE),
     "app.protocols": ({"app.protocols", "app.http", "app.serving", "app.config", *_LEAVES}, _SERVICE),

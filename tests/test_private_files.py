@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +18,7 @@ from app.config import Settings
 from app.private_files import UnsafePath, make_private, protect
 from workers.service import broker
 
+ROOT = Path(__file__).parents[1]
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -122,6 +126,21 @@ def test_brokers_directory_made_by_another_user_is_refused(
     assert list(place.iterdir()) == []
     place.unlink() if kind == "link" else place.rmdir()
     assert str(place) in " ".join(broker.command(settings))
+
+
+@as_root
+@pytest.mark.parametrize("part", ["app.lanes", "app.main", "workers.reconciler", "celery -A workers.celery_app worker"])
+def test_part_started_alone_uses_no_socket_of_another_user(tmp_path: Path, part: str) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "DATA_DIR": str(tmp_path / ("deep" * 25))}
+    environment |= {"DATABASE_URL": "", "REDIS_URL": "", "ARTIFACTS_URL": "", "PORT": "0"}
+    place = f"estimator-0-{hashlib.sha256(environment['DATA_DIR'].encode()).hexdigest()[:16]}"
+    (tmp_path / place).mkdir()
+    os.chown(tmp_path / place, NOBODY, NOBODY)
+    command = [sys.executable, "-m", *part.split()]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode != 0
+    assert f"{place} belongs to another user" in ended.stderr, ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 @as_root

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -21,45 +22,53 @@ import httpx
 import pytest
 import yaml
 
-from scripts import dependencies
+from scripts import dependencies, side_by_side
 from tests import facilities
 
 ROOT = Path(__file__).parent.parent
-# In place of the interpreter that `_venv` leaves in $PY: says what it was asked to run, and ends as it was told.
-_INTERPRETER = """#!/usr/bin/env bash
-echo "ran $*"
-case "$*" in
-    *tests.facilities*) exit 0 ;;
-    *--ignore=tests/estimator*) echo "SKIPPED [1] one.py:1: no browser"; echo "1 passed, 1 skipped"; exit "$SERVICE" ;;
-    *) exit "$ENGINE" ;;
-esac
-"""
 
 
-@pytest.mark.parametrize(("service", "engine", "status"), [(0, 0, 0), (1, 0, 1), (0, 1, 1), (2, 1, 2)])
-def test_the_test_script_has_the_worse_status_and_ends_with_what_was_skipped(
-    tmp_path: Path, service: int, engine: int, status: int
+MISSING = facilities.Facility("A thing", lambda: False, "its tests are skipped", "scripts/thing")
+
+
+@pytest.mark.parametrize(("fails", "status"), [("", 0), ("engine", 1), ("others", 1), ("nothing", 5)])
+def test_groups_of_tests_run_side_by_side_and_end_with_one_line_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], fails: str, status: int
 ) -> None:
-    script = shutil.copy(ROOT / "scripts" / "test", tmp_path / "test")
-    (tmp_path / "python").write_text(_INTERPRETER)
-    (tmp_path / "python").chmod(0o755)
-    (tmp_path / "_venv").write_text(f"PY={tmp_path}/python\n")
+    """Each group waits for the file that the other one makes."""
+    wait = "import pathlib, time\ndef test_waits():\n    pathlib.Path('{mine}').touch()\n    end = time.time() + 60\n"
+    wait += "    while not pathlib.Path('{other}').exists():\n        assert time.time() < end\n"
+    for name, other, place in (("engine", "others", "tests/estimator"), ("others", "engine", "tests/api")):
+        (tmp_path / place).mkdir(parents=True)
+        program = wait.format(mine=name, other=other) + "        time.sleep(0.01)\n"
+        program += f"    assert {name == fails} is False\n"
+        (tmp_path / place / f"test_{name}.py").write_text(program if fails != "nothing" else "")
+    skipped = "import pytest\n@pytest.mark.skip(reason='no browser')\ndef test_one():\n    pass\n"
+    (tmp_path / "tests" / "test_skipped.py").write_text(skipped)
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -ra -p no:cacheprovider\n")
+    monkeypatch.setattr(facilities, "FACILITIES", (MISSING,))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setattr(side_by_side, "ROOT", tmp_path)
+    monkeypatch.setattr(side_by_side, "GROUPS", {"engine": ["tests/estimator"]})
 
-    ended = subprocess.run(
-        [script], env={"PATH": "/usr/bin:/bin", "SERVICE": str(service), "ENGINE": str(engine)}, capture_output=True
-    )
+    assert side_by_side.main() == status
 
-    assert ended.returncode == status
-    assert ended.stdout.decode().splitlines() == [
-        "ran -m pytest tests --ignore=tests/estimator",
-        "SKIPPED [1] one.py:1: no browser",
-        "1 passed, 1 skipped",
-        "ran -m pytest tests/estimator",
-        "",
-        "SKIPPED [1] one.py:1: no browser",
-        "ran -m tests.facilities",
-        "1 passed, 1 skipped",
-    ]
+    lines = capfd.readouterr().out.splitlines()
+    end = lines[lines.index("") + 1 :]
+    assert "SKIPPED [1] tests/test_skipped.py:2: no browser" in end
+    assert "Not here: A thing: its tests are skipped. To have it: scripts/thing." in end
+    failed = [line for line in end if line.startswith("FAILED ")]
+    counts = {"": "2 passed, 1 skipped", "nothing": "1 skipped"}.get(fails, "1 failed, 1 passed, 1 skipped")
+    assert len(failed) == counts.startswith("1 failed")
+    assert re.fullmatch(rf"===== {counts} in \d+ s =====", end[-1]), end
+
+
+def test_every_test_is_in_one_group() -> None:
+    *named, others = side_by_side.groups(side_by_side.GROUPS)
+    places = [place for group in named for place in group.arguments]
+    assert [place for place in places if not (ROOT / place).exists()] == []
+    assert len(places) == len(set(places))
+    assert others.arguments == ["tests", *(f"--ignore={place}" for place in places)]
 
 
 _INSTALLER = """#!/usr/bin/env bash
@@ -98,8 +107,7 @@ def test_each_client_of_a_serving_system_is_installed_once_in_its_own_environmen
 
 
 def test_a_missing_facility_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = facilities.Facility("A thing", lambda: False, "its tests are skipped", "scripts/thing")
-    monkeypatch.setattr(facilities, "FACILITIES", (missing, facilities.Facility("Here", lambda: True, "", "")))
+    monkeypatch.setattr(facilities, "FACILITIES", (MISSING, facilities.Facility("Here", lambda: True, "", "")))
 
     assert facilities.report() == ["Not here: A thing: its tests are skipped. To have it: scripts/thing."]
 

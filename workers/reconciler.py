@@ -4,6 +4,7 @@ Any number may run; a lease in SQL lets one work at a time. It needs no broker t
 
     leases that ran out      the attempt is lost, its job queued again (or failed, when its attempts are spent)
     waiting limits           jobs that no worker took in time fail
+    releases                 go on, or back when a guard is broken (`workers/release_keeper.py`)
     messages                 what a submit could not send; jobs that nobody took, again
     disk, now and then       directories and checkpoints that no row needs, once they are older than a grace
     records, now and then    stored responses, events, metric points and audit entries that are older than the settings
@@ -41,6 +42,7 @@ from app.registry.tables import Job
 from app.registry.workers import WorkerRepository
 from app.storage import Storage
 from workers.attempt.attempt_files import clear, remove_checkpoint_files
+from workers.release_keeper import ReleaseKeeper
 
 log = structlog.get_logger("reconciler")
 
@@ -74,6 +76,7 @@ class Reconciler:
         self._pulse = pulse
         self._settings, self._database, self._queue, self._storage = settings, database, queue, storage
         self._holder = holder or f"{socket.gethostname()}:{os.getpid()}"
+        self._releases = ReleaseKeeper(database)
         self._ttl = max(5.0, 5 * settings.reconcile_s)
         self._sweep_every_s = min(300.0, settings.orphan_grace_s / 2)
         self._swept_at = float("-inf")
@@ -101,6 +104,7 @@ class Reconciler:
             log.warning("lease ran out", job_id=job_id)
         for job_id in late:
             log.warning("waited too long", job_id=job_id)
+        self._releases.round()
         self._send()
         if self._clock() - self._swept_at >= self._sweep_every_s:
             self._swept_at = self._clock()
@@ -143,6 +147,7 @@ class Reconciler:
         with self._database.session() as session:
             WorkerRepository(session).purge()
             self._jobs(session).gangs.purge()
+        self._releases.purge()
         self._purge_all(lambda records: records.purge_idempotency_keys(settings.idempotency_ttl_s))
         if settings.audit_retention_s:
             self._purge_all(lambda records: records.purge_audit(settings.audit_retention_s))
@@ -254,7 +259,7 @@ def run(reconciler: Reconciler, stopped: threading.Event, every_s: float) -> Non
 def main() -> None:
     settings = Settings()
     configure(settings.log_level)
-    only_for_us()
+    only_for_us(*settings.broker_directories)
     database = Database(make_engine(settings))
     reconciler = Reconciler(
         settings, database, CeleryQueue(settings.broker_url), Storage(settings.artifacts), pulse=pulse

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from app.api import (
     datasets,
+    deletions,
     estimators,
     evaluations,
     events,
@@ -18,6 +19,7 @@ from app.api import (
     models,
     openapi,
     operations,
+    releases,
     tokens,
 )
 from app.api import predict_docs as predict
@@ -29,6 +31,7 @@ from app.version import __version__
 
 _ROUTERS = (
     datasets,
+    deletions,
     jobs,
     job_records,
     evaluations,
@@ -36,6 +39,7 @@ _ROUTERS = (
     estimators,
     predict,
     models,
+    releases,
     export_download,
     tokens,
     operations,

@@ -1,4 +1,4 @@
-"""Data sets: upload, look, delete."""
+"""Data sets: upload, look."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import errno
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -14,7 +14,7 @@ from app.api.deps import (
     AppState,
     AppStateDep,
     Caller,
-    DatasetId,
+    DatasetReference,
     IdempotencyKey,
     IdempotentRequest,
     PageSize,
@@ -126,9 +126,9 @@ def list_datasets(app_state: AppStateDep, page_size: PageSize = 50, page_token: 
 
 
 @router.get("/v1/datasets/{dataset_id}", operation_id="get_dataset", summary="One data set", responses=problems(404))
-def get_dataset(app_state: AppStateDep, dataset_id: DatasetId) -> DatasetView:
+def get_dataset(app_state: AppStateDep, dataset_id: DatasetReference) -> DatasetView:
     with app_state.database.read() as session:
-        return DatasetView.of(DatasetRepository(session).get(dataset_id))
+        return DatasetView.of(DatasetRepository(session).named(dataset_id))
 
 
 @router.get(
@@ -138,12 +138,14 @@ def get_dataset(app_state: AppStateDep, dataset_id: DatasetId) -> DatasetView:
     responses=problems(404),
 )
 def preview_dataset(
-    app_state: AppStateDep, dataset_id: DatasetId, rows: Annotated[int, Query(ge=1, le=1000)] = 20
+    app_state: AppStateDep,
+    dataset_id: DatasetReference,
+    rows: Annotated[int, Query(ge=1, le=1000, description="So many.")] = 20,
 ) -> Preview:
     from app.datasets.table import open_dataset
 
     with app_state.database.read() as session:
-        path = DatasetRepository(session).get(dataset_id).path
+        path = DatasetRepository(session).named(dataset_id).path
     return Preview(rows=open_dataset(app_state.storage.path(path)).preview(rows))
 
 
@@ -153,13 +155,13 @@ def preview_dataset(
     summary="What was made from a data set",
     responses=problems(404),
 )
-def get_usage(app_state: AppStateDep, dataset_id: DatasetId) -> Usage:
+def get_usage(app_state: AppStateDep, dataset_id: DatasetReference) -> Usage:
     """Jobs that name it and versions that came of them, the newest 100 of each."""
     with app_state.database.read() as session:
-        DatasetRepository(session).get(dataset_id)
-        versions = DatasetRepository(session).versions_of(dataset_id)
+        row = DatasetRepository(session).named(dataset_id)
+        versions = DatasetRepository(session).versions_of(row.id)
         return Usage(
-            jobs=[job.id for job in JobRepository(session).using(dataset_id)],
+            jobs=[job.id for job in JobRepository(session).using(row.id)],
             versions=[{"model": version.model, "version": version.number} for version in versions],
         )
 
@@ -170,27 +172,11 @@ def get_usage(app_state: AppStateDep, dataset_id: DatasetId) -> Usage:
     summary="What was measured on a data set, of all models, newest first",
     responses=problems(404),
 )
-def list_evaluations(app_state: AppStateDep, dataset_id: DatasetId) -> EvaluationList:
+def list_evaluations(app_state: AppStateDep, dataset_id: DatasetReference) -> EvaluationList:
     with app_state.database.read() as session:
-        DatasetRepository(session).get(dataset_id)
-        rows = EvaluationRepository(session).on_dataset(dataset_id)
+        row = DatasetRepository(session).named(dataset_id)
+        rows = EvaluationRepository(session).on_dataset(row.id)
     return EvaluationList(evaluations=[EvaluationView.of(row) for row in rows])
-
-
-@router.delete(
-    "/v1/datasets/{dataset_id}",
-    operation_id="delete_dataset",
-    summary="Delete a data set",
-    status_code=204,
-    responses=problems(404, 409),
-)
-def delete_dataset(app_state: AppStateDep, token: Caller, dataset_id: DatasetId) -> Response:
-    """409 while a job that has not ended or a version needs it."""
-    with app_state.database.session() as session:
-        path = DatasetRepository(session).delete(dataset_id)
-        AuditRepository(session).add(token.id, "dataset.delete", dataset_id)
-    app_state.storage.remove(path)
-    return Response(status_code=204)
 
 
 def _store(app_state: AppState, form: UploadForm, spool: str, idempotent: IdempotentRequest) -> JSONResponse:

@@ -69,13 +69,28 @@ Caller = Annotated[TokenInfo, Depends(caller)]
 
 _ID = "^%s_[0-9a-hjkmnp-tv-z]{26}$"
 _SAMPLE = "01k9zv0q2m8x4t6b3c5d7e9f1g"
-JobId = Annotated[str, Path(pattern=_ID % "job", examples=[f"job_{_SAMPLE}"])]
-EvaluationId = Annotated[str, Path(pattern=_ID % "eval", examples=[f"eval_{_SAMPLE}"])]
-DatasetId = Annotated[str, Path(pattern=_ID % "ds", examples=[f"ds_{_SAMPLE}"])]
-TokenId = Annotated[str, Path(pattern=_ID % "tok", examples=[f"tok_{_SAMPLE}"])]
-ModelName = Annotated[str, Path(pattern=NAME_PATTERN, max_length=100, examples=["penguins"])]
-LabelName = Annotated[str, Path(pattern=NAME_PATTERN, max_length=100, examples=["latest"])]
-VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1, examples=[1])]
+JobId = Annotated[str, Path(pattern=_ID % "job", description="Id of a job.", examples=[f"job_{_SAMPLE}"])]
+EvaluationId = Annotated[
+    str, Path(pattern=_ID % "eval", description="Id of an evaluation.", examples=[f"eval_{_SAMPLE}"])
+]
+DATASET_PATTERN = r"^[^\x00]{1,200}$"
+DatasetReference = Annotated[
+    str,
+    Path(
+        pattern=DATASET_PATTERN,
+        description="Id of a data set, or its name: the newest of that name.",
+        examples=[f"ds_{_SAMPLE}"],
+    ),
+]
+ExportId = Annotated[str, Path(pattern=_ID % "exp", description="Id of an export.", examples=[f"exp_{_SAMPLE}"])]
+TokenId = Annotated[str, Path(pattern=_ID % "tok", description="Id of a token.", examples=[f"tok_{_SAMPLE}"])]
+ModelName = Annotated[
+    str, Path(pattern=NAME_PATTERN, max_length=100, description="Name of a model.", examples=["penguins"])
+]
+LabelName = Annotated[
+    str, Path(pattern=NAME_PATTERN, max_length=100, description="A label of the model.", examples=["latest"])
+]
+VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="Number of a version.", examples=[1])]
 PageSize = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
 PageToken = Annotated[str | None, Query(max_length=500, description="`next_page_token` of the page before.")]
 IdempotencyKey = Annotated[

@@ -72,7 +72,7 @@ def get_metrics(
     app_state: AppStateDep,
     job_id: JobId,
     name: Annotated[list[str] | None, Query(max_length=20, description="Only these series.")] = None,
-    after_step: Annotated[int, Query(ge=-1, le=2**62)] = -1,
+    after_step: Annotated[int, Query(ge=-1, le=2**62, description="Only points after this step.")] = -1,
     limit: Annotated[int, Query(ge=1, le=100_000, description="Most points of each series.")] = 10_000,
 ) -> MetricSeries:
     with app_state.database.read() as session:
@@ -145,7 +145,7 @@ def list_exports(app_state: AppStateDep, job_id: JobId) -> ExportList:
 def get_predictions(
     app_state: AppStateDep,
     job_id: JobId,
-    format: Annotated[Literal["jsonl", "parquet"], Query()] = "jsonl",
+    format: Annotated[Literal["jsonl", "parquet"], Query(description="Of the file.")] = "jsonl",
 ) -> FileResponse:
     job = _job(app_state, job_id)
     if job.type != "predict":

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from app.api.deps import (
+    DATASET_PATTERN,
     AppStateDep,
     Caller,
-    DatasetId,
     JsonOnly,
     LabelName,
     ModelName,
@@ -21,6 +20,8 @@ from app.api.deps import (
     VersionNumber,
     problems,
 )
+from app.api.etag import etag, expected_revision
+from app.api.request_sample import request_sample
 from app.api.schemas.job import EvaluationView
 from app.api.schemas.model import (
     CanaryView,
@@ -39,8 +40,8 @@ from app.api.schemas.model import (
 from app.api.schemas.view import must_time
 from app.api.serving_metadata import read_metadata
 from app.api.strict_route import StrictRoute
-from app.errors import InvalidInput
 from app.jobs.state import VersionState
+from app.registry.datasets import DatasetRepository
 from app.registry.evaluations import EvaluationRepository
 from app.registry.exports import ExportRepository
 from app.registry.models import WHOLE, Division, ModelRepository
@@ -102,13 +103,16 @@ def get_model(
 def list_evaluations(
     app_state: AppStateDep,
     model: ModelName,
-    dataset: Annotated[DatasetId | None, Query(description="Only on this data set.")] = None,
+    dataset: Annotated[
+        str | None, Query(pattern=DATASET_PATTERN, description="Only on this data set, by id or name.")
+    ] = None,
 ) -> ModelEvaluationList:
     """Newest version first, then by data set and name; at most 1,000. A job of type `evaluate` measures any version on
     any data set, so that two versions can be compared on the same rows."""
     with app_state.database.read() as session:
         ModelRepository(session).get(model)
-        rows = EvaluationRepository(session).of_model(model, dataset_id=dataset)
+        dataset_id = DatasetRepository(session).named(dataset).id if dataset is not None else None
+        rows = EvaluationRepository(session).of_model(model, dataset_id=dataset_id)
     return ModelEvaluationList(
         evaluations=[VersionEvaluation(version=number, **EvaluationView.of(row).model_dump()) for number, row in rows]
     )
@@ -134,7 +138,7 @@ def get_version(app_state: AppStateDep, model: ModelName, version: VersionNumber
 def get_label(app_state: AppStateDep, model: ModelName, label: LabelName, response: Response) -> ModelStatus:
     with app_state.database.read() as session:
         row = ModelRepository(session).label(model, label)
-        response.headers["ETag"] = _etag(row)
+        response.headers["ETag"] = etag(row)
         status = _one(session, model, ModelRepository(session).version(model, row.version))
         status.previous = row.previous
         status.canary = _canary(row)
@@ -161,13 +165,13 @@ def set_label(
     """Only to an AVAILABLE version: one that was loaded and warmed up (409). With `If-Match`: only if nobody else has
     changed the label since (412). With `canary` the label divides its requests until it is set again."""
     with app_state.database.session() as session:
-        expected = _expected_revision(if_match, if_none_match)
+        expected = expected_revision(if_match, if_none_match)
         division = WHOLE
         if body.canary is not None:
             division = Division(body.canary.version, body.canary.per_mille, body.canary.by)
         row = ModelRepository(session).set_label(model, label, body.version, expected, token.id, division=division)
         session.refresh(row)
-        response.headers["ETag"] = _etag(row)
+        response.headers["ETag"] = etag(row)
         return LabelView(
             model=model,
             label=label,
@@ -198,8 +202,8 @@ def load_version(app_state: AppStateDep, model: ModelName, version: VersionNumbe
     summary="Signatures and features of the version behind `latest`",
     responses=problems(404),
 )
-def get_metadata(app_state: AppStateDep, model: ModelName) -> Metadata:
-    return get_label_metadata(app_state, model, LATEST)
+def get_metadata(app_state: AppStateDep, request: Request, model: ModelName) -> Metadata:
+    return get_label_metadata(app_state, request, model, LATEST)
 
 
 @router.get(
@@ -208,11 +212,14 @@ def get_metadata(app_state: AppStateDep, model: ModelName) -> Metadata:
     summary="Signatures and features of a version",
     responses=problems(404),
 )
-def get_version_metadata(app_state: AppStateDep, model: ModelName, version: VersionNumber) -> Metadata:
+def get_version_metadata(
+    app_state: AppStateDep, request: Request, model: ModelName, version: VersionNumber
+) -> Metadata:
     with app_state.database.read() as session:
         row = ModelRepository(session).version(model, version)
         export = ExportRepository(session).get(row.export_id)
-    return Metadata(**read_metadata(app_state.storage.path(export.path), row))
+    found = read_metadata(app_state.storage.path(export.path), row)
+    return Metadata(**found, usage=request_sample(str(request.base_url), model, version, found))
 
 
 @router.get(
@@ -221,10 +228,10 @@ def get_version_metadata(app_state: AppStateDep, model: ModelName, version: Vers
     summary="Signatures and features of the version behind a label",
     responses=problems(404),
 )
-def get_label_metadata(app_state: AppStateDep, model: ModelName, label: LabelName) -> Metadata:
+def get_label_metadata(app_state: AppStateDep, request: Request, model: ModelName, label: LabelName) -> Metadata:
     with app_state.database.read() as session:
         version = ModelRepository(session).label(model, label).version
-    return get_version_metadata(app_state, model, version)
+    return get_version_metadata(app_state, request, model, version)
 
 
 def _one(session: Session, model: str, row: Version) -> ModelStatus:
@@ -273,21 +280,3 @@ def _canary(row: Label) -> CanaryView | None:
     if row.canary is None:
         return None
     return CanaryView(version=row.canary, per_mille=row.per_mille or 0, by=row.split_by or KEY_HEADER)
-
-
-def _etag(row: Label) -> str:
-    return f'"{row.revision}"'
-
-
-def _expected_revision(if_match: str | None, if_none_match: str | None) -> int | None:
-    """The revision that the label must have: 0 for none yet, None for any."""
-    if if_none_match is not None:
-        if if_none_match.strip() != "*" or if_match is not None:
-            raise InvalidInput("Of If-None-Match only `*` is taken, and not beside If-Match.")
-        return 0
-    if if_match is None:
-        return None
-    found = re.fullmatch(r'"?(\d{1,9})"?', if_match.strip())
-    if found is None:
-        raise InvalidInput('If-Match is the ETag that GET gave for this label, for example "3".')
-    return int(found[1])

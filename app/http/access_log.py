@@ -12,7 +12,7 @@ from app.http.request_metrics import Traffic
 from app.ids import new_id
 from app.serving.verbs import PATH_ENDINGS
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 # A new identifier per request would cost more than the rest of admission: the process has one, and counts.
 _process_id = b""

@@ -122,7 +122,7 @@ class Connection(HttpToolsProtocol):
 
     def answered(self, cycle: Any) -> None:
         """A request that went the fast path has its response."""
-        if not cycle.keep_alive:
+        if not cycle.keep_alive or self._table.draining:
             self.transport.close()
         self.on_response_complete()
 

@@ -71,6 +71,8 @@ class ConnectionTable:
         self._probes = 0
         self._room = limits.total
         self._timer: asyncio.TimerHandle | None = None
+        self.draining = False
+        """Each connection ends with its next response."""
         self.refused = 0
         self.evicted = 0
 

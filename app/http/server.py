@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -21,6 +22,7 @@ from app.http.connections import ConnectionLimits, ConnectionTable
 log = structlog.get_logger("app.http")
 
 STOP_WITHIN_S = 10
+DRAIN_WITHIN_S = 15
 _BACKLOG = 2048
 
 
@@ -60,6 +62,7 @@ class Server(uvicorn.Server):
         self._fast_path = fast_path
         self._limits = limits or ConnectionLimits()
         self._on_accepting = on_accepting
+        self._drained_by = 0.0
         self._others: dict[int, list[Acceptor]] = {}
         self.table: ConnectionTable
 
@@ -122,6 +125,25 @@ class LaneServer(Server):
         self.stand_back(lane)
         loop = asyncio.get_running_loop()
         self._others[lane] = [Acceptor(listener, self.table, self._connection, loop) for listener in listeners]
+
+    def drain(self) -> None:
+        """Accepts no more, ends each connection with its next response, and then the server."""
+        if not self.started:
+            self.should_exit = True
+            return
+        for lane in list(self._others):
+            self.stand_back(lane)
+        for server in self.servers:
+            server.close()
+        self.table.draining = True
+        close = (b"connection", b"close")
+        self.config.encoded_headers.append(close)
+        self.server_state.default_headers = [*self.server_state.default_headers, close]
+        self._drained_by = time.monotonic() + DRAIN_WITHIN_S
+
+    async def on_tick(self, counter: int) -> bool:
+        drained = self.table.draining and (not len(self.table) or time.monotonic() > self._drained_by)
+        return await super().on_tick(counter) or drained
 
     def stand_back(self, lane: int) -> None:
         for acceptor in self._others.pop(lane, ()):

@@ -33,6 +33,8 @@ EstimatorName = Annotated[str, StringConstraints(max_length=100), AfterValidator
 ConstantText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_no_nul)]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=100)]
 DatasetName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_no_nul)]
+DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_no_nul)]
+Tags = Annotated[tuple[Name, ...], Field(strict=False, max_length=20)]
 JobId = Annotated[str, StringConstraints(pattern=ID_PATTERNS["job"])]
 CheckpointId = Annotated[str, StringConstraints(pattern=ID_PATTERNS["ckpt"])]
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]

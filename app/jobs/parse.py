@@ -83,6 +83,8 @@ def parse_job(
         timeout_s=request.timeout_s or limits.job_timeout_s,
         wait_timeout_s=request.wait_timeout_s,
         warnings=warnings,
+        display_name=request.display_name,
+        tags=request.tags,
     )
 
 

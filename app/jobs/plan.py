@@ -24,6 +24,8 @@ class JobPlan:
     timeout_s: float | None = None
     wait_timeout_s: float | None = None
     warnings: list[str] = field(default_factory=list)
+    display_name: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from app.jobs.fields import (
     CheckpointId,
     ColumnName,
     DatasetName,
+    DisplayName,
     EstimatorName,
     JobId,
     LabelColumns,
@@ -22,6 +23,7 @@ from app.jobs.fields import (
     Name,
     Part,
     Steps,
+    Tags,
 )
 
 ColumnNames = Annotated[tuple[ColumnName, ...], Field(strict=False, max_length=10_000)]
@@ -38,6 +40,8 @@ class JobOptions(Part):
 
     model_config = ConfigDict(json_schema_extra=_options_last)
 
+    display_name: DisplayName | None = Field(None, description="What people call the job; need not be unique.")
+    tags: Tags = Field((), description="Words by which jobs are found and kept together, at most 20.")
     queue: Name = Field("default", description="Queue of the workers that may run the job.")
     priority: int = Field(5, ge=0, le=9, description="Jobs of higher priority start first; 9 is the highest.")
     timeout_s: float | None = Field(

@@ -37,19 +37,29 @@ class Lane:
 
     Attributes:
         serves: it accepts connections.
+        served: it has accepted connections at some time; gone: it has ended.
+        joins: it is to take the place of another one, which serves on if this one ends.
+        drains: it was told to end.
         alive_at: when it last showed life (monotonic seconds).
     """
 
-    def __init__(self, index: int, process: Forked, generation: Generation) -> None:
+    def __init__(self, index: int, process: Forked, generation: Generation, *, joins: bool) -> None:
         self.index = index
         self.process = process
         self.generation = generation
         self.channel: Channel
         self.serves = False
-        self.ended = False
+        self.served, self.gone = asyncio.Event(), asyncio.Event()
+        self.joins = joins
+        self.drains = False
         self.started_at = self.alive_at = time.monotonic()
 
+    @property
+    def ended(self) -> bool:
+        return self.gone.is_set()
+
     def drain(self) -> None:
+        self.drains = True
         self.channel.send(Drain())
 
 
@@ -86,7 +96,7 @@ class Generation:
         if self.pool is not None:
             await self.pool.begin()
 
-    async def start(self, index: int, patience_s: float) -> Lane:
+    async def start(self, index: int, patience_s: float, *, joins: bool = False) -> Lane:
         """A new lane. It accepts once it has all versions, or after `patience_s`. Raises ForkServerDied."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         words = [str(index), str(len(self._listeners)), str(patience_s)]
@@ -98,7 +108,7 @@ class Generation:
             if isinstance(error, ProcessLookupError):
                 raise ForkServerDied("A new lane ended at once.") from None
             raise
-        lane = Lane(index, process, self)
+        lane = Lane(index, process, self, joins=joins)
         lane.channel = Channel(ours, lambda message, files: self._hear(lane, message, files), lambda: self._gone(lane))
         self.lanes.add(lane)
         return lane
@@ -108,7 +118,7 @@ class Generation:
         for task in list(self._giving):
             task.cancel()
         for lane in self.lanes:
-            lane.ended = True
+            lane.gone.set()
             lane.channel.close()
             lane.process.kill()
         self.lanes.clear()
@@ -121,6 +131,7 @@ class Generation:
         if isinstance(message, LaneState):
             began, lane.serves = message.serves and not lane.serves, message.serves
             if began:
+                lane.served.set()
                 self._on_change(lane)
         elif isinstance(message, WantsPredictor):
             task = asyncio.create_task(self._give(lane, message, files))
@@ -146,11 +157,11 @@ class Generation:
 
     def _gone(self, lane: Lane) -> None:
         """It died, or was killed."""
-        lane.ended = True
+        lane.gone.set()
         lane.process.kill()
         self.lanes.discard(lane)
         if self.pool is not None:
-            self.pool.lane_ended(lane.index)
+            self.pool.lane_ended(lane.index, for_good=lane.drains or lane.joins)
         self._on_end(lane)
 
 

@@ -23,7 +23,8 @@ def main(arguments: list[str]) -> None:
     _, parent, descriptor = arguments
     die_with_parent(parent=int(parent))
     name_process("lane-nursery")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):  # they reach a terminal's whole group, and are for the parent
+        signal.signal(number, signal.SIG_IGN)
     from app import main as api
     from app.config import Settings
     from app.log import configure

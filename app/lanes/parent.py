@@ -25,6 +25,7 @@ from app.lanes.generation import Generation, Lane
 from app.lanes.listeners import check_free, listen
 from app.lanes.messages import StandBack, StandIn
 from app.lanes.metrics_desk import MetricsDesk
+from app.lanes.rolling import roll
 from app.log import configure
 from app.private_files import only_for_us, protect
 from app.process import adopt_orphans, name_process, pulse
@@ -53,26 +54,31 @@ class ServingParent:
 
     def __init__(self, settings: Settings, listeners: Sequence[Sequence[socket.socket]]) -> None:
         self._settings = settings
+        self._rolling: asyncio.Task[None] | None = None
         self._listeners = listeners
         self._metrics = MetricsDesk(lambda: self.lanes)
         self._quick_ends = [0] * len(listeners)
         self._stopping, self._empty = asyncio.Event(), asyncio.Event()
         self._starting: set[asyncio.Task[None]] = set()
         self._looked_at = time.monotonic()
-        self.generation = self._new_generation()
+        self._generation = self._new_generation(settings)
+        self._generations = [self._generation]
 
     @property
     def lanes(self) -> list[Lane]:
-        return sorted(self.generation.lanes, key=lambda lane: lane.index)
+        """All that live and were not told to end; during a rolling restart there may be two in one place."""
+        found = (lane for generation in self._generations for lane in generation.lanes if not lane.drains)
+        return sorted(found, key=lambda lane: lane.index)
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT; then the lanes answer what they have."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self.roll)
         loop.add_signal_handler(signal.SIGCHLD, _clear_away_the_dead)
         for index in range(len(self._listeners)):
-            self._start(index, 0.0, patience_s=0.0)
+            self._start(self._generation, index, 0.0, patience_s=0.0)
         nurseries = asyncio.create_task(self._keep_nurseries(), name="nurseries")
         while not self._stopping.is_set():
             self._look_at_lanes()
@@ -83,9 +89,35 @@ class ServingParent:
         nurseries.cancel()
         await self._stop()
 
-    def _new_generation(self) -> Generation:
+    def roll(self) -> None:
+        """Replaces all lanes by ones with the code and the settings as they are now; not while it is being done."""
+        if self._rolling is None and not self._stopping.is_set():
+            self._rolling = asyncio.create_task(self._roll(), name="rolling-restart")
+
+    async def _roll(self) -> None:
+        try:
+            settings = Settings()
+        except ValueError as error:
+            log.error("rolling restart refused: a setting is wrong", why=str(error))
+            self._rolling = None
+            return
+        if _kept(settings) != _kept(self._settings):
+            log.warning("HOST, PORT and SERVING_LANES change with a restart of the serving parent only")
+        old, new = self._generation, self._new_generation(settings)
+        self._generations.append(new)
+        log.info("rolling restart begins")
+        try:
+            if await roll(old, new, len(self._listeners)):
+                self._generation, self._settings = new, settings
+                log.info("rolling restart done")
+        finally:
+            if not self._stopping.is_set():
+                self._generations = [self._generation]
+            self._rolling = None
+
+    def _new_generation(self, settings: Settings) -> Generation:
         return Generation(
-            self._settings,
+            settings,
             self._listeners,
             on_change=self._serves,
             on_end=self._ended,
@@ -95,19 +127,22 @@ class ServingParent:
     async def _keep_nurseries(self) -> None:
         """A task of its own: it may wait for a fork that is under way."""
         while True:
-            await self.generation.begin()
+            for generation in list(self._generations):
+                await generation.begin()
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    def _start(self, index: int, after_s: float, *, patience_s: float) -> None:
-        task = asyncio.create_task(self._start_later(index, after_s, patience_s), name=f"start-lane-{index}")
+    def _start(self, generation: Generation, index: int, after_s: float, *, patience_s: float) -> None:
+        task = asyncio.create_task(self._start_later(generation, index, after_s, patience_s), name=f"lane-{index}")
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
 
-    async def _start_later(self, index: int, after_s: float, patience_s: float) -> None:
+    async def _start_later(self, generation: Generation, index: int, after_s: float, patience_s: float) -> None:
         while True:
             await asyncio.sleep(after_s)
+            if generation not in self._generations:
+                return  # another one has its place
             try:
-                lane = await self.generation.start(index, patience_s)
+                lane = await generation.start(index, patience_s)
             except ForkServerDied as error:
                 log.warning("lane did not start", lane=index, event_detail=str(error))
                 after_s = _BACKOFF_S[3]
@@ -129,6 +164,8 @@ class ServingParent:
         if self._stopping.is_set():
             self._check_if_empty()
             return
+        if lane.drains or lane.joins:
+            return
         quick = time.monotonic() - lane.started_at < _QUICK_END_S
         ends = self._quick_ends[lane.index] = self._quick_ends[lane.index] + 1 if quick else 0
         wait = _BACKOFF_S[min(ends, len(_BACKOFF_S) - 1)]
@@ -136,7 +173,7 @@ class ServingParent:
         if neighbour is not None:
             neighbour.channel.send(StandIn(lane.index), [listener.fileno() for listener in self._listeners[lane.index]])
         log.warning("lane ended, another takes its place", lane=lane.index, pid=lane.process.pid, in_s=wait)
-        self._start(lane.index, wait, patience_s=_PATIENCE_S)
+        self._start(lane.generation, lane.index, wait, patience_s=_PATIENCE_S)
 
     def _look_at_lanes(self) -> None:
         """Ends lanes that hang."""
@@ -152,19 +189,25 @@ class ServingParent:
                 lane.process.kill()
 
     async def _stop(self) -> None:
-        for task in list(self._starting):
+        for task in [*self._starting, *([self._rolling] if self._rolling is not None else [])]:
             task.cancel()
-        for lane in self.lanes:
+        generations = list(self._generations)
+        for lane in [lane for generation in generations for lane in generation.lanes]:
             lane.process.send_signal(signal.SIGTERM)
         self._check_if_empty()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_WITHIN_S):
                 await self._empty.wait()
-        await self.generation.stop()
+        for generation in generations:
+            await generation.stop()
 
     def _check_if_empty(self) -> None:
-        if not self.generation.lanes:
+        if not any(generation.lanes for generation in self._generations):
             self._empty.set()
+
+
+def _kept(settings: Settings) -> tuple[str, int, int]:
+    return settings.host, settings.port, settings.lanes
 
 
 def _clear_away_the_dead() -> None:
@@ -181,7 +224,7 @@ def main() -> None:
         if settings.lanes > 1:
             raise SystemExit("SERVING_LANES above 1 needs Linux with pidfd_open.")
         os.execv(sys.executable, [sys.executable, "-m", "app.main"])  # noqa: S606  there is one way to run it then
-    only_for_us()
+    only_for_us(*settings.broker_directories)
     for found in protect(settings.private_directories, settings.private_files):
         log.warning("files were not for this user alone", found=found)
     try:

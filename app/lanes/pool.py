@@ -71,12 +71,12 @@ class PredictorPool:
         self._look_after_spare()
         return found.process.pid
 
-    def lane_ended(self, lane: int) -> None:
-        """Its predictor waits for its successor."""
+    def lane_ended(self, lane: int, *, for_good: bool = False) -> None:
+        """Its predictor waits for its successor, or ends where there is none."""
         for one in list(self.predictors):
             if one.lane == lane:
                 one.left = True
-                if one.trial:
+                if one.trial or for_good:
                     one.process.kill()  # whatever was tried in it
 
     async def begin(self) -> None:

@@ -10,11 +10,10 @@ from sqlalchemy import select, union
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound
-from app.ids import new_id
-from app.jobs.state import ENDED
+from app.ids import is_id, new_id
 from app.registry.db import now, upsert
 from app.registry.pagination import page
-from app.registry.tables import Dataset, Export, Job, JobLink, Version
+from app.registry.tables import Dataset, Export, JobLink, Version
 
 
 class DatasetRepository:
@@ -73,6 +72,26 @@ class DatasetRepository:
     def find(self, dataset_id: str) -> Dataset | None:
         return self.session.get(Dataset, dataset_id)
 
+    def named(self, reference: str, *, alone: bool = False) -> Dataset:
+        """A data set by its id or name: the newest of that name.
+
+        Args:
+            alone: refuse a name that several data sets have.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: there are several; the message has their ids.
+        """
+        if is_id(reference, "ds"):
+            return self.get(reference)
+        query = select(Dataset).where(Dataset.name == reference)
+        rows = list(self.session.scalars(query.order_by(Dataset.created_at.desc(), Dataset.id.desc()).limit(5)))
+        if not rows:
+            raise NotFound("There is no data set of that id or name.")
+        if alone and len(rows) > 1:
+            raise Conflict(f"Several data sets have this name. Give an id: {', '.join(row.id for row in rows)}.")
+        return rows[0]
+
     def newest(self, name: str) -> Dataset | None:
         """The newest data set of a name."""
         query = select(Dataset).where(Dataset.name == name).order_by(Dataset.created_at.desc(), Dataset.id.desc())
@@ -88,30 +107,6 @@ class DatasetRepository:
             InvalidInput: `after` is no cursor of this list.
         """
         return page(self.session, select(Dataset), [Dataset.created_at, Dataset.id], page_size=page_size, after=after)
-
-    def delete(self, dataset_id: str) -> str:
-        """Removes the row and gives the path of the directory, to be removed after the commit.
-
-        Raises:
-            NotFound: no such data set.
-            Conflict: a job that has not ended or a version needs it; the message names it.
-        """
-        row = self.session.scalar(select(Dataset).where(Dataset.id == dataset_id).with_for_update())
-        if row is None:
-            raise NotFound("There is no data set of that id.")
-        links = select(Job.id, Job.state).join(JobLink, JobLink.job_id == Job.id).where(JobLink.target_id == dataset_id)
-        needing = self.session.execute(
-            links.where(Job.state.not_in(ENDED)).order_by(Job.created_at, Job.id).limit(1)
-        ).first()
-        if needing is not None:
-            raise Conflict(f"Job {needing.id} ({needing.state}) needs this data set. Wait for its end, or cancel it.")
-        versions = self.versions_of(dataset_id, limit=1)
-        if versions:
-            first = versions[0]
-            raise Conflict(f"Version {first.number} of model {first.model} was made from this data set.")
-        self.session.delete(row)
-        self.session.flush()
-        return row.path
 
     def versions_of(self, dataset_id: str, *, limit: int = 100) -> builtins.list[Version]:
         """The versions whose training or export job names the data set, newest first."""

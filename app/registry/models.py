@@ -11,7 +11,7 @@ import builtins
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound, PreconditionFailed, quote_name
@@ -63,8 +63,10 @@ class ModelRepository:
             state: STAGED (to be loaded), STORED (no promotion was asked for) or REFUSED by the gate, with a `reason`.
             promote_label: the label that it takes when it is loaded.
         """
-        self.session.execute(upsert(self.session, Model).values(name=model, created_at=now()).on_conflict_do_nothing())
-        self._lock(model)
+        self.session.execute(
+            upsert(self.session, Model).values(name=model, created_at=now(), newest=0).on_conflict_do_nothing()
+        )
+        self.lock(model)
         known = self.session.scalar(select(Version).where(Version.export_id == export_id))
         if known is not None:
             return known
@@ -81,6 +83,8 @@ class ModelRepository:
             created_at=now(),
         )
         self.session.add(version)
+        given = update(Model).where(Model.name == model).values(newest=version.number)
+        self.session.execute(given, execution_options={"synchronize_session": False})
         self.session.flush()
         return version
 
@@ -166,12 +170,13 @@ class ModelRepository:
         *,
         division: Division = WHOLE,
         action: str = "label.set",
+        detail: dict[str, Any] | None = None,
     ) -> Label:
         """Points a label (made if new) to a version that was loaded and warmed up; writes the audit row.
 
         Args:
             division: takes the place of the one that the label has.
-            action: as the audit names it.
+            action: as the audit names it, with `detail` beside what was set.
             expected_revision: the revision that the caller saw (If-Match); 0: there must be no such label yet.
 
         Raises:
@@ -179,7 +184,7 @@ class ModelRepository:
             Conflict: a version is not AVAILABLE (the message says what it is), or stands against itself.
             PreconditionFailed: somebody else changed the label first.
         """
-        self._lock(model)
+        self.lock(model)
         row = self._label(model, label)
         revision = row.revision if row else 0
         if expected_revision is not None and expected_revision != revision:
@@ -190,9 +195,9 @@ class ModelRepository:
         for number in sorted({version, *(number for number in others if number is not None)}):
             self._check_available(model, number)
         row = self._point(model, label, row, version, division=division)
-        detail = {"version": version, "previous": row.previous, "revision": row.revision}
-        detail |= {name: value for name, value in vars(division).items() if value is not None}
-        AuditRepository(self.session).add(token_id, action, f"{model}/{label}", detail)
+        told = {"version": version, "previous": row.previous, "revision": row.revision}
+        told |= {name: value for name, value in vars(division).items() if value is not None}
+        AuditRepository(self.session).add(token_id, action, f"{model}/{label}", told | (detail or {}))
         return row
 
     def _check_available(self, model: str, number: int) -> None:
@@ -223,7 +228,7 @@ class ModelRepository:
         Raises:
             NotFound: no such version.
         """
-        self._lock(model)
+        self.lock(model)
         waiting = {VersionState.STAGED, VersionState.STORED}
         version = self._change(model, number, waiting, VersionState.AVAILABLE)
         if version is None:
@@ -295,8 +300,9 @@ class ModelRepository:
         return self.session.get(Label, (model, label), populate_existing=True)
 
     def _newest(self, model: str) -> int:
-        return self.session.scalar(select(func.max(Version.number)).where(Version.model == model)) or 0
+        """The highest number that a version of it has or had."""
+        return self.session.scalar(select(Model.newest).where(Model.name == model)) or 0
 
-    def _lock(self, model: str) -> None:
+    def lock(self, model: str) -> None:
         """Lets one at a time number versions and move labels of a model (SQLite has one writer anyway)."""
         self.session.execute(select(Model.name).where(Model.name == model).with_for_update(key_share=True))

@@ -3,6 +3,7 @@ whose clock jumps cannot expire a lease. Paths are keys relative to the artifact
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -20,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import BigInteger as _BigInteger
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
 #: text, not JSONB: it keeps the order of keys and takes every string (JSONB refuses NUL), the same on both databases
@@ -105,6 +106,9 @@ class Job(Base):
     started_at: Mapped[float | None] = mapped_column(Float)  # of the first attempt
     finished_at: Mapped[float | None] = mapped_column(Float)
     created_by: Mapped[str | None] = mapped_column(String(40))
+    display_name: Mapped[str | None] = mapped_column(CleanText(200))
+    estimator: Mapped[str | None] = mapped_column(String(100))  # of the (trained) estimator; stands in `spec` too
+    tag_rows: Mapped[list[JobTag]] = relationship(cascade="all, delete-orphan", passive_deletes=True)
 
     __table_args__ = (
         Index(None, "state", "queue", "priority", "created_at", "id"),
@@ -113,7 +117,23 @@ class Job(Base):
         Index(None, "model", "created_at", "id"),
         Index(None, "state", "created_at", "id"),
         Index(None, "type", "created_at", "id"),
+        Index(None, "estimator", "created_at", "id"),
     )
+
+    @property
+    def tags(self) -> list[str]:
+        return sorted(row.tag for row in self.tag_rows)
+
+    @tags.setter
+    def tags(self, tags: Iterable[str]) -> None:
+        present = {row.tag: row for row in self.tag_rows}
+        self.tag_rows = [present.get(tag) or JobTag(tag=tag) for tag in {*tags}]
+
+
+class JobTag(Base):
+    __tablename__ = "job_tags"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(100), primary_key=True, index=True)
 
 
 class JobLink(Base):
@@ -221,6 +241,7 @@ class Model(Base):
     __tablename__ = "models"
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     created_at: Mapped[float] = mapped_column(Float)
+    newest: Mapped[int | None] = mapped_column(Integer)  # the highest number that was given, also if it is deleted
 
 
 class Version(Base):
@@ -298,7 +319,7 @@ class ArmCount(Base):
     revision: Mapped[int] = mapped_column(Integer)  # of the label: each change begins to count anew
     version: Mapped[int] = mapped_column(Integer)
     at: Mapped[float] = mapped_column(Float)
-    counts: Mapped[dict[str, Any]] = mapped_column(Json)  # `app.serving.arm_counts.Counts`
+    counts: Mapped[dict[str, Any]] = mapped_column(Json)  # `app.releases.counts.Counts`
     __table_args__ = (Index(None, "model", "label", "revision", "at"), Index(None, "at"))
 
 

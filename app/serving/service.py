@@ -19,6 +19,7 @@ import structlog
 from app.errors import Conflict, NotFound, ServiceError, Unavailable
 from app.serving.batcher import Batcher, BatchLimits
 from app.serving.export_description import BadExport
+from app.serving.leak_check import LeakCheck
 from app.serving.metadata import metadata, status
 from app.serving.metrics import VersionMetrics
 from app.serving.own_predictors import OwnPredictors, PredictorSource
@@ -29,7 +30,6 @@ from app.serving.versions import Models, ServingVersion, State, WantedVersion, r
 log = structlog.get_logger("app.serving")
 
 _TICK_S = 1.0
-_LEAK_CHECK_S = 10.0
 _RESTART_S = 1.0  # between two starts that fail
 _MOST_CRASHES = 4  # of a process while it loads one version; one is enough for a version that was never loaded
 _LOW_PRIORITY_PATIENCE = 2  # a load that lets others go before takes longer
@@ -72,7 +72,7 @@ class ServingService:
         """Brings `sync` up to date before a request is told that there is no such model."""
         self._memory_bytes = memory_bytes
         self._load_timeout_s = load_timeout_s
-        self._leak_bytes = leak_bytes
+        self.leak_check = LeakCheck(leak_bytes)
         self._validates = validates
         self.predictors = predictors or OwnPredictors()
         self._predictor: PredictorProcess | None = None
@@ -82,7 +82,6 @@ class ServingService:
         self._task: asyncio.Task[None] | None = None
         self._trial: asyncio.Task[None] | None = None
         self._synced = False
-        self._leak_checked = 0.0
 
     @property
     def batcher(self) -> Batcher:
@@ -267,7 +266,7 @@ class ServingService:
             version = self.models.next_to_validate()
             if version is not None:
                 self._trial = asyncio.create_task(self._validate_apart(version), name="try-version")
-        self._check_leak()
+        self.leak_check.check(self._predictor, self._used_bytes())
         return False
 
     async def _replace_predictor(self) -> None:
@@ -397,13 +396,3 @@ class ServingService:
             self.models.gone.remove(version)
             if queue is not None:
                 self.batcher.refuse(queue, NotFound(f"Version {version.wanted.number} of the model was removed."))
-
-    def _check_leak(self) -> None:
-        """Replaces a predictor that holds far more memory than its versions explain."""
-        now = time.monotonic()
-        if self._predictor is None or now - self._leak_checked < _LEAK_CHECK_S:
-            return
-        self._leak_checked = now
-        if self._predictor.memory_bytes() > self._leak_bytes + 2 * self._used_bytes():
-            log.warning("predictor leaks", pid=self._predictor.pid, bytes=self._predictor.memory_bytes())
-            self._predictor.kill()

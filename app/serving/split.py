@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Generic, Protocol, TypeVar
 
-from app.serving.arm_counts import Counts
+from app.releases.counts import Counts
 from app.serving.metrics import VersionMetrics
 from app.serving.notes import Warned
 

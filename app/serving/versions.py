@@ -184,8 +184,9 @@ class Models:
                 version.due = bool(item.labels) or item.staged or item.previous
                 changed = True
             elif version.wanted != item:
-                newly = set(item.labels) - set(version.wanted.labels)
-                version.due = version.due or (bool(newly) and not version.loaded)
+                newly = bool(set(item.labels) - set(version.wanted.labels))
+                newly = newly or (item.previous and not version.wanted.previous)
+                version.due = version.due or (newly and not version.loaded)
                 version.wanted = item
                 changed = True
         if changed:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from estimator_client.cli.deletion import DryRun, told
 from estimator_client.cli.output import CommandResult, note, printed, say
 from estimator_client.cli.target import client
 
@@ -83,9 +84,7 @@ def preview(
 
 
 @app.command("delete")
-def delete(dataset: Dataset) -> None:
-    """Delete a data set that nothing needs."""
+def delete(dataset: Dataset, dry_run: DryRun = False) -> None:
+    """Delete a data set that nothing needs. A name is taken where one data set has it."""
     with client() as service:
-        found = service.dataset(dataset)
-        service.delete_dataset(found["id"])
-        note(f"Deleted {found['name']} ({found['id']}).")
+        told(service.delete_dataset(dataset, dry_run=dry_run), f"data set {dataset}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from estimator_client.cli.deletion import DryRun, told
 from estimator_client.cli.output import CommandResult, err, fail, note, printed, say
 from estimator_client.cli.target import client
 
@@ -27,6 +28,7 @@ def _progress(name: str) -> Any:
 
 LISTED: dict[str, Any] = {
     "job": "id",
+    "name": "display_name",
     "type": "type",
     "model": "model",
     "state": "state",
@@ -39,6 +41,8 @@ _SHOWN: dict[str, Any] = {
     **LISTED,
     "max_steps": _progress("max_steps"),
     "attempt": lambda job: f"{job['attempt']} of {job['max_attempts']}",
+    "tags": lambda job: " ".join(job["tags"]),
+    "estimator": "estimator",
     "queue": "queue",
     "started": "started_at",
     "finished": "finished_at",
@@ -54,12 +58,38 @@ def list_jobs(
     state: Annotated[str, typer.Option(help="QUEUED RUNNING CANCELLING SUCCEEDED FAILED CANCELLED")] = "",
     kind: Annotated[str, typer.Option("--type", help="train evaluate export predict")] = "",
     model: Annotated[str, typer.Option(help="Only this model's jobs.")] = "",
+    estimator: Annotated[str, typer.Option(help="Only with this estimator.")] = "",
+    dataset: Annotated[str, typer.Option(help="Only with this data set, by id or name.")] = "",
+    tag: Annotated[str, typer.Option(help="Only with this tag.")] = "",
+    text: Annotated[str, typer.Option(help="Only with this text in name, model or estimator.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Most jobs to list.")] = 20,
 ) -> CommandResult:
     """List jobs, newest first."""
-    filters = {name: value for name, value in (("state", state), ("type", kind), ("model", model)) if value}
+    given = {"state": state, "type": kind, "model": model, "estimator": estimator, "dataset": dataset, "tag": tag}
+    filters = {name: value for name, value in (given | {"text": text}).items() if value}
     with client() as service:
         return CommandResult([dict(job) for job, _ in zip(service.jobs(**filters), range(limit), strict=False)], LISTED)
+
+
+@app.command("name")
+def name(
+    job: JobId,
+    text: Annotated[str | None, typer.Argument(help="What the job shall be called.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="All tags from now on; may be given many times.")] = None,
+) -> None:
+    """Give a job a display name, or tags, by which it is found again."""
+    changes = {"display_name": text, "tags": tag}
+    with client() as service:
+        made = service.update_job(job, **{key: value for key, value in changes.items() if value is not None})
+    say(" ".join([made.id, made["display_name"] or "", *made["tags"]]))
+
+
+@app.command("delete")
+def delete(jobs: JobIds, dry_run: DryRun = False) -> None:
+    """Delete jobs that have ended, with their checkpoints, evaluations and exports."""
+    with client() as service:
+        for job in jobs:
+            told(service.delete_job(job, dry_run=dry_run), f"job {job}")
 
 
 @app.command("show")

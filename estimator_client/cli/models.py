@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from estimator_client.cli.deletion import DryRun, told
 from estimator_client.cli.exits import Exit
 from estimator_client.cli.output import CommandResult, fail, note, printed, say
 from estimator_client.cli.target import client
@@ -77,6 +78,25 @@ def rollback(model: ModelName, label: Label = "latest") -> None:
             fail(f"{model}'s label {label} has pointed to no other version than {behind['version']}.", Exit.REFUSED)
         made = service.set_label(model, label, behind["previous"])
     say(f"{model} {label} → {made['version']}")
+
+
+@app.command("delete")
+def delete(
+    model: ModelName,
+    version: Annotated[int | None, typer.Option(min=1, help="Only this version, with its export.")] = None,
+    label: Annotated[str, typer.Option(help="Only this label; its version stays.")] = "",
+    dry_run: DryRun = False,
+) -> None:
+    """Delete a model with its versions, or one version, or a label."""
+    if version is not None and label:
+        fail("Name a version or a label, not both.", Exit.USAGE)
+    with client() as service:
+        if label:
+            told(service.delete_label(model, label, dry_run=dry_run), f"label {label} of {model}")
+        elif version is not None:
+            told(service.delete_version(model, version, dry_run=dry_run), f"version {version} of {model}")
+        else:
+            told(service.delete_model(model, dry_run=dry_run), f"model {model}")
 
 
 def export(

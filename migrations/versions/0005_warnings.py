@@ -18,5 +18,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in ("datasets", "jobs"):
-        with op.batch_alter_table(table) as batch:
-            batch.drop_column("warnings")
+        # no batch: it makes a SQLite table anew, and dropping the old one would delete all rows that refer to it
+        op.drop_column(table, "warnings")

@@ -22,6 +22,7 @@ from estimator_client.cli.root import app
 from estimator_client.version import __version__
 from tests.api.conftest import CSV, Api, train_job
 from tests.api.test_events import run_job
+from tests.api.test_models import publish
 
 
 @pytest.fixture
@@ -310,3 +311,28 @@ def test_interrupted_command_ends_with_130(tmp_path: Path) -> None:
 
             assert process.communicate(timeout=30)[1] == ""
             assert process.returncode == Exit.INTERRUPTED
+
+
+def test_jobs_get_names_and_things_are_deleted_after_a_dry_run(api: Api) -> None:
+    job = api.submit()
+    assert (
+        good(api, "jobs", "name", job, "spring baseline", "--tag", "b", "--tag", "a") == f"{job} spring baseline a b\n"
+    )
+    assert json.loads(good(api, "jobs", "list", "--text", "SPRING", "--tag", "a", "--json"))[0]["id"] == job
+    assert json.loads(good(api, "jobs", "list", "--estimator", "Other", "--json")) == []
+
+    planned = run(api, "jobs", "delete", job, "--dry-run")
+    assert (planned.exit_code, planned.stdout) == (Exit.REFUSED, f"job {job}: 1 jobs; 0 bytes\n")
+    assert "The job is QUEUED" in planned.stderr
+    good(api, "jobs", "cancel", job)
+    assert good(api, "datasets", "delete", "things", "--dry-run").startswith("data set things: 1 datasets;")
+    good(api, "jobs", "delete", job)
+    good(api, "datasets", "delete", "things")
+    assert run(api, "jobs", "show", job).exit_code == Exit.NOT_FOUND
+
+    number = str(publish(api))
+    assert run(api, "models", "delete", "things").exit_code == Exit.REFUSED
+    good(api, "models", "delete", "things", "--label", "latest")
+    good(api, "models", "delete", "things", "--version", number)
+    good(api, "models", "delete", "things")
+    assert json.loads(good(api, "models", "list", "--json")) == []

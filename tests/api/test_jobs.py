@@ -177,3 +177,44 @@ def test_timings_are_shown_while_the_job_runs_and_after(api: Api) -> None:
     with api.service.database.session() as session:
         attempts(session).succeed(job_id, 1, {"timings": {"claimed": 0.1, "first_step": 0.5}})
     assert api.http.get(f"/v1/jobs/{job_id}").json()["timings"] == {"claimed": 0.1, "first_step": 0.5}
+
+
+def test_jobs_are_found_by_what_people_call_them(api: Api) -> None:
+    dataset = api.dataset()
+    first = api.submit(display_name="Spring 100% baseline", tags=["spring", "base"])
+    second = api.submit(estimator={"type": "LinearClassifier", "args": {}}, tags=["spring"], model="other")
+
+    def found(**filters: str) -> tuple[list[str], int]:
+        answer = api.http.get("/v1/jobs", params=filters)
+        assert answer.status_code == 200, answer.text
+        return [job["id"] for job in answer.json()["jobs"]], answer.json()["total"]
+
+    assert found() == ([second, first], 2)
+    assert found(text="100% BASE") == ([first], 1)
+    assert found(text="1_0%") == ([], 0)  # a wildcard of SQL is plain text
+    assert found(text=second[:30]) == ([second], 1)
+    assert found(text="linear") == found(estimator="LinearClassifier") == ([second], 1)
+    assert found(tag="spring") == ([second, first], 2)
+    assert found(tag="base", model="other") == ([], 0)
+    assert found(dataset=dataset) == found(dataset="things") == ([second, first], 2)
+    created = api.http.get(f"/v1/jobs/{second}").json()["created_at"]
+    assert found(created_before="2020-01-01T00:00:00Z") == ([], 0)
+    assert found(created_after="2020-01-01T00:00:00+02:00", text="other") == ([second], 1)
+    assert created.endswith("Z")
+    page = api.http.get("/v1/jobs", params={"page_size": 1}).json()
+    rest = api.http.get("/v1/jobs", params={"page_size": 1, "page_token": page["next_page_token"]}).json()
+    assert (page["total"], rest["total"], rest["jobs"][0]["id"]) == (2, None, first)
+
+
+def test_display_name_and_tags_are_changed_afterwards(api: Api) -> None:
+    job = api.submit(display_name="first", tags=["b", "a", "b"])
+    assert api.http.get(f"/v1/jobs/{job}").json()["tags"] == ["a", "b"]
+
+    changed = api.http.patch(f"/v1/jobs/{job}", json={"tags": ["c", "a"]}).json()
+    assert (changed["display_name"], changed["tags"]) == ("first", ["a", "c"])
+    changed = api.http.patch(f"/v1/jobs/{job}", json={"display_name": None}).json()
+    assert (changed["display_name"], changed["tags"]) == (None, ["a", "c"])
+
+    for wrong in ({"tags": ["not a word"]}, {"tags": None}, {"display_name": ""}, {"state": "FAILED"}):
+        assert api.http.patch(f"/v1/jobs/{job}", json=wrong).status_code == 422
+    assert api.http.patch(f"/v1/jobs/{job}", json={}, headers=api.token("read")).status_code == 403

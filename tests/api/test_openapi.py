@@ -23,11 +23,13 @@ COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 SAMPLES = {
     "job_id": "job_01k9zv0q2m8x4t6b3c5d7e9f1g",
     "dataset_id": "ds_01k9zv0q2m8x4t6b3c5d7e9f1g",
+    "export_id": "exp_01k9zv0q2m8x4t6b3c5d7e9f1g",
     "evaluation_id": "eval_01k9zv0q2m8x4t6b3c5d7e9f1g",
     "token_id": "tok_01k9zv0q2m8x4t6b3c5d7e9f1g",
     "model": "penguins",
     "label": "latest",
     "version": "1",
+    "release": "rel_01k9zv0q2m8x4t6b3c5d7e9f1g",
 }
 
 
@@ -131,6 +133,23 @@ def test_every_field_of_a_job_request_has_a_description(committed: dict[str, Any
             assert schema.get("description", "").endswith((".", "lists them.", "schemas.")), (name, field)
         todo += re.findall(r"#/components/schemas/\w+", json.dumps(schemas[name]))
     assert fields > 70
+
+
+def test_every_field_and_parameter_of_every_request_has_a_description(committed: dict[str, Any]) -> None:
+    schemas, missing = committed["components"]["schemas"], set()
+    for method, path, operation in operations(committed):
+        for parameter in operation.get("parameters", ()):
+            if not parameter.get("description"):
+                missing.add(f"{method} {path} {parameter['name']}")
+        found = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(operation.get("requestBody", {}))))
+        seen: set[str] = set()
+        while found - seen:
+            name = min(found - seen)
+            seen.add(name)
+            found |= set(re.findall(r"#/components/schemas/(\w+)", json.dumps(schemas[name])))
+            fields = schemas[name].get("properties", {}).items()
+            missing |= {f"{name}.{field}" for field, schema in fields if not schema.get("description")}
+    assert missing == set()
 
 
 def test_example_of_a_token_works_when_sent(shared_api: Api, committed: dict[str, Any]) -> None:

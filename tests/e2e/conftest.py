@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+
+from tests.e2e import own_models
 
 ROOT = Path(__file__).resolve().parents[2]
 POSTGRESQL = os.environ.get("TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
@@ -141,16 +144,56 @@ def real_servers_answer() -> bool:
 BACKENDS = ["embedded", *(["postgresql+redis"] if real_servers_answer() else [])]
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
-def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    data_dir = tmp_path_factory.mktemp("service")
-    if request.param == "embedded":
-        running = RunningService(data_dir, {"DATABASE_URL": "", "REDIS_URL": ""})
-        yield running
-        running.stop()
-        return
-    with fresh_postgresql() as database:
-        environment = {"DATABASE_URL": database, "REDIS_URL": f"{REDIS}/{REDIS_DATABASE}"}
-        running = RunningService(data_dir, environment)
-        yield running
-        running.stop()
+def installed_model_fn(folder: Path) -> dict[str, str]:
+    """The environment in which an operator has installed the `model_fn` `line` of `own_models`."""
+    folder.mkdir()
+    shutil.copy(own_models.__file__, folder / "own_models.py")
+    metadata = folder / "own_models-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: own-models\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[estimator_service.model_fns]\nline = own_models:line\n")
+    return {"PYTHONPATH": str(folder)}
+
+
+@contextmanager
+def running_service(backend: str, directory: Path) -> Iterator[RunningService]:
+    """A service that is quick to try again, whose operator installed a `model_fn`."""
+    environment = {"HEARTBEAT_S": "0.2", "RETRY_BACKOFF_S": "0.1", "RESEND_AFTER_S": "1", "RECONCILE_S": "0.3"}
+    environment |= {"DATABASE_URL": "", "REDIS_URL": ""} | installed_model_fn(directory / "installed")
+    with ExitStack() as stack:
+        if backend != "embedded":
+            database = stack.enter_context(fresh_postgresql())
+            environment |= {"DATABASE_URL": database, "REDIS_URL": f"{REDIS}/{REDIS_DATABASE}"}
+        running = RunningService(directory / "data", environment)
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
+@pytest.fixture(scope="package")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], RunningService]]:
+    """The running service on a backend, started for the first test that asks: its start takes longer than most tests.
+
+    Tests share it, so each has models and data sets of its own name, and none counts on an empty registry.
+    """
+    running: dict[str, RunningService] = {}
+    with ExitStack() as stack:
+
+        def on(backend: str) -> RunningService:
+            if backend not in running:
+                directory = tmp_path_factory.mktemp("service")
+                running[backend] = stack.enter_context(running_service(backend, directory))
+            return running[backend]
+
+        yield on
+
+
+@pytest.fixture(params=BACKENDS)
+def service(request: pytest.FixtureRequest, services: Callable[[str], RunningService]) -> RunningService:
+    return services(request.param)
+
+
+@pytest.fixture(scope="package")
+def embedded(services: Callable[[str], RunningService]) -> RunningService:
+    return services("embedded")

@@ -42,7 +42,7 @@ def test_wrong_job_is_refused_at_its_place(
     service: RunningService, what: str, path: str, value: Any, pointer: str
 ) -> None:
     dataset = service.dataset("penguins", KNOWN_CSV)
-    before = len(service.get("/v1/jobs")["jobs"])
+    before = service.get("/v1/jobs")["jobs"]
 
     answer = service.http.post("/v1/jobs", json=changed(train_job(dataset, "wrong"), path, value))
 
@@ -50,7 +50,7 @@ def test_wrong_job_is_refused_at_its_place(
     assert answer.headers["content-type"] == "application/problem+json"
     assert pointer in [error["pointer"] for error in answer.json()["errors"]]
     assert "Traceback" not in answer.text
-    assert len(service.get("/v1/jobs")["jobs"]) == before
+    assert service.get("/v1/jobs")["jobs"] == before
 
 
 def test_columns_that_do_not_fit_the_data_are_named(service: RunningService) -> None:

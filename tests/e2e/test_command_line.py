@@ -93,10 +93,13 @@ def test_from_a_file_to_predictions_and_back_by_command_line(
     assert json.loads(shell.good("report", evaluation))
     shell.good("report", evaluation, "--to", "report.html")
     assert "<html" in (tmp_path / "report.html").read_text()
-    assert [worker["queues"] for worker in shell.json("workers", "--json") if worker["alive"]] == [["default"]]
+    alive = [worker["queues"] for worker in shell.json("workers", "--json") if worker["alive"]]
+    assert alive  # for a while also one that another test killed
+    assert all(queues == ["default"] for queues in alive)
     assert [row["version"] for row in shell.json("models", "show", "penguins", "--json")] == [2, 1]
     assert shell.good("models", "rollback", "penguins") == "penguins latest → 1\n"
-    assert shell.json("models", "list", "--json")[0]["labels"] == {"latest": 1}
+    labels = {row["name"]: row["labels"] for row in shell.json("models", "list", "--json")}
+    assert labels["penguins"] == {"latest": 1}
     assert shell.good("models", "promote", "penguins", "2") == "penguins latest → 2\n"
 
     # the SavedModel, as TensorFlow Serving finds it

@@ -33,9 +33,22 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def first_sight(browser: Browser, service: RunningService) -> str:
+    """What the list of jobs shows before there is any."""
+    opened(browser, service)
+    sign_in(browser, service)
+    return browser.text("main .empty")
+
+
 @pytest.fixture
-def page(browser: Browser, service: RunningService) -> Browser:
+def page(browser: Browser, service: RunningService, first_sight: str) -> Browser:
     """The dashboard before anybody has signed in."""
+    return opened(browser, service)
+
+
+def opened(browser: Browser, service: RunningService) -> Browser:
+    """The dashboard, with nobody signed in."""
     browser.emulate(width=1200)
     browser.open(f"{service.address}/healthz")
     browser.run("sessionStorage.clear()")
@@ -58,9 +71,12 @@ def go(page: Browser, route: str, title: str) -> None:
     wait_for(lambda: title in page.text("main h1"), f"the view {route}", 15)
 
 
+def test_empty_list_says_how_to_begin(first_sight: str) -> None:
+    assert "No jobs yet" in first_sight
+
+
 def test_job_is_seen_live_from_the_list_to_its_end(page: Browser, service: RunningService, dataset: str) -> None:
     sign_in(page, service)
-    assert "No jobs yet" in page.text("main .empty")
     page.run("window.neverReloaded = true")
 
     job = service.submit(train_job(dataset, "watched", 20_000))

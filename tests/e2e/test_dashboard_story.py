@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e.browser import ENTER, MISSING, Browser
 from tests.e2e.conftest import RunningService, wait_for
 from tests.e2e.penguins import KNOWN_CSV
-from tests.e2e.test_dashboard import go, sign_in
+from tests.e2e.test_dashboard import go, opened, sign_in
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
 
+MODEL = "story"
+
+
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    running = RunningService(tmp_path_factory.mktemp("service"), {"DATABASE_URL": "", "REDIS_URL": ""})
-    yield running
-    running.stop()
+def service(embedded: RunningService) -> RunningService:
+    return embedded
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +31,54 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture
-def page(browser: Browser, service: RunningService) -> Browser:
-    browser.emulate(width=1200)
-    browser.open(f"{service.address}/healthz")
-    browser.run("sessionStorage.clear()")
-    browser.open(f"{service.address}/")
-    browser.console()
+def signed_in(browser: Browser, service: RunningService) -> Browser:
+    opened(browser, service)
     sign_in(browser, service)
     return browser
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the browser showed and the service knew, from the file with a fault to the end of the training."""
+
+    dataset: str
+    chosen: list[str]
+    jobs_after_check: int
+    console: list[str]
+    job: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def story(browser: Browser, service: RunningService, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    page, folder = signed_in(browser, service), tmp_path_factory.mktemp("files")
+    go(page, "datasets", "Data sets")
+    upload(page, folder / "broken.csv", b"a,b\n1,2\n3\n")
+    wait_for(lambda: "Line 3" in page.text(".drop .box"), "the file's fault", 30)
+    upload(page, folder / f"{MODEL}.csv", KNOWN_CSV)
+    wait_for(lambda: page.text("main h1").startswith(MODEL), "the data set's page", 60)
+    dataset = service.get("/v1/datasets")["datasets"][0]["id"]
+
+    page.click("a.button")
+    wait_for(lambda: page.text("main h1") == "New training", "the form", 15)
+    chosen = page.run("return ['label', 'kind', 'estimator'].map((name) => document.getElementById(name).value)")
+    page.click("button[value=check]")
+    wait_for(lambda: "Parameters" in page.text("[data-key=checked]"), "what it would train", 15)
+    jobs_after_check = len(jobs_of(service))
+    page.click("form button.primary")
+    wait_for(lambda: "job_" in page.text("main h1"), "the job's page", 15)
+    wait_for(lambda: page.text("main .row .pill") == "SUCCEEDED", "the end of the training", 150)
+    wait_for(lambda: service.get(f"/v1/models/{MODEL}")["labels"].get("latest") == 1, "the version that serves", 30)
+    (job,) = jobs_of(service)
+    return Story(dataset, chosen, jobs_after_check, page.console(), job)
+
+
+@pytest.fixture
+def page(browser: Browser, service: RunningService, story: Story) -> Browser:
+    return signed_in(browser, service)
+
+
+def jobs_of(service: RunningService) -> list[dict[str, Any]]:
+    return list(service.get(f"/v1/jobs?type=train&model={MODEL}")["jobs"])
 
 
 def upload(page: Browser, path: Path, content: bytes) -> None:
@@ -45,29 +87,13 @@ def upload(page: Browser, path: Path, content: bytes) -> None:
     page.click("form.drop button")
 
 
-def test_file_with_a_fault_is_told_and_the_mended_one_is_trained_and_asked(
-    page: Browser, service: RunningService, tmp_path: Path
-) -> None:
-    go(page, "datasets", "Data sets")
-    upload(page, tmp_path / "broken.csv", b"a,b\n1,2\n3\n")
-    wait_for(lambda: "Line 3" in page.text(".drop .box"), "the file's fault", 30)
-    upload(page, tmp_path / "penguins.csv", KNOWN_CSV)
-    wait_for(lambda: page.text("main h1").startswith("penguins"), "the data set's page", 30)
-
-    page.click("a.button")
-    wait_for(lambda: page.text("main h1") == "New training", "the form", 15)
-    chosen = "return ['label', 'kind', 'estimator'].map((name) => document.getElementById(name).value)"
-    assert page.run(chosen) == ["species", "Classifier", "DNN"]
-    page.click("button[value=check]")
-    wait_for(lambda: "Parameters" in page.text("[data-key=checked]"), "what it would train", 15)
-    assert service.get("/v1/jobs")["jobs"] == []
-    page.click("form button.primary")
-    wait_for(lambda: "job_" in page.text("main h1"), "the job's page", 15)
-    wait_for(lambda: page.text("main .row .pill") == "SUCCEEDED", "the end of the training", 150)
-
-    wait_for(lambda: service.get("/v1/models/penguins")["labels"].get("latest") == 1, "the version that serves", 30)
-    go(page, "model/penguins", "penguins")
-    go(page, "ask/penguins", "Ask penguins")
+def test_file_with_a_fault_is_told_and_the_mended_one_is_trained_and_asked(page: Browser, story: Story) -> None:
+    assert story.chosen == ["species", "Classifier", "DNN"]
+    assert story.jobs_after_check == 0
+    # the broken file's answer is told by Chromium
+    assert [line for line in story.console if "422" not in line] == []
+    go(page, f"model/{MODEL}", MODEL)
+    go(page, f"ask/{MODEL}", f"Ask {MODEL}")
     page.click("form button.primary")
     wait_for(lambda: "classes" in page.text("[data-key=answer]"), "the answer", 15)
     before = page.text("[data-key=answer]")
@@ -75,21 +101,22 @@ def test_file_with_a_fault_is_told_and_the_mended_one_is_trained_and_asked(
     page.click("form button.primary")
     wait_for(lambda: page.text("[data-key=answer]") != before, "the answer to another value", 15)
     assert any(sign in page.text("[data-key=answer]") for sign in "+−")
-    assert [line for line in page.console() if "422" not in line] == []  # the broken file's answer is told by Chromium
+    assert page.console() == []
 
 
-def test_training_again_begins_with_the_values_of_the_job(page: Browser, service: RunningService) -> None:
-    (job,) = [row for row in service.get("/v1/jobs")["jobs"] if row["type"] == "train"]
-    go(page, f"job/{job['id']}", job["id"])
+def test_training_again_begins_with_the_values_of_the_job(page: Browser, story: Story) -> None:
+    go(page, f"job/{story.job['id']}", story.job["id"])
     wait_for(lambda: "with changes" in page.text("main"), "the link", 15)
     page.run("[...document.querySelectorAll('main a')].find((a) => a.innerText === 'with changes').click()")
     wait_for(lambda: page.text("main h1") == "New training", "the form", 15)
     values = "return ['model', 'label', 'max_steps', 'batch_size'].map((name) => document.getElementById(name).value)"
-    assert page.run(values) == ["penguins", "species", "2000", "64"]
+    assert page.run(values) == [MODEL, "species", "2000", "64"]
 
 
-def test_report_shows_curves_and_what_another_threshold_would_do(page: Browser, service: RunningService) -> None:
-    (job,) = [row for row in service.get("/v1/jobs")["jobs"] if row["type"] == "train"]
+def test_report_shows_curves_and_what_another_threshold_would_do(
+    page: Browser, service: RunningService, story: Story
+) -> None:
+    job = story.job
     (evaluation,) = [
         row for row in service.get(f"/v1/jobs/{job['id']}/evaluations")["evaluations"] if row["has_report"]
     ]
@@ -114,9 +141,8 @@ def test_report_shows_curves_and_what_another_threshold_would_do(page: Browser, 
     assert page.console() == []
 
 
-def test_refused_request_is_told_with_its_places(page: Browser, service: RunningService) -> None:
-    dataset = service.get("/v1/datasets")["datasets"][0]["id"]
-    go(page, f"train/{dataset}", "New training")
+def test_refused_request_is_told_with_its_places(page: Browser, story: Story) -> None:
+    go(page, f"train/{story.dataset}", "New training")
     page.run("document.getElementById('hidden_units').value = '0'")
     page.click("button[value=check]")
     wait_for(lambda: "/estimator/args/hidden_units" in page.text("[data-key=problem]"), "the place of the fault", 15)
@@ -138,12 +164,11 @@ def test_token_is_made_shown_once_and_revoked(page: Browser, service: RunningSer
     wait_for(lambda: "revoked" in page.text(f'tr[data-key="{made["id"]}"]'), "the revocation", 15)
 
 
-def test_views_fit_a_telephone(page: Browser, service: RunningService) -> None:
-    dataset = service.get("/v1/datasets")["datasets"][0]["id"]
+def test_views_fit_a_telephone(page: Browser, story: Story) -> None:
     page.emulate(width=360)
     for route, title in [
-        (f"train/{dataset}", "New training"),
-        ("ask/penguins", "Ask penguins"),
+        (f"train/{story.dataset}", "New training"),
+        (f"ask/{MODEL}", f"Ask {MODEL}"),
         ("tokens", "Tokens"),
         ("workers", "Workers"),
     ]:

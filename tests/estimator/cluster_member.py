@@ -1,13 +1,10 @@
-"""One process of a cluster, for `test_cluster.py`; `TF_CONFIG` says which.
-
-python -m tests.estimator.cluster_member PLAN MODEL_DIR prints one JSON object.
-"""
+"""One process of a cluster, for `test_cluster.py`, which forks it from one that has imported this module."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -96,14 +93,20 @@ def error_of(call) -> str:
     return ""
 
 
-def main() -> None:
-    plan, model_dir = sys.argv[1:]
-    task = json.loads(os.environ["TF_CONFIG"])["task"]["type"]
-    strategy = None if task == "evaluator" else tf.distribute.MultiWorkerMirroredStrategy()
-    print(json.dumps({"train": train, "train_and_evaluate": train_and_evaluate}[plan](model_dir, strategy)), flush=True)
+def run(plan: str, model_dir: str, config: str, directory: str) -> None:
+    """Writes a JSON object to the directory's file `found`, and what it prints to `log`.
+
+    Args:
+        config: the `TF_CONFIG`, which says which process of the cluster it is.
+    """
+    log = os.open(Path(directory, "log"), os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.environ["TF_CONFIG"] = config
+    strategy = (
+        None if json.loads(config)["task"]["type"] == "evaluator" else tf.distribute.MultiWorkerMirroredStrategy()
+    )
+    found = {"train": train, "train_and_evaluate": train_and_evaluate}[plan](model_dir, strategy)
+    Path(directory, "found").write_text(json.dumps(found))
     if plan == "train":
         os._exit(0)  # TensorFlow would wait for the dead worker first.
-
-
-if __name__ == "__main__":
-    main()

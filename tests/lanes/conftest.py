@@ -67,7 +67,10 @@ class Host:
         with self.database.session() as session:
             _, self.secret = TokenRepository(session).create("test", ["admin"])
         self.log = data_dir / "lanes.log"
+        self.settings_file = data_dir / "settings"
+        self.settings_file.touch()
         self._environment = {**os.environ, **own, "DATA_DIR": str(data_dir), "PORT": str(self.port), **environment}
+        self._environment["SETTINGS_FILE"] = str(self.settings_file)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app.lanes"], cwd=ROOT, env=self._environment, stdout=log, stderr=log
@@ -93,7 +96,7 @@ class Host:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
 
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        headers = {"authorization": f"Bearer {self.secret}"}
+        headers = {"authorization": f"Bearer {self.secret}", **more.pop("headers", {})}
         return httpx.request(method, f"http://127.0.0.1:{self.port}{path}", headers=headers, trust_env=False, **more)
 
     def lanes(self) -> list[psutil.Process]:
@@ -105,6 +108,9 @@ class Host:
 
     def nurseries(self) -> list[psutil.Process]:
         return [*self.named("lane-nursery"), *self.named("fork-server")]
+
+    def says(self, event: str) -> bool:
+        return f'"{event}' in self.log.read_text()
 
     def named(self, name: str) -> list[psutil.Process]:
         found = []

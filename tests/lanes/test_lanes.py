@@ -91,3 +91,30 @@ def test_lane_that_hangs_is_replaced(host: Host) -> None:
     for connection in connections:
         assert host.predict(connection).status == 200
         connection.close()
+
+
+def test_rolling_restart_fails_no_request_and_takes_new_settings(host: Host) -> None:
+    before = {process.pid for process in [*host.lanes(), *host.predictors(), *host.nurseries()]}
+    host.settings_file.write_text("ALLOWED_ORIGINS=http://rolled.example\n")
+    began = host.serving()
+    with SteadyClient(host) as kept, SteadyClient(host, anew=True) as new, SteadyClient(host) as another:
+        host.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: host.says("rolling restart done"), 100)
+        seen = len(kept.answers)
+        wait_for(lambda: len(kept.answers) > seen + 10)
+    for client in (kept, new, another):
+        assert (client.broken, client.failed) == (0, 0)
+    assert host.serving() == began + 2
+    wait_for(lambda: len(host.predictors()) == 3)
+    assert not before & {process.pid for process in [*host.lanes(), *host.predictors(), *host.nurseries()]}
+    allowed = host.ask("GET", "/healthz", headers={"origin": "http://rolled.example"})
+    assert allowed.headers["access-control-allow-origin"] == "http://rolled.example"
+
+
+def test_rolling_restart_with_a_wrong_setting_is_refused(host: Host) -> None:
+    before = host.lanes()
+    host.settings_file.write_text("MAX_CONNECTIONS=none\n")
+    host.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: host.says("rolling restart refused"))
+    host.settings_file.write_text("")
+    assert host.lanes() == before

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, NotFound
 from app.ids import new_id
 from app.registry.datasets import DatasetRepository
+from app.registry.deletion import DeletionRepository
 from app.registry.models import ModelRepository
 from tests.registry.conftest import make_claim, make_dataset, make_export, make_job
 from tests.repositories import attempts
@@ -48,23 +49,23 @@ def test_list_gives_pages_newest_first(session: Session, datasets: DatasetReposi
     assert ([row.id for row in page], cursor) == (made[:1], None)
 
 
-def test_delete_gives_the_path(session: Session, datasets: DatasetRepository) -> None:
+def test_delete_removes_the_row(session: Session, datasets: DatasetRepository) -> None:
     row = make_dataset(session)
-    assert datasets.delete(row.id) == row.path
+    DeletionRepository(session).dataset(row.id).apply()
     with pytest.raises(NotFound):
-        datasets.delete(row.id)
+        DeletionRepository(session).dataset(row.id)
 
 
 def test_delete_is_refused_while_a_job_needs_it(session: Session, datasets: DatasetRepository) -> None:
     data = make_dataset(session)
     job = make_job(session, spec={"data": {"eval": {"dataset": data.id}}})
     with pytest.raises(Conflict, match=f"{job.id} .QUEUED."):
-        datasets.delete(data.id)
+        DeletionRepository(session).dataset(data.id).apply()
     claim = make_claim(session, job)
     with pytest.raises(Conflict, match="RUNNING"):
-        datasets.delete(data.id)
+        DeletionRepository(session).dataset(data.id).apply()
     attempts(session).fail(claim.job_id, 1, "invalid_data", "x")
-    datasets.delete(data.id)
+    DeletionRepository(session).dataset(data.id).apply()
 
 
 @pytest.mark.parametrize("exported_by", ["the training job", "a job of its own"])
@@ -79,5 +80,5 @@ def test_delete_is_refused_while_a_version_came_from_it(
     for claim in {train.job_id: train, maker.job_id: maker}.values():
         attempts(session).succeed(claim.job_id, 1, {})
     with pytest.raises(Conflict, match="Version 1 of model m"):
-        datasets.delete(data.id)
+        DeletionRepository(session).dataset(data.id).apply()
     assert datasets.versions_of(data.id) == [version]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -8,11 +9,12 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, InvalidInput, NotFound
 from app.ids import is_id, new_id
 from app.jobs.state import TRANSITIONS, JobState
-from app.registry.datasets import DatasetRepository
 from app.registry.db import seconds
+from app.registry.deletion import DeletionRepository
 from app.registry.events import EventRepository
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.repository import JobRepository
+from app.registry.jobs.search import JobFilter
 from app.registry.jobs.transitions import transition
 from tests.registry.conftest import make_claim, make_dataset, make_job
 from tests.repositories import attempts
@@ -40,7 +42,7 @@ def test_get_of_an_unknown_job_is_not_found(jobs: JobRepository) -> None:
 def test_create_refuses_a_data_set_that_is_gone(session: Session) -> None:
     data = make_dataset(session)
     gone = make_dataset(session)
-    DatasetRepository(session).delete(gone.id)
+    DeletionRepository(session).dataset(gone.id).apply()
     make_job(session, spec={"data": {"train": {"dataset": data.id}}})
     with pytest.raises(NotFound):
         make_job(session, spec={"data": {"train": {"dataset": data.id}, "eval": {"dataset": gone.id}}})
@@ -76,8 +78,8 @@ def test_list_filters_by_shown_state_type_and_model(session: Session, jobs: JobR
     cancelling = make_claim(session, make_job(session, model="b"))
     jobs.request_cancel(cancelling.job_id)
 
-    def listed(**filters: str) -> list[str]:
-        return [job.id for job in jobs.list(**filters)[0]]
+    def listed(**filters: Any) -> list[str]:
+        return [job.id for job in jobs.list(where=JobFilter(**filters))[0]]
 
     assert listed(state="QUEUED") == [queued.id]
     assert listed(state="RUNNING") == [running.job_id]
@@ -171,7 +173,7 @@ def test_retry_of_other_states_is_a_conflict_with_the_true_state(session: Sessio
 def test_retry_without_its_data_set_is_a_conflict(session: Session, jobs: JobRepository) -> None:
     data = make_dataset(session)
     job = jobs.request_cancel(make_job(session, spec={"data": {"train": {"dataset": data.id}}}).id)
-    DatasetRepository(session).delete(data.id)
+    DeletionRepository(session).dataset(data.id).apply()
     with pytest.raises(Conflict, match="data set"):
         jobs.retry(job.id)
 

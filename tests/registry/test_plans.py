@@ -13,13 +13,14 @@ from sqlalchemy.orm import Session
 
 from app.ids import new_id
 from app.registry.checkpoints import CheckpointRepository
-from app.registry.datasets import DatasetRepository
 from app.registry.db import now
+from app.registry.deletion import DeletionRepository
 from app.registry.evaluations import EvaluationRepository
 from app.registry.events import EventRepository
 from app.registry.idempotency import IdempotencyRepository
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.repository import JobRepository
+from app.registry.jobs.search import JobFilter
 from app.registry.metric_points import MetricRepository
 from app.registry.models import ModelRepository
 from app.registry.purge import RetentionRepository
@@ -112,9 +113,9 @@ DAILY: dict[str, Callable[[Session, str], object]] = {
     "cancel": lambda session, job: JobRepository(session).request_cancel(job),
     "count queued": lambda session, job: JobRepository(session).count_queued(),
     "list": lambda session, job: JobRepository(session).list(page_size=20),
-    "list failed": lambda session, job: JobRepository(session).list(state="FAILED", page_size=20),
-    "list a type": lambda session, job: JobRepository(session).list(type="evaluate", page_size=20),
-    "list a model": lambda session, job: JobRepository(session).list(model="m7", page_size=20),
+    "list failed": lambda session, job: JobRepository(session).list(where=JobFilter(state="FAILED"), page_size=20),
+    "list a type": lambda session, job: JobRepository(session).list(where=JobFilter(type="evaluate"), page_size=20),
+    "list a model": lambda session, job: JobRepository(session).list(where=JobFilter(model="m7"), page_size=20),
     "unsent": lambda session, job: reconcile(session).unsent(10),
     "expire leases": lambda session, job: reconcile(session).expire_leases(),
     "expire waiting": lambda session, job: reconcile(session).expire_waiting(),
@@ -130,7 +131,11 @@ DAILY: dict[str, Callable[[Session, str], object]] = {
     "staged": lambda session, job: ModelRepository(session).staged(),
     "set label": lambda session, job: ModelRepository(session).set_label("penguins", "latest", 1),
     "token": lambda session, job: TokenRepository(session).find("secret"),
-    "delete data set": lambda session, job: DatasetRepository(session).delete(make_dataset(session).id),
+    "delete data set": lambda session, job: DeletionRepository(session).dataset(make_dataset(session).id).apply(),
+    "delete job": lambda session, job: DeletionRepository(session).job(job),
+    "delete model": lambda session, job: DeletionRepository(session).model("penguins"),
+    "list an estimator": lambda session, job: JobRepository(session).list(where=JobFilter(estimator="x"), page_size=20),
+    "list a tag": lambda session, job: JobRepository(session).list(where=JobFilter(tag="x"), page_size=20),
     "idempotency": lambda session, job: IdempotencyRepository(session).begin("tok", "key", "d", ttl_s=60),
     "purge keys": lambda session, job: RetentionRepository(session).purge_idempotency_keys(60),
     "purge audit": lambda session, job: RetentionRepository(session).purge_audit(60),

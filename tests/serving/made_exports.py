@@ -167,6 +167,27 @@ def picky(directory: Path) -> None:
     write(directory, [_feature("x", "int64")], {"serving_default": ("predict", predict)}, [{"x": 1}])
 
 
+def failing(directory: Path) -> None:
+    """y = x / 2 + 2, but fails for x of 5 and more."""
+
+    def predict(x: tf.PackedInput) -> dict[str, tf.PackedInput]:
+        with tf.control_dependencies([tf.debugging.assert_less(x, 5.0)]):
+            return {"y": x / 2.0 + 2.0}
+
+    write(directory, [_feature("x")], {"serving_default": ("predict", predict)}, [{"x": 1.0}])
+
+
+def slow(directory: Path) -> None:
+    """y = x / 2 + 2, after some ten milliseconds."""
+
+    def predict(x: tf.PackedInput) -> dict[str, tf.PackedInput]:
+        turns = tf.while_loop(lambda i: i < 10_000, lambda i: i + 1, [tf.constant(0)])[0]
+        with tf.control_dependencies([turns]):
+            return {"y": x / 2.0 + 2.0}
+
+    write(directory, [_feature("x")], {"serving_default": ("predict", predict)}, [{"x": 1.0}])
+
+
 def reader(directory: Path) -> None:
     """Reads a file: must not be loaded."""
 
@@ -192,6 +213,8 @@ def main(root: Path) -> None:
     large(root / "large")
     mixed(root / "mixed")
     picky(root / "picky")
+    failing(root / "failing")
+    slow(root / "slow")
     reader(root / "reader")
     unable(root / "unable")
 

@@ -140,3 +140,12 @@ def test_eviction_takes_the_least_recently_used_and_spares_labels() -> None:
         assert version.queue is not None
         version.queue.key = None
     assert order == [3, 2, 1]
+
+
+def test_available_version_that_a_label_begins_to_need_is_loaded() -> None:
+    models = Models()
+    models.sync([want(1, "latest"), want(2)])
+    load(models, 1)
+    assert models.to_load(unvalidated=True) is None
+    models.sync([want(1, "latest"), want(2, previous=True)])
+    assert models.to_load(unvalidated=True) is models.versions["m", 2]

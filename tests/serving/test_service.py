@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from app.serving.batcher import BatchLimits
+from app.serving.leak_check import LeakCheck
 from app.serving.own_predictors import OwnPredictors
 from app.serving.versions import WantedVersion
 from tests.serving.conftest import ROOT, Server
@@ -264,18 +265,15 @@ def test_fork_server_has_one_thread_and_its_predictors_share_its_memory(own: Ser
     assert private < 120 * 1024, "kB; an import of TensorFlow alone takes 180 MB"
 
 
-def test_predictor_that_holds_too_much_memory_is_replaced(wanted: Wanted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.serving.service._LEAK_CHECK_S", 0.0)
+def test_predictor_that_holds_too_much_memory_is_replaced(wanted: Wanted) -> None:
     server = Server(limits=BatchLimits(timeout_s=20.0), predictors=OwnPredictors(spare=False))
     try:
         server.sync(wanted("half", 1, "plus2"))
         until(lambda: server.post("half:predict", {"instances": [2.0]}).status_code == 200)
         pid = server.service.predictor_pid
-        until(lambda: server.service._leak_checked > 0)
-        assert server.service.predictor_pid == pid
-        server.service._leak_bytes = 2**20
+        server.service.leak_check = LeakCheck(2**20)
         until(lambda: server.service.predictor_pid not in (0, pid))
-        server.service._leak_bytes = 2**31
+        server.service.leak_check = LeakCheck(2**31)
         until(lambda: server.post("half:predict", {"instances": [2.0]}).json() == {"predictions": [3.0]})
     finally:
         server.stop()
@@ -302,45 +300,6 @@ def test_hanging_model_is_ended_and_others_serve_on(wanted: Wanted) -> None:
         until(lambda: server.post("half:predict", {"instances": [2.0]}).status_code == 200)
     finally:
         server.stop()
-
-
-def test_bad_value_in_a_shared_batch_fails_alone(server: Server) -> None:
-    # picky knows 0 to 4 and gives 10 + x; 7 makes its graph fail.
-    results: dict[int, httpx.Response] = {}
-
-    def ask(index: int) -> None:
-        with httpx.Client(base_url=server.url, timeout=30) as client:
-            results[index] = client.post("/v1/models/picky:predict", json={"instances": [7 if index % 5 == 0 else 3]})
-
-    threads = [threading.Thread(target=ask, args=(index,)) for index in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for index, response in results.items():
-        expected = 422 if index % 5 == 0 else 200
-        assert response.status_code == expected
-        if expected == 200:
-            assert response.json() == {"predictions": [13.0]}
-
-
-# picky fails on 7; requests of one row up to several, the one at fault first, in the middle and last.
-@pytest.mark.parametrize(
-    ("path", "body", "place", "words"),
-    [
-        ("picky:predict", {"instances": [7]}, "/instances/0", "Instance 0: "),
-        ("picky:predict", {"instances": [1, 2, 3, 7, 4]}, "/instances/3", "Instance 3: "),
-        ("picky:predict", {"instances": [1] * 99 + [7]}, "/instances/99", "Instance 99: "),
-        ("picky:predict", {"inputs": [1, 7]}, "/inputs", "Row 1 of the inputs: "),
-    ],
-)
-def test_instance_that_makes_the_graph_fail_is_named(
-    server: Server, path: str, body: dict[str, Any], place: str, words: str
-) -> None:
-    response = server.post(path, body)
-    assert response.status_code == 422
-    assert response.json()["errors"][0]["pointer"] == place
-    assert response.json()["error"].startswith(words)
 
 
 def test_least_recently_used_model_makes_room_and_comes_back_on_demand(wanted: Wanted) -> None:

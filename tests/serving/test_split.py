@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from app.serving.arm_counts import Counts, bucket_of, upper_bound
+from app.releases.counts import Counts, bucket_of, upper_bound
 from app.serving.metrics import VersionMetrics
 from app.serving.split import Arm, Share, Split
 from app.serving.versions import Models, ServingVersion

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +28,20 @@ def element_of(variables: GraphVariables, name_or_object: Any) -> Any:
             if traced.key == element.op.name:
                 return graph.as_graph_element(traced.variable)
     return element
+
+
+class IndexedSlicesValue(NamedTuple):
+    """Value of fetched `tf.IndexedSlices`, with the fields that a v1 session gave it. TensorFlow exports no such type.
+
+    Attributes:
+        values: `[n, …]`, numpy.
+        indices: of the slices in the dense tensor, int `[n]`.
+        dense_shape: of the dense tensor, None if it is unknown.
+    """
+
+    values: Any
+    indices: Any
+    dense_shape: Any
 
 
 class Fetches:
@@ -57,21 +71,14 @@ class Fetches:
     def _parse(self, item: Any) -> Callable[[Mapping[str, Any]], Any]:
         if item is None:
             raise TypeError("A fetch is None; give tensors, operations, variables or their names.")
+        if isinstance(item, v1.SparseTensorValue | tf.SparseTensor | tf.RaggedTensor | tf.IndexedSlices):
+            return self._composite(item)
         if isinstance(item, Mapping):
             parts = {key: self._parse(value) for key, value in item.items()}
             kind = type(item)
             if kind is dict:
                 return lambda got: {key: part(got) for key, part in parts.items()}
             return lambda got: kind((key, part(got)) for key, part in parts.items())  # type: ignore[call-arg]
-        if isinstance(item, v1.SparseTensorValue | tf.SparseTensor):
-            indices, values, shape = (self._add(t) for t in (item.indices, item.values, item.dense_shape))
-            return lambda got: v1.SparseTensorValue(got[indices], got[values], got[shape])
-        if isinstance(item, tf.RaggedTensor):
-            return self._ragged(item)
-        if isinstance(item, tf.IndexedSlices):
-            values, indices = self._add(item.values), self._add(item.indices)
-            dense = None if item.dense_shape is None else self._add(item.dense_shape)
-            return lambda got: v1.IndexedSlicesValue(got[values], got[indices], got[dense] if dense else None)
         if isinstance(item, tuple) and hasattr(item, "_fields"):
             fields = [self._parse(value) for value in item]
             return lambda got: type(item)(*(part(got) for part in fields))
@@ -80,6 +87,17 @@ class Fetches:
             return lambda got: type(item)(part(got) for part in members)
         name = self._add(item)
         return lambda got: got.get(name)
+
+    def _composite(self, item: Any) -> Callable[[Mapping[str, Any]], Any]:
+        """A tensor that is made of several."""
+        if isinstance(item, tf.RaggedTensor):
+            return self._ragged(item)
+        if isinstance(item, tf.IndexedSlices):
+            values, indices = self._add(item.values), self._add(item.indices)
+            dense = None if item.dense_shape is None else self._add(item.dense_shape)
+            return lambda got: IndexedSlicesValue(got[values], got[indices], got[dense] if dense else None)
+        indices, values, shape = (self._add(t) for t in (item.indices, item.values, item.dense_shape))
+        return lambda got: v1.SparseTensorValue(got[indices], got[values], got[shape])
 
     def _ragged(self, item: Any) -> Callable[[Mapping[str, Any]], Any]:
         flat, splits = self._add(item.flat_values), [self._add(s) for s in item.nested_row_splits]

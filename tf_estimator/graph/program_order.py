@@ -8,7 +8,7 @@ Measured without it: Adam's results vary from run to run.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -19,6 +19,7 @@ from ..variables import TracedVariable
 _INPUTS = {"IteratorGetNext", "IteratorGetNextSync"}
 _READS = {"ReadVariableOp", "VarIsInitializedOp", "ResourceGather", "ResourceGatherNd", "VariableShape"}
 _ASSIGNMENTS = {"AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
+_MAY_ASSIGN = _ASSIGNMENTS | {"StatefulPartitionedCall", "While"}
 
 
 def accesses(graph: tf.Graph, variables: Sequence[TracedVariable]) -> list[list[tf.Operation]]:
@@ -64,7 +65,7 @@ def read_first(graph_def: Any, handle: str) -> None:
     order is unknown, nothing is added.
     """
     users = [node for node in graph_def.node if handle in {name.removesuffix(":0") for name in node.input}]
-    writers = [node for node in users if node.op in _ASSIGNMENTS or node.op in {"StatefulPartitionedCall", "While"}]
+    writers = [node for node in users if node.op in _MAY_ASSIGN]
     readers = {node.name for node in users} - {node.name for node in writers}
     if len(writers) != 1 or not readers:
         return
@@ -73,11 +74,7 @@ def read_first(graph_def: Any, handle: str) -> None:
     for node in graph_def.node:
         for name in node.input:
             consumers.setdefault(_operation(name), []).append(node.name)
-    after, pending = {writer.name}, [writer.name]
-    while pending:
-        new = [name for name in consumers.get(pending.pop(), []) if name not in after]
-        after.update(new)
-        pending.extend(new)
+    after = _reachable([writer.name], consumers)
     before = [done for node in users if node.name in readers - after for done in _when_done(graph_def, node)]
     writer.input.extend(f"^{name}" for name in sorted(before) if f"^{name}" not in writer.input)
 
@@ -97,14 +94,20 @@ def write_after_input(graph_def: Any, handles: Collection[str], batch: Collectio
     if not ends:
         return
     inputs = {node.name: [_operation(name) for name in node.input] for node in graph_def.node}
-    before, pending = set(ends), list(ends)
-    while pending:
-        new = [name for name in inputs.get(pending.pop(), []) if name not in before]
-        before.update(new)
-        pending.extend(new)
+    before = _reachable(ends, inputs)
     for node in graph_def.node:
         if node.name not in before and node.op not in _READS and any(name in handles for name in inputs[node.name]):
             node.input.extend(f"^{name}" for name in ends if f"^{name}" not in node.input)
+
+
+def _reachable(start: Collection[str], edges: Mapping[str, Sequence[str]]) -> set[str]:
+    """Names of the nodes that can be reached over `edges`, the start included."""
+    found, pending = set(start), list(start)
+    while pending:
+        new = [name for name in edges.get(pending.pop(), ()) if name not in found]
+        found.update(new)
+        pending.extend(new)
+    return found
 
 
 def _operation(name: str) -> str:

@@ -67,7 +67,7 @@ def _prepare(sender: Any, **_: Any) -> None:
     """In the main process, before it forks."""
     if fault := wrong_pool(sender):
         raise SystemExit(fault)
-    only_for_us()
+    only_for_us(*Settings().broker_directories)
     _Pipe.read, _Pipe.write = os.pipe()
     _Main.pulse.start()
     log.info("serves queues", queues=list(app.amqp.queues.consume_from))

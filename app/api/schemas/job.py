@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from app.api.schemas.view import Json, Time, View
+from app.api.schemas.view import Json, Request, Time, View
+from app.jobs.fields import DisplayName, Tags
 from app.jobs.state import JobState, shown_state
 from app.promotion import Outcome
 from app.registry import tables
@@ -39,7 +40,10 @@ class JobView(View):
     id: str = Field(examples=["job_01k9zv0q2m8x4t6b3c5d7e9f1g"])
     type: str = Field(description="train evaluate export predict")
     state: str = Field(description="QUEUED RUNNING CANCELLING SUCCEEDED FAILED CANCELLED")
+    display_name: str | None = Field(description="What people call the job.")
+    tags: list[str]
     model: str | None
+    estimator: str | None = Field(description="Name of the estimator that is or was trained.")
     queue: str
     priority: int
     attempt: int = Field(description="Number of the latest attempt; 0 before the first.")
@@ -86,8 +90,20 @@ class JobView(View):
         )
 
 
+class JobUpdate(Request):
+    """Fields to change; those that are left out stay."""
+
+    display_name: DisplayName | None = Field(default=None, description="What people call the job; null for nothing.")
+    tags: Tags = Field(default=(), description="All tags from now on, at most 20.")
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"display_name": "baseline", "tags": ["spring"]}]}
+    )
+
+
 class JobList(View):
     jobs: list[JobView]
+    total: int | None = Field(description="How many jobs the filters leave; null on pages after the first.")
     next_page_token: str | None
 
 

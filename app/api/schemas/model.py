@@ -16,7 +16,7 @@ HeaderName = Annotated[
 
 
 class CanaryUpdate(Request):
-    version: int = Field(ge=1, le=2**31 - 1)
+    version: int = Field(ge=1, le=2**31 - 1, description="Number of the version that answers the share.")
     per_mille: int = Field(ge=0, le=1000, description="Of 1,000 requests so many are answered by this version.")
     by: HeaderName = Field(
         default=KEY_HEADER,
@@ -41,7 +41,7 @@ class LabelView(View):
 
 
 class LabelUpdate(Request):
-    version: int = Field(ge=1, le=2**31 - 1)
+    version: int = Field(ge=1, le=2**31 - 1, description="Number of the version to point to.")
     canary: CanaryUpdate | None = Field(default=None, description="Left out: all requests go to `version`.")
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"version": 1}]})
@@ -111,6 +111,15 @@ class ModelEvaluationList(View):
     evaluations: list[VersionEvaluation]
 
 
+class RequestSample(View):
+    """A prediction with this version, ready to be sent."""
+
+    path: str = Field(description="To `POST` the body to.", examples=["/v1/models/penguins/versions/1:predict"])
+    body: Json = Field(description="Of the request; it has one example row.")
+    curl: str = Field(description="The request for a shell in which `TOKEN` is set.")
+    python: str = Field(description="The request with the Python client.")
+
+
 class Metadata(View):
     """TensorFlow Serving's metadata, and what the predictor knows of the features."""
 
@@ -122,3 +131,6 @@ class Metadata(View):
     features: list[Json]
     label_vocabulary: Any
     examples: list[Json] = Field(description="Rows that can be sent as `instances`.")
+    usage: RequestSample | None = Field(
+        description="A request that works; null where the export brought no example row."
+    )

@@ -17,7 +17,7 @@ class PredictRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    signature_name: str = Field(default="serving_default")
+    signature_name: str = Field(default="serving_default", description="Signature that answers; see the metadata.")
     instances: list[Any] | None = Field(default=None, description="Rows: an object of features each.")
     inputs: Any = Field(default=None, description="Columns: an object of feature → list of values.")
     ignore_unknown: bool = Field(default=False, description=_IGNORE_UNKNOWN)
@@ -45,9 +45,9 @@ class Predictions(BaseModel):
 class Examples(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    signature_name: str | None = None
+    signature_name: str | None = Field(default=None, description="Signature that answers; null: the verb's own.")
     context: dict[str, Any] | None = Field(default=None, description="Features that are the same for all examples.")
-    examples: list[dict[str, Any]]
+    examples: list[dict[str, Any]] = Field(description="Rows: an object of features each.")
     ignore_unknown: bool = Field(default=False, description=_IGNORE_UNKNOWN)
     warnings: bool = Field(default=False, description=_WARNINGS)
 

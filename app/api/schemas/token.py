@@ -11,8 +11,10 @@ from app.registry import tables
 
 
 class TokenRequest(Request):
-    name: str = Field(min_length=1, max_length=100)
-    scopes: list[Literal["read", "submit", "predict", "admin"]] = Field(min_length=1, max_length=4)
+    name: str = Field(min_length=1, max_length=100, description="What people call the token.")
+    scopes: list[Literal["read", "submit", "predict", "admin"]] = Field(
+        min_length=1, max_length=4, description="What its bearer may do; `admin` may do everything."
+    )
 
     model_config = ConfigDict(
         extra="forbid",

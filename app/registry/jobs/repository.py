@@ -8,18 +8,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import Session, defer, selectinload
 
 from app.errors import Conflict, NotFound
 from app.ids import is_id, new_id
+<<<<<<< HEAD
 from app.jobs.spec import JobSpec, Resources, TrainSpec, encode
+=======
+from app.jobs.spec import JobSpec, TrainSpec, encode
+>>>>>>> main
 from app.jobs.state import ENDED, JobState, shown_state
 from app.registry.db import now
 from app.registry.events import record
 from app.registry.jobs.outbox import enqueue
+from app.registry.jobs.search import JobFilter
 from app.registry.jobs.transitions import find, transition
 from app.registry.pagination import page
-from app.registry.tables import Attempt, Dataset, Job, JobLink
+from app.registry.tables import Attempt, Dataset, Job, JobLink, JobTag
 
 
 class JobRepository:
@@ -43,6 +48,8 @@ class JobRepository:
         created_by: str | None,
         wait_timeout_s: float | None = None,
         warnings: Sequence[str] = (),
+        display_name: str | None = None,
+        tags: Sequence[str] = (),
     ) -> Job:
         """A new job, QUEUED. The ids of data sets, jobs and checkpoints in its specification are recorded as links.
 
@@ -77,6 +84,9 @@ class JobRepository:
             not_before=now(),
             created_at=now(),
             created_by=created_by,
+            display_name=display_name,
+            estimator=(spec if isinstance(spec, TrainSpec) else spec.train_spec).estimator.type,
+            tag_rows=[JobTag(tag=tag) for tag in sorted({*tags})],
         )
         self.session.add(job)
         self.session.flush()
@@ -97,30 +107,39 @@ class JobRepository:
     def list(
         self,
         *,
-        state: str | None = None,
-        type: str | None = None,
-        model: str | None = None,
+        where: JobFilter | None = None,
         page_size: int = 50,
         after: str | None = None,
         specs: bool = True,
     ) -> tuple[builtins.list[Job], str | None]:
-        """A page of jobs, newest first, and the cursor of the next page. `state` is one that the API shows. Without
-        `specs` the rows' specifications, which are large, are not read.
+        """A page of jobs, newest first, and the cursor of the next page. Without `specs` the rows' specifications,
+        which are large, are not read.
 
         Raises:
             InvalidInput: `after` is no cursor of this list.
         """
-        query = select(Job) if specs else select(Job).options(defer(Job.spec, raiseload=True))
-        if state is not None:
-            running = state in {JobState.RUNNING, "CANCELLING"}
-            query = query.where(Job.state == (JobState.RUNNING if running else state))
-            if running:
-                query = query.where(Job.cancel_requested == (state == "CANCELLING"))
-        if type is not None:
-            query = query.where(Job.type == type)
-        if model is not None:
-            query = query.where(Job.model == model)
+        query = select(Job).options(selectinload(Job.tag_rows)).where(*(where or JobFilter()).conditions())
+        if not specs:
+            query = query.options(defer(Job.spec, raiseload=True))
         return page(self.session, query, [Job.created_at, Job.id], page_size=page_size, after=after)
+
+    def count(self, where: JobFilter) -> int:
+        """How many jobs the filter leaves."""
+        return self.session.scalar(select(func.count()).select_from(Job).where(*where.conditions())) or 0
+
+    def describe(self, job_id: str, changes: dict[str, Any]) -> Job:
+        """Changes what a job is called: its `display_name`, its `tags`, or both.
+
+        Raises:
+            NotFound: no such job.
+        """
+        job = find(self.session, job_id, lock=True)
+        if "display_name" in changes:
+            job.display_name = changes["display_name"]
+        if "tags" in changes:
+            job.tags = changes["tags"]
+        self.session.flush()
+        return job
 
     def attempts(self, job_id: str) -> builtins.list[Attempt]:
         """The job's attempts, first to last."""
@@ -180,14 +199,18 @@ class JobRepository:
 
         Raises:
             NotFound: no such job.
-            Conflict: the job is in another state, or a data set that it needs was deleted; the message says which.
+            Conflict: the job is in another state, or a data set or job that it needs was deleted; the message
+                says which.
         """
         job = find(self.session, job_id, lock=True)
         state = JobState(job.state)
         if state not in {JobState.FAILED, JobState.CANCELLED}:
             shown = shown_state(state, job.cancel_requested)
             raise Conflict(f"The job is {shown}: only a FAILED or CANCELLED job can be retried.")
+        source = job.spec.get("source") or job.spec.get("warm_start_from")
         try:
+            if source is not None:
+                find(self.session, source["job"], lock=True)
             self._hold_datasets([target for target in _named_ids(job.spec) if is_id(target, "ds")])
         except NotFound as error:
             raise Conflict(f"The job cannot be retried. {error.detail}") from None

@@ -41,7 +41,8 @@ def main(arguments: list[str]) -> None:
     gc.disable()  # while TensorFlow is imported: nothing is garbage yet, and looking for it took a quarter of that
     for name in _NOT_NEEDED:
         sys.modules[name] = None  # type: ignore[assignment]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API closes our socket when done
+    for number in (signal.SIGINT, signal.SIGHUP):  # they reach a terminal's whole group; the API ends us when it ends
+        signal.signal(number, signal.SIG_IGN)
     if kind == "nursery":
         name_process("fork-server")
         numbers = _serve_forks(socket.socket(fileno=int(*numbers)), int(parent))

@@ -1,20 +1,22 @@
-"""Trains, evaluates, predicts, warm-starts and exports with parts of TensorFlow 2 switched off, named by arguments."""
+"""Trains, evaluates, predicts, warm-starts and exports with parts of TensorFlow 2 switched off.
+
+Imports TensorFlow once, then forks a process for each line of standard input: a directory and the names of the
+switches. Answers each with the process' exit status; its output is in the directory.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 from tf_estimator import compat
 
 compat.install()
-import tensorflow.compat.v1 as tf  # noqa: E402
-
-for switch in sys.argv[1:]:
-    getattr(tf, switch)()
-
 import numpy as np  # noqa: E402
+import tensorflow.compat.v1 as tf  # noqa: E402
 
 import tf_estimator as est  # noqa: E402
 
@@ -75,9 +77,10 @@ def check(make: Any, directory: Path) -> None:
     assert abs(ask({name: [example.SerializeToString()]})["logits"][0, 0] - predicted[0]) < 1e-5
 
 
-def main() -> None:
+def life(switches: list[str], here: Path) -> None:
+    for switch in switches:
+        getattr(tf, switch)()
     config = E.RunConfig(save_checkpoints_steps=4)
-    here = Path.cwd()
     check(lambda d, **more: E.DNNClassifier([4], COLUMNS, d, config=config, **more), here / "v1")
     wide = {"linear_feature_columns": [WORDS], "dnn_feature_columns": COLUMNS, "dnn_hidden_units": [3]}
     check(lambda d, **more: est.DNNLinearCombinedClassifier(model_dir=d, config=config, **wide, **more), here / "v2")
@@ -87,7 +90,30 @@ def main() -> None:
         E.TrainSpec(dataset, max_steps=8),
         E.EvalSpec(dataset, throttle_secs=0),
     )
-    print("done")
+
+
+def forked(switches: list[str], here: Path) -> int:
+    """Exit status of the process that did all that."""
+    if pid := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = 1
+    try:
+        log = os.open(here / "log", os.O_CREAT | os.O_WRONLY)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        life(switches, here)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def main() -> None:
+    for line in sys.stdin:
+        here, *switches = line.split()
+        print(forked(switches, Path(here)), flush=True)
 
 
 main()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
+import multiprocessing
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +13,6 @@ import tensorflow as tf
 import tf_estimator as est
 from tests.estimator import cluster_member
 from tf_estimator.checkpoint import input_position
-
-ROOT = Path(__file__).parents[3]
 
 
 def free_ports(count):
@@ -30,6 +25,10 @@ def free_ports(count):
     return ports
 
 
+FORKS = multiprocessing.get_context("forkserver")  # TensorFlow is imported once for all
+FORKS.set_forkserver_preload(["pytest", cluster_member.__name__])
+
+
 class Cluster:
     """A chief and a worker, each with a model directory of its own if the plan does not share the chief's."""
 
@@ -40,22 +39,28 @@ class Cluster:
         for task in tasks:
             model_dir = directory / ("model" if task != "worker" else "model-of-worker")
             config = json.dumps({"cluster": cluster, "task": {"type": task, "index": 0}})
-            self.processes[task] = subprocess.Popen(
-                [sys.executable, "-m", "tests.estimator.cluster_member", plan, str(model_dir)],
-                cwd=ROOT, env={**os.environ, "TF_CONFIG": config}, text=True,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            )  # fmt: skip
+            own = directory / f"process-{task}"
+            own.mkdir()
+            process = FORKS.Process(target=cluster_member.run, args=(plan, str(model_dir), config, str(own)))
+            process.start()
+            self.processes[task] = process, own
 
     def results(self, *, dead=()):
-        """What each process printed; those in `dead` print nothing."""
+        """What each process found; those in `dead` find nothing."""
         try:
-            out = {task: process.communicate(timeout=200) for task, process in self.processes.items()}
+            for process, _ in self.processes.values():
+                process.join(200)
         finally:
-            for process in self.processes.values():
+            for process, _ in self.processes.values():
                 process.kill()  # TensorFlow's clusters catch the gentler signal
-        for task, (printed, errors) in out.items():
-            assert task in dead or printed.strip(), f"{task}: {errors[-3000:]}"
-        return {task: json.loads(printed.splitlines()[-1]) for task, (printed, _) in out.items() if task not in dead}
+                process.join()
+        for task, (_, own) in self.processes.items():
+            assert task in dead or (own / "found").exists(), f"{task}: {(own / 'log').read_text()[-3000:]}"
+        return {
+            task: json.loads((own / "found").read_text())
+            for task, (_, own) in self.processes.items()
+            if task not in dead
+        }
 
 
 @pytest.fixture(scope="module")

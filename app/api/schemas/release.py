@@ -1,0 +1,108 @@
+"""Releases."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from app.api.schemas.model import HeaderName
+from app.api.schemas.view import Json, Name, Request, Time, View
+from app.releases.release_plan import Guards, ReleasePlan, ReleaseStep
+from app.serving.split import KEY_HEADER
+
+Rate = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=30 * 86_400)]
+_GUARDS = Guards()
+
+
+class GuardsUpdate(Request):
+    """How much worse than the live version the new one may be; null: that is not looked at."""
+
+    error_rate: Rate | None = Field(
+        default=_GUARDS.error_rate, description="Share of failed requests beyond the live version's."
+    )
+    p99_ratio: float | None = Field(
+        default=_GUARDS.p99_ratio, ge=1, le=1000, description="99th percentile of times against the live version's."
+    )
+    window_s: float = Field(
+        default=_GUARDS.window_s, ge=0.5, le=3600, description="They look at so many seconds, and at the whole step."
+    )
+
+
+class StepUpdate(Request):
+    per_mille: int = Field(ge=1, le=999, description="Of 1,000 requests so many are answered by the new version.")
+    seconds: Seconds = Field(default=300.0, description="The step lasts at least so long.")
+    min_requests: int = Field(default=100, ge=0, description="And until the new version had so many requests.")
+    guards: GuardsUpdate | None = Field(default=None, description="Of this step; what is left out is the plan's.")
+
+
+class ReleaseRequest(Request):
+    version: int = Field(ge=1, le=2**31 - 1, description="The new version; it must be AVAILABLE.")
+    label: Name = "latest"
+    steps: list[StepUpdate] = Field(
+        default=[StepUpdate(per_mille=10), StepUpdate(per_mille=100), StepUpdate(per_mille=500)],
+        min_length=1,
+        max_length=20,
+        description="One after the other; after the last one the label points to the new version.",
+    )
+    guards: GuardsUpdate = Field(default=GuardsUpdate())
+    by: HeaderName = Field(
+        default=KEY_HEADER, description="Requests with the same value of this header get the same version."
+    )
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [{"version": 2, "steps": [{"per_mille": 50, "seconds": 600, "min_requests": 500}]}]
+        },
+    )
+
+    def plan(self) -> ReleasePlan:
+        steps = [
+            ReleaseStep(
+                step.per_mille,
+                step.seconds,
+                step.min_requests,
+                {} if step.guards is None else step.guards.model_dump(exclude_unset=True),
+            )
+            for step in self.steps
+        ]
+        return ReleasePlan(tuple(steps), Guards(**self.guards.model_dump()), self.by)
+
+
+class ReleaseEventView(View):
+    id: int
+    at: Time
+    kind: str = Field(description="started step paused resumed done rolled_back aborted")
+    step: int
+    detail: Json = Field(description="What was known at that moment: findings of the guards, numbers of both versions.")
+
+
+class ReleaseView(View):
+    id: str
+    model: str
+    label: str
+    version: int = Field(description="The new one.")
+    base: int = Field(description="The one that served before, and to which a rollback goes.")
+    state: str = Field(description="RUNNING PAUSED DONE ROLLED_BACK ABORTED")
+    step: int = Field(description="Index of the present step.")
+    plan: Json
+    reason: str | None = Field(description="Why it ended.")
+    created_at: Time
+    created_by: str | None
+    ended_at: Time | None
+
+
+class ReleaseDetail(ReleaseView):
+    ran_s: float = Field(description="So long the present step has run, pauses left out.")
+    waits_for: str | None = Field(description="Why it has not gone on yet.")
+    findings: list[Json] = Field(description="What each guard says now.")
+    arms: list[Json] = Field(description="What was counted of both versions in this step.")
+    events: list[ReleaseEventView]
+
+
+class ReleaseList(View):
+    releases: list[ReleaseView]
+    next_page_token: str | None

@@ -1,0 +1,69 @@
+"""What is known of a release at a moment, and what follows from it: for the reconciler, which acts, and for the API,
+which shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.registry.arm_counts import ArmCountRepository
+from app.registry.releases import ReleaseRepository
+from app.registry.tables import Release
+from app.releases.counts import Counts
+from app.releases.decide import Decision, Observed, decide
+from app.releases.release_plan import ReleasePlan
+
+
+@dataclass(frozen=True)
+class Look:
+    """A release at a moment.
+
+    Attributes:
+        owns_label: whether the label is as the release has set it.
+        evidence: of the decision, for the record.
+    """
+
+    release: Release
+    owns_label: bool
+    decision: Decision
+    evidence: dict[str, Any]
+
+
+def look_at(session: Session, release: Release) -> Look:
+    """What is to be done with an active release now."""
+    releases, counts = ReleaseRepository(session), ArmCountRepository(session)
+    plan = ReleasePlan.of(release.plan)
+    ran_s = releases.ran_s(release)
+    key = (release.model, release.label, release.label_revision)
+    whole = observed(release, counts.sums(*key))
+    window = observed(release, counts.sums(*key, last_s=plan.guards_of(release.step).window_s))
+    decision = decide(plan, release.step, ran_s, whole=whole, window=window)
+    evidence = {
+        "step": release.step,
+        "ran_s": round(ran_s, 3),
+        "findings": [found.row() for found in decision.findings],
+        "arms": arms(release, whole),
+    }
+    return Look(release, releases.owns_label(release), decision, evidence)
+
+
+def observed(release: Release, sums: dict[int, Counts]) -> Observed:
+    return Observed(sums.get(release.base) or Counts(), sums.get(release.version) or Counts())
+
+
+def arms(release: Release, seen: Observed) -> list[dict[str, Any]]:
+    """Numbers of both arms, for people."""
+    return [_arm("live", release.base, seen.live), _arm("new", release.version, seen.new)]
+
+
+def _arm(role: str, version: int, counts: Counts) -> dict[str, Any]:
+    return {
+        "role": role,
+        "version": version,
+        "requests": counts.requests,
+        "errors": counts.errors,
+        "p50_s": counts.quantile_s(0.5),
+        "p99_s": counts.quantile_s(0.99),
+    }

@@ -1,0 +1,170 @@
+"""Releases with a real API, a real predictor and the reconciler's part: a worse version goes back, a good one goes on.
+
+Each model has version 1 (y = x / 2 + 2) behind `latest`, and a version 2 that is worse in its own way, or as good.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.registry.models import ModelRepository
+from app.serving.split import Share, Split
+from tests.api.conftest import Api, run_api, sqlite_settings
+from tests.published_models import publish
+from tests.serving.test_split import CHI_SQUARE_1, chi_square
+from tests.waiting import wait_for
+from workers.release_keeper import ReleaseKeeper
+
+MODELS = {"good": "plus3", "fails": "failing", "lags": "slow"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, exports: Path) -> Iterator[Api]:
+    settings = sqlite_settings(tmp_path_factory.mktemp("releases") / "data", migrated_sqlite)
+    settings = settings.model_copy(update={"predictor": "process", "serving_poll_s": 0.05, "release_counts_s": 0.1})
+    for api in run_api(settings):
+        for model, worse in MODELS.items():
+            publish(api.service.database, api.service.storage, model, exports / "plus2")
+            publish(api.service.database, api.service.storage, model, exports / worse, label=None)
+        wait_for(partial(all_available, api), 60)
+        yield api
+
+
+def all_available(api: Api) -> bool:
+    with api.service.database.read() as session:
+        return not ModelRepository(session).staged()
+
+
+def ask(api: Api, model: str, x: float = 1.0, key: str | None = None) -> tuple[int, int]:
+    """Status, and the version that answered."""
+    headers = {} if key is None else {"x-request-key": key}
+    answer = api.http.post(f"/v1/models/{model}:predict", json={"instances": [{"x": x}]}, headers=headers)
+    number = int(answer.headers["x-model-version"])
+    if answer.status_code == 200:
+        assert answer.json()["predictions"] == [x / 2 + (3 if (model, number) == ("good", 2) else 2)]
+    return answer.status_code, number
+
+
+def begin(api: Api, model: str, **changes: Any) -> str:
+    body = {
+        "version": 2,
+        "steps": [{"per_mille": 300, "seconds": 0.3, "min_requests": 30}, {"per_mille": 700, "seconds": 0.3}],
+        "guards": {"error_rate": 0.02, "p99_ratio": None, "window_s": 5.0},
+        **changes,
+    }
+    made = api.http.post(f"/v1/models/{model}/releases", json=body)
+    assert made.status_code == 201, made.text
+    return str(made.json()["id"])
+
+
+def show(api: Api, model: str, release: str) -> dict[str, Any]:
+    return dict(api.http.get(f"/v1/models/{model}/releases/{release}").json())
+
+
+def drive(api: Api, model: str, release: str, *, until: str) -> tuple[dict[str, Any], Counter[tuple[int, int]]]:
+    """Asks the model, and has the reconciler look, until the release has that state."""
+    answers: Counter[tuple[int, int]] = Counter()
+    end = time.monotonic() + 30
+    while (seen := show(api, model, release))["state"] != until:
+        assert time.monotonic() < end, seen
+        assert seen["state"] == "RUNNING", seen
+        answers.update(ask(api, model, x=float(number % 10)) for number in range(30))
+        ReleaseKeeper(api.service.database).round()  # a new one each time: nothing is kept in the process
+    return seen, answers
+
+
+def settled(api: Api, model: str, number: int) -> None:
+    wait_for(lambda: {ask(api, model) for _ in range(20)} == {(200, number)})
+
+
+def test_divided_label_answers_by_key_on_both_ways_of_a_request(site: Api) -> None:
+    body = {"version": 1, "canary": {"version": 2, "per_mille": 100}}
+    url = "/v1/models/good/labels/latest"
+    assert site.http.put(url, json=body).status_code == 200
+    wait_for(lambda: (200, 2) in {ask(site, "good") for _ in range(20)})  # it is loaded
+    keys = [f"user {number}" for number in range(300)]
+    found = {key: ask(site, "good", key=key)[1] for key in keys}
+    again = {key: ask(site, "good", key=key)[1] for key in keys[:50]}  # their heads are known: the fast path
+    assert again == {key: found[key] for key in keys[:50]}
+    assert chi_square(sum(number == 2 for number in found.values()), len(keys), 100) < CHI_SQUARE_1
+    expected = other_host(100)
+    assert found == {key: expected.choose({b"x-request-key": key.encode()}) for key in keys}
+    assert site.http.put(url, json={"version": 1}).status_code == 200
+    settled(site, "good", 1)
+
+
+class OtherVersion(int):
+    """A version that stands for its number."""
+
+    loaded = True
+    metrics: Any = None
+    arms: dict[str, Any]
+    number = property(int)
+
+
+def other_host(per_mille: int) -> Split[Any]:
+    """The same label as another host divides it."""
+    one, two = OtherVersion(1), OtherVersion(2)
+    one.arms, two.arms = {}, {}
+    return Split("good", Share("latest", 1, canary=2, per_mille=per_mille), one, two)
+
+
+def test_version_with_a_worse_error_rate_is_rolled_back(site: Api) -> None:
+    release = begin(site, "fails")
+    seen, answers = drive(site, "fails", release, until="ROLLED_BACK")
+    assert answers[422, 2] > 3
+    assert not answers[422, 1]
+    assert "error rate" in seen["reason"]
+    assert seen["step"] == 0
+    assert [event["kind"] for event in seen["events"]] == ["started", "rolled_back"]
+    settled(site, "fails", 1)
+    assert site.http.get("/v1/models/fails/labels/latest").json().get("canary") is None
+
+
+def test_version_with_worse_times_is_rolled_back(site: Api) -> None:
+    release = begin(site, "lags", guards={"error_rate": None, "p99_ratio": 2.0, "window_s": 5.0},
+                    steps=[{"per_mille": 300, "seconds": 600}])  # fmt: skip
+    seen, answers = drive(site, "lags", release, until="ROLLED_BACK")
+    assert {status for status, _ in answers} == {200}
+    assert "99th percentile" in seen["reason"]
+    broken = [found for found in seen["findings"] if found["verdict"] == "broken"]
+    assert broken[0]["new"] > 2 * broken[0]["live"]
+    settled(site, "lags", 1)
+
+
+def test_version_that_is_as_good_gets_all_requests_and_none_fails(site: Api) -> None:
+    release = begin(site, "good")
+    seen, answers = drive(site, "good", release, until="DONE")
+    assert {status for status, _ in answers} == {200}
+    assert [event["kind"] for event in seen["events"]] == ["started", "step", "done"]
+    settled(site, "good", 2)
+    audit = site.http.get("/v1/audit").json()["entries"]
+    told = [entry["action"] for entry in audit if entry["detail"].get("release") == release]
+    assert told == ["release.done", "release.step", "release.started"]
+    assert site.http.put("/v1/models/good/labels/latest", json={"version": 1}).status_code == 200
+    settled(site, "good", 1)
+
+
+def test_release_is_paused_resumed_and_aborted(site: Api) -> None:
+    release = begin(site, "good", steps=[{"per_mille": 500, "seconds": 600}])
+    url = f"/v1/models/good/releases/{release}"
+    assert begin_again(site) == 409
+    assert site.http.post(f"{url}/pause").json()["state"] == "PAUSED"
+    assert site.http.post(f"{url}/pause").status_code == 409
+    assert site.http.post(f"{url}/resume").json()["state"] == "RUNNING"
+    wait_for(lambda: (200, 2) in {ask(site, "good") for _ in range(10)})
+    assert site.http.post(f"{url}/abort").json()["state"] == "ABORTED"
+    settled(site, "good", 1)
+    assert site.http.get("/v1/models/good/releases").json()["releases"][0]["id"] == release
+    assert site.http.get("/v1/models/fails/releases/" + release).status_code == 404
+
+
+def begin_again(api: Api) -> int:
+    return api.http.post("/v1/models/good/releases", json={"version": 2}).status_code
