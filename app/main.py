@@ -51,6 +51,8 @@ from app.log import configure
 from app.model_sync import ModelSync
 from app.private_files import only_for_us, protect
 from app.promotion import Promotions
+from app.protocols.inference import Inference
+from app.protocols.open_inference_rest import OpenInferenceApp
 from app.protocols.port import GrpcPort
 from app.queue import CeleryQueue, Queue
 from app.readiness import ReadinessMonitor
@@ -124,15 +126,9 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
     if serving is not None:
         metrics.register(ServingCollector(serving))
         model_sync = ModelSync(database, app_state.storage, serving, poll_s=settings.serving_poll_s)
-        inner = front = PredictApp(
-            inner,
-            serving,
-            problem,
-            large_bodies=app_state.large_bodies,
-            accounts=accounts,
-            max_body_bytes=settings.max_body_bytes,
-        )
-        grpc_port = _grpc_port(app_state, serving, accounts, traffic, shared=link is not None)
+        inference = Inference(serving, app_state.authenticate, accounts, max_message_bytes=settings.max_body_bytes)
+        inner = front = _prediction_app(inner, app_state, serving, inference, accounts)
+        grpc_port = GrpcPort(settings, inference, traffic, partial(is_ready, app_state), shared=link is not None)
     inner = Lifespan(inner, app_state, serving, model_sync, grpc_port, link)
     refused = Refusals(app_state)
     admission = AdmissionMiddleware(
@@ -144,6 +140,20 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
             admission, front, app_state.authenticate.remembered, max_body_bytes=settings.max_body_bytes
         )
     return Application(admission, fast_path, app_state)
+
+
+def _prediction_app(
+    app: ASGIApp, app_state: AppState, serving: ServingService, inference: Inference, accounts: Accounts
+) -> PredictApp:
+    """Predictions in front of all else that HTTP serves."""
+    return PredictApp(
+        OpenInferenceApp(app, inference, partial(is_ready, app_state)),
+        serving,
+        problem,
+        large_bodies=app_state.large_bodies,
+        accounts=accounts,
+        max_body_bytes=app_state.settings.max_body_bytes,
+    )
 
 
 def create() -> AdmissionMiddleware:
@@ -332,13 +342,6 @@ def _serving(settings: Settings, link: ParentLink | None) -> ServingService | No
     # Each lane has the same versions in a predictor of its own, and the first one tries new ones for all.
     memory_bytes = settings.predict_memory_bytes // link.lanes
     return ServingService(limits=limits, memory_bytes=memory_bytes, predictors=link, validates=link.index == 0)
-
-
-def _grpc_port(
-    app_state: AppState, serving: ServingService, accounts: Accounts, traffic: Traffic, *, shared: bool
-) -> GrpcPort:
-    ready = partial(is_ready, app_state)
-    return GrpcPort(app_state.settings, serving, app_state.authenticate, accounts, traffic, ready, shared=shared)
 
 
 def _find_token(app_state: AppState, secret: str) -> TokenInfo | None:

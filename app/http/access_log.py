@@ -10,7 +10,7 @@ import structlog
 from app.http.auth import TokenInfo, is_public
 from app.http.request_metrics import Traffic
 from app.ids import new_id
-from app.serving.verbs import PATH_ENDINGS
+from app.serving.verbs import is_prediction
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -61,7 +61,7 @@ class AccessLog:
         No line for predictions that succeed (it would cost more than the prediction) and for public paths, such as
         health checks, that do not fail.
         """
-        predict = path.endswith(PATH_ENDINGS)
+        predict = is_prediction(path)
         name = "predict" if predict else route
         self.traffic.add(method if method in _METHODS else "other", name, status, took_s)
         if (status < 400 and predict) or ((status < 500 or path == "/readyz") and is_public(path)):

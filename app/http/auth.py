@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.errors import Forbidden, Unavailable
-from app.serving.verbs import verb_of
+from app.serving.verbs import is_prediction, verb_of
 
 SCOPES = ("read", "submit", "predict", "admin")
 
@@ -34,7 +34,9 @@ STATIC_PATHS = (
     "/static/try.js",
     "/static/upload.js",
 )
-PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json", *STATIC_PATHS})
+PUBLIC_PATHS = frozenset(
+    {"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/redoc", "/openapi.json"}
+).union(STATIC_PATHS)
 """All that is answered without a token: exact paths, GET and HEAD only. `/` is the dashboard's empty page."""
 
 GUIDE = "/guide"
@@ -59,8 +61,8 @@ def is_public(path: str) -> bool:
 
 def scope_needed(method: str, path: str) -> str:
     """The scope that a request needs, from its method and path alone, so that no route can forget to ask."""
-    if method == "POST" and (verb := verb_of(path)) is not None:
-        return verb.scope
+    if method == "POST" and is_prediction(path):
+        return "predict" if (verb := verb_of(path)) is None else verb.scope
     if path in ADMIN_PATHS or path.startswith("/v1/tokens/"):
         return "admin"
     return "read" if method in {"GET", "HEAD"} else "submit"

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from app.errors import Forbidden, Unauthenticated
 from app.http.auth import TokenInfo, check_scope, scope_needed
 from app.http.rate_limit import Account, Accounts
-from app.serving.verbs import PATH_ENDINGS
+from app.serving.verbs import is_prediction
 
 Authenticate = Callable[[str], Awaitable[TokenInfo | None]]
 Refused = Callable[[TokenInfo | None, str, str, str], None]
@@ -54,6 +54,6 @@ class TokenCheck:
         except Forbidden as error:
             self._refused(token, method, path, error.detail)
             raise
-        if not path.endswith(PATH_ENDINGS):
+        if not is_prediction(path):
             self.accounts.take_request(account)
         return account

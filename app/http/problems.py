@@ -17,7 +17,7 @@ from app import errors, json_pointer
 from app.errors import FieldError, InvalidInput, ServiceError, quote_name
 
 MEDIA_TYPE = "application/problem+json"
-MODEL_PATHS = "/v1/models/"
+MODEL_PATHS = ("/v1/models/", "/v2/")
 _INSTANCE_LIMIT = 300
 _MOST_PLACES = 100
 

@@ -10,7 +10,7 @@ from app.errors import UnsupportedMedia
 from app.http.auth import is_public
 from app.http.body import BoundedBody, Message, Receive, too_large
 from app.http.rate_limit import Account, Accounts
-from app.serving.verbs import PATH_ENDINGS
+from app.serving.verbs import is_prediction
 
 UPLOAD_PATHS = frozenset({"/v1/datasets"})
 DOCUMENT_PATHS = frozenset({"/v1/jobs"})
@@ -48,7 +48,7 @@ def body_limit(settings: Settings, method: str, path: str) -> int:
         return min(_PUBLIC_BODY_BYTES, settings.max_body_bytes)
     if is_upload(method, path):
         return settings.max_upload_bytes + _FORM_BYTES
-    if method == "POST" and (path in DOCUMENT_PATHS or path.endswith(PATH_ENDINGS)):
+    if method == "POST" and (path in DOCUMENT_PATHS or is_prediction(path)):
         return settings.max_body_bytes
     return min(_SMALL_BODY_BYTES, settings.max_body_bytes)
 

@@ -28,12 +28,14 @@ class Caller:
 
     Attributes:
         size: bytes of the message.
+        charged: of these, what the token is charged with until the answer; 0 where HTTP's admission did that.
         deadline: on `time.perf_counter`.
         headers: the call's metadata, which may say to which version of a divided label it belongs.
     """
 
     token: TokenInfo
     size: int
+    charged: int
     deadline: float
     headers: Headers
 
@@ -49,10 +51,15 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a version answered: all its outputs, the batch first."""
+    """What a version answered: all its outputs, the batch first.
+
+    Attributes:
+        headers: that HTTP tells of it: which version answered, and how.
+    """
 
     version: ServingVersion
     tensors: dict[str, Tensor]
+    headers: list[tuple[bytes, bytes]]
 
 
 class Inference:
@@ -100,11 +107,11 @@ class Inference:
             if not request.count:
                 raise InvalidInput("The request has no rows.")
             account = self._accounts.of(caller.token.id)
-            self._accounts.check_bytes(account, caller.size)
+            self._accounts.check_bytes(account, caller.charged)
             self._accounts.take_prediction(account, request.count)
             reply: asyncio.Future[PredictionResult] = asyncio.get_running_loop().create_future()
             self.service.batcher.submit(
-                version.queue, request, caller.size, reply, account, charged=caller.size, deadline=caller.deadline
+                version.queue, request, caller.size, reply, account, charged=caller.charged, deadline=caller.deadline
             )
             result = await reply
         except ServiceError as error:
@@ -112,4 +119,4 @@ class Inference:
                 version.counters(choice.number, choice.label).failed(status_of(error))
             raise
         version.counters(choice.number, choice.label).answered(request.count, time.perf_counter() - started)
-        return Outputs(version, decode_outputs(result.body))
+        return Outputs(version, decode_outputs(result.body), version.head.pairs(result))

@@ -6,11 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from app.config import Settings
-from app.http.auth import Authenticator
-from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
 from app.protocols.inference import Inference
-from app.serving.service import ServingService
 
 if TYPE_CHECKING:
     from app.protocols.grpc_server import GrpcServer
@@ -29,9 +26,7 @@ class GrpcPort:
     def __init__(
         self,
         settings: Settings,
-        serving: ServingService,
-        authenticate: Authenticator,
-        accounts: Accounts,
+        inference: Inference,
         traffic: Traffic,
         ready: Callable[[], bool],
         *,
@@ -39,7 +34,7 @@ class GrpcPort:
     ) -> None:
         self._shared = shared
         self._settings = settings
-        self._inference = Inference(serving, authenticate, accounts, max_message_bytes=settings.max_body_bytes)
+        self._inference = inference
         self._traffic = traffic
         self._ready = ready
         self._server: GrpcServer | None = None
@@ -50,19 +45,19 @@ class GrpcPort:
         """Raises OSError where the port cannot be opened or a TLS file cannot be read."""
         if not self._settings.grpc_port:
             return
-        from app.protocols import tensorflow_serving, tfs_schema
         from app.protocols.grpc_server import GrpcServer, TlsFiles
         from app.protocols.rpc_methods import Methods
+        from app.protocols.rpc_services import all_methods, descriptors
 
         settings = self._settings
         tls = None
         if settings.grpc_tls_certificate is not None and settings.grpc_tls_key is not None:
             tls = TlsFiles(settings.grpc_tls_certificate, settings.grpc_tls_key, settings.grpc_tls_client_ca)
-        methods = tensorflow_serving.services(self._inference)
+        methods = all_methods(self._inference, self._ready)
         self._server = GrpcServer(
             Methods(self._inference, methods, self._traffic),
             services=sorted({path.split("/")[1] for path in methods}),
-            pool=tfs_schema.PUBLIC.pool,
+            pool=descriptors(),
             ready=self._ready,
             max_message_bytes=settings.max_body_bytes,
             tls=tls,

@@ -15,12 +15,14 @@ from google.protobuf.message import DecodeError
 
 from app import errors
 from app.errors import InvalidInput, ServiceError
+from app.http.auth import TokenInfo
 from app.http.problems import status_of
 from app.http.request_metrics import Traffic
 from app.protocols.inference import Caller, Inference
 
 log = structlog.get_logger("app.protocols")
 
+NOBODY = TokenInfo("", "nobody")
 _INTERNAL = "The service failed on this call. The operator finds the reason in the log."
 
 
@@ -66,12 +68,12 @@ class Method(NamedTuple):
 
     Attributes:
         request: class of its message.
-        predicts: it needs the scope `predict` and is counted as a prediction; others need `read`.
+        scope: that a token needs; `predict`: counted as a prediction; None: no token is needed.
         run: answers a request with a message, whose bytes are sent.
     """
 
     request: Any
-    predicts: bool
+    scope: str | None
     run: Callable[[Caller, Any], Awaitable[bytes]]
 
 
@@ -111,17 +113,17 @@ class Methods:
             self._traffic.add("gRPC", path, status, time.perf_counter() - started)
 
     async def _run(self, method: Method, message: bytes, metadata: Mapping[str, Any], deadline: float) -> bytes:
-        token = await self._inference.admit(
-            str(metadata.get("authorization", "")), "predict" if method.predicts else "read"
-        )
-        if not method.predicts:
-            self._inference.count_request(token)
+        token = NOBODY
+        if method.scope is not None:
+            token = await self._inference.admit(str(metadata.get("authorization", "")), method.scope)
+            if method.scope != "predict":
+                self._inference.count_request(token)
         headers = {name.encode(): value.encode() for name, value in metadata.items() if isinstance(value, str)}
         try:
             request = method.request.FromString(message)
         except DecodeError:
             raise InvalidInput("The message is no valid protobuf of this method's request.") from None
-        return await method.run(Caller(token, len(message), deadline, headers), request)
+        return await method.run(Caller(token, len(message), len(message), deadline, headers), request)
 
 
 def grpc_status(error: BaseException) -> Status:

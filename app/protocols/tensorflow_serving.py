@@ -39,7 +39,7 @@ def services(inference: Inference) -> dict[str, Method]:
     served = TensorFlowServing(inference)
 
     def predicting(name: str, request: str, run: Callable[[Caller, Any], Awaitable[bytes]]) -> tuple[str, Method]:
-        return f"/{_PREFIX}.PredictionService/{name}", Method(_message[request], True, run)
+        return f"/{_PREFIX}.PredictionService/{name}", Method(_message[request], "predict", run)
 
     return dict(
         [
@@ -50,10 +50,10 @@ def services(inference: Inference) -> dict[str, Method]:
         ]
     ) | {
         f"/{_PREFIX}.PredictionService/GetModelMetadata": Method(
-            _message["GetModelMetadataRequest"], False, served.model_metadata
+            _message["GetModelMetadataRequest"], "read", served.model_metadata
         ),
         f"/{_PREFIX}.ModelService/GetModelStatus": Method(
-            _message["GetModelStatusRequest"], False, served.model_status
+            _message["GetModelStatusRequest"], "read", served.model_status
         ),
     }
 

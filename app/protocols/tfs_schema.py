@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.protocols.message_schema import MessageSchema
 
-_TABLE = """
+TABLE = """
 package tensorflow
 enum DataType
 values DT_INVALID=0 DT_FLOAT=1 DT_DOUBLE=2 DT_INT32=3 DT_UINT8=4 DT_INT16=5 DT_INT8=6 DT_STRING=7
@@ -162,7 +162,7 @@ rpc GetModelStatus tensorflow.serving.GetModelStatusRequest tensorflow.serving.G
 PACKED = ("float_val", "double_val", "int_val", "scomplex_val", "int64_val", "bool_val", "dcomplex_val", "half_val",
           "uint32_val", "uint64_val")  # fmt: skip
 
-PUBLIC = MessageSchema(_TABLE)
+PUBLIC = MessageSchema(TABLE)
 """Every field with its own type: for reflection, and for tensors whose numbers are not packed."""
-WIRE = MessageSchema(_TABLE, raw=frozenset(f"tensorflow.TensorProto.{name}" for name in PACKED))
+WIRE = MessageSchema(TABLE, raw=frozenset(f"tensorflow.TensorProto.{name}" for name in PACKED))
 """The same on the wire; packed numbers of tensors are bytes here."""

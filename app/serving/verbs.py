@@ -61,6 +61,13 @@ VERBS = {
 PATH_ENDINGS = tuple(f":{name}" for name in VERBS)
 
 
+def is_prediction(path: str) -> bool:
+    """Whether a path names a prediction: a verb of a model, or `/v2/models/NAME[/versions/VERSION]/infer`."""
+    return path.endswith(PATH_ENDINGS) or (
+        path.startswith("/v2/models/") and path.endswith("/infer") and path.count("/") in (4, 6)
+    )
+
+
 def verb_of(path: str) -> Verb | None:
     """The verb that a path ends with."""
     return VERBS.get(path.rpartition(":")[2]) if path.endswith(PATH_ENDINGS) else None

@@ -117,7 +117,8 @@ def test_without_token_everything_is_401_but_the_public_paths(http: httpx.Client
 
 
 def test_public_paths_are_these_and_no_others() -> None:
-    assert {"/", "/healthz", "/readyz", "/docs", "/redoc", "/openapi.json"} | set(STATIC_PATHS) == PUBLIC_PATHS
+    health = {"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
+    assert {"/", "/docs", "/redoc", "/openapi.json"} | health | set(STATIC_PATHS) == PUBLIC_PATHS
     assert all(path.startswith("/static/") and ".." not in path for path in STATIC_PATHS)
 
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
 import pytest
 
+from app.config import Settings
+from app.http.admission import AdmissionMiddleware
 from app.http.auth import Authenticator, TokenInfo
 from app.http.rate_limit import Accounts, TokenLimits
 from app.http.request_metrics import Traffic
-from app.protocols import tensorflow_serving, tfs_schema
+from app.http.server import Server as HttpServer
+from app.protocols import tfs_schema
 from app.protocols.grpc_server import GrpcServer
 from app.protocols.inference import Inference
+from app.protocols.open_inference_rest import OpenInferenceApp
 from app.protocols.rpc_methods import Methods
+from app.protocols.rpc_services import all_methods, descriptors
 from app.serving.batcher import BatchLimits
+from app.serving.own_predictors import OwnPredictors
 from app.serving.split import Share
 from app.serving.versions import WantedVersion
 from tests.serving.conftest import Server, exports, wanted  # noqa: F401  fixtures
@@ -24,7 +34,7 @@ TOKENS = {
     "asker": TokenInfo("tok_1", "asker", frozenset({"predict", "read"})),
     "reader": TokenInfo("tok_2", "reader", frozenset({"read"})),
 }
-MESSAGE_BYTES = 2**20
+MESSAGE_BYTES = 2**21
 
 
 class Port:
@@ -43,15 +53,27 @@ class Port:
 
     async def _open(self) -> int:
         accounts = Accounts(TokenLimits(rows_in_flight=1000))
-        inference = Inference(self.server.service, Authenticator(TOKENS.get), accounts, max_message_bytes=MESSAGE_BYTES)
-        methods = tensorflow_serving.services(inference)
+        authenticator = Authenticator(TOKENS.get)
+        self.inference = Inference(self.server.service, authenticator, accounts, max_message_bytes=MESSAGE_BYTES)
+        methods = all_methods(self.inference, lambda: self.ready)
         self.grpc = GrpcServer(
-            Methods(inference, methods, self.traffic),
+            Methods(self.inference, methods, self.traffic),
             services=sorted({path.split("/")[1] for path in methods}),
-            pool=tfs_schema.PUBLIC.pool,
+            pool=descriptors(),
             ready=lambda: self.ready,
             max_message_bytes=MESSAGE_BYTES,
         )
+        admission = AdmissionMiddleware(
+            OpenInferenceApp(_nothing, self.inference, lambda: self.ready),
+            Settings(host="127.0.0.1", max_body_bytes=MESSAGE_BYTES),
+            authenticator,
+            accounts=accounts,
+        )
+        self.http = HttpServer(admission, port=0)
+        self.http.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.http_address = f"127.0.0.1:{listener.getsockname()[1]}"
+        self.serving = asyncio.create_task(self.http._serve([listener]))
         return await self.grpc.start("127.0.0.1", 0)
 
     def raw(
@@ -74,12 +96,41 @@ class Port:
             self.raw(f"/tensorflow.serving.{name}", request.SerializeToString(), **options)
         return caught.value.code().name, caught.value.details()
 
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Waits until something holds on the service's loop."""
+
+        async def holds() -> bool:
+            return condition()
+
+        end = time.monotonic() + 60
+        while not self.server.call(holds()):
+            assert time.monotonic() < end, "it never came to that"
+            threading.Event().wait(0.005)
+
     def close(self) -> None:
         self.channel.close()
+        self.http.should_exit = True
+
+        async def ended() -> None:
+            await self.serving
+
+        self.server.call(ended())
         self.server.call(self.grpc.stop(1.0))
 
 
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
+    """Stands where all other paths are answered; for the lifespan it is there."""
+    if scope["type"] == "lifespan":
+        for word in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{word}.complete"})
+        return
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
 def message(name: str) -> Any:
+    """A message class of `tensorflow.serving`, or one of the few of `tensorflow`."""
     package = "tensorflow" if name in ("TensorProto", "Example") else "tensorflow.serving"
     return tfs_schema.PUBLIC.message(f"{package}.{name}")
 
@@ -87,7 +138,7 @@ def message(name: str) -> Any:
 @pytest.fixture(scope="session")
 def port(wanted: Callable[..., WantedVersion]) -> Iterator[Port]:  # noqa: F811
     """With the models half (versions 1 and 2, 2 as `canary`), mixed and picky."""
-    server = Server(limits=BatchLimits(timeout_s=20), spare=False)
+    server = Server(limits=BatchLimits(timeout_s=20), predictors=OwnPredictors(spare=False))
     server.sync(
         wanted("half", 1, "plus2"),
         wanted("half", 2, "plus3", labels=("canary",)),
@@ -97,6 +148,7 @@ def port(wanted: Callable[..., WantedVersion]) -> Iterator[Port]:  # noqa: F811
         wanted("divided", 2, "plus3", labels=(), previous=True),
     )
     port = Port(server)
+    port.until(lambda: all(version.loaded for version in server.service.models.versions.values()))
     yield port
     port.close()
     server.stop()

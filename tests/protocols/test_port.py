@@ -11,11 +11,9 @@ import grpc
 import pytest
 
 from app.config import Settings
-from app.http.auth import Authenticator
-from app.http.rate_limit import Accounts, TokenLimits
 from app.http.request_metrics import Traffic
 from app.protocols.port import GrpcPort
-from tests.protocols.conftest import TOKENS, Port, message
+from tests.protocols.conftest import Port, message
 
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
 
@@ -43,10 +41,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(port: Port, **settings: Any) -> GrpcPort:
-    made = GrpcPort(
-        Settings(**settings), port.server.service, Authenticator(TOKENS.get), Accounts(TokenLimits()), Traffic(),
-        ready=lambda: True,
-    )  # fmt: skip
+    made = GrpcPort(Settings(**settings), port.inference, Traffic(), ready=lambda: True)
     port.server.call(made.start())
     return made
 

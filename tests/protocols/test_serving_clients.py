@@ -41,3 +41,38 @@ def test_ovmsclient(port: Port) -> None:
         "status": {"1": "AVAILABLE", "2": "AVAILABLE"},
         "error": "ModelNotFoundError",
     }
+
+
+TRITON = {
+    "live": True,
+    "ready": True,
+    "model ready": True,
+    "version ready": True,
+    "nobody ready": False,
+    "FP32": [2.5, 3.0],
+    "FP16": [2.5, 3.0],
+    "BF16": [2.5, 3.0],
+    "FP64": [2.5, 3.0],
+    "version": [[3.5, 4.0], "2", "7"],
+    "text": ["x-1", "yy-2"],
+    "words": [0, 0],
+    "inputs": [["x", "FP32", [-1]]],
+    "server": "estimator-service",
+    "error": "There is no model 'nobody'.",
+}
+
+
+def test_tritonclient_over_http_and_grpc(port: Port) -> None:
+    addresses = (port.http_address, f"127.0.0.1:{port.number}")
+    found = serving_clients.run("tritonclient", "triton_client.py", *addresses, "asker")
+    assert found == {"http": TRITON, "json": [2.5, 3.0], "grpc": TRITON}
+
+
+def test_kserve_over_rest_and_grpc(port: Port) -> None:
+    addresses = (port.http_address, f"127.0.0.1:{port.number}")
+    found = serving_clients.run("kserve", "kserve_client.py", *addresses, "asker")
+    assert "There is no model 'nobody'." in found["rest"].pop("error")
+    ready = {"live": True, "ready": True, "model ready": True}
+    answers = {"json": [2.5, 3.0], "FP32": [2.5, 3.0], "FP16": [2.5, 3.0]}
+    assert found["rest"] == {**ready, **answers}
+    assert found["grpc"] == {**ready, "binary False": [2.5, 3.0], "binary True": [2.5, 3.0]}

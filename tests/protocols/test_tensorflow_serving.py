@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -78,7 +77,7 @@ def test_version_label_and_signature_choose_what_answers(port: Port) -> None:
 
 
 def test_a_divided_label_is_divided_and_a_key_keeps_to_its_version(port: Port) -> None:
-    _until(port, lambda: port.server.service.models.versions["divided", 2].loaded)
+    port.until(lambda: port.server.service.models.versions["divided", 2].loaded)
     request = predict_request("divided", x=floats(2))
 
     def ask(key: int) -> float:
@@ -252,19 +251,6 @@ def test_one_wrong_request_does_not_fail_its_neighbours(port: Port) -> None:
     assert found == [10.0, "INVALID_ARGUMENT", 11.0, 12.0, "INVALID_ARGUMENT", 13.0, 14.0, 10.0]
 
 
-def _until(port: Port, condition: Callable[[], bool]) -> None:
-    """Waits until something holds on the service's loop."""
-
-    async def holds() -> bool:
-        return condition()
-
-    for _ in range(2000):
-        if port.server.call(holds()):
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("It never came to that.")
-
-
 @contextmanager
 def no_calls(port: Port) -> Iterator[None]:
     """Lets requests wait: the batcher has no predictor meanwhile."""
@@ -289,7 +275,7 @@ def test_grpc_and_json_share_batches(port: Port) -> None:
         with no_calls(port):
             by_grpc = pool.submit(port.call, PREDICT, predict_request(x=floats(1, 2)), "PredictResponse")
             by_json = pool.submit(port.server.post, "half/versions/1:predict", {"instances": [{"x": 4.0}]})
-            _until(port, lambda: len(queue.waiting) == 2)
+            port.until(lambda: len(queue.waiting) == 2)
         assert list(by_grpc.result().outputs["y"].float_val) == [2.5, 3.0]
         assert by_json.result().json() == {"predictions": [4.0]}
         assert by_json.result().headers["x-batch-rows"] == "3"
@@ -303,7 +289,7 @@ def test_a_request_that_nobody_waits_for_is_not_computed(port: Port) -> None:
     before = sum(queue.metrics.batch_rows.counts)
     with no_calls(port):
         assert port.refusal(PREDICT, request, timeout=0.2)[0] == "DEADLINE_EXCEEDED"
-    _until(port, lambda: queue.idle)
+    port.until(lambda: queue.idle)
     assert sum(queue.metrics.batch_rows.counts) == before
 
 
