@@ -12,11 +12,7 @@ from sqlalchemy.orm import Session, defer, selectinload
 
 from app.errors import Conflict, NotFound
 from app.ids import is_id, new_id
-<<<<<<< HEAD
 from app.jobs.spec import JobSpec, Resources, TrainSpec, encode
-=======
-from app.jobs.spec import JobSpec, TrainSpec, encode
->>>>>>> main
 from app.jobs.state import ENDED, JobState, shown_state
 from app.registry.db import now
 from app.registry.events import record
