@@ -16,7 +16,7 @@ _MOST_LANES_BY_DEFAULT = 16
 
 
 _FILE = os.environ.get("SETTINGS_FILE") or None
-"""A file of `NAME=value` lines; the environment goes before it. It is read anew for each `Settings()`."""
+"""A file of `NAME=value` lines; the environment goes before it. It is read again for each `Settings()`."""
 
 
 class Settings(BaseSettings):
@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(default=1.0, gt=0)
     reconcile_s: float = Field(default=1.0, gt=0)
     resend_after_s: float = Field(default=10.0, gt=0)
-    """A queued job that nobody took is sent again after this."""
+    """A queued job that no worker claimed is enqueued again after this."""
     orphan_grace_s: float = Field(default=3600.0, gt=0)
     watchdog_s: float = Field(default=20.0, gt=0)
     """A worker that is idle for so long, while messages wait for it, ends itself and is started again."""

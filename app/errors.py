@@ -7,14 +7,14 @@
     ├── Forbidden             the token lacks the scope; or a foreign Host or Origin
     ├── NotFound              there is no such thing
     ├── Conflict              the thing is not in a state that allows it
-    │   └── PreconditionFailed    somebody else changed it first (If-Match)
+    │   └── PreconditionFailed    another client changed it first (If-Match)
     ├── UnsupportedMedia      a content type or file format that is not taken
     ├── Timeout               the caller's deadline passed
     ├── Overloaded            a queue or a rate limit is full; try again after `retry_after_s`
     │   └── QueueFull             ... the queue that all callers share
     └── Unavailable           a part that is needed does not answer now; try again after `retry_after_s`
 
-`detail` is for a person: it names the field, the row and the limit and says how to mend it. It never holds a
+`detail` is for a person: it names the field, the row and the limit and says how to fix it. It never holds a
 caller's values, a path, SQL or a traceback. `app/http/problems.py` is the one place that maps kinds to status codes.
 """
 
@@ -30,7 +30,7 @@ class FieldError:
     Attributes:
         pointer: JSON pointer (RFC 6901) into the request body, for example `/estimator/args/hidden_units`; or
             `/file` with the line or byte offset in `detail` for an uploaded file.
-        detail: what is wrong there, what was expected and how to mend it.
+        detail: what is wrong there, what was expected and how to fix it.
     """
 
     pointer: str

@@ -39,6 +39,7 @@ from app.http.admission import AdmissionMiddleware, token_limits
 from app.http.auth import Authenticator, TokenInfo
 from app.http.connections import ConnectionLimits
 from app.http.fast_predict import FastPath
+from app.http.host_limits import HostConnections, account_maker
 from app.http.predict_app import PredictApp
 from app.http.problems import problem
 from app.http.public import PublicApp
@@ -46,7 +47,7 @@ from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
 from app.http.server import LaneServer, serve
 from app.lanes.exposition import Exposition
-from app.lanes.link import ParentLink
+from app.lanes.link import LanePlace, ParentLink
 from app.log import configure
 from app.model_sync import ModelSync
 from app.private_files import only_for_us, protect
@@ -112,6 +113,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
         authenticate=Authenticator(lambda secret: _find_token(app_state, secret), version=database.commits.version),
         metrics=Exposition(metrics, JobCollector(database), link),
         readiness=ReadinessMonitor(database, queue),
+        lanes=(lambda: (link.serving(), link.lanes)) if link is not None else (lambda: (1, 1)),
     )
     api = create_api(app_state)
     inner: ASGIApp = PublicApp(
@@ -121,7 +123,8 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
         ready=lambda: current(app_state).model_dump_json().encode(),
         guide=Guide(),
     )
-    accounts = Accounts(token_limits(settings))
+    table = link.table if link is not None and link.lanes > 1 else None
+    accounts = Accounts(token_limits(settings), make=account_maker(table))
     model_sync = front = grpc_port = None
     if serving is not None:
         metrics.register(ServingCollector(serving))
@@ -186,17 +189,17 @@ def serve_lane(
     settings: Settings,
     control: socket.socket,
     listeners: list[socket.socket],
-    *,
-    index: int,
-    lanes: int,
-    patience_s: float,
+    place: LanePlace,
 ) -> None:
-    """Serves as one of the lanes of a host. Accepts when every version is in memory, or after `patience_s`."""
-    structlog.contextvars.bind_contextvars(lane=index)
-    link = ParentLink(control, index, lanes, patience_s=patience_s)
+    """Serves as one of the lanes of a host."""
+    structlog.contextvars.bind_contextvars(lane=place.index)
+    link = ParentLink(control, place)
     app = create_app(settings, link=link)
     limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
-    server = LaneServer(app.asgi, fast_path=app.fast_path, limits=limits, on_accepting=link.now_serves)
+    elsewhere = HostConnections(place.table) if place.lanes > 1 else None
+    server = LaneServer(
+        app.asgi, fast_path=app.fast_path, limits=limits, on_accepting=link.now_serves, elsewhere=elsewhere
+    )
     link.stand_in, link.stand_back, link.drain = server.stand_in, server.stand_back, server.drain
     server.run(sockets=listeners)
 

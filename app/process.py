@@ -101,12 +101,12 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def fork_child_of(parent: int, told: Callable[[int], None]) -> bool:
+def fork_child_of(parent: int, report: Callable[[int], None]) -> bool:
     """Forks a process that becomes a child of `parent`, an ancestor of ours that adopts orphans, and ends with it, not
     with us.
 
     Args:
-        told: called with the new process' number, in a process that ends right after.
+        report: called with the new process' number, in a process that ends right after.
 
     Returns whether this is the new process. SIGCHLD has to be ignored here, so that the one between is cleared away.
     """
@@ -115,7 +115,7 @@ def fork_child_of(parent: int, told: Callable[[int], None]) -> bool:
     between = os.getpid()
     if pid := os.fork():
         try:
-            told(pid)
+            report(pid)
         finally:
             os._exit(0)
     while os.getppid() == between:
@@ -128,7 +128,7 @@ def die_with_parent(by: signal.Signals = signal.SIGKILL, *, parent: int | None =
     """Asks the kernel to send `by` to this process when its parent dies, even by SIGKILL. Linux only; elsewhere a
     process has to notice in another way, for example by the end of its input.
 
-    `parent` is the process number of the parent as it told us: with it, one that died before this call is noticed.
+    `parent` is the process number of the parent as it gave it: with it, one that died before this call is noticed.
     """
     parent = os.getppid() if parent is None else parent
     if sys.platform == "linux":

@@ -1,4 +1,5 @@
-"""The doorbell: a message says that a job waits. SQL is the truth; a lost or doubled message changes nothing."""
+"""The queue of wake-up messages, each of which says that a job waits. SQL is the truth; losing or doubling one changes
+nothing."""
 
 from __future__ import annotations
 

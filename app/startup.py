@@ -1,4 +1,4 @@
-"""What has to be right before requests are answered: the database's tables and an admin's token. Done beside the
+"""Checks before requests are answered: the database's tables and an admin's token. Done beside the
 server, so that `/healthz` answers at once."""
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def prepare(app_state: AppState) -> None:
 
 def ensure_admin_token(database: Database, path: Path) -> None:
     """Writes a new admin's token, bare, to `path` (mode 600), unless a valid one stands there. Whoever can write the
-    data directory is the operator, so a lost file is simply made anew."""
+    data directory is the operator, so a lost file is simply made again."""
     try:
         secret = path.read_text().strip()
         path.chmod(0o600)

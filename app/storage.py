@@ -158,7 +158,7 @@ class Storage:
             raise NotFound("There is no such artifact.") from None
 
     def touch(self, key: str) -> None:
-        """Gives a sign that somebody works on it, see `quiet`. Nothing there is no error."""
+        """Marks the artifact as in use (see `quiet`). A missing artifact is not an error."""
         with contextlib.suppress(FileNotFoundError):
             os.utime(self.path(key))
 

@@ -213,14 +213,18 @@ class AsyncClient:
         answer = await self._transport.json("GET", f"/v1/models/{model}/labels/{label}")
         return dict(answer["versions"][0]) | {"previous": answer.get("previous")}
 
-    async def set_label(self, model: str, label: str, version: int, *, canary: Json | None = None) -> Json:
+    async def set_label(
+        self, model: str, label: str, version: int, *, canary: Json | None = None, shadow: int | None = None
+    ) -> Json:
         """Points a label to a version: promote, or roll back.
 
         Args:
             canary: another version that gets a share of the requests: `{"version": 8, "per_mille": 50}`, and `by`, the
                 header that keeps a caller to one version. None: all requests go to `version`.
+            shadow: another version that is asked copies of requests, to compare its answers.
         """
-        body = {"version": version} | ({} if canary is None else {"canary": canary})
+        body: Json = {"version": version} | ({} if canary is None else {"canary": canary})
+        body |= {} if shadow is None else {"shadow": shadow}
         return await self._transport.json("PUT", f"/v1/models/{model}/labels/{label}", json=body)
 
     async def delete_label(self, model: str, label: str, *, dry_run: bool = False) -> Json | None:

@@ -19,7 +19,7 @@ _RECONNECT_S = 1.0
 
 
 class AsyncJob(dict[str, Any]):
-    """A job as the service told it last, as a dict (`job["state"]`), with what can be done with it.
+    """A job as the service last described it, as a dict (`job["state"]`), with what can be done with it.
 
     In a notebook it shows its state and the curves that `metrics()` or `wait()` fetched.
     """
@@ -47,7 +47,7 @@ class AsyncJob(dict[str, Any]):
         return f"/v1/jobs/{self.id}"
 
     async def refresh(self) -> Self:
-        """Asks the service anew; the job itself."""
+        """Reads the job again; returns itself."""
         return self._set(await self._transport.json("GET", self._path))
 
     async def cancel(self) -> Self:

@@ -47,10 +47,10 @@ class JobBar:
             self._show_progress(event.data)
         elif event.kind == "evaluation" and self._shown:
             metrics = event.data["metrics"]
-            told = "  ".join(
+            metrics = "  ".join(
                 f"{name} {metrics[name]:.4g}" for name in metrics if isinstance(metrics[name], int | float)
             )
-            self._progress.console.print(f"step {event.data['step']}: {told}", markup=False, highlight=False)
+            self._progress.console.print(f"step {event.data['step']}: {metrics}", markup=False, highlight=False)
 
     def _show_progress(self, progress: Mapping[str, Any]) -> None:
         self._progress.update(

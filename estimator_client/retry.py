@@ -1,4 +1,4 @@
-"""When a request is sent again: a policy without input or output, for the synchronous and the asynchronous client."""
+"""Policy of repeated requests, without input or output, for the synchronous and the asynchronous client."""
 
 from __future__ import annotations
 

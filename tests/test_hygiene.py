@@ -122,8 +122,8 @@ def test_module_and_class_names_are_distinct() -> None:
     assert repeated_names() == (SHARED_MODULE_NAMES.keys(), SHARED_CLASS_NAMES.keys())
 
 
-#: Longest function of the product and of its tests, in lines; migrations are exempt.
-LONGEST_FUNCTION = 60
+#: Most lines of a function and of a file, of the product and of its tests; migrations are exempt.
+LONGEST_FUNCTION, LONGEST_FILE = 60, 400
 _SECTIONS = ("Args:", "Attributes:", "Raises:", "Returns:", "Yields:")
 
 
@@ -146,3 +146,22 @@ def test_functions_are_short_and_docstrings_begin_with_a_summary() -> None:
             if documented and (ast.get_docstring(node) or "").startswith(_SECTIONS):
                 bare.append(f"{path} {getattr(node, 'name', '')}")
     assert (long, bare) == ([], [])
+
+
+def test_files_are_short() -> None:
+    folders = (*PRODUCT, "tests", "benchmarks", "scripts")
+    lines = {
+        path.relative_to(ROOT.parent).as_posix(): path.read_text().count("\n")
+        for folder in folders
+        for path in (ROOT.parent / folder).rglob("*.py")
+    }
+    assert {path: count for path, count in lines.items() if count > LONGEST_FILE} == {}
+
+
+def test_module_docstrings_begin_with_a_noun() -> None:
+    clauses = ("What ", "Who ", "Which ", "How ", "Where ", "When ")
+    assert [
+        path
+        for path, tree in sources()
+        if path.startswith(PRODUCT) and (ast.get_docstring(tree) or "").startswith(clauses)
+    ] == []

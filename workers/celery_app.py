@@ -1,4 +1,4 @@
-"""Where `celery -A workers.celery_app` finds the application; it is made in `workers.worker.celery_app`."""
+"""The application for `celery -A workers.celery_app`; it is made in `workers.worker.celery_app`."""
 
 from workers.worker.celery_app import app
 

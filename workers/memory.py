@@ -1,4 +1,4 @@
-"""How much memory a process holds."""
+"""Memory of processes."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def peak_bytes() -> int:
 
 
 def oom_kills(root: Path = Path("/")) -> int | None:
-    """How many processes of this one's control group the kernel has ended for want of memory; where the group cannot
-    be seen, how many of the whole host; None where that is not told either (no Linux).
+    """Number of processes that the kernel has ended because memory ran out: of this process' control group, or of the
+    whole host where the group cannot be seen; None where that is unknown too (not Linux).
 
     See "cgroup-v2", `memory.events`, and "cgroup-v1/memory", `memory.oom_control`, in the kernel's documentation.
 
@@ -50,7 +50,7 @@ def oom_kills(root: Path = Path("/")) -> int | None:
 
 
 def _counters(root: Path) -> list[Path]:
-    """Files that hold the count, the most telling first. Inside a container the group's path may be the host's, and
+    """Files that hold the count, the most specific first. Inside a container the group's path may be the host's, and
     what is mounted is the group itself."""
     groups = root / "sys/fs/cgroup"
     try:

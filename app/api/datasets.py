@@ -88,7 +88,7 @@ _FORM: dict[str, Any] = {
 async def create_dataset(
     request: Request, app_state: AppStateDep, token: Caller, idempotency_key: IdempotencyKey = None
 ) -> JSONResponse:
-    """The file is read in bounded memory, checked to its end and stored as columns. What is wrong is told with its
+    """The file is read in bounded memory, checked to its end and stored as columns. Errors are reported with their
     line or byte offset, and then nothing is stored; what is worth knowing stays with it as `warnings`. The same
     content again answers with the same id."""
     spool = app_state.storage.dataset_key(new_id("ds"))

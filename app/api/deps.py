@@ -1,4 +1,4 @@
-"""What the routes are given."""
+"""Dependencies of the routes: state of the application, caller, page size, idempotency."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ class AppState:
     authenticate: Authenticator
     metrics: Exposition
     readiness: ReadinessMonitor
+    lanes: Callable[[], tuple[int, int]]
+    """How many lanes of this host serve, and how many there are to be."""
     promotions: Promotions = field(default_factory=Promotions)
     large_bodies: LargeBodyReader = field(default_factory=LargeBodyReader)
     ingesting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))

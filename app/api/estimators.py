@@ -1,4 +1,4 @@
-"""What a job can ask for."""
+"""Route of the estimators, heads, columns and optimizers that a job can use."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Events of jobs for many watchers. One query a round asks for all watched jobs at once, whoever watches; an event is
-read and written as text once, however many watch it."""
+"""Events of jobs for many watchers. One query per round covers all watched jobs; an event is read and encoded once,
+whatever the number of its watchers."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class EventFeed:
         topic = self._topics.setdefault(job_id, _Topic(after))
         topic.queues.add(queue)
         try:
-            told, ended = await asyncio.to_thread(self._history, job_id, after)
-            for event in told:
+            events, ended = await asyncio.to_thread(self._history, job_id, after)
+            for event in events:
                 after = event.id
                 yield event
-            if ended or (told and told[-1].ends):
+            if ended or (events and events[-1].ends):
                 return
             self._start()
             while not queue.full():
@@ -103,17 +103,17 @@ class EventFeed:
                 news = await asyncio.to_thread(self._news, seen)
             except Unavailable:
                 news = {}
-            for job_id, told in news.items():
-                self._tell(job_id, told)
+            for job_id, events in news.items():
+                self._publish(job_id, events)
             await asyncio.sleep(self._poll_s)
 
-    def _tell(self, job_id: str, told: list[EncodedEvent]) -> None:
+    def _publish(self, job_id: str, events: list[EncodedEvent]) -> None:
         topic = self._topics.get(job_id)
         if topic is None:
             return
-        topic.last_id = told[-1].id
+        topic.last_id = events[-1].id
         for queue in topic.queues:
-            for event in told:
+            for event in events:
                 if not queue.full():
                     queue.put_nowait(event)
 
@@ -125,23 +125,23 @@ class EventFeed:
                 events = EventRepository(session)
                 for job_id, last_id in events.last_ids(jobs[start : start + _AT_ONCE]).items():
                     if last_id > seen[job_id]:
-                        told = self._told(session, job_id, events.after(job_id, seen[job_id]))
-                        if told:
-                            news[job_id] = told
+                        encoded = self._encoded(session, job_id, events.after(job_id, seen[job_id]))
+                        if encoded:
+                            news[job_id] = encoded
         return news
 
     def _history(self, job_id: str, after: int) -> tuple[list[EncodedEvent], bool]:
         """What is on record, and whether the job has ended."""
         with self._database.read() as session:
             rows = _all_after(session, job_id, after)
-            told = self._told(session, job_id, rows)
-            return told, len(told) == len(rows) and JobRepository(session).get(job_id).state in ENDED
+            events = self._encoded(session, job_id, rows)
+            return events, len(events) == len(rows) and JobRepository(session).get(job_id).state in ENDED
 
-    def _told(self, session: Session, job_id: str, rows: list[JobEvent]) -> list[EncodedEvent]:
+    def _encoded(self, session: Session, job_id: str, rows: list[JobEvent]) -> list[EncodedEvent]:
         """The events as text, up to the end of the job, which waits until the version that it promoted answers."""
-        told = _told(rows)
-        last = next((index for index, event in enumerate(told) if event.ends), None)
-        return told[:last] if last is not None and self._promotions.held(session, job_id) else told
+        events = _encoded(rows)
+        last = next((index for index, event in enumerate(events) if event.ends), None)
+        return events[:last] if last is not None and self._promotions.held(session, job_id) else events
 
 
 def _all_after(session: Session, job_id: str, after: int) -> list[JobEvent]:
@@ -152,7 +152,7 @@ def _all_after(session: Session, job_id: str, after: int) -> list[JobEvent]:
     return found
 
 
-def _told(rows: list[JobEvent]) -> list[EncodedEvent]:
+def _encoded(rows: list[JobEvent]) -> list[EncodedEvent]:
     return [EncodedEvent(row.id, _text(row), row.kind == "state" and row.data.get("state") in ENDED) for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""What happens to a job, as it happens: Server-Sent Events."""
+"""Server-Sent Events of a job, as they happen."""
 
 from __future__ import annotations
 

@@ -48,12 +48,16 @@ def current(app_state: AppState) -> Ready:
     if app_state.not_ready:
         raise Unavailable(app_state.not_ready)
     found = app_state.readiness.current()
+    problems = list(found.problems)
+    serving, wanted = app_state.lanes()
+    if serving < wanted:
+        problems.append(f"{serving} of {wanted} lanes of this host serve; the others are being started.")
     return Ready(
-        status="degraded" if found.problems else "ok",
+        status="degraded" if problems else "ok",
         database="ok",
         broker="ok" if found.broker else "down",
         queues_without_worker=list(found.queues_without_worker),
-        problems=list(found.problems),
+        problems=problems,
     )
 
 

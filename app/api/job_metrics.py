@@ -1,4 +1,4 @@
-"""What Prometheus is told of the jobs: read from the registry when it asks."""
+"""Prometheus metrics of jobs, read from the registry at each scrape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job leaves on record: log, metric series, checkpoints, evaluations, exports, predictions."""
+"""Records of a job: log, metric series, checkpoints, evaluations, exports, predictions."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -41,11 +42,14 @@ from app.api.schemas.view import must_time
 from app.api.serving_metadata import read_metadata
 from app.api.strict_route import StrictRoute
 from app.jobs.state import VersionState
+from app.registry.arm_counts import ArmCountRepository
 from app.registry.datasets import DatasetRepository
 from app.registry.evaluations import EvaluationRepository
 from app.registry.exports import ExportRepository
 from app.registry.models import WHOLE, Division, ModelRepository
+from app.registry.release_evidence import arm
 from app.registry.tables import Label, Version
+from app.releases.counts import Counts
 from app.serving.split import KEY_HEADER
 
 router = APIRouter(tags=["models"], route_class=StrictRoute)
@@ -142,6 +146,13 @@ def get_label(app_state: AppStateDep, model: ModelName, label: LabelName, respon
         status = _one(session, model, ModelRepository(session).version(model, row.version))
         status.previous = row.previous
         status.canary = _canary(row)
+        status.shadow = row.shadow
+        if row.canary is not None or row.shadow is not None:
+            roles = {row.version: "live", row.canary: "canary", row.shadow: "shadow"}
+            sums = ArmCountRepository(session).sums(model, label, row.revision)
+            status.arms = [
+                arm(role, number, sums.get(number) or Counts()) for number, role in roles.items() if number is not None
+            ]
         return status
 
 
@@ -169,6 +180,7 @@ def set_label(
         division = WHOLE
         if body.canary is not None:
             division = Division(body.canary.version, body.canary.per_mille, body.canary.by)
+        division = replace(division, shadow=body.shadow)
         row = ModelRepository(session).set_label(model, label, body.version, expected, token.id, division=division)
         session.refresh(row)
         response.headers["ETag"] = etag(row)
@@ -177,6 +189,7 @@ def set_label(
             label=label,
             version=row.version,
             canary=_canary(row),
+            shadow=row.shadow,
             previous=row.previous,
             revision=row.revision,
             updated_at=must_time(row.updated_at),

@@ -28,7 +28,7 @@ TITLE = "Estimator Service"
 _DESCRIPTION = """Train, evaluate and serve TensorFlow estimators.
 
 Send `Authorization: Bearer TOKEN`. The first token is in the file `admin-token` of the data directory; it can make
-others (`POST /v1/tokens`). Errors are `application/problem+json`: `detail` says what is wrong and how to mend it."""
+others (`POST /v1/tokens`). Errors are `application/problem+json`: `detail` says what is wrong and how to fix it."""
 
 TAGS = [
     {"name": "datasets", "description": "Upload data; see its types and statistics."},

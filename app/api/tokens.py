@@ -52,7 +52,7 @@ def create_token(
         app_state.secrets[place] = made["secret"]
     secret = made.get("secret") or app_state.secrets.get(place)
     if secret is None:
-        raise Conflict(f"Token {answer.body['id']} was made with this key; its secret is not told again. Revoke it.")
+        raise Conflict(f"Token {answer.body['id']} was made with this key; its secret is shown only once. Revoke it.")
     return respond(StoredResponse(answer.status, answer.headers, answer.body | {"token": secret}))
 
 

@@ -1,4 +1,4 @@
-"""What the schema says beside types, done to the chunks of any format: times become numbers, text becomes numbers."""
+"""The schema applied to the chunks of any format, types apart: times become numbers, text becomes numbers."""
 
 from __future__ import annotations
 

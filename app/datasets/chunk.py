@@ -1,4 +1,4 @@
-"""What a format's reader hands to the writer: some rows as Arrow columns."""
+"""Chunks of rows as Arrow columns, from the reader of a format to the writer."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Reads uploaded files in a process of its own: `python -m app.datasets.ingest_process MEMORY_BYTES`.
 
 One JSON object a line comes in on standard input, one goes out on standard output for each; `ingestor.py` is the other
-end. The process leaves at the end of its input, also in the middle of a file: then nobody waits for it any more.
+end. The process leaves at the end of its input, also in the middle of a file: its result is not needed then.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _KEEP_UP_TO = 64 * 2**20
 _SIGN_EVERY_S = 1.0
 """A directory that nothing happens in is taken for one that nobody fills, but the first pass over a file writes
 nothing: so the directory gets a new time of change now and then."""
-_TELLING = {kind.__name__: kind for kind in (InvalidInput, TooLarge)}
+_REPORTED = {kind.__name__: kind for kind in (InvalidInput, TooLarge)}
 _DIED = (
     "The file made its reader crash: it is damaged, or needs more memory than there is. Nothing was stored. Check the "
     "file, or write it anew in smaller row groups or with shorter lines."
@@ -160,20 +160,20 @@ class Ingestor:
         return answer
 
 
-_EXPECTED = (*_TELLING, UnsupportedMedia.__name__)
+_EXPECTED = (*_REPORTED, UnsupportedMedia.__name__)
 
 
-def _error(told: dict[str, Any]) -> Exception:
-    kind = told["type"]
-    if kind in _TELLING:
-        return _TELLING[kind](told["detail"], [FieldError(*place) for place in told["errors"]])
+def _error(reply: dict[str, Any]) -> Exception:
+    kind = reply["type"]
+    if kind in _REPORTED:
+        return _REPORTED[kind](reply["detail"], [FieldError(*place) for place in reply["errors"]])
     if kind == UnsupportedMedia.__name__:
-        return UnsupportedMedia(told["detail"])
+        return UnsupportedMedia(reply["detail"])
     if kind == "MemoryError":
         return TooLarge.at("/file", _TOO_MUCH_MEMORY)
     if kind == "OSError":
-        return OSError(told["errno"], os.strerror(told["errno"] or 0))
-    return RuntimeError("The reader of uploaded files failed; its standard error tells more.")
+        return OSError(reply["errno"], os.strerror(reply["errno"] or 0))
+    return RuntimeError("The reader of uploaded files failed; see its standard error.")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""How much one data set may be."""
+"""Limits on one data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the owner of a data set should know before training on it, from the columns' statistics."""
+"""Warnings to the owner of a data set before training on it, from the columns' statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what: tokens, their scopes, and the paths that need none."""
+"""Tokens, their scopes, and the paths that need none."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class Authenticator:
         return known[0]
 
     def forget(self) -> None:
-        """Ask the registry anew for each token, for example after a revocation in this process."""
+        """Ask the registry again for each token, for example after a revocation in this process."""
         self._known.clear()
 
     def _remember(self, digest: bytes, token: TokenInfo | None, version: object) -> None:

@@ -60,11 +60,23 @@ class TrackedConnection(Protocol):
     def abort(self) -> None: ...
 
 
+class OtherConnections(Protocol):
+    """Connections of the same host's other lanes."""
+
+    def all(self) -> int: ...
+    def of_address(self, address: str) -> int: ...
+    def here(self, address: str, of_address: int, total: int) -> None:
+        """Told of each change: connections of the address, and all, in this lane."""
+
+
 class ConnectionTable:
     """All open connections of a server."""
 
-    def __init__(self, limits: ConnectionLimits, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, limits: ConnectionLimits, loop: asyncio.AbstractEventLoop, elsewhere: OtherConnections | None = None
+    ) -> None:
         self.limits = limits
+        self._elsewhere = elsewhere
         self._loop = loop
         self._clients: set[TrackedConnection] = set()
         self._by_address: Counter[str] = Counter()
@@ -91,9 +103,14 @@ class ConnectionTable:
         """`yes`; `probe` when only a health probe may still be answered; or `no`. Makes room by ending connections
         that wait for a request, longest first."""
         limits = self.limits
-        if self._by_address[address] >= limits.per_address and not self._evict(address):
+        all_of_address = self._by_address[address]
+        all_here = held = len(self._clients) - self._probes
+        if self._elsewhere is not None:
+            all_of_address += self._elsewhere.of_address(address)
+            held += self._elsewhere.all()
+        if all_of_address >= limits.per_address and not self._evict(address):
             return self._refuse(address)
-        if len(self._clients) - self._probes >= min(self._room, limits.total) and not self._evict(None):
+        if (all_here >= self._room or held >= limits.total) and not self._evict(None):
             return self._refuse(address)
         return "yes"
 
@@ -101,6 +118,7 @@ class ConnectionTable:
         self._clients.add(client)
         self._by_address[client.address] += 1
         self._probes += client.probe
+        self._tell(client.address)
 
     def remove(self, client: TrackedConnection) -> None:
         """Forgets a connection; one that is not here is no error."""
@@ -109,6 +127,7 @@ class ConnectionTable:
         self._clients.discard(client)
         self._probes -= client.probe
         self._by_address[client.address] -= 1
+        self._tell(client.address)
         if not self._by_address[client.address]:
             del self._by_address[client.address]
 
@@ -116,6 +135,10 @@ class ConnectionTable:
         """Called when the process has none left: the connections that wait longest are closed."""
         self._evict(None)
         self._count_room()
+
+    def _tell(self, address: str) -> None:
+        if self._elsewhere is not None:
+            self._elsewhere.here(address, self._by_address[address], len(self._clients) - self._probes)
 
     def _refuse(self, address: str) -> str:
         self.refused += 1

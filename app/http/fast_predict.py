@@ -84,6 +84,8 @@ class FastPath:
             return None
         exchange.version, exchange.rows = found
         exchange.counters = exchange.version.counters(plan.target.number, plan.target.label)
+        if exchange.counters.mirror is not None:
+            exchange.mirrored = plan.target.verb, data[end:]
         return exchange
 
     def remember(self, head: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
@@ -131,6 +133,7 @@ class Exchange:
         "_token",
         "counters",
         "keep_alive",
+        "mirrored",
         "response_complete",
         "rows",
         "version",
@@ -147,6 +150,7 @@ class Exchange:
         self._started = time.perf_counter()
         self.version: ServingVersion
         self.counters: VersionMetrics | Arm
+        self.mirrored: tuple[str, bytes] | None = None
         self.rows = 0
         self.keep_alive = True
         self.response_complete = False
@@ -162,6 +166,8 @@ class Exchange:
         self.counters.answered(self.rows, took)
         self._answer(200, self.version.head.lines(result), new_request_id(), result.body)
         self._access_log.traffic.add("POST", "predict", 200, took)
+        if self.mirrored is not None and self.counters.mirror is not None:
+            self.counters.mirror.take(*self.mirrored, result.body)
 
     def set_exception(self, error: ServiceError) -> None:
         status, headers, body = problem(error, self._path)

@@ -19,7 +19,7 @@ class OutgoingResponse:
     Attributes:
         headers: added to the response.
         status: sent to the client; 0 while none was.
-        body_pending: the request has a body that nobody has read yet.
+        body_pending: the request has a body that was not read yet.
         upload: the request's body, if the application streams it.
     """
 

@@ -118,6 +118,8 @@ class PredictApp:
         headers = [*version.head.pairs(result), (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
+        if counters.mirror is not None and request.count:
+            counters.mirror.take(target.verb, body, result.body)
 
     def _account(self, scope: Any, rows: int) -> QueueAccount | None:
         """The caller's account, once its prediction is within the limits. Raises Overloaded."""

@@ -29,7 +29,7 @@ class SlowBody(errors.Timeout):
 
 
 class Misdirected(errors.Forbidden):
-    """The `Host` header names somebody else: a DNS rebinding page, or a proxy that was not told to us."""
+    """The `Host` header names somebody else: a DNS rebinding page, or a proxy that is not in the settings."""
 
     title = "Wrong host"
 

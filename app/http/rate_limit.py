@@ -1,12 +1,14 @@
-"""What one token may take: requests, predictions and rows per second, and rows and bytes in flight.
+"""Limits of each token: requests, predictions and rows per second, and rows and bytes in flight.
 
-So one client's requests cannot starve another's. All is kept in this process, on the event loop's thread.
+So one client's requests cannot starve another's. All is kept in this process, on the event loop's thread, unless lanes
+share it (`app.http.host_limits`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from app.errors import Overloaded
@@ -39,16 +41,53 @@ class Account:
 
     __slots__ = ("bytes", "levels", "rows")
 
+    rows: int
+    bytes: int
+
     def __init__(self) -> None:
         self.rows = 0
         self.bytes = 0
         self.levels: dict[str, tuple[float, float]] = {}
 
+    @property
+    def valid(self) -> bool:
+        """It still stands for its token."""
+        return True
+
+    def rows_elsewhere(self) -> int:
+        """In other lanes."""
+        return 0
+
+    def bytes_elsewhere(self) -> int:
+        return 0
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Around a look at a level and its change."""
+        return nullcontext()
+
+    def level(self, what: str) -> tuple[float, float] | None:
+        """A bucket's level and when it was filled; None: it is full."""
+        return self.levels.get(what)
+
+    def set_level(self, what: str, level: float, filled: float) -> None:
+        self.levels[what] = (level, filled)
+
 
 class Accounts:
-    """The accounts of all tokens, by the token's id."""
+    """The accounts of all tokens, by the token's id.
 
-    def __init__(self, limits: TokenLimits, *, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        make: a token's account.
+    """
+
+    def __init__(
+        self,
+        limits: TokenLimits,
+        *,
+        make: Callable[[str], Account] = lambda token_id: Account(),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._make = make
         self._clock = clock
         self.limits = limits
         self._accounts: dict[str, Account] = {}
@@ -56,10 +95,10 @@ class Accounts:
 
     def of(self, token_id: str) -> Account:
         account = self._accounts.get(token_id)
-        if account is None:
+        if account is None or not account.valid:
             if len(self._accounts) >= _MOST_ACCOUNTS:
                 self._accounts = {name: kept for name, kept in self._accounts.items() if kept.rows or kept.bytes}
-            account = self._accounts[token_id] = Account()
+            account = self._accounts[token_id] = self._make(token_id)
         return account
 
     def take_request(self, account: Account) -> None:
@@ -71,7 +110,8 @@ class Accounts:
     def take_prediction(self, account: Account, rows: int) -> None:
         """Counts a prediction. Raises Overloaded, and counts nothing then."""
         limits = self.limits
-        if limits.rows_in_flight and account.rows and account.rows + rows > limits.rows_in_flight:
+        taken = account.rows + account.rows_elsewhere()
+        if limits.rows_in_flight and taken and taken + rows > limits.rows_in_flight:
             raise Overloaded(
                 f"More than {limits.rows_in_flight} instances of this token wait for predictions. Try again.",
                 retry_after_s=1.0,
@@ -87,7 +127,8 @@ class Accounts:
     def check_bytes(self, account: Account, size: int) -> None:
         """Raises Overloaded when so many bytes more would be too many."""
         limit = self.limits.bytes_in_flight
-        if limit and account.bytes and account.bytes + size > limit:
+        taken = account.bytes + account.bytes_elsewhere()
+        if limit and taken and taken + size > limit:
             raise Overloaded(
                 f"The bodies of this token's requests are more than {limit} bytes together. Send fewer at once.",
                 retry_after_s=1.0,
@@ -96,14 +137,15 @@ class Accounts:
     def _take(self, account: Account, what: str, amount: int, per_s: float, burst: float) -> None:
         """A bucket that fills with `per_s`. What needs more than the whole bucket is taken when that is full, and the
         debt is waited off by what comes after it."""
-        now = self._clock()
-        level, filled = account.levels.get(what, (burst, now))
-        level = min(burst, level + (now - filled) * per_s)
-        needed = min(float(amount), burst)
-        if level < needed:
-            account.levels[what] = (level, now)
+        with account.lock():
+            now = self._clock()
+            level, filled = account.level(what) or (burst, now)
+            level = min(burst, level + max(0.0, now - filled) * per_s)
+            needed = min(float(amount), burst)
+            enough = level >= needed
+            account.set_level(what, level - amount if enough else level, now)
+        if not enough:
             raise Overloaded(
                 f"More than {per_s:g} {what} per second with this token. Send fewer, or wait.",
                 retry_after_s=(needed - level) / per_s,
             )
-        account.levels[what] = (level - amount, now)

@@ -17,7 +17,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from app.http.acceptor import Acceptor
 from app.http.connection import Connection, FastPathLike
-from app.http.connections import ConnectionLimits, ConnectionTable
+from app.http.connections import ConnectionLimits, ConnectionTable, OtherConnections
 
 log = structlog.get_logger("app.http")
 
@@ -33,6 +33,7 @@ class Server(uvicorn.Server):
         app: the ASGI application.
         fast_path: answers predictions before an ASGI task is made; None: all requests go through `app`.
         on_accepting: called when connections are accepted.
+        elsewhere: what other lanes have, which counts for the limits too.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Server(uvicorn.Server):
         fast_path: FastPathLike | None = None,
         limits: ConnectionLimits | None = None,
         on_accepting: Callable[[], None] = lambda: None,
+        elsewhere: OtherConnections | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -62,6 +64,7 @@ class Server(uvicorn.Server):
         self._fast_path = fast_path
         self._limits = limits or ConnectionLimits()
         self._on_accepting = on_accepting
+        self._elsewhere = elsewhere
         self._drained_by = 0.0
         self._others: dict[int, list[Acceptor]] = {}
         self.table: ConnectionTable
@@ -78,7 +81,7 @@ class Server(uvicorn.Server):
             log.error("cannot listen", host=self.config.host, port=self.config.port, why=str(error))
             await self.lifespan.shutdown()
             sys.exit(STARTUP_FAILURE)
-        self.table = ConnectionTable(self._limits, loop)
+        self.table = ConnectionTable(self._limits, loop, self._elsewhere)
         self.table.start()
         self.servers = [Acceptor(listener, self.table, self._connection, loop) for listener in listeners]  # type: ignore[misc]
         if sockets is None:

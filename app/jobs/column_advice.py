@@ -1,4 +1,4 @@
-"""What a submitter should know of the columns that a model would read: ids, dates, copies of the label, and columns
+"""Warnings about the columns that a model would read: ids, dates, copies of the label, and columns
 that take most of the parameters. Nothing here is an error."""
 
 from __future__ import annotations

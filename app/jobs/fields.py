@@ -41,7 +41,7 @@ Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]
 BatchSize = Annotated[int, Field(ge=1, le=1_000_000)]
 Mode = Literal["min", "max"]
 
-# Tags of unions. They start with a NUL, so that an error's location tells them from the names of fields.
+# Tags of unions. They start with a NUL, so that they differ from field names in an error's location.
 _TEXT, _NUMBER, _LIST, _OBJECT = "\x00text", "\x00number", "\x00list", "\x00object"
 
 

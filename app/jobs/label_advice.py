@@ -1,4 +1,4 @@
-"""Labels that fit another estimator, and classes that the data leave out: what to tell the submitter."""
+"""Labels that fit another estimator, and classes that the data leave out: advice for the submitter."""
 
 from __future__ import annotations
 
@@ -68,5 +68,5 @@ def classes(name: str, column: Column, n_classes: int | None, kind: str) -> list
 
 
 def _rounded(value: float) -> int:
-    """The power of ten below a number: messages tell no values of the data."""
+    """The power of ten below a number: messages contain no values of the data."""
     return int(10 ** (len(str(int(value))) - 1))

@@ -177,8 +177,8 @@ class TrainSpecBuilder:
     def _no_feature(self, usage: ColumnUsage) -> str:
         """What became of every column of the data set."""
         taken = [f"{quote_name(name)} is {what}" for name, what in list(usage.taken.items())[:20]]
-        told = [f"Of the data set's columns, {', '.join(taken)}."] if taken else []
-        return " ".join(["No feature is left to learn from.", *told, *self._warnings[:20]])
+        taken_columns = [f"Of the data set's columns, {', '.join(taken)}."] if taken else []
+        return " ".join(["No feature is left to learn from.", *taken_columns, *self._warnings[:20]])
 
     def _columns(self, args: Arguments, usage: ColumnUsage) -> None:
         """Adds an error for too many columns; where the estimator takes none, all other columns are raw features."""

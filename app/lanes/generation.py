@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from app.config import Settings
+from app.host_table import HostTable
 from app.lanes.messages import (
     Channel,
     Drain,
@@ -32,6 +33,29 @@ NURSERY = "app.lanes.nursery"
 _FORK_S = 120.0
 
 
+class Seats:
+    """Places in the table that lanes share: one for each process, two for a lane that is being replaced.
+
+    Args:
+        lanes: number of lanes.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self.table = HostTable.make(2 * lanes)
+        self._free = set(range(self.table.seats))
+
+    def take(self) -> int:
+        """Raises ForkServerDied when none is free: processes that were to end live on."""
+        if not self._free:
+            raise ForkServerDied("There are too many lanes.")
+        return self._free.pop()
+
+    def give_back(self, seat: int) -> None:
+        """Whoever sat there counts no more."""
+        self.table.clear(seat)
+        self._free.add(seat)
+
+
 class Lane:
     """A lane's process, as the parent sees it.
 
@@ -43,8 +67,9 @@ class Lane:
         alive_at: when it last showed life (monotonic seconds).
     """
 
-    def __init__(self, index: int, process: Forked, generation: Generation, *, joins: bool) -> None:
+    def __init__(self, index: int, process: Forked, generation: Generation, *, seat: int, joins: bool) -> None:
         self.index = index
+        self.seat = seat
         self.process = process
         self.generation = generation
         self.channel: Channel
@@ -67,15 +92,16 @@ class Generation:
     """Lanes, nursery and predictors that began with one state of code and settings.
 
     Args:
-        on_change: told of a lane that began to serve.
-        on_end: told of a lane that ended.
-        on_metrics: told of a lane that asks for metrics, and of each that answers.
+        on_change: called with a lane that began to serve.
+        on_end: called with a lane that ended.
+        on_metrics: called with a lane that asks for metrics, and with each that answers.
     """
 
     def __init__(
         self,
         settings: Settings,
         listeners: Sequence[Sequence[socket.socket]],
+        seats: Seats,
         *,
         on_change: Callable[[Lane], None],
         on_end: Callable[[Lane], None],
@@ -87,6 +113,7 @@ class Generation:
         self.pool = PredictorPool([str(limits.in_flight), str(limits.batch_rows)]) if predicts else None
         self.nursery = ForkServer(NURSERY)
         self._listeners = listeners
+        self._seats = seats
         self._on_change, self._on_end, self._on_metrics = on_change, on_end, on_metrics
         self._giving: set[asyncio.Task[None]] = set()
 
@@ -99,16 +126,19 @@ class Generation:
     async def start(self, index: int, patience_s: float, *, joins: bool = False) -> Lane:
         """A new lane. It accepts once it has all versions, or after `patience_s`. Raises ForkServerDied."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        words = [str(index), str(len(self._listeners)), str(patience_s)]
+        seat = self._seats.take()
+        words = [str(word) for word in (index, len(self._listeners), self._seats.table.seats, seat, patience_s)]
         try:
             with theirs:
-                process = await self.nursery.fork([theirs, *self._listeners[index]], words, _FORK_S)
+                given: list[socket.socket | int] = [self._seats.table.descriptor, theirs, *self._listeners[index]]
+                process = await self.nursery.fork(given, words, _FORK_S)
         except BaseException as error:
+            self._seats.give_back(seat)
             ours.close()
             if isinstance(error, ProcessLookupError):
                 raise ForkServerDied("A new lane ended at once.") from None
             raise
-        lane = Lane(index, process, self, joins=joins)
+        lane = Lane(index, process, self, seat=seat, joins=joins)
         lane.channel = Channel(ours, lambda message, files: self._hear(lane, message, files), lambda: self._gone(lane))
         self.lanes.add(lane)
         return lane
@@ -160,6 +190,7 @@ class Generation:
         lane.gone.set()
         lane.process.kill()
         self.lanes.discard(lane)
+        self._seats.give_back(lane.seat)
         if self.pool is not None:
             self.pool.lane_ended(lane.index, for_good=lane.drains or lane.joins)
         self._on_end(lane)

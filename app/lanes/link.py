@@ -7,9 +7,11 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import count
 
 from app.errors import Unavailable
+from app.host_table import HostTable
 from app.lanes.messages import (
     Channel,
     Drain,
@@ -35,24 +37,40 @@ _ALIVE_EVERY_S = 1.0
 _METRICS_WITHIN_S = 2.0
 
 
+@dataclass(frozen=True)
+class LanePlace:
+    """Where a lane stands.
+
+    Attributes:
+        index: of this lane, from 0.
+        lanes: number of lanes on this host.
+        table: what they share, with this lane's seat.
+        patience_s: how long to wait for the versions before connections are accepted.
+    """
+
+    index: int
+    lanes: int
+    table: HostTable
+    patience_s: float
+
+
 class ParentLink:
     """The lane's predictors come from the parent, which keeps them when this process ends (it is a `PredictorSource`),
     and so do the metrics of the other lanes.
 
     Args:
-        index: of this lane, from 0.
-        lanes: number of lanes on this host.
-        patience_s: how long to wait for the versions before connections are accepted.
+        connection: to the parent.
     """
 
     tries = True
     can_try = True
     blameless = True
 
-    def __init__(self, connection: socket.socket, index: int, lanes: int, *, patience_s: float) -> None:
-        self.index = index
-        self.lanes = lanes
-        self.patience_s = patience_s
+    def __init__(self, connection: socket.socket, place: LanePlace) -> None:
+        self.index = place.index
+        self.lanes = place.lanes
+        self.table = place.table
+        self.patience_s = place.patience_s
         self.tell_metrics: Callable[[], bytes] = lambda: b""
         self.drain: Callable[[], None] = lambda: None
         self.stand_in: Callable[[int, list[socket.socket]], None]
@@ -72,7 +90,12 @@ class ParentLink:
 
     def now_serves(self) -> None:
         self._serves = True
+        self.table.now_serves()
         self._send(LaneState(True))
+
+    def serving(self) -> int:
+        """Number of lanes that serve now; while one takes another's place both are counted once."""
+        return min(self.lanes, len(self.table.serving()))
 
     async def metrics_of_others(self) -> dict[int, bytes]:
         """Prometheus' text of each other lane that answers within two seconds."""

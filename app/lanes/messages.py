@@ -1,4 +1,4 @@
-"""What the serving parent and its lanes say to each other: packets of MessagePack, with descriptors beside them."""
+"""Messages between the serving parent and its lanes: packets of MessagePack, with descriptors beside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a lane that is asked for metrics gets those of the other lanes."""
+"""Collects the metrics of the other lanes for a lane that is asked for its own."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 
+from app.host_table import HostTable
 from app.process import die_with_parent, fork_child_of, name_process
 from app.serving.forkserver import PID
 
@@ -27,6 +28,7 @@ def main(arguments: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     from app import main as api
     from app.config import Settings
+    from app.lanes.link import LanePlace
     from app.log import configure
 
     settings = Settings()
@@ -34,13 +36,17 @@ def main(arguments: list[str]) -> None:
     api.import_all(settings)
     gc.collect()
     gc.freeze()
-    words, control, listeners = _serve_forks(socket.socket(fileno=int(descriptor)), int(parent))
-    name_process(f"lane-{words[0]}")
-    api.serve_lane(settings, control, listeners, index=int(words[0]), lanes=int(words[1]), patience_s=float(words[2]))
+    words, descriptors = _serve_forks(socket.socket(fileno=int(descriptor)), int(parent))
+    index, lanes, seats, seat, patience_s = words
+    control, *listeners = (socket.socket(fileno=descriptor) for descriptor in descriptors[1:])
+    name_process(f"lane-{index}")
+    table = HostTable(descriptors[0], int(seats), int(seat))
+    place = LanePlace(int(index), int(lanes), table, float(patience_s))
+    api.serve_lane(settings, control, listeners, place)
 
 
-def _serve_forks(asked: socket.socket, parent: int) -> tuple[list[str], socket.socket, list[socket.socket]]:
-    """Forks a lane for each packet. Returns in those only: words, control socket and listeners."""
+def _serve_forks(asked: socket.socket, parent: int) -> tuple[list[str], list[int]]:
+    """Forks a lane for each packet. Returns in those only: words and descriptors."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel clears away what stands between a lane and its parent
     while True:
         words, descriptors, *_ = socket.recv_fds(asked, 1024, _MOST_SOCKETS)
@@ -49,8 +55,7 @@ def _serve_forks(asked: socket.socket, parent: int) -> tuple[list[str], socket.s
         if fork_child_of(parent, lambda pid: asked.sendall(PID.pack(pid))):
             asked.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            control, *listeners = (socket.socket(fileno=descriptor) for descriptor in descriptors)
-            return words.decode().split(), control, listeners
+            return words.decode().split(), descriptors
         for descriptor in descriptors:
             os.close(descriptor)
 

@@ -21,7 +21,7 @@ from contextlib import suppress
 import structlog
 
 from app.config import Settings
-from app.lanes.generation import Generation, Lane
+from app.lanes.generation import Generation, Lane, Seats
 from app.lanes.listeners import check_free, listen
 from app.lanes.messages import StandBack, StandIn
 from app.lanes.metrics_desk import MetricsDesk
@@ -57,6 +57,7 @@ class ServingParent:
         self._rolling: asyncio.Task[None] | None = None
         self._listeners = listeners
         self._metrics = MetricsDesk(lambda: self.lanes)
+        self._seats = Seats(len(listeners))
         self._quick_ends = [0] * len(listeners)
         self._stopping, self._empty = asyncio.Event(), asyncio.Event()
         self._starting: set[asyncio.Task[None]] = set()
@@ -119,6 +120,7 @@ class ServingParent:
         return Generation(
             settings,
             self._listeners,
+            self._seats,
             on_change=self._serves,
             on_end=self._ended,
             on_metrics=self._metrics.hear,

@@ -1,5 +1,5 @@
-"""What the Open Inference Protocol (V2) says in REST and in gRPC alike: datatypes, raw tensors, metadata, the choice of
-a version, and the call of a model.
+"""The Open Inference Protocol (V2), REST and gRPC alike: datatypes, raw tensors, metadata, the choice of a
+version, and the call of a model.
 
 A version is a number or the name of a label; none means the label `latest`. The signature is the request's parameter
 `signature_name`, `serving_default` without one.

@@ -1,4 +1,4 @@
-"""What the API processes counted of the versions behind divided labels."""
+"""Counts of the versions behind divided labels, as the API processes made them."""
 
 from __future__ import annotations
 

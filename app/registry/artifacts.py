@@ -1,4 +1,4 @@
-"""Which directories of the artifact store rows refer to. What none refers to, and is older than a grace, is garbage."""
+"""Directories of the artifact store that rows refer to. Others that are older than a grace are garbage."""
 
 from __future__ import annotations
 

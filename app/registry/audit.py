@@ -1,4 +1,4 @@
-"""Who did what."""
+"""The audit: callers and their actions."""
 
 from __future__ import annotations
 

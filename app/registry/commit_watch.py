@@ -26,7 +26,7 @@ class CommitWatcher:
         return self._seen is None or self._seen != before
 
     def version(self) -> tuple[int, int] | None:
-        """Equal to an earlier one when nothing was committed since; None when that can't be told."""
+        """Equal to an earlier one when nothing was committed since; None when that is unknown."""
         if not self._path:
             return None
         try:

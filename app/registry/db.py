@@ -145,7 +145,7 @@ class Database:
     """Transactions on one engine. Repositories flush; the `with` block here commits.
 
     Attributes:
-        changes: tells whether anything was committed.
+        changes: whether anything was committed.
     """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.monotonic) -> None:

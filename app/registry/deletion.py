@@ -1,5 +1,5 @@
-"""What a deletion removes, and what stands in its way. Rows go at once; the reconciler removes the files that no row
-needs any more, once they are older than its grace."""
+"""Deletions: the rows that one removes, and the rows that prevent it. Rows go at once; the reconciler removes the files
+that no row needs any more, once they are older than its grace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was measured, of which checkpoint, on which data."""
+"""Evaluations: metrics of a checkpoint on a data set."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class EvaluationRepository:
         self.session.flush()
         if report is not None:
             self.session.merge(EvaluationReport(evaluation_id=row.id, report=report))
-        told = {"id": row.id, "step": step, "name": name, "split": split, "metrics": metrics}
-        record(self.session, job_id, "evaluation", told)
+        payload = {"id": row.id, "step": step, "name": name, "split": split, "metrics": metrics}
+        record(self.session, job_id, "evaluation", payload)
         return row
 
     def add_report(

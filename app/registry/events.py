@@ -1,4 +1,4 @@
-"""What watchers of a job are told, in order."""
+"""Events of jobs, in order."""
 
 from __future__ import annotations
 

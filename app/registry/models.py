@@ -192,6 +192,8 @@ class ModelRepository:
         others = {division.canary, division.shadow} - {None}
         if version in others:
             raise Conflict(f"Version {version} is the one that the label points to; name another beside it.")
+        if division.canary is not None and division.canary == division.shadow:
+            raise Conflict("A canary answers requests; it can't be asked copies of them too.")
         for number in sorted({version, *(number for number in others if number is not None)}):
             self._check_available(model, number)
         row = self._point(model, label, row, version, division=division)

@@ -1,4 +1,4 @@
-"""Removes records that nobody needs any more: answers to repeated requests, events, metric points, audit entries."""
+"""Removal of old records: responses stored for repeated requests, events, metric points, audit entries."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class RetentionRepository:
         return [(at, found) for at, found in self.session.execute(query) if at is not None]
 
     def purge_events(self, job_ids: list[str]) -> None:
-        """All events of ended jobs but the last, which tells late watchers how the job ended."""
+        """All events of ended jobs but the last, from which late watchers learn how the job ended."""
         for job_id in job_ids:
             last = select(func.max(JobEvent.id)).where(JobEvent.job_id == job_id).scalar_subquery()
             old = delete(JobEvent).where(JobEvent.job_id == job_id, JobEvent.id < last)

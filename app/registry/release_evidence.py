@@ -1,4 +1,4 @@
-"""What is known of a release at a moment, and what follows from it: for the reconciler, which acts, and for the API,
+"""Evidence about a release at a moment, and the decision that follows: for the reconciler, which acts, and for the API,
 which shows it."""
 
 from __future__ import annotations
@@ -55,10 +55,17 @@ def observed(release: Release, sums: dict[int, Counts]) -> Observed:
 
 def arms(release: Release, seen: Observed) -> list[dict[str, Any]]:
     """Numbers of both arms, for people."""
-    return [_arm("live", release.base, seen.live), _arm("new", release.version, seen.new)]
+    return [arm("live", release.base, seen.live), arm("new", release.version, seen.new)]
 
 
-def _arm(role: str, version: int, counts: Counts) -> dict[str, Any]:
+def arm(role: str, version: int, counts: Counts) -> dict[str, Any]:
+    """Numbers of one arm, for people; what only a shadow has is left out of others."""
+    copies = {
+        "compared": counts.mirrored,
+        "agreement": 1 - counts.disagreed / counts.mirrored if counts.mirrored else None,
+        "largest_difference": counts.difference if counts.mirrored else None,
+        "skipped": counts.skipped,
+    }
     return {
         "role": role,
         "version": version,
@@ -66,4 +73,5 @@ def _arm(role: str, version: int, counts: Counts) -> dict[str, Any]:
         "errors": counts.errors,
         "p50_s": counts.quantile_s(0.5),
         "p99_s": counts.quantile_s(0.99),
+        **(copies if counts.mirrored or counts.skipped else {}),
     }

@@ -222,4 +222,6 @@ class ReleaseRepository:
 
 
 def _division(plan: ReleasePlan, step: int, version: int) -> Division:
+    if plan.steps[step].shadow:
+        return Division(shadow=version)
     return Division(version, plan.steps[step].per_mille, plan.split_by)

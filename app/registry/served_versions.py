@@ -1,4 +1,4 @@
-"""What serving should hold now: read every fraction of a second, so two small queries."""
+"""Versions that serving should hold now: read every fraction of a second, so two small queries."""
 
 from __future__ import annotations
 

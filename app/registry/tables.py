@@ -334,7 +334,7 @@ class Token(Base):
 
 
 class Outbox(Base):
-    """Messages to the broker, written in the transaction of the change they tell of; sent after the commit."""
+    """Messages to the broker, written in the transaction of the change that causes them; sent after the commit."""
 
     __tablename__ = "outbox"
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
@@ -347,7 +347,7 @@ class Outbox(Base):
 
 
 class JobEvent(Base):
-    """What watchers are told, in order; `id` is the SSE event id."""
+    """Events for watchers, in order; `id` is the SSE event id."""
 
     __tablename__ = "job_events"
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)

@@ -105,6 +105,10 @@ def judge(guards: Guards, seen: Observed, over: str) -> list[Finding]:
         found.append(_error_rate(guards.error_rate, seen, over))
     if guards.p99_ratio is not None:
         found.append(_p99(guards.p99_ratio, seen, over))
+    if guards.disagreement is not None and seen.new.mirrored:
+        rate = seen.new.disagreed / seen.new.mirrored
+        verdict = _verdict(seen.new.disagreed, seen.new.mirrored, guards.disagreement)
+        found.append(Finding("disagreement", over, verdict, None, rate, guards.disagreement, seen.new.mirrored))
     return found
 
 

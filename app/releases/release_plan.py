@@ -1,4 +1,4 @@
-"""What a release is to do, as it stands in the registry."""
+"""The plan of a release, as it stands in the registry."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ class Guards:
     Attributes:
         error_rate: share of failed requests beyond the live version's.
         p99_ratio: 99th percentile of the answers' times against the live version's.
+        disagreement: share of a shadow's answers that are not the live version's.
         window_s: the guards look at the last so many seconds, and at the whole step.
     """
 
     error_rate: float | None = 0.01
     p99_ratio: float | None = 1.5
+    disagreement: float | None = None
     window_s: float = 60.0
 
 
@@ -41,6 +43,7 @@ class ReleaseStep:
         per_mille: the share of the label's requests that the new version answers.
         seconds: the step lasts at least so long.
         min_requests: and until the new version had so many requests.
+        shadow: the new version answers nobody: it is asked copies of requests.
         guards: of this step; names that are left out are the plan's.
     """
 
@@ -48,6 +51,7 @@ class ReleaseStep:
     seconds: float
     min_requests: int = 0
     guards: dict[str, float | None] = field(default_factory=dict)
+    shadow: bool = False
 
 
 @dataclass(frozen=True)

@@ -211,7 +211,7 @@ class Batcher:
                 self._send(queue, members)
 
     def _take(self, queue: VersionQueue) -> list[Pending]:
-        """The next batch: requests of one signature, in order, within the limits; none when nobody waits any more."""
+        """The next batch: requests of one signature, in order, within the limits; none when no caller waits."""
         limits = self.limits
         first = self._next_wanted(queue)
         if first is None:
@@ -246,7 +246,7 @@ class Batcher:
         return members
 
     def _next_wanted(self, queue: VersionQueue) -> Pending | None:
-        """The next request that somebody waits for and that may run; those before it are answered."""
+        """The next request whose caller still waits and that may run; those before it are answered."""
         now = time.perf_counter()
         while queue.waiting:
             pending = self._pop(queue)
@@ -336,7 +336,7 @@ class Batcher:
 
 
 def _unwanted(pending: Pending, now: float) -> bool:
-    """Whether nobody waits for the answer any more: the caller left, or its time is over."""
+    """Whether the answer is not needed: the caller left, or its time is over."""
     return pending.reply.done() or now >= pending.deadline
 
 

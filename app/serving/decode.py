@@ -2,7 +2,7 @@
 
 Two ways to the same rows. The typed one: msgspec decodes `{"instances": [{…}, …]}` straight into row structs, at about
 0.3 µs a row, and takes only what is certainly right. Whatever it does not take goes the careful way, which knows all
-forms of TensorFlow Serving's REST API and words the errors. Whether a key stands twice the typed decoder cannot tell;
+forms of TensorFlow Serving's REST API and words the errors. The typed decoder does not notice a key that stands twice;
 the number of colons can: with every feature present there is one a key, more only inside strings or for doubled keys.
 """
 
@@ -242,8 +242,8 @@ class Decoder:
             )
         counts = {key: len(value) for key, value in lists.items()}
         if len(set(counts.values())) > 1:
-            told = ", ".join(f"{quote_name(key)} {count}" for key, count in list(counts.items())[:5])
-            raise InvalidInput.at("/inputs", f"The inputs have different numbers of rows: {told}.")
+            counted = ", ".join(f"{quote_name(key)} {count}" for key, count in list(counts.items())[:5])
+            raise InvalidInput.at("/inputs", f"The inputs have different numbers of rows: {counted}.")
         rows = next(iter(counts.values()), 0)
         self._check_count(rows)
         columns = [

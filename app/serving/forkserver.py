@@ -1,4 +1,4 @@
-"""Where predictor processes come from on Linux: one process imports TensorFlow once and forks them.
+"""The fork server of predictor processes (Linux): one process imports TensorFlow once and forks them.
 
 An import takes two seconds of a free core and 190 MB; a fork takes a tenth of a second, and the processes share that
 memory. So a predictor that died is replaced at once, however fast the next one dies. The fork server itself runs
@@ -110,8 +110,8 @@ class ForkServer:
         async with self._turn:
             self._begin()
 
-    async def fork(self, theirs: Sequence[socket.socket], arguments: Sequence[str], timeout_s: float) -> Forked:
-        """A new process that has those sockets.
+    async def fork(self, theirs: Sequence[socket.socket | int], arguments: Sequence[str], timeout_s: float) -> Forked:
+        """A new process that has those sockets and descriptors.
 
         Raises:
             ForkServerDied: it died or hung twice.
@@ -151,10 +151,14 @@ class ForkServer:
             self.kill()
             self._start()
 
-    def _ask(self, theirs: Sequence[socket.socket], arguments: Sequence[str], timeout_s: float) -> Forked:
+    def _ask(self, theirs: Sequence[socket.socket | int], arguments: Sequence[str], timeout_s: float) -> Forked:
         assert self._control is not None
         self._control.settimeout(min(timeout_s, _FORK_S) if self._has_forked else timeout_s)
-        socket.send_fds(self._control, [" ".join(arguments).encode()], [one.fileno() for one in theirs])
+        socket.send_fds(
+            self._control,
+            [" ".join(arguments).encode()],
+            [one if isinstance(one, int) else one.fileno() for one in theirs],
+        )
         answer = self._control.recv(PID.size)
         if len(answer) < PID.size:
             raise EOFError

@@ -1,4 +1,4 @@
-"""What is counted per version, and how Prometheus reads it. Counting is a few integer additions a request."""
+"""Counters of each version, and their collector for Prometheus. Counting is a few integer additions per request."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class VersionMetrics:
 
     Attributes:
         errors: answers that are not 200, by status.
-        warnings: unusual values that answers told of, by kind.
+        warnings: unusual values that responses warned of, by kind.
         seconds: of whole requests, from body to answer; only good ones.
         run_seconds: of the model's calls.
         batch_rows: rows of the calls.
@@ -58,6 +58,9 @@ class VersionMetrics:
         self.run_seconds = Histogram(_SECONDS)
         self.batch_rows = Histogram(_ROWS)
         self.loads = 0
+
+    mirror: None = None
+    """Copies are made of requests of divided labels only (`app.serving.split.Arm`)."""
 
     def answered(self, rows: int, seconds: float) -> None:
         self.requests += 1
@@ -96,7 +99,9 @@ class ServingCollector:
         requests = CounterMetricFamily("serving_requests", "Predictions answered", labels=_LABELS)
         rows = CounterMetricFamily("serving_rows", "Instances answered", labels=_LABELS)
         errors = CounterMetricFamily("serving_errors", "Predictions refused", labels=(*_LABELS, "status"))
-        warnings = CounterMetricFamily("serving_warnings", "Unusual values told of", labels=(*_LABELS, "kind"))
+        warnings = CounterMetricFamily(
+            "serving_warnings", "Unusual values that responses warned of", labels=(*_LABELS, "kind")
+        )
         loads = CounterMetricFamily("serving_loads", "Times that a version was loaded", labels=_LABELS)
         seconds = HistogramMetricFamily("serving_request_seconds", "Time of a prediction", labels=_LABELS)
         runs = HistogramMetricFamily("serving_run_seconds", "Time of a call of the model", labels=_LABELS)

@@ -1,4 +1,4 @@
-"""What was done with the values of a request that are valid and yet not what the model learned from."""
+"""Notes on the values of a request that are valid and yet not what the model learned from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the predictors of one API process come from: its own fork server, and a spare of its own."""
+"""Predictors of an API process that stands alone: its own fork server, and a spare of its own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PredictorSource(Protocol):
 
         Args:
             make: a process that is not started.
-            changed: to be told of a spare that is ready.
+            changed: called when a spare is ready.
         """
 
     async def next(self) -> PredictorProcess:

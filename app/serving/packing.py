@@ -1,4 +1,4 @@
-"""How the rows of a batch become columns for the wire, and columns become arrays again. Both ends use it.
+"""Packing of the rows of a batch into columns for the wire, and of columns into arrays. Both ends use it.
 
 Scalar features go together, one matrix a dtype (row after row), because one TensorFlow input costs about 9 µs whatever
 its size; shaped features and sequences follow alone. All numbers are little-endian.

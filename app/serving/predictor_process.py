@@ -132,7 +132,7 @@ class PredictorProcess(asyncio.Protocol):
         """Loads a version under `key`. A process that does not answer in time is killed. Raises PredictorDied.
 
         Args:
-            low_priority: whoever serves on this machine goes before.
+            low_priority: load at reduced CPU priority, so that serving is not slowed.
         """
         number = next(self._ids)
         return await self._told(Load(number, key, path, digest, low_priority), number, timeout_s)

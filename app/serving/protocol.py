@@ -1,4 +1,4 @@
-"""What the API and a predictor process say to each other, and how it stands on the wire.
+"""Messages between the API and a predictor process, and their form on the wire.
 
 A frame is a 4-byte little-endian length and that many bytes of MessagePack: one of the structs below as an array whose
 first element is its tag. Decoding is typed, so that a frame of another form raises `BadFrame` and nothing else.

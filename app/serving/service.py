@@ -48,7 +48,7 @@ class ServingService:
         load_timeout_s: of one load with its warm-up; twice that while others are served.
         predictors: where they come from; None: from this process, with a spare.
         validates: tries and loads staged versions; else they are loaded once they are not staged any more.
-        on_loaded, on_failed: told of staged versions; called on the event loop, must not block.
+        on_loaded, on_failed: called with staged versions, on the event loop; must not block.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class ServingService:
         self.on_loaded: Loaded = on_loaded or (lambda model, number: None)
         self.on_failed: Failed = on_failed or (lambda model, number, reason: None)
         self.look_again: Callable[[], Awaitable[None]] | None = None
-        """Brings `sync` up to date before a request is told that there is no such model."""
+        """Brings `sync` up to date before a request is refused because there is no such model."""
         self._memory_bytes = memory_bytes
         self._load_timeout_s = load_timeout_s
         self.leak_check = LeakCheck(leak_bytes)
@@ -96,6 +96,7 @@ class ServingService:
     async def start(self) -> None:
         """Begins; returns at once. Requests wait until their version is loaded."""
         self._batcher = Batcher(self.limits)
+        self.models.submit = self._batcher.submit
         self._settled = asyncio.get_running_loop().create_future()
         self.predictors.bind(self._new_process, self._changed.set)
         self._task = asyncio.create_task(self._keep_going(), name="serving")
@@ -218,7 +219,7 @@ class ServingService:
             raise Conflict(f"Version {version.wanted.number} cannot be loaded: {error}") from None
 
     def _wake(self) -> None:
-        """Something changed: the loop looks again, and whoever waits for a model too."""
+        """Something changed: the loop looks again, and so do requests that wait for a model."""
         self._changed.set()
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(None)
@@ -277,7 +278,7 @@ class ServingService:
         log.info("predictor serves", pid=process.pid, tensorflow=process.tensorflow)
 
     async def _validate_apart(self, version: ServingVersion) -> None:
-        """Loads an unvalidated version where nobody is served."""
+        """Loads an unvalidated version in a process that serves no requests."""
         version.state = State.LOADING
         spare: PredictorProcess | None = None
         try:

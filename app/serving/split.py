@@ -6,14 +6,16 @@ Everything here runs on the event loop's thread.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Generic, Protocol, TypeVar
 
 from app.releases.counts import Counts
 from app.serving.metrics import VersionMetrics
+from app.serving.mirror import Mirror
 from app.serving.notes import Warned
+from app.serving.version_queue import VersionQueue
 
 KEY_HEADER = "x-request-key"
 _TOO_MANY_REQUESTS = 429
@@ -45,6 +47,7 @@ class Servable(Protocol):
 
     arms: dict[str, Arm]
     metrics: VersionMetrics
+    queue: VersionQueue | None
 
     @property
     def loaded(self) -> bool: ...
@@ -61,11 +64,13 @@ class Arm:
 
     Attributes:
         counts: since they were last taken.
+        mirror: takes copies of what was answered well; None: there is no shadow.
     """
 
     def __init__(self, model: str, label: str, revision: int, number: int, metrics: VersionMetrics) -> None:
         self.model, self.label, self.revision, self.number = model, label, revision, number
         self.counts = Counts()
+        self.mirror: Mirror | None = None
         self._metrics = metrics
 
     def answered(self, rows: int, seconds: float) -> None:
@@ -84,7 +89,7 @@ class Arm:
 
     def take(self) -> Counts | None:
         """The counts, to be written down; None when there are none."""
-        if not self.counts.requests and not self.counts.mirrored:
+        if not self.counts.requests and not self.counts.skipped:
             return None
         taken, self.counts = self.counts, Counts()
         return taken
@@ -95,26 +100,41 @@ class Split(Generic[V]):
 
     Args:
         canary: None: the label has only a shadow.
-        draw: a number from 0 to 999 for a request without a key.
+        submit: `Batcher.submit`, for copies to the shadow.
+
+    Attributes:
+        draws: numbers for requests without a key.
     """
 
     draws = random.Random()
 
-    def __init__(self, model: str, share: Share, base: V, canary: V | None) -> None:
-        self.share, self.base, self.canary = share, base, canary
+    def __init__(
+        self,
+        model: str,
+        share: Share,
+        base: V,
+        canary: V | None,
+        shadow: V | None = None,
+        submit: Callable[..., None] | None = None,
+    ) -> None:
+        self.share, self.base, self.canary, self.shadow = share, base, canary, shadow
         self._per_mille = share.per_mille or 0
         self._by = (share.split_by or KEY_HEADER).encode()
         self._salt = blake2b(f"{model}/{share.label}/{share.canary}".encode(), digest_size=16).digest()
         self._last: int | None = None  # the draw of the request before, which had no key
         self._returned: list[int] = []
-        self.arms = [
-            Arm(model, share.label, share.revision, version.number, version.metrics)
+        self._answering = {
+            version: Arm(model, share.label, share.revision, version.number, version.metrics)
             for version in (base, canary)
             if version is not None
-        ]
-        for version, arm in zip((base, canary), self.arms, strict=False):
-            if version is not None:
-                version.arms = {**version.arms, share.label: arm}
+        }
+        self.arms = list(self._answering.values())
+        for version, arm in self._answering.items():
+            version.arms = {**version.arms, share.label: arm}
+        if shadow is not None and submit is not None:
+            copies = Arm(model, share.label, share.revision, shadow.number, shadow.metrics)
+            self.arms.append(copies)
+            self._answering[base].mirror = Mirror(base, shadow, submit, lambda: copies.counts)
 
     def choose(self, headers: Headers | None = None) -> V:
         """The version that answers a request. One with a key gets the same version each time, on every host; raising
@@ -139,6 +159,9 @@ class Split(Generic[V]):
 
     def close(self) -> None:
         """The label is divided in another way from now on; what was counted is still there to be taken."""
-        for version, arm in zip((self.base, self.canary), self.arms, strict=False):
-            if version is not None and version.arms.get(self.share.label) is arm:
+        for version, arm in self._answering.items():
+            if version.arms.get(self.share.label) is arm:
                 version.arms = {label: other for label, other in version.arms.items() if other is not arm}
+            if arm.mirror is not None:
+                arm.mirror.close()
+                arm.mirror = None

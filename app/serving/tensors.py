@@ -117,8 +117,8 @@ def _rows(tensors: Mapping[str, Tensor]) -> int:
             raise InvalidInput(f"Input {quote_name(name)} is a scalar; its first dimension has to be the batch.")
     counts = {name: tensor.shape[0] for name, tensor in tensors.items()}
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"{quote_name(name)} {count}" for name, count in list(counts.items())[:5])
-        raise InvalidInput(f"The inputs have different numbers of rows: {told}.")
+        counted = ", ".join(f"{quote_name(name)} {count}" for name, count in list(counts.items())[:5])
+        raise InvalidInput(f"The inputs have different numbers of rows: {counted}.")
     return next(iter(counts.values()))
 
 

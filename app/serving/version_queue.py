@@ -13,7 +13,7 @@ from app.serving.metrics import VersionMetrics
 
 
 class PredictionResult(NamedTuple):
-    """A body and what its headers tell: rows of the batch, microseconds waited, microseconds of the model's call."""
+    """A response body and the numbers in its headers: rows of the batch, microseconds waited, microseconds computed."""
 
     body: bytes
     batch_rows: int
@@ -25,7 +25,7 @@ class Reply(Protocol):
     """Where an answer goes: a future of `PredictionResult`, or what looks like one."""
 
     def done(self) -> bool:
-        """Whether nobody waits any more."""
+        """Whether the caller has stopped waiting."""
 
     def set_result(self, result: PredictionResult, /) -> None: ...
     def set_exception(self, error: ServiceError, /) -> None: ...
@@ -42,7 +42,7 @@ class Pending:
     """A request that waits or runs.
 
     Attributes:
-        deadline: when nobody wants its answer any more (`time.perf_counter`).
+        deadline: after which its answer is not needed (`time.perf_counter`).
     """
 
     __slots__ = ("account", "arrived", "charged", "deadline", "reply", "request", "size", "tried")

@@ -1,10 +1,10 @@
-"""Which versions there are, which label points to which, and which of them have to be in memory. Plain values and
+"""Known versions, the labels that point to them, and which of them have to be in memory. Plain values and
 decisions: nothing here waits, loads or talks to a process."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -83,7 +83,7 @@ class ServingVersion:
         bytes: memory that it is counted with.
         error: why it cannot be loaded, for a person.
         retry_at: when a failed load may be tried again (monotonic seconds).
-        validated: it was loaded before, or, if staged, where nobody is served, and nothing broke.
+        validated: it was loaded before, or, if staged, in a process that serves no requests, and nothing broke.
         arms: label → what is counted of it there, for labels that divide their requests.
     """
 
@@ -140,7 +140,7 @@ class ServingVersion:
             raise BadExport(f"It needs {self.bytes} bytes of memory; {memory_bytes} is for all models together.")
 
     def forget(self) -> None:
-        """Drops what was read of it and counted, as if nobody had asked for it yet. Only while it is idle."""
+        """Drops what was read of it and counted, as if no request had asked for it yet. Only while it is idle."""
         self.export = self.queue = None
         self.metrics = VersionMetrics()
         self.bytes = 0
@@ -162,6 +162,8 @@ class Models:
         self._labels: dict[tuple[str, str], ServingVersion] = {}
         self._previous: dict[str, ServingVersion] = {}
         self._splits: dict[tuple[str, str], Split[ServingVersion]] = {}
+        self.submit: Callable[..., None] | None = None
+        """`Batcher.submit`, for copies to shadows."""
         self._closed: list[tuple[float, Arm]] = []
         self._keys = time.monotonic_ns()
         """Of the last version: a predictor can have versions of an earlier process, with keys that are lower."""
@@ -221,8 +223,10 @@ class Models:
                 if share.label == label:
                     known = self._splits.get((model, label))
                     canary = None if share.canary is None else self.versions.get((model, share.canary))
-                    if known is None or (known.share, known.base, known.canary) != (share, base, canary):
-                        known = Split(model, share, base, canary)
+                    shadow = None if share.shadow is None else self.versions.get((model, share.shadow))
+                    parts = (share, base, canary, shadow)
+                    if known is None or (known.share, known.base, known.canary, known.shadow) != parts:
+                        known = Split(model, *parts, self.submit)
                     splits[model, label] = known
         for place, known in self._splits.items():
             if known is not splits.get(place):
@@ -322,7 +326,7 @@ class Models:
         return min(due, key=lambda version: (not version.wanted.labels, version.wanted.number), default=None)
 
     def to_unload(self) -> ServingVersion | None:
-        """A loaded version that nobody needs any more and that has answered all it was asked."""
+        """A loaded version that is not needed any more and has no requests left."""
         for version in self.gone:
             if version.idle or not version.loaded:
                 return version

@@ -1,4 +1,4 @@
-"""What is given to commands: job files, and rows to predict from files, standard input or the command line."""
+"""Inputs of commands: job files, and rows to predict from files, standard input or the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON and CSV for programs.
+"""Output of commands: tables for people, JSON and CSV for programs.
 
 Standard output carries the result and nothing else; notes, bars and errors go to standard error. Where standard output
 is no terminal, lines are as long as they are: nothing is wrapped or cut.
@@ -56,7 +56,7 @@ def _console(stream: Any) -> Console:
 
 
 def forget_consoles() -> None:
-    """The streams have changed: consoles are made anew. For programs that run several commands in one process."""
+    """Creates new consoles after the streams have changed. For programs that run several commands in one process."""
     out.cache_clear()
     err.cache_clear()
 
@@ -72,7 +72,7 @@ def note(text: str) -> None:
 
 
 def fail(text: str, status: Exit = Exit.ERROR) -> NoReturn:
-    """Says what is wrong and how to mend it, and ends the command."""
+    """Prints what is wrong and how to fix it, and ends the command."""
     err().print(text, style="red", markup=False, highlight=False)
     raise typer.Exit(status)
 

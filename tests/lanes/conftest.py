@@ -57,6 +57,8 @@ class Host:
             "ARTIFACTS_URL": "",
             "SERVING_LANES": "2",
             "HANG_S": "4",
+            "RATE_PER_S": "1",
+            "RATE_BURST": "40",
         }
         self.settings = Settings(data_dir=data_dir, database_url="", redis_url="redis://127.0.0.1:1", artifacts_url="")
         self.database = Database(make_engine(self.settings))

@@ -6,7 +6,9 @@ import json
 import re
 import signal
 import statistics
+import time
 
+from app.registry.tokens import TokenRepository
 from tests.lanes.conftest import Host, SteadyClient
 from tests.waiting import wait_for
 
@@ -42,6 +44,24 @@ def test_metrics_are_one_view_from_every_lane(host: Host) -> None:
     assert all(count == counts[0] for count in counts)
     assert all(text.count("# TYPE serving_requests_total counter") == 1 for text in texts)
     assert all(text.count('jobs{state="QUEUED"}') == 1 for text in texts)  # of the registry, not of a lane
+
+
+def test_rate_of_a_token_is_one_for_both_lanes(host: Host) -> None:
+    with host.database.session() as session:
+        _, secret = TokenRepository(session).create("rated", ["read"])
+    began = time.monotonic()
+    statuses = []
+    for _ in range(8):
+        connection = host.connect()
+        for _ in range(8):
+            connection.request("GET", "/v1/models", headers={"authorization": f"Bearer {secret}"})
+            answer = connection.getresponse()
+            answer.read()
+            statuses.append(answer.status)
+        connection.close()
+    took = time.monotonic() - began
+    assert 40 <= statuses.count(200) <= 41 + took
+    assert set(statuses) == {200, 429}
 
 
 def test_killed_lane_is_replaced_with_its_predictor_while_the_other_serves(host: Host) -> None:
@@ -85,8 +105,9 @@ def test_both_nurseries_killed_disturb_nobody_and_come_back(host: Host) -> None:
 
 def test_lane_that_hangs_is_replaced(host: Host) -> None:
     [lane] = host.named("lane-1")
+    before = host.serving()
     lane.send_signal(signal.SIGSTOP)
-    wait_for(lambda: not lane.is_running() and len(host.lanes()) == 2, 30)
+    wait_for(lambda: not lane.is_running() and host.serving() > before, 30)
     connections = [host.connect() for _ in range(8)]
     for connection in connections:
         assert host.predict(connection).status == 200

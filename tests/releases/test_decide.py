@@ -126,3 +126,11 @@ def test_binomial_tail_is_exact() -> None:
     assert binomial_tail(1_000, 10_000, 0.01) < ACCIDENT
     assert binomial_tail(5, 5, 1.0) == 1.0
     assert binomial_tail(1, 5, 0.0) == 0.0
+
+
+def test_shadow_is_judged_by_its_disagreement() -> None:
+    plan = ReleasePlan((ReleaseStep(0, 60.0, 100, shadow=True),), Guards(p99_ratio=None, disagreement=0.05))
+    for disagreed, action in ((5, "advance"), (10, "wait"), (40, "roll_back")):
+        new = counts(100)
+        new.mirrored, new.disagreed = 100, disagreed
+        assert ask(new, plan=plan).action == action

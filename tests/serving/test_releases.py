@@ -168,3 +168,44 @@ def test_release_is_paused_resumed_and_aborted(site: Api) -> None:
 
 def begin_again(api: Api) -> int:
     return api.http.post("/v1/models/good/releases", json={"version": 2}).status_code
+
+
+def test_shadow_is_compared_and_changes_no_answer(site: Api) -> None:
+    url = "/v1/models/good/labels/latest"
+    assert site.http.put(url, json={"version": 1, "shadow": 2}).json()["shadow"] == 2
+
+    def compared() -> bool:
+        assert {ask(site, "good", x=float(number)) for number in range(10)} == {(200, 1)}
+        arms = site.http.get(url).json()["arms"]
+        return bool(arms[1].get("compared", 0) >= 5)
+
+    wait_for(compared, 20)
+    live, shadow = site.http.get(url).json()["arms"]
+    assert (live["role"], live["version"], shadow["role"], shadow["version"]) == ("live", 1, "shadow", 2)
+    assert (shadow["agreement"], shadow["largest_difference"], shadow["errors"]) == (0.0, 1.0, 0)  # y + 1
+    assert live["p50_s"] > 0
+    assert shadow["p50_s"] > 0
+    assert shadow["requests"] + shadow["skipped"] <= live["requests"]
+    assert site.http.put(url, json={"version": 1}).json()["shadow"] is None
+
+
+def test_shadow_that_disagrees_is_rolled_back_before_it_answered_anybody(site: Api) -> None:
+    steps = [{"shadow": True, "seconds": 600}, {"per_mille": 100}]
+    release = begin(site, "good", steps=steps, guards={"p99_ratio": None, "disagreement": 0.05, "window_s": 5.0})
+    seen, answers = drive(site, "good", release, until="ROLLED_BACK")
+    assert set(answers) == {(200, 1)}
+    assert "disagreement" in seen["reason"]
+
+
+def test_shadow_that_agrees_goes_on_to_the_first_share(site: Api) -> None:
+    steps = [{"shadow": True, "seconds": 0.1, "min_requests": 5}, {"per_mille": 500, "seconds": 600}]
+    release = begin(site, "lags", steps=steps, guards={"p99_ratio": None, "disagreement": 0.05, "window_s": 5.0})
+    end = time.monotonic() + 20
+    while (seen := show(site, "lags", release))["step"] == 0:
+        assert time.monotonic() < end, seen
+        assert {ask(site, "lags", x=float(number))[0] for number in range(10)} == {200}
+        ReleaseKeeper(site.service.database).round()
+    compared = seen["events"][1]["detail"]["arms"][1]
+    assert compared["agreement"] == 1.0
+    assert compared["largest_difference"] == 0.0
+    site.http.post(f"/v1/models/lags/releases/{release}/abort")

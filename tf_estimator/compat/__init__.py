@@ -1,4 +1,4 @@
-"""What old code needs besides the Estimator itself: names of `tf.estimator`, Keras models, Polyaxon.
+"""Names that old code needs besides the Estimator itself: those of `tf.estimator`, Keras models, Polyaxon.
 
 May import of the engine's folders: `canned`, `checkpoint`, `distribution`, `early_stopping`, `estimator`, `export`,
 `feature_column`, `graph`, `head`, `hooks`, `inputs`, `metrics`, `optimizer`, `recurrent`, `train_and_evaluate`,

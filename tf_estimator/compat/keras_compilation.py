@@ -1,4 +1,4 @@
-"""How a Keras model was compiled, as it is compiled again in a graph: loss, metrics and weights for each output."""
+"""Compilation of a Keras model, repeated in a graph: loss, metrics and weights for each output."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _each_metric(metrics: Any, outputs: Sequence[str]) -> Any:
 
 
 def _fresh(item: Any) -> Any:
-    """Metric and loss objects made anew, for they keep variables of one graph."""
+    """New metric and loss objects, for they keep variables of one graph."""
     if isinstance(item, Mapping):
         return {key: _fresh(value) for key, value in item.items()}
     if isinstance(item, list | tuple):

@@ -163,7 +163,7 @@ class _CompiledMetrics:
         self.variables = [variable for metric in _metrics(model) for variable in metric.variables]
 
     def result(self) -> dict[str, Any]:
-        # Every evaluation has a `loss` of its own, and those of single outputs were never told.
+        # Every evaluation has a `loss` of its own, and those of single outputs were never reported.
         values = {n: v for n, v in self._model.get_metrics_result().items() if n not in self._losses}
         unknown = sorted(set(self._names) - set(values))
         if unknown:
@@ -192,7 +192,7 @@ def _keras_variables(model: Any) -> list[Any]:
 
 
 def _output_names(model: Any) -> list[str]:
-    """Names of the outputs; none for a subclass, whose outputs nobody knows before it is called."""
+    """Names of the outputs; none for a subclass, whose outputs are unknown before it is called."""
     if getattr(model, "output_names", None):
         return list(model.output_names)
     # A sequential model has one output, its last layer's.
@@ -217,7 +217,7 @@ def _configuration(model: Any) -> dict[str, Any] | None:
     """The configuration of a model; None for a subclass that is made without arguments.
 
     Raises:
-        ValueError: nobody knows the arguments of the subclass' constructor.
+        ValueError: the arguments of the subclass' constructor are unknown.
     """
     kind = type(model)
     if _output_names(model) or kind.get_config is not tf.keras.Model.get_config:

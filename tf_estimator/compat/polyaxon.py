@@ -1,4 +1,4 @@
-"""What is Polyaxon's own in its Estimator: `Modes`, calls without `input_fn`, string paths of exports."""
+"""Polyaxon's additions to the Estimator: `Modes`, calls without `input_fn`, string paths of exports."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Diagnosis:
             return lines + [f"  {name} {self.contents.shapes[name]}" for name in model.unexplained]
         units = f", units {model.units}" if model.units else ""
         cell = f" of {model.cell_type} cells" if model.cell_type else ""
-        sure = "" if model.sure else " (or a regressor, or another head: no graph or evaluation beside it tells)"
+        sure = "" if model.sure else " (or a regressor, or another head: no graph or evaluation beside it shows which)"
         api = " of tf.compat.v1.estimator" if program.is_v1(self.optimizers) else ""
         lines = [f"Model: {model.name}{api}{cell}{units}, {model.outputs} output{'s' * (model.outputs != 1)}{sure}"]
         for optimizer in self.optimizers.values():

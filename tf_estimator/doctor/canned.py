@@ -1,4 +1,4 @@
-"""Which canned model a checkpoint belongs to."""
+"""Recognition of the canned model that a checkpoint belongs to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which feature columns a checkpoint and its graph show.
+"""Feature columns that a checkpoint and its graph show.
 
 A checkpoint names only columns with variables: embeddings and the columns of a linear model. `graph.pbtxt`, where it is
 there, names all of them and says their kind.

@@ -1,4 +1,4 @@
-"""What a model directory's `graph.pbtxt` says of columns, losses and constants.
+"""Columns, losses and constants in a model directory's `graph.pbtxt`.
 
 Every column's operations stand in a scope of its name, below the scope of the layer that it belongs to.
 """

@@ -1,4 +1,4 @@
-"""What is in a model directory: which checkpoints are there, which can be read, what is wrong with the rest."""
+"""Contents of a model directory: its checkpoints, those that can be read, and the faults of the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which optimizer a checkpoint was trained with, from the names of its slots and hyperparameters."""
+"""Recognition of the optimizer of a checkpoint, from the names of its slots and hyperparameters."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _V1_ARGUMENTS: dict[str, dict[str, str]] = {
     "RMSProp": {"learning_rate": "learning_rate", "decay": "decay", "momentum": "momentum", "epsilon": "epsilon"},
 }
 
-#: Arguments that v1's constructors want and a checkpoint without its graph does not tell. 0.05 is the rate of the
+#: Arguments that v1's constructors want and a checkpoint without its graph does not hold. 0.05 is the rate of the
 #: canned deep models of v1.
 _V1_UNKNOWN = {"Momentum": {"learning_rate": 0.05, "momentum": 0.9}}
 

@@ -1,4 +1,4 @@
-"""What TRAIN and EVAL MetaGraphs give: loss, predictions and metrics as one signature."""
+"""Outputs of TRAIN and EVAL MetaGraphs: loss, predictions and metrics as one signature."""
 
 from __future__ import annotations
 

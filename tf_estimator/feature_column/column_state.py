@@ -1,4 +1,4 @@
-"""What TensorFlow's feature columns ask of a layer: transformed features, and variables.
+"""State that TensorFlow's feature columns ask of a layer: transformed features, and variables.
 
 A column calls `cache.get(key, state)` for a feature or another column, and `state.create_variable` and its likes for
 its weights. These two classes answer, with the variable names of old checkpoints.

@@ -1,4 +1,4 @@
-"""What the layers of feature columns share: the columns, their scope, and variables made once a graph."""
+"""Base of the layers of feature columns: the columns, their scope, and variables made once per graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fetches of a traced graph depend on: variables, the batch, values of other processes."""
+"""Dependencies of the fetches of a traced graph: variables, the batch, values of other processes."""
 
 from __future__ import annotations
 

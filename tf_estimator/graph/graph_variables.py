@@ -17,7 +17,7 @@ class GraphVariables:
     Args:
         graph: the graph.
         names: names its variables.
-        metric_keys: keys of the variables of Keras metrics, which no collection tells from the model's.
+        metric_keys: keys of the variables of Keras metrics, which no collection separates from the model's.
     """
 
     def __init__(self, graph: tf.Graph, names: VariableNames, metric_keys: Collection[str] = ()) -> None:

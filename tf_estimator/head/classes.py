@@ -1,4 +1,4 @@
-"""What the heads of classes share: the classes' names, and exports of their scores."""
+"""Base of the heads of classes: the classes' names, and exports of their scores."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def classification_output(scores: Any, n_classes: int, vocabulary: Sequence[str]
 def class_outputs(
     predictions: dict[Any, tf.Tensor], n_classes: int, vocabulary: Sequence[str] | None
 ) -> dict[str, Any]:
-    """The export outputs of a head that tells a score of each class, see `Head.export_outputs`."""
+    """The export outputs of a head that gives a score for each class, see `Head.export_outputs`."""
     classification = classification_output(predictions[PredictionKeys.PROBABILITIES], n_classes, vocabulary)
     return {
         SERVING_DEFAULT: classification,

@@ -23,7 +23,7 @@ def classifier_head(
         ValueError: fewer than two classes.
     """
     if n_classes is None or n_classes < 2:
-        raise ValueError(f"n_classes must be > 1: {n_classes}. Two classes are the least that can be told apart.")
+        raise ValueError(f"n_classes must be > 1: {n_classes}. A classifier needs at least two classes.")
     if n_classes == 2:
         return binary(weight_column=weight_column, label_vocabulary=label_vocabulary, loss_reduction=loss_reduction)
     return MultiClassHead(

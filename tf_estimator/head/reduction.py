@@ -1,4 +1,4 @@
-"""How a batch of losses becomes one number."""
+"""Reduction of a batch of losses to one number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`CheckpointSaverHook`: saves checkpoints now and then, and tells its listeners."""
+"""`CheckpointSaverHook`: saves checkpoints at intervals and calls its listeners."""
 
 from __future__ import annotations
 
@@ -102,6 +102,6 @@ class CheckpointSaverHook(Scheduled, tf.compat.v1.train.CheckpointSaverHook):  #
         else:
             self._saver.save(session, self._prefix, global_step=step, write_meta_graph=self._with_graph)
         self.schedule.update_last_triggered_step(step)
-        # A list, so that every listener is told.
+        # A list, so that every listener is called.
         stop = [bool(listener.after_save(session, step)) for listener in self.listeners]
         return any(stop)

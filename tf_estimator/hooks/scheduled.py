@@ -1,4 +1,4 @@
-"""What the hooks with a timer share: they say when they want to be called, and know the step they are called at."""
+"""Base of the hooks with a timer: they say when they want to be called, and know the step they are called at."""
 
 from __future__ import annotations
 
@@ -62,6 +62,6 @@ class Scheduled:
         return step if self.schedule.should_trigger_for_step(step) else None
 
     def step_without_asking(self) -> None:
-        """Counts a step whose values nobody wanted."""
+        """Counts a step whose values were not requested."""
         if self._step is not None:
             self._step += 1

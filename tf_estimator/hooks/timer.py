@@ -43,7 +43,7 @@ class SecondOrStepTimer(tf.compat.v1.train.SecondOrStepTimer):  # type: ignore[m
         """The first step after `global_step` that can be due.
 
         For seconds it is a guess from the steps per second seen so far, never more than twice as far ahead as the
-        steps already timed; asked again there, the timer guesses anew.
+        steps already timed; asked again there, the timer makes a new guess.
         """
         last = self.last_triggered_step()
         if last is None:

@@ -9,8 +9,8 @@ import numpy as np
 #: Rows whose order is drawn at once and kept. That of more rows is computed where it is asked for, and takes no memory.
 KEPT_ROWS = 1 << 24
 
-#: Rounds of the network that computes it. Four make a permutation that cannot be told from a random one (Luby and
-#: Rackoff, 1988) if the round function cannot be; two more, for it is only a mixing function.
+#: Rounds of the network that computes it. Four make a permutation that cannot be distinguished from a random one (Luby
+#: and Rackoff, 1988) if the round function cannot be; two more, for it is only a mixing function.
 _ROUNDS = 6
 
 #: Batches among which rows are exchanged, when batches hold rows of similar length.

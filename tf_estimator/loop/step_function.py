@@ -56,7 +56,7 @@ class LoopFunction:
             Steps done, value of the counter, last loss.
 
         Raises:
-            OutOfRangeError: the input has ended; the counter tells after how many steps.
+            OutOfRangeError: the input has ended; the counter holds the number of steps.
         """
         arguments = [tf.constant(steps, tf.int64), tf.constant(goal, tf.int64), *source.arguments()]
         done, count, last, *self.values = self._function(arguments, state)

@@ -1,4 +1,4 @@
-"""What a streaming metric is."""
+"""The interface of a streaming metric."""
 
 from __future__ import annotations
 

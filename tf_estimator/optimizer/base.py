@@ -1,4 +1,4 @@
-"""What all our optimizers share: gradients, clipping, hyperparameter variables, slots.
+"""Base of all our optimizers: gradients, clipping, hyperparameter variables, slots.
 
 They are written as graph ops with the fused kernels, keep the checkpoint names of the optimizers that `tf.estimator`
 used (`training/<Name>/<variable>/<slot>`, `training/<Name>/<hyperparameter>`), and leave one op to run.
@@ -104,7 +104,7 @@ class GraphOptimizer(abc.ABC):
                 return step.iterations.assign_add(1, read_value=False)
 
     def clip(self, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-        """The (gradient, variable) pairs with their gradients clipped as the constructor was told."""
+        """The (gradient, variable) pairs with their gradients clipped as the constructor's arguments say."""
         gradients, variables = [g for g, _ in pairs], [v for _, v in pairs]
         if self.clipnorm is not None:
             gradients = [tf.clip_by_norm(g, self.clipnorm) for g in gradients]

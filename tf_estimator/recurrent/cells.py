@@ -1,4 +1,4 @@
-"""Which recurrent cells are wanted, and whether the fast kernels can stand in for them."""
+"""Choice of recurrent cells, and whether the fast kernels can stand in for them."""
 
 from __future__ import annotations
 

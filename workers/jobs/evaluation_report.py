@@ -41,7 +41,7 @@ def make_report(
 ) -> JsonObject:
     """The report on the first `rows` rows of an evaluation's inputs (None: all), as JSON.
 
-    A model of which no report can be made gets one that says why. An unexpected failure is logged and told in the
+    A model of which no report can be made gets one that says why. An unexpected failure is logged and reported in the
     report: the evaluation itself is good.
 
     Raises:

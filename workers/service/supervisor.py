@@ -109,7 +109,7 @@ def parts_of(settings: Settings) -> list[ServicePart]:
 
 
 class Supervisor:
-    """Keeps the parts running until it is told to stop."""
+    """Keeps the parts running until it is asked to stop."""
 
     def __init__(
         self,

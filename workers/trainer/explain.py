@@ -31,7 +31,7 @@ def explain(error: BaseException) -> tuple[ErrorKind, str]:
         return ErrorKind.INTERNAL, f"{type(error).__name__}: {_without_paths(str(error))}"
     if isinstance(error, Unavailable):
         return ErrorKind.INTERNAL, error.detail
-    return ErrorKind.INTERNAL, f"{type(error).__name__}; the job's log tells more."
+    return ErrorKind.INTERNAL, f"{type(error).__name__}; see the job's log."
 
 
 def _disk_full(error: BaseException) -> str | None:

@@ -33,7 +33,7 @@ class AttemptWatch:
     Args:
         seat: the seat of a gang's member that is not its chief.
         memory_limit: bytes that the trainer may hold; None for no limit.
-        draining: whether the worker was told to stop.
+        draining: whether the worker is asked to stop.
         oom_kills: how often the kernel ended a process because memory ran out; None if that is not known.
     """
 
@@ -74,7 +74,7 @@ class AttemptWatch:
         return self._died(self._trainer.death, may_try_again)
 
     def _answer(self, message: dict[str, Any]) -> str | None:
-        """The outcome, if the trainer's message tells it."""
+        """The outcome, if the trainer's message has it."""
         if (message.get("job_id"), message.get("attempt")) != (self._job_id, self._attempt):
             return None
         self._started = self._started or "started" in message

@@ -3,7 +3,7 @@
 A worker is one slot: a main process, one pool child and its trainer. The application itself sets the pool, its size
 and, from the setting QUEUES, the queues; `--queues` on the command line replaces the latter.
 
-A message is only a doorbell (`{job_id, attempt}`): it is acknowledged when it is taken, kept by nobody, and may be lost
+A message is only a wake-up (`{job_id, attempt}`): it is acknowledged when it is taken, kept by nobody, and may be lost
 or doubled; leases in SQL and the reconciler decide. So there is no result backend, and no timeout of the broker can
 make a job run twice.
 """

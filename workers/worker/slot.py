@@ -35,7 +35,7 @@ class Slot:
     """Runs attempts one at a time. It holds no TensorFlow; its trainer does, and may die.
 
     Args:
-        draining: whether the worker was told to stop.
+        draining: whether the worker is asked to stop.
         start_trainer: makes a trainer process on the slot's devices; `start_member`: one for a member of a gang.
         oom_kills: how often the kernel ended a process because memory ran out; None if that is not known.
     """

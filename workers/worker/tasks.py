@@ -2,7 +2,7 @@
 
     Celery main ── pipe ──► pool child (one slot) ── pipe ──► trainer
 
-The main process holds the writing end of a pipe. It closes it when it is told to stop: the child then has its trainer
+The main process holds the writing end of a pipe. It closes it when it is asked to stop: the child then has its trainer
 checkpoint and give the job back. When the main process dies, the pipe ends too, and the child leaves with its trainer.
 A watchdog in the main process ends it when it takes no messages any more.
 """

@@ -40,7 +40,7 @@ class Death:
     def reason(self) -> str:
         if self.signal is not None:
             name = signal.Signals(self.signal).name if self.signal in set(signal.Signals) else str(self.signal)
-            hint = " (the system ran out of memory, or somebody killed it)" if self.signal == signal.SIGKILL else ""
+            hint = " (the system ran out of memory, or a signal killed it)" if self.signal == signal.SIGKILL else ""
             return f"The trainer process was ended by {name}{hint}."
         return f"The trainer process ended with exit code {self.exit_code}."
 
@@ -57,7 +57,7 @@ class TrainerProcess:
             stdout=subprocess.PIPE,
             env=devices.environment(environment),
             pass_fds=devices.descriptors(),
-            start_new_session=True,  # a signal to the worker's group is the worker's; it tells the trainer itself
+            start_new_session=True,  # a signal to the worker's group is the worker's, which passes it on itself
         )
         assert self._process.stdout is not None
         self._out = self._process.stdout.fileno()

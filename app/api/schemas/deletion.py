@@ -1,4 +1,4 @@
-"""What a deletion would do."""
+"""Bodies of deletions: what one would remove."""
 
 from __future__ import annotations
 

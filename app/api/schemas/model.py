@@ -35,6 +35,7 @@ class LabelView(View):
     label: str
     version: int
     canary: CanaryView | None = Field(description="The version that answers a share of the requests.")
+    shadow: int | None = Field(description="The version that is asked copies of requests.")
     previous: int | None = Field(description="The version before, kept warm for a quick way back.")
     revision: int = Field(description="Raised by each change; the ETag.")
     updated_at: Time
@@ -43,6 +44,12 @@ class LabelView(View):
 class LabelUpdate(Request):
     version: int = Field(ge=1, le=2**31 - 1, description="Number of the version to point to.")
     canary: CanaryUpdate | None = Field(default=None, description="Left out: all requests go to `version`.")
+    shadow: int | None = Field(
+        default=None,
+        ge=1,
+        le=2**31 - 1,
+        description="A version that is asked copies of requests; its answers are compared, and go to nobody.",
+    )
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"version": 1}]})
 
@@ -53,7 +60,7 @@ class StatusError(View):
 
 
 class VersionStatus(View):
-    """As TensorFlow Serving tells it."""
+    """Model status in TensorFlow Serving's form."""
 
     version: str = Field(examples=["1"])
     state: str = Field(description="START LOADING AVAILABLE UNLOADING END")
@@ -86,6 +93,11 @@ class ModelStatus(View):
         default=None, description="Of one label: the version that it pointed to before, to which one can roll back."
     )
     canary: CanaryView | None = Field(default=None, description="Of one label: the version that gets a share of it.")
+    shadow: int | None = Field(default=None, description="Of one label: the version that is asked copies.")
+    arms: list[Json] | None = Field(
+        default=None,
+        description="Of one label that divides its requests: what was counted of each version since it was set so.",
+    )
     next_page_token: str | None = None
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from app.api.schemas.model import HeaderName
 from app.api.schemas.view import Json, Name, Request, Time, View
@@ -25,16 +25,32 @@ class GuardsUpdate(Request):
     p99_ratio: float | None = Field(
         default=_GUARDS.p99_ratio, ge=1, le=1000, description="99th percentile of times against the live version's."
     )
+    disagreement: Rate | None = Field(
+        default=_GUARDS.disagreement,
+        description="Share of a shadow's answers that are not the live version's: other classes, else other numbers.",
+    )
     window_s: float = Field(
         default=_GUARDS.window_s, ge=0.5, le=3600, description="They look at so many seconds, and at the whole step."
     )
 
 
 class StepUpdate(Request):
-    per_mille: int = Field(ge=1, le=999, description="Of 1,000 requests so many are answered by the new version.")
+    shadow: bool = Field(
+        default=False,
+        description="The new version is asked copies of requests, and answers nobody. No `per_mille` then.",
+    )
+    per_mille: int = Field(
+        default=0, ge=0, le=999, description="Of 1,000 requests so many are answered by the new version."
+    )
     seconds: Seconds = Field(default=300.0, description="The step lasts at least so long.")
     min_requests: int = Field(default=100, ge=0, description="And until the new version had so many requests.")
     guards: GuardsUpdate | None = Field(default=None, description="Of this step; what is left out is the plan's.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.shadow == bool(self.per_mille):
+            raise ValueError("A step has either `shadow: true` or a `per_mille` of 1 and more.")
+        return self
 
 
 class ReleaseRequest(Request):
@@ -66,6 +82,7 @@ class ReleaseRequest(Request):
                 step.seconds,
                 step.min_requests,
                 {} if step.guards is None else step.guards.model_dump(exclude_unset=True),
+                step.shadow,
             )
             for step in self.steps
         ]

@@ -1,4 +1,4 @@
-"""What all bodies have in common."""
+"""Base types of all bodies."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Problem(BaseModel):
     type: str
     title: str
     status: int
-    detail: str = Field(description="What is wrong, and how to mend it.")
+    detail: str = Field(description="What is wrong, and how to fix it.")
     instance: str
     errors: list[Place] = Field(default=[], description="The wrong places of the input, where they are known.")
     error: str | None = None

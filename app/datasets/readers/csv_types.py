@@ -1,4 +1,4 @@
-"""Which type a CSV column has, decided by all of its cells."""
+"""Types of CSV columns, decided by all of their cells."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _CHUNK_CELLS = 1 << 19
 _CHUNK_BYTES = 4 << 20
 _BLOCK_BYTES = 4 << 20
 _FIRST_BLOCK_BYTES = 1 << 16
-"""Short, because the first lines are always read with care: they tell keys and types."""
+"""Short, because the first lines are always read with care: keys and types come from them."""
 _INT64 = 2**63
 _BLANK = b" \t\r\n"
 
@@ -41,7 +41,7 @@ class JsonlReader:
         self.names: list[str] = []
         self.warnings: list[str] = []
         self._types: dict[str, pa.DataType] = {}
-        """Of every key so far, as Arrow's reader is told them."""
+        """Arrow type of every key seen so far."""
         self._next = 1
         """Number of the first line that is not read yet."""
 
@@ -168,7 +168,7 @@ class _Cells:
         self._lines = lines
         self._rounds = rounds  # the schema says float32, so that integers beyond int64 may be rounded
         self.kind = pa.null()
-        """Type of the cells as Arrow's reader is told it; known when the array is made."""
+        """Arrow type of the cells; known when the array is made."""
 
     def array(self) -> pa.Array:
         kinds = set(map(type, self._cells))

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from app.datasets.upload_schema import Spelling
 
-#: What no number is; a cell that breaks the spelling becomes this, so that reading it fails and its line is told.
+#: What no number is; a cell that breaks the spelling becomes this, so that reading it fails and its line is reported.
 _NO_NUMBER = "?"
 
 

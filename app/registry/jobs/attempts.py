@@ -211,8 +211,8 @@ class AttemptRepository:
     def fail(
         self, job_id: str, attempt: int, kind: str, detail: str, *, hopeless: bool | None = None
     ) -> Outcome | None:
-        """Ends the attempt with an error. The job fails when another attempt cannot mend it (`HOPELESS`, memory that
-        ran out twice running, or as `hopeless` says) or `max_attempts` are spent; else it is queued after a pause
+        """Ends the attempt with an error. The job fails when another attempt cannot succeed either (`HOPELESS`, memory
+        that ran out twice running, or as `hopeless` says) or `max_attempts` are spent; else it is queued after a pause
         that doubles each time. None: fenced."""
         job = fence(self.session, job_id, attempt)
         if job is None:
@@ -242,7 +242,7 @@ class AttemptRepository:
         return self._leave(job, ErrorKind.LOST, reason, counted=not self._moved_forward(job))
 
     def release(
-        self, job_id: str, attempt: int, reason: str = "The worker was told to stop and gave the job back."
+        self, job_id: str, attempt: int, reason: str = "The worker was stopped and gave the job back."
     ) -> Outcome | None:
         """Gives a job back that was checkpointed because its worker stops; it waits in its old place. Counted like
         `lose`. None: fenced."""

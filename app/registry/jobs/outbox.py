@@ -1,4 +1,4 @@
-"""Messages to the broker that wait to be sent, written in the transaction of the change they tell of."""
+"""Messages to the broker that wait to be sent, written in the transaction of the change that causes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which jobs a list shows."""
+"""Filters of the list of jobs."""
 
 from __future__ import annotations
 

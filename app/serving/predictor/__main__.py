@@ -153,7 +153,7 @@ class PredictorServer:
                 self._loads.put((connection, message))
 
     def _change_connection(self) -> None:
-        """What still runs for the old one is answered to nobody."""
+        """Results of batches that still run for the old connection are dropped."""
         with self._writing:
             self._connection.close()
         found = self._next_connection()
@@ -196,7 +196,7 @@ class PredictorServer:
         while True:
             connection, message = self._loads.get()
             if connection is not self._connection:
-                continue  # whoever wanted it is gone
+                continue  # the requester is gone
             if isinstance(message, self._messages.Load) and message.low_priority:
                 arguments = (connection, message)
                 thread = threading.Thread(target=self._load_at_low_priority, args=arguments, name="load-low-priority")
@@ -235,7 +235,7 @@ class PredictorServer:
         self._send(connection, self._messages.LoadResult(message.id, error, took, size, cell_bytes))
 
     def _keep(self, connection: socket.socket, message: messages.Load, model: models.Loaded) -> None:
-        """Nothing is kept for a connection that ended meanwhile: the next one was told what there is."""
+        """Nothing is kept for a connection that ended meanwhile: the next one got the list of what there is."""
         with self._writing:
             if connection is self._connection and connection.fileno() >= 0:
                 self._models[message.key] = _Held(model, message.path, message.digest)

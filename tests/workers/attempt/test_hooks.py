@@ -96,7 +96,7 @@ def test_stop_request_ends_the_loop_and_progress_is_told() -> None:
         (OSError("Checkpoint could not be written: No space left on device"), ErrorKind.DISK_FULL, "full"),
         (ValueError("bad thing at /root/secret/file.py\nmore"), ErrorKind.INTERNAL, "ValueError: bad thing at …"),
         (tf.errors.InvalidArgumentError(None, None, "{{node x}} out of range"), ErrorKind.INVALID_DATA, "out of range"),
-        (RuntimeError("password=hunter2"), ErrorKind.INTERNAL, "RuntimeError; the job's log tells more."),
+        (RuntimeError("password=hunter2"), ErrorKind.INTERNAL, "RuntimeError; see the job's log."),
     ],
 )
 def test_failure_is_explained_without_paths_or_traceback(error: Any, kind: ErrorKind, word: str) -> None:
