@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-_PROGRAMS = r"(?:scripts/\w+|celery |python3? -[mc] |docker |tensorboard |sqlite3 |estimator )"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_PROGRAMS = r"(?:scripts/\w+|celery |python3? -[mc] |docker |tensorboard |sqlite3 |estimator-service )"
 _BLOCK = re.compile(rf"^ {{4,}}(?:\$ )?({_PROGRAMS}[^#\n]*)", re.MULTILINE)
 
 

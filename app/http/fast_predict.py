@@ -30,6 +30,7 @@ from app.serving.versions import ServingVersion
 Remembered = Callable[[bytes], TokenInfo | None]
 
 _KEY = KEY_HEADER.encode()
+_ARROW = b"apache.arrow"
 _PLAIN = frozenset({b"host", b"authorization", b"content-length", b"content-type", b"user-agent", b"accept",
                     b"accept-encoding", b"accept-language", b"connection", _KEY})  # fmt: skip
 _MOST_HEADS, _LONGEST_HEAD = 4096, 4096
@@ -101,6 +102,8 @@ class FastPath:
 
     def _plan(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> Plan | None:
         found = dict(headers)
+        if any(_ARROW in found.get(name, b"").lower() for name in (b"content-type", b"accept")):
+            return None
         if len(found) < len(headers) or not _PLAIN.issuperset(found):
             return None
         path = url.decode("latin-1")

@@ -8,18 +8,21 @@ import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 import numpy as np
 
-from app.errors import ServiceError, TooLarge
+from app.errors import InvalidInput, NotFound, ServiceError, TooLarge, UnsupportedMedia, quote_name
 from app.http.auth import TokenInfo
 from app.http.body import ClientGone
 from app.http.rate_limit import Accounts
+from app.serving.arrow_body import MEDIA_TYPE
 from app.serving.decode import Decoded
 from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBodyReader
 from app.serving.notes import with_warnings
 from app.serving.predictor.response import ResponseEncoder
+from app.serving.protocol import Form
 from app.serving.service import ServingService
 from app.serving.split import Headers
 from app.serving.verbs import VERBS
@@ -47,6 +50,41 @@ class PredictTarget(msgspec.Struct, frozen=True):
     number: int | None
     label: str | None
     verb: str
+
+
+class ArrowChoice(msgspec.Struct, frozen=True):
+    """What of a prediction is in Arrow's stream format.
+
+    Attributes:
+        request, answer: which of them.
+        signature, ignore_unknown: of a request, for the format itself has no place for them.
+    """
+
+    request: bool
+    answer: bool
+    signature: str = VERBS["predict"].signature
+    ignore_unknown: bool = False
+
+    @classmethod
+    def of(cls, headers: Headers, query: bytes, verb: str) -> ArrowChoice:
+        """Raises InvalidInput, and UnsupportedMedia for a verb that has no such form."""
+        request = headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == MEDIA_TYPE
+        answer = MEDIA_TYPE in headers.get(b"accept", b"").lower()
+        if not request and not answer:
+            return NO_ARROW
+        if verb != "predict":
+            raise UnsupportedMedia("Only :predict takes and gives Arrow's format.")
+        if not request:
+            return cls(request, answer)
+        given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+        unknown = given.keys() - {"signature_name", "ignore_unknown"}
+        if unknown or given.get("ignore_unknown", "true") not in ("true", "false"):
+            raise InvalidInput("The query may have signature_name, and ignore_unknown, which is true or false.")
+        signature = given.get("signature_name") or VERBS["predict"].signature
+        return cls(request, answer, signature, given.get("ignore_unknown") == "true")
+
+
+NO_ARROW = ArrowChoice(request=False, answer=False)
 
 
 class PredictApp:
@@ -98,7 +136,8 @@ class PredictApp:
             version = await self._service.wait_until_loadable(target.model, target.number, target.label, given)
             queue = version.queue
             assert queue is not None
-            request = await self._decode(version, target.verb, body)
+            arrow = ArrowChoice.of(given, scope.get("query_string", b""), target.verb)
+            request = await self._decode(version, target.verb, body, arrow)
             if request.count:
                 reply: asyncio.Future[PredictionResult] = asyncio.get_running_loop().create_future()
                 account = self._account(scope, request.count)
@@ -106,6 +145,8 @@ class PredictApp:
                 result = await reply
             else:
                 result = _nothing(version, request)
+            if arrow.answer:
+                result = result._replace(body=await self._large_bodies.encode_arrow(result.body))
         except ServiceError as error:
             await self._refuse(error, path, version, target, send)
             return
@@ -115,7 +156,10 @@ class PredictApp:
         counters.answered(request.count, time.perf_counter() - started)
         counters.warned(request.warnings)
         answer = with_warnings(result.body, request.warnings)
-        headers = [*version.head.pairs(result), (b"content-length", b"%d" % len(answer))]
+        headers = version.head.pairs(result)
+        if arrow.answer:
+            headers = [(b"content-type", MEDIA_TYPE), *headers[1:]]
+        headers = [*headers, (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
         if counters.mirror is not None and request.count:
@@ -126,7 +170,7 @@ class PredictApp:
         token: TokenInfo | None = scope.get("state", {}).get("token")
         if token is None or self._accounts is None:
             return None
-        account = self._accounts.of(token.id)
+        account = self._accounts.for_token(token.id)
         self._accounts.take_prediction(account, rows)
         return account
 
@@ -156,7 +200,7 @@ class PredictApp:
                 return None
             account = None
             if self._accounts is not None:
-                account = self._accounts.of(token.id)
+                account = self._accounts.for_token(token.id)
                 self._accounts.take_prediction(account, request.count)
                 self._accounts.check_bytes(account, len(body))
             self._service.batcher.submit(version.queue, request, len(body), reply, account, charged=len(body))
@@ -164,7 +208,32 @@ class PredictApp:
             return None
         return version, request.count
 
-    async def _decode(self, version: ServingVersion, verb: str, body: bytes) -> Decoded:
+    async def _decode(self, version: ServingVersion, verb: str, body: bytes, arrow: ArrowChoice) -> Decoded:
+        """The request, in the form that its answer is to have.
+
+        Raises what `Decoder.decode` and `decode_arrow` raise.
+        """
+        if arrow.request:
+            request = await self._decode_arrow(version, body, arrow)
+        else:
+            request = await self._decode_json(version, verb, body)
+        if arrow.answer and request.warnings is not None:
+            raise InvalidInput.at("/warnings", "An answer in Arrow's format has no place for warnings.")
+        form = Form.TENSORS if arrow.answer else Form.ROW if arrow.request else request.form
+        return request if form == request.form else msgspec.structs.replace(request, form=form)
+
+    async def _decode_arrow(self, version: ServingVersion, body: bytes, arrow: ArrowChoice) -> Decoded:
+        assert version.queue is not None
+        decoder, wanted = version.queue.decoder, version.wanted
+        if arrow.signature not in decoder.export.signatures:
+            known = ", ".join(sorted(decoder.export.signatures))
+            raise NotFound(f"The model has no signature {quote_name(arrow.signature)}; it has {known}.")
+        return await self._large_bodies.decode_arrow(
+            wanted.path, wanted.digest, arrow.signature, body,
+            max_rows=decoder.max_rows, ignore_unknown=arrow.ignore_unknown,
+        )  # fmt: skip
+
+    async def _decode_json(self, version: ServingVersion, verb: str, body: bytes) -> Decoded:
         """Small bodies here, large ones in their own process. Raises what `Decoder.decode` raises."""
         assert version.queue is not None
         decoder = version.queue.decoder

@@ -91,7 +91,7 @@ class Inference:
 
     def count_request(self, token: TokenInfo) -> None:
         """Counts a call that is no prediction. Raises Overloaded."""
-        self._accounts.take_request(self._accounts.of(token.id))
+        self._accounts.take_request(self._accounts.for_token(token.id))
 
     async def run(self, caller: Caller, choice: ModelChoice, decode: Callable[[Decoder], Decoded]) -> Outputs:
         """Waits until the version can be asked, decodes the rows for it, and waits for their outputs.
@@ -106,7 +106,7 @@ class Inference:
             request = decode(version.queue.decoder)
             if not request.count:
                 raise InvalidInput("The request has no rows.")
-            account = self._accounts.of(caller.token.id)
+            account = self._accounts.for_token(caller.token.id)
             self._accounts.check_bytes(account, caller.charged)
             self._accounts.take_prediction(account, request.count)
             reply: asyncio.Future[PredictionResult] = asyncio.get_running_loop().create_future()

@@ -10,6 +10,7 @@ import asyncio
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -62,7 +63,14 @@ class BatchLimits:
 
 
 class Batcher:
-    def __init__(self, limits: BatchLimits) -> None:
+    """The queues of all versions, and the batches that the predictor computes.
+
+    Args:
+        clock: seconds, of any origin; the predictor and callers' deadlines go by the same one.
+    """
+
+    def __init__(self, limits: BatchLimits, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self.limits = limits
         self.rows_waiting = 0
         self.bytes_waiting = 0
@@ -105,7 +113,7 @@ class Batcher:
             raise QueueFull("Too many requests wait for predictions. Try again.", retry_after_s=RETRY_AFTER_S)
         self.rows_waiting += rows
         self.bytes_waiting += size
-        now = time.perf_counter()
+        now = self._clock()
         pending = Pending(request, size, now, reply, account, charged, min(deadline, now + self.limits.timeout_s))
         if account is not None:
             account.rows += rows
@@ -120,7 +128,7 @@ class Batcher:
                 self._pump_planned = True
                 self._loop.call_soon(self._pump)
         if self._sweeper is None:
-            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+            self._sweeper = self._loop.call_later(_SWEEP_S, self.sweep)
 
     def open(self, queue: VersionQueue, key: int) -> None:
         """The predictor has the version now: what waits may run."""
@@ -222,7 +230,7 @@ class Batcher:
         rows, size, longest = first.request.count, first.size, first.request.longest
         signature = first.request.signature
         waiting = queue.waiting
-        now = time.perf_counter()
+        now = self._clock()
         while waiting:
             pending = waiting[0]
             if _unwanted(pending, now):
@@ -247,7 +255,7 @@ class Batcher:
 
     def _next_wanted(self, queue: VersionQueue) -> Pending | None:
         """The next request whose caller still waits and that may run; those before it are answered."""
-        now = time.perf_counter()
+        now = self._clock()
         while queue.waiting:
             pending = self._pop(queue)
             if _unwanted(pending, now):
@@ -298,12 +306,12 @@ class Batcher:
             self._due(queue)
             return
         rows = sum(run.counts)
-        queue.running = self._running[self._next_id] = Batch(queue, members, time.perf_counter(), rows)
+        queue.running = self._running[self._next_id] = Batch(queue, members, self._clock(), rows)
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Answers what waited or ran too long, and ends a predictor whose call hangs. One timer for all: one more would
         cost more than the rest of `submit`."""
-        now = time.perf_counter()
+        now = self._clock()
         for queue in list(self._queues):
             while queue.waiting and now >= queue.waiting[0].deadline:
                 self._fail(self._pop(queue), self._too_late(queue))
@@ -313,7 +321,7 @@ class Batcher:
                 if now >= pending.deadline:
                     self._fail(pending, self._too_late(batch.queue))
         busy = self._queues or self._running
-        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if busy else None
+        self._sweeper = self._loop.call_later(_SWEEP_S, self.sweep) if busy else None
 
     def _end_hung_predictor(self, now: float) -> None:
         """One that computes nothing, or whose call takes too long. What it has is tried by the spare."""

@@ -30,6 +30,8 @@ INLINE_UNTYPED_BYTES = 16 * 1024
 TIMEOUT_S = 60.0
 _ROOT = Path(__file__).parents[2]
 _HEADER = struct.Struct("<II")
+OUTPUTS = "*"
+"""Of a request to the process: no signature's name."""
 _KINDS: dict[str, type[ServiceError]] = {
     kind.__name__: kind for kind in (InvalidInput, TooLarge, NotFound, Conflict, Timeout, Unavailable)
 }
@@ -43,12 +45,16 @@ class BodyRequest(msgspec.Struct, frozen=True):
         verb: predict, classify or regress; empty: the body is a JSON document, which is only checked.
         path, digest: the export's directory.
         max_rows: maximum number of instances.
+        arrow: the body is an Arrow stream for this signature; or, with `OUTPUTS`, outputs to make one of.
+        ignore_unknown: leave columns out that the model does not have.
     """
 
     verb: str = ""
     path: str = ""
     digest: str = ""
     max_rows: int = 0
+    arrow: str = ""
+    ignore_unknown: bool = False
 
 
 class BodyReply(msgspec.Struct, frozen=True):
@@ -111,6 +117,19 @@ class LargeBodyReader:
         reply, columns = await self._ask(BodyRequest(verb, path, digest, max_rows), body)
         packed = msgspec.Raw(columns)
         return Decoded(reply.signature, Form(reply.form), [], reply.longest, reply.count, packed, reply.warnings)
+
+    async def decode_arrow(
+        self, path: str, digest: str, signature: str, body: bytes, *, max_rows: int, ignore_unknown: bool
+    ) -> Decoded:
+        """A predict request in Arrow's stream format. Raises what `app.serving.arrow_body.decode_arrow` raises."""
+        request = BodyRequest("predict", path, digest, max_rows, signature, ignore_unknown)
+        reply, columns = await self._ask(request, body)
+        packed = msgspec.Raw(columns)
+        return Decoded(signature, Form.TENSORS, [], reply.longest, reply.count, packed)
+
+    async def encode_arrow(self, outputs: bytes) -> bytes:
+        """A version's outputs in Arrow's stream format."""
+        return bytes((await self._ask(BodyRequest(arrow=OUTPUTS), outputs))[1])
 
     async def stop(self) -> None:
         self._end()

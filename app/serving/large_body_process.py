@@ -17,9 +17,10 @@ import msgspec
 
 from app.errors import InvalidInput, ServiceError, TooLarge
 from app.process import die_with_parent, give_memory_back
+from app.serving.arrow_body import decode_arrow, encode_arrow
 from app.serving.decode import LIMITS, Decoder
 from app.serving.export_description import read_export
-from app.serving.large_body import BodyReply, BodyRequest, receive, send
+from app.serving.large_body import OUTPUTS, BodyReply, BodyRequest, receive, send
 from app.strict_json import read_json
 
 MEMORY_BYTES = 2**30
@@ -61,13 +62,20 @@ class BodyReader:
 
     def read(self, request: BodyRequest, body: bytes) -> tuple[BodyReply, bytes]:
         try:
+            if request.arrow == OUTPUTS:
+                return BodyReply(), encode_arrow(body)
             if not request.verb:
                 read_json(body)
                 return BodyReply(), b""
-            LIMITS.check(body)
             decoder = self._decoder(request)
-            decoded = decoder.decode(request.verb, body)
-            columns = decoder.packers[decoded.signature].pack(decoded.rows)
+            if request.arrow:
+                decoded = decode_arrow(decoder, request.arrow, body, ignore_unknown=request.ignore_unknown)
+            else:
+                LIMITS.check(body)
+                decoded = decoder.decode(request.verb, body)
+            columns = decoded.columns
+            if columns is None:
+                columns = decoder.packers[decoded.signature].pack(decoded.rows)
         except ServiceError as error:
             places = error.errors[:100] if isinstance(error, InvalidInput) else []
             errors = [(place.pointer, place.detail) for place in places]

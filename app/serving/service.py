@@ -178,9 +178,9 @@ class ServingService:
 
         Raises NotFound: no such model, version or label.
         """
-        versions = self.models.of(model)
+        versions = self.models.versions_of(model)
         if number is not None or label is not None:
-            versions = [self.models.one(model, number, label)]
+            versions = [self.models.look_up(model, number, label)]
         return status(versions)
 
     async def metadata(self, model: str, number: int | None = None, label: str | None = None) -> dict[str, Any]:
@@ -190,7 +190,7 @@ class ServingService:
             NotFound: no such model, version or label.
             Conflict: its description cannot be read.
         """
-        version = self.models.one(model, number, label)
+        version = self.models.look_up(model, number, label)
         await self._described(version)
         return metadata(model, version)
 

@@ -88,15 +88,27 @@ def decode_tensors(decoder: Decoder, signature: str, tensors: Mapping[str, Tenso
     if rows > decoder.max_rows:
         raise TooLarge(f"The request has {rows} rows; the most is {decoder.max_rows}. Send it in parts.")
     values: dict[str, Any] = {}
-    longest = 0
     for feature in features:
         tensor = tensors.get(feature.name)
         if feature.sequence:
             length = tensors.get(feature.length_input or f"{feature.name}_length")
             values[feature.name] = _sequence(feature, tensor, length, rows)
-            longest = max(longest, int(values[feature.name][1].max(initial=0)))
         else:
             values[feature.name] = _absent(feature, rows) if tensor is None else _values(feature, tensor, feature.shape)
+    return pack_values(decoder, signature, values, rows)
+
+
+def pack_values(decoder: Decoder, signature: str, values: Mapping[str, Any], rows: int) -> Decoded:
+    """Values that fit the signature's inputs, as a request.
+
+    Args:
+        values: by feature: an array of the feature's dtype, the batch first; a flat list of bytes for strings; for a
+            sequence a pair: all values of all rows, and how many each row has (int64).
+
+    Raises TooLarge: too many values once sequences are padded.
+    """
+    sequences = [value[1] for value in values.values() if isinstance(value, tuple)]
+    longest = max((int(counts.max(initial=0)) for counts in sequences), default=0)
     if longest * rows > MOST_CELLS:
         raise TooLarge(
             f"The request has {rows} rows and a sequence of {longest} values; padded to the longest that is more than "
@@ -146,19 +158,23 @@ def _values(feature: InputFeature, tensor: Tensor, shape: tuple[int, ...]) -> An
 
 def _cast(feature: InputFeature, tensor: Tensor, shape: tuple[int, ...]) -> Any:
     if (feature.dtype == "string") != (tensor.dtype == "string"):
-        raise _wrong_dtype(feature, tensor)
+        raise _wrong_dtype(feature, tensor.dtype)
     if feature.dtype == "string":
         return tensor.values
-    array: NDArray[Any] = tensor.values.reshape(shape)
+    return cast_array(feature, tensor.values.reshape(shape))
+
+
+def cast_array(feature: InputFeature, array: NDArray[Any]) -> NDArray[Any]:
+    """Numbers in the feature's dtype. Raises InvalidInput where that cannot hold them."""
     converted = _TO[feature.dtype](array)
     if converted is None:
-        raise _wrong_dtype(feature, tensor)
+        raise _wrong_dtype(feature, array.dtype.name)
     return converted
 
 
-def _wrong_dtype(feature: InputFeature, tensor: Tensor) -> InvalidInput:
+def _wrong_dtype(feature: InputFeature, dtype: str) -> InvalidInput:
     return InvalidInput(
-        f"Input {quote_name(feature.name)} is of {tensor.dtype}; it has to be of {feature.dtype}, or of values that "
+        f"Input {quote_name(feature.name)} is of {dtype}; it has to be of {feature.dtype}, or of values that "
         "this dtype can hold."
     )
 

@@ -87,7 +87,8 @@ class ServingVersion:
         arms: label → what is counted of it there, for labels that divide their requests.
     """
 
-    def __init__(self, wanted: WantedVersion, key: int) -> None:
+    def __init__(self, wanted: WantedVersion, key: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.wanted = wanted
         self.key = key
         self.metrics = VersionMetrics()
@@ -149,13 +150,18 @@ class ServingVersion:
         self.error = error
         self.state = State.END
         self.due = False
-        self.retry_at = time.monotonic() + RETRY_S
+        self.retry_at = self._clock() + RETRY_S
 
 
 class Models:
-    """All versions and labels. `sync` brings the registry's word; a label follows it once its new version is loaded."""
+    """All versions and labels. `sync` brings the registry's word; a label follows it once its new version is loaded.
 
-    def __init__(self) -> None:
+    Args:
+        clock: monotonic time, seconds.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.versions: dict[tuple[str, int], ServingVersion] = {}
         self.gone: list[ServingVersion] = []
         self._names: frozenset[str] = frozenset()
@@ -182,7 +188,7 @@ class Models:
                 version = None
             if version is None:
                 self._keys += 1
-                version = self.versions[place] = ServingVersion(item, self._keys)
+                version = self.versions[place] = ServingVersion(item, self._keys, self._clock)
                 version.due = bool(item.labels) or item.staged or item.previous
                 changed = True
             elif version.wanted != item:
@@ -231,13 +237,13 @@ class Models:
         for place, known in self._splits.items():
             if known is not splits.get(place):
                 known.close()
-                self._closed += [(time.monotonic(), arm) for arm in known.arms]
+                self._closed += [(self._clock(), arm) for arm in known.arms]
         self._splits = splits
 
     def arms(self) -> list[Arm]:
         """What is counted for divided labels, also of those that a moment ago were divided otherwise: their last
         requests may still be under way."""
-        now = time.monotonic()
+        now = self._clock()
         self._closed = [(since, arm) for since, arm in self._closed if now - since < UNUSED_S]
         return [arm for split in self._splits.values() for arm in split.arms] + [arm for _, arm in self._closed]
 
@@ -262,7 +268,7 @@ class Models:
             version = self.versions.get((model, number))
             if version is None:
                 raise NotFound(f"There is no version {number} of the model {quote_name(model)}.")
-            version.asked_at = time.monotonic()
+            version.asked_at = self._clock()
         else:
             version = self._labels.get((model, label or DEFAULT_LABEL))
             if version is None:
@@ -279,17 +285,17 @@ class Models:
         if self._splits and (split := self._splits.get((model, label or DEFAULT_LABEL))) is not None:
             split.put_back()
 
-    def one(self, model: str, number: int | None, label: str | None) -> ServingVersion:
+    def look_up(self, model: str, number: int | None, label: str | None) -> ServingVersion:
         """As `find`, for looking only: a version that cannot be loaded is found too. Raises NotFound."""
         if number is not None and (version := self.versions.get((model, number))) is not None:
             return version
         if number is None and (version := self._labels.get((model, label or DEFAULT_LABEL))) is not None:
             return version
-        self.of(model)
+        self.versions_of(model)
         what = f"version {number}" if number is not None else f"label {quote_name(label or DEFAULT_LABEL)}"
         raise NotFound(f"The model has no {what}.")
 
-    def of(self, model: str) -> list[ServingVersion]:
+    def versions_of(self, model: str) -> list[ServingVersion]:
         """Versions of a model, the newest first. Raises NotFound."""
         found = [version for version in self.versions.values() if version.wanted.model == model]
         if not found:
@@ -310,7 +316,7 @@ class Models:
         Args:
             unvalidated: also staged versions that are not validated.
         """
-        now = time.monotonic()
+        now = self._clock()
         waiting, due = [], []
         for version in self.versions.values():
             if version.loaded or (version.error is not None and now < version.retry_at):
@@ -330,7 +336,7 @@ class Models:
         for version in self.gone:
             if version.idle or not version.loaded:
                 return version
-        now = time.monotonic()
+        now = self._clock()
         for version in self.versions.values():
             wanted = version.wanted
             kept = wanted.previous or self._previous.get(wanted.model) is version
@@ -354,7 +360,7 @@ class Models:
     def _check_on_its_way(self, model: str, label: str | None) -> None:
         if model not in self._names:
             raise NotFound(f"There is no model {quote_name(model)}.")
-        versions = self.of(model)
+        versions = self.versions_of(model)
         if any(version.wanted.staged and version.error is None for version in versions):
             return
         raise NotFound(f"The model has no version with the label {quote_name(label or DEFAULT_LABEL)}.")

@@ -191,6 +191,7 @@ def test_answers_of_both_ways_are_counted(site: Site) -> None:
         (request(b"x", headers=b"Origin: https://evil.example\r\n"), 403),
         (request(b"x", headers=b"Host: localhost\r\n"), 422),
         (request(b"x", headers=b"Content-Encoding: br\r\n"), 415),
+        (request(b"x", path="/v1/models/m:classify", headers=b"Accept: application/vnd.apache.arrow.stream\r\n"), 415),
         (request(b"x" * 1001), 413),
     ],
 )

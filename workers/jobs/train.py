@@ -193,7 +193,7 @@ class TrainingJob:
         if data is None or step not in self._measured:
             return
         attempt = self._attempt
-        row = attempt.read(lambda session: CheckpointRepository(session).at(attempt.claim.job_id, step))
+        row = attempt.read(lambda session: CheckpointRepository(session).at_step(attempt.claim.job_id, step))
         path = str(attempt.storage.path(row.path))
         made = make_report(attempt, self._estimator, self._evaluation_inputs(data), checkpoint_path=path)
         attempt.record_report(step, EVALUATION, made)
