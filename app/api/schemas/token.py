@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from app.api.schemas.view import Json, Request, Time, View, must_time
-from app.registry import tables
+from app.registry import operator_tables
 
 
 class TokenRequest(Request):
@@ -32,7 +32,7 @@ class TokenView(View):
     token: str | None = Field(default=None, description="The secret: in the answer to the POST only, never again.")
 
     @classmethod
-    def of(cls, row: tables.Token, secret: str | None = None) -> TokenView:
+    def of(cls, row: operator_tables.Token, secret: str | None = None) -> TokenView:
         return cls.copy_of(row, token=secret)
 
 
@@ -49,7 +49,7 @@ class AuditView(View):
     detail: Json
 
     @classmethod
-    def of(cls, row: tables.AuditEntry) -> AuditView:
+    def of(cls, row: operator_tables.AuditEntry) -> AuditView:
         return cls.copy_of(row, at=must_time(row.at))
 
 
