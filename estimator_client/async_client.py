@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 from urllib.parse import quote
@@ -107,6 +107,19 @@ class AsyncClient:
         answer = await self._transport.json("GET", f"/v1/datasets/{dataset_id}/preview", params={"rows": rows})
         return list(answer["rows"])
 
+    async def distributions(
+        self, dataset: str, *, label: str | None = None, columns: Sequence[str] | None = None
+    ) -> Json:
+        """Histograms, frequent values and missing ones of a data set's columns.
+
+        Args:
+            label: a column; how strongly each goes with it is told.
+            columns: left out: the first 100.
+        """
+        params: Json = {"column": list(columns or ())} | ({} if label is None else {"label": label})
+        path = f"/v1/datasets/{quote(dataset, safe='')}/distributions"
+        return await self._transport.json("GET", path, params=params)
+
     async def dataset_usage(self, dataset_id: str) -> Json:
         """The jobs and versions that were made from a data set."""
         return await self._transport.json("GET", f"/v1/datasets/{dataset_id}/usage")
@@ -145,6 +158,10 @@ class AsyncClient:
         created_before (times as RFC 3339)."""
         async for view in self._transport.pages("/v1/jobs", "jobs", filters):
             yield AsyncJob(self._transport, view)
+
+    async def compare_jobs(self, job_ids: Sequence[str]) -> Json:
+        """Two to ten jobs side by side: `differences` of their specifications, `metrics`, and curves in `series`."""
+        return await self._transport.json("GET", "/v1/jobs/compare", params={"ids": list(job_ids)})
 
     async def update_job(self, job_id: str, **changes: Any) -> AsyncJob:
         """Changes what a job is called: `display_name` (a text or None), `tags` (a list)."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 from urllib.parse import quote
@@ -107,6 +107,17 @@ class Client:
         answer = self._transport.json("GET", f"/v1/datasets/{dataset_id}/preview", params={"rows": rows})
         return list(answer["rows"])
 
+    def distributions(self, dataset: str, *, label: str | None = None, columns: Sequence[str] | None = None) -> Json:
+        """Histograms, frequent values and missing ones of a data set's columns.
+
+        Args:
+            label: a column; how strongly each goes with it is told.
+            columns: left out: the first 100.
+        """
+        params: Json = {"column": list(columns or ())} | ({} if label is None else {"label": label})
+        path = f"/v1/datasets/{quote(dataset, safe='')}/distributions"
+        return self._transport.json("GET", path, params=params)
+
     def dataset_usage(self, dataset_id: str) -> Json:
         """The jobs and versions that were made from a data set."""
         return self._transport.json("GET", f"/v1/datasets/{dataset_id}/usage")
@@ -145,6 +156,10 @@ class Client:
         created_before (times as RFC 3339)."""
         for view in self._transport.pages("/v1/jobs", "jobs", filters):
             yield Job(self._transport, view)
+
+    def compare_jobs(self, job_ids: Sequence[str]) -> Json:
+        """Two to ten jobs side by side: `differences` of their specifications, `metrics`, and curves in `series`."""
+        return self._transport.json("GET", "/v1/jobs/compare", params={"ids": list(job_ids)})
 
     def update_job(self, job_id: str, **changes: Any) -> Job:
         """Changes what a job is called: `display_name` (a text or None), `tags` (a list)."""

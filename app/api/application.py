@@ -14,6 +14,7 @@ from app.api import (
     events,
     export_download,
     health,
+    job_compare,
     job_records,
     jobs,
     models,
@@ -32,6 +33,7 @@ from app.version import __version__
 _ROUTERS = (
     datasets,
     deletions,
+    job_compare,  # before the routes of one job: its path looks like one of theirs
     jobs,
     job_records,
     evaluations,

@@ -107,3 +107,9 @@ def test_lost_admin_token_is_made_anew(database: Database, tmp_path) -> None:  #
 
     with database.read() as session:
         assert TokenRepository(session).find(path.read_text()) is not None
+
+
+def test_token_is_told_what_it_may_do(api: Api) -> None:
+    found = api.http.get("/v1/whoami", headers=api.token("read", "predict")).json()
+    assert (found["name"], found["scopes"]) == ("test", ["predict", "read"])
+    assert api.http.get("/v1/whoami", headers=api.token("predict")).status_code == 403

@@ -55,14 +55,14 @@ class StepUpdate(Request):
 
 class ReleaseRequest(Request):
     version: int = Field(ge=1, le=2**31 - 1, description="The new version; it must be AVAILABLE.")
-    label: Name = "latest"
+    label: Name = Field(default="latest", description="The label that is to point to it.")
     steps: list[StepUpdate] = Field(
         default=[StepUpdate(per_mille=10), StepUpdate(per_mille=100), StepUpdate(per_mille=500)],
         min_length=1,
         max_length=20,
         description="One after the other; after the last one the label points to the new version.",
     )
-    guards: GuardsUpdate = Field(default=GuardsUpdate())
+    guards: GuardsUpdate = Field(default=GuardsUpdate(), description="Of all steps that have none of their own.")
     by: HeaderName = Field(
         default=KEY_HEADER, description="Requests with the same value of this header get the same version."
     )

@@ -23,6 +23,14 @@ class TokenRequest(Request):
     )
 
 
+class Bearer(View):
+    """Who sent a request."""
+
+    id: str
+    name: str
+    scopes: list[str] = Field(description="read submit predict admin; `admin` may do everything.")
+
+
 class TokenView(View):
     id: str
     name: str
