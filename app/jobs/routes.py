@@ -1,4 +1,4 @@
-"""Which of the broker's queues a job goes to: workers with too few devices for it do not consume that one."""
+"""Broker queues of jobs: workers with too few devices for a job do not consume its queue."""
 
 from __future__ import annotations
 

@@ -99,9 +99,9 @@ class Job(Base):
     lease_expires_at: Mapped[float | None] = mapped_column(Float)
     not_before: Mapped[float] = mapped_column(Float, default=0.0)  # since when it may run: back-off, then waiting
     sent_at: Mapped[float | None] = mapped_column(Float)  # when the broker last got its message
-    devices: Mapped[int] = mapped_column(Integer, default=1)  # of each worker
-    seats: Mapped[int] = mapped_column(Integer, default=1)  # workers that run an attempt together
-    forming_after: Mapped[float] = mapped_column(Float, default=0.0)  # a gang that did not fill lets others go first
+    devices: Mapped[int] = mapped_column(Integer, default=1, server_default="1")  # of each worker
+    seats: Mapped[int] = mapped_column(Integer, default=1, server_default="1")  # workers that run it together
+    forming_after: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")  # a gang lets others go first
     created_at: Mapped[float] = mapped_column(Float)
     started_at: Mapped[float | None] = mapped_column(Float)  # of the first attempt
     finished_at: Mapped[float | None] = mapped_column(Float)
