@@ -9,7 +9,6 @@ from alembic import context
 from sqlalchemy import Connection
 
 from app.config import Settings
-from app.registry import operator_tables  # noqa: F401  # its tables belong to the metadata
 from app.registry.db import make_engine
 from app.registry.tables import Base, CleanText
 

@@ -14,7 +14,6 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
 from app.config import Settings
-from app.registry import operator_tables  # noqa: F401  # its tables belong to the metadata
 from app.registry.db import HEAD, Database, make_engine, migrate, revision_state
 from app.registry.migrations import alembic_config, downgrade, upgrade
 from app.registry.tables import Base, CleanText

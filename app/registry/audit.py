@@ -9,8 +9,8 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from app.registry.db import now
-from app.registry.operator_tables import AuditEntry
 from app.registry.pagination import page
+from app.registry.tables import AuditEntry
 
 
 class AuditRepository:

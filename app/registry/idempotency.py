@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, InvalidInput
 from app.registry.db import now, upsert
-from app.registry.operator_tables import IdempotencyKey
+from app.registry.tables import IdempotencyKey
 
 IN_FLIGHT_S = 120.0
 """After this, a request that never finished is taken for dead (its process died), and its key may be used again."""

@@ -6,7 +6,7 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from app.registry.db import now, upsert
-from app.registry.operator_tables import Lease
+from app.registry.tables import Lease
 
 
 class LeaseRepository:

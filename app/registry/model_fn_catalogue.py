@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.registry.db import now, upsert
-from app.registry.operator_tables import CatalogueEntry
+from app.registry.tables import CatalogueEntry
 
 
 class CatalogueRepository:

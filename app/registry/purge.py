@@ -7,8 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.jobs.state import ENDED
 from app.registry.db import now
-from app.registry.operator_tables import AuditEntry, IdempotencyKey
-from app.registry.tables import Job, JobEvent, MetricPoint
+from app.registry.tables import AuditEntry, IdempotencyKey, Job, JobEvent, MetricPoint
 
 AT_ONCE = 1000
 """Rows of one transaction, so that other writers get their turn in between."""

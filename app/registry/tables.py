@@ -101,7 +101,7 @@ class Job(Base):
     sent_at: Mapped[float | None] = mapped_column(Float)  # when the broker last got its message
     devices: Mapped[int] = mapped_column(Integer, default=1, server_default="1")  # of each worker
     seats: Mapped[int] = mapped_column(Integer, default=1, server_default="1")  # workers that run it together
-    forming_after: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")  # a gang lets others go first
+    forming_after: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")  # others form first until then
     created_at: Mapped[float] = mapped_column(Float)
     started_at: Mapped[float | None] = mapped_column(Float)  # of the first attempt
     finished_at: Mapped[float | None] = mapped_column(Float)
@@ -241,6 +241,7 @@ class Model(Base):
     __tablename__ = "models"
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     created_at: Mapped[float] = mapped_column(Float)
+    keep: Mapped[dict[str, Any] | None] = mapped_column(Json)  # `app.releases.keep.KeepPolicy`; null: nothing
     newest: Mapped[int | None] = mapped_column(Integer)  # the highest number that was given, also if it is deleted
 
 
@@ -274,53 +275,14 @@ class Label(Base):
     shadow: Mapped[int | None] = mapped_column(Integer)  # the version that gets copies, and answers nobody
 
 
-class Release(Base):
-    """A plan that brings a version behind a label, and how far it is."""
-
-    __tablename__ = "releases"
+class Token(Base):
+    __tablename__ = "tokens"
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    model: Mapped[str] = mapped_column(ForeignKey("models.name", ondelete="CASCADE"))
-    label: Mapped[str] = mapped_column(String(100))
-    version: Mapped[int] = mapped_column(Integer)  # the new one
-    base: Mapped[int] = mapped_column(Integer)  # the one that served when it began
-    plan: Mapped[dict[str, Any]] = mapped_column(Json)
-    state: Mapped[str] = mapped_column(String(12))  # RUNNING PAUSED DONE ROLLED_BACK ABORTED
-    step: Mapped[int] = mapped_column(Integer)  # index into the plan's steps
-    step_s: Mapped[float] = mapped_column(Float)  # how long this step ran before `step_at`
-    step_at: Mapped[float] = mapped_column(Float)  # since when it runs, or is paused
-    label_revision: Mapped[int] = mapped_column(Integer)  # of the label as the release set it
-    reason: Mapped[str | None] = mapped_column(CleanText)  # why it waits, or ended
+    name: Mapped[str] = mapped_column(String(100))
+    digest: Mapped[str] = mapped_column(String(80), unique=True)  # SHA-256; the token itself is never stored
+    scopes: Mapped[list[str]] = mapped_column(Json)
     created_at: Mapped[float] = mapped_column(Float)
-    created_by: Mapped[str | None] = mapped_column(String(40))
-    ended_at: Mapped[float | None] = mapped_column(Float)
-    __table_args__ = (Index(None, "model", "created_at", "id"), Index(None, "state"))
-
-
-class ReleaseEvent(Base):
-    """What happened to a release, with the evidence of that moment."""
-
-    __tablename__ = "release_events"
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
-    release_id: Mapped[str] = mapped_column(ForeignKey("releases.id", ondelete="CASCADE"))
-    at: Mapped[float] = mapped_column(Float)
-    kind: Mapped[str] = mapped_column(String(20))  # started step held paused resumed done rolled_back aborted
-    step: Mapped[int] = mapped_column(Integer)
-    detail: Mapped[dict[str, Any]] = mapped_column(Json)
-    __table_args__ = (Index(None, "release_id", "id"), {"sqlite_autoincrement": True})
-
-
-class ArmCount(Base):
-    """What one process counted of one version behind a divided label, in a moment; sums of old ones."""
-
-    __tablename__ = "arm_counts"
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
-    model: Mapped[str] = mapped_column(ForeignKey("models.name", ondelete="CASCADE"))
-    label: Mapped[str] = mapped_column(String(100))
-    revision: Mapped[int] = mapped_column(Integer)  # of the label: each change begins to count anew
-    version: Mapped[int] = mapped_column(Integer)
-    at: Mapped[float] = mapped_column(Float)
-    counts: Mapped[dict[str, Any]] = mapped_column(Json)  # `app.releases.counts.Counts`
-    __table_args__ = (Index(None, "model", "label", "revision", "at"), Index(None, "at"))
+    revoked_at: Mapped[float | None] = mapped_column(Float)
 
 
 class Outbox(Base):
@@ -346,3 +308,60 @@ class JobEvent(Base):
     data: Mapped[dict[str, Any]] = mapped_column(Json)
     at: Mapped[float] = mapped_column(Float)
     __table_args__ = (Index(None, "job_id", "id"), {"sqlite_autoincrement": True})
+
+
+class IdempotencyKey(Base):
+    __tablename__ = "idempotency_keys"
+    token_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    request_digest: Mapped[str] = mapped_column(String(80))
+    status: Mapped[int | None] = mapped_column(Integer)  # null while the first request is in flight
+    headers: Mapped[dict[str, str]] = mapped_column(Json, default=dict)
+    body: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    created_at: Mapped[float] = mapped_column(Float, index=True)
+
+
+class AuditEntry(Base):
+    __tablename__ = "audit"
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    at: Mapped[float] = mapped_column(Float, index=True)
+    token_id: Mapped[str | None] = mapped_column(String(40))
+    action: Mapped[str] = mapped_column(String(50))
+    target: Mapped[str] = mapped_column(String(200))
+    detail: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class Lease(Base):
+    """One holder at a time, for example of the reconciler's work or of a migration."""
+
+    __tablename__ = "leases"
+    name: Mapped[str] = mapped_column(String(50), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(200))
+    expires_at: Mapped[float] = mapped_column(Float)
+
+
+class Worker(Base):
+    """A worker as it last reported itself: what it serves and with what. Its jobs stand in `jobs.worker`."""
+
+    __tablename__ = "workers"
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)  # host:pid of the Celery main process
+    queues: Mapped[list[str]] = mapped_column(Json)
+    slots: Mapped[int] = mapped_column(Integer)
+    devices: Mapped[list[str]] = mapped_column(Json)
+    version: Mapped[str] = mapped_column(String(40))
+    started_at: Mapped[float] = mapped_column(Float)
+    seen_at: Mapped[float] = mapped_column(Float)
+
+
+class CatalogueEntry(Base):
+    """A `model_fn` that the operator installed on the workers, written here by the workers when they start."""
+
+    __tablename__ = "catalogue"
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    description: Mapped[str] = mapped_column(CleanText, default="")
+    params_schema: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    seen_at: Mapped[float] = mapped_column(Float)
+
+
+from app.registry import release_tables  # noqa: E402, F401  # `Base.metadata` is whole wherever this module is imported

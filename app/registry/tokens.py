@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, InvalidInput, NotFound, quote_name
 from app.ids import new_id
 from app.registry.db import now
-from app.registry.operator_tables import Token
+from app.registry.tables import Token
 
 SCOPES = ("read", "submit", "predict", "admin")
 

@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session
 from app.jobs.routes import route
 from app.jobs.state import JobState
 from app.registry.db import now, upsert
-from app.registry.operator_tables import Worker
-from app.registry.tables import Job, Seat
+from app.registry.tables import Job, Seat, Worker
 
 REPORT_S = 3.0
 """Seconds between two reports of a worker."""

@@ -13,7 +13,7 @@ from app.registry.db import now
 from app.registry.idempotency import IdempotencyRepository, StoredResponse
 from app.registry.leases import LeaseRepository
 from app.registry.model_fn_catalogue import CatalogueRepository
-from app.registry.operator_tables import IdempotencyKey, Lease
+from app.registry.tables import IdempotencyKey, Lease
 from app.registry.tokens import TokenRepository
 
 

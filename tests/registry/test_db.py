@@ -11,8 +11,7 @@ from app.config import Settings
 from app.errors import NotFound, Unavailable
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine, migrate, now, revision_state, seconds
-from app.registry.operator_tables import AuditEntry
-from app.registry.tables import Model
+from app.registry.tables import AuditEntry, Model
 from tests import databases
 
 

@@ -11,9 +11,8 @@ from app.registry.events import EventRepository
 from app.registry.idempotency import IdempotencyRepository
 from app.registry.jobs.repository import JobRepository
 from app.registry.metric_points import MetricRepository
-from app.registry.operator_tables import AuditEntry, IdempotencyKey
 from app.registry.purge import RetentionRepository
-from app.registry.tables import Job
+from app.registry.tables import AuditEntry, IdempotencyKey, Job
 from tests.registry.conftest import make_claim, make_job
 from tests.repositories import attempts
 

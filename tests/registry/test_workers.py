@@ -4,8 +4,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.registry.db import now
-from app.registry.operator_tables import Worker
-from app.registry.tables import Job
+from app.registry.tables import Job, Worker
 from app.registry.workers import ALIVE_S, KEEP_S, WorkerReport, WorkerRepository
 from tests.registry.conftest import make_claim, make_job
 

@@ -15,8 +15,7 @@ from app.registry.checkpoints import CheckpointRepository
 from app.registry.db import Database, now
 from app.registry.idempotency import IdempotencyRepository
 from app.registry.metric_points import MetricRepository
-from app.registry.operator_tables import AuditEntry, IdempotencyKey, Worker
-from app.registry.tables import Job, JobEvent, MetricPoint
+from app.registry.tables import AuditEntry, IdempotencyKey, Job, JobEvent, MetricPoint, Worker
 from app.registry.workers import WorkerReport, WorkerRepository
 from app.storage import Storage
 from tests.repositories import attempts

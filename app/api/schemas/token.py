@@ -7,11 +7,12 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from app.api.schemas.view import Json, Request, Time, View, must_time
-from app.registry import operator_tables
+from app.jobs.fields import FreeText
+from app.registry import tables
 
 
 class TokenRequest(Request):
-    name: str = Field(min_length=1, max_length=100, description="What people call the token.")
+    name: FreeText = Field(min_length=1, max_length=100, description="What people call the token.")
     scopes: list[Literal["read", "submit", "predict", "admin"]] = Field(
         min_length=1, max_length=4, description="What its bearer may do; `admin` may do everything."
     )
@@ -40,7 +41,7 @@ class TokenView(View):
     token: str | None = Field(default=None, description="The secret: in the answer to the POST only, never again.")
 
     @classmethod
-    def of(cls, row: operator_tables.Token, secret: str | None = None) -> TokenView:
+    def of(cls, row: tables.Token, secret: str | None = None) -> TokenView:
         return cls.copy_of(row, token=secret)
 
 
@@ -57,7 +58,7 @@ class AuditView(View):
     detail: Json
 
     @classmethod
-    def of(cls, row: operator_tables.AuditEntry) -> AuditView:
+    def of(cls, row: tables.AuditEntry) -> AuditView:
         return cls.copy_of(row, at=must_time(row.at))
 
 
