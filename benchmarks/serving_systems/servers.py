@@ -96,7 +96,15 @@ class Server:
     """One system serving one model, on the given cores, until `stop`."""
 
     def __init__(
-        self, system: str, model: str, exports: Path, cores: set[int], *, cases: bool = True, copies: int = 1
+        self,
+        system: str,
+        model: str,
+        exports: Path,
+        cores: set[int],
+        *,
+        cases: bool = True,
+        copies: int = 1,
+        lanes: int = 1,
     ) -> None:
         self.system, self.model, self.exports = system, model, exports
         self.port = free_port()
@@ -109,6 +117,7 @@ class Server:
             "EXPORTS": str(exports),
             "MODEL": model,
             "COPIES": str(copies),
+            "SERVING_LANES": str(lanes),
             "TOKEN_FILE": str(self._token_file),
             "ASYNC": "1" if system == "plain_fastapi_async" else "0",
             "TF_CPP_MIN_LOG_LEVEL": "2",
