@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 from app.errors import Conflict, NotFound, quote_name
+from app.releases.keep import KeepPolicy, KeptBuffer
 from app.serving.decode import Decoder
 from app.serving.export_description import BadExport, ExportDescription, read_export
 from app.serving.metrics import VersionMetrics
@@ -33,6 +35,7 @@ class WantedVersion:
         labels: that point to it now.
         staged: not validated yet: it is loaded, warmed up and reported through `on_loaded` or `on_failed`.
         previous: had a label just before, or stands beside one: it is kept in memory.
+        keep: which of its requests are kept; None: none.
         shares: how labels that point to it divide their requests.
     """
 
@@ -45,6 +48,7 @@ class WantedVersion:
     staged: bool = False
     previous: bool = False
     shares: tuple[Share, ...] = ()
+    keep: KeepPolicy | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class ServingVersion:
         self.asked_at = 0.0
         self.head = ResponseHead(wanted.model, wanted.number, wanted.lineage_id)
         self.arms: dict[str, Arm] = {}
+        self.kept = KeptBuffer()
 
     @property
     def number(self) -> int:
@@ -116,6 +121,12 @@ class ServingVersion:
     @property
     def idle(self) -> bool:
         return self.queue is None or self.queue.idle
+
+    def offer(self, prediction_id: bytes, verb: str, body: bytes, answer: bytes) -> None:
+        """A request that was answered well, to be kept if this is asked for and its turn."""
+        keep = self.wanted.keep
+        if keep is not None:
+            self.kept.offer(keep, prediction_id, self.wanted.model, self.wanted.number, verb, body, answer)
 
     def counters(self, number: int | None, label: str | None) -> VersionMetrics | Arm:
         """Where a request is counted that came by a number or a label: `answered`, `warned`, `failed`."""
@@ -153,6 +164,16 @@ class ServingVersion:
         self.retry_at = self._clock() + RETRY_S
 
 
+class HostVersionsLike(Protocol):
+    """Versions that others on this host have in memory."""
+
+    def tell(self, versions: Iterable[ServingVersion]) -> None:
+        """Told of ours after each change."""
+
+    def everywhere(self, version: ServingVersion) -> bool:
+        """Whether all others that serve have it, or cannot."""
+
+
 class Models:
     """All versions and labels. `sync` brings the registry's word; a label follows it once its new version is loaded.
 
@@ -167,9 +188,14 @@ class Models:
         self._names: frozenset[str] = frozenset()
         self._labels: dict[tuple[str, str], ServingVersion] = {}
         self._previous: dict[str, ServingVersion] = {}
+        self.everywhere: Callable[[ServingVersion], bool] = lambda version: True
+        """Whether whoever serves beside us has a version too; labels move for all at once."""
+        self.waits = False
+        """A label could move, but for others."""
         self._splits: dict[tuple[str, str], Split[ServingVersion]] = {}
         self.submit: Callable[..., None] | None = None
         """`Batcher.submit`, for copies to shadows."""
+        self.kept = KeptBuffer()
         self._closed: list[tuple[float, Arm]] = []
         self._keys = time.monotonic_ns()
         """Of the last version: a predictor can have versions of an earlier process, with keys that are lower."""
@@ -189,6 +215,7 @@ class Models:
             if version is None:
                 self._keys += 1
                 version = self.versions[place] = ServingVersion(item, self._keys, self._clock)
+                version.kept = self.kept
                 version.due = bool(item.labels) or item.staged or item.previous
                 changed = True
             elif version.wanted != item:
@@ -209,12 +236,16 @@ class Models:
             for version in self.versions.values()
             for label in version.wanted.labels
         }
+        self.waits = False
         for place in [place for place in self._labels if place not in targets]:
             del self._labels[place]
         for place, target in targets.items():
             current = self._labels.get(place)
             serves = current is not None and current.loaded and current not in self.gone
             if current is target or (serves and not target.loaded):
+                continue
+            if serves and not self.everywhere(target):
+                self.waits = True
                 continue
             if current is not None:
                 self._previous[place[0]] = current
