@@ -47,6 +47,7 @@ from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
 from app.http.server import LaneServer, serve
 from app.lanes.exposition import Exposition
+from app.lanes.host_versions import HostVersions
 from app.lanes.link import LanePlace, ParentLink
 from app.log import configure
 from app.model_sync import ModelSync
@@ -224,7 +225,9 @@ class Lifespan:
         self._model_sync = model_sync
         self._grpc_port = grpc_port
         every_s = app_state.settings.release_counts_s
-        self._arms = None if serving is None else ArmWriter(app_state.database, serving, every_s=every_s)
+        self._arms = (
+            None if serving is None else ArmWriter(app_state.database, app_state.storage, serving, every_s=every_s)
+        )
         self._preparing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -344,7 +347,13 @@ def _serving(settings: Settings, link: ParentLink | None) -> ServingService | No
         return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes)
     # Each lane has the same versions in a predictor of its own, and the first one tries new ones for all.
     memory_bytes = settings.predict_memory_bytes // link.lanes
-    return ServingService(limits=limits, memory_bytes=memory_bytes, predictors=link, validates=link.index == 0)
+    return ServingService(
+        limits=limits,
+        memory_bytes=memory_bytes,
+        predictors=link,
+        validates=link.index == 0,
+        host=HostVersions(link.table) if link.lanes > 1 else None,
+    )
 
 
 def _find_token(app_state: AppState, secret: str) -> TokenInfo | None:

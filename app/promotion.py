@@ -72,7 +72,7 @@ class Promotions:
         if version.state != VersionState.AVAILABLE:
             return False
         try:
-            answering = self.serving.models.one(version.model, None, version.promote_label).wanted.number
+            answering = self.serving.models.look_up(version.model, None, version.promote_label).wanted.number
         except NotFound:
             answering = 0
         if answering >= version.number:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 from urllib.parse import quote
@@ -107,6 +107,17 @@ class Client:
         answer = self._transport.json("GET", f"/v1/datasets/{dataset_id}/preview", params={"rows": rows})
         return list(answer["rows"])
 
+    def distributions(self, dataset: str, *, label: str | None = None, columns: Sequence[str] | None = None) -> Json:
+        """Histograms, frequent values and missing ones of a data set's columns.
+
+        Args:
+            label: a column; how strongly each goes with it is told.
+            columns: left out: the first 100.
+        """
+        params: Json = {"column": list(columns or ())} | ({} if label is None else {"label": label})
+        path = f"/v1/datasets/{quote(dataset, safe='')}/distributions"
+        return self._transport.json("GET", path, params=params)
+
     def dataset_usage(self, dataset_id: str) -> Json:
         """The jobs and versions that were made from a data set."""
         return self._transport.json("GET", f"/v1/datasets/{dataset_id}/usage")
@@ -145,6 +156,10 @@ class Client:
         created_before (times as RFC 3339)."""
         for view in self._transport.pages("/v1/jobs", "jobs", filters):
             yield Job(self._transport, view)
+
+    def compare_jobs(self, job_ids: Sequence[str]) -> Json:
+        """Two to ten jobs side by side: `differences` of their specifications, `metrics`, and curves in `series`."""
+        return self._transport.json("GET", "/v1/jobs/compare", params={"ids": list(job_ids)})
 
     def update_job(self, job_id: str, **changes: Any) -> Job:
         """Changes what a job is called: `display_name` (a text or None), `tags` (a list)."""
@@ -191,8 +206,9 @@ class Client:
 
     # models
 
-    def models(self) -> Iterator[Json]:
-        for model in self._transport.pages("/v1/models", "models"):
+    def models(self, *, states: bool = False) -> Iterator[Json]:
+        """All models; with `states` each with its newest versions and their states (`model_version_status`)."""
+        for model in self._transport.pages("/v1/models", "models", {"states": "true"} if states else None):
             yield model
 
     def model(self, model: str) -> Json:
@@ -241,6 +257,43 @@ class Client:
     def delete_export(self, export_id: str, *, dry_run: bool = False) -> Json | None:
         """Deletes an export that is no version."""
         return self._delete(f"/v1/exports/{export_id}", dry_run)
+
+    def create_release(self, model: str, version: int, **plan: Any) -> Json:
+        """Begins to bring a version behind a label; `label`, `steps`, `guards` and `by` as in the API."""
+        path, body = f"/v1/models/{model}/releases", {"version": version, **plan}
+        return self._transport.json("POST", path, repeatable=True, json=body, headers=_once(None))
+
+    def releases(self, model: str) -> Iterator[Json]:
+        """A model's releases, newest first."""
+        for release in self._transport.pages(f"/v1/models/{model}/releases", "releases"):
+            yield release
+
+    def release(self, model: str, release: str) -> Json:
+        """A release with what its guards say now, and its events with their evidence."""
+        return self._transport.json("GET", f"/v1/models/{model}/releases/{release}")
+
+    def change_release(self, model: str, release: str, change: str) -> Json:
+        """`pause`, `resume` or `abort`."""
+        return self._transport.json("POST", f"/v1/models/{model}/releases/{release}/{change}")
+
+    def set_keep(self, model: str, per_mille: int, **more: Any) -> Json:
+        """Keeps so many of 1,000 requests; `days`, `bytes` and `redact` as in the API. 0: none."""
+        return self._transport.json("PUT", f"/v1/models/{model}/keep", json={"per_mille": per_mille, **more})
+
+    def feedback(self, model: str, labels: Mapping[str, Any]) -> Json:
+        """Prediction id → what it should have been; at most 1,000."""
+        items = [{"prediction_id": name, "label": label} for name, label in labels.items()]
+        return self._transport.json("POST", f"/v1/models/{model}/feedback", repeatable=True, json={"items": items})
+
+    def quality(self, model: str, *, days: float = 30.0, by: str | None = None) -> list[Json]:
+        """How good each version's predictions were, by the labels that came back."""
+        params = {"days": days} | ({} if by is None else {"by": by})
+        return list((self._transport.json("GET", f"/v1/models/{model}/quality", params=params))["versions"])
+
+    def feedback_dataset(self, model: str, name: str, **more: Any) -> Json:
+        """Makes a data set of kept instances and their labels; `label`, `days` and `version` as in the API."""
+        path, body = f"/v1/models/{model}/feedback/dataset", {"name": name, **more}
+        return self._transport.json("POST", path, repeatable=True, json=body, headers=_once(None))
 
     def model_evaluations(self, model: str, *, dataset_id: str | None = None) -> list[Json]:
         """What was measured of a model's versions, to compare them."""

@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-_PROGRAMS = r"(?:scripts/\w+|celery |python3? -[mc] |docker |tensorboard |sqlite3 |estimator )"
-_BLOCK = re.compile(rf"^ {{4,}}(?:\$ )?({_PROGRAMS}[^#\n]*)", re.MULTILINE)
+CURL = ROOT / "docs" / "how-to" / "curl.md"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_PROGRAMS = r"(?:scripts/\w+|celery |python3? -[mc] |docker |tensorboard |sqlite3 |estimator-service )"
+_BLOCK = re.compile(rf"^ {{4,}}(?:\$ )?((?:[A-Z_]+=\S+ )*)({_PROGRAMS}[^#\n]*)", re.MULTILINE)
 
 
 def on_pages() -> dict[str, set[str]]:
@@ -21,8 +22,18 @@ def on_pages() -> dict[str, set[str]]:
     for page in PAGES:
         text = page.read_text()
         inline = [match for match in re.findall(r"`([^`\n]+)`", text) if re.match(_PROGRAMS, match)]
-        for command in [*inline, *_BLOCK.findall(text)]:
+        for command in [*inline, *(command for _, command in _BLOCK.findall(text))]:
             found.setdefault(command.strip(), set()).add(page.relative_to(ROOT).as_posix())
+    return found
+
+
+def variables() -> set[str]:
+    """Environment variables that are set in front of commands, or exported before them."""
+    found: set[str] = set()
+    for page in PAGES:
+        text = page.read_text()
+        found |= {name for before, _ in _BLOCK.findall(text) for name in re.findall(r"([A-Z_]+)=", before)}
+        found |= set(re.findall(r"^ {4,}export (\w+)=", text, re.MULTILINE))
     return found
 
 
@@ -40,10 +51,11 @@ def image_command() -> list[str]:
 
 
 def curl_commands() -> list[str]:
-    """README's way with curl, one shell command each, in order, without the comments behind them."""
-    block = (ROOT / "README.md").read_text().partition("With curl:")[2].partition("\nSettings are")[0]
+    """The way with curl, one shell command each, in order, without the comments behind them."""
     lines = [
-        re.sub(r"\s+# .*", "", line.removeprefix("    ")) for line in block.splitlines() if line.startswith("    ")
+        re.sub(r"\s+# .*", "", line.removeprefix("    "))
+        for line in CURL.read_text().splitlines()
+        if line.startswith("    ")
     ]
     commands = re.split(r"^(?=curl )", "\n".join(lines), flags=re.MULTILINE)
     return [command.strip() for command in commands if command.startswith("curl ")]

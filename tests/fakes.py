@@ -1,4 +1,4 @@
-"""Stand-ins for what a test must control: the clock, a database that is away."""
+"""Stand-ins for what a test must control: the clock, a predictor, a database that is away."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from app.errors import Unavailable
 from app.queue import MemoryQueue
+from app.serving.protocol import RunBatch
 
-__all__ = ["ManualClock", "MemoryQueue", "SilentDatabase"]
+__all__ = ["FakePredictor", "ManualClock", "MemoryQueue", "SilentDatabase"]
 
 
 class ManualClock:
@@ -34,3 +35,27 @@ class SilentDatabase:
         yield
 
     read = session
+
+
+class FakePredictor:
+    """A predictor that keeps its batches and computes nothing.
+
+    Attributes:
+        runs: batches in the order in which they came; a test takes one and answers it.
+        killed: it was ended as one that hangs.
+        quiet: seconds for which it says that it has computed nothing.
+    """
+
+    def __init__(self) -> None:
+        self.runs: list[RunBatch] = []
+        self.killed = False
+        self.quiet = 0.0
+
+    def run(self, run: RunBatch) -> None:
+        self.runs.append(run)
+
+    def kill(self) -> None:
+        self.killed = True
+
+    def quiet_s(self, since: float) -> float:
+        return self.quiet

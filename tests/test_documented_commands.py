@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.documented import ROOT, compose, on_pages, words
+from tests.documented import ROOT, compose, on_pages, variables, words
 from tests.waiting import wait_for
 from workers.service.broker import find_server
 
@@ -23,8 +23,11 @@ _BENCHMARK = "tests/test_documented_commands.py::test_benchmark_takes_the_docume
 RUN_BY = {
     "celery -A workers.celery_app worker --pool=prefork --concurrency=1": _PARTS,
     "docker build --target": "tests/deploy/test_kubernetes.py::test_images_are_the_dockerfile_s",  # its targets
+    "docker compose --profile gpu up --build": "tests/deploy/test_kubernetes.py",  # the file's parts; there is no GPU
     "docker compose up --build": _PARTS,  # each command of the file, without containers
     "python -m app.lanes": _PARTS,
+    "estimator-service ": "tests/docs/test_cli.py",  # and the stories in tests/e2e
+    "python -m pip install --no-deps --target=installed ./own-models": "tests/e2e/test_operation.py",
     "python -m migrations": "tests/deploy/test_migrate.py",
     "python -m tests.upgrade.record": "tests/upgrade/test_upgrade.py",
     "python -m tf_estimator.doctor": "tests/estimator/doctor/test_doctor.py",
@@ -39,6 +42,8 @@ RUN_BY = {
     "scripts/check": "tests/test_scripts.py",
     "scripts/demo": _SCRIPT,
     "scripts/docs": "tests/docs/test_site.py",
+    "scripts/pictures": "tests/docs/test_pictures.py",
+    "scripts/screenshots": "tests/docs/test_pictures.py",
     "scripts/dependencies.py": "tests/test_scripts.py",
     "scripts/flaky": "tests/test_flaky.py",
     "scripts/record_corpus": "tests/estimator/test_corpus.py",
@@ -62,6 +67,11 @@ def test_every_documented_command_is_run_by_a_test() -> None:
     assert len(commands) > 20
     missing = {command: pages for command, pages in commands.items() if not command.startswith(tuple(RUN_BY))}
     assert missing == {}
+
+
+def test_variables_in_front_of_commands_are_settings() -> None:
+    known = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE))
+    assert variables() - known == {"PATH", "PYTHONPATH", "TOKEN"}
 
 
 @pytest.mark.parametrize("named", sorted(set(RUN_BY.values())))

@@ -26,8 +26,6 @@ PACED = {
     "http/test_connection.py::test_client_that_reads_nothing_is_cut_off": "nothing is read, for longer than is allowed",
     "http/test_connection.py::test_offer_to_upgrade_changes_nothing": "head and body arrive apart",
     "registry/test_concurrency.py::write": "commits come in another order than ids, if nothing prevents it",
-    "serving/test_batcher.py::test_predictor_that_computes_nothing_is_ended_long_before_the_deadline": "one that "
-    "computes is left alone, however long",
     "workers/worker/fake_trainer.py::main": "a trainer that hangs or is late",
     "workers/trainer/test_runner.py::slow": "a checkpoint that takes some steps' time to write",
 }

@@ -1,4 +1,4 @@
-"""What docs/operations.md says: its commands work, and the tests that it names exist."""
+"""What docs/operations.md and the pages on back-up and upgrade say: commands work, and tests that they name exist."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ from workers.attempt.attempt_files import adopt_checkpoint
 from workers.reconciler import Reconciler
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXT = (ROOT / "docs" / "operations.md").read_text()
+TEXT = "".join(
+    (ROOT / "docs" / page).read_text() for page in ("operations.md", "how-to/backup.md", "how-to/upgrade.md")
+)
 
 
 def test_every_test_that_is_named_exists() -> None:

@@ -34,6 +34,7 @@ from app.process import pulse
 from app.queue import CeleryQueue, Queue
 from app.registry.artifacts import ArtifactRepository
 from app.registry.db import Database, make_engine, revision_state
+from app.registry.feedback import FeedbackRepository
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.reconcile import ReconcileRepository
 from app.registry.leases import LeaseRepository
@@ -47,6 +48,8 @@ from workers.release_keeper import ReleaseKeeper
 log = structlog.get_logger("reconciler")
 
 LEASE = "reconciler"
+KEPT_DAYS = 30.0
+"""Labels that come back are kept for so long where the model's own setting says nothing."""
 _CHECKPOINT = re.compile(r"model\.ckpt-\d+(?=\.)")
 
 
@@ -99,7 +102,7 @@ class Reconciler:
                 return False
         with self._database.session() as session:
             jobs = self._jobs(session)
-            lost, late = jobs.expire_leases(), jobs.expire_waiting()
+            lost, late = jobs.expire_leases() + jobs.gangs.expire(), jobs.expire_waiting()
         for job_id in lost:
             log.warning("lease ran out", job_id=job_id)
         for job_id in late:
@@ -146,7 +149,9 @@ class Reconciler:
         settings = self._settings
         with self._database.session() as session:
             WorkerRepository(session).purge()
+            self._jobs(session).gangs.purge()
         self._releases.purge()
+        self._purge_kept()
         self._purge_all(lambda records: records.purge_idempotency_keys(settings.idempotency_ttl_s))
         if settings.audit_retention_s:
             self._purge_all(lambda records: records.purge_audit(settings.audit_retention_s))
@@ -154,6 +159,17 @@ class Reconciler:
             self._purge_jobs("events", settings.event_retention_s, RetentionRepository.purge_events)
         if settings.metric_retention_s:
             self._purge_jobs("metric points", settings.metric_retention_s, RetentionRepository.purge_metric_points)
+
+    def _purge_kept(self) -> None:
+        """Removes kept requests that are over their days or bytes, and files that no row points to."""
+        with self._database.session() as session:
+            doomed = FeedbackRepository(session).purge(KEPT_DAYS)
+        now = time.time()
+        old = [key for key in self._storage.keys("kept") if self._is_old(key, now)]
+        with self._database.read() as session:
+            doomed += sorted(set(old) - FeedbackRepository(session).known_files(old))
+        for key in doomed:
+            self._storage.remove(key)
 
     def _purge_all(self, purge: Callable[[RetentionRepository], bool]) -> None:
         more = True
@@ -224,7 +240,7 @@ class Reconciler:
         for prefix in stray:
             remove_checkpoint_files(self._storage.path(prefix))
             log.info("removed a checkpoint that was never committed", key=prefix)
-        for left in ("scratch", "predictions"):
+        for left in ("scratch", "predictions", *(path.name for path in directory.glob("worker-*"))):
             clear(directory / left)
         for file in directory.glob("*.tmp-*"):  # a process died between writing and renaming it
             file.unlink(missing_ok=True)

@@ -13,7 +13,9 @@ from app.api import (
     evaluations,
     events,
     export_download,
+    feedback,
     health,
+    job_compare,
     job_records,
     jobs,
     models,
@@ -32,6 +34,7 @@ from app.version import __version__
 _ROUTERS = (
     datasets,
     deletions,
+    job_compare,  # before the routes of one job: its path looks like one of theirs
     jobs,
     job_records,
     evaluations,
@@ -41,6 +44,7 @@ _ROUTERS = (
     models,
     releases,
     export_download,
+    feedback,
     tokens,
     operations,
     health,

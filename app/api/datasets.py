@@ -23,7 +23,7 @@ from app.api.deps import (
     request_digest,
     respond,
 )
-from app.api.schemas.dataset import DatasetList, DatasetView, Preview, Usage
+from app.api.schemas.dataset import DatasetList, DatasetView, Distribution, Distributions, Preview, Usage
 from app.api.schemas.job import EvaluationList, EvaluationView
 from app.api.upload import UploadForm, receive_form
 from app.errors import InvalidInput, ServiceError, Unavailable
@@ -38,6 +38,7 @@ from app.strict_json import read_json
 
 router = APIRouter(tags=["datasets"])
 
+MOST_COLUMNS = 100
 _FIELDS = frozenset({"name", "schema"})
 _IN_FLIGHT_S = 3600.0
 _FORM: dict[str, Any] = {
@@ -99,7 +100,7 @@ async def create_dataset(
         digest = request_digest(request, repr((form.digest, form.filename, sorted(form.fields.items()))).encode())
         idempotent = IdempotentRequest(token.id, idempotency_key, digest, app_state.settings.idempotency_ttl_s)
         async with app_state.ingesting:
-            return await run_in_threadpool(_store, app_state, form, spool, idempotent)
+            return await run_in_threadpool(store_upload, app_state, form, spool, idempotent)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
@@ -150,6 +151,34 @@ def preview_dataset(
 
 
 @router.get(
+    "/v1/datasets/{dataset_id}/distributions",
+    operation_id="get_dataset_distributions",
+    summary="Histograms, frequent values and strengths of a data set's columns",
+    responses=problems(404),
+)
+def get_distributions(
+    app_state: AppStateDep,
+    dataset_id: DatasetReference,
+    label: Annotated[
+        str | None, Query(max_length=10_000, description="A column; how strongly each goes with it is told.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, Query(max_length=MOST_COLUMNS, description="Only these columns; else the first 100.")
+    ] = None,
+) -> Distributions:
+    """Of a large data set 100,000 evenly spread rows are looked at, of lists a million elements."""
+    from app.datasets.distributions import distributions
+
+    with app_state.database.read() as session:
+        row = DatasetRepository(session).named(dataset_id)
+    names = tuple(column or [one["name"] for one in row.columns[:MOST_COLUMNS]])
+    sampled, found = distributions(app_state.storage.path(row.path), names, label)
+    return Distributions(
+        dataset=row.id, rows=row.rows, sampled_rows=sampled, label=label, columns=[Distribution(**one) for one in found]
+    )
+
+
+@router.get(
     "/v1/datasets/{dataset_id}/usage",
     operation_id="get_dataset_usage",
     summary="What was made from a data set",
@@ -179,7 +208,7 @@ def list_evaluations(app_state: AppStateDep, dataset_id: DatasetReference) -> Ev
     return EvaluationList(evaluations=[EvaluationView.of(row) for row in rows])
 
 
-def _store(app_state: AppState, form: UploadForm, spool: str, idempotent: IdempotentRequest) -> JSONResponse:
+def store_upload(app_state: AppState, form: UploadForm, spool: str, idempotent: IdempotentRequest) -> JSONResponse:
     """Ingests the spooled file, with the key taken before and the answer kept with the row."""
     if idempotent.key is not None:
         with app_state.database.session() as session:

@@ -30,13 +30,20 @@ from app.api.strict_route import StrictRoute
 from app.registry.idempotency import StoredResponse
 from app.registry.models import ModelRepository
 from app.registry.release_evidence import look_at
+from app.registry.release_tables import Release
 from app.registry.releases import ReleaseRepository
-from app.registry.tables import Release
 from app.releases.release_plan import ACTIVE
 
 router = APIRouter(tags=["releases"], route_class=StrictRoute)
 
-ReleaseId = Annotated[str, Path(pattern="^rel_[0-9a-hjkmnp-tv-z]{26}$", examples=["rel_01k9zv0q2m8x4t6b3c5d7e9f1g"])]
+ReleaseId = Annotated[
+    str,
+    Path(
+        pattern="^rel_[0-9a-hjkmnp-tv-z]{26}$",
+        description="Id of a release.",
+        examples=["rel_01k9zv0q2m8x4t6b3c5d7e9f1g"],
+    ),
+]
 
 
 @router.post(

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from app.api.deps import AppStateDep, Caller, IdempotentRequestDep, JsonOnly, TokenId, problems, respond
-from app.api.schemas.token import TokenList, TokenRequest, TokenView
+from app.api.schemas.token import Bearer, TokenList, TokenRequest, TokenView
 from app.api.strict_route import StrictRoute
 from app.errors import Conflict
 from app.registry.audit import AuditRepository
@@ -54,6 +54,11 @@ def create_token(
     if secret is None:
         raise Conflict(f"Token {answer.body['id']} was made with this key; its secret is shown only once. Revoke it.")
     return respond(StoredResponse(answer.status, answer.headers, answer.body | {"token": secret}))
+
+
+@router.get("/v1/whoami", operation_id="whoami", summary="The token of this request, without its secret")
+def whoami(token: Caller) -> Bearer:
+    return Bearer(id=token.id, name=token.name, scopes=sorted(token.scopes))
 
 
 @router.get("/v1/tokens", operation_id="list_tokens", summary="List tokens, without their secrets")

@@ -48,7 +48,7 @@ class TokenCheck:
             Forbidden: the token lacks the scope that the path needs.
             Overloaded: too many requests of this token.
         """
-        account = self.accounts.of(token.id)
+        account = self.accounts.for_token(token.id)
         try:
             check_scope(token, scope_needed(method, path))
         except Forbidden as error:

@@ -93,7 +93,7 @@ class Accounts:
         self._accounts: dict[str, Account] = {}
         self._rated = bool(limits.predictions_per_s or limits.rows_per_s)
 
-    def of(self, token_id: str) -> Account:
+    def for_token(self, token_id: str) -> Account:
         account = self._accounts.get(token_id)
         if account is None or not account.valid:
             if len(self._accounts) >= _MOST_ACCOUNTS:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.errors import InvalidInput, ServiceError, Unauthenticated
+from app.http.access_log import new_request_id, prediction_id_of
 from app.http.auth import Authenticator, TokenInfo, check_scope
 from app.http.problems import status_of
 from app.http.rate_limit import Accounts
@@ -91,7 +92,7 @@ class Inference:
 
     def count_request(self, token: TokenInfo) -> None:
         """Counts a call that is no prediction. Raises Overloaded."""
-        self._accounts.take_request(self._accounts.of(token.id))
+        self._accounts.take_request(self._accounts.for_token(token.id))
 
     async def run(self, caller: Caller, choice: ModelChoice, decode: Callable[[Decoder], Decoded]) -> Outputs:
         """Waits until the version can be asked, decodes the rows for it, and waits for their outputs.
@@ -106,12 +107,19 @@ class Inference:
             request = decode(version.queue.decoder)
             if not request.count:
                 raise InvalidInput("The request has no rows.")
-            account = self._accounts.of(caller.token.id)
+            account = self._accounts.for_token(caller.token.id)
             self._accounts.check_bytes(account, caller.charged)
             self._accounts.take_prediction(account, request.count)
             reply: asyncio.Future[PredictionResult] = asyncio.get_running_loop().create_future()
             self.service.batcher.submit(
-                version.queue, request, caller.size, reply, account, charged=caller.charged, deadline=caller.deadline
+                version.queue,
+                request,
+                caller.size,
+                reply,
+                account,
+                charged=caller.charged,
+                deadline=caller.deadline,
+                gather=True,
             )
             result = await reply
         except ServiceError as error:
@@ -119,4 +127,6 @@ class Inference:
                 version.counters(choice.number, choice.label).failed(status_of(error))
             raise
         version.counters(choice.number, choice.label).answered(request.count, time.perf_counter() - started)
-        return Outputs(version, decode_outputs(result.body), version.head.pairs(result))
+        return Outputs(
+            version, decode_outputs(result.body), version.head.pairs(result, prediction_id_of(new_request_id()))
+        )

@@ -159,14 +159,14 @@ async def infer(
 
 def is_ready(service: ServingService, choice: ModelChoice) -> bool:
     """Whether the version is in memory. Raises NotFound."""
-    version = service.models.one(choice.model, choice.number, choice.label)
+    version = service.models.look_up(choice.model, choice.number, choice.label)
     return version.loaded
 
 
 async def model_metadata(service: ServingService, choice: ModelChoice) -> dict[str, Any]:
     """Raises NotFound, and Conflict where a version's description cannot be read."""
     await service.metadata(choice.model, choice.number, choice.label)  # reads what was not read yet
-    version = service.models.one(choice.model, choice.number, choice.label)
+    version = service.models.look_up(choice.model, choice.number, choice.label)
     if version.export is None:
         raise ServiceError("The version's description is gone.")
     name = VERBS["predict"].signature
@@ -187,7 +187,7 @@ async def model_metadata(service: ServingService, choice: ModelChoice) -> dict[s
         }
         for output in signature.outputs
     ]
-    versions = [str(one.wanted.number) for one in reversed(service.models.of(choice.model))]
+    versions = [str(one.wanted.number) for one in reversed(service.models.versions_of(choice.model))]
     if choice.number is not None or choice.label is not None:
         versions = [str(version.wanted.number)]
     return {"name": choice.model, "versions": versions, "platform": PLATFORM, "inputs": inputs, "outputs": outputs}

@@ -53,7 +53,7 @@ class CheckpointRepository:
             raise NotFound("There is no checkpoint of that id.")
         return row
 
-    def at(self, job_id: str, step: int) -> Checkpoint:
+    def at_step(self, job_id: str, step: int) -> Checkpoint:
         """A job's checkpoint by its global step.
 
         Raises:

@@ -35,7 +35,7 @@ class RegistrySources:
         try:
             row = self._version(model, number)
             export = ExportRepository(self._session).get(row.export_id)
-            checkpoint = CheckpointRepository(self._session).at(export.train_job_id, export.step)
+            checkpoint = CheckpointRepository(self._session).at_step(export.train_job_id, export.step)
         except NotFound:
             return None
         return self._source(checkpoint, model, row.number)
@@ -49,7 +49,7 @@ class RegistrySources:
     def job(self, job_id: str, step: int | None) -> TrainedSource | None:
         checkpoints = CheckpointRepository(self._session)
         try:
-            row = checkpoints.latest(job_id) if step is None else checkpoints.at(job_id, step)
+            row = checkpoints.latest(job_id) if step is None else checkpoints.at_step(job_id, step)
         except NotFound:
             return None
         return self._source(row) if row else None

@@ -10,17 +10,19 @@ import asyncio
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from app.errors import InvalidInput, QueueFull, ServiceError, Timeout, TooLarge, Unavailable
+from app.serving.batch_columns import batch_columns
 from app.serving.decode import Decoded
-from app.serving.packing import Row, RowPacker
-from app.serving.protocol import NO_INSTANCE, BadFrame, BatchResult, Column, Form, RunBatch
+from app.serving.protocol import NO_INSTANCE, BadFrame, BatchResult, Form, RunBatch
 from app.serving.version_queue import Batch, Pending, PredictionResult, QueueAccount, Reply, VersionQueue
 
 RETRY_AFTER_S = 1.0
 _SWEEP_S = 0.25
+_GATHER_TURNS = 8
 
 
 class BatchRunner(Protocol):
@@ -62,7 +64,14 @@ class BatchLimits:
 
 
 class Batcher:
-    def __init__(self, limits: BatchLimits) -> None:
+    """The queues of all versions, and the batches that the predictor computes.
+
+    Args:
+        clock: seconds, of any origin; the predictor and callers' deadlines go by the same one.
+    """
+
+    def __init__(self, limits: BatchLimits, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self.limits = limits
         self.rows_waiting = 0
         self.bytes_waiting = 0
@@ -72,6 +81,7 @@ class Batcher:
         self._running: dict[int, Batch] = {}
         self._next_id = 0
         self._pump_planned = False
+        self._gathers = False  # the last request came where `submit` says so
         self._queues: set[VersionQueue] = set()  # with requests waiting
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -85,6 +95,7 @@ class Batcher:
         *,
         charged: int = 0,
         deadline: float = math.inf,
+        gather: bool = False,
     ) -> None:
         """Queues a request; `reply` gets its result or a ServiceError, not before this returns.
 
@@ -92,6 +103,8 @@ class Batcher:
             size: bytes of its body.
             account: of its caller: has the request's rows, and `charged` bytes, until it is answered.
             deadline: of the caller (`time.perf_counter`), where it comes before ours.
+            gather: the next ones may be on their way though this turn of the loop does not bring them: a call waits for
+                them a few turns.
 
         Raises:
             QueueFull: there is no room for it.
@@ -105,7 +118,7 @@ class Batcher:
             raise QueueFull("Too many requests wait for predictions. Try again.", retry_after_s=RETRY_AFTER_S)
         self.rows_waiting += rows
         self.bytes_waiting += size
-        now = time.perf_counter()
+        now = self._clock()
         pending = Pending(request, size, now, reply, account, charged, min(deadline, now + self.limits.timeout_s))
         if account is not None:
             account.rows += rows
@@ -113,14 +126,13 @@ class Batcher:
         queue.waiting.append(pending)
         queue.last_used = now
         self._queues.add(queue)
+        self._gathers = gather
         if queue.key is not None and queue.running is None and not queue.due:
             queue.due = True
             self._turns.append(queue)
-            if not self._pump_planned:  # after the other requests that this turn of the loop brings
-                self._pump_planned = True
-                self._loop.call_soon(self._pump)
+            self._plan_pump()
         if self._sweeper is None:
-            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+            self._sweeper = self._loop.call_later(_SWEEP_S, self.sweep)
 
     def open(self, queue: VersionQueue, key: int) -> None:
         """The predictor has the version now: what waits may run."""
@@ -151,7 +163,10 @@ class Batcher:
         queue = batch.queue
         self._ended(batch)
         self._due(queue)
-        self._pump()  # the next batch runs while these answers go out
+        if self._gathers:
+            self._plan_pump()
+        else:
+            self._pump()  # the next batch runs while these answers go out
         queue.metrics.ran(batch.rows, answer.run_us)
         for pending, body in zip(batch.members, answer.bodies, strict=False):
             if pending.account is not None:
@@ -202,6 +217,21 @@ class Batcher:
             queue.due = True
             self._turns.append(queue)
 
+    def _plan_pump(self) -> None:
+        """Makes the next calls after the other requests that this turn of the loop brings, or the next few turns."""
+        if not self._pump_planned:
+            self._pump_planned = True
+            turns = _GATHER_TURNS if self._gathers else 0
+            self._loop.call_soon(self._gather, self.rows_waiting, turns, turns)
+
+    def _gather(self, rows: int, turns: int, most: int) -> None:
+        """Waits on as long as one of the last `most` turns brought rows."""
+        if not turns or self.rows_waiting >= self.limits.batch_rows:
+            self._pump()
+            return
+        left = most if self.rows_waiting > rows else turns - 1
+        self._loop.call_soon(self._gather, self.rows_waiting, left, most)
+
     def _pump(self) -> None:
         self._pump_planned = False
         while self._turns and len(self._running) < self.limits.in_flight and self.predictor is not None:
@@ -222,7 +252,7 @@ class Batcher:
         rows, size, longest = first.request.count, first.size, first.request.longest
         signature = first.request.signature
         waiting = queue.waiting
-        now = time.perf_counter()
+        now = self._clock()
         while waiting:
             pending = waiting[0]
             if _unwanted(pending, now):
@@ -247,7 +277,7 @@ class Batcher:
 
     def _next_wanted(self, queue: VersionQueue) -> Pending | None:
         """The next request whose caller still waits and that may run; those before it are answered."""
-        now = time.perf_counter()
+        now = self._clock()
         while queue.waiting:
             pending = self._pop(queue)
             if _unwanted(pending, now):
@@ -288,7 +318,7 @@ class Batcher:
             signature,
             [pending.request.count for pending in members],
             [pending.request.form for pending in members],
-            _columns(queue.decoder.packers[signature], [pending.request for pending in members]),
+            batch_columns(queue.decoder.packers[signature], [pending.request for pending in members]),
         )
         try:
             self.predictor.run(run)
@@ -298,12 +328,12 @@ class Batcher:
             self._due(queue)
             return
         rows = sum(run.counts)
-        queue.running = self._running[self._next_id] = Batch(queue, members, time.perf_counter(), rows)
+        queue.running = self._running[self._next_id] = Batch(queue, members, self._clock(), rows)
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Answers what waited or ran too long, and ends a predictor whose call hangs. One timer for all: one more would
         cost more than the rest of `submit`."""
-        now = time.perf_counter()
+        now = self._clock()
         for queue in list(self._queues):
             while queue.waiting and now >= queue.waiting[0].deadline:
                 self._fail(self._pop(queue), self._too_late(queue))
@@ -313,7 +343,7 @@ class Batcher:
                 if now >= pending.deadline:
                     self._fail(pending, self._too_late(batch.queue))
         busy = self._queues or self._running
-        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if busy else None
+        self._sweeper = self._loop.call_later(_SWEEP_S, self.sweep) if busy else None
 
     def _end_hung_predictor(self, now: float) -> None:
         """One that computes nothing, or whose call takes too long. What it has is tried by the spare."""
@@ -338,33 +368,6 @@ class Batcher:
 def _unwanted(pending: Pending, now: float) -> bool:
     """Whether the answer is not needed: the caller left, or its time is over."""
     return pending.reply.done() or now >= pending.deadline
-
-
-def _columns(packer: RowPacker, requests: list[Decoded]) -> Any:
-    """The rows of a batch, request after request. Rows of one form are packed together, which costs least."""
-    first = requests[0]
-    if first.packed is not None:
-        return first.packed
-    parts: list[list[Column]] = []
-    rows: list[Row] = []
-    for request in requests:
-        if request.columns is None:
-            rows += request.rows
-            continue
-        if rows:
-            parts.append(packer.pack(rows))
-            rows = []
-        parts.append(request.columns)
-    if rows:
-        parts.append(packer.pack(rows))
-    return parts[0] if len(parts) == 1 else [_joined(columns) for columns in zip(*parts, strict=True)]
-
-
-def _joined(columns: tuple[Column, ...]) -> Column:
-    """One column of the parts of a batch: raw values of numbers, or strings, after one another."""
-    if isinstance(columns[0], bytes):
-        return b"".join(columns)  # type: ignore[arg-type]
-    return [value for column in columns for value in column]
 
 
 def _pay_back(pending: Pending) -> None:

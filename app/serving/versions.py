@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 from app.errors import Conflict, NotFound, quote_name
+from app.releases.keep import KeepPolicy, KeptBuffer
 from app.serving.decode import Decoder
 from app.serving.export_description import BadExport, ExportDescription, read_export
 from app.serving.metrics import VersionMetrics
@@ -33,6 +35,7 @@ class WantedVersion:
         labels: that point to it now.
         staged: not validated yet: it is loaded, warmed up and reported through `on_loaded` or `on_failed`.
         previous: had a label just before, or stands beside one: it is kept in memory.
+        keep: which of its requests are kept; None: none.
         shares: how labels that point to it divide their requests.
     """
 
@@ -45,6 +48,7 @@ class WantedVersion:
     staged: bool = False
     previous: bool = False
     shares: tuple[Share, ...] = ()
+    keep: KeepPolicy | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ class ServingVersion:
         arms: label → what is counted of it there, for labels that divide their requests.
     """
 
-    def __init__(self, wanted: WantedVersion, key: int) -> None:
+    def __init__(self, wanted: WantedVersion, key: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.wanted = wanted
         self.key = key
         self.metrics = VersionMetrics()
@@ -103,6 +108,7 @@ class ServingVersion:
         self.asked_at = 0.0
         self.head = ResponseHead(wanted.model, wanted.number, wanted.lineage_id)
         self.arms: dict[str, Arm] = {}
+        self.kept = KeptBuffer()
 
     @property
     def number(self) -> int:
@@ -115,6 +121,12 @@ class ServingVersion:
     @property
     def idle(self) -> bool:
         return self.queue is None or self.queue.idle
+
+    def offer(self, prediction_id: bytes, verb: str, body: bytes, answer: bytes) -> None:
+        """A request that was answered well, to be kept if this is asked for and its turn."""
+        keep = self.wanted.keep
+        if keep is not None:
+            self.kept.offer(keep, prediction_id, self.wanted.model, self.wanted.number, verb, body, answer)
 
     def counters(self, number: int | None, label: str | None) -> VersionMetrics | Arm:
         """Where a request is counted that came by a number or a label: `answered`, `warned`, `failed`."""
@@ -149,21 +161,41 @@ class ServingVersion:
         self.error = error
         self.state = State.END
         self.due = False
-        self.retry_at = time.monotonic() + RETRY_S
+        self.retry_at = self._clock() + RETRY_S
+
+
+class HostVersionsLike(Protocol):
+    """Versions that others on this host have in memory."""
+
+    def tell(self, versions: Iterable[ServingVersion]) -> None:
+        """Told of ours after each change."""
+
+    def everywhere(self, version: ServingVersion) -> bool:
+        """Whether all others that serve have it, or cannot."""
 
 
 class Models:
-    """All versions and labels. `sync` brings the registry's word; a label follows it once its new version is loaded."""
+    """All versions and labels. `sync` brings the registry's word; a label follows it once its new version is loaded.
 
-    def __init__(self) -> None:
+    Args:
+        clock: monotonic time, seconds.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.versions: dict[tuple[str, int], ServingVersion] = {}
         self.gone: list[ServingVersion] = []
         self._names: frozenset[str] = frozenset()
         self._labels: dict[tuple[str, str], ServingVersion] = {}
         self._previous: dict[str, ServingVersion] = {}
+        self.everywhere: Callable[[ServingVersion], bool] = lambda version: True
+        """Whether whoever serves beside us has a version too; labels move for all at once."""
+        self.waits = False
+        """A label could move, but for others."""
         self._splits: dict[tuple[str, str], Split[ServingVersion]] = {}
         self.submit: Callable[..., None] | None = None
         """`Batcher.submit`, for copies to shadows."""
+        self.kept = KeptBuffer()
         self._closed: list[tuple[float, Arm]] = []
         self._keys = time.monotonic_ns()
         """Of the last version: a predictor can have versions of an earlier process, with keys that are lower."""
@@ -182,7 +214,8 @@ class Models:
                 version = None
             if version is None:
                 self._keys += 1
-                version = self.versions[place] = ServingVersion(item, self._keys)
+                version = self.versions[place] = ServingVersion(item, self._keys, self._clock)
+                version.kept = self.kept
                 version.due = bool(item.labels) or item.staged or item.previous
                 changed = True
             elif version.wanted != item:
@@ -203,12 +236,16 @@ class Models:
             for version in self.versions.values()
             for label in version.wanted.labels
         }
+        self.waits = False
         for place in [place for place in self._labels if place not in targets]:
             del self._labels[place]
         for place, target in targets.items():
             current = self._labels.get(place)
             serves = current is not None and current.loaded and current not in self.gone
             if current is target or (serves and not target.loaded):
+                continue
+            if serves and not self.everywhere(target):
+                self.waits = True
                 continue
             if current is not None:
                 self._previous[place[0]] = current
@@ -231,13 +268,13 @@ class Models:
         for place, known in self._splits.items():
             if known is not splits.get(place):
                 known.close()
-                self._closed += [(time.monotonic(), arm) for arm in known.arms]
+                self._closed += [(self._clock(), arm) for arm in known.arms]
         self._splits = splits
 
     def arms(self) -> list[Arm]:
         """What is counted for divided labels, also of those that a moment ago were divided otherwise: their last
         requests may still be under way."""
-        now = time.monotonic()
+        now = self._clock()
         self._closed = [(since, arm) for since, arm in self._closed if now - since < UNUSED_S]
         return [arm for split in self._splits.values() for arm in split.arms] + [arm for _, arm in self._closed]
 
@@ -262,7 +299,7 @@ class Models:
             version = self.versions.get((model, number))
             if version is None:
                 raise NotFound(f"There is no version {number} of the model {quote_name(model)}.")
-            version.asked_at = time.monotonic()
+            version.asked_at = self._clock()
         else:
             version = self._labels.get((model, label or DEFAULT_LABEL))
             if version is None:
@@ -279,17 +316,17 @@ class Models:
         if self._splits and (split := self._splits.get((model, label or DEFAULT_LABEL))) is not None:
             split.put_back()
 
-    def one(self, model: str, number: int | None, label: str | None) -> ServingVersion:
+    def look_up(self, model: str, number: int | None, label: str | None) -> ServingVersion:
         """As `find`, for looking only: a version that cannot be loaded is found too. Raises NotFound."""
         if number is not None and (version := self.versions.get((model, number))) is not None:
             return version
         if number is None and (version := self._labels.get((model, label or DEFAULT_LABEL))) is not None:
             return version
-        self.of(model)
+        self.versions_of(model)
         what = f"version {number}" if number is not None else f"label {quote_name(label or DEFAULT_LABEL)}"
         raise NotFound(f"The model has no {what}.")
 
-    def of(self, model: str) -> list[ServingVersion]:
+    def versions_of(self, model: str) -> list[ServingVersion]:
         """Versions of a model, the newest first. Raises NotFound."""
         found = [version for version in self.versions.values() if version.wanted.model == model]
         if not found:
@@ -310,7 +347,7 @@ class Models:
         Args:
             unvalidated: also staged versions that are not validated.
         """
-        now = time.monotonic()
+        now = self._clock()
         waiting, due = [], []
         for version in self.versions.values():
             if version.loaded or (version.error is not None and now < version.retry_at):
@@ -330,7 +367,7 @@ class Models:
         for version in self.gone:
             if version.idle or not version.loaded:
                 return version
-        now = time.monotonic()
+        now = self._clock()
         for version in self.versions.values():
             wanted = version.wanted
             kept = wanted.previous or self._previous.get(wanted.model) is version
@@ -354,7 +391,7 @@ class Models:
     def _check_on_its_way(self, model: str, label: str | None) -> None:
         if model not in self._names:
             raise NotFound(f"There is no model {quote_name(model)}.")
-        versions = self.of(model)
+        versions = self.versions_of(model)
         if any(version.wanted.staged and version.error is None for version in versions):
             return
         raise NotFound(f"The model has no version with the label {quote_name(label or DEFAULT_LABEL)}.")

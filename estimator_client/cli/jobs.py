@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -136,17 +135,17 @@ def retry(jobs: JobIds) -> None:
 @app.command("compare")
 @printed
 def compare(jobs: JobIds) -> CommandResult:
-    """Compare jobs: the fields of their specifications that differ, and their last metrics."""
+    """Compare jobs: the fields of their specifications that differ, and what was measured."""
     if len(jobs) < 2:
         fail("Name at least two jobs.")
     with client() as service:
-        tables = [_facts(service.job(job)) for job in jobs]
-    names = list(dict.fromkeys(name for table in tables for name in table))
+        found = service.compare_jobs(jobs)
+    state = {"name": "state", "values": [job["state"] for job in found["jobs"]]}
     rows = [
-        {"field": name, **{job: table.get(name) for job, table in zip(jobs, tables, strict=True)}} for name in names
+        {"field": row["name"], **dict(zip(jobs, row["values"], strict=True))}
+        for row in [*found["differences"], state, *found["metrics"], *_last(found["series"])]
     ]
-    different = [row for row in rows if len({json.dumps(row[job], sort_keys=True) for job in jobs}) > 1]
-    return CommandResult(different, {"field": "field"} | {job: job for job in jobs})
+    return CommandResult(rows, {"field": "field"} | {job: job for job in jobs})
 
 
 @app.command("open")
@@ -177,22 +176,9 @@ def follow(service: Client, job: Job) -> None:
         note(f"{job['model']} version {version}")
 
 
-def _facts(job: Job) -> dict[str, Any]:
-    """The fields of the specification by their paths, then the last value of each metric."""
-    facts = dict(_flat(job.get("spec") or {}, ""))
-    facts["state"] = job.state
-    for name, points in job.metrics().items():
-        if points:
-            facts[f"last {name}"] = points[-1]["value"]
-    for found in reversed(job.evaluations()):
-        for name, value in found["metrics"].items():
-            facts[f"{found['name']} {name}"] = value
-    return facts
-
-
-def _flat(value: Mapping[str, Any], path: str) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, inner in value.items():
-        place = f"{path}/{name}"
-        found += _flat(inner, place) if isinstance(inner, Mapping) else [(place, inner)]
-    return found
+def _last(series: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The last value of each curve."""
+    return [
+        {"name": f"last {name}", "values": [points[-1]["value"] if points else None for points in curves]}
+        for name, curves in series.items()
+    ]

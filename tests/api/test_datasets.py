@@ -106,6 +106,7 @@ def test_wrong_form_is_refused(api: Api, files: Any, data: dict[str, str], statu
             422,
         ),
         ("multipart/form-data; boundary=xx", b"", 422),
+        (f"multipart/form-data; boundary={'x' * 9000}", b"--" + b"x" * 9000 + b"--", 422),
         ("application/vnd.bentoml+pickle", b"x", 415),
     ],
 )
@@ -242,3 +243,18 @@ def wait_for(probe: Callable[[], bool]) -> None:
     while not probe():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_distributions_are_given_for_a_label_and_chosen_columns(api: Api) -> None:
+    dataset = api.dataset()
+
+    found = api.http.get("/v1/datasets/things/distributions", params={"label": "kind", "column": ["size", "colour"]})
+
+    assert found.status_code == 200, found.text
+    body = found.json()
+    assert (body["dataset"], body["rows"], body["sampled_rows"], body["label"]) == (dataset, 60, 60, "kind")
+    size, colour = body["columns"]
+    assert (size["histogram"]["counts"], size["strength"]["kind"]) == ([9, 9, 9, 9, 8, 8, 8], "correlation_ratio")
+    assert {row["value"]: row["count"] for row in colour["top"]} == {"red": 20, "green": 20, "blue": 20}
+    assert len(api.http.get(f"/v1/datasets/{dataset}/distributions").json()["columns"]) == 3
+    assert api.http.get(f"/v1/datasets/{dataset}/distributions", params={"label": "no"}).status_code == 422

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import typer
 
 from estimator_client.cli.exits import Exit
 from estimator_client.cli.root import app
+from tests.documented import on_pages, words
 
 TEXT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 
@@ -39,3 +41,20 @@ def test_every_command_stands_in_the_table() -> None:
 
 def test_every_exit_status_stands_in_the_table_once() -> None:
     assert [int(number) for number in re.findall(r"^\| (\d+) \|", TEXT, re.MULTILINE)] == sorted(Exit)
+
+
+@pytest.mark.parametrize("line", sorted(line for line in on_pages() if line.startswith("estimator-service ")))
+def test_documented_command_lines_are_understood(line: str) -> None:
+    """Parsed, not run: a command, an option or a number of arguments that there is not ends with SystemExit."""
+    _, *arguments = words(re.split(r" (?:\|\|?|>|&&) ", line)[0].removesuffix(" …"))
+    root = typer.main.get_command(app)
+    try:
+        context = root.make_context("estimator-service", arguments)
+        rest = context._protected_args + context.args
+        name, command, rest = root.resolve_command(context, rest)  # type: ignore[attr-defined]
+        while hasattr(command, "resolve_command") and rest:
+            name, command, rest = command.resolve_command(context, rest)
+        if rest and not hasattr(command, "resolve_command"):
+            command.make_context(name, rest, parent=context)
+    except SystemExit as ended:  # of --version and the like
+        assert ended.code == 0

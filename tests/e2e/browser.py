@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import socket
 import subprocess
@@ -121,9 +122,13 @@ class Browser:
         """What the page wrote to its console, or the browser about the page, since the last call."""
         return [entry["message"] for entry in self._call("/se/log", {"type": "browser"})]
 
-    def emulate(self, *, width: int, scheme: str = "light") -> None:
-        """A window `width` CSS pixels wide, for somebody who prefers a colour scheme."""
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    def screenshot(self) -> bytes:
+        """The window as it is now, as PNG."""
+        return base64.b64decode(self._http.get(f"/session/{self._session}/screenshot").json()["value"])
+
+    def emulate(self, *, width: int, height: int = 900, scheme: str = "light") -> None:
+        """A window of that many CSS pixels, for somebody who prefers a colour scheme."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._devtools("Emulation.setDeviceMetricsOverride", size)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self._devtools("Emulation.setEmulatedMedia", {"features": features})

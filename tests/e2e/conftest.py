@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e import own_models
+from tests.pages import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 POSTGRESQL = os.environ.get("TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
@@ -144,15 +143,22 @@ def real_servers_answer() -> bool:
 BACKENDS = ["embedded", *(["postgresql+redis"] if real_servers_answer() else [])]
 
 
+OWN_MODEL = ROOT / "docs" / "how-to" / "own-model-fn.md"
+#: the named blocks of the page about `model_fn`s: files, and the job
+OWN_MODEL_BLOCKS = {block.info.partition(" ")[2]: block.text for block in blocks(OWN_MODEL)}
+
+
 def installed_model_fn(folder: Path) -> dict[str, str]:
-    """The environment in which an operator has installed the `model_fn` `line` of `own_models`."""
-    folder.mkdir()
-    shutil.copy(own_models.__file__, folder / "own_models.py")
-    metadata = folder / "own_models-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: own-models\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[estimator_service.model_fns]\nline = own_models:line\n")
-    return {"PYTHONPATH": str(folder)}
+    """The environment in which an operator has installed the `model_fn` `line`, as docs/how-to/own-model-fn.md says."""
+    (folder / "own-models").mkdir(parents=True)
+    for name in ("own_models.py", "pyproject.toml"):
+        (folder / "own-models" / name).write_text(OWN_MODEL_BLOCKS[name])
+    command = "python -m pip install --no-deps --target=installed ./own-models"
+    assert f"    {command}\n" in OWN_MODEL.read_text()
+    # what a package is built with is in the lock file; pip would fetch it
+    offline = [sys.executable, *command.split()[1:], "--no-build-isolation", "--disable-pip-version-check"]
+    subprocess.run(offline, cwd=folder, capture_output=True, check=True, timeout=60)
+    return {"PYTHONPATH": str(folder / "installed")}
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import RunningService, wait_for
+from tests.e2e.conftest import OWN_MODEL_BLOCKS, RunningService, wait_for
 from tests.e2e.penguins import INSTANCES, KNOWN_CSV, train_job
 
 
@@ -27,14 +28,8 @@ def test_model_fn_of_the_operator_is_trained_and_served(embedded: RunningService
     entries = wait_for(lambda: embedded.get("/v1/estimators").get("catalogue"), "the catalogue")
     assert "line" in str(entries)
     csv = "x,y\n" + "".join(f"{x / 10},{2 * x / 10 + 1}\n" for x in range(-20, 20))
-    body = {
-        "type": "train",
-        "model": "line",
-        "estimator": {"type": "Estimator", "args": {"model_fn": "line", "params": {"feature": "x", "rate": 0.1}}},
-        "data": {"train": {"dataset": embedded.dataset("line", csv.encode()), "label": "y", "batch_size": 40}},
-        "train": {"max_steps": 400},
-    }
-    embedded.succeeded(embedded.submit(body))
+    embedded.dataset("line", csv.encode())
+    embedded.succeeded(embedded.submit(json.loads(OWN_MODEL_BLOCKS["own-model-job"])))
     answer = embedded.http.post("/v1/models/line:predict", json={"instances": [{"x": 0.5}, {"x": -1.0}]})
     assert answer.status_code == 200, answer.text
     # y = 2 x + 1

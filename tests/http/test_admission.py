@@ -296,12 +296,12 @@ def test_rate_over_the_limit_is_429_with_retry_after(settings: Settings) -> None
 
     accounts = Accounts(TokenLimits(requests_per_s=2.0, requests_burst=3))
     for _ in range(3):
-        accounts.take_request(accounts.of("tok_1"))
+        accounts.take_request(accounts.for_token("tok_1"))
     with pytest.raises(Overloaded) as refused:
-        accounts.take_request(accounts.of("tok_1"))
+        accounts.take_request(accounts.for_token("tok_1"))
     # an empty bucket that gets 2 a second has one after half a second
     assert refused.value.retry_after_s == pytest.approx(0.5, abs=0.1)
-    accounts.take_request(accounts.of("tok_2"))
+    accounts.take_request(accounts.for_token("tok_2"))
 
 
 def test_error_is_a_500_that_says_nothing(settings: Settings) -> None:

@@ -23,21 +23,21 @@ def seats(count: int = 2) -> list[HostTable]:
 def test_rows_in_flight_are_those_of_all_lanes() -> None:
     limits = TokenLimits(rows_in_flight=10)
     here, there = (Accounts(limits, make=account_maker(table)) for table in seats())
-    here.take_prediction(here.of("tok"), 6)
-    here.of("tok").rows += 6
+    here.take_prediction(here.for_token("tok"), 6)
+    here.for_token("tok").rows += 6
     with pytest.raises(Overloaded):
-        there.take_prediction(there.of("tok"), 5)
-    there.take_prediction(there.of("other"), 10)
-    here.of("tok").rows -= 6
-    there.take_prediction(there.of("tok"), 5)
+        there.take_prediction(there.for_token("tok"), 5)
+    there.take_prediction(there.for_token("other"), 10)
+    here.for_token("tok").rows -= 6
+    there.take_prediction(there.for_token("tok"), 5)
 
 
 def test_bytes_in_flight_are_those_of_all_lanes() -> None:
     here, there = (Accounts(TokenLimits(bytes_in_flight=100), make=account_maker(table)) for table in seats())
-    here.of("tok").bytes += 60
+    here.for_token("tok").bytes += 60
     with pytest.raises(Overloaded):
-        there.check_bytes(there.of("tok"), 50)
-    there.check_bytes(there.of("tok"), 40)
+        there.check_bytes(there.for_token("tok"), 50)
+    there.check_bytes(there.for_token("tok"), 40)
 
 
 def test_rate_is_one_for_all_lanes() -> None:
@@ -46,20 +46,20 @@ def test_rate_is_one_for_all_lanes() -> None:
     lanes = [Accounts(limits, make=account_maker(table), clock=clock) for table in seats()]
     for number in range(10):
         lane = lanes[number % 2]
-        lane.take_prediction(lane.of("tok"), 1)
+        lane.take_prediction(lane.for_token("tok"), 1)
     for lane in lanes:
         with pytest.raises(Overloaded):
-            lane.take_prediction(lane.of("tok"), 1)
+            lane.take_prediction(lane.for_token("tok"), 1)
     clock.advance(0.2)  # one more
-    lanes[1].take_prediction(lanes[1].of("tok"), 1)
+    lanes[1].take_prediction(lanes[1].for_token("tok"), 1)
     with pytest.raises(Overloaded):
-        lanes[0].take_prediction(lanes[0].of("tok"), 1)
+        lanes[0].take_prediction(lanes[0].for_token("tok"), 1)
 
 
 def test_lane_that_ends_has_nothing_any_more() -> None:
     here, there = seats()
     accounts = Accounts(TokenLimits(), make=account_maker(there))
-    accounts.of("tok").rows += 7
+    accounts.for_token("tok").rows += 7
     HostConnections(there).here("10.0.0.1", 3, 3)
     there.now_serves()
     row = here.row("token tok")

@@ -44,7 +44,7 @@ def steps(rows: list[Checkpoint]) -> list[int]:
 def test_add_commits_and_tells(session: Session, checkpoints: CheckpointRepository, claim: Claim) -> None:
     [row] = save(session, claim, 500)
     assert checkpoints.get(row.id) is row
-    assert checkpoints.at(claim.job_id, 500) is row
+    assert checkpoints.at_step(claim.job_id, 500) is row
     event = EventRepository(session).after(claim.job_id)[-1]
     assert (event.kind, event.data["step"], event.data["id"]) == ("checkpoint", 500, row.id)
 
@@ -70,7 +70,7 @@ def test_unknown_checkpoints_are_not_found(checkpoints: CheckpointRepository, cl
     with pytest.raises(NotFound):
         checkpoints.get(new_id("ckpt"))
     with pytest.raises(NotFound, match="step 7"):
-        checkpoints.at(claim.job_id, 7)
+        checkpoints.at_step(claim.job_id, 7)
 
 
 def test_surplus_leaves_the_latest(session: Session, checkpoints: CheckpointRepository, claim: Claim) -> None:

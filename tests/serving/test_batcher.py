@@ -14,8 +14,9 @@ from app.serving.batcher import Batcher, BatchLimits
 from app.serving.decode import Decoded, Decoder
 from app.serving.export_description import ExportDescription, InputFeature, Output, Signature
 from app.serving.metrics import VersionMetrics
-from app.serving.protocol import BatchResult, Form, RunBatch
+from app.serving.protocol import BatchResult, Form
 from app.serving.version_queue import VersionQueue
+from tests.fakes import FakePredictor, ManualClock
 
 OUTPUT = [Output("y", "float32", (None,))]
 EXPORT = ExportDescription(
@@ -25,29 +26,12 @@ EXPORT = ExportDescription(
 )
 
 
-class FakePredictor:
-    """Keeps the runs; `answer` gives the oldest one back, a body a request made of its rows."""
-
-    def __init__(self) -> None:
-        self.runs: list[RunBatch] = []
-        self.killed = False
-        self.quiet = 0.0
-
-    def run(self, run: RunBatch) -> None:
-        self.runs.append(run)
-
-    def kill(self) -> None:
-        self.killed = True
-
-    def quiet_s(self, since: float) -> float:
-        return self.quiet
-
-
 class Desk:
-    """A batcher with its fake predictor, and lines that are loaded."""
+    """A batcher with its fake predictor and its clock, and queues of loaded versions."""
 
     def __init__(self, **limits: Any) -> None:
-        self.batcher = Batcher(BatchLimits(**limits))
+        self.clock = ManualClock()
+        self.batcher = Batcher(BatchLimits(**limits), clock=self.clock)
         self.predictor = FakePredictor()
         self.batcher.predictor = self.predictor
         self.decoder = Decoder(EXPORT, max_rows=10_000)
@@ -58,11 +42,19 @@ class Desk:
             self.batcher.open(queue, key)
         return queue
 
-    def ask(self, queue: VersionQueue, *values: float, signature: str = "serving_default") -> asyncio.Future[Any]:
+    def ask(
+        self, queue: VersionQueue, *values: float, signature: str = "serving_default", **options: Any
+    ) -> asyncio.Future[Any]:
         rows = self.decoder.rows("serving_default", [{"x": value} for value in values])
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.batcher.submit(queue, Decoded(signature, Form.ROW, rows, 0, len(rows)), 10 * len(values), reply)
+        self.batcher.submit(queue, Decoded(signature, Form.ROW, rows, 0, len(rows)), 10 * len(values), reply, **options)
         return reply
+
+    async def pass_time(self, seconds: float) -> None:
+        """Time passes, after which the batcher looks for what is over."""
+        await settle()
+        self.clock.advance(seconds)
+        self.batcher.sweep()
 
     def answer(self, index: int = 0) -> None:
         run = self.predictor.runs.pop(index)
@@ -192,6 +184,20 @@ async def test_request_that_the_model_cannot_compute_fails_alone() -> None:
 
 
 @in_loop
+async def test_gathered_requests_wait_a_few_turns_for_the_next_ones() -> None:
+    for gather, counts in ((False, [1]), (True, [1, 1])):
+        desk = Desk()
+        queue = desk.queue()
+        desk.ask(queue, 1.0, gather=gather)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        desk.ask(queue, 2.0, gather=gather)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert [run.counts for run in desk.predictor.runs] == [counts]
+
+
+@in_loop
 async def test_requests_of_a_dead_predictor_are_tried_once_more_one_by_one() -> None:
     desk = Desk()
     queue = desk.queue()
@@ -215,17 +221,27 @@ async def test_requests_of_a_dead_predictor_are_tried_once_more_one_by_one() -> 
 
 @in_loop
 async def test_deadline_ends_waiting_and_running_requests() -> None:
-    desk = Desk(timeout_s=0.05)
+    desk = Desk(timeout_s=5.0)
     unloaded, running = desk.queue(None), desk.queue(2)
     waits, runs = desk.ask(unloaded, 1.0), desk.ask(running, 1.0)
+    await desk.pass_time(4.9)
+    assert not waits.done() and not runs.done() and not desk.predictor.killed
+    await desk.pass_time(0.2)
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(waits, 1)
+        await waits
     with pytest.raises(Timeout):
-        await asyncio.wait_for(runs, 1)
-    async with asyncio.timeout(10):
-        while not desk.predictor.killed:  # noqa: ASYNC110  # the call itself hangs
-            await asyncio.sleep(0.01)
+        await runs
+    assert desk.predictor.killed  # the call itself hangs
     assert desk.batcher.rows_waiting == 0
+
+
+@in_loop
+async def test_the_sweep_runs_by_itself_while_requests_wait() -> None:
+    desk = Desk(timeout_s=5.0)
+    waits = desk.ask(desk.queue(None), 1.0)
+    desk.clock.advance(5.0)
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(waits, 10)
 
 
 @in_loop
@@ -259,12 +275,11 @@ async def test_refused_line_answers_all_that_waits() -> None:
 async def test_predictor_that_computes_nothing_is_ended_long_before_the_deadline() -> None:
     desk = Desk(timeout_s=60.0, quiet_s=0.5)
     reply = desk.ask(desk.queue(), 1.0)
-    await asyncio.sleep(0.6)  # two looks
+    await desk.pass_time(30.0)
     assert not desk.predictor.killed
     desk.predictor.quiet = 0.5
-    async with asyncio.timeout(10):
-        while not desk.predictor.killed:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await desk.pass_time(0.3)
+    assert desk.predictor.killed
     assert not reply.done()
     desk.batcher.lost()
     spare = FakePredictor()
@@ -303,6 +318,7 @@ async def test_account_has_what_is_in_flight_and_gets_it_back_however_it_ends() 
     await answered
     assert (account.rows, account.bytes) == (0, 0)
     late = submit()
+    await desk.pass_time(0.3)
     with pytest.raises(Timeout):
         await late
     assert (account.rows, account.bytes) == (0, 0)

@@ -150,7 +150,7 @@ def test_metadata_names_the_signatures(canned: Server, case: Case) -> None:
 
 def test_context_holds_for_every_example(canned: Server) -> None:
     name = "wide_and_deep_classifier"
-    [version] = canned.service.models.of(name)
+    [version] = canned.service.models.versions_of(name)
     assert version.export is not None
     row = version.export.examples[0]
     key, value = next(iter(row.items()))

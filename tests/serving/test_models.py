@@ -10,7 +10,8 @@ from app.errors import Conflict, NotFound
 from app.serving.decode import Decoder
 from app.serving.export_description import ExportDescription, InputFeature, Output, Signature
 from app.serving.version_queue import VersionQueue
-from app.serving.versions import Description, Models, ServingVersion, WantedVersion
+from app.serving.versions import RETRY_S, UNUSED_S, Description, Models, ServingVersion, WantedVersion
+from tests.fakes import ManualClock
 
 EXPORT = ExportDescription(
     format=1,
@@ -114,7 +115,8 @@ def test_staged_version_waits_for_its_proof_while_others_serve() -> None:
 
 
 def test_previous_version_stays_and_older_ones_go() -> None:
-    models = Models()
+    clock = ManualClock(0.0)
+    models = Models(clock=clock)
     models.sync([want(1, "latest")])
     load(models, 1)
     models.sync([want(1), want(2, "latest")])
@@ -122,7 +124,9 @@ def test_previous_version_stays_and_older_ones_go() -> None:
     assert models.to_unload() is None
     models.sync([want(1), want(2), want(3, "latest")])
     load(models, 3)
-    models.versions["m", 1].asked_at = -1000.0
+    clock.advance(UNUSED_S)
+    assert models.to_unload() is None
+    clock.advance(0.1)
     gone = models.to_unload()
     assert gone is not None and gone.wanted.number == 1
 
@@ -149,3 +153,31 @@ def test_available_version_that_a_label_begins_to_need_is_loaded() -> None:
     assert models.to_load(unvalidated=True) is None
     models.sync([want(1, "latest"), want(2, previous=True)])
     assert models.to_load(unvalidated=True) is models.versions["m", 2]
+
+
+def test_failed_load_is_tried_again_after_a_pause() -> None:
+    clock = ManualClock()
+    models = Models(clock=clock)
+    models.sync([want(1, "latest")])
+    version = models.versions["m", 1]
+    version.failed("broken")
+    clock.advance(RETRY_S - 0.1)
+    assert models.to_load(unvalidated=True) is None
+    clock.advance(0.1)
+    assert models.to_load(unvalidated=True) is version
+
+
+def test_version_that_was_asked_for_by_number_is_kept_for_a_while() -> None:
+    clock = ManualClock()
+    models = Models(clock=clock)
+    models.sync([want(1, "latest"), want(2)])
+    load(models, 1)
+    load(models, 2)
+    assert models.find("m", 2, None) is models.versions["m", 2]
+    clock.advance(UNUSED_S)
+    assert models.to_unload() is None
+    models.find("m", 2, None)
+    clock.advance(UNUSED_S)
+    assert models.to_unload() is None
+    clock.advance(0.1)
+    assert models.to_unload() is models.versions["m", 2]

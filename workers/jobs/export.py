@@ -89,7 +89,9 @@ def publish(attempt: RunningAttempt, candidate: Candidate, result: JsonObject) -
         result: the job's result; the export and the version are added to it.
     """
     attempt.check()
-    checkpoint = attempt.read(lambda session: CheckpointRepository(session).at(candidate.train_job_id, candidate.step))
+    checkpoint = attempt.read(
+        lambda session: CheckpointRepository(session).at_step(candidate.train_job_id, candidate.step)
+    )
     export_id = new_id("exp")
     key = attempt.storage.export_key(export_id)
     committed_or_unknown = False

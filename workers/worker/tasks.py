@@ -154,5 +154,5 @@ def run_attempt(job_id: str, attempt: int) -> None:
     if _Child.slot is None:
         log.error("this process is no pool child; start the worker with --pool=prefork")
         return
-    with _Main.taken.one():
+    with _Main.taken.message():
         _Child.slot.run(job_id, attempt)

@@ -54,7 +54,7 @@ class Taken:
         _COUNTS.pack_into(self._shared, 0, begun, begun)
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def message(self) -> Iterator[None]:
         """Around the work on one message."""
         begun, ended = self.read()
         _COUNTS.pack_into(self._shared, 0, begun + 1, ended)

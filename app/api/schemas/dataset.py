@@ -44,3 +44,45 @@ class Usage(View):
 
     jobs: list[str]
     versions: list[dict[str, Any]] = Field(examples=[[{"model": "penguins", "version": 3}]])
+
+
+class BinCounts(View):
+    """Counts of values between edges."""
+
+    edges: list[float] = Field(description="One more than `counts`.")
+    counts: list[int]
+
+
+class ValueCount(View):
+    value: Any
+    count: int
+
+
+class Strength(View):
+    """How strongly two columns go together."""
+
+    kind: str = Field(
+        description="pearson (numbers, -1 to 1), correlation_ratio (categories and numbers, 0 to 1), cramers_v "
+        "(categories, 0 to 1)"
+    )
+    value: float
+    rows: int = Field(description="In which neither is missing.")
+
+
+class Distribution(View):
+    name: str
+    dtype: str = Field(description="float32 int64 string")
+    nulls: int = Field(description="Missing values, of all rows.")
+    histogram: BinCounts | None = Field(description="Of numbers.")
+    top: list[ValueCount] | None = Field(description="The 20 most frequent texts, or numbers where they are few.")
+    others: int | None = Field(description="Values that are not in `top`.")
+    lengths: BinCounts | None = Field(description="Of a sequence column: elements per row.")
+    strength: Strength | None = Field(description="Against the label that was asked for.")
+
+
+class Distributions(View):
+    dataset: str
+    rows: int
+    sampled_rows: int = Field(description="Rows that were looked at; all but `nulls` is of them.")
+    label: str | None
+    columns: list[Distribution]

@@ -29,6 +29,13 @@ class GuardsUpdate(Request):
         default=_GUARDS.disagreement,
         description="Share of a shadow's answers that are not the live version's: other classes, else other numbers.",
     )
+    quality: float | None = Field(
+        default=_GUARDS.quality,
+        ge=0,
+        le=10,
+        description="By labels that come back: share of wrong classes beyond the live version's, or by how much of it "
+        "the mean absolute error may be larger. The model's requests must be kept (`PUT …/keep`).",
+    )
     window_s: float = Field(
         default=_GUARDS.window_s, ge=0.5, le=3600, description="They look at so many seconds, and at the whole step."
     )
@@ -55,14 +62,14 @@ class StepUpdate(Request):
 
 class ReleaseRequest(Request):
     version: int = Field(ge=1, le=2**31 - 1, description="The new version; it must be AVAILABLE.")
-    label: Name = "latest"
+    label: Name = Field(default="latest", description="The label that is to point to it.")
     steps: list[StepUpdate] = Field(
         default=[StepUpdate(per_mille=10), StepUpdate(per_mille=100), StepUpdate(per_mille=500)],
         min_length=1,
         max_length=20,
         description="One after the other; after the last one the label points to the new version.",
     )
-    guards: GuardsUpdate = Field(default=GuardsUpdate())
+    guards: GuardsUpdate = Field(default=GuardsUpdate(), description="Of all steps that have none of their own.")
     by: HeaderName = Field(
         default=KEY_HEADER, description="Requests with the same value of this header get the same version."
     )

@@ -7,11 +7,12 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from app.api.schemas.view import Json, Request, Time, View, must_time
+from app.jobs.fields import FreeText
 from app.registry import tables
 
 
 class TokenRequest(Request):
-    name: str = Field(min_length=1, max_length=100, description="What people call the token.")
+    name: FreeText = Field(min_length=1, max_length=100, description="What people call the token.")
     scopes: list[Literal["read", "submit", "predict", "admin"]] = Field(
         min_length=1, max_length=4, description="What its bearer may do; `admin` may do everything."
     )
@@ -21,6 +22,14 @@ class TokenRequest(Request):
         strict=True,
         json_schema_extra={"examples": [{"name": "my notebook", "scopes": ["read", "predict"]}]},
     )
+
+
+class Bearer(View):
+    """Who sent a request."""
+
+    id: str
+    name: str
+    scopes: list[str] = Field(description="read submit predict admin; `admin` may do everything.")
 
 
 class TokenView(View):

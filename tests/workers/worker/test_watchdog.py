@@ -55,7 +55,7 @@ def test_worker_that_leaves_messages_lying_ends(kennel: Kennel) -> None:
 
 def test_busy_worker_stays_however_many_wait(kennel: Kennel) -> None:
     kennel.waiting = 5
-    with kennel.taken.one():
+    with kennel.taken.message():
         assert kennel.look(10) == []
     assert kennel.look(1 + 2) == []  # the first look after the work sees that a message was taken
 
@@ -63,7 +63,7 @@ def test_busy_worker_stays_however_many_wait(kennel: Kennel) -> None:
 def test_worker_that_takes_messages_between_two_looks_stays(kennel: Kennel) -> None:
     kennel.waiting = 5
     for _ in range(10):
-        with kennel.taken.one():
+        with kennel.taken.message():
             pass
         assert kennel.look(1) == []
 
@@ -84,10 +84,10 @@ def test_stopping_worker_is_left_alone(kennel: Kennel) -> None:
 
 
 def test_new_child_does_not_hold_what_the_last_one_held(kennel: Kennel) -> None:
-    with pytest.raises(RuntimeError), kennel.taken.one():
+    with pytest.raises(RuntimeError), kennel.taken.message():
         raise RuntimeError
     assert kennel.taken.read() == (1, 1)
-    kennel.taken.one().__enter__()  # and the child dies
+    kennel.taken.message().__enter__()  # and the child dies
     kennel.taken.reset()
     assert kennel.taken.read() == (2, 2)
 
