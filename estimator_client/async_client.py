@@ -208,8 +208,9 @@ class AsyncClient:
 
     # models
 
-    async def models(self) -> AsyncIterator[Json]:
-        async for model in self._transport.pages("/v1/models", "models"):
+    async def models(self, *, states: bool = False) -> AsyncIterator[Json]:
+        """All models; with `states` each with its newest versions and their states (`model_version_status`)."""
+        async for model in self._transport.pages("/v1/models", "models", {"states": "true"} if states else None):
             yield model
 
     async def model(self, model: str) -> Json:

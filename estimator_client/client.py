@@ -206,8 +206,9 @@ class Client:
 
     # models
 
-    def models(self) -> Iterator[Json]:
-        for model in self._transport.pages("/v1/models", "models"):
+    def models(self, *, states: bool = False) -> Iterator[Json]:
+        """All models; with `states` each with its newest versions and their states (`model_version_status`)."""
+        for model in self._transport.pages("/v1/models", "models", {"states": "true"} if states else None):
             yield model
 
     def model(self, model: str) -> Json:
