@@ -38,7 +38,7 @@ _WORKER = {
 
 #: Modules of the engine that every part of it may import.
 ENGINE_LEAVES = (
-    "cell_names checks cluster errors estimator_spec eval_events export_output keys model_fn run_config tensorflow_import "
+    "checks cluster errors estimator_spec eval_events export_output keys model_fn run_config tensorflow_import "
     "variables version"
 )
 

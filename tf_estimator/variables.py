@@ -11,13 +11,11 @@ import contextlib
 import functools
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
-
-from .cell_names import without_cell
 
 v1 = tf.compat.v1
 _PART = re.compile(r"/part_\d+$")  # what get_variable puts behind the name of a partitioned variable
@@ -71,7 +69,7 @@ class VariableNames:
     Args:
         restored: names of variables whose values come from a checkpoint. Those of `get_variable` get no operations for
             their initial values, which would take half of the time to make a small network's graph; they are zero.
-        cellless: names of the directory that are kept as earlier releases gave them (see `cell_names`).
+        cellless: names of the directory that are kept as earlier releases gave them (see `without_cell`).
     """
 
     def __init__(self, restored: Iterable[str] = (), cellless: Iterable[str] = ()) -> None:
@@ -256,3 +254,33 @@ class VariableSet:
     def values(self, names: Iterable[str]) -> dict[str, tf.Tensor]:
         """Present values as tensors; later writes to the variables do not change them."""
         return {name: self._variables[name].read_value() for name in names}
+
+
+# Earlier releases of `tf.estimator` called a single recurrent cell's variables `rnn_model/rnn/kernel`, which is
+# `rnn_model/rnn/lstm_cell/kernel` since. Either is read under both names, and a directory keeps those that it has; so
+# do the slots of the optimizer, whose names contain the variable's.
+_CELL_PART = r"(?:recurrent_kernel|kernel|bias)(?=/|$)"
+_WITH_CELL = re.compile(rf"(rnn_model/rnn/)(?:lstm|gru|simple_rnn)_cell/({_CELL_PART})")
+_WITHOUT_CELL = re.compile(rf"rnn_model/rnn/{_CELL_PART}")
+
+
+def without_cell(name: str) -> str:
+    """The name that earlier releases gave."""
+    return _WITH_CELL.sub(r"\1\2", name)
+
+
+def cellless(names: Iterable[str]) -> frozenset[str]:
+    """Those of the names that have no cell's name."""
+    return frozenset(name for name in names if _WITHOUT_CELL.search(name))
+
+
+def stored_name(name: str, stored: Collection[str]) -> str:
+    """The name under which a checkpoint of variables `stored` holds the variable; `name` where it holds none."""
+    if name in stored:
+        return name
+    short = without_cell(name)
+    if short in stored:
+        return short
+    if not _WITHOUT_CELL.search(name):
+        return name
+    return next((other for other in stored if without_cell(other) == name), name)

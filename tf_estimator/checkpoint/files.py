@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from ..cell_names import stored_name
 from ..errors import CheckpointError
+from ..variables import stored_name
 from .partition import Slice, slice_of, stored_shape
 
 #: Name of the file that names the latest checkpoint.

@@ -8,7 +8,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..cell_names import cellless
 from ..checkpoint import files
 from ..checkpoint.warm_start import WarmStartSettings
 from ..distribution.replicas import Replicas, evaluation_replicas, training_replicas
@@ -22,7 +21,7 @@ from ..inputs.source import BatchSource
 from ..keys import ModeKeys
 from ..model_fn import call_model_fn
 from ..run_config import RunConfig
-from ..variables import VariableNames, VariableSet
+from ..variables import VariableNames, VariableSet, cellless
 from .initialization import initialize_missing, restore_or_initialize
 from .scaffold import saver_of
 from .trace_cache import TraceCache

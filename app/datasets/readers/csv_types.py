@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from app.datasets.readers.odd_cells import OddCells
 from app.datasets.readers.spelling import plain_numbers, without_nulls
-from app.datasets.readers.stray_cells import Problem, StrayCells
+from app.datasets.readers.stray_cells import StrayCell, StrayCells
 from app.datasets.upload_schema import ColumnSchema, Spelling
 
 NULLS = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None"]
@@ -118,7 +118,7 @@ class CellType:
                 rows = zeros.filter(whole)
                 self.leading_zero = rows_before + rows[0].as_py() if len(rows) else None
 
-    def problem(self, name: str) -> Problem | None:
+    def problem(self, name: str) -> StrayCell | None:
         """What keeps the column `name` from being one of numbers, truth values or lists; None for text."""
         return self.strays.problem(name) or self.odd.problem(name)
 

@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.datasets.readers.stray_cells import Problem, is_placeholder
+from app.datasets.readers.stray_cells import StrayCell, is_placeholder
 from app.errors import quote_name
 
 _BOOL = r"(?i)^\s*(true|false)\s*$"
@@ -75,7 +75,7 @@ class OddCells:
                 begins = pa.array([None if cell is None else _is_list(cell) for cell in cells.to_pylist()], pa.bool_())
             self._lists.add(begins, rows_before)
 
-    def problem(self, name: str) -> Problem | None:
+    def problem(self, name: str) -> StrayCell | None:
         """The first odd cell of the column `name`; None for a column of text."""
         for family, kind in ((self._bools, "truth values"), (self._lists, "lists")):
             if family.good and family.odd and not family.settled:
@@ -83,7 +83,7 @@ class OddCells:
                 what = f"a cell that is none in a column of {kind} ({family.odd} of {total} cells are none)"
                 placeholders = family is self._bools and all(map(is_placeholder, self._words))
                 refused = family is self._lists or placeholders
-                return Problem(family.first, what, self._remedy(name, family), refused)
+                return StrayCell(family.first, what, self._remedy(name, family), refused)
         return None
 
     def _remedy(self, name: str, family: _Family) -> str:

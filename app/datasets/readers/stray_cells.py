@@ -66,7 +66,7 @@ class Stray:
 
 
 @dataclass(frozen=True)
-class Problem:
+class StrayCell:
     """What keeps a column from being one of numbers, truth values or lists.
 
     Attributes:
@@ -150,7 +150,7 @@ class StrayCells:
     def _total(self) -> int:
         return self.numbers + self.other[0] + sum(count for count, _ in self.kinds.values())
 
-    def problem(self, name: str) -> Problem | None:
+    def problem(self, name: str) -> StrayCell | None:
         """The first stray cell of the column `name`; None for a column of text."""
         total = self._total()
         strays = total - self.numbers
@@ -161,7 +161,7 @@ class StrayCells:
             return None
         refused = not other and not any(kind.what == "a word" for kind in self.kinds)
         row, what = self._message(total, strays)
-        return Problem(row, what, self._remedy(name), refused)
+        return StrayCell(row, what, self._remedy(name), refused)
 
     def _message(self, total: int, strays: int) -> tuple[int, str]:
         places = [(row, kind) for kind, (_, row) in self.kinds.items()]

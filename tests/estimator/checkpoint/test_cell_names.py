@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 import tf_estimator as est
-from tf_estimator.cell_names import stored_name, without_cell
+from tf_estimator.variables import stored_name, without_cell
 
 v1 = tf.compat.v1
 
