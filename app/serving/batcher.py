@@ -22,6 +22,7 @@ from app.serving.version_queue import Batch, Pending, PredictionResult, QueueAcc
 
 RETRY_AFTER_S = 1.0
 _SWEEP_S = 0.25
+_SMALL_BYTES = 2**20
 
 
 class BatchRunner(Protocol):
@@ -124,7 +125,9 @@ class Batcher:
         if queue.key is not None and queue.running is None and not queue.due:
             queue.due = True
             self._turns.append(queue)
-            if not self._pump_planned:  # after the other requests that this turn of the loop brings
+            if queue.alone and size <= _SMALL_BYTES and len(self._turns) == 1:
+                self._pump()  # nobody comes beside it
+            elif not self._pump_planned:  # after the other requests that this turn of the loop brings
                 self._pump_planned = True
                 self._loop.call_soon(self._pump)
         if self._sweeper is None:
@@ -158,6 +161,7 @@ class Batcher:
             return
         queue = batch.queue
         self._ended(batch)
+        queue.alone = len(batch.members) == 1 and not queue.waiting
         self._due(queue)
         self._pump()  # the next batch runs while these answers go out
         queue.metrics.ran(batch.rows, answer.run_us)
@@ -297,6 +301,7 @@ class Batcher:
             [pending.request.count for pending in members],
             [pending.request.form for pending in members],
             _columns(queue.decoder.packers[signature], [pending.request for pending in members]),
+            alone=not self._running and not self._turns,
         )
         try:
             self.predictor.run(run)
