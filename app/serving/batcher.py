@@ -22,7 +22,6 @@ from app.serving.version_queue import Batch, Pending, PredictionResult, QueueAcc
 
 RETRY_AFTER_S = 1.0
 _SWEEP_S = 0.25
-_SMALL_BYTES = 2**20
 
 
 class BatchRunner(Protocol):
@@ -125,7 +124,7 @@ class Batcher:
         if queue.key is not None and queue.running is None and not queue.due:
             queue.due = True
             self._turns.append(queue)
-            if queue.alone and size <= _SMALL_BYTES and len(self._turns) == 1:
+            if queue.alone and size <= self.limits.batch_bytes and len(self._turns) == 1:
                 self._pump()  # nobody comes beside it
             elif not self._pump_planned:  # after the other requests that this turn of the loop brings
                 self._pump_planned = True
@@ -325,8 +324,7 @@ class Batcher:
             for pending in batch.members:
                 if now >= pending.deadline:
                     self._fail(pending, self._too_late(batch.queue))
-        busy = self._queues or self._running
-        self._sweeper = self._loop.call_later(_SWEEP_S, self.sweep) if busy else None
+        self._sweeper = self._loop.call_later(_SWEEP_S, self.sweep) if self._queues or self._running else None
 
     def _end_hung_predictor(self, now: float) -> None:
         """One that computes nothing, or whose call takes too long. What it has is tried by the spare."""
