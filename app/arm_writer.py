@@ -1,4 +1,5 @@
-"""Writes what this API process counted of divided labels into the registry, now and then: a request costs no SQL."""
+"""Writes what this API process counted of divided labels into the registry, and the requests that are kept into the
+artifact store, now and then: a request costs no SQL and no file."""
 
 from __future__ import annotations
 
@@ -7,10 +8,12 @@ import contextlib
 
 import structlog
 
+from app import kept_requests
 from app.errors import ServiceError
 from app.registry.arm_counts import ArmCountRepository, Counted
 from app.registry.db import Database
 from app.serving.service import ServingService
+from app.storage import Storage
 
 log = structlog.get_logger("app.arm_writer")
 
@@ -22,8 +25,8 @@ class ArmWriter:
         every_s: between two writes; without requests to a divided label there is none.
     """
 
-    def __init__(self, database: Database, service: ServingService, *, every_s: float) -> None:
-        self._database, self._service, self._every_s = database, service, every_s
+    def __init__(self, database: Database, storage: Storage, service: ServingService, *, every_s: float) -> None:
+        self._database, self._storage, self._service, self._every_s = database, storage, service, every_s
         self._unwritten: list[Counted] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -38,11 +41,23 @@ class ArmWriter:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
         await self._write()
+        await self._write_kept()
 
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._every_s)
             await self._write()
+            await self._write_kept()
+
+    async def _write_kept(self) -> None:
+        """What cannot be written is dropped: kept requests are samples."""
+        kept = self._service.models.kept.take()
+        if not kept:
+            return
+        try:
+            await asyncio.shield(asyncio.to_thread(kept_requests.write, self._database, self._storage, kept))
+        except (ServiceError, OSError, ValueError) as error:
+            log.warning("kept requests are lost", requests=len(kept), why=str(error))
 
     async def _write(self) -> None:
         for arm in self._service.models.arms():

@@ -224,7 +224,9 @@ class Lifespan:
         self._model_sync = model_sync
         self._grpc_port = grpc_port
         every_s = app_state.settings.release_counts_s
-        self._arms = None if serving is None else ArmWriter(app_state.database, serving, every_s=every_s)
+        self._arms = (
+            None if serving is None else ArmWriter(app_state.database, app_state.storage, serving, every_s=every_s)
+        )
         self._preparing: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

@@ -13,6 +13,7 @@ from app.errors import NotFound, ServiceError
 from app.registry.db import Database
 from app.registry.models import ModelRepository
 from app.registry.served_versions import ServedVersion, ServedVersionRepository
+from app.releases.keep import KeepPolicy
 from app.serving.service import ServingService
 from app.serving.split import Share
 from app.serving.versions import WantedVersion
@@ -160,4 +161,7 @@ class ModelSync:
             staged=labelled and version.staged,
             previous=labelled and version.previous,
             shares=tuple(Share(**vars(share)) for share in version.shares) if labelled else (),
+            keep=None
+            if version.keep is None
+            else KeepPolicy(**{**version.keep, "redact": tuple(version.keep["redact"])}),
         )

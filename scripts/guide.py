@@ -83,7 +83,7 @@ class Site:
         end = 0
         source = (self.root / name).read_text()
         for fence in _FENCE.finditer(source):
-            parts += [self._linked(source[end : fence.start()], name), fence[0].replace("```mermaid", "```text")]
+            parts += [self._linked(source[end : fence.start()], name), fence[0]]
             end = fence.end()
         return "".join([*parts, self._linked(source[end:], name)])
 

@@ -1,8 +1,7 @@
 """All tests, in groups that run side by side: see scripts/test.
 
-Many tests wait for processes, so more groups than cores keep the cores busy. Groups are as long as each other by hand:
-what is in no group before the last is in the last. Lines of the groups come mixed as they are printed, each after its
-group's name; what failed or was skipped, and one closing line for all, come at the end.
+Many tests wait for processes, so more groups than cores keep the cores busy. Lines of the groups come mixed as they are
+printed, each after its group's name; what failed or was skipped, and one closing line for all, come at the end.
 """
 
 from __future__ import annotations
@@ -20,11 +19,13 @@ from pathlib import Path
 from tests import facilities
 
 ROOT = Path(__file__).resolve().parents[1]
-PROCESSES = ["chaos", "deploy", "e2e", "packages", "upgrade", "workers", "test_operations.py", "test_scripts.py"]
-GROUPS: dict[str, list[str]] = {
-    "engine": ["tests/estimator"],
-    "processes": [f"tests/{name}" for name in PROCESSES],
+GROUPS = {
+    "engine": [f"tests/estimator/{name}" for name in ("compat", "distribution", "doctor", "export", "training")],
+    "programs": ["tests/estimator"],
+    "processes": [f"tests/{name}" for name in ("chaos", "deploy", "e2e", "packages", "upgrade", "test_operations.py")],
+    "others": ["tests"],
 }
+"""Group → its places, without those in them that are another group's. About as long as each other."""
 _COUNT = re.compile(r"(\d+) (passed|failed|skipped|xfailed|xpassed|deselected|warning|error)s?\b")
 _TOLD = re.compile(r"(FAILED|ERROR|SKIPPED)\b")
 
@@ -68,11 +69,13 @@ class Group:
         self._process.terminate()
 
 
-def groups(named: dict[str, list[str]]) -> list[Group]:
-    """The named ones, and one with all other tests."""
-    taken = [place for places in named.values() for place in places]
-    made = [Group(name, places) for name, places in named.items()]
-    return [*made, Group("others", ["tests", *(f"--ignore={place}" for place in taken)])]
+def groups(places: dict[str, list[str]]) -> list[Group]:
+    made = []
+    for name, own in places.items():
+        others = [place for other, theirs in places.items() if other != name for place in theirs]
+        ignored = [place for place in others if any(Path(place).is_relative_to(mine) for mine in own)]
+        made.append(Group(name, [*own, *(f"--ignore={place}" for place in ignored)]))
+    return made
 
 
 def closing(ended: list[Group], seconds: float) -> str:

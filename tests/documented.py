@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+CURL = ROOT / "docs" / "how-to" / "curl.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _PROGRAMS = r"(?:scripts/\w+|celery |python3? -[mc] |docker |tensorboard |sqlite3 |estimator-service )"
 _BLOCK = re.compile(rf"^ {{4,}}(?:\$ )?({_PROGRAMS}[^#\n]*)", re.MULTILINE)
@@ -40,10 +41,11 @@ def image_command() -> list[str]:
 
 
 def curl_commands() -> list[str]:
-    """README's way with curl, one shell command each, in order, without the comments behind them."""
-    block = (ROOT / "README.md").read_text().partition("With curl:")[2].partition("\nSettings are")[0]
+    """The way with curl, one shell command each, in order, without the comments behind them."""
     lines = [
-        re.sub(r"\s+# .*", "", line.removeprefix("    ")) for line in block.splitlines() if line.startswith("    ")
+        re.sub(r"\s+# .*", "", line.removeprefix("    "))
+        for line in CURL.read_text().splitlines()
+        if line.startswith("    ")
     ]
     commands = re.split(r"^(?=curl )", "\n".join(lines), flags=re.MULTILINE)
     return [command.strip() for command in commands if command.startswith("curl ")]

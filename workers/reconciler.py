@@ -34,6 +34,7 @@ from app.process import pulse
 from app.queue import CeleryQueue, Queue
 from app.registry.artifacts import ArtifactRepository
 from app.registry.db import Database, make_engine, revision_state
+from app.registry.feedback import FeedbackRepository
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.reconcile import ReconcileRepository
 from app.registry.leases import LeaseRepository
@@ -47,6 +48,8 @@ from workers.release_keeper import ReleaseKeeper
 log = structlog.get_logger("reconciler")
 
 LEASE = "reconciler"
+KEPT_DAYS = 30.0
+"""Labels that come back are kept for so long where the model's own setting says nothing."""
 _CHECKPOINT = re.compile(r"model\.ckpt-\d+(?=\.)")
 
 
@@ -147,6 +150,7 @@ class Reconciler:
         with self._database.session() as session:
             WorkerRepository(session).purge()
         self._releases.purge()
+        self._purge_kept()
         self._purge_all(lambda records: records.purge_idempotency_keys(settings.idempotency_ttl_s))
         if settings.audit_retention_s:
             self._purge_all(lambda records: records.purge_audit(settings.audit_retention_s))
@@ -154,6 +158,17 @@ class Reconciler:
             self._purge_jobs("events", settings.event_retention_s, RetentionRepository.purge_events)
         if settings.metric_retention_s:
             self._purge_jobs("metric points", settings.metric_retention_s, RetentionRepository.purge_metric_points)
+
+    def _purge_kept(self) -> None:
+        """Removes kept requests that are over their days or bytes, and files that no row points to."""
+        with self._database.session() as session:
+            doomed = FeedbackRepository(session).purge(KEPT_DAYS)
+        now = time.time()
+        old = [key for key in self._storage.keys("kept") if self._is_old(key, now)]
+        with self._database.read() as session:
+            doomed += sorted(set(old) - FeedbackRepository(session).known_files(old))
+        for key in doomed:
+            self._storage.remove(key)
 
     def _purge_all(self, purge: Callable[[RetentionRepository], bool]) -> None:
         more = True

@@ -10,8 +10,8 @@ import structlog
 from app.registry.arm_counts import ArmCountRepository
 from app.registry.db import Database
 from app.registry.release_evidence import Look, look_at
+from app.registry.release_tables import Release
 from app.registry.releases import ReleaseRepository
-from app.registry.tables import Release
 from app.releases.release_plan import ReleasePlan, ReleaseState
 
 log = structlog.get_logger("releases")

@@ -100,7 +100,7 @@ async def create_dataset(
         digest = request_digest(request, repr((form.digest, form.filename, sorted(form.fields.items()))).encode())
         idempotent = IdempotentRequest(token.id, idempotency_key, digest, app_state.settings.idempotency_ttl_s)
         async with app_state.ingesting:
-            return await run_in_threadpool(_store, app_state, form, spool, idempotent)
+            return await run_in_threadpool(store_upload, app_state, form, spool, idempotent)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
@@ -208,7 +208,7 @@ def list_evaluations(app_state: AppStateDep, dataset_id: DatasetReference) -> Ev
     return EvaluationList(evaluations=[EvaluationView.of(row) for row in rows])
 
 
-def _store(app_state: AppState, form: UploadForm, spool: str, idempotent: IdempotentRequest) -> JSONResponse:
+def store_upload(app_state: AppState, form: UploadForm, spool: str, idempotent: IdempotentRequest) -> JSONResponse:
     """Ingests the spooled file, with the key taken before and the answer kept with the row."""
     if idempotent.key is not None:
         with app_state.database.session() as session:

@@ -35,6 +35,7 @@ TAGS = [
     {"name": "jobs", "description": "Train, evaluate, export, predict over a data set."},
     {"name": "models", "description": "Versions, labels, lineage."},
     {"name": "releases", "description": "Bring a new version to a share of the requests first."},
+    {"name": "feedback", "description": "Keep requests, send labels, see how good predictions were."},
     {"name": "predict", "description": "TensorFlow Serving's REST API."},
     {"name": "tokens", "description": "Who may do what."},
     {"name": "operations", "description": "Health and counters."},

@@ -4,9 +4,9 @@ comes here was not for it: a process without a predictor, or a path that only lo
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from app.api.deps import LabelName, ModelName, VersionNumber, problems
 from app.api.schemas import predict as schemas
@@ -21,6 +21,7 @@ _HEADERS: dict[str, Any] = {
         "x-model": {"schema": {"type": "string"}},
         "x-model-version": {"schema": {"type": "string"}},
         "x-lineage-id": {"schema": {"type": "string"}},
+        "x-prediction-id": {"schema": {"type": "string"}, "description": "For `feedback`."},
         "x-batch-rows": {"schema": {"type": "string"}, "description": "Rows of the batch that this was part of."},
         "x-queue-us": {"schema": {"type": "string"}},
         "x-run-us": {"schema": {"type": "string"}},
@@ -33,15 +34,18 @@ def refuse() -> NoReturn:
     raise Unavailable("This process has no predictor. Ask one that has, or start it with PREDICTOR=process.")
 
 
-def latest(model: ModelName) -> None:
+Ids = Annotated[bool, Query(description="Answer with `ids`: an identifier for each instance, for `feedback`.")]
+
+
+def latest(model: ModelName, ids: Ids = False) -> None:
     refuse()
 
 
-def by_version(model: ModelName, version: VersionNumber) -> None:
+def by_version(model: ModelName, version: VersionNumber, ids: Ids = False) -> None:
     refuse()
 
 
-def by_label(model: ModelName, label: LabelName) -> None:
+def by_label(model: ModelName, label: LabelName, ids: Ids = False) -> None:
     refuse()
 
 

@@ -30,8 +30,8 @@ from app.api.strict_route import StrictRoute
 from app.registry.idempotency import StoredResponse
 from app.registry.models import ModelRepository
 from app.registry.release_evidence import look_at
+from app.registry.release_tables import Release
 from app.registry.releases import ReleaseRepository
-from app.registry.tables import Release
 from app.releases.release_plan import ACTIVE
 
 router = APIRouter(tags=["releases"], route_class=StrictRoute)

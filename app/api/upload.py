@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.errors import FieldError, InvalidInput, TooLarge, UnsupportedMedia, quote_name
@@ -50,7 +50,10 @@ async def receive_form(
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise UnsupportedMedia("Send a multipart form (`multipart/form-data`) with the parts `file` and `name`.")
-    reader = _Reader(options[b"boundary"], file, allowed)
+    try:
+        reader = _Reader(options[b"boundary"], file, allowed)
+    except FormParserError:
+        raise InvalidInput("The boundary of the multipart form is too long.") from None
     try:
         batch: list[bytes] = []
         size = 0
@@ -62,7 +65,7 @@ async def receive_form(
                 batch, size = [], 0
         await asyncio.to_thread(reader.write, b"".join(batch))
         return reader.finish()
-    except MultipartParseError:
+    except FormParserError:
         raise InvalidInput("The multipart form is broken: its boundaries do not fit its Content-Type.") from None
     finally:
         reader.close()

@@ -26,6 +26,11 @@ def new_request_id() -> bytes:
     return b"%b%010x" % (_process_id, next(_numbers))
 
 
+def prediction_id_of(request_id: bytes) -> bytes:
+    """The identifier of the prediction that answers a request with an identifier of ours."""
+    return b"pred" + request_id[3:]
+
+
 def _name_process() -> None:
     global _process_id
     _process_id = new_id("req").encode()[:20]

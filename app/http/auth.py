@@ -68,6 +68,8 @@ def scope_needed(method: str, path: str) -> str:
     """The scope that a request needs, from its method and path alone, so that no route can forget to ask."""
     if method == "POST" and is_prediction(path):
         return "predict" if (verb := verb_of(path)) is None else verb.scope
+    if method == "POST" and path.startswith("/v1/models/") and path.endswith("/feedback"):
+        return "predict"  # who asks knows first what the answer should have been
     if path in ADMIN_PATHS or path.startswith("/v1/tokens/"):
         return "admin"
     return "read" if method in {"GET", "HEAD"} else "submit"

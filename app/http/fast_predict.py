@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from app.errors import Forbidden, ServiceError
-from app.http.access_log import AccessLog, new_request_id
+from app.http.access_log import AccessLog, new_request_id, prediction_id_of
 from app.http.admission import AdmissionMiddleware
 from app.http.auth import TokenInfo, check_scope
 from app.http.predict_app import PredictApp, PredictTarget
@@ -85,8 +85,8 @@ class FastPath:
             return None
         exchange.version, exchange.rows = found
         exchange.counters = exchange.version.counters(plan.target.number, plan.target.label)
-        if exchange.counters.mirror is not None:
-            exchange.mirrored = plan.target.verb, data[end:]
+        if exchange.counters.mirror is not None or exchange.version.wanted.keep is not None:
+            exchange.asked = plan.target.verb, data[end:]
         return exchange
 
     def remember(self, head: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
@@ -134,9 +134,9 @@ class Exchange:
         "_path",
         "_started",
         "_token",
+        "asked",
         "counters",
         "keep_alive",
-        "mirrored",
         "response_complete",
         "rows",
         "version",
@@ -153,7 +153,7 @@ class Exchange:
         self._started = time.perf_counter()
         self.version: ServingVersion
         self.counters: VersionMetrics | Arm
-        self.mirrored: tuple[str, bytes] | None = None
+        self.asked: tuple[str, bytes] | None = None
         self.rows = 0
         self.keep_alive = True
         self.response_complete = False
@@ -167,10 +167,14 @@ class Exchange:
     def set_result(self, result: PredictionResult) -> None:
         took = time.perf_counter() - self._started
         self.counters.answered(self.rows, took)
-        self._answer(200, self.version.head.lines(result), new_request_id(), result.body)
+        request_id = new_request_id()
+        prediction_id = prediction_id_of(request_id)
+        self._answer(200, self.version.head.lines(result, prediction_id), request_id, result.body)
         self._access_log.traffic.add("POST", "predict", 200, took)
-        if self.mirrored is not None and self.counters.mirror is not None:
-            self.counters.mirror.take(*self.mirrored, result.body)
+        if self.asked is not None:
+            if self.counters.mirror is not None:
+                self.counters.mirror.take(*self.asked, result.body)
+            self.version.offer(prediction_id, *self.asked, result.body)
 
     def set_exception(self, error: ServiceError) -> None:
         status, headers, body = problem(error, self._path)

@@ -14,13 +14,14 @@ import msgspec
 import numpy as np
 
 from app.errors import InvalidInput, NotFound, ServiceError, TooLarge, UnsupportedMedia, quote_name
+from app.http.access_log import new_request_id, prediction_id_of
 from app.http.auth import TokenInfo
 from app.http.body import ClientGone
 from app.http.rate_limit import Accounts
 from app.serving.arrow_body import MEDIA_TYPE
 from app.serving.decode import Decoded
 from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBodyReader
-from app.serving.notes import with_warnings
+from app.serving.notes import with_ids, with_warnings
 from app.serving.predictor.response import ResponseEncoder
 from app.serving.protocol import Form
 from app.serving.service import ServingService
@@ -136,7 +137,11 @@ class PredictApp:
             version = await self._service.wait_until_loadable(target.model, target.number, target.label, given)
             queue = version.queue
             assert queue is not None
-            arrow = ArrowChoice.of(given, scope.get("query_string", b""), target.verb)
+            query = scope.get("query_string", b"")
+            arrow = ArrowChoice.of(given, query, target.verb)
+            ids = b"ids=true" in query.split(b"&")
+            if ids and arrow != NO_ARROW:
+                raise InvalidInput("Arrow's format has no place for ids: leave out ids=true.")
             request = await self._decode(version, target.verb, body, arrow)
             if request.count:
                 reply: asyncio.Future[PredictionResult] = asyncio.get_running_loop().create_future()
@@ -155,15 +160,33 @@ class PredictApp:
         counters = version.counters(target.number, target.label)
         counters.answered(request.count, time.perf_counter() - started)
         counters.warned(request.warnings)
-        answer = with_warnings(result.body, request.warnings)
-        headers = version.head.pairs(result)
+        prediction_id = prediction_id_of(new_request_id())
+        await self._answer(send, version, request, result, prediction_id, arrow, ids=ids)
+        if arrow == NO_ARROW and request.count:
+            if counters.mirror is not None:
+                counters.mirror.take(target.verb, body, result.body)
+            version.offer(prediction_id, target.verb, body, result.body)
+
+    async def _answer(
+        self,
+        send: Send,
+        version: ServingVersion,
+        request: Decoded,
+        result: PredictionResult,
+        prediction_id: bytes,
+        arrow: ArrowChoice,
+        *,
+        ids: bool,
+    ) -> None:
+        body = with_warnings(result.body, request.warnings)
+        if ids:
+            body = with_ids(body, prediction_id, request.count)
+        headers = version.head.pairs(result, prediction_id)
         if arrow.answer:
             headers = [(b"content-type", MEDIA_TYPE), *headers[1:]]
-        headers = [*headers, (b"content-length", b"%d" % len(answer))]
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
-        if counters.mirror is not None and request.count:
-            counters.mirror.take(target.verb, body, result.body)
+        await send({"type": "http.response.body", "body": body})
 
     def _account(self, scope: Any, rows: int) -> QueueAccount | None:
         """The caller's account, once its prediction is within the limits. Raises Overloaded."""

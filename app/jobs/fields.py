@@ -27,6 +27,8 @@ def _no_nul(text: str) -> str:
     return text
 
 
+FreeText = Annotated[str, AfterValidator(_no_nul)]
+"""Any text but one that PostgreSQL cannot store."""
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=10_000), AfterValidator(_no_nul)]
 MetricName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_no_nul)]
 EstimatorName = Annotated[str, StringConstraints(max_length=100), AfterValidator(_no_nul)]

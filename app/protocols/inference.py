@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.errors import InvalidInput, ServiceError, Unauthenticated
+from app.http.access_log import new_request_id, prediction_id_of
 from app.http.auth import Authenticator, TokenInfo, check_scope
 from app.http.problems import status_of
 from app.http.rate_limit import Accounts
@@ -119,4 +120,6 @@ class Inference:
                 version.counters(choice.number, choice.label).failed(status_of(error))
             raise
         version.counters(choice.number, choice.label).answered(request.count, time.perf_counter() - started)
-        return Outputs(version, decode_outputs(result.body), version.head.pairs(result))
+        return Outputs(
+            version, decode_outputs(result.body), version.head.pairs(result, prediction_id_of(new_request_id()))
+        )

@@ -10,7 +10,8 @@ from sqlalchemy import delete, func, insert, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.registry.db import now
-from app.registry.tables import ArmCount, Model, Release
+from app.registry.release_tables import ArmCount, Release
+from app.registry.tables import Model
 from app.releases.counts import Counts
 from app.releases.release_plan import ACTIVE
 

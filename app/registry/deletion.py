@@ -16,6 +16,7 @@ from app.registry.datasets import DatasetRepository
 from app.registry.exports import ExportRepository
 from app.registry.jobs.transitions import find
 from app.registry.models import ModelRepository
+from app.registry.release_tables import Release
 from app.registry.tables import (
     Attempt,
     Checkpoint,
@@ -27,7 +28,6 @@ from app.registry.tables import (
     Label,
     Model,
     Outbox,
-    Release,
     Version,
 )
 

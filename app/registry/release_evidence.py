@@ -3,16 +3,19 @@ which shows it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.registry.arm_counts import ArmCountRepository
+from app.registry.feedback import FeedbackRepository
+from app.registry.models import ModelRepository
+from app.registry.release_tables import Release
 from app.registry.releases import ReleaseRepository
-from app.registry.tables import Release
 from app.releases.counts import Counts
 from app.releases.decide import Decision, Observed, decide
+from app.releases.quality import Quality
 from app.releases.release_plan import ReleasePlan
 
 
@@ -37,8 +40,18 @@ def look_at(session: Session, release: Release) -> Look:
     plan = ReleasePlan.of(release.plan)
     ran_s = releases.ran_s(release)
     key = (release.model, release.label, release.label_revision)
+    guards = plan.guards_of(release.step)
     whole = observed(release, counts.sums(*key))
-    window = observed(release, counts.sums(*key, last_s=plan.guards_of(release.step).window_s))
+    quality: dict[int, Quality] = {}
+    if guards.quality is not None:
+        label = ModelRepository(session).label(release.model, release.label)
+        quality = FeedbackRepository(session).quality(release.model, since=label.updated_at)
+        whole = replace(
+            whole,
+            live_quality=quality.get(release.base, Quality()),
+            new_quality=quality.get(release.version, Quality()),
+        )
+    window = observed(release, counts.sums(*key, last_s=guards.window_s))
     decision = decide(plan, release.step, ran_s, whole=whole, window=window)
     evidence = {
         "step": release.step,

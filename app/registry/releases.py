@@ -19,7 +19,8 @@ from app.registry.audit import AuditRepository
 from app.registry.db import now
 from app.registry.models import WHOLE, Division, ModelRepository
 from app.registry.pagination import page
-from app.registry.tables import Label, Release, ReleaseEvent
+from app.registry.release_tables import Release, ReleaseEvent
+from app.registry.tables import Label
 from app.releases.release_plan import ACTIVE, ReleasePlan, ReleaseState
 
 SOMEBODY = "The label was set by somebody else, or taken by a new version; the release leaves it as it is."

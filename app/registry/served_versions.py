@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from app.jobs.state import VersionState
-from app.registry.tables import Export, Label, Version
+from app.registry.tables import Export, Label, Model, Version
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class ServedVersion:
     labels: list[str] = field(default_factory=list)
     previous: bool = False
     shares: list[ServedShare] = field(default_factory=list)
+    keep: dict[str, Any] | None = None
 
 
 class ServedVersionRepository:
@@ -75,8 +77,11 @@ class ServedVersionRepository:
         if keys:
             chosen.append(tuple_(Version.model, Version.number).in_(sorted(keys)))
         query = (
-            select(Version.model, Version.number, Export.path, Export.digest, Version.lineage_id, Version.state)
+            select(
+                Version.model, Version.number, Export.path, Export.digest, Version.lineage_id, Version.state, Model.keep
+            )
             .join(Export, Export.id == Version.export_id)
+            .join(Model, Model.name == Version.model)
             .where(or_(*chosen))
             .order_by(Version.model, Version.number)
         )
@@ -91,6 +96,7 @@ class ServedVersionRepository:
                 labels=labels.get((row.model, row.number), []),
                 previous=(row.model, row.number) in keys and (row.model, row.number) not in labels,
                 shares=shares.get((row.model, row.number), []),
+                keep=row.keep,
             )
             for row in self.session.execute(query)
         ]

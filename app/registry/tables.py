@@ -224,6 +224,7 @@ class Model(Base):
     __tablename__ = "models"
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     created_at: Mapped[float] = mapped_column(Float)
+    keep: Mapped[dict[str, Any] | None] = mapped_column(Json)  # `app.releases.keep.KeepPolicy`; null: nothing
     newest: Mapped[int | None] = mapped_column(Integer)  # the highest number that was given, also if it is deleted
 
 
@@ -255,55 +256,6 @@ class Label(Base):
     per_mille: Mapped[int | None] = mapped_column(Integer)  # that share
     split_by: Mapped[str | None] = mapped_column(String(100))  # the header whose value keeps to one version
     shadow: Mapped[int | None] = mapped_column(Integer)  # the version that gets copies, and answers nobody
-
-
-class Release(Base):
-    """A plan that brings a version behind a label, and how far it is."""
-
-    __tablename__ = "releases"
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    model: Mapped[str] = mapped_column(ForeignKey("models.name", ondelete="CASCADE"))
-    label: Mapped[str] = mapped_column(String(100))
-    version: Mapped[int] = mapped_column(Integer)  # the new one
-    base: Mapped[int] = mapped_column(Integer)  # the one that served when it began
-    plan: Mapped[dict[str, Any]] = mapped_column(Json)
-    state: Mapped[str] = mapped_column(String(12))  # RUNNING PAUSED DONE ROLLED_BACK ABORTED
-    step: Mapped[int] = mapped_column(Integer)  # index into the plan's steps
-    step_s: Mapped[float] = mapped_column(Float)  # how long this step ran before `step_at`
-    step_at: Mapped[float] = mapped_column(Float)  # since when it runs, or is paused
-    label_revision: Mapped[int] = mapped_column(Integer)  # of the label as the release set it
-    reason: Mapped[str | None] = mapped_column(CleanText)  # why it waits, or ended
-    created_at: Mapped[float] = mapped_column(Float)
-    created_by: Mapped[str | None] = mapped_column(String(40))
-    ended_at: Mapped[float | None] = mapped_column(Float)
-    __table_args__ = (Index(None, "model", "created_at", "id"), Index(None, "state"))
-
-
-class ReleaseEvent(Base):
-    """What happened to a release, with the evidence of that moment."""
-
-    __tablename__ = "release_events"
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
-    release_id: Mapped[str] = mapped_column(ForeignKey("releases.id", ondelete="CASCADE"))
-    at: Mapped[float] = mapped_column(Float)
-    kind: Mapped[str] = mapped_column(String(20))  # started step held paused resumed done rolled_back aborted
-    step: Mapped[int] = mapped_column(Integer)
-    detail: Mapped[dict[str, Any]] = mapped_column(Json)
-    __table_args__ = (Index(None, "release_id", "id"), {"sqlite_autoincrement": True})
-
-
-class ArmCount(Base):
-    """What one process counted of one version behind a divided label, in a moment; sums of old ones."""
-
-    __tablename__ = "arm_counts"
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
-    model: Mapped[str] = mapped_column(ForeignKey("models.name", ondelete="CASCADE"))
-    label: Mapped[str] = mapped_column(String(100))
-    revision: Mapped[int] = mapped_column(Integer)  # of the label: each change begins to count anew
-    version: Mapped[int] = mapped_column(Integer)
-    at: Mapped[float] = mapped_column(Float)
-    counts: Mapped[dict[str, Any]] = mapped_column(Json)  # `app.releases.counts.Counts`
-    __table_args__ = (Index(None, "model", "label", "revision", "at"), Index(None, "at"))
 
 
 class Token(Base):
@@ -393,3 +345,6 @@ class CatalogueEntry(Base):
     description: Mapped[str] = mapped_column(CleanText, default="")
     params_schema: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     seen_at: Mapped[float] = mapped_column(Float)
+
+
+from app.registry import release_tables  # noqa: E402, F401  # `Base.metadata` is whole wherever this module is imported

@@ -8,17 +8,22 @@ not. A version that is over a limit but not surely so is not rolled back; its st
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from app.releases.counts import Counts
+from app.releases.quality import Quality
 from app.releases.release_plan import Guards, ReleasePlan
 
 ACCIDENT = 1e-6
 """The chance at which a guard counts as broken. Guards are looked at about once a second, for days perhaps."""
 _LIVE_ANSWERS = 100
 """A 99th percentile of fewer answers says nothing."""
+_LABELS = 20
+"""Fewer labels of a version say nothing of its quality."""
+_SURE = 4.75
+"""Standard errors, of which a normal mean is farther away once in a million (`ACCIDENT`)."""
 _SLOW_ANSWERS = 5
 """Fewer slow ones may come from one pause of the machine."""
 
@@ -58,6 +63,8 @@ class Observed:
 
     live: Counts
     new: Counts
+    live_quality: Quality = field(default_factory=Quality)
+    new_quality: Quality = field(default_factory=Quality)
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,9 @@ def decide(plan: ReleasePlan, step: int, ran_s: float, *, whole: Observed, windo
         why = f"The step needs {wanted.min_requests} requests to the new version; it had {whole.new.requests}."
         return Decision("wait", why, findings)
     for found in findings:
+        if found.guard == "quality" and found.verdict is Verdict.UNKNOWN:
+            why = f"The guard needs {_LABELS} labels of each version's predictions; the new one has {found.requests}."
+            return Decision("wait", why, findings)
         if found.over == "step" and found.verdict is Verdict.OVER:
             return Decision("wait", f"{_sentence(found)} That may be an accident: more requests will tell.", findings)
     return Decision("advance", "All guards kept.", findings)
@@ -109,7 +119,31 @@ def judge(guards: Guards, seen: Observed, over: str) -> list[Finding]:
         rate = seen.new.disagreed / seen.new.mirrored
         verdict = _verdict(seen.new.disagreed, seen.new.mirrored, guards.disagreement)
         found.append(Finding("disagreement", over, verdict, None, rate, guards.disagreement, seen.new.mirrored))
+    if guards.quality is not None and over == "step":
+        found.append(_quality(guards.quality, seen, over))
     return found
+
+
+def _quality(tolerance: float, seen: Observed, over: str) -> Finding:
+    """Classes by the share of wrong ones, beyond the live version's; numbers by the mean absolute error against the
+    live version's."""
+    live, new = seen.live_quality, seen.new_quality
+    if min(live.labelled, new.labelled) < _LABELS:
+        return Finding("quality", over, Verdict.UNKNOWN, None, None, None, new.labelled)
+    if min(live.classes, new.classes) >= _LABELS:
+        limit = min(1.0, (live.wrong + 1) / (live.classes + 2) + tolerance)
+        verdict = _verdict(new.wrong, new.classes, limit)
+        rates = live.wrong / live.classes, new.wrong / new.classes
+        return Finding("quality", over, verdict, *rates, limit, new.classes)
+    if min(live.numbers, new.numbers) < _LABELS:
+        return Finding("quality", over, Verdict.UNKNOWN, None, None, None, new.labelled)
+    (live_mean, live_error), (new_mean, new_error) = live.mean_and_error(), new.mean_and_error()
+    limit = live_mean * (1 + tolerance)
+    doubt = math.hypot(live_error * (1 + tolerance), new_error)
+    verdict = Verdict.KEPT
+    if new_mean > limit:
+        verdict = Verdict.BROKEN if new_mean - limit > _SURE * doubt else Verdict.OVER
+    return Finding("quality", over, verdict, live_mean, new_mean, limit, new.numbers)
 
 
 def _error_rate(tolerance: float, seen: Observed, over: str) -> Finding:

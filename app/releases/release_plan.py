@@ -26,12 +26,14 @@ class Guards:
         error_rate: share of failed requests beyond the live version's.
         p99_ratio: 99th percentile of the answers' times against the live version's.
         disagreement: share of a shadow's answers that are not the live version's.
+        quality: share of wrong classes beyond the live version's, or so much more of its mean absolute error.
         window_s: the guards look at the last so many seconds, and at the whole step.
     """
 
     error_rate: float | None = 0.01
     p99_ratio: float | None = 1.5
     disagreement: float | None = None
+    quality: float | None = None
     window_s: float = 60.0
 
 

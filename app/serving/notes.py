@@ -91,3 +91,9 @@ def with_warnings(body: bytes, warnings: list[Warned] | None) -> bytes:
     if warnings is None:
         return body
     return body.rstrip()[:-1] + b',"warnings":' + msgspec.json.encode(warnings) + b"}"
+
+
+def with_ids(body: bytes, prediction_id: bytes, count: int) -> bytes:
+    """An answer's JSON object with an identifier for each instance as its last key."""
+    ids = [f"{prediction_id.decode()}.{index}" for index in range(count)]
+    return body.rstrip()[:-1] + b',"ids":' + msgspec.json.encode(ids) + b"}"

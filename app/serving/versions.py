@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.errors import Conflict, NotFound, quote_name
+from app.releases.keep import KeepPolicy, KeptBuffer
 from app.serving.decode import Decoder
 from app.serving.export_description import BadExport, ExportDescription, read_export
 from app.serving.metrics import VersionMetrics
@@ -33,6 +34,7 @@ class WantedVersion:
         labels: that point to it now.
         staged: not validated yet: it is loaded, warmed up and reported through `on_loaded` or `on_failed`.
         previous: had a label just before, or stands beside one: it is kept in memory.
+        keep: which of its requests are kept; None: none.
         shares: how labels that point to it divide their requests.
     """
 
@@ -45,6 +47,7 @@ class WantedVersion:
     staged: bool = False
     previous: bool = False
     shares: tuple[Share, ...] = ()
+    keep: KeepPolicy | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class ServingVersion:
         self.asked_at = 0.0
         self.head = ResponseHead(wanted.model, wanted.number, wanted.lineage_id)
         self.arms: dict[str, Arm] = {}
+        self.kept = KeptBuffer()
 
     @property
     def number(self) -> int:
@@ -116,6 +120,12 @@ class ServingVersion:
     @property
     def idle(self) -> bool:
         return self.queue is None or self.queue.idle
+
+    def offer(self, prediction_id: bytes, verb: str, body: bytes, answer: bytes) -> None:
+        """A request that was answered well, to be kept if this is asked for and its turn."""
+        keep = self.wanted.keep
+        if keep is not None:
+            self.kept.offer(keep, prediction_id, self.wanted.model, self.wanted.number, verb, body, answer)
 
     def counters(self, number: int | None, label: str | None) -> VersionMetrics | Arm:
         """Where a request is counted that came by a number or a label: `answered`, `warned`, `failed`."""
@@ -170,6 +180,7 @@ class Models:
         self._splits: dict[tuple[str, str], Split[ServingVersion]] = {}
         self.submit: Callable[..., None] | None = None
         """`Batcher.submit`, for copies to shadows."""
+        self.kept = KeptBuffer()
         self._closed: list[tuple[float, Arm]] = []
         self._keys = time.monotonic_ns()
         """Of the last version: a predictor can have versions of an earlier process, with keys that are lower."""
@@ -189,6 +200,7 @@ class Models:
             if version is None:
                 self._keys += 1
                 version = self.versions[place] = ServingVersion(item, self._keys, self._clock)
+                version.kept = self.kept
                 version.due = bool(item.labels) or item.staged or item.previous
                 changed = True
             elif version.wanted != item:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import re
@@ -154,6 +155,80 @@ def readiness_asked_ten_thousand_times(target: Target) -> Outcome:
     for thread in threads:
         thread.join()
     return Outcome(False, max(set(statuses), key=statuses.count))
+
+
+@attack
+def bodies_a_byte_at_a_time(target: Target) -> Outcome:
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {target.token}\r\n"
+    held = [target.connect() for _ in range(100)]
+    for connection in held:
+        connection.sendall(f"{head}Content-Length: 30000000\r\n\r\n".encode())
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end:  # for ever, had it the time
+        for connection in held:
+            connection.sendall(b"{")
+        time.sleep(0.5)
+    for connection in held:
+        connection.close()
+    return Outcome(False, None)  # a body has 30 s, and a second more per 32 KiB
+
+
+@attack
+def event_streams_without_number(target: Target) -> Outcome:
+    job = json.loads(target.call("GET", "/v1/jobs")[1])["jobs"][0]["id"]
+    head = f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {target.token}\r\n\r\n"
+    held, statuses = [], []
+    for _ in range(400):
+        held.append(target.connect())
+        held[-1].sendall(head.encode())
+    statuses = [answer_of(connection) or 0 for connection in held]
+    for connection in held:
+        connection.close()
+    return Outcome(False, max(set(statuses), key=statuses.count))
+
+
+@attack
+def websocket_frames(target: Target) -> Outcome:
+    offer = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
+    return endless(target, GET[:-2] + offer + b"\r\n", b"\x82\xff" + b"\x7f" * 8 + b"a" * 60_000)
+
+
+@attack
+def http2_preface(target: Target) -> Outcome:
+    return endless(target, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\0\0\0\x04\0\0\0\0\0" * 5000)
+
+
+def form(target: Target, body: bytes, boundary: str = "b") -> Outcome:
+    return post(target, "/v1/datasets", body, **{"Content-Type": f"multipart/form-data; boundary={boundary}"})
+
+
+@attack
+def form_of_many_parts(target: Target) -> Outcome:
+    return form(target, b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nx\r\n' * 200_000 + b"--b--\r\n")
+
+
+@attack
+def form_with_a_header_without_end(target: Target) -> Outcome:
+    return form(target, b"--b\r\nX: " + b"x" * 30 * MIB)
+
+
+@attack
+def form_with_a_long_boundary(target: Target) -> Outcome:
+    return form(target, b"--" + b"x" * 8000 + b"\r\n", "x" * 8000)
+
+
+@attack
+def parquet_of_one_value(target: Target) -> Outcome:
+    import numpy as np
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    file = io.BytesIO()
+    column = pa.DictionaryArray.from_arrays(np.zeros(4 * MIB, np.int32), ["repeated" * 100])
+    parquet.write_table(pa.table({"x": column}), file, compression="zstd")
+    start = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.parquet"\r\n\r\n'
+    name = b'\r\n--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nx'
+    return form(target, start + file.getvalue() + name + b"\r\n--b--\r\n")
 
 
 def instances(piece: bytes, megabytes: int = 14) -> bytes:

@@ -35,7 +35,7 @@ class Target:
             self.port = int(probe.getsockname()[1])
 
     def __enter__(self) -> Target:
-        own = {"DATABASE_URL": "", "REDIS_URL": "", "ARTIFACTS_URL": "", "LOG_LEVEL": "WARNING"}
+        own = {"DATABASE_URL": "", "REDIS_URL": "", "ARTIFACTS_URL": "", "LOG_LEVEL": "WARNING", "SERVING_LANES": "1"}
         command = [sys.executable, "-m", "workers.service", "--data-dir", str(self._data_dir), "--port", str(self.port)]
         with (self._data_dir / "service.log").open("wb") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **own}, stdout=log, stderr=log)
@@ -46,7 +46,7 @@ class Target:
             self.steady_token = str(json.loads(made)["token"])
             self._train()
             self._wait(lambda: self.call("POST", PREDICT, GOOD)[0] == 200, 120)
-            self._wait(lambda: len(self._named("app.serving.predictor")) > 2, 120)  # fork server, predictor, spare
+            self._wait(lambda: len(self.predictors()) > 1, 120)
         except BaseException:
             self.__exit__()
             raise
@@ -78,13 +78,12 @@ class Target:
 
     @property
     def api(self) -> psutil.Process:
-        return self._named("app.main")[0]
+        """The one lane."""
+        return self._named("lane-0")[0]
 
     def predictors(self) -> list[psutil.Process]:
-        """Those that the fork server forked: the one that serves, and the spare."""
-        found = self._named("app.serving.predictor")
-        pids = {process.pid for process in found}
-        return [process for process in found if process.ppid() in pids]
+        """The one that serves, and the spare."""
+        return self._named("predictor")
 
     def memory_mib(self) -> float:
         return float(self.api.memory_info().rss) / 2**20
@@ -99,11 +98,12 @@ class Target:
     def dataset(self) -> str:
         return str(json.loads(self.call("GET", "/v1/datasets")[1])["datasets"][0]["id"])
 
-    def _named(self, module: str) -> list[psutil.Process]:
+    def _named(self, name: str) -> list[psutil.Process]:
+        """The service's processes that gave themselves that name."""
         found = []
         for process in psutil.Process(self._process.pid).children(recursive=True):
             try:
-                if module in process.cmdline():
+                if process.name() == name:
                     found.append(process)
             except psutil.NoSuchProcess:
                 continue

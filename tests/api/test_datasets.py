@@ -106,6 +106,7 @@ def test_wrong_form_is_refused(api: Api, files: Any, data: dict[str, str], statu
             422,
         ),
         ("multipart/form-data; boundary=xx", b"", 422),
+        (f"multipart/form-data; boundary={'x' * 9000}", b"--" + b"x" * 9000 + b"--", 422),
         ("application/vnd.bentoml+pickle", b"x", 415),
     ],
 )

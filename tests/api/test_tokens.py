@@ -74,12 +74,13 @@ def test_same_key_gives_the_same_secret_for_a_while(api: Api) -> None:
         {"name": "", "scopes": ["read"]},
         {"name": "x", "scopes": ["read"], "id": "tok_mine"},
         {"name": 1, "scopes": ["read"]},
+        {"name": "a\x00b", "scopes": ["read"]},
         [],
         "x",
     ],
 )
-def test_wrong_token_request_is_422(api: Api, body: object) -> None:
-    assert api.http.post("/v1/tokens", json=body).status_code == 422
+def test_wrong_token_request_is_422(shared_api: Api, body: object) -> None:
+    assert shared_api.http.post("/v1/tokens", json=body).status_code == 422
 
 
 def test_admin_token_is_written_once_for_the_owner_only(database: Database, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -3,6 +3,7 @@
 import datetime
 import io
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -86,6 +87,14 @@ def test_small_file_that_unfolds_is_stopped() -> None:
         rows_of(data, "x.parquet", limits=Limits(max_bytes=1_000_000))
     with pytest.raises(TooLarge, match="100000 rows"):
         rows_of(data, "x.parquet", limits=Limits(max_rows=10))
+
+
+def test_file_of_one_value_a_million_times_is_stopped() -> None:
+    column = pa.DictionaryArray.from_arrays(np.zeros(2**20, np.int32), ["repeated" * 10])
+    data = parquet({"x": column}, compression="zstd")
+    assert len(data) < 50_000  # for 80 MiB
+    with pytest.raises(TooLarge, match="more than 1000 times the bytes of the file"):
+        rows_of(data, "x.parquet")
 
 
 _FILE = parquet({"n": list(range(50)), "s": ["text"] * 50})

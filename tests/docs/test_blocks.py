@@ -30,7 +30,6 @@ RUN_BY = {
 }
 #: Blocks that are no commands, with the reason.
 NOT_RUN = {
-    ("docs/architecture.md", "mermaid"): "a drawing",
     ("docs/releases.md", "sh"): "asks for versions 7 and 8; the same requests are in tests/serving and tests/api",
     ("docs/serving-protocols.md", "python"): "a client of another project; tests/protocols/clients has the same calls",
 }

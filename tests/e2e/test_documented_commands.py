@@ -19,7 +19,7 @@ import pytest
 
 from app.config import Settings
 from tests.api.conftest import CSV, train_job
-from tests.documented import ROOT, compose, curl_commands, image_command, on_pages, words
+from tests.documented import CURL, ROOT, compose, curl_commands, image_command, on_pages, words
 from tests.e2e.conftest import wait_for
 from tests.e2e.penguins import KNOWN_CSV
 from workers.service import broker
@@ -108,7 +108,7 @@ def test_parts_started_by_documented_commands_train_and_predict(tmp_path: Path, 
     assert len(commands) == 3
     with parts(tmp_path, commands) as running, running.client() as http:
         if source == "README":
-            follow_the_readme(running, http, tmp_path)
+            follow_curl(running, http, tmp_path)
         else:
             check_health_as_compose(running)
             train(http)
@@ -145,11 +145,11 @@ def check_health_as_compose(running: Parts) -> None:
     )
 
 
-def follow_the_readme(running: Parts, http: httpx.Client, directory: Path) -> None:
+def follow_curl(running: Parts, http: httpx.Client, directory: Path) -> None:
     """The curl commands, with the ids that the first two answer."""
     (directory / "penguins.csv").write_bytes(KNOWN_CSV)
     get_token = "export TOKEN=$(cat data/admin-token)"
-    assert get_token in (ROOT / "README.md").read_text()
+    assert get_token in CURL.read_text()
     answers: list[dict[str, Any]] = []
     assert len(curl_commands()) == 4
     for number, command in enumerate(curl_commands()):

@@ -156,7 +156,7 @@ def ask(site: Site, connection: socket.socket, data: bytes) -> tuple[int, dict[b
 def plain(answer: tuple[int, dict[bytes, bytes], bytes]) -> tuple[int, dict[bytes, bytes], bytes]:
     """Without what differs between any two answers."""
     status, headers, body = answer
-    changing = (b"x-request-id", b"date")
+    changing = (b"x-request-id", b"x-prediction-id", b"date")
     return status, {name: value for name, value in headers.items() if name not in changing}, body
 
 

@@ -11,8 +11,8 @@ from app.registry.arm_counts import KEEP_S, ArmCountRepository, Counted
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, now
 from app.registry.models import Division, ModelRepository
+from app.registry.release_tables import ArmCount, Release
 from app.registry.releases import ReleaseRepository
-from app.registry.tables import ArmCount, Release
 from app.releases.counts import Counts
 from app.releases.release_plan import Guards, ReleasePlan, ReleaseStep
 from tests.registry.test_models import available, publish

@@ -119,18 +119,18 @@ def test_many_keys_of_which_one_stands_twice_are_refused_in_linear_time() -> Non
     """A search for the double key that compares each with each takes half a minute for 60,000 keys."""
     keys = [f'"k{i:07d}":0' for i in range(90_000)]
     body = ("{" + ",".join(keys) + "," + keys[-1] + "}").encode()
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(InvalidInput, match="'k0089999' stands twice"):
         read_json(body)
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
 
 
 @pytest.mark.parametrize("body", [b'"' + b'\\"' * 2_000_000, b'"' * 2_000_001, b"\\" * 2_000_000 + b'"'])
 def test_strings_are_skipped_in_linear_time(body: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(TooLarge):
         JsonLimits(values=0, containers=0).check(body + b",")
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_keys_of_a_document_are_bounded_outside_strings() -> None:

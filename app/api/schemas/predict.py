@@ -40,6 +40,7 @@ class Predictions(BaseModel):
     predictions: list[Any] | None = None
     outputs: Any = None
     warnings: list[PredictWarning] | None = Field(default=None, description="Where the request asks for them.")
+    ids: list[str] | None = Field(default=None, description="With `?ids=true`.")
 
 
 class Examples(BaseModel):
@@ -55,11 +56,13 @@ class Examples(BaseModel):
 class Classifications(BaseModel):
     results: list[list[list[Any]]] = Field(description="For each example: [label, score] pairs.")
     warnings: list[PredictWarning] | None = None
+    ids: list[str] | None = Field(default=None, description="With `?ids=true`.")
 
 
 class Regressions(BaseModel):
     results: list[float]
     warnings: list[PredictWarning] | None = None
+    ids: list[str] | None = Field(default=None, description="With `?ids=true`.")
 
 
 _ROW = {"bill_length_mm": 39.1, "island": "Torgersen"}

@@ -29,6 +29,13 @@ class GuardsUpdate(Request):
         default=_GUARDS.disagreement,
         description="Share of a shadow's answers that are not the live version's: other classes, else other numbers.",
     )
+    quality: float | None = Field(
+        default=_GUARDS.quality,
+        ge=0,
+        le=10,
+        description="By labels that come back: share of wrong classes beyond the live version's, or by how much of it "
+        "the mean absolute error may be larger. The model's requests must be kept (`PUT …/keep`).",
+    )
     window_s: float = Field(
         default=_GUARDS.window_s, ge=0.5, le=3600, description="They look at so many seconds, and at the whole step."
     )

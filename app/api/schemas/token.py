@@ -7,11 +7,12 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from app.api.schemas.view import Json, Request, Time, View, must_time
+from app.jobs.fields import FreeText
 from app.registry import tables
 
 
 class TokenRequest(Request):
-    name: str = Field(min_length=1, max_length=100, description="What people call the token.")
+    name: FreeText = Field(min_length=1, max_length=100, description="What people call the token.")
     scopes: list[Literal["read", "submit", "predict", "admin"]] = Field(
         min_length=1, max_length=4, description="What its bearer may do; `admin` may do everything."
     )

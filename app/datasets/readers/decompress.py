@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import zstandard
 
-from app.datasets.limits import Limits
+from app.datasets.limits import RATIO_FROM_BYTES, Limits
 from app.errors import InvalidInput, TooLarge, UnsupportedMedia
 
 _FORMATS = {
@@ -46,7 +46,6 @@ _MAGIC = {
     b"7z\xbc\xaf": "7-Zip",
 }
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f-\xff]")
-_RATIO_FROM = 64 << 20
 # A zstd block of 4 bytes can inflate to 128 KiB, so a piece of 1 KiB gives 32 MiB at most.
 _PIECE = {"gzip": 1 << 16, "zstd": 1 << 10}
 _OUTPUT = 1 << 20
@@ -129,7 +128,7 @@ def _inflated(stream: BinaryIO, compression: str | None, limits: Limits) -> Iter
         read = max(read, consumed)
         written += len(block)
         _check_size(written, limits)
-        if compression and written > _RATIO_FROM and written > limits.max_inflated_ratio * read:
+        if compression and written > RATIO_FROM_BYTES and written > limits.max_inflated_ratio * read:
             raise TooLarge.at(
                 "/file",
                 f"The file inflates to more than {limits.max_inflated_ratio:g} times its compressed size. "

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as arrow_parquet
 
 from app.datasets.chunk import Chunk, plain_array
-from app.datasets.limits import Limits
+from app.datasets.limits import RATIO_FROM_BYTES, Limits
 from app.datasets.upload_schema import Schema
 from app.errors import InvalidInput, TooLarge, UnsupportedMedia, quote_name
 
@@ -31,6 +31,7 @@ class ParquetReader:
     def __init__(self, file: BinaryIO, limits: Limits, schema: Schema) -> None:
         if file.read(4) != b"PAR1":
             raise UnsupportedMedia("The file's name says parquet, but its content is not. Name it by its format.")
+        self._bytes = file.seek(0, 2)
         file.seek(0)
         self._limits = limits
         self._schema = schema
@@ -63,14 +64,22 @@ class ParquetReader:
                 columns = {name: self._array(batch.column(index), name) for index, name in enumerate(self.names)}
                 # What a small file of repeated values unfolds to; its footer may say anything.
                 size += sum(array.nbytes for array in columns.values())
-                if size > self._limits.max_bytes:
-                    raise TooLarge.at("/file", f"The decoded data has more than {self._limits.max_bytes} bytes.")
+                self._check_size(size)
                 yield Chunk(columns, len(batch), lambda row, before=rows: f"Row {before + row + 1}")  # type: ignore[misc]
                 rows += len(batch)
         except MemoryError:
             raise
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(rows) from error
+
+    def _check_size(self, decoded: int) -> None:
+        """Raises TooLarge."""
+        if decoded > self._limits.max_bytes:
+            raise TooLarge.at("/file", f"The decoded data has more than {self._limits.max_bytes} bytes.")
+        ratio = self._limits.max_decoded_ratio
+        if decoded > RATIO_FROM_BYTES and decoded > ratio * self._bytes:
+            detail = f"The decoded data has more than {ratio:g} times the bytes of the file. Send it as CSV."
+            raise TooLarge.at("/file", detail)
 
     def _array(self, array: pa.Array, name: str) -> pa.Array:
         times = pa.types.is_temporal(array.type) and not pa.types.is_duration(array.type)
