@@ -329,6 +329,10 @@ class AsyncClient:
     async def revoke_token(self, token_id: str) -> Json:
         return await self._transport.json("DELETE", f"/v1/tokens/{token_id}")
 
+    async def serving(self) -> list[Json]:
+        """Requests, errors, times and batch sizes of each version since the service was started."""
+        return list((await self._transport.json("GET", "/v1/serving"))["versions"])
+
     async def workers(self) -> list[Json]:
         """The workers that reported themselves, with queues, slots, devices, job and last sign of life."""
         return list((await self._transport.json("GET", "/v1/workers"))["workers"])

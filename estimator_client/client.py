@@ -325,6 +325,10 @@ class Client:
     def revoke_token(self, token_id: str) -> Json:
         return self._transport.json("DELETE", f"/v1/tokens/{token_id}")
 
+    def serving(self) -> list[Json]:
+        """Requests, errors, times and batch sizes of each version since the service was started."""
+        return list((self._transport.json("GET", "/v1/serving"))["versions"])
+
     def workers(self) -> list[Json]:
         """The workers that reported themselves, with queues, slots, devices, job and last sign of life."""
         return list((self._transport.json("GET", "/v1/workers"))["workers"])

@@ -23,6 +23,7 @@ from app.api import (
     operations,
     releases,
     tokens,
+    serving_health,
 )
 from app.api import predict_docs as predict
 from app.api.deps import AppState
@@ -47,6 +48,7 @@ _ROUTERS = (
     feedback,
     tokens,
     operations,
+    serving_health,
     health,
 )
 

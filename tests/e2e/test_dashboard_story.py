@@ -101,6 +101,8 @@ def test_file_with_a_fault_is_told_and_the_mended_one_is_trained_and_asked(page:
     page.click("form button.primary")
     wait_for(lambda: page.text("[data-key=answer]") != before, "the answer to another value", 15)
     assert any(sign in page.text("[data-key=answer]") for sign in "+−")
+    go(page, f"model/{MODEL}", MODEL)
+    wait_for(lambda: page.text('tr[data-key="health 1"]').startswith("1\t2\tnone"), "the two requests", 15)
     assert page.console() == []
 
 

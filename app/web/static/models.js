@@ -15,6 +15,17 @@ const MODELS = [
   {title: "Made", cell: (model) => when(model.created_at), fixed: true},
 ];
 
+const milliseconds = (seconds) => (typeof seconds === "number" ? `${number(1000 * seconds)} ms` : "");
+
+const HEALTH = [
+  {title: "Version", cell: (one) => String(one.version)},
+  {title: "Requests", cell: (one) => number(one.requests), number: true},
+  {title: "Errors", cell: (one) => Object.entries(one.errors).map(([status, count]) => `${status}: ${number(count)}`).join(", ") || "none"},
+  {title: "Median", cell: (one) => milliseconds(one.p50_s), number: true},
+  {title: "99 %", cell: (one) => milliseconds(one.p99_s), number: true},
+  {title: "Rows per call", cell: (one) => number(one.mean_batch_rows), number: true, wide: true},
+];
+
 export const models = {
   title: () => "Models",
   section: "models",
@@ -39,6 +50,8 @@ export const model = {
     const path = `/v1/models/${encodeURIComponent(name)}`;
     const status = await versionsOf(path, query, signal);
     const serving = status.versions.find((version) => version.labels.includes(LATEST));
+    const {versions: health} = await json("/v1/serving", {signal});
+    const asked = health.filter((one) => one.model === name);
     const measured = serving ? await json(`${path}/versions/${serving.version}`, {signal}) : null;
     return [
       link("models", "← Models", "back"),
@@ -51,6 +64,8 @@ export const model = {
       make("h2", {}, "Versions"),
       status.versions.length ? table("Versions", versions(name), status.versions, (version) => String(version.version)) : empty("No version was exported yet."),
       older(`model/${encodeURIComponent(name)}`, status),
+      ...(asked.length ? [make("h2", {"data-key": "health title"}, "Serving"),
+        make("p", {class: "quiet", "data-key": "health since"}, "Since the service was started."), table("Serving", HEALTH, asked, (one) => `health ${one.version}`)] : []),
       ...(measured ? lineage(name, measured.versions[0]) : []),
     ];
   },
