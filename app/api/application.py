@@ -22,8 +22,8 @@ from app.api import (
     openapi,
     operations,
     releases,
-    tokens,
     serving_health,
+    tokens,
 )
 from app.api import predict_docs as predict
 from app.api.deps import AppState
