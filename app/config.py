@@ -83,9 +83,18 @@ class Settings(BaseSettings):
     """A part of `scripts/serve` that shows no sign of life for so long is killed and started again."""
     worker_slots: int = Field(default=1, ge=1)
     """Worker processes that `scripts/serve` starts, one trainer each."""
+    slot_devices: int = Field(default=1, ge=1, le=64)
+    """Devices of each worker: GPUs of `gpus`, or parts of the CPU where no GPU is assigned. A worker runs jobs that ask
+    for as many or fewer."""
+    gang_timeout_s: float = Field(default=60.0, gt=0)
+    """Seconds that the workers of a job of several wait for each other before they give their seats back."""
+    worker_address: str = ""
+    """Name or address by which workers of other hosts reach this one; empty: that of the interface towards the broker
+    or the database."""
     gpus: str = Field(default="", pattern=r"^(none|[\w-]+(,[\w-]+)*)?$")
-    """GPUs of this host, as `0,1`: each worker takes one that no other worker holds and waits until there is one. With
-    `scripts/serve` the slots beyond their number have none. `none`: CPU only. Empty: whatever TensorFlow finds."""
+    """GPUs of this host, as `0,1`: each worker takes `slot_devices` that no other holds and waits until there are as
+    many. With `scripts/serve` the slots beyond their number have none. `none`: CPU only. Empty: whatever TensorFlow
+    finds."""
     lease_s: float = Field(default=15.0, gt=0)
     heartbeat_s: float = Field(default=1.0, gt=0)
     reconcile_s: float = Field(default=1.0, gt=0)

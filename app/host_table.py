@@ -92,6 +92,9 @@ class HostTable:
         """Seats whose lanes serve."""
         return [at for at in range(self.seats) if self._words_view[at * _HEADER + _SERVES]]
 
+    def serving_elsewhere(self) -> list[int]:
+        return [at for at in self.serving() if at != self._seat]
+
     def clear(self, seat: int) -> None:
         """Nobody sits there any more."""
         for word in range(_HEADER * seat, _HEADER * (seat + 1)):

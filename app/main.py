@@ -47,6 +47,7 @@ from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
 from app.http.server import LaneServer, serve
 from app.lanes.exposition import Exposition
+from app.lanes.host_versions import HostVersions
 from app.lanes.link import LanePlace, ParentLink
 from app.log import configure
 from app.model_sync import ModelSync
@@ -346,7 +347,13 @@ def _serving(settings: Settings, link: ParentLink | None) -> ServingService | No
         return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes)
     # Each lane has the same versions in a predictor of its own, and the first one tries new ones for all.
     memory_bytes = settings.predict_memory_bytes // link.lanes
-    return ServingService(limits=limits, memory_bytes=memory_bytes, predictors=link, validates=link.index == 0)
+    return ServingService(
+        limits=limits,
+        memory_bytes=memory_bytes,
+        predictors=link,
+        validates=link.index == 0,
+        host=HostVersions(link.table) if link.lanes > 1 else None,
+    )
 
 
 def _find_token(app_state: AppState, secret: str) -> TokenInfo | None:

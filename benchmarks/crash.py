@@ -1,10 +1,13 @@
-"""The predictor process is killed again and again under load: is any answer wrong, does any request hang?
+"""Processes of the service are killed again and again under load: is any answer wrong, does any request hang?
 
-    benchmarks/crash.py [--kills 50] [--pause 3] [--json FILE]
+    benchmarks/crash.py [--kills 50] [--pause 3] [--lanes 1] [--what predictor,lane,nursery,spare] [--json FILE]
 
-32 connections send requests all the while. `longest_outage_s` is the longest time that one more client, which sends a
-request every few milliseconds, waited between two good answers. Exit 1 for a wrong answer, a request that hangs, or a
-failure that is no 503 with Retry-After.
+What is killed is drawn from `--what`: a predictor that serves, a lane (API process), the lane nursery or the fork
+server, the spare. 32 connections send requests all the while. `longest_outage_s` is the longest time that one more
+client, which sends a request every few milliseconds and once more when its connection breaks, waited between two good
+answers; for each kind, the longest around its kills. `broken` requests had a connection to a lane that was killed.
+Exit 1 for a wrong answer, a request that hangs, a failure that is no 503 with Retry-After, or connections that break
+where no lane was killed.
 """
 
 from __future__ import annotations
@@ -12,9 +15,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import os
 import random
-import signal
 import sys
 import threading
 import time
@@ -29,10 +30,12 @@ from versions import ChangingServer, VersionLoad, cores, make_exports, workplace
 
 
 class Probe:
-    """A patient client that measures the longest time without an answer."""
+    """A patient client that measures the longest time without an answer, and tries a broken request once more."""
 
     def __init__(self, server: ChangingServer) -> None:
         self.longest_s = 0.0
+        self.longest_of: dict[str, float] = {}
+        self.around = "start"
         self._server = server
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="probe")
@@ -47,39 +50,66 @@ class Probe:
         connection = http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=60)
         last = time.monotonic()
         while not self._stop.wait(0.005):
-            connection.request("POST", PATH, '{"instances":[1.0]}', headers)
-            answer = connection.getresponse()
-            answer.read()
+            try:
+                connection.request("POST", PATH, '{"instances":[1.0]}', headers)
+                answer = connection.getresponse()
+                answer.read()
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                continue
             if answer.status == 200:
                 now = time.monotonic()
                 self.longest_s = max(self.longest_s, now - last)
+                self.longest_of[self.around] = max(self.longest_of.get(self.around, 0.0), now - last)
                 last = now
 
 
-def serving(server: ChangingServer) -> psutil.Process:
-    """The predictor that answers: the older one of those that use the processor. A spare that waits uses none, and one
-    that is starting is younger."""
+KINDS = ("predictor", "lane", "nursery", "spare")
+
+
+def victim(server: ChangingServer, kind: str, lanes: int) -> psutil.Process | None:
+    """A process of that kind; None while there is none, for it was killed a moment ago."""
+    if kind == "lane":
+        found = server.named(*(f"lane-{index}" for index in range(lanes)))
+    elif kind == "nursery":
+        found = server.named("lane-nursery", "fork-server")
+    else:
+        found = server.named("predictor")
+        if len(found) <= lanes:
+            return None  # the spare is not there yet
+        idle = spare(found)
+        found = [idle] if kind == "spare" else [one for one in found if one is not idle]
+    return random.choice(found) if found else None
+
+
+def spare(predictors: list[psutil.Process]) -> psutil.Process:
+    """The one that used the least of the processor in a tenth of a second."""
+    before = [sum(process.cpu_times()[:2]) for process in predictors]
+    time.sleep(0.1)
+    used = [sum(process.cpu_times()[:2]) - b for process, b in zip(predictors, before, strict=True)]
+    return predictors[min(range(len(used)), key=lambda at: (used[at], -at))]
+
+
+def kill(server: ChangingServer, kind: str, lanes: int) -> None:
+    """Waits for one to kill."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if server.post('{"instances":[{"x":1.0}]}')[0] != 200:
-            continue
-        processes = server.predictors()
         try:
-            before = [sum(process.cpu_times()[:2]) for process in processes]
-            time.sleep(0.2)
-            used = [sum(process.cpu_times()[:2]) - b for process, b in zip(processes, before, strict=True)]
-            busy = [process for process, spent in zip(processes, used, strict=True) if spent > 0]
-            if busy:
-                return min(busy, key=lambda process: process.create_time())
+            if (process := victim(server, kind, lanes)) is not None:
+                process.kill()
+                return
         except psutil.NoSuchProcess:
-            continue
-    raise RuntimeError("no predictor serves")
+            pass
+        time.sleep(0.05)
+    raise RuntimeError(f"no {kind} came")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--pause", type=float, default=3.0, help="seconds between two kills, on average")
+    parser.add_argument("--lanes", type=int, default=1)
+    parser.add_argument("--what", default=",".join(KINDS), help="kinds of processes (default: %(default)s)")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     need_wrk()
@@ -87,15 +117,16 @@ def main() -> None:
     with workplace() as place:
         exports = Path(place)
         make_exports(exports)
-        server = ChangingServer(exports, server_cores)
+        server = ChangingServer(exports, server_cores, lanes=options.lanes)
         try:
             time.sleep(5)  # the spare predictor starts
             load, probe = VersionLoad(server, generator), Probe(server)
-            for kill in range(1, options.kills + 1):
+            for number in range(1, options.kills + 1):
                 time.sleep(random.uniform(0.5, 2 * options.pause - 0.5))
-                os.kill(serving(server).pid, signal.SIGKILL)
-                if kill % 10 == 0:
-                    print(f"{kill} kills, longest outage {probe.longest_s:.2f} s", file=sys.stderr, flush=True)
+                probe.around = random.choice(options.what.split(","))
+                kill(server, probe.around, options.lanes)
+                if number % 10 == 0:
+                    print(f"{number} kills, longest outage {probe.longest_s:.2f} s", file=sys.stderr, flush=True)
             time.sleep(options.pause)
             probe.stop()
             checked = load.stop()
@@ -103,18 +134,22 @@ def main() -> None:
             server.stop()
     result = {
         "kills": options.kills,
+        "lanes": options.lanes,
         "requests": checked.requests,
         "wrong": checked.wrong,
         "hung": checked.hung,
         "refused_503": checked.refused_503,
         "failed_otherwise": checked.failed_otherwise,
+        "broken": checked.broken,
         "longest_outage_s": round(probe.longest_s, 3),
+        "longest_outage_s_of": {kind: round(longest, 3) for kind, longest in probe.longest_of.items()},
         "seconds": round(checked.seconds, 1),
     }
     if options.json:
         options.json.write_text(json.dumps(result, indent=1))
     print(json.dumps(result, indent=1))
-    if result["wrong"] or result["hung"] or result["failed_otherwise"]:
+    unexplained = checked.broken if "lane" not in options.what else 0
+    if result["wrong"] or result["hung"] or result["failed_otherwise"] or unexplained:
         sys.exit("Wrong answers, requests that hang, or failures of another kind.")
 
 

@@ -1,18 +1,23 @@
-"""How serving grows with cores, loaded models, rows a request and model size.
+"""How serving grows with cores, lanes, loaded models, rows a request and model size.
 
-    benchmarks/serving_growth.py [--seconds 5] [--cores 1,2] [--models 1,10,100] [--rows 1,10,100,1000,10000]
-                                 [--megabytes 200]
+    benchmarks/serving_growth.py [--seconds 5] [--cores 1,2] [--lanes 1,2] [--models 1,10,100]
+                                 [--rows 1,10,100,1000,10000] [--megabytes 200]
 
 The whole service on one core, wrk on another. Cores: the service may use that many, wrk's among them when there are no
-more. Models: that many copies are in memory, one of them is asked from 32 connections. Rows: 4 connections. Size: one
-dense layer of that many megabytes, 32 connections. Prints a table each; an empty list leaves one out.
+more. Lanes: so many API processes with a predictor each; they may use all cores, wrk's among them, and `wrk` is the
+processor time that this took per request; `most`: requests of the busiest lane, by the mean of all. Models: that many
+copies are in memory, one of them is asked from 32 connections. Rows: 4 connections. Size: one dense layer of that many
+megabytes, 32 connections. Prints a table each; an empty list leaves one out.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
+import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -68,6 +73,45 @@ def over_cores(exports: Path, counts: list[int], seconds: float) -> None:
             server.stop()
 
 
+def lane_requests(server: Server) -> dict[str, float]:
+    """Predictions that each lane has answered."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("GET", "/metrics", headers={"authorization": f"Bearer {server.token}"})
+    text = connection.getresponse().read().decode()
+    connection.close()
+    found: dict[str, float] = {}
+    for labels, count in re.findall(r"^serving_requests_total\{(.*)\} (\S+)", text, re.MULTILINE):
+        lane = re.search(r'lane="(\d+)"', labels)
+        name = lane[1] if lane else "0"
+        found[name] = found.get(name, 0.0) + float(count)
+    return found
+
+
+def over_lanes(exports: Path, counts: list[int], seconds: float) -> None:
+    (exports / "bodies-busy-1.txt").write_text('{"instances":[{"x":1.0}]}')
+    print(f"\n| model | lanes | connections{UNITS} wrk µs | most |\n|{'---|' * 11}")
+    for model in ("small", "busy"):
+        for count in counts:
+            server = Server("ours", model, exports, os.sched_getaffinity(0), cases=model == "small", lanes=count)
+            try:
+                server.settle()
+                for connections in (1, 64, 128):
+                    before, spent = lane_requests(server), time_of_children()
+                    told = grown(server, 1, connections, seconds)
+                    after, spent = lane_requests(server), time_of_children() - spent
+                    answered = [after[lane] - before.get(lane, 0.0) for lane in after]
+                    most = max(answered) * count / sum(answered)
+                    used = spent * 1e6 / sum(answered)
+                    print(f"| {model} | {count} | {connections} | {told} {used:,.0f} | {most:.2f} |", flush=True)
+            finally:
+                server.stop()
+
+
+def time_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def over_models(exports: Path, counts: list[int], seconds: float) -> None:
     (exports / "bodies-plus1-1.txt").write_text('{"instances":[{"x":1.0}]}')
     print(f"\n| models in memory{UNITS} all loaded after s |\n|{'---|' * 8}")
@@ -120,6 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--cores", default="1,2")
+    parser.add_argument("--lanes", default="1,2")
     parser.add_argument("--models", default="1,10,100")
     parser.add_argument("--rows", default="1,10,100,1000,10000")
     parser.add_argument("--megabytes", default="200")
@@ -127,6 +172,7 @@ def main() -> None:
     need_wrk()
     parts = {
         over_cores: options.cores,
+        over_lanes: options.lanes,
         over_models: options.models,
         over_rows: options.rows,
         over_sizes: options.megabytes,

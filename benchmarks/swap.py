@@ -1,11 +1,12 @@
 """Version changes under constant load: are all requests answered, and right?
 
-    benchmarks/swap.py [--swaps 500] [--json FILE]
+    benchmarks/swap.py [--swaps 500] [--lanes 1] [--rolling] [--json FILE]
 
 New versions are put on record one after the other, as training jobs do it; every tenth one is broken. The next comes as
 soon as the label `latest` has moved. 32 connections send requests all the while, and every answer is compared with the
-version in its header. `p99_ratio` is to a run without changes before, `rss_slope_mb_per_swap` a straight line through
-the memory of all processes (PSS) after the first quarter. Exit 1 when a request failed or an answer was wrong.
+version in its header. `--rolling`: all lanes are replaced in the middle (SIGHUP). `p99_ratio` is to a run without
+changes before, `rss_slope_mb_per_swap` a straight line through the memory of all processes (PSS) after the first
+quarter. Exit 1 when a request failed or an answer was wrong.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ def slope(values: list[float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--swaps", type=int, default=500)
+    parser.add_argument("--lanes", type=int, default=1)
+    parser.add_argument("--rolling", action="store_true", help="a rolling restart in the middle")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     need_wrk()
@@ -62,7 +65,7 @@ def main() -> None:
     with workplace() as place:
         exports = Path(place)
         make_exports(exports)
-        server = ChangingServer(exports, server_cores)
+        server = ChangingServer(exports, server_cores, lanes=options.lanes)
         try:
             time.sleep(5)  # the spare predictor starts
             load = VersionLoad(server, generator)
@@ -76,6 +79,8 @@ def main() -> None:
                     number += 1
                     server.publish(number, broken=True)
                     wait_for(server, number, broken=True)
+                if options.rolling and swap == options.swaps // 2:
+                    server.rolling_restart()
                 number += 1
                 server.publish(number, broken=False)
                 wait_for(server, number, broken=False)
@@ -88,8 +93,10 @@ def main() -> None:
             server.stop()
     result = {
         "swaps": options.swaps,
+        "lanes": options.lanes,
+        "rolling": options.rolling,
         "requests": busy.requests,
-        "failed": busy.refused_503 + busy.failed_otherwise + busy.hung,
+        "failed": busy.refused_503 + busy.failed_otherwise + busy.broken + busy.hung,
         "wrong": busy.wrong,
         "p99_ratio": round(busy.p99_ms / quiet.p99_ms, 3),
         "rss_slope_mb_per_swap": round(slope(memory[len(memory) // 4 :]), 4),

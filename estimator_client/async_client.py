@@ -208,8 +208,9 @@ class AsyncClient:
 
     # models
 
-    async def models(self) -> AsyncIterator[Json]:
-        async for model in self._transport.pages("/v1/models", "models"):
+    async def models(self, *, states: bool = False) -> AsyncIterator[Json]:
+        """All models; with `states` each with its newest versions and their states (`model_version_status`)."""
+        async for model in self._transport.pages("/v1/models", "models", {"states": "true"} if states else None):
             yield model
 
     async def model(self, model: str) -> Json:
@@ -258,6 +259,45 @@ class AsyncClient:
     async def delete_export(self, export_id: str, *, dry_run: bool = False) -> Json | None:
         """Deletes an export that is no version."""
         return await self._delete(f"/v1/exports/{export_id}", dry_run)
+
+    async def create_release(self, model: str, version: int, **plan: Any) -> Json:
+        """Begins to bring a version behind a label; `label`, `steps`, `guards` and `by` as in the API."""
+        path, body = f"/v1/models/{model}/releases", {"version": version, **plan}
+        return await self._transport.json("POST", path, repeatable=True, json=body, headers=_once(None))
+
+    async def releases(self, model: str) -> AsyncIterator[Json]:
+        """A model's releases, newest first."""
+        async for release in self._transport.pages(f"/v1/models/{model}/releases", "releases"):
+            yield release
+
+    async def release(self, model: str, release: str) -> Json:
+        """A release with what its guards say now, and its events with their evidence."""
+        return await self._transport.json("GET", f"/v1/models/{model}/releases/{release}")
+
+    async def change_release(self, model: str, release: str, change: str) -> Json:
+        """`pause`, `resume` or `abort`."""
+        return await self._transport.json("POST", f"/v1/models/{model}/releases/{release}/{change}")
+
+    async def set_keep(self, model: str, per_mille: int, **more: Any) -> Json:
+        """Keeps so many of 1,000 requests; `days`, `bytes` and `redact` as in the API. 0: none."""
+        return await self._transport.json("PUT", f"/v1/models/{model}/keep", json={"per_mille": per_mille, **more})
+
+    async def feedback(self, model: str, labels: Mapping[str, Any]) -> Json:
+        """Prediction id → what it should have been; at most 1,000."""
+        items = [{"prediction_id": name, "label": label} for name, label in labels.items()]
+        return await self._transport.json(
+            "POST", f"/v1/models/{model}/feedback", repeatable=True, json={"items": items}
+        )
+
+    async def quality(self, model: str, *, days: float = 30.0, by: str | None = None) -> list[Json]:
+        """How good each version's predictions were, by the labels that came back."""
+        params = {"days": days} | ({} if by is None else {"by": by})
+        return list((await self._transport.json("GET", f"/v1/models/{model}/quality", params=params))["versions"])
+
+    async def feedback_dataset(self, model: str, name: str, **more: Any) -> Json:
+        """Makes a data set of kept instances and their labels; `label`, `days` and `version` as in the API."""
+        path, body = f"/v1/models/{model}/feedback/dataset", {"name": name, **more}
+        return await self._transport.json("POST", path, repeatable=True, json=body, headers=_once(None))
 
     async def model_evaluations(self, model: str, *, dataset_id: str | None = None) -> list[Json]:
         """What was measured of a model's versions, to compare them."""

@@ -206,8 +206,9 @@ class Client:
 
     # models
 
-    def models(self) -> Iterator[Json]:
-        for model in self._transport.pages("/v1/models", "models"):
+    def models(self, *, states: bool = False) -> Iterator[Json]:
+        """All models; with `states` each with its newest versions and their states (`model_version_status`)."""
+        for model in self._transport.pages("/v1/models", "models", {"states": "true"} if states else None):
             yield model
 
     def model(self, model: str) -> Json:
@@ -256,6 +257,43 @@ class Client:
     def delete_export(self, export_id: str, *, dry_run: bool = False) -> Json | None:
         """Deletes an export that is no version."""
         return self._delete(f"/v1/exports/{export_id}", dry_run)
+
+    def create_release(self, model: str, version: int, **plan: Any) -> Json:
+        """Begins to bring a version behind a label; `label`, `steps`, `guards` and `by` as in the API."""
+        path, body = f"/v1/models/{model}/releases", {"version": version, **plan}
+        return self._transport.json("POST", path, repeatable=True, json=body, headers=_once(None))
+
+    def releases(self, model: str) -> Iterator[Json]:
+        """A model's releases, newest first."""
+        for release in self._transport.pages(f"/v1/models/{model}/releases", "releases"):
+            yield release
+
+    def release(self, model: str, release: str) -> Json:
+        """A release with what its guards say now, and its events with their evidence."""
+        return self._transport.json("GET", f"/v1/models/{model}/releases/{release}")
+
+    def change_release(self, model: str, release: str, change: str) -> Json:
+        """`pause`, `resume` or `abort`."""
+        return self._transport.json("POST", f"/v1/models/{model}/releases/{release}/{change}")
+
+    def set_keep(self, model: str, per_mille: int, **more: Any) -> Json:
+        """Keeps so many of 1,000 requests; `days`, `bytes` and `redact` as in the API. 0: none."""
+        return self._transport.json("PUT", f"/v1/models/{model}/keep", json={"per_mille": per_mille, **more})
+
+    def feedback(self, model: str, labels: Mapping[str, Any]) -> Json:
+        """Prediction id → what it should have been; at most 1,000."""
+        items = [{"prediction_id": name, "label": label} for name, label in labels.items()]
+        return self._transport.json("POST", f"/v1/models/{model}/feedback", repeatable=True, json={"items": items})
+
+    def quality(self, model: str, *, days: float = 30.0, by: str | None = None) -> list[Json]:
+        """How good each version's predictions were, by the labels that came back."""
+        params = {"days": days} | ({} if by is None else {"by": by})
+        return list((self._transport.json("GET", f"/v1/models/{model}/quality", params=params))["versions"])
+
+    def feedback_dataset(self, model: str, name: str, **more: Any) -> Json:
+        """Makes a data set of kept instances and their labels; `label`, `days` and `version` as in the API."""
+        path, body = f"/v1/models/{model}/feedback/dataset", {"name": name, **more}
+        return self._transport.json("POST", path, repeatable=True, json=body, headers=_once(None))
 
     def model_evaluations(self, model: str, *, dataset_id: str | None = None) -> list[Json]:
         """What was measured of a model's versions, to compare them."""

@@ -34,10 +34,10 @@ OUTSIDE = {
 #: Sections of the navigation with their pages, in order; a folder stands for all its pages that are named nowhere.
 SECTIONS = {
     "Tutorials": ["tutorials/penguins", "tutorials/text-sequences", "tutorials/old-repository", "tutorials/"],
-    "How-to": ["how-to/", "moving-from-tf-estimator", "distributed-training", "kubernetes"],
+    "How-to": ["how-to/", "releases", "moving-from-tf-estimator", "distributed-training", "kubernetes"],
     "Concepts": ["concepts/job", "concepts/prediction", "concepts/version", "concepts/", "architecture", "design"],
     "Reference": ["reference/api", "reference/command-line", "cli", "client", "jobs", "datasets", "settings",
-                  "engine-api", "operations", "glossary", "reference/"],
+                  "serving-protocols", "engine-api", "operations", "glossary", "reference/"],
     "Measured": ["engine-speed", "engine-size", "serving-speed", "load"],
     "More": ["faq", "changelog", "contributing", "security-policy", ""],
 }  # fmt: skip

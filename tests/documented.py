@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CURL = ROOT / "docs" / "how-to" / "curl.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _PROGRAMS = r"(?:scripts/\w+|celery |python3? -[mc] |docker |tensorboard |sqlite3 |estimator-service )"
-_BLOCK = re.compile(rf"^ {{4,}}(?:\$ )?({_PROGRAMS}[^#\n]*)", re.MULTILINE)
+_BLOCK = re.compile(rf"^ {{4,}}(?:\$ )?((?:[A-Z_]+=\S+ )*)({_PROGRAMS}[^#\n]*)", re.MULTILINE)
 
 
 def on_pages() -> dict[str, set[str]]:
@@ -22,8 +22,18 @@ def on_pages() -> dict[str, set[str]]:
     for page in PAGES:
         text = page.read_text()
         inline = [match for match in re.findall(r"`([^`\n]+)`", text) if re.match(_PROGRAMS, match)]
-        for command in [*inline, *_BLOCK.findall(text)]:
+        for command in [*inline, *(command for _, command in _BLOCK.findall(text))]:
             found.setdefault(command.strip(), set()).add(page.relative_to(ROOT).as_posix())
+    return found
+
+
+def variables() -> set[str]:
+    """Environment variables that are set in front of commands, or exported before them."""
+    found: set[str] = set()
+    for page in PAGES:
+        text = page.read_text()
+        found |= {name for before, _ in _BLOCK.findall(text) for name in re.findall(r"([A-Z_]+)=", before)}
+        found |= set(re.findall(r"^ {4,}export (\w+)=", text, re.MULTILINE))
     return found
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.documented import ROOT, compose, on_pages, words
+from tests.documented import ROOT, compose, on_pages, variables, words
 from tests.waiting import wait_for
 from workers.service.broker import find_server
 
@@ -68,6 +68,11 @@ def test_every_documented_command_is_run_by_a_test() -> None:
     assert len(commands) > 20
     missing = {command: pages for command, pages in commands.items() if not command.startswith(tuple(RUN_BY))}
     assert missing == {}
+
+
+def test_variables_in_front_of_commands_are_settings() -> None:
+    known = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE))
+    assert variables() - known == {"PATH", "PYTHONPATH", "TOKEN"}
 
 
 @pytest.mark.parametrize("named", sorted(set(RUN_BY.values())))

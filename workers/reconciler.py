@@ -102,7 +102,7 @@ class Reconciler:
                 return False
         with self._database.session() as session:
             jobs = self._jobs(session)
-            lost, late = jobs.expire_leases(), jobs.expire_waiting()
+            lost, late = jobs.expire_leases() + jobs.gangs.expire(), jobs.expire_waiting()
         for job_id in lost:
             log.warning("lease ran out", job_id=job_id)
         for job_id in late:
@@ -149,6 +149,7 @@ class Reconciler:
         settings = self._settings
         with self._database.session() as session:
             WorkerRepository(session).purge()
+            self._jobs(session).gangs.purge()
         self._releases.purge()
         self._purge_kept()
         self._purge_all(lambda records: records.purge_idempotency_keys(settings.idempotency_ttl_s))
@@ -239,7 +240,7 @@ class Reconciler:
         for prefix in stray:
             remove_checkpoint_files(self._storage.path(prefix))
             log.info("removed a checkpoint that was never committed", key=prefix)
-        for left in ("scratch", "predictions"):
+        for left in ("scratch", "predictions", *(path.name for path in directory.glob("worker-*"))):
             clear(directory / left)
         for file in directory.glob("*.tmp-*"):  # a process died between writing and renaming it
             file.unlink(missing_ok=True)

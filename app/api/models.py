@@ -62,20 +62,29 @@ _SHOWN = {
     VersionState.FAILED: "END",
     VersionState.REFUSED: "END",
 }
+_MOST_STATES = 100
 _ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "description": "For `If-Match`."}}}
 
 
 @router.get("/v1/models", operation_id="list_models", summary="List models")
-def list_models(app_state: AppStateDep, page_size: PageSize = 50, page_token: PageToken = None) -> ModelList:
+def list_models(
+    app_state: AppStateDep,
+    page_size: PageSize = 50,
+    page_token: PageToken = None,
+    states: Annotated[bool, Query(description="Each model's versions and their states with it.")] = False,
+) -> ModelList:
     with app_state.database.read() as session:
         rows, cursor = ModelRepository(session).list(page_size=page_size, after=page_token)
-        labels = ModelRepository(session).labels_by_model([row.name for row in rows])
+        names = [row.name for row in rows]
+        labels = ModelRepository(session).labels_by_model(names)
+        versions = ModelRepository(session).versions_by_model(names, most=_MOST_STATES) if states else {}
     models = [
         ModelSummary(
             name=row.name,
             labels=labels.get(row.name, {}),
             live_versions=sorted(set(labels.get(row.name, {}).values())),
             created_at=must_time(row.created_at),
+            model_version_status=[_version_status(one) for one in versions.get(row.name, [])] if states else None,
         )
         for row in rows
     ]

@@ -182,6 +182,18 @@ class PromoteRequest(Part):
 _PROMOTE_TEXT = "What becomes of the exported version; null: it is stored and does not serve."
 
 
+class ResourcesRequest(Part):
+    devices: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Devices (GPUs; parts of the CPU where there is none) of each worker; data-parallel.",
+    )
+    workers: int = Field(
+        1, ge=1, le=64, description="Workers that train the job together, data-parallel; they start when all are free."
+    )
+
+
 class TrainJobRequest(JobOptions):
     """Train an estimator on a data set, and register the result as a version of a model."""
 
@@ -193,6 +205,10 @@ class TrainJobRequest(JobOptions):
     )
     data: TrainDataParts = Field(description="Training and evaluation data.")
     train: TrainingOptions = Field(TrainingOptions(), description="Length, checkpoints and evaluations.")
+    resources: ResourcesRequest = Field(
+        ResourcesRequest(),
+        description="What the training runs on. `batch_size` stays the rows of one step over all devices.",
+    )
     warm_start_from: SourceOptions | None = Field(
         None, description="A trained state whose weights training starts from."
     )

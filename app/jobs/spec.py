@@ -145,6 +145,17 @@ class Training(Part):
     early_stopping: EarlyStoppingSpec | None
 
 
+class Resources(Part):
+    """What a training runs on: `devices` of each of `workers` workers. The batch size is that of one step over all."""
+
+    devices: int = 1
+    workers: int = 1
+
+    @property
+    def replicas(self) -> int:
+        return self.devices * self.workers
+
+
 class BestMetric(Part):
     metric: str
     mode: Mode
@@ -196,6 +207,14 @@ class TrainSpec(_Spec):
     export: Literal["final", "best", "none"]
     best_metric: BestMetric
     promote: Promote | None
+    resources: Resources = Resources()
+
+    @model_serializer(mode="wrap")
+    def _without_default_resources(self, write: SerializerFunctionWrapHandler) -> JsonObject:
+        content: JsonObject = write(self)
+        if self.resources == Resources():
+            content.pop("resources", None)
+        return content
 
     def with_statistics(self, features: Sequence[Feature], args: Arguments) -> Self:
         """A copy whose features and arguments have the statistics of the training rows."""

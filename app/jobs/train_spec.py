@@ -27,6 +27,7 @@ from app.jobs.spec import (
     LabelSpec,
     Promote,
     PromotionGate,
+    Resources,
     SourceReference,
     TrainData,
     TrainDataSets,
@@ -101,6 +102,7 @@ class TrainSpecBuilder:
         advise(data, names, self._label_columns(), args, self._auto, self._warnings)
         parts, training, start = self._data(data, features, labels), self._training(), self._warm_start()
         promote = promotion(self._request.promote, self._errors)
+        resources = self._resources(args)
         self._errors.raise_if_any()
         assert parts is not None
         return TrainSpec(
@@ -117,7 +119,23 @@ class TrainSpecBuilder:
             export=self._request.export,
             best_metric=self._best_metric(),
             promote=promote,
+            resources=resources,
         )
+
+    def _resources(self, args: Arguments) -> Resources:
+        asked, batch = self._request.resources, self._request.data.train.batch_size
+        resources = Resources(devices=asked.devices, workers=asked.workers)
+        if batch % resources.replicas:
+            detail = (
+                f"A step's {batch} rows cannot be divided evenly among {resources.replicas} replicas "
+                f"({asked.workers} workers of {asked.devices} devices). Use a multiple of {resources.replicas}."
+            )
+            self._errors.add("/data/train/batch_size", detail)
+        if resources.replicas > 1 and args.get("batch_norm"):
+            self._warnings.append(
+                f"Batch normalization sees one replica's rows only: {batch // resources.replicas} of a step's {batch}."
+            )
+        return resources
 
     def _arguments(self) -> Arguments:
         """A copy of the estimator's arguments, which fit their schema."""

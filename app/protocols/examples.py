@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from app.errors import InvalidInput
+from app.errors import InvalidInput, TooLarge
 from app.serving.decode import Decoded, Decoder
 from app.serving.export_description import InputFeature, inputs_of
 from app.serving.protocol import Form
 
 
-def decode_input(decoder: Decoder, signature: str, given: Any) -> Decoded:
+def decode_input(decoder: Decoder, signature: str, given: Any, most_bytes: int) -> Decoded:
     """The examples of a request as valid rows.
 
     Args:
         signature: one that the version has.
         given: `tensorflow.serving.Input`; a feature of its context holds for every example that lacks it.
 
+        most_bytes: that all examples may take once each has the context's features.
+
     Raises:
         InvalidInput: naming the example, the feature and what is expected.
-        TooLarge: too many examples.
+        TooLarge: too many examples, or too large a context for them.
     """
     kind = given.WhichOneof("kind")
     if kind is None:
@@ -29,6 +31,9 @@ def decode_input(decoder: Decoder, signature: str, given: Any) -> Decoded:
     context = listed.context if kind == "example_list_with_context" else None
     if not listed.examples:
         raise InvalidInput("The request's input has no examples.")
+    decoder.check_count(len(listed.examples))
+    if context is not None and context.ByteSize() * len(listed.examples) > most_bytes:
+        raise TooLarge(f"The context, once for each example, takes more than {most_bytes} bytes. Send fewer examples.")
     if decoder.export.signatures[signature].input == "examples":
         serialized = [_merged(example, context).SerializeToString() for example in listed.examples]
         rows = decoder.rows(signature, [{"examples": value} for value in serialized])

@@ -112,7 +112,14 @@ class Inference:
             self._accounts.take_prediction(account, request.count)
             reply: asyncio.Future[PredictionResult] = asyncio.get_running_loop().create_future()
             self.service.batcher.submit(
-                version.queue, request, caller.size, reply, account, charged=caller.charged, deadline=caller.deadline
+                version.queue,
+                request,
+                caller.size,
+                reply,
+                account,
+                charged=caller.charged,
+                deadline=caller.deadline,
+                gather=True,
             )
             result = await reply
         except ServiceError as error:

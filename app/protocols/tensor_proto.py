@@ -7,6 +7,7 @@ elements are filled up with the last one. What a tensor unfolds to is bounded be
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from app.protocols.varints import decode_varints, encode_varints
 from app.serving.tensors import Tensor
 
 _MOST_DIMENSIONS = 32
+_REFERENCE = 8
 _HALVES = ("float16", "bfloat16")
 
 
@@ -59,6 +61,22 @@ _NAMES = {kind.number: name for name, kind in KINDS.items()}
 _TypedProto = PUBLIC.message("tensorflow.TensorProto")
 
 
+def decode_protos(protos: Mapping[str, Any], most_bytes: int) -> dict[str, Tensor]:
+    """The tensors of a request, which may take `most_bytes` together. Raises as `decode_proto` does."""
+    found: dict[str, Tensor] = {}
+    left = most_bytes
+    for name, proto in protos.items():
+        found[name] = decode_proto(name, proto, left)
+        left -= _bytes(found[name])
+    return found
+
+
+def _bytes(tensor: Tensor) -> int:
+    if tensor.dtype != "string":
+        return int(tensor.values.nbytes)
+    return sum(map(len, tensor.values)) + _REFERENCE * len(tensor.values)
+
+
 def decode_proto(name: str, proto: Any, most_bytes: int) -> Tensor:
     """The tensor of a request's TensorProto.
 
@@ -78,12 +96,12 @@ def decode_proto(name: str, proto: Any, most_bytes: int) -> Tensor:
     kind = KINDS[dtype]
     shape = _shape(where, proto, most_bytes)
     count = math.prod(shape)
-    if count * (np.dtype(kind.stored).itemsize if kind.stored else 8) > most_bytes:
+    if count * (np.dtype(kind.stored).itemsize if kind.stored else _REFERENCE) > most_bytes:
         raise TooLarge(f"{where} of the shape {list(shape)} takes more than {most_bytes} bytes.")
     if dtype == "string":
         if proto.tensor_content:
             raise InvalidInput(f"{where} has strings in tensor_content; they have to stand in string_val.")
-        return Tensor(dtype, shape, _filled_strings(where, list(proto.string_val), count))
+        return Tensor(dtype, shape, _filled_strings(where, list(proto.string_val), count, most_bytes))
     if proto.tensor_content:
         content = proto.tensor_content
         needed = count * np.dtype(kind.stored).itemsize
@@ -113,7 +131,7 @@ def _shape(where: str, proto: Any, most: int) -> tuple[int, ...]:
     if any(size < 0 for size in sizes):
         raise InvalidInput(f"{where} has a negative dimension.")
     if any(size > most for size in sizes):
-        raise TooLarge(f"{where} has a dimension of more than {most}.")
+        raise TooLarge(f"{where} of the shape {list(sizes)} takes more than {most} bytes.")
     return sizes
 
 
@@ -154,9 +172,12 @@ def _filled(where: str, values: NDArray[Any], count: int) -> NDArray[Any]:
     return filled
 
 
-def _filled_strings(where: str, values: list[bytes], count: int) -> list[bytes]:
+def _filled_strings(where: str, values: list[bytes], count: int, most_bytes: int) -> list[bytes]:
     _check_count(where, len(values), count)
-    return values + [values[-1] if values else b""] * (count - len(values))
+    missing = count - len(values)
+    if missing and values and missing * len(values[-1]) > most_bytes:
+        raise TooLarge(f"{where} filled up with its last string takes more than {most_bytes} bytes.")
+    return values + [values[-1] if values else b""] * missing
 
 
 def _check_count(where: str, found: int, count: int) -> None:

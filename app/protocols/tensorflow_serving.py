@@ -16,7 +16,7 @@ from app.errors import Conflict, InvalidInput, ServiceError, quote_name
 from app.protocols.examples import decode_input
 from app.protocols.inference import Caller, Inference, ModelChoice, Outputs
 from app.protocols.rpc_methods import Method
-from app.protocols.tensor_proto import decode_proto, encode_proto
+from app.protocols.tensor_proto import decode_protos, encode_proto
 from app.protocols.tfs_schema import WIRE
 from app.serving.decode import Decoded, Decoder
 from app.serving.tensors import Tensor, decode_tensors
@@ -75,8 +75,7 @@ class TensorFlowServing:
                 raise Conflict(f"Serving signature key {quote_name(signature)} not found.{_known(decoder)}")
             names = {output.name for output in decoder.export.signatures[signature].outputs}
             _check_filter(request.output_filter, names)
-            tensors = {name: decode_proto(name, proto, most_bytes) for name, proto in request.inputs.items()}
-            return decode_tensors(decoder, signature, tensors)
+            return decode_tensors(decoder, signature, decode_protos(request.inputs, most_bytes))
 
         outputs = await self._inference.run(caller, choice, decode)
         response = _message["PredictResponse"]()
@@ -163,7 +162,7 @@ class TensorFlowServing:
                     f"The signature {quote_name(signature)} answers {_METHOD_PREFIX}{found.method}, not "
                     f"{_METHOD_PREFIX}{verb}."
                 )
-            return decode_input(decoder, signature, given)
+            return decode_input(decoder, signature, given, self._inference.max_message_bytes)
 
         return await self._inference.run(caller, _choice(asked), decode), signature
 

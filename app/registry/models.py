@@ -11,7 +11,7 @@ import builtins
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound, PreconditionFailed, quote_name
@@ -147,6 +147,16 @@ class ModelRepository:
         found: dict[str, dict[str, int]] = {}
         for model, label, version in self.session.execute(query.order_by(Label.model, Label.label)):
             found.setdefault(model, {})[label] = version
+        return found
+
+    def versions_by_model(self, models: builtins.list[str], *, most: int) -> dict[str, builtins.list[Version]]:
+        """Model → its newest versions, at most so many of each, of many models with one query."""
+        place = func.row_number().over(partition_by=Version.model, order_by=Version.number.desc()).label("place")
+        ranked = select(Version.model, Version.number, place).where(Version.model.in_(models)).subquery()
+        query = select(Version).join(ranked, (Version.model == ranked.c.model) & (Version.number == ranked.c.number))
+        found: dict[str, builtins.list[Version]] = {}
+        for version in self.session.scalars(query.where(ranked.c.place <= most).order_by(Version.number.desc())):
+            found.setdefault(version.model, []).append(version)
         return found
 
     def label(self, model: str, label: str) -> Label:

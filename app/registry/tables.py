@@ -99,6 +99,9 @@ class Job(Base):
     lease_expires_at: Mapped[float | None] = mapped_column(Float)
     not_before: Mapped[float] = mapped_column(Float, default=0.0)  # since when it may run: back-off, then waiting
     sent_at: Mapped[float | None] = mapped_column(Float)  # when the broker last got its message
+    devices: Mapped[int] = mapped_column(Integer, default=1, server_default="1")  # of each worker
+    seats: Mapped[int] = mapped_column(Integer, default=1, server_default="1")  # workers that run it together
+    forming_after: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")  # others form first until then
     created_at: Mapped[float] = mapped_column(Float)
     started_at: Mapped[float | None] = mapped_column(Float)  # of the first attempt
     finished_at: Mapped[float | None] = mapped_column(Float)
@@ -156,6 +159,20 @@ class Attempt(Base):
     last_step: Mapped[int | None] = mapped_column(BigInteger)
     started_at: Mapped[float] = mapped_column(Float)
     ended_at: Mapped[float | None] = mapped_column(Float)
+
+
+class Seat(Base):
+    """A worker's place in a gang: held while the gang forms (the job is QUEUED, `attempt` is its next one) and while
+    the attempt runs. Seat 0 is the chief's."""
+
+    __tablename__ = "seats"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    worker: Mapped[str] = mapped_column(CleanText(200))
+    address: Mapped[str] = mapped_column(String(255))  # host:port at which TensorFlow's peers reach it
+    lease_expires_at: Mapped[float] = mapped_column(Float)
+    __table_args__ = (Index(None, "lease_expires_at"),)
 
 
 class Checkpoint(Base):

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from app.jobs.routes import route
 from app.jobs.state import JobState
 from app.registry.db import now, upsert
-from app.registry.tables import Job, Worker
+from app.registry.tables import Job, Seat, Worker
 
 REPORT_S = 3.0
 """Seconds between two reports of a worker."""
@@ -82,8 +83,11 @@ class WorkerRepository:
         """All workers by name, those that died within the last `KEEP_S` seconds too."""
         running = select(Job.worker, Job.id).where(Job.state == JobState.RUNNING).order_by(Job.worker, Job.id)
         jobs: dict[str | None, builtins.list[str]] = {}
-        for worker, job_id in self.session.execute(running):
-            jobs.setdefault(worker, []).append(job_id)
+        members = select(Seat.worker, Job.id).join(Job, (Seat.job_id == Job.id) & (Seat.attempt == Job.attempt))
+        members = members.where(Job.state == JobState.RUNNING, Seat.number > 0).order_by(Seat.worker, Job.id)
+        for query in (running, members):
+            for worker, job_id in self.session.execute(query):
+                jobs.setdefault(worker, []).append(job_id)
         alive = Worker.seen_at >= now() - ALIVE_S
         return [
             ListedWorker(
@@ -97,14 +101,15 @@ class WorkerRepository:
         ]
 
     def queues_without_worker(self) -> dict[str, int]:
-        """Queue → number of waiting jobs, for queues that no living worker serves."""
+        """Queue → number of waiting jobs, for queues that no living worker serves; jobs that need several devices per
+        worker have a queue of their own (`app.queue.route`)."""
         waiting = (
-            select(Job.queue, func.count())
+            select(Job.queue, Job.devices, func.count())
             .where(Job.state == JobState.QUEUED, Job.not_before <= now())
-            .group_by(Job.queue)
-            .order_by(Job.queue)
+            .group_by(Job.queue, Job.devices)
         )
-        queued = {queue: count for queue, count in self.session.execute(waiting)}  # noqa: C416  # rows are no pairs
+        rows = self.session.execute(waiting)
+        queued = dict(sorted((route(queue, devices), count) for queue, devices, count in rows))
         if not queued:
             return {}
         living = select(Worker.queues).where(Worker.seen_at >= now() - ALIVE_S)

@@ -12,16 +12,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from app.errors import InvalidInput, QueueFull, ServiceError, Timeout, TooLarge, Unavailable
+from app.serving.batch_columns import batch_columns
 from app.serving.decode import Decoded
-from app.serving.packing import Row, RowPacker
-from app.serving.protocol import NO_INSTANCE, BadFrame, BatchResult, Column, Form, RunBatch
+from app.serving.protocol import NO_INSTANCE, BadFrame, BatchResult, Form, RunBatch
 from app.serving.version_queue import Batch, Pending, PredictionResult, QueueAccount, Reply, VersionQueue
 
 RETRY_AFTER_S = 1.0
 _SWEEP_S = 0.25
+_GATHER_TURNS = 8
 
 
 class BatchRunner(Protocol):
@@ -80,6 +81,7 @@ class Batcher:
         self._running: dict[int, Batch] = {}
         self._next_id = 0
         self._pump_planned = False
+        self._gathers = False  # the last request came where `submit` says so
         self._queues: set[VersionQueue] = set()  # with requests waiting
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -93,6 +95,7 @@ class Batcher:
         *,
         charged: int = 0,
         deadline: float = math.inf,
+        gather: bool = False,
     ) -> None:
         """Queues a request; `reply` gets its result or a ServiceError, not before this returns.
 
@@ -100,6 +103,8 @@ class Batcher:
             size: bytes of its body.
             account: of its caller: has the request's rows, and `charged` bytes, until it is answered.
             deadline: of the caller (`time.perf_counter`), where it comes before ours.
+            gather: the next ones may be on their way though this turn of the loop does not bring them: a call waits for
+                them a few turns.
 
         Raises:
             QueueFull: there is no room for it.
@@ -121,12 +126,11 @@ class Batcher:
         queue.waiting.append(pending)
         queue.last_used = now
         self._queues.add(queue)
+        self._gathers = gather
         if queue.key is not None and queue.running is None and not queue.due:
             queue.due = True
             self._turns.append(queue)
-            if not self._pump_planned:  # after the other requests that this turn of the loop brings
-                self._pump_planned = True
-                self._loop.call_soon(self._pump)
+            self._plan_pump()
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self.sweep)
 
@@ -159,7 +163,10 @@ class Batcher:
         queue = batch.queue
         self._ended(batch)
         self._due(queue)
-        self._pump()  # the next batch runs while these answers go out
+        if self._gathers:
+            self._plan_pump()
+        else:
+            self._pump()  # the next batch runs while these answers go out
         queue.metrics.ran(batch.rows, answer.run_us)
         for pending, body in zip(batch.members, answer.bodies, strict=False):
             if pending.account is not None:
@@ -209,6 +216,21 @@ class Batcher:
         if queue.waiting and queue.key is not None and queue.running is None and not queue.due:
             queue.due = True
             self._turns.append(queue)
+
+    def _plan_pump(self) -> None:
+        """Makes the next calls after the other requests that this turn of the loop brings, or the next few turns."""
+        if not self._pump_planned:
+            self._pump_planned = True
+            turns = _GATHER_TURNS if self._gathers else 0
+            self._loop.call_soon(self._gather, self.rows_waiting, turns, turns)
+
+    def _gather(self, rows: int, turns: int, most: int) -> None:
+        """Waits on as long as one of the last `most` turns brought rows."""
+        if not turns or self.rows_waiting >= self.limits.batch_rows:
+            self._pump()
+            return
+        left = most if self.rows_waiting > rows else turns - 1
+        self._loop.call_soon(self._gather, self.rows_waiting, left, most)
 
     def _pump(self) -> None:
         self._pump_planned = False
@@ -296,7 +318,7 @@ class Batcher:
             signature,
             [pending.request.count for pending in members],
             [pending.request.form for pending in members],
-            _columns(queue.decoder.packers[signature], [pending.request for pending in members]),
+            batch_columns(queue.decoder.packers[signature], [pending.request for pending in members]),
         )
         try:
             self.predictor.run(run)
@@ -346,33 +368,6 @@ class Batcher:
 def _unwanted(pending: Pending, now: float) -> bool:
     """Whether the answer is not needed: the caller left, or its time is over."""
     return pending.reply.done() or now >= pending.deadline
-
-
-def _columns(packer: RowPacker, requests: list[Decoded]) -> Any:
-    """The rows of a batch, request after request. Rows of one form are packed together, which costs least."""
-    first = requests[0]
-    if first.packed is not None:
-        return first.packed
-    parts: list[list[Column]] = []
-    rows: list[Row] = []
-    for request in requests:
-        if request.columns is None:
-            rows += request.rows
-            continue
-        if rows:
-            parts.append(packer.pack(rows))
-            rows = []
-        parts.append(request.columns)
-    if rows:
-        parts.append(packer.pack(rows))
-    return parts[0] if len(parts) == 1 else [_joined(columns) for columns in zip(*parts, strict=True)]
-
-
-def _joined(columns: tuple[Column, ...]) -> Column:
-    """One column of the parts of a batch: raw values of numbers, or strings, after one another."""
-    if isinstance(columns[0], bytes):
-        return b"".join(columns)  # type: ignore[arg-type]
-    return [value for column in columns for value in column]
 
 
 def _pay_back(pending: Pending) -> None:

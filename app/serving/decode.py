@@ -122,7 +122,7 @@ class Decoder:
 
     def rows_of_examples(self, signature: str, examples: list[dict[str, Any]]) -> list[Row]:
         """The values of `tf.Example`s by feature, each a list. Raises as `decode` does."""
-        self._check_count(len(examples))
+        self.check_count(len(examples))
         notes = Notes(wanted=False, ignore_unknown=True)
         features = self._inputs(signature)
         return [self._checked(signature, features, example, i, "examples", notes) for i, example in enumerate(examples)]
@@ -193,7 +193,7 @@ class Decoder:
         features = self._inputs(name)
         if not isinstance(instances, list):
             raise InvalidInput.at("/instances", f'"instances" has to be a list. {self.example("predict")}')
-        self._check_count(len(instances))
+        self.check_count(len(instances))
         rows = []
         for index, instance in enumerate(instances):
             named = isinstance(instance, dict) and instance.keys() != {"b64"}
@@ -212,7 +212,7 @@ class Decoder:
         examples, context = body.get("examples"), body.get("context", {})
         if not isinstance(examples, list) or not isinstance(context, dict):
             raise InvalidInput(f'The body needs "examples", a list; "context" is an object. {self.example("classify")}')
-        self._check_count(len(examples))
+        self.check_count(len(examples))
         features = self._inputs(name)
         rows = []
         for index, example in enumerate(examples):
@@ -245,7 +245,7 @@ class Decoder:
             counted = ", ".join(f"{quote_name(key)} {count}" for key, count in list(counts.items())[:5])
             raise InvalidInput.at("/inputs", f"The inputs have different numbers of rows: {counted}.")
         rows = next(iter(counts.values()), 0)
-        self._check_count(rows)
+        self.check_count(rows)
         columns = [
             [
                 self._value(feature, lists[feature.name][i] if feature.name in lists else ABSENT, i, "inputs", notes)
@@ -283,7 +283,8 @@ class Decoder:
             return {name: value for name, value in given.items() if name not in unknown}
         return given
 
-    def _check_count(self, rows: int) -> None:
+    def check_count(self, rows: int) -> None:
+        """Raises TooLarge for more rows than one request may have."""
         if rows > self.max_rows:
             raise TooLarge(f"The request has {rows} instances; the most is {self.max_rows}. Send it in parts.")
 

@@ -20,19 +20,20 @@ from app.errors import Conflict, NotFound, ServiceError, Unavailable
 from app.serving.batcher import Batcher, BatchLimits
 from app.serving.export_description import BadExport
 from app.serving.leak_check import LeakCheck
+from app.serving.loading import load_in
 from app.serving.metadata import metadata, status
 from app.serving.metrics import VersionMetrics
 from app.serving.own_predictors import OwnPredictors, PredictorSource
 from app.serving.predictor_process import Fork, PredictorDied, PredictorProcess
 from app.serving.split import Headers
-from app.serving.versions import Models, ServingVersion, State, WantedVersion, read_description
+from app.serving.versions import HostVersionsLike, Models, ServingVersion, State, WantedVersion, read_description
 
 log = structlog.get_logger("app.serving")
 
 _TICK_S = 1.0
+_FLIP_S = 0.02  # between two looks at what the others have, while a label waits for them
 _RESTART_S = 1.0  # between two starts that fail
 _MOST_CRASHES = 4  # of a process while it loads one version; one is enough for a version that was never loaded
-_LOW_PRIORITY_PATIENCE = 2  # a load that lets others go before takes longer
 _KILLED = "Loading it ended the predictor process, or took too long."
 
 Loaded = Callable[[str, int], None]
@@ -47,6 +48,7 @@ class ServingService:
         memory_bytes: of all loaded versions together; beyond it the least recently used are evicted.
         load_timeout_s: of one load with its warm-up; twice that while others are served.
         predictors: where they come from; None: from this process, with a spare.
+        host: what others on this host have in memory; None: nobody else serves here.
         validates: tries and loads staged versions; else they are loaded once they are not staged any more.
         on_loaded, on_failed: called with staged versions, on the event loop; must not block.
     """
@@ -60,6 +62,7 @@ class ServingService:
         leak_bytes: int = 2 * 2**30,
         predictors: PredictorSource | None = None,
         validates: bool = True,
+        host: HostVersionsLike | None = None,
         on_loaded: Loaded | None = None,
         on_failed: Failed | None = None,
     ) -> None:
@@ -74,6 +77,9 @@ class ServingService:
         self._load_timeout_s = load_timeout_s
         self.leak_check = LeakCheck(leak_bytes)
         self._validates = validates
+        self._host = host
+        if host is not None:
+            self.models.everywhere = host.everywhere
         self.predictors = predictors or OwnPredictors()
         self._predictor: PredictorProcess | None = None
         self._batcher: Batcher | None = None
@@ -221,6 +227,8 @@ class ServingService:
     def _wake(self) -> None:
         """Something changed: the loop looks again, and so do requests that wait for a model."""
         self._changed.set()
+        if self._host is not None:
+            self._host.tell(self.models.versions.values())
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(None)
             self._settled = asyncio.get_running_loop().create_future()
@@ -231,9 +239,11 @@ class ServingService:
                 while await self._step():
                     pass
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_TICK_S):
+                    async with asyncio.timeout(_FLIP_S if self.models.waits else _TICK_S):
                         await self._changed.wait()
                 self._changed.clear()
+                if self.models.waits:
+                    self.models.apply_labels()
             except PredictorDied as error:
                 log.warning("predictor", event_detail=str(error))
                 await asyncio.sleep(_RESTART_S)
@@ -285,7 +295,7 @@ class ServingService:
             spare = await self.predictors.borrow()
             await self._describe(version)
             version.check_fits(self._memory_bytes)
-            await self._load_in(spare, version, low_priority=True)
+            await load_in(spare, version, self._load_timeout_s, low_priority=True)
             await spare.unload(version.key, self._load_timeout_s)
             version.validated = True
         except BadExport as error:
@@ -328,7 +338,7 @@ class ServingService:
             version.check_fits(self._memory_bytes)
             await self._make_room(version.bytes)
             low_priority = not (version.queue and version.queue.waiting) and any(True for _ in self.models.loaded())
-            await self._load_in(self._predictor, version, low_priority=low_priority)
+            await load_in(self._predictor, version, self._load_timeout_s, low_priority=low_priority)
         except BadExport as error:
             self._refuse(version, str(error))
         except PredictorDied:
@@ -347,23 +357,6 @@ class ServingService:
             if wanted.staged:
                 self.on_loaded(wanted.model, wanted.number)
         self._wake()
-
-    async def _load_in(
-        self, process: PredictorProcess | None, version: ServingVersion, *, low_priority: bool = False
-    ) -> None:
-        if process is None:
-            raise PredictorDied("There is no predictor process.")
-        wanted = version.wanted
-        left = process.left.pop((wanted.path, wanted.digest), None)
-        if left is not None:
-            version.key = left.key
-            version.set_cell_bytes(left.cell_bytes)
-            return
-        timeout_s = self._load_timeout_s * (_LOW_PRIORITY_PATIENCE if low_priority else 1)
-        done = await process.load(version.key, wanted.path, wanted.digest, timeout_s, low_priority=low_priority)
-        if done.error is not None:
-            raise BadExport(done.error)
-        version.set_cell_bytes(done.cell_bytes)
 
     def _refuse(self, version: ServingVersion, reason: str) -> None:
         version.failed(reason)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 from app.errors import Conflict, NotFound, quote_name
 from app.releases.keep import KeepPolicy, KeptBuffer
@@ -163,6 +164,16 @@ class ServingVersion:
         self.retry_at = self._clock() + RETRY_S
 
 
+class HostVersionsLike(Protocol):
+    """Versions that others on this host have in memory."""
+
+    def tell(self, versions: Iterable[ServingVersion]) -> None:
+        """Told of ours after each change."""
+
+    def everywhere(self, version: ServingVersion) -> bool:
+        """Whether all others that serve have it, or cannot."""
+
+
 class Models:
     """All versions and labels. `sync` brings the registry's word; a label follows it once its new version is loaded.
 
@@ -177,6 +188,10 @@ class Models:
         self._names: frozenset[str] = frozenset()
         self._labels: dict[tuple[str, str], ServingVersion] = {}
         self._previous: dict[str, ServingVersion] = {}
+        self.everywhere: Callable[[ServingVersion], bool] = lambda version: True
+        """Whether whoever serves beside us has a version too; labels move for all at once."""
+        self.waits = False
+        """A label could move, but for others."""
         self._splits: dict[tuple[str, str], Split[ServingVersion]] = {}
         self.submit: Callable[..., None] | None = None
         """`Batcher.submit`, for copies to shadows."""
@@ -221,12 +236,16 @@ class Models:
             for version in self.versions.values()
             for label in version.wanted.labels
         }
+        self.waits = False
         for place in [place for place in self._labels if place not in targets]:
             del self._labels[place]
         for place, target in targets.items():
             current = self._labels.get(place)
             serves = current is not None and current.loaded and current not in self.gone
             if current is target or (serves and not target.loaded):
+                continue
+            if serves and not self.everywhere(target):
+                self.waits = True
                 continue
             if current is not None:
                 self._previous[place[0]] = current

@@ -3,8 +3,8 @@
     make_exports.py DIRECTORY [MEGABYTES,…]
 
 `small`: nine mixed features, [64, 32], 3 classes. `large`: 50 numbers, [1024, 512, 256]. `plus1` … `plus4`: tiny ones
-for swapping, whose answer tells the version. `wideN`: as small, but of N megabytes, where they are asked for. Written
-with plain TensorFlow, in the layout of the engine's own exports.
+for swapping, whose answer tells the version. `busy`: a millisecond of processor per call. `wideN`: as small, but of N
+megabytes, where they are asked for. Written with plain TensorFlow, in the layout of the engine's own exports.
 """
 
 from __future__ import annotations
@@ -133,11 +133,24 @@ def plus(root: Path, number: int) -> None:
     save(module, lambda x: {"y": x + module.offset}, [feature("x", "float32")], {"x": 1.0}, root / f"plus{number}")
 
 
+def busy(root: Path) -> None:
+    """y = x + 1, after a sort in one thread that takes about a millisecond of processor, whatever the batch."""
+    module = tf.Module()
+    module.numbers = tf.Variable(np.random.default_rng(2).normal(size=11_000).astype(np.float32))
+
+    def answer(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        first = tf.nn.top_k(module.numbers + x[0], k=11_000).values[0]
+        return {"y": x + 1.0 + tf.where(tf.math.is_nan(first), first, 0.0)}
+
+    save(module, answer, [feature("x", "float32")], {"x": 1.0}, root / "busy")
+
+
 def main(root: Path, *megabytes: str) -> None:
     network(root, "small", SMALL_NUMBERS, SMALL_WORDS, [64, 32])
     network(root, "large", LARGE_NUMBERS, {}, [1024, 512, 256])
     for number in (1, 2, 3, 4):
         plus(root, number)
+    busy(root)
     for size in filter(None, ",".join(megabytes).split(",")):
         width = round((float(size) * 2**20 / 4) ** 0.5)  # float32, one square layer
         network(root, f"wide{size}", SMALL_NUMBERS, SMALL_WORDS, [width, width])

@@ -1,5 +1,6 @@
-"""The whole service, as `app.main` makes it, with one version in its registry: `ours.py PORT`. No part is left out
-or switched off: tokens from the database, gate, validation, metrics, headers, the spare predictor."""
+"""The whole service, as `python -m app.lanes` runs it, with one version in its registry: `ours.py PORT`. No part is
+left out or switched off: tokens from the database, admission, validation, metrics, headers, the spare predictor. The
+number of lanes is SERVING_LANES; one where that is not set."""
 
 from __future__ import annotations
 
@@ -11,9 +12,6 @@ from pathlib import Path
 from publication import publish
 
 from app.config import Settings
-from app.http.server import serve
-from app.log import configure
-from app.main import create_app
 from app.registry.db import Database, make_engine, migrate
 from app.registry.tokens import TokenRepository
 from app.storage import Storage
@@ -24,6 +22,7 @@ def make_settings() -> Settings:
     return Settings(data_dir=data, database_url="", redis_url="redis://127.0.0.1:1", artifacts_url="")
 
 
+os.umask(0o077)  # as the service itself has it
 settings = make_settings()
 database = Database(make_engine(settings))
 migrate(database.engine)
@@ -33,6 +32,15 @@ for copy in range(int(os.environ["COPIES"])):
 with database.session() as session:
     _, secret = TokenRepository(session).create("benchmark", ["predict", "read"])
 Path(os.environ["TOKEN_FILE"]).write_text(secret)
-configure("WARNING")
-app = create_app(settings)
-serve(app.asgi, host="127.0.0.1", port=int(sys.argv[1]), fast_path=app.fast_path)
+database.close()
+own = {
+    "DATA_DIR": str(settings.data_dir),
+    "DATABASE_URL": "",
+    "REDIS_URL": settings.redis_url,
+    "ARTIFACTS_URL": "",
+    "HOST": "127.0.0.1",
+    "PORT": sys.argv[1],
+    "LOG_LEVEL": "WARNING",
+    "SERVING_LANES": os.environ.get("SERVING_LANES", "1"),
+}
+os.execve(sys.executable, [sys.executable, "-m", "app.lanes"], {**os.environ, **own})

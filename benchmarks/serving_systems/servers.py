@@ -31,7 +31,13 @@ PACKAGES = {
 }
 _TENSORFLOW = "tensorflow-cpu==2.21.0"
 _SCRIPTS = {"litserve": "litserve_service.py", "mlflow": "mlflow_service.py", "ray": "ray_service.py"}
-_LOUD = {"ours", "plain_fastapi", "plain_fastapi_async", "uvicorn_constant"}  # what they print is worth reading
+_LOUD = {
+    "ours",
+    "plain_fastapi",
+    "plain_fastapi_async",
+    "uvicorn_constant",
+    "grpc_aio_constant",
+}  # what they print is worth reading
 _START_TIMEOUT_S = 120.0
 _SETTLE_S = 20.0
 _IDLE_CPU_S = 0.03  # a second
@@ -73,6 +79,8 @@ def command(system: str, port: int) -> list[str]:
         return [str(peer_python("bentoml")), "-m", "bentoml", *serve, "--working-dir", str(HERE)]
     if system == "ours":
         return [sys.executable, str(HERE / "ours.py"), str(port)]
+    if system == "grpc_aio_constant":
+        return [sys.executable, str(HERE.parent / "grpc_systems" / "constant.py"), str(port)]
     if system in _SCRIPTS:
         return [str(peer_python(system)), str(HERE / _SCRIPTS[system]), str(port)]
     apps = {
@@ -88,7 +96,15 @@ class Server:
     """One system serving one model, on the given cores, until `stop`."""
 
     def __init__(
-        self, system: str, model: str, exports: Path, cores: set[int], *, cases: bool = True, copies: int = 1
+        self,
+        system: str,
+        model: str,
+        exports: Path,
+        cores: set[int],
+        *,
+        cases: bool = True,
+        copies: int = 1,
+        lanes: int = 1,
     ) -> None:
         self.system, self.model, self.exports = system, model, exports
         self.port = free_port()
@@ -101,6 +117,7 @@ class Server:
             "EXPORTS": str(exports),
             "MODEL": model,
             "COPIES": str(copies),
+            "SERVING_LANES": str(lanes),
             "TOKEN_FILE": str(self._token_file),
             "ASYNC": "1" if system == "plain_fastapi_async" else "0",
             "TF_CPP_MIN_LOG_LEVEL": "2",

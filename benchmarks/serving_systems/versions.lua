@@ -40,7 +40,7 @@ function done(summary, latency, requests)
       end
    end
    local errors = summary.errors
-   print(string.format("RESULT %d %d %d %d %d %d %d %d", summary.requests, summary.duration,
+   print(string.format("RESULT %d %d %d %d %d %d %d %d %d", summary.requests, summary.duration,
       latency:percentile(50), latency:percentile(99), sums.wrong, sums.refused,
-      sums.failed + errors.connect + errors.read + errors.write, errors.timeout))
+      sums.failed, errors.connect + errors.read + errors.write, errors.timeout))
 end

@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 @dataclass(frozen=True)
 class Checked:
-    """What the load saw; `hung`: no answer within 30 s."""
+    """What the load saw; `broken`: requests whose connection ended without an answer; `hung`: none within 30 s."""
 
     requests: int
     seconds: float
@@ -27,6 +27,7 @@ class Checked:
     wrong: int
     refused_503: int
     failed_otherwise: int
+    broken: int
     hung: int
 
 
@@ -45,15 +46,15 @@ class VersionLoad:
     def stop(self) -> Checked:
         self._process.send_signal(signal.SIGINT)
         output, _ = self._process.communicate(timeout=60)
-        requests, took, p50, p99, wrong, refused, failed, hung = map(int, output.split("RESULT ")[1].split())
-        return Checked(requests, took / 1e6, p50 / 1e3, p99 / 1e3, wrong, refused, failed, hung)
+        requests, took, p50, p99, *failures = map(int, output.split("RESULT ")[1].split())
+        return Checked(requests, took / 1e6, p50 / 1e3, p99 / 1e3, *failures)
 
 
 class ChangingServer(Server):
     """The whole service with the model `m`, whose version n is the export `plus` with (n - 1) % 4 + 1."""
 
-    def __init__(self, exports: Path, cores: set[int]) -> None:
-        super().__init__("ours", "plus1", exports, cores, cases=False)
+    def __init__(self, exports: Path, cores: set[int], *, lanes: int = 1) -> None:
+        super().__init__("ours", "plus1", exports, cores, cases=False, lanes=lanes)
         [data] = exports.glob("data-*")
         from app.config import Settings
         from app.registry.db import Database, make_engine
@@ -72,11 +73,20 @@ class ChangingServer(Server):
         made = publish(self.database, self.storage, export, digest=digest, copy=os.link)
         assert made == number
 
-    def predictors(self) -> list[psutil.Process]:
-        """Those that run models or may take over; not the one that forks them."""
-        family = psutil.Process(self.process.pid).children(recursive=True)
-        named = [child for child in family if "app.serving.predictor" in " ".join(child.cmdline())]
-        return [child for child in named if not child.children()]
+    def named(self, *names: str) -> list[psutil.Process]:
+        """Processes of those names (`lane-0`, `predictor`, `lane-nursery`, `fork-server`), the oldest first."""
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            try:
+                if child.name() in names:
+                    found.append(child)
+            except psutil.NoSuchProcess:
+                pass
+        return sorted(found, key=lambda child: child.create_time())
+
+    def rolling_restart(self) -> None:
+        """Begins one; it is done when `lanes` have other process numbers."""
+        self.process.send_signal(signal.SIGHUP)
 
 
 def make_exports(directory: Path) -> None:

@@ -7,12 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
+from estimator_client.cli import release
 from estimator_client.cli.deletion import DryRun, told
 from estimator_client.cli.exits import Exit
 from estimator_client.cli.output import CommandResult, fail, note, printed, say
 from estimator_client.cli.target import client
 
 app = typer.Typer(no_args_is_help=True, help="Models, their versions and labels.")
+
+app.add_typer(release.app, name="release")
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
 Label = Annotated[str, typer.Option(help="The label that clients ask for.")]
@@ -71,8 +74,13 @@ def promote(
 
 @app.command("rollback")
 def rollback(model: ModelName, label: Label = "latest") -> None:
-    """Point a label back to the version that it pointed to before."""
+    """Point a label back to the version that it pointed to before; a release of it that runs is aborted instead."""
     with client() as service:
+        for running in service.releases(model):
+            if running["label"] == label and running["ended_at"] is None:
+                service.change_release(model, running["id"], "abort")
+                say(f"{model} {label} → {running['base']}")
+                return
         behind = service.label(model, label)
         if behind["previous"] is None:
             fail(f"{model}'s label {label} has pointed to no other version than {behind['version']}.", Exit.REFUSED)

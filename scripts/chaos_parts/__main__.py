@@ -30,7 +30,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the result to this file")
     parser.add_argument("--backend", choices=["embedded", "postgresql+redis"], default="embedded")
     parser.add_argument("--limit", type=float, help="seconds for the faults (default: 60 and 25 a job)")
-    parser.add_argument("--steps", type=int, default=work.STEPS, help="of each job")
+    parser.add_argument("--steps", type=int, help="of each job")
+    parser.add_argument("--gangs", action="store_true", help="jobs of one to four workers, on four")
     parser.add_argument("--keep", action="store_true", help="keep the data directory and its log")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
@@ -38,8 +39,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     data_dir = Path(tempfile.mkdtemp(prefix="chaos-"))
     try:
-        limit_s = options.limit or 60 + 25 * options.jobs
-        result = chaos(data_dir, options.backend, options.jobs, options.steps, seed, limit_s)
+        limit_s = options.limit or 60 + (75 if options.gangs else 25) * options.jobs
+        steps = options.steps or (work.GANG_STEPS if options.gangs else work.STEPS)
+        result = chaos(data_dir, options.backend, options.jobs, steps, seed, limit_s, gangs=options.gangs)
     except NotRunning as error:
         console.print(f"[red]{error}[/]", markup=True)
         console.print(f"data directory: {data_dir}")
@@ -54,11 +56,14 @@ def main() -> int:
     return 0 if result["ok"] else 1
 
 
-def chaos(data_dir: Path, backend_name: str, jobs: int, steps: int, seed: int, limit_s: float) -> dict[str, Any]:
+def chaos(
+    data_dir: Path, backend_name: str, jobs: int, steps: int, seed: int, limit_s: float, *, gangs: bool = False
+) -> dict[str, Any]:
     """One run; the result as `--json` writes it."""
     backend = backends.make(backend_name, data_dir)
     try:
-        service = Service(data_dir, backend.environment)
+        slots = {"WORKER_SLOTS": "4", "GANG_TIMEOUT_S": "30"} if gangs else {}
+        service = Service(data_dir, backend.environment | slots)
         try:
             witness.install(backend)
             begin = time.monotonic()
@@ -66,7 +71,7 @@ def chaos(data_dir: Path, backend_name: str, jobs: int, steps: int, seed: int, l
             def tell(text: str) -> None:
                 console.print(f"{time.monotonic() - begin:7.1f} s  {text}")
 
-            run = Run(faults.Ground(service, backend, random.Random(seed)), jobs, steps, limit_s, tell)
+            run = Run(faults.Ground(service, backend, random.Random(seed)), jobs, steps, limit_s, tell, gangs=gangs)
             run.references(seeds=min(3, 1 + jobs // 5))
             tell("undisturbed jobs done")
             run.go()
@@ -74,7 +79,14 @@ def chaos(data_dir: Path, backend_name: str, jobs: int, steps: int, seed: int, l
             left = service.stop()
         artifacts = data_dir / "artifacts"
         service.tidy_up(lambda: not checker.orphans(_rows(backend), artifacts))
-        verdict = checker.check(_rows(backend), artifacts, run.outcome.submitted, run.outcome.references, steps)
+        verdict = checker.check(
+            _rows(backend),
+            artifacts,
+            run.outcome.submitted,
+            run.outcome.references,
+            steps,
+            tolerance=1e-5 if gangs else 0.0,
+        )
     finally:
         backend.close()
     for text in run.outcome.refused:

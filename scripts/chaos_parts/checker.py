@@ -86,11 +86,18 @@ def read_registry(connection: Any, witness_table: str | None = None) -> Registry
 
 
 def check(
-    registry: Registry, artifacts: Path, submitted: Mapping[str, int], references: Mapping[int, str], steps: int
+    registry: Registry,
+    artifacts: Path,
+    submitted: Mapping[str, int],
+    references: Mapping[int, str],
+    steps: int,
+    *,
+    tolerance: float = 0.0,
 ) -> Verdict:
     """The verdict over a run: jobs lost, computed twice or differently, and files that nothing points to.
 
     Args:
+        tolerance: by which a loss may differ from the undisturbed one: sums over several workers are rounded otherwise.
         artifacts: root of the artifact store.
         submitted: id of each job whose submit was answered → its seed.
         references: seed → id of the undisturbed job.
@@ -101,7 +108,7 @@ def check(
     series = _series(registry)
     for job, seed in submitted.items():
         _check_job(verdict, registry, artifacts, rows.get(job), job, steps)
-        if series[job] != series[references[seed]] or not series[job]:
+        if not _equal(series[job], series[references[seed]], tolerance):
             verdict.loss_series_equal = False
             verdict.findings.append(f"loss series of {job}: {_difference(series[job], series[references[seed]])}")
     for job in sorted(set(rows) - set(submitted) - set(references.values())):
@@ -237,6 +244,10 @@ def _series(registry: Registry) -> dict[str, dict[int, float]]:
         if row["name"] == "loss":
             found[row["job_id"]][row["step"]] = row["value"]
     return found
+
+
+def _equal(got: dict[int, float], wanted: dict[int, float], tolerance: float) -> bool:
+    return bool(got) and got.keys() == wanted.keys() and all(abs(got[at] - wanted[at]) <= tolerance for at in got)
 
 
 def _difference(got: dict[int, float], wanted: dict[int, float]) -> str:

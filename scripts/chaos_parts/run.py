@@ -44,13 +44,21 @@ class Run:
         steps: of each job.
         limit_s: for all of it.
         tell: is told what is done.
+        gangs: jobs are run by one to four workers together.
     """
 
     def __init__(
-        self, ground: faults.Ground, jobs: int, steps: int, limit_s: float, tell: Callable[[str], None]
+        self,
+        ground: faults.Ground,
+        jobs: int,
+        steps: int,
+        limit_s: float,
+        tell: Callable[[str], None],
+        *,
+        gangs: bool = False,
     ) -> None:
         self._ground, self._service, self._jobs, self._tell = ground, ground.service, jobs, tell
-        self._steps = steps
+        self._steps, self._gangs = steps, gangs
         self._draw = ground.random
         self._begin = time.monotonic()
         self._end = self._begin + limit_s
@@ -64,7 +72,7 @@ class Run:
         )
         self._dataset = answer["id"]
         for seed in range(seeds):
-            self.outcome.references[seed] = self._submit(f"reference-{seed}", seed, "reference")
+            self.outcome.references[seed] = self._submit(f"reference-{seed}", seed, "reference", workers=1)
         while (left := self._unfinished(list(self.outcome.references.values()))) and time.monotonic() < self._end:
             time.sleep(0.3)
         if left:
@@ -88,8 +96,10 @@ class Run:
             time.sleep(0.5)
         self.outcome.seconds = time.monotonic() - self._begin
 
-    def _submit(self, key: str, seed: int, model: str, *, promote: bool = False) -> str:
+    def _submit(self, key: str, seed: int, model: str, *, workers: int, promote: bool = False) -> str:
         body = work.train_body(self._dataset, seed, model, steps=self._steps, promote=promote)
+        if self._gangs:
+            body = work.gang_body(body, workers)
         answer = self._service.call("POST", "/v1/jobs", json=body, headers={"Idempotency-Key": key})
         return str(answer["id"])
 
@@ -100,7 +110,8 @@ class Run:
                 time.sleep(0.2)
             seed = number % len(self.outcome.references)
             try:
-                job = self._submit(f"job-{number}", seed, f"chaos-{seed}", promote=number % 10 == 0)
+                workers = 1 + number % 4
+                job = self._submit(f"job-{number}", seed, f"chaos-{seed}", workers=workers, promote=number % 10 == 0)
             except NotRunning as error:
                 self.outcome.refused.append(str(error))
                 continue

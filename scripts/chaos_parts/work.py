@@ -8,6 +8,8 @@ import random
 from typing import Any
 
 STEPS = 12_000
+GANG_STEPS = 1_200
+"""Steps of several workers are calls of their own, so a job has fewer."""
 _CHECKPOINTS = 12
 _COLOURS = ("red", "green", "blue", "grey")
 
@@ -24,6 +26,15 @@ def table_csv(rows: int = 600) -> bytes:
         colour = draw.choice(_COLOURS) if draw.random() < 0.5 else _COLOURS[kind]
         writer.writerow([*numbers, colour, ("low", "middle", "high")[kind]])
     return text.getvalue().encode()
+
+
+def gang_body(body: dict[str, Any], workers: int) -> dict[str, Any]:
+    """A job of `train_body` for several workers, or its undisturbed reference for one: without dropout, which draws for
+    each replica anew, and with batches that one to four workers can divide."""
+    args = body["estimator"]["args"] | {"dropout": None}
+    train = body["data"]["train"] | {"batch_size": 24}
+    changed = {"estimator": body["estimator"] | {"args": args}, "data": body["data"] | {"train": train}}
+    return body | changed | {"resources": {"workers": workers}}
 
 
 def train_body(dataset: str, seed: int, model: str, *, steps: int = STEPS, promote: bool = False) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 from estimator_client import ApiError, Client, JobNotSuccessful, Unreachable
 from tests.api.conftest import CSV, Api, train_job
 from tests.api.test_events import run_job
+from tests.api.test_models import publish
 
 
 @pytest.fixture
@@ -133,3 +134,14 @@ def test_tokens_are_made_and_revoked(client: Client) -> None:
         # refusals are written by a task of their own, in their time
         wanted = {"token.revoke", "token.refused", "token.create"}
         wait_until(lambda: {entry["action"] for entry in client.audit()} == wanted)
+
+
+def test_kept_requests_and_labels_over_the_client(api: Api, client: Client) -> None:
+    publish(api)
+    with client:
+        assert client.set_keep("things", 10, redact=["size"])["redact"] == ["size"]
+        sent = client.feedback("things", {"pred_01k9zv0q2m8x4t6b0000000001.0": "big"})
+        assert sent == {"stored": 1, "kept": 0}
+        assert client.quality("things", by="size") == []
+        with pytest.raises(ApiError, match="No kept prediction"):
+            client.feedback_dataset("things", "came back")

@@ -355,3 +355,26 @@ def test_data_directory_is_copied_while_the_service_runs_and_what_is_missing_is_
     checked = run(api, "admin", "check", str(copy))
     assert (checked.exit_code, checked.stdout) == (1, f"data set {dataset}: artifacts/datasets/{dataset} is gone\n")
     assert run(api, "admin", "check", str(tmp_path)).exit_code == Exit.NOT_FOUND
+
+
+def test_release_is_started_shown_paused_and_rolled_back(api: Api) -> None:
+    for _ in range(2):
+        publish(api)
+    api.http.put("/v1/models/things/labels/latest", json={"version": 1}).raise_for_status()
+    assert run(api, "models", "release", "start", "things", "2", "--shares", "x").exit_code == Exit.USAGE
+    assert run(api, "models", "release", "show", "things").exit_code == Exit.NOT_FOUND
+    made = good(api, "models", "release", "start", "things", "2", "--shares", "50,500", "--shadow").strip()
+    [row] = json.loads(good(api, "models", "release", "list", "things", "--json"))
+    assert (row["id"], row["state"]) == (made, "RUNNING")
+    assert [(step["shadow"], step["per_mille"]) for step in row["plan"]["steps"]] == [
+        (True, 0),
+        (False, 50),
+        (False, 500),
+    ]
+    live, new = json.loads(good(api, "models", "release", "show", "things", "--json"))
+    assert (live["version"], new["version"], new["requests"]) == (1, 2, 0)
+    assert good(api, "models", "release", "pause", "things") == f"{made} PAUSED\n"
+    assert good(api, "models", "release", "resume", "things", made) == f"{made} RUNNING\n"
+    assert good(api, "models", "rollback", "things") == "things latest → 1\n"
+    assert json.loads(good(api, "models", "release", "list", "things", "--json"))[0]["state"] == "ABORTED"
+    assert run(api, "models", "release", "abort", "things").exit_code == Exit.REFUSED

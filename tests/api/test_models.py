@@ -56,6 +56,18 @@ def publish(api: Api, *, loaded: bool = True, promote: str | None = "latest") ->
         return version.number
 
 
+def test_all_models_with_their_versions_and_states_come_in_one_call(api: Api) -> None:
+    for loaded in (True, False):
+        publish(api, loaded=loaded)
+    (plain,) = api.http.get("/v1/models").json()["models"]
+    assert plain.get("model_version_status") is None
+    (model,) = api.http.get("/v1/models", params={"states": "true"}).json()["models"]
+    assert (model["name"], model["labels"]) == ("things", {"latest": 1})
+    found = [(one["version"], one["state"], one["status"]["error_code"]) for one in model["model_version_status"]]
+    assert found == [("2", "LOADING", "OK"), ("1", "AVAILABLE", "OK")]
+    assert api.http.get("/v1/models", params={"states": "perhaps"}).status_code == 422
+
+
 def test_versions_are_compared_by_what_was_measured(api: Api) -> None:
     for _ in range(2):
         publish(api)

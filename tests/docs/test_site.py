@@ -10,12 +10,19 @@ import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.utils import canonicalize_name
 
+from app.api.guide import Guide
+from app.api.pages import pages
+from app.http.public import PublicApp
 from scripts import guide
 from scripts.dependencies import pins
+from tests.api.conftest import served
+from tests.e2e.browser import MISSING, Browser
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 _RUN = """
@@ -89,3 +96,21 @@ def test_links_between_pages_lead_to_pages_and_links_to_source_code_are_gone(bui
 def test_routes_and_commands_have_their_reference(built: Built) -> None:
     assert 'POST</span> <span class="pre">/v1/datasets</span>' in built.pages["reference/api/index.html"]
     assert 'jobs</span> <span class="pre">compare</span>' in built.pages["reference/command-line/index.html"]
+
+
+async def _nobody(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+def test_pages_and_search_work_in_a_browser_under_the_service_s_policy(built: Built, tmp_path: Path) -> None:
+    app = PublicApp(_nobody, pages=pages(), document=bytes, ready=bytes, guide=Guide(built.site))
+    with served(app) as address, Browser(tmp_path / "profile") as browser:
+        browser.emulate(width=1200)
+        browser.open(f"{address}/guide/concepts/job/")
+        assert browser.text("h1").startswith("The life of a job")
+        assert browser.run("return [...document.images].every((image) => image.naturalWidth > 0)")
+        browser.open(f"{address}/guide/search/?q=heartbeat")
+        wait_for(lambda: "The life of a job" in browser.text("#search-results"), 30)
+        assert browser.console() == []

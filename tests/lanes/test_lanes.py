@@ -64,6 +64,25 @@ def test_rate_of_a_token_is_one_for_both_lanes(host: Host) -> None:
     assert set(statuses) == {200, 429}
 
 
+def test_label_moves_in_both_lanes_together(host: Host) -> None:
+    connections = [host.connect() for _ in range(8)]
+    number = str(host.publish("plus3"))
+    seen: list[tuple[float, str]] = []
+
+    def all_have_it() -> bool:
+        answers = [host.predict(connection) for connection in connections]
+        seen.extend((answer.at, answer.version) for answer in answers)
+        return all(answer.version == number for answer in answers)
+
+    wait_for(all_have_it, 30)
+    for connection in connections:
+        assert json.loads(host.predict(connection).body) == {"predictions": [3.5]}
+        connection.close()
+    first = min(at for at, version in seen if version == number)
+    last = max(at for at, version in seen if version != number)
+    assert last - first < 0.5  # a load takes longer than that on a busy machine
+
+
 def test_killed_lane_is_replaced_with_its_predictor_while_the_other_serves(host: Host) -> None:
     predictors = {predictor.pid for predictor in host.predictors()}
     for name in ("lane-0", "lane-1"):

@@ -37,6 +37,13 @@ def test_versions_are_numbered_per_model(session: Session, models: ModelReposito
     assert version.lineage == {"step": 100}
 
 
+def test_newest_versions_of_many_models_come_with_one_query(session: Session, models: ModelRepository) -> None:
+    for model in ("m", "m", "m", "other"):
+        publish(session, model=model)
+    found = models.versions_by_model(["m", "other", "nobody"], most=2)
+    assert {name: [one.number for one in versions] for name, versions in found.items()} == {"m": [3, 2], "other": [1]}
+
+
 def test_export_published_again_is_the_same_version(session: Session, models: ModelRepository) -> None:
     export = make_export(session)
     first = models.create_version("m", export.id, export.job_id, {}, "STAGED", "latest")

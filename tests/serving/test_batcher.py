@@ -42,10 +42,12 @@ class Desk:
             self.batcher.open(queue, key)
         return queue
 
-    def ask(self, queue: VersionQueue, *values: float, signature: str = "serving_default") -> asyncio.Future[Any]:
+    def ask(
+        self, queue: VersionQueue, *values: float, signature: str = "serving_default", **options: Any
+    ) -> asyncio.Future[Any]:
         rows = self.decoder.rows("serving_default", [{"x": value} for value in values])
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.batcher.submit(queue, Decoded(signature, Form.ROW, rows, 0, len(rows)), 10 * len(values), reply)
+        self.batcher.submit(queue, Decoded(signature, Form.ROW, rows, 0, len(rows)), 10 * len(values), reply, **options)
         return reply
 
     async def pass_time(self, seconds: float) -> None:
@@ -179,6 +181,20 @@ async def test_request_that_the_model_cannot_compute_fails_alone() -> None:
     assert (await good).body == b"[1.0]"
     with pytest.raises(InvalidInput):
         await bad
+
+
+@in_loop
+async def test_gathered_requests_wait_a_few_turns_for_the_next_ones() -> None:
+    for gather, counts in ((False, [1]), (True, [1, 1])):
+        desk = Desk()
+        queue = desk.queue()
+        desk.ask(queue, 1.0, gather=gather)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        desk.ask(queue, 2.0, gather=gather)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert [run.counts for run in desk.predictor.runs] == [counts]
 
 
 @in_loop

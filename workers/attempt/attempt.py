@@ -52,7 +52,8 @@ class RunningAttempt:
 
     Attributes:
         claim: the right to run it, with the job's specification.
-        directory: this attempt's own; an estimator's `model_dir`.
+        directory: this attempt's own; an estimator's `model_dir`. Of a gang's members the chief has the attempt's, the
+            others each one below it.
         stop_signal: requests to stop it.
         progress: its progress and metric points.
         timings: when each stage up to the first step was reached, in seconds since the job was submitted.
@@ -79,6 +80,8 @@ class RunningAttempt:
         self.timings = {name: round(at - self._submitted, 4) for name, at in timings.items()}
         self.key = storage.attempt_key(claim.job_id, claim.attempt)
         self.directory: Path = storage.path(self.key)
+        if claim.gang is not None and claim.gang.number > 0:
+            self.directory /= f"worker-{claim.gang.number}"
         self.directory.mkdir(parents=True, exist_ok=True)
 
     @property

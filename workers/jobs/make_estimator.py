@@ -12,8 +12,11 @@ from workers.estimator_json import model_fns
 from workers.estimator_json.build import estimator_from_json
 
 
-def make_estimator(spec: TrainSpec, model_dir: Path, *, warm_start: Path | None = None) -> Any:
+def make_estimator(spec: TrainSpec, model_dir: Path, *, warm_start: Path | None = None, strategy: Any = None) -> Any:
     """The Estimator of a resolved training specification. Checkpoints are kept until the registry says otherwise.
+
+    Args:
+        strategy: a `tf.distribute` strategy for training over several devices.
 
     Raises:
         InvalidInput: the catalogue lacks the model_fn.
@@ -28,6 +31,7 @@ def make_estimator(spec: TrainSpec, model_dir: Path, *, warm_start: Path | None 
         keep_checkpoint_max=None,
         log_step_count_steps=max(100, series_interval(training.max_steps)),
         checkpoint_save_graph_def=False,
+        train_distribute=strategy,
     )
     start = None if warm_start is None else str(warm_start)
     if kind == "Estimator":

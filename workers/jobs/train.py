@@ -17,6 +17,7 @@ from workers.attempt.hooks import CheckpointListener, ProgressHook
 from workers.data import statistics
 from workers.data.chunks import ArraySpill
 from workers.data.dataset_inputs import Inputs
+from workers.jobs import job_devices
 from workers.jobs.checkpoint_source import open_table
 from workers.jobs.evaluate import evaluate
 from workers.jobs.evaluation_report import make_report
@@ -30,7 +31,7 @@ EVALUATION = "eval"
 
 
 def run(attempt: RunningAttempt, spec: TrainSpec) -> None:
-    """Trains, evaluates, exports, and ends the job as succeeded."""
+    """Trains, evaluates, exports, and ends the job as succeeded; where other workers take part, their chief does."""
     TrainingJob(attempt, spec).run()
 
 
@@ -43,6 +44,7 @@ class TrainingJob:
 
     def __init__(self, attempt: RunningAttempt, stored: TrainSpec) -> None:
         self._attempt = attempt
+        distribution = job_devices.make_strategy(stored.resources, attempt.claim.gang)
         self._options = stored.train
         hours = self._options.keep_checkpoint_every_n_hours
         self._keep = Keep(self._options.keep_checkpoint_max, None if hours is None else hours * 3600)
@@ -54,33 +56,38 @@ class TrainingJob:
         self._batch = data.batch_size
         self._goal = self._last_step(data.epochs)
         self._step, self._resumed = self._resume()
-        self._estimator = make_estimator(self._spec, attempt.directory, warm_start=self._warm_start())
-        self._input_fn = self._inputs.input_fn(self._batch, epochs=None, shuffle=data.shuffle, seed=self._options.seed)
+        self._estimator = make_estimator(
+            self._spec, attempt.directory, warm_start=self._warm_start(), strategy=distribution
+        )
+        rows = self._batch // stored.resources.replicas
+        self._input_fn = self._inputs.input_fn(rows, epochs=None, shuffle=data.shuffle, seed=self._options.seed)
         attempt.mark("estimator_built")
         self._evaluated: Inputs | None = None
         self._eval_input: Any = None
         self._measured = self._known_evaluations()
 
     def run(self) -> None:
-        attempt = self._attempt
-        attempt.progress.update(
+        self._attempt.progress.update(
             step=self._step, started_from_step=self._step, max_steps=self._goal, resumed_from_step=self._resumed
         )
-        stopped_early = False
-        while True:
-            if self._evaluation_due(self._step):
-                self._evaluate()
-            stopped_early = self._out_of_patience()
-            if self._step >= self._goal or stopped_early:
-                break
-            if not self._train(self._stretch_end()):
-                break
+        stopped_early = self._train_in_stretches()
         if self._spec.data.eval is not None and self._step not in self._measured:
             self._evaluate()
         result: JsonObject = {"step": self._step, "stopped_early": stopped_early, "resumed_from_step": self._resumed}
         if self._step in self._measured:
             result["metrics"] = self._measured[self._step]
         self._publish(result)
+
+    def _train_in_stretches(self) -> bool:
+        """Trains to the last step, with evaluations on the way. True when it stopped early for want of progress."""
+        while True:
+            if self._evaluation_due(self._step):
+                self._evaluate()
+            stopped_early = self._out_of_patience()
+            if self._step >= self._goal or stopped_early:
+                return stopped_early
+            if not self._train(self._stretch_end()):
+                return False
 
     def _resolved(self, stored: TrainSpec) -> TrainSpec:
         """The specification with the statistics of the training rows: those of the first attempt, if there was one."""
@@ -153,6 +160,8 @@ class TrainingJob:
         self._step = listener.step  # the hook was not called at the steps between its points
         attempt.progress.update(step=self._step)
         attempt.check()
+        if attempt.claim.gang is not None and self._step < until:
+            raise est.LostWorkerError("Training stopped because another worker of the job did.")
         return self._step >= until
 
     def _record(self, step: int) -> bool:

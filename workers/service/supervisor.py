@@ -102,7 +102,7 @@ def parts_of(settings: Settings) -> list[ServicePart]:
         argv = [*worker, *options, *quiet]
         part = ServicePart(f"worker-{slot}", argv, settings.grace_s + 10.0, delay_s=_API_FIRST_S)
         part.life, part.hang_s = Pulse(), settings.hang_s
-        if settings.gpu_names and slot >= len(settings.gpu_names):
+        if settings.gpu_names and (slot + 1) * settings.slot_devices > len(settings.gpu_names):
             part.environment["GPUS"] = "none"
         parts.append(part)
     return parts

@@ -1,6 +1,7 @@
 """The trainer: an exec'd process that has imported TensorFlow and runs one attempt after the other.
 
-    python -m workers.trainer
+    python -m workers.trainer              for jobs of one worker, one after the other
+    python -m workers.trainer --member     for one attempt together with other workers
 
 A worker's pool child starts it and exchanges messages with it over standard input and output
 (`worker/trainer_protocol.py`). Output of Python and TensorFlow during an attempt goes to that attempt's log. The
@@ -73,10 +74,12 @@ def attempt_log(path: Path) -> Iterator[None]:
             os.close(old)
 
 
-def _set_up_logging(level: str) -> None:
-    """Lines of Python's loggers in the attempt's log, with their time (UTC)."""
+def _set_up_logging(level: str, source: str = "") -> None:
+    """Lines of Python's loggers in the attempt's log, with their time (UTC), and with `source` before the message."""
     handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter = logging.Formatter(
+        f"%(asctime)s.%(msecs)03dZ %(levelname)s {source}%(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     handler.addFilter(lambda record: record.filename != "deprecation.py")  # of TensorFlow: nothing a user could do
@@ -85,14 +88,20 @@ def _set_up_logging(level: str) -> None:
     logging.getLogger("tensorflow").handlers.clear()  # its own one would write each line once more
 
 
-def run_attempts(parent: Parent) -> None:
-    """Runs the attempts that the parent sends, until it closes the pipe. TensorFlow is imported here."""
+def run_attempts(parent: Parent, *, member: bool) -> None:
+    """Runs the attempts that the parent sends, until it closes the pipe. TensorFlow is imported here.
+
+    Args:
+        member: for an attempt of several workers. TensorFlow joins a cluster before its first operation, so there is no
+            warm-up.
+    """
     gc.disable()  # meanwhile: nothing is garbage yet, and looking for it took a quarter of the import
     from app.config import Settings
     from app.errors import Unavailable
     from app.registry.db import Database, make_engine
     from app.storage import Storage
     from workers.estimator_json import model_fns
+    from workers.jobs import job_devices
     from workers.trainer import runner, warm_up
     from workers.worker.trainer_protocol import claim_from_json
 
@@ -100,7 +109,9 @@ def run_attempts(parent: Parent) -> None:
     _set_up_logging(settings.log_level)
     database = Database(make_engine(settings))
     storage = Storage(settings.artifacts)
-    warm_up.warm_up()
+    job_devices.split_cpu(settings.slot_devices)
+    if not member:
+        warm_up.warm_up()
     try:
         model_fns.announce(database)
     except Unavailable:
@@ -112,6 +123,8 @@ def run_attempts(parent: Parent) -> None:
         parent.busy = True
         claim = claim_from_json(message["run"])
         attempt = {"job_id": claim.job_id, "attempt": claim.attempt}
+        if claim.gang is not None:
+            _set_up_logging(settings.log_level, f"worker {claim.gang.number}: ")
         with attempt_log(storage.path(storage.attempt_key(claim.job_id, claim.attempt)) / "log.txt"):
             parent.say({"started": True, **attempt})
             outcome = runner.run(
@@ -132,7 +145,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent says when to stop
     status = 1
     try:
-        run_attempts(Parent(sys.stdin.buffer, outgoing))
+        run_attempts(Parent(sys.stdin.buffer, outgoing), member="--member" in sys.argv[1:])
         status = 0
     except Exception:
         traceback.print_exc()

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import re
 from collections.abc import Callable
 from typing import Any, assert_never
 
-import tensorflow as tf
-
 import tf_estimator as est
 from app.config import Settings
-from app.errors import Conflict, InvalidInput, NotFound, Unavailable
 from app.jobs.spec import EvaluateSpec, ExportSpec, PredictSpec, TrainSpec
 from app.jobs.state import ErrorKind
 from app.registry.db import Database
@@ -27,6 +22,8 @@ from workers.attempt.progress import ProgressBuffer
 from workers.attempt.resource_usage import ResourceUsage
 from workers.attempt.stop import Stop, StopSignal
 from workers.jobs import evaluate, export, predict, train
+from workers.trainer import member
+from workers.trainer.explain import explain
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +46,8 @@ def run(
     Returns:
         `succeeded failed queued cancelled` as the job stands now, or `lost` when the attempt is not ours any more.
     """
+    if claim.gang is not None and claim.gang.number > 0:
+        return member.run(claim, database, storage, settings, drain=drain)
     stop_signal, progress = StopSignal(), ProgressBuffer()
     attempt = RunningAttempt(claim, database, storage, settings, stop_signal, progress, dict(timings or {}))
     attempt.mark("trainer_started")
@@ -97,6 +96,12 @@ def _run(attempt: RunningAttempt) -> str:
         return "succeeded"
     except Stopped as stopped:
         return _stopped(attempt, stopped.reason)
+    except est.LostWorkerError as error:
+        if attempt.stop_signal.reason is not None:
+            return _stopped(attempt, attempt.stop_signal.reason)
+        log.warning("%s", error)
+        reason = "Another worker of the job died or could not be reached."
+        return _ended(attempt, lambda jobs, claim: jobs.lose(claim.job_id, claim.attempt, reason))
     except Exception as error:
         # A stop request can surface as any error of the interrupted work; the request is what counts then.
         if attempt.stop_signal.reason in (Stop.FENCED, Stop.UNREACHABLE):
@@ -133,44 +138,3 @@ def _ended(attempt: RunningAttempt, move: Callable[[Any, Claim], str | None]) ->
         return attempt.write(end)
     except Stopped:
         return "lost"
-
-
-def explain(error: BaseException) -> tuple[ErrorKind, str]:
-    """Kind and detail of a failure, for the job's owner: no traceback, no paths. The log has them."""
-    if isinstance(error, est.NanLossDuringTrainingError):
-        at = "" if error.step is None else f" at step {error.step}"
-        return ErrorKind.NAN_LOSS, f"The loss became NaN or infinite{at}. Lower the learning rate or check the data."
-    if isinstance(error, InvalidInput):
-        return ErrorKind.INVALID_DATA, error.detail
-    if isinstance(error, NotFound | Conflict):
-        return ErrorKind.INVALID_SPEC, error.detail
-    if (full := _disk_full(error)) is not None:
-        return ErrorKind.DISK_FULL, full
-    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
-        return ErrorKind.OUT_OF_MEMORY, "Memory ran out. Use smaller batches, layers or embeddings."
-    if isinstance(error, tf.errors.InvalidArgumentError):
-        return ErrorKind.INVALID_DATA, f"A batch does not fit the model: {_without_paths(str(error))}"
-    if isinstance(error, ValueError | KeyError | TypeError):
-        return ErrorKind.INTERNAL, f"{type(error).__name__}: {_without_paths(str(error))}"
-    if isinstance(error, Unavailable):
-        return ErrorKind.INTERNAL, error.detail
-    return ErrorKind.INTERNAL, f"{type(error).__name__}; see the job's log."
-
-
-def _disk_full(error: BaseException) -> str | None:
-    """The detail of an error that a full disk caused; None for other errors. TensorFlow raises the same types for other
-    causes (for EFBIG even the one that ends an input), so its message decides."""
-    if not isinstance(error, OSError | tf.errors.OpError):
-        return None
-    number, text = getattr(error, "errno", None), str(error)
-    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "Disk quota exceeded" in text:
-        return "The disk is full."
-    if number == errno.EFBIG or "File too large" in text:
-        return "A file grew larger than the system allows (ulimit -f, or the file system's limit)."
-    return None
-
-
-def _without_paths(text: str) -> str:
-    """The first line without paths and TensorFlow's node names, cut at 300 characters."""
-    first = re.sub(r"\{\{.*?\}\}\s*", "", (text.strip().splitlines() or [""])[0])
-    return re.sub(r"(?<![\w/])/[^\s'\",;:)]+", "…", first)[:300]

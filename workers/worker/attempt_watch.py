@@ -15,6 +15,7 @@ from app.errors import Unavailable
 from app.jobs.state import ErrorKind
 from app.registry.db import Database
 from app.registry.jobs.attempts import AttemptRepository
+from app.registry.jobs.gangs import GangRepository, SeatKey
 from workers.worker.trainer_handle import Death, TrainerProcess
 
 log = structlog.get_logger("worker")
@@ -30,6 +31,7 @@ class AttemptWatch:
     Until the trainer says that it has started the attempt, and so extends the lease itself, this does.
 
     Args:
+        seat: the seat of a gang's member that is not its chief.
         memory_limit: bytes that the trainer may hold; None for no limit.
         draining: whether the worker is asked to stop.
         oom_kills: how often the kernel ended a process because memory ran out; None if that is not known.
@@ -43,13 +45,14 @@ class AttemptWatch:
         job_id: str,
         attempt: int,
         *,
+        seat: SeatKey | None = None,
         memory_limit: int | None,
         draining: Callable[[], bool],
         oom_kills: Callable[[], int | None],
     ) -> None:
         self._settings, self._database, self._trainer = settings, database, trainer
         self._job_id, self._attempt, self._memory_limit = job_id, attempt, memory_limit
-        self._draining, self._oom_kills = draining, oom_kills
+        self._draining, self._oom_kills, self._seat = draining, oom_kills, seat
         self._started = False
         self._drained_at: float | None = None
         self._beat_at = 0.0
@@ -84,7 +87,10 @@ class AttemptWatch:
         try:
             with self._database.session() as session:
                 attempts = AttemptRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
-                attempts.heartbeat(self._job_id, self._attempt, self._settings.lease_s)
+                if self._seat is None:
+                    attempts.heartbeat(self._job_id, self._attempt, self._settings.lease_s)
+                else:
+                    GangRepository(session, attempts).keep_seat(self._seat, self._settings.lease_s)
         except Unavailable:
             log.warning("the registry does not answer", job_id=self._job_id)
 

@@ -16,6 +16,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from app.config import Settings
+from app.jobs.routes import routes
 from app.queue import celery_settings
 
 # The same number in all three places, as Celery's Redis page asks; with early acknowledgement it only bounds how long
@@ -33,7 +34,8 @@ def make_app(settings: Settings) -> Celery:
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
     }
-    queues = [Queue(name, Exchange(name, type="direct"), routing_key=name) for name in settings.queue_names]
+    served = routes(settings.queue_names, settings.slot_devices)
+    queues = [Queue(name, Exchange(name, type="direct"), routing_key=name) for name in served]
     app.conf.update(
         shared,
         # Without a list of its own, a worker would consume Celery's default queue, where no job is ever sent.

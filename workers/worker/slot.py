@@ -14,11 +14,13 @@ from app.config import Settings
 from app.errors import Unavailable
 from app.registry.db import Database, revision_state, seconds
 from app.registry.jobs.attempts import AttemptRepository, Claim
+from app.registry.jobs.gangs import GangRepository
 from app.registry.tables import Job
 from workers import memory
 from workers.worker.attempt_watch import AttemptWatch
 from workers.worker.devices import Devices
-from workers.worker.trainer_handle import TrainerProcess
+from workers.worker.gang import HeldSeat, free_address
+from workers.worker.trainer_handle import TrainerProcess, member_trainer
 from workers.worker.trainer_protocol import claim_to_json
 
 log = structlog.get_logger("worker")
@@ -34,7 +36,7 @@ class Slot:
 
     Args:
         draining: whether the worker is asked to stop.
-        start_trainer: makes a trainer process on the slot's devices.
+        start_trainer: makes a trainer process on the slot's devices; `start_member`: one for a member of a gang.
         oom_kills: how often the kernel ended a process because memory ran out; None if that is not known.
     """
 
@@ -45,11 +47,13 @@ class Slot:
         *,
         draining: Callable[[], bool] = lambda: False,
         start_trainer: Callable[[Devices], TrainerProcess] = TrainerProcess,
+        start_member: Callable[[Devices], TrainerProcess] = member_trainer,
         worker: str | None = None,
         oom_kills: Callable[[], int | None] = memory.oom_kills,
     ) -> None:
         self._settings, self._database = settings, database
-        self._draining, self._start_trainer, self._oom_kills = draining, start_trainer, oom_kills
+        self._draining, self._oom_kills = draining, oom_kills
+        self._start_trainer, self._start_member = start_trainer, start_member
         self._worker = worker or f"{socket.gethostname()}:{os.getpid()}"
         self.devices = Devices(settings)
         self.trainer: TrainerProcess | None = None
@@ -93,24 +97,45 @@ class Slot:
         if claimed is None:
             return None
         with self._busy:
-            return self._run(*claimed)
+            found, submitted = claimed
+            if isinstance(found, HeldSeat):
+                return self._run_together(found, submitted)
+            return self._run(found, submitted)
 
-    def _run(self, claim: Claim, timings: dict[str, float]) -> str:
+    def _run_together(self, seat: HeldSeat, submitted: float) -> str | None:
+        """Waits for the other members of a gang, then runs this one's part of the attempt. Its trainer is a fresh one,
+        for TensorFlow joins one cluster in the life of a process; it starts while the gang forms."""
+        if self.trainer is not None:
+            self.trainer.close()
+        self.trainer = self._start_member(self.devices)
+        try:
+            claim = seat.wait_for_others(self._draining)
+            return None if claim is None else self._run(claim, submitted, seat)
+        finally:
+            if self.trainer is not None:
+                self.trainer.kill()
+                self.trainer = None
+            seat.leave()
+            if not self._draining():
+                self.warm_up()
+
+    def _run(self, claim: Claim, submitted: float, seat: HeldSeat | None = None) -> str:
         bound = log.bind(job_id=claim.job_id, attempt=claim.attempt)
-        bound.info("claimed")
+        bound.info("claimed", seat=seat and seat.key.number)
         outcome = None
-        message = {"run": claim_to_json(claim), "timings": timings}
-        for tries_left in reversed(range(_TRIES)):
+        message = {"run": claim_to_json(claim), "timings": {"submitted": submitted, "claimed": time.time()}}
+        # a gang's members wait for each other: where one does not start, all begin again
+        for tries_left in reversed(range(_TRIES if seat is None else 1)):
             self.warm_up()
             trainer = self.trainer
             assert trainer is not None
             trainer.attempts += 1
             trainer.oom_kills_before = self._oom_kills()
             trainer.send(message)
-            outcome = self._watch(trainer, claim).wait(may_try_again=tries_left > 0)
+            outcome = self._watch(trainer, claim, seat).wait(may_try_again=tries_left > 0)
             if trainer.death is not None:
                 self.trainer = None
-            elif trainer.attempts >= _MAX_ATTEMPTS or outcome in ("failed", "lost"):
+            elif seat or trainer.attempts >= _MAX_ATTEMPTS or outcome in ("failed", "lost"):
                 trainer.close()  # its memory, or whatever made it fail, goes with it
                 self.trainer = None
             if outcome is not None:
@@ -122,32 +147,41 @@ class Slot:
             self.warm_up()
         return outcome
 
-    def _watch(self, trainer: TrainerProcess, claim: Claim) -> AttemptWatch:
+    def _watch(self, trainer: TrainerProcess, claim: Claim, seat: HeldSeat | None) -> AttemptWatch:
         return AttemptWatch(
             self._settings,
             self._database,
             trainer,
             claim.job_id,
             claim.attempt,
+            seat=None if seat is None or seat.key.number == 0 else seat.key,
             memory_limit=claim.spec.memory_limit_bytes or self._settings.job_memory_limit,
             draining=self._draining,
             oom_kills=self._oom_kills,
         )
 
-    def _claim(self, job_id: str, attempt_seen: int) -> tuple[Claim, dict[str, float]] | None:
-        """The claimed attempt, and the host times at which its job was submitted and claimed."""
+    def _claim(self, job_id: str, attempt_seen: int) -> tuple[Claim | HeldSeat, float] | None:
+        """The claimed attempt, or a seat of a job that several workers run together; and the host time at which the
+        job was submitted."""
         if (state := revision_state(self._database.engine)) != "ok":
             log.warning("refused: the database is of another revision than this worker", state=state, job_id=job_id)
             return None
-        cap = self._settings.queue_caps_by_name
+        settings, lease_s = self._settings, self._settings.lease_s
         with self._database.session() as session:
-            jobs = AttemptRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
+            jobs = AttemptRepository(session, retry_backoff_s=settings.retry_backoff_s)
             job = session.get(Job, job_id)
             if job is None:
                 return None
-            claim = jobs.claim(job_id, attempt_seen, self._worker, self._settings.lease_s, queue_cap=cap.get(job.queue))
-            if claim is None:
+            cap = settings.queue_caps_by_name.get(job.queue)
+            have = settings.slot_devices
+            claimed: Claim | HeldSeat | None
+            if job.seats == 1:
+                claimed = jobs.claim(job_id, attempt_seen, self._worker, lease_s, devices=have, queue_cap=cap)
+            else:
+                gangs, address = GangRepository(session, jobs), free_address(settings)
+                key = gangs.take_seat(job_id, attempt_seen, self._worker, address, lease_s, devices=have, queue_cap=cap)
+                claimed = None if key is None else HeldSeat(settings, self._database, key)
+            if claimed is None:
                 return None
             # The database's clock says how long ago that was; this host's clock may be another.
-            submitted = time.time() - max(0.0, seconds(session) - job.created_at)
-        return claim, {"submitted": submitted, "claimed": time.time()}
+            return claimed, time.time() - max(0.0, seconds(session) - job.created_at)

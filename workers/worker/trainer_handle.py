@@ -142,3 +142,9 @@ class TrainerProcess:
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+
+
+def member_trainer(devices: Devices) -> TrainerProcess:
+    """A trainer for a member of a gang: it has imported TensorFlow and not yet used it, for a process that has can join
+    no cluster."""
+    return TrainerProcess(devices, [sys.executable, "-m", "workers.trainer", "--member"])

@@ -14,7 +14,7 @@ from typing import Any
 
 from app.jobs.spec import decode as decode_spec
 from app.jobs.spec import encode as encode_spec
-from app.registry.jobs.attempts import CheckpointInfo, Claim
+from app.registry.jobs.attempts import CheckpointInfo, Claim, GangMember
 
 
 def encode(message: dict[str, Any]) -> bytes:
@@ -28,15 +28,17 @@ def claim_to_json(claim: Claim) -> dict[str, Any]:
         "spec": encode_spec(claim.spec),
         "timeout_s": claim.timeout_s,
         "resume": None if claim.resume is None else dataclasses.asdict(claim.resume),
+        "gang": None if claim.gang is None else dataclasses.asdict(claim.gang),
     }
 
 
 def claim_from_json(content: dict[str, Any]) -> Claim:
-    resume = content["resume"]
+    resume, gang = content["resume"], content["gang"]
     return Claim(
         job_id=content["job_id"],
         attempt=content["attempt"],
         spec=decode_spec(content["spec"]),
         timeout_s=content["timeout_s"],
         resume=None if resume is None else CheckpointInfo(**resume),
+        gang=None if gang is None else GangMember(tuple(gang["addresses"]), gang["number"]),
     )

@@ -106,6 +106,9 @@ class ModelSummary(View):
     labels: dict[str, int]
     live_versions: list[int] = Field(description="AVAILABLE versions that a label points to.")
     created_at: Time
+    model_version_status: list[VersionStatus] | None = Field(
+        default=None, description="With `states`: the newest versions with their states, at most 100."
+    )
 
 
 class ModelList(View):

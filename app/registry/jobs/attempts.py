@@ -38,14 +38,28 @@ class CheckpointInfo:
 
 
 @dataclass(frozen=True)
+class GangMember:
+    """One of the workers that run an attempt together.
+
+    Attributes:
+        addresses: `host:port` of all members' TensorFlow, the chief's first.
+        number: this one; 0 is the chief.
+    """
+
+    addresses: tuple[str, ...]
+    number: int
+
+
+@dataclass(frozen=True)
 class Claim:
-    """The right to run one attempt, until the lease ends."""
+    """The right to run one attempt, until the lease ends; with `gang`, together with other workers."""
 
     job_id: str
     attempt: int
     spec: JobSpec
     timeout_s: float | None
     resume: CheckpointInfo | None
+    gang: GangMember | None = None
 
 
 @dataclass(frozen=True)
@@ -69,18 +83,25 @@ class AttemptRepository:
         self._backoff_s = retry_backoff_s
 
     def claim(
-        self, job_id: str, attempt_seen: int, worker: str, lease_s: float, *, queue_cap: int | None = None
+        self,
+        job_id: str,
+        attempt_seen: int,
+        worker: str,
+        lease_s: float,
+        *,
+        devices: int | None = None,
+        queue_cap: int | None = None,
     ) -> Claim | None:
         """Takes the next attempt of a waiting job; None when somebody else has it, it is not waiting (any more), its
-        back-off is not over, or `queue_cap` jobs of its queue run already. A job whose specification this release
-        cannot read fails, and None is returned.
+        back-off is not over, it needs more than `devices`, or `queue_cap` jobs of its queue run already. A job whose
+        specification this release cannot read fails, and None is returned.
 
         Args:
             attempt_seen: the attempt counter in the message.
             worker: who it is, for people.
             lease_s: seconds until the job is given to another, unless a heartbeat comes.
         """
-        if queue_cap is not None and self._at_cap(job_id, queue_cap):
+        if queue_cap is not None and self.at_cap(job_id, queue_cap):
             return None
         taken = {
             "attempt": Job.attempt + 1,
@@ -88,7 +109,9 @@ class AttemptRepository:
             "lease_expires_at": now() + lease_s,
             "started_at": func.coalesce(Job.started_at, now()),
         }
-        conditions = (Job.attempt == attempt_seen, Job.not_before <= now())
+        conditions = [Job.attempt == attempt_seen, Job.not_before <= now()]
+        if devices is not None:
+            conditions.append(Job.devices <= devices)
         event = {"worker": worker}
         job = transition(
             self.session, job_id, JobState.QUEUED, JobState.RUNNING, *conditions, values=taken, event=event
@@ -108,11 +131,18 @@ class AttemptRepository:
         )
         self.session.flush()
         try:
-            spec = decode(job.spec)
+            return self.running_claim(job)
         except InvalidInput as error:
             self.fail(job_id, job.attempt, ErrorKind.INVALID_SPEC, error.detail)
             return None
-        return Claim(job_id, job.attempt, spec, job.timeout_s, resume)
+
+    def running_claim(self, job: Job, gang: GangMember | None = None) -> Claim:
+        """The right to run a job's present attempt, for whoever claimed it.
+
+        Raises:
+            InvalidInput: this release cannot read the specification.
+        """
+        return Claim(job.id, job.attempt, decode(job.spec), job.timeout_s, self._latest_checkpoint(job.id), gang)
 
     def heartbeat(
         self, job_id: str, attempt: int, lease_s: float, progress: dict[str, Any] | None = None
@@ -271,7 +301,7 @@ class AttemptRepository:
     def _close(self, job_id: str, attempt: int, state: AttemptState, reason: str | None = None) -> None:
         self._describe(job_id, attempt, state=state, reason=reason, ended_at=now())
 
-    def _at_cap(self, job_id: str, cap: int) -> bool:
+    def at_cap(self, job_id: str, cap: int) -> bool:
         """Whether the job's queue runs `cap` jobs already. Claims of capped queues wait for each other, or two could
         take the last place."""
         queue = self.session.scalar(select(Job.queue).where(Job.id == job_id))

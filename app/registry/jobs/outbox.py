@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from app.jobs.routes import route
 from app.registry.db import now
 from app.registry.tables import Job, Outbox
 
@@ -22,12 +23,11 @@ class WakeUp:
 
 
 def enqueue(session: Session, job: Job) -> None:
-    """Adds the wake-up message of a job that was queued in this transaction."""
-    session.execute(
-        insert(Outbox).values(
-            job_id=job.id, attempt=job.attempt, queue=job.queue, priority=job.priority, created_at=now()
-        )
-    )
+    """Adds the wake-up messages of a job that was queued in this transaction: one for each worker that it needs."""
+    message = {"job_id": job.id, "attempt": job.attempt, "queue": route(job.queue, job.devices)}
+    message |= {"priority": job.priority}
+    for _ in range(job.seats):
+        session.execute(insert(Outbox).values(**message, created_at=now()))
 
 
 class OutboxRepository:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from app.jobs.routes import route
 from app.jobs.state import ErrorKind, JobState
 from app.registry.db import now
 from app.registry.jobs.attempts import AttemptRepository
+from app.registry.jobs.gangs import GangRepository
 from app.registry.jobs.outbox import WakeUp
 from app.registry.jobs.transitions import transition
 from app.registry.tables import Job
@@ -23,6 +25,7 @@ class ReconcileRepository:
     def __init__(self, session: Session, *, retry_backoff_s: float) -> None:
         self.session = session
         self._attempts = AttemptRepository(session, retry_backoff_s=retry_backoff_s)
+        self.gangs = GangRepository(session, self._attempts)
 
     def unsent(self, older_than_s: float, limit: int = 32) -> list[WakeUp]:
         """Waiting jobs whose message seems lost: due, and not sent since `older_than_s` seconds (or ever).
@@ -35,7 +38,7 @@ class ReconcileRepository:
             select(Job.queue).where(Job.state == JobState.QUEUED).distinct().order_by(Job.queue)
         ):
             head = (
-                select(Job.id, Job.attempt, Job.queue, Job.priority, Job.sent_at, Job.created_at)
+                select(Job.id, Job.attempt, Job.devices, Job.seats, Job.priority, Job.sent_at, Job.created_at)
                 .where(Job.state == JobState.QUEUED, Job.queue == queue, Job.not_before <= now())
                 .order_by(Job.priority, Job.created_at, Job.id)
                 .limit(limit)
@@ -43,7 +46,8 @@ class ReconcileRepository:
             )
             late = select(head).where(or_(head.c.sent_at.is_(None), head.c.sent_at < now() - older_than_s))
             late = late.order_by(head.c.priority, head.c.created_at, head.c.id)
-            found += [WakeUp(row.id, row.attempt, row.queue, row.priority) for row in self.session.execute(late)]
+            for row in self.session.execute(late):
+                found += [WakeUp(row.id, row.attempt, route(queue, row.devices), row.priority)] * row.seats
         return found
 
     def mark_sent(self, job_id: str) -> None:

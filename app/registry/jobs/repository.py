@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, defer, selectinload
 
 from app.errors import Conflict, NotFound
 from app.ids import is_id, new_id
-from app.jobs.spec import JobSpec, TrainSpec, encode
+from app.jobs.spec import JobSpec, Resources, TrainSpec, encode
 from app.jobs.state import ENDED, JobState, shown_state
 from app.registry.db import now
 from app.registry.events import record
@@ -53,6 +53,7 @@ class JobRepository:
             NotFound: a data set that the specification names was deleted meanwhile.
         """
         content = encode(spec)
+        resources = spec.resources if isinstance(spec, TrainSpec) else Resources()
         links = _named_ids(content)
         self._hold_datasets([target for target in links if is_id(target, "ds")])
         job = Job(
@@ -70,6 +71,9 @@ class JobRepository:
             counted_attempts=0,
             timeout_s=timeout_s,
             wait_timeout_s=wait_timeout_s,
+            devices=resources.devices,
+            seats=resources.workers,
+            forming_after=0.0,
             progress={},
             result={},
             warnings=list(warnings),

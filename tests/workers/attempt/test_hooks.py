@@ -14,7 +14,7 @@ from workers.attempt.hooks import ProgressHook, series_interval
 from workers.attempt.progress import ProgressBuffer
 from workers.attempt.stop import Stop, StopSignal
 from workers.jobs.export import judge
-from workers.trainer.runner import explain
+from workers.trainer.explain import explain
 
 
 @pytest.mark.parametrize(

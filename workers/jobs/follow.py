@@ -1,0 +1,65 @@
+"""The part of a training job that the members of a gang do beside their chief: they train the same steps, each with its
+share of the rows, and leave checkpoints, evaluations and the export to it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+import tf_estimator as est
+from app.jobs.spec import TrainSpec
+from app.registry.evaluations import EvaluationRepository
+from workers.attempt.attempt import RunningAttempt
+from workers.data import statistics
+from workers.jobs.train import EVALUATION, TrainingJob
+
+_LOOK_S = 0.1
+
+
+def run(attempt: RunningAttempt, spec: TrainSpec) -> None:
+    """Trains until the chief ends the training."""
+    FollowingJob(attempt, spec).run()
+
+
+class _LastStep(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
+    """The global step at which a run ended."""
+
+    step = 0
+
+    def end(self, session: Any) -> None:
+        self.step = int(session.run(tf.compat.v1.train.get_global_step()))
+
+
+class FollowingJob(TrainingJob):
+    """Waits for what the chief decides: statistics of the training rows, and metrics that may stop the training."""
+
+    def run(self) -> None:
+        self._train_in_stretches()
+
+    def _resolved(self, stored: TrainSpec) -> TrainSpec:
+        directory: Path = self._attempt.directory.parent
+        while (known := statistics.read(stored, directory)) is None:
+            self._attempt.check()
+            time.sleep(_LOOK_S)
+        return known
+
+    def _train(self, until: int) -> bool:
+        last = _LastStep()
+        self._estimator.train(self._input_fn, hooks=[last, est.hooks.KeepInputPosition()], max_steps=until)
+        self._step = last.step
+        self._attempt.check()
+        return self._step >= until
+
+    def _evaluate(self) -> None:
+        job_id = self._attempt.claim.job_id
+        while True:
+            rows = self._attempt.read(lambda session: EvaluationRepository(session).for_job(job_id))
+            for row in rows:
+                if (row.job_id, row.name, row.step) == (job_id, EVALUATION, self._step):
+                    self._measured[self._step] = row.metrics
+                    return
+            self._attempt.check()
+            time.sleep(_LOOK_S)
