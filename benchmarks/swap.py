@@ -1,12 +1,14 @@
 """Version changes under constant load: are all requests answered, and right?
 
-    benchmarks/swap.py [--swaps 500] [--lanes 1] [--rolling] [--json FILE]
+    benchmarks/swap.py [--swaps 500] [--releases N] [--lanes 1] [--rolling] [--json FILE]
 
 New versions are put on record one after the other, as training jobs do it; every tenth one is broken. The next comes as
 soon as the label `latest` has moved. 32 connections send requests all the while, and every answer is compared with the
 version in its header. `--rolling`: all lanes are replaced in the middle (SIGHUP). `p99_ratio` is to a run without
 changes before, `rss_slope_mb_per_swap` a straight line through the memory of all processes (PSS) after the first
-quarter. Exit 1 when a request failed or an answer was wrong.
+quarter. `--releases N`: after every N changes a release begins, and is aborted, ended by hand or brought to its end in
+turn; `split` has the counts of both versions against the shares. Exit 1 when a request failed, an answer was wrong, or
+the counts are off.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "serving_systems"))
+from release_walk import ReleaseWalk  # noqa: E402
 from servers import need_wrk  # noqa: E402
-from versions import ChangingServer, VersionLoad, cores, make_exports, step_aside, workplace  # noqa: E402
+from versions import ChangingServer, Checked, VersionLoad, cores, make_exports, step_aside, workplace  # noqa: E402
 
 QUIET_S = 10.0
 BROKEN_EVERY = 10
@@ -53,11 +57,31 @@ def slope(values: list[float]) -> float:
     return above / sum((i - middle) ** 2 for i in range(count))
 
 
+def told(options: argparse.Namespace, quiet: Checked, busy: Checked, walk: ReleaseWalk, memory: list[float]) -> Any:
+    """The result, as it is printed."""
+    return {
+        "swaps": options.swaps,
+        "lanes": options.lanes,
+        "rolling": options.rolling,
+        "requests": busy.requests,
+        "failed": busy.refused_503 + busy.failed_otherwise + busy.broken + busy.hung,
+        "wrong": busy.wrong,
+        **walk.told(),
+        "p99_ratio": round(busy.p99_ms / quiet.p99_ms, 3),
+        "rss_slope_mb_per_swap": round(slope(memory[len(memory) // 4 :]), 4),
+        "seconds": round(busy.seconds, 1),
+        "p99_ms": busy.p99_ms,
+        "quiet_p99_ms": quiet.p99_ms,
+        "rss_mb": round(memory[-1], 1),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--swaps", type=int, default=500)
     parser.add_argument("--lanes", type=int, default=1)
     parser.add_argument("--rolling", action="store_true", help="a rolling restart in the middle")
+    parser.add_argument("--releases", type=int, default=0, metavar="N", help="a release after every N changes")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     need_wrk()
@@ -74,6 +98,7 @@ def main() -> None:
             load = VersionLoad(server, generator)
             step_aside(generator)
             number, memory = 1, []
+            walk = ReleaseWalk(server.database)
             for swap in range(1, options.swaps + 1):
                 if swap % BROKEN_EVERY == 0:
                     number += 1
@@ -81,9 +106,11 @@ def main() -> None:
                     wait_for(server, number, broken=True)
                 if options.rolling and swap == options.swaps // 2:
                     server.rolling_restart()
-                number += 1
+                before, number = number, number + 1
                 server.publish(number, broken=False)
                 wait_for(server, number, broken=False)
+                if options.releases and swap % options.releases == 0 and swap % BROKEN_EVERY:
+                    walk.step(number, before)
                 memory.append(server.rss_mb())
                 if swap % 20 == 0:
                     parts = " + ".join(f"{part:.1f}" for part in server.memory_mb())
@@ -91,25 +118,14 @@ def main() -> None:
             busy = load.stop()
         finally:
             server.stop()
-    result = {
-        "swaps": options.swaps,
-        "lanes": options.lanes,
-        "rolling": options.rolling,
-        "requests": busy.requests,
-        "failed": busy.refused_503 + busy.failed_otherwise + busy.broken + busy.hung,
-        "wrong": busy.wrong,
-        "p99_ratio": round(busy.p99_ms / quiet.p99_ms, 3),
-        "rss_slope_mb_per_swap": round(slope(memory[len(memory) // 4 :]), 4),
-        "seconds": round(busy.seconds, 1),
-        "p99_ms": busy.p99_ms,
-        "quiet_p99_ms": quiet.p99_ms,
-        "rss_mb": round(memory[-1], 1),
-    }
+    result = told(options, quiet, busy, walk, memory)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1))
     print(json.dumps(result, indent=1))
     if result["failed"] or result["wrong"]:
         sys.exit("Requests failed, or answers were wrong.")
+    if walk.is_off():
+        sys.exit("Requests were not divided as the labels say.")
 
 
 if __name__ == "__main__":
