@@ -108,12 +108,8 @@ class Client:
         return list(answer["rows"])
 
     def distributions(self, dataset: str, *, label: str | None = None, columns: Sequence[str] | None = None) -> Json:
-        """Histograms, frequent values and missing ones of a data set's columns.
-
-        Args:
-            label: a column; how strongly each goes with it is told.
-            columns: left out: the first 100.
-        """
+        """Histograms, frequent values and missing ones of some columns (left out: the first 100) of a data set; with a
+        `label` how strongly each goes with that column."""
         params: Json = {"column": list(columns or ())} | ({} if label is None else {"label": label})
         path = f"/v1/datasets/{quote(dataset, safe='')}/distributions"
         return self._transport.json("GET", path, params=params)
@@ -123,11 +119,8 @@ class Client:
         return self._transport.json("GET", f"/v1/datasets/{dataset_id}/usage")
 
     def delete_dataset(self, dataset: str, *, dry_run: bool = False) -> Json | None:
-        """Deletes a data set that nothing needs, by its id or by a name that it alone has.
-
-        Args:
-            dry_run: here and in the other deletes: delete nothing; what would go, and what needs it still.
-        """
+        """Deletes a data set that nothing needs, by its id or by a name that it alone has. With `dry_run`, as in the
+        other deletes, nothing is deleted: the answer tells what would go, and what needs it still."""
         return self._delete(f"/v1/datasets/{quote(dataset, safe='')}", dry_run)
 
     def _delete(self, path: str, dry_run: bool) -> Json | None:
@@ -362,6 +355,10 @@ class Client:
 
     def revoke_token(self, token_id: str) -> Json:
         return self._transport.json("DELETE", f"/v1/tokens/{token_id}")
+
+    def serving(self) -> list[Json]:
+        """Requests, errors, times and batch sizes of each version since the service was started."""
+        return list((self._transport.json("GET", "/v1/serving"))["versions"])
 
     def workers(self) -> list[Json]:
         """The workers that reported themselves, with queues, slots, devices, job and last sign of life."""

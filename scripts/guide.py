@@ -158,7 +158,8 @@ def build(target: Path) -> int:
 
 
 def _add_icon(app: Any, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
-    context["metatags"] = context.get("metatags", "") + '<link rel="icon" href="/static/favicon.png">'
+    icon = '<link rel="icon" href="/static/favicon.svg" type="image/svg+xml">'
+    context["metatags"] = context.get("metatags", "") + icon
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests import databases
 from tests.e2e import browser
@@ -40,6 +41,12 @@ FACILITIES = (
         lambda: browser.MISSING is None,
         "the dashboard's tests are skipped",
         "scripts/browser (Debian and Ubuntu), or install both with your package manager",
+    ),
+    Facility(
+        "axe-core",
+        lambda: (Path(__file__).parents[1] / "app/web/node_modules/axe-core/axe.min.js").is_file(),
+        "nothing looks at the dashboard's accessibility",
+        "scripts/web --axe (needs npm)",
     ),
     Facility(
         "PostgreSQL",

@@ -57,6 +57,7 @@ RUN_BY = {
     "scripts/serving-clients": "tests/test_scripts.py",
     "scripts/sync_client.py": "tests/client/test_sync_client.py",
     "scripts/test": "tests/test_scripts.py",
+    "scripts/web": "tests/test_scripts.py",
     "sqlite3 -readonly data/registry.db": "tests/test_operations.py",
     "tensorboard --logdir": "tests/workers/trainer/test_runner.py::test_tensorboard_reads_every_job",
 }

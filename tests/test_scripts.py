@@ -199,3 +199,34 @@ def _wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
     while not condition():
         assert time.monotonic() < end, "nothing happened"
         time.sleep(0.05)
+
+
+def test_library_that_the_dashboard_ships_is_the_locked_one(tmp_path: Path) -> None:
+    """The script puts together what npm fetched: here an npm that brings the parts of the committed file."""
+    web = ROOT / "app" / "web"
+    shipped = (web / "static" / "uplot.js").read_text()
+    licence, _, rest = shipped.removeprefix("/*!\n").partition("*/\n")
+    library = rest.removesuffix("export default uPlot;\n")
+    version = json.loads((web / "package-lock.json").read_text())["packages"]["node_modules/uplot"]["version"]
+    assert f"(v{version})" in library.splitlines()[0]
+    assert "Permission is hereby granted, free of charge" in licence
+
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "web", tmp_path / "scripts")
+    (tmp_path / "app" / "web" / "static").mkdir(parents=True)
+    parts = tmp_path / "parts" / "uplot"
+    (parts / "dist").mkdir(parents=True)
+    (parts / "LICENSE").write_text(licence)
+    (parts / "dist" / "uPlot.iife.min.js").write_text(library)
+    (parts / "dist" / "uPlot.min.css").write_text((web / "static" / "uplot.css").read_text().split("\n", 1)[1][:-1])
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text(f'#!/bin/sh\n[ "$1" = ci ] && mkdir node_modules && cp -r {shlex.quote(str(parts))} node_modules/\n')
+    npm.chmod(0o755)
+    path = {**os.environ, "PATH": f"{npm.parent}:{os.environ['PATH']}"}
+
+    subprocess.run([tmp_path / "scripts" / "web"], env=path, check=True)
+
+    for name in ("uplot.js", "uplot.css"):
+        made = (tmp_path / "app" / "web" / "static" / name).read_text()
+        assert made == (web / "static" / name).read_text(), name

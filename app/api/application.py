@@ -22,6 +22,7 @@ from app.api import (
     openapi,
     operations,
     releases,
+    serving_health,
     tokens,
 )
 from app.api import predict_docs as predict
@@ -47,6 +48,7 @@ _ROUTERS = (
     feedback,
     tokens,
     operations,
+    serving_health,
     health,
 )
 

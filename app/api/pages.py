@@ -9,7 +9,7 @@ from app.http.auth import STATIC_PATHS
 from app.http.public import Page
 
 _WEB = Path(__file__).parents[1] / "web"
-_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".png": "image/png"}
+_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 #: the documentation viewers start from a line of script in the page, and style their elements themselves
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -22,7 +22,9 @@ _PAGE_POLICY = (
 
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Estimator Service: API</title><link rel="icon" href="/static/favicon.png"><style>body { margin: 0; }</style>
+<title>Estimator Service: API</title>
+<link rel="icon" href="/static/favicon.svg" type="image/svg+xml">
+<style>body { margin: 0; }</style>
 """
 _SWAGGER = f"""{_HEAD}<link rel="stylesheet" href="/static/swagger-ui.css"></head>
 <body><div id="swagger-ui"></div><script src="/static/swagger-ui-bundle.js"></script>

@@ -15,13 +15,16 @@ SCOPES = ("read", "submit", "predict", "admin")
 
 STATIC_PATHS = (
     "/static/chart.js",
+    "/static/compare.js",
     "/static/dashboard.css",
     "/static/dashboard.js",
     "/static/datasets.js",
+    "/static/distributions.js",
     "/static/element.js",
-    "/static/favicon.png",
+    "/static/favicon.svg",
     "/static/job.js",
     "/static/jobs.js",
+    "/static/lineage.js",
     "/static/models.js",
     "/static/operate.js",
     "/static/redoc.standalone.js",
@@ -33,6 +36,8 @@ STATIC_PATHS = (
     "/static/train.js",
     "/static/try.js",
     "/static/upload.js",
+    "/static/uplot.css",
+    "/static/uplot.js",
 )
 PUBLIC_PATHS = frozenset(
     {"/", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/redoc", "/openapi.json"}

@@ -130,7 +130,10 @@ class Batcher:
         if queue.key is not None and queue.running is None and not queue.due:
             queue.due = True
             self._turns.append(queue)
-            self._plan_pump()
+            if queue.alone and not gather and size <= self.limits.batch_bytes and len(self._turns) == 1:
+                self._pump()  # nobody comes beside it
+            else:
+                self._plan_pump()
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self.sweep)
 
@@ -162,6 +165,7 @@ class Batcher:
             return
         queue = batch.queue
         self._ended(batch)
+        queue.alone = len(batch.members) == 1 and not queue.waiting
         self._due(queue)
         if self._gathers:
             self._plan_pump()
@@ -319,6 +323,7 @@ class Batcher:
             [pending.request.count for pending in members],
             [pending.request.form for pending in members],
             batch_columns(queue.decoder.packers[signature], [pending.request for pending in members]),
+            alone=not self._running and not self._turns,
         )
         try:
             self.predictor.run(run)
@@ -342,8 +347,7 @@ class Batcher:
             for pending in batch.members:
                 if now >= pending.deadline:
                     self._fail(pending, self._too_late(batch.queue))
-        busy = self._queues or self._running
-        self._sweeper = self._loop.call_later(_SWEEP_S, self.sweep) if busy else None
+        self._sweeper = self._loop.call_later(_SWEEP_S, self.sweep) if self._queues or self._running else None
 
     def _end_hung_predictor(self, now: float) -> None:
         """One that computes nothing, or whose call takes too long. What it has is tried by the spare."""

@@ -22,6 +22,8 @@ from app.serving.version_queue import PredictionResult, VersionQueue
 
 IDLE_S = 0.002
 EVERY_S = 0.1
+_BUSY_S = 0.02
+"""After a look that found the live version at work the next one is so much later: looks cost its callers time too."""
 _LONGEST = 64
 
 
@@ -73,7 +75,7 @@ class Mirror:
             self._last = now
             self._copy(*self._waiting.popleft())
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(IDLE_S, self._look) if self._waiting else None
+        self._timer = loop.call_later(_BUSY_S if busy else IDLE_S, self._look) if self._waiting else None
 
     def _copy(self, verb: str, body: bytes, answer: bytes) -> None:
         queue, started = self._shadow.queue, time.perf_counter()

@@ -65,6 +65,7 @@ class RunBatch(msgspec.Struct, array_like=True, tag=3, frozen=True):
     Attributes:
         counts: rows of each request; their sum is the number of rows.
         forms: the form in which each request wants its answer (`Form`).
+        alone: no other batch runs or waits.
         columns: as `app.serving.packing.RowPacker` lays them out.
     """
 
@@ -74,6 +75,7 @@ class RunBatch(msgspec.Struct, array_like=True, tag=3, frozen=True):
     counts: list[int]
     forms: list[int]
     columns: list[Column]
+    alone: bool = False
 
 
 class LoadedVersion(msgspec.Struct, array_like=True, frozen=True):

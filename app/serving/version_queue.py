@@ -73,6 +73,7 @@ class VersionQueue:
     Attributes:
         key: under which the predictor has the version; None while it is not loaded, so that requests wait.
         running: the batch that is with the predictor.
+        alone: the last batch was one request, and none waited behind it: the next one need not wait for others.
         cell_bytes: memory that one step of one padded sequence takes in the predictor; 0 until it is loaded.
     """
 
@@ -83,6 +84,7 @@ class VersionQueue:
         self.cell_bytes = 0
         self.waiting: deque[Pending] = deque()
         self.running: Batch | None = None
+        self.alone = False
         self.due = False  # stands in the batcher's list of lines whose turn comes
         self.last_used = 0.0
         self.drained: asyncio.Future[None] | None = None  # somebody waits until nothing runs

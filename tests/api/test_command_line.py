@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -336,6 +338,23 @@ def test_jobs_get_names_and_things_are_deleted_after_a_dry_run(api: Api) -> None
     good(api, "models", "delete", "things", "--version", number)
     good(api, "models", "delete", "things")
     assert json.loads(good(api, "models", "list", "--json")) == []
+
+
+def test_data_directory_is_copied_while_the_service_runs_and_what_is_missing_is_told(api: Api, tmp_path: Path) -> None:
+    dataset = api.dataset()
+    copy = tmp_path / "copy"
+
+    assert good(api, "admin", "backup", str(copy)) == f"{copy}\n"
+
+    good(api, "admin", "check", str(copy))
+    with sqlite3.connect(copy / "registry.db") as registry:
+        assert registry.execute("SELECT id FROM datasets").fetchall() == [(dataset,)]
+    assert (copy / "admin-token").read_text() == (api.service.settings.data_dir / "admin-token").read_text()
+    assert run(api, "admin", "backup", str(copy)).exit_code == Exit.USAGE
+    shutil.rmtree(copy / "artifacts" / "datasets" / dataset)
+    checked = run(api, "admin", "check", str(copy))
+    assert (checked.exit_code, checked.stdout) == (1, f"data set {dataset}: artifacts/datasets/{dataset} is gone\n")
+    assert run(api, "admin", "check", str(tmp_path)).exit_code == Exit.NOT_FOUND
 
 
 def test_release_is_started_shown_paused_and_rolled_back(api: Api) -> None:

@@ -81,7 +81,7 @@ def test_job_is_seen_live_from_the_list_to_its_end(page: Browser, service: Runni
 
     job = service.submit(train_job(dataset, "watched", 20_000))
     wait_for(lambda: page.text(f'tr[data-key="{job}"]'), "the job in the list", 15)
-    page.click(f'tr[data-key="{job}"] td:nth-child(2) a')
+    page.click(f'tr[data-key="{job}"] td:nth-child(3) a')
     wait_for(lambda: job in page.text("main h1"), "the job's own view", 15)
     seen: set[str] = set()
 
@@ -93,11 +93,75 @@ def test_job_is_seen_live_from_the_list_to_its_end(page: Browser, service: Runni
     assert page.text("main .row .pill") == "SUCCEEDED", service.job(job)
     assert len([text for text in seen if text.startswith("RUNNING") and "/ 20,000 steps" in text]) >= 2, seen
     wait_for(lambda: page.text("figure[data-key='chart loss']").startswith("loss"), "the curve of the loss", 15)
-    assert page.run("return document.querySelector('figure path.line').getAttribute('d')").count("L") > 5
+    wait_for(
+        lambda: page.run("return document.querySelectorAll('[data-plot=loss] canvas').length") == 1, "its drawing", 15
+    )
+    assert "at step 20,000" in page.text("[data-readout=loss]")
+    page.run("document.querySelector('[data-plot=loss]').focus()")
+    assert drawn_steps(page) == [1, 20_000]
+    page.press("+")
+    low, high = drawn_steps(page)
+    assert 1 < low < high < 20_000
+    page.press("0")
+    assert drawn_steps(page) == [1, 20_000]
     assert "20,000 steps" in page.text("main .row")
     assert "Saved checkpoint" in page.text('[data-key="log"]')
     assert page.run("return window.neverReloaded")
     assert page.console() == []
+
+
+def drawn_steps(page: Browser) -> list[float]:
+    """The first and the last step that the chart of the loss shows now."""
+    return list(page.run("return document.querySelector('[data-plot=loss]').shownSteps"))
+
+
+def test_jobs_are_found_chosen_and_compared(page: Browser, service: RunningService, dataset: str) -> None:
+    made = [
+        service.submit(train_job(dataset, "chosen", 20 + number, display_name=f"choice {number}")) for number in (1, 2)
+    ]
+    for job in made:
+        service.succeeded(job)
+    sign_in(page, service)
+    page.type("#search", "choice")
+    wait_for(lambda: "2 jobs" in page.text("main [role=status]"), "what the search leaves", 15)
+    for job in made:
+        page.click(f'[data-pick="{job}"]')
+    wait_for(lambda: "2 chosen" in page.text("[data-key=chosen]"), "the choice", 15)
+    page.click("[data-key=chosen] a")
+    wait_for(lambda: page.text("main h1") == "Compare jobs", "the comparison", 15)
+    wait_for(lambda: page.run("return document.querySelectorAll('[data-plot=loss] canvas').length") == 1, "curves", 15)
+    assert "choice 1" in page.text("[data-readout=loss]")
+    assert "choice 2" in page.text("[data-readout=loss]")
+    cells = page.run(
+        "return [...document.querySelectorAll('tr[data-key=\"/train/max_steps\"] td')].map((td) => td.innerText)"
+    )
+    assert cells[0] == "/train/max_steps"
+    assert sorted(cells[1:]) == ["21", "22"]
+    assert page.console() == []
+
+
+def test_token_that_may_only_look_sees_no_button_that_writes(
+    page: Browser, service: RunningService, dataset: str
+) -> None:
+    job = service.submit(train_job(dataset, "looked", 20))
+    service.succeeded(job)
+    made = service.http.post("/v1/tokens", json={"name": "looker", "scopes": ["read"]}).json()
+    page.type("#token", made["token"] + ENTER)
+    wait_for(lambda: page.text("main h1") == "Jobs", "the list of jobs", 15)
+    for route, title in [
+        ("model/looked", "looked"),
+        (f"dataset/{dataset}", MARKUP),
+        (f"job/{job}", job),
+        ("datasets", "Data sets"),
+    ]:
+        go(page, route, title)
+        seen = "[...document.querySelectorAll('main button')].filter((button) => button.offsetParent)"
+        buttons = page.run(f"return {seen}.map((button) => button.innerText)")
+        assert set(buttons) <= {"Logarithmic"}, route
+    assert "This token may only look" in page.text("main")
+    assert page.run("return document.querySelector('nav [data-needs=admin]').hidden")
+    go(page, "tokens", "Not permitted")
+    assert page.run("return sessionStorage.length") == 1
 
 
 def test_rollback_after_a_question(page: Browser, service: RunningService, dataset: str) -> None:
@@ -148,7 +212,7 @@ def test_wrong_token_is_told_and_forgotten(page: Browser, service: RunningServic
     sign_in(page, service)
     assert page.text("#trouble") == ""
     page.click("#leave")
-    assert page.run("return [sessionStorage.length, document.querySelector('main').hidden]") == [0, True]
+    assert page.run("return [sessionStorage.length, document.querySelector('#view').hidden]") == [0, True]
 
 
 def test_views_fit_a_telephone_and_names_stay_text(page: Browser, service: RunningService, dataset: str) -> None:
@@ -190,7 +254,7 @@ return found;
 def test_text_has_contrast(page: Browser, scheme: str) -> None:
     """At least 4.5 : 1, as WCAG 2.2 asks of text (https://www.w3.org/TR/WCAG22/#contrast-minimum)."""
     page.emulate(width=1200, scheme=scheme)
-    names = ["text", "quiet", "link", "good", "bad", "busy", "wait", *(f"series-{i}" for i in range(4))]
+    names = ["text", "quiet", "link", "good", "bad", "busy", "wait", *(f"series-{i}" for i in range(6))]
     colours = [f"--{name}" for name in names]
 
     found = page.run(_CONTRASTS, colours)

@@ -101,6 +101,8 @@ def test_file_with_a_fault_is_told_and_the_mended_one_is_trained_and_asked(page:
     page.click("form button.primary")
     wait_for(lambda: page.text("[data-key=answer]") != before, "the answer to another value", 15)
     assert any(sign in page.text("[data-key=answer]") for sign in "+−")
+    go(page, f"model/{MODEL}", MODEL)
+    wait_for(lambda: page.text('tr[data-key="health 1"]').startswith("1\t2\tnone"), "the two requests", 15)
     assert page.console() == []
 
 
@@ -139,6 +141,62 @@ def test_report_shows_curves_and_what_another_threshold_would_do(
     everything = report["curves"][0]["thresholds"]["false_positives"][0]
     wait_for(lambda: f"False positives\n{everything:g}" in page.text(first), "the counts at threshold 0", 15)
     assert page.console() == []
+
+
+AXE = Path(__file__).parents[2] / "app" / "web" / "node_modules" / "axe-core" / "axe.min.js"
+_LOOK = """
+window.violations = null;
+axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => {
+  window.violations = violations.filter(({impact}) => ["serious", "critical"].includes(impact))
+    .map(({id, nodes}) => `${id}: ${nodes[0].html.slice(0, 200)}`);
+});
+"""
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="needs axe-core: scripts/web --axe")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_any_view(
+    page: Browser, service: RunningService, story: Story, scheme: str
+) -> None:
+    page.emulate(width=1200, scheme=scheme)
+    (evaluation, *_) = [
+        row for row in service.get(f"/v1/jobs/{story.job['id']}/evaluations")["evaluations"] if row["has_report"]
+    ]
+    job = story.job["id"]
+    views = {
+        "jobs": "Jobs",
+        f"job/{job}": job,
+        f"compare?ids={job}": "Compare jobs",
+        "models": "Models",
+        f"model/{MODEL}": MODEL,
+        "datasets": "Data sets",
+        f"dataset/{story.dataset}?label=species": MODEL,
+        f"train/{story.dataset}": "New training",
+        f"report/{evaluation['id']}": "Model report",
+        f"ask/{MODEL}": f"Ask {MODEL}",
+        "workers": "Workers",
+        "tokens": "Tokens",
+        f"model/{MODEL}/": MODEL,
+    }
+    found = {}
+    for route, title in views.items():
+        go(page, route, title)
+        page.run(AXE.read_text() + _LOOK)
+        wait_for(lambda: page.run("return window.violations") is not None, "what axe finds", 30)
+        found[route] = page.run("return window.violations")
+    assert {route: violations for route, violations in found.items() if violations} == {}
+
+
+def test_distributions_show_what_goes_with_a_label(page: Browser, story: Story) -> None:
+    go(page, f"dataset/{story.dataset}", MODEL)
+    assert "correlation ratio" not in page.text("[data-key=distributions]")
+    page.run(
+        "const label = document.querySelector('[data-query=label]'); label.value = 'species';"
+        "label.dispatchEvent(new Event('change', {bubbles: true}))"
+    )
+    wait_for(lambda: "correlation ratio" in page.text("[data-key=distributions]"), "the strengths", 15)
+    assert page.run("return location.hash").endswith("?label=species")
+    assert page.run("return document.querySelectorAll('[data-key=distributions] figure svg path.bar').length") >= 4
 
 
 def test_refused_request_is_told_with_its_places(page: Browser, story: Story) -> None:

@@ -1,9 +1,8 @@
 """The predictor process: holds SavedModels and runs them. TensorFlow lives here, so that it may die here.
 
 Forked by the fork server (`… nursery PARENT FD`, see `app.serving.forkserver`), or started for itself
-(`… alone PARENT THREADS ROWS FD`), FD being its end of a socket. Some threads take turns: one waits for the next frame
-while the others run theirs, so that a slow model does not hold up the others and nothing is handed from thread to
-thread. Loads and unloads have a thread of their own.
+(`… alone PARENT THREADS ROWS FD`), FD being its end of a socket. Some threads take turns at it (`turns.py`), so that a
+slow model does not hold up the others. Loads and unloads have a thread of their own.
 
 A predictor of its own API process has one connection and ends with it. A pooled one (see `app.lanes`) is sent its
 connections over a control socket, one after the other, and keeps its versions between them.
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from app.process import die_with_parent, fork_child_of, give_memory_back, name_process
 from app.serving.forkserver import PID
+from app.serving.predictor.turns import SLOW_S, ReadingTurn
 
 if TYPE_CHECKING:
     from app.serving import protocol as messages
@@ -117,7 +117,8 @@ class PredictorServer:
         self._control = given if pooled else None
         self._max_rows = max_rows
         self._models: dict[int, _Held] = {}
-        self._reading, self._writing = threading.Lock(), threading.Lock()
+        self._turn, self._writing = ReadingTurn(), threading.Lock()
+        self._took_s: dict[int, float] = {}  # the last call of each version
         self._loads: queue.SimpleQueue[tuple[socket.socket, messages.Load | messages.Unload]] = queue.SimpleQueue()
         self._tensorflow = tf.__version__
         tf.constant(0.0)  # starts its threads and devices now
@@ -136,21 +137,29 @@ class PredictorServer:
 
     def _take_turns(self) -> None:
         while True:
-            with self._reading:
-                connection = self._connection
-                try:
-                    message = self._receive(connection)
-                except (
-                    OSError,
-                    EOFError,
-                    self._messages.BadFrame,
-                ):  # the other end is gone, or speaks another language
-                    self._change_connection()
-                    continue
-            if isinstance(message, self._messages.RunBatch):
+            self._turn.take()
+            while self._read_and_work():
+                pass
+
+    def _read_and_work(self) -> bool:
+        """Takes one message. Whether this thread is to take the next one too."""
+        connection = self._connection
+        try:
+            message = self._receive(connection)
+        except (OSError, EOFError, self._messages.BadFrame):  # the other end is gone, or speaks another language
+            self._change_connection()
+            return True
+        if isinstance(message, self._messages.RunBatch):
+            if message.alone and self._took_s.get(message.key, 0.0) < SLOW_S:
+                self._turn.begin()
                 self._run(connection, message)
-            elif isinstance(message, self._messages.Load | self._messages.Unload):
-                self._loads.put((connection, message))
+                return self._turn.end()
+            self._turn.give()
+            self._run(connection, message)
+            return False
+        if isinstance(message, self._messages.Load | self._messages.Unload):
+            self._loads.put((connection, message))
+        return True
 
     def _change_connection(self) -> None:
         """Results of batches that still run for the old connection are dropped."""
@@ -190,6 +199,7 @@ class PredictorServer:
                 bodies, took = held.model.run(run.signature, run.columns, run.counts, run.forms)
             except MemoryError:
                 give_memory_back()
+        self._took_s[run.key] = took / 1e6
         self._send(connection, self._messages.BatchResult(run.id, bodies, took))
 
     def _load_for_ever(self) -> None:
@@ -229,6 +239,7 @@ class PredictorServer:
             with self._writing:
                 if connection.fileno() >= 0:
                     self._models.pop(message.key, None)
+                    self._took_s.pop(message.key, None)
         if error is not None or not isinstance(message, self._messages.Load):
             give_memory_back()
         took = time.perf_counter() - started

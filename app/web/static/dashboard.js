@@ -1,19 +1,21 @@
 // The dashboard: which view is shown, when it is read again, what its buttons do.
 
-import {readUnderPointer} from "./chart.js";
+import {drawCharts} from "./chart.js";
+import {compare} from "./compare.js";
 import {dataset, datasets} from "./datasets.js";
-import {sync} from "./element.js";
-import {job, toggleLogarithmic} from "./job.js";
-import {jobs} from "./jobs.js";
+import {empty, link, make, sync} from "./element.js";
+import {filterLog, job, setSmoothing, toggleLogarithmic} from "./job.js";
+import {jobs, pick, pickedJobs, unpick} from "./jobs.js";
 import {model, models} from "./models.js";
 import {forgetSecret, makeToken, revoke, tokens, workers} from "./operate.js";
 import {report, setThreshold} from "./report.js";
-import {patient, send, token} from "./service.js";
+import {forgetScopes, learnScopes, may, patient, send, token} from "./service.js";
+import {bytes, number} from "./text.js";
 import {submitDraft, takeDraft, train} from "./train.js";
 import {ask, submitAsked} from "./try.js";
 import {send as upload} from "./upload.js";
 
-const VIEWS = {jobs, job, models, model, datasets, dataset, train, report, ask, workers, tokens};
+const VIEWS = {jobs, job, compare, models, model, datasets, dataset, train, report, ask, workers, tokens};
 const AT_MOST_EVERY_MS = 700;
 const byId = (id) => document.getElementById(id);
 /** The view that is shown: {view, subject, query, abort, timer, busy (it is being read), again (it is to be
@@ -47,8 +49,17 @@ function open() {
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  if (!same) loading(current);
   refresh(current);
-  follow(current);
+}
+
+/** Says that the view is read, where that takes longer than one notices. */
+function loading(shown) {
+  setTimeout(() => {
+    if (!shown.fresh || shown.abort.signal.aborted || !byId("trouble").hidden) return;
+    byId("view").replaceChildren(empty("Loading …"));
+    byId("view").hidden = false;
+  }, 300);
 }
 
 function close() {
@@ -68,9 +79,12 @@ async function refresh(shown) {
   shown.busy = true;
   shown.soon = false;
   try {
-    const [nodes] = await Promise.all([shown.view.load(shown.subject, shown.query, shown.abort.signal), health()]);
-    if (shown.abort.signal.aborted) return;
+    const signal = shown.abort.signal;
+    const [nodes] = await Promise.all([shown.view.load(shown.subject, shown.query, signal), health(), learnScopes(signal)]);
+    if (signal.aborted) return;
+    shown.every = nodes.every ?? shown.view.every;
     show(shown, nodes);
+    if (shown.every && !shown.followed) follow(shown);
   } catch (error) {
     if (shown.abort.signal.aborted) return;
     await failed(shown, error);
@@ -78,7 +92,7 @@ async function refresh(shown) {
     shown.busy = false;
   }
   if (shown.abort.signal.aborted) return;
-  const pause = shown.again ? AT_MOST_EVERY_MS : shown.view.every;
+  const pause = shown.again ? AT_MOST_EVERY_MS : shown.every ?? shown.view.every;
   shown.soon = shown.again;
   shown.again = false;
   if (pause) shown.timer = setTimeout(() => (document.hidden ? (shown.again = true) : refresh(shown)), pause);
@@ -88,10 +102,13 @@ function show(shown, nodes) {
   if (!sticky) clear();
   const log = document.querySelector('[data-key="log"]');
   const atEnd = !log || log.scrollTop + log.clientHeight >= log.scrollHeight - 5;
-  const filled = nodes.filter((node) => node !== "");
+  const filled = nodes.filter((node) => node !== "").map(permitted);
   if (shown.fresh) byId("view").replaceChildren(...filled);
   else sync(byId("view"), filled);
   for (const select of byId("view").querySelectorAll("select")) select.value = select.querySelector("[selected]")?.value ?? select.value;
+  for (const box of byId("view").querySelectorAll("[data-pick]")) box.checked = box.hasAttribute("checked");
+  drawCharts(byId("view")).catch((error) => tell(`The charts cannot be drawn: ${error.message}`));
+  for (const link of document.querySelectorAll("nav [data-needs]")) link.hidden = !may(link.dataset.needs);
   for (const id of ["view", "leave"]) byId(id).hidden = false;
   byId("enter").hidden = true;
   const now = document.querySelector('[data-key="log"]');
@@ -101,19 +118,46 @@ function show(shown, nodes) {
   shown.fresh = false;
 }
 
+/** What the token may not do is not offered. */
+const NEEDS = {revoke: "admin", token: "admin", ask: "predict", logarithmic: "read", unpick: "read"};
+
+function permitted(node) {
+  if (!(node instanceof Element)) return node;
+  const acts = (one) => one.dataset.action ?? one.dataset.form;
+  for (const one of [node, ...node.querySelectorAll("[data-action], [data-form], [data-needs]")]) {
+    const needed = one.dataset.needs ?? (acts(one) ? NEEDS[acts(one)] ?? "submit" : "read");
+    if (may(needed)) continue;
+    const instead = one.dataset.form ? empty(`This token may only look: that needs one with the scope ${needed}.`) : "";
+    if (one === node) return instead || document.createComment("not permitted");
+    one.replaceWith(instead);
+  }
+  return node;
+}
+
 async function failed(shown, error) {
-  if (error.status === 401 || error.status === 403) {
-    leave(error.status === 401 ? "This token is not known, or was revoked." : error.message);
+  if (error.status === 401) {
+    leave("This token is not known, or was revoked.");
+    return;
+  }
+  await health();
+  if (error.status === 403 || error.status === 404) {
+    const {section} = shown.view;
+    const list = document.querySelector(`nav a[href="#${section}"]`)?.textContent ?? "Jobs";
+    shown.every = 0;
+    clear();
+    byId("view").replaceChildren(
+      link(section, `← ${list}`, "back"), make("h1", {}, error.status === 403 ? "Not permitted" : "Not found"), empty(error.status === 403 ? `This token may not see this. ${error.message}` : error.message));
+    for (const id of ["view", "leave"]) byId(id).hidden = false;
+    byId("enter").hidden = true;
     return;
   }
   tell(error.message);
-  await health();
-  if (shown.fresh) byId("view").replaceChildren();
-  if (error.status === 404) shown.view = {...shown.view, every: 0};
+  if (shown.fresh) byId("view").replaceChildren(empty("Nothing can be shown now."));
 }
 
 /** A running job is read again when something happened to it. */
 function follow(shown) {
+  shown.followed = true;
   if (!shown.view.follow) return;
   const changed = () => {
     if (shown.busy) shown.again = true;
@@ -161,6 +205,8 @@ function clear() {
 
 function leave(why) {
   token.forget();
+  forgetScopes();
+  unpick();
   byId("view").replaceChildren();
   open();
   current = null;
@@ -175,8 +221,37 @@ const ACTIONS = {
     confirm(`Serve version ${version} of ${name} to all who ask for its latest?`) &&
     send("PUT", `/v1/models/${encodeURIComponent(name)}/labels/latest`, {version: Number(version)}),
   logarithmic: toggleLogarithmic,
+  cancelPicked: () => ofPicked(["QUEUED", "RUNNING"], "Cancel", (id) => send("POST", `/v1/jobs/${id}/cancel`)),
+  retryPicked: () => ofPicked(["FAILED", "CANCELLED"], "Retry", (id) => send("POST", `/v1/jobs/${id}/retry`)),
+  deletePicked: () => ofPicked(null, "Delete", (id) => send("DELETE", `/v1/jobs/${id}`)),
+  unpick,
+  deleteDataset: async ({dataset: id, name}) => {
+    if (!(await agreed(`/v1/datasets/${id}`, `the data set ${name}`))) return;
+    location.hash = "datasets";
+  },
+  deleteVersion: ({model: name, version}) => agreed(`/v1/models/${encodeURIComponent(name)}/versions/${version}`, `version ${version} of ${name}`),
   revoke,
 };
+
+/** Deletes after a question that tells what goes; whether it was deleted. */
+async function agreed(path, what) {
+  const {removes, bytes: size, needed_by: needs} = await send("DELETE", `${path}?dry_run=true`);
+  if (needs.length) throw new Error(needs.slice(0, 3).map((need) => need.why).join(" "));
+  const parts = Object.entries(removes).map(([name, count]) => `${number(count)} ${name}`).join(", ");
+  if (!confirm(`Delete ${what}? This removes ${parts} (${bytes(size)}) and cannot be undone.`)) return false;
+  await send("DELETE", path);
+  return true;
+}
+
+/** Does something to the chosen jobs that are in one of the states; those that it was done to are no longer chosen. */
+async function ofPicked(states, verb, work) {
+  const chosen = pickedJobs().filter((one) => !states || states.includes(one.state));
+  if (!confirm(`${verb} ${number(chosen.length)} ${chosen.length === 1 ? "job" : "jobs"}?`)) return;
+  for (const one of chosen) {
+    await work(one.id);
+    pick(one.id, false);
+  }
+}
 
 /** What a form does when it is sent; where to go afterwards, or null to stay. */
 const FORMS = {
@@ -191,6 +266,19 @@ const FORMS = {
   ask: submitAsked,
   token: makeToken,
 };
+
+/** Shows what a filter leaves: its value stands in the address. */
+let typing = null;
+function narrow(field) {
+  clearTimeout(typing);
+  const [path, before = ""] = location.hash.slice(1).split("?");
+  const query = new URLSearchParams(before);
+  query.delete("page_token");
+  if (field.value) query.set(field.dataset.query, field.value);
+  else query.delete(field.dataset.query);
+  const target = `#${path || "jobs"}?${query}`;
+  if (location.hash !== target) location.replace(target);
+}
 
 /** Shows the view anew from what is known, soon: an upload's progress comes often. */
 function again() {
@@ -249,9 +337,14 @@ byId("view").addEventListener("drop", (event) => {
   if (form.elements.file.files.length) submit(form);
 });
 byId("view").addEventListener("input", (event) => {
-  if (event.target.dataset.slide !== "threshold") return;
-  setThreshold(event.target.value);
-  again();
+  const {slide, log, query} = event.target.dataset;
+  if (slide) ({threshold: setThreshold, smoothing: setSmoothing})[slide](event.target.value);
+  if (log) filterLog(log, event.target.value);
+  if (slide || log) again();
+  if (query && event.target.type === "search") {
+    clearTimeout(typing);
+    typing = setTimeout(() => narrow(event.target), 300);
+  }
 });
 byId("view").addEventListener("change", (event) => {
   const form = event.target.closest("form[data-draft]");
@@ -260,14 +353,14 @@ byId("view").addEventListener("change", (event) => {
     again();
     return;
   }
-  const {filter} = event.target.dataset;
-  if (!filter) return;
-  const {query} = route();
-  query.delete("page_token");
-  query.set(filter, event.target.value);
-  location.hash = `jobs?${query}`;
+  const {pick: id, query} = event.target.dataset;
+  if (id) {
+    pick(id, event.target.checked);
+    again();
+  } else if (query) {
+    narrow(event.target);
+  }
 });
-byId("view").addEventListener("pointermove", readUnderPointer);
 addEventListener("hashchange", () => {
   forgetSecret();
   open();

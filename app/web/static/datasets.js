@@ -1,5 +1,6 @@
 // Data sets: their columns, first rows, and what was made from them.
 
+import {distributionPart} from "./distributions.js";
 import {empty, link, make, older, summary, table, warnings} from "./element.js";
 import {jobLink, modelLink, when} from "./jobs.js";
 import {json, list} from "./service.js";
@@ -41,8 +42,8 @@ const COLUMNS = [
   {title: "Column", cell: (column) => column.name},
   {title: "Type", cell: (column) => `${column.dtype}${column.sequence ? " sequence" : ""}${column.shape?.length ? ` [${column.shape.join(", ")}]` : ""}`},
   {title: "Missing", cell: (column) => number(column.nulls), number: true},
-  {title: "Lowest", cell: (column) => number(column.min), number: true},
-  {title: "Highest", cell: (column) => number(column.max), number: true},
+  {title: "Lowest", cell: (column) => shown(column.min), number: true},
+  {title: "Highest", cell: (column) => shown(column.max), number: true},
   {title: "Mean", cell: (column) => number(column.mean), number: true},
   {title: "Spread", cell: (column) => number(column.stddev), number: true, wide: true},
   {title: "Different", cell: (column) => number(column.distinct), number: true, wide: true},
@@ -69,16 +70,20 @@ export const dataset = {
   title: (id) => id,
   section: "datasets",
   every: 0,
-  async load(id, _, signal) {
+  async load(id, query, signal) {
     const path = `/v1/datasets/${id}`;
-    const [found, usage, preview] = await Promise.all([
+    const label = query.get("label");
+    const [found, usage, preview, spread] = await Promise.all([
       json(path, {signal}), json(`${path}/usage`, {signal}), json(`${path}/preview?rows=${PREVIEW_ROWS}`, {signal}),
+      list(`${path}/distributions`, {label}, signal),
     ]);
     const columns = found.columns.slice(0, MOST_COLUMNS);
     return [
       link("datasets", "← Data sets", "back"),
       make("h1", {}, found.name, " ", make("span", {class: "id quiet"}, found.id)),
-      make("p", {class: "row"}, link(`train/${id}`, "New training", "button")),
+      make("p", {class: "row"}, link(`train/${id}`, "New training", "button"),
+        link(`jobs?dataset=${id}`, "Its jobs"),
+        make("button", {"data-action": "deleteDataset", "data-dataset": id, "data-name": found.name, class: "danger"}, "Delete")),
       summary([
         ["Rows", number(found.rows)], ["Columns", number(found.columns.length)], ["Size", bytes(found.bytes)],
         ["Format", found.format], ["Uploaded", when(found.created_at)],
@@ -87,6 +92,7 @@ export const dataset = {
       make("h2", {}, "Columns"),
       table("Columns", COLUMNS, columns, (column) => column.name),
       found.columns.length > columns.length ? make("p", {class: "quiet"}, `The first ${columns.length} of ${number(found.columns.length)} columns.`) : "",
+      distributionPart(spread, columns, label),
       make("h2", {}, "First rows"),
       table("First rows", columns.map(({name}) => ({title: name, cell: (row) => clip(shown(row[name]), 80)})), preview.rows, () => ""),
       make("h2", {}, "Used by"),

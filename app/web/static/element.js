@@ -2,11 +2,12 @@
 // in it can act.
 
 const SVG = "http://www.w3.org/2000/svg";
-const DRAWN = new Set(["svg", "g", "path", "line", "circle", "text"]);
+const DRAWN = new Set(["svg", "g", "path", "line", "circle", "rect", "text"]);
 
-/** An element. Attributes that are null or false are left out; children are nodes, strings, or lists of them. */
+/** An element; `svg:a` is the link of a drawing. Attributes that are null or false are left out; children are nodes, strings, or lists of them. */
 export function make(tag, attributes = {}, ...children) {
-  const made = DRAWN.has(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
+  const drawn = tag.startsWith("svg:") ? tag.slice(4) : DRAWN.has(tag) && tag;
+  const made = drawn ? document.createElementNS(SVG, drawn) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
   }
@@ -44,13 +45,13 @@ function update(old, node) {
   for (const {name} of [...old.attributes]) {
     if (!node.hasAttribute(name) && name !== "open") old.removeAttribute(name);
   }
-  sync(old, [...node.childNodes]);
+  if (!node.hasAttribute("data-own")) sync(old, [...node.childNodes]); // else a library draws what is in it
 }
 
 /** A table. Columns: {title, cell(item), number, wide (left out on narrow screens)}. */
 export function table(name, columns, items, key) {
   const kind = (column) => [column.number && "number", column.wide && "wide", column.fixed && "fixed"].filter(Boolean).join(" ") || null;
-  const head = columns.map((column) => make("th", {scope: "col", class: kind(column)}, column.title));
+  const head = columns.map((column) => make("th", {scope: "col", class: kind(column)}, column.head ?? column.title));
   const rows = items.map((item) =>
     make("tr", {"data-key": key(item)}, columns.map((column) => make("td", {class: kind(column)}, column.cell(item) ?? ""))),
   );

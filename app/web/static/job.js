@@ -7,15 +7,31 @@ import {call, json, patient, watch} from "./service.js";
 import {ENDED, between, bytes, duration, number} from "./text.js";
 
 const LOG_BYTES = 20000;
-const POINTS = 10000;
+const POINTS = 100000;
 const LEGEND = {steps_per_s: "steps per second"};
+const TITLES = {train: "Training", evaluate: "Evaluation", export: "Export", predict: "Batch prediction"};
 /** The curves of the job that is shown; only what is new is asked for. */
 let curves = {job: null, attempt: 0, series: {}};
 let logarithmic = false;
+/** Weight of the moving average, in per cent. */
+let smoothing = 0;
+/** What the log shows: its lines with a text, of a level and above. */
+const wanted = {text: "", level: ""};
+const LEVELS = {warning: /\b(WARN(ING)?|ERROR|CRITICAL|FATAL|Traceback)\b|^[WEF]\d{4} /, error: /\b(ERROR|CRITICAL|FATAL|Traceback)\b|^[EF]\d{4} /};
 
 export function toggleLogarithmic() {
   logarithmic = !logarithmic;
 }
+
+export const setSmoothing = (value) => { smoothing = Number(value); };
+export const filterLog = (name, value) => { wanted[name] = value; };
+export const curveOptions = () => ({logarithmic, smoothing: smoothing / 100});
+
+export const curveControls = () => make("p", {class: "row", "data-key": "curves scale"},
+  make("button", {"data-action": "logarithmic", "aria-pressed": String(logarithmic)}, "Logarithmic"),
+  make("label", {}, `Smoothing ${smoothing ? `${smoothing} % ` : "off "}`,
+    make("input", {type: "range", min: 0, max: 99, value: smoothing, "data-slide": "smoothing"})),
+  make("small", {class: "quiet wide"}, "Drag over a stretch to see it larger, with Shift to move; double click for all."));
 
 export const job = {
   title: (id) => id,
@@ -29,20 +45,23 @@ export const job = {
     ]);
     const series = await curvesOf(found, signal);
     const log = await answer.text();
-    return [
+    const nodes = [
       link("jobs", "← Jobs", "back"),
-      make("h1", {}, `${found.type[0].toUpperCase()}${found.type.slice(1)} `, make("span", {class: "id quiet"}, found.id)),
+      make("h1", {}, `${found.display_name || TITLES[found.type]} `, make("span", {class: "id quiet"}, found.id)),
       make("div", {class: "row"}, state(found.state), steps(found), buttons(found)),
+      found.tags.length ? make("p", {class: "row", "data-key": "tags"}, found.tags.map((tag) => link(`jobs?tag=${encodeURIComponent(tag)}`, tag, "pill"))) : "",
       trouble(found),
       warnings(found.warnings),
       facts(found),
-      ...charts(series),
+      ...charts(series, found.attempts.map((one) => one.resumed_from_step).filter((step) => step)),
       ...section("Evaluations", evaluationTable(evaluations), evaluations.length),
       ...section("Attempts", attemptTable(found.attempts), found.attempts.length),
       make("h2", {"data-key": "log title"}, "Log"),
-      log ? make("pre", {"data-key": "log", tabindex: "0", "aria-label": "Log"}, log) : empty("Nothing was logged yet."),
+      ...(log ? logPart(log) : [empty("Nothing was logged yet.")]),
       make("details", {"data-key": "spec"}, make("summary", {}, "Specification"), make("pre", {tabindex: "0"}, JSON.stringify(found.spec, null, 2))),
     ];
+    nodes.every = ENDED.includes(found.state) ? 0 : undefined;
+    return nodes;
   },
   follow: (id, signal, changed) => watch(id, signal, changed),
 };
@@ -78,13 +97,37 @@ function facts(found) {
     ["Steps per second", running ? number(speed) : ""],
     ["Still to go", running && eta ? duration(eta) : ""],
     ["Submitted", when(found.created_at)],
+    ["Memory", found.progress.memory_bytes ? bytes(found.progress.memory_bytes) : ""],
+    ["Processors", running ? number(found.progress.cpu_cores) : ""],
     ["Took", between(found.started_at, found.finished_at)],
     ["First step after", duration(found.timings.first_step)],
-    ["Attempt", found.attempt ? `${found.attempt} (of ${found.max_attempts} that may fail)` : "waits for a worker"],
+    ["Attempt", attempt(found)],
     ["Again", found.type === "train" ? link(`train/${found.spec.data.train.dataset}?from=${found.id}`, "with changes") : ""],
     ["Made", version ? link(`model/${encodeURIComponent(found.model)}`, `version ${version}`) : ""],
     ["Stopped early", found.result.stopped_early ? "yes" : ""],
   ]);
+}
+
+/** Attempts that went back to the queue by themselves do not count against the most. */
+function attempt({attempt: number_, counted_attempts: counted, max_attempts: most}) {
+  if (!number_) return "waits for a worker";
+  return number_ <= most ? `${number_} of ${most}` : `${number_}; ${counted} of ${most} failed`;
+}
+
+function logPart(log) {
+  const {text, level} = wanted;
+  const lines = log.split("\n");
+  const kept = text || level
+    ? lines.filter((line) => line.toLowerCase().includes(text.toLowerCase()) && (!level || LEVELS[level].test(line)))
+    : lines;
+  const option = (value, title) => make("option", {value, selected: value === level}, title);
+  return [
+    make("p", {class: "row", "data-key": "log filter"},
+      make("label", {}, "Find ", make("input", {type: "search", "data-log": "text", value: text, autocomplete: "off"})),
+      make("label", {}, "Level ", make("select", {"data-log": "level"}, option("", "all"), option("warning", "warnings and errors"), option("error", "errors"))),
+      kept.length < lines.length ? make("span", {class: "quiet", role: "status"}, `${number(kept.length)} of ${number(lines.length)} lines`) : ""),
+    make("pre", {"data-key": "log", tabindex: "0", "aria-label": "Log"}, kept.join("\n")),
+  ];
 }
 
 async function curvesOf({id, attempt}, signal) {
@@ -108,7 +151,7 @@ async function curvesOf({id, attempt}, signal) {
 }
 
 /** The same metric of training and of evaluations is one chart. */
-function charts(series) {
+function charts(series, marks) {
   const groups = new Map();
   for (const [name, points] of Object.entries(series)) {
     const title = name.slice(name.lastIndexOf("/") + 1);
@@ -121,8 +164,8 @@ function charts(series) {
   const named = (lines) => lines.sort((a, b) => (b.name === "training") - (a.name === "training") || a.name.localeCompare(b.name));
   return [
     make("h2", {"data-key": "curves title"}, "Curves"),
-    make("p", {"data-key": "curves scale"}, make("button", {"data-action": "logarithmic", "aria-pressed": String(logarithmic)}, "Logarithmic")),
-    make("div", {class: "charts", "data-key": "curves"}, titles.map((title) => chart(LEGEND[title] || title, named(groups.get(title)), logarithmic))),
+    curveControls(),
+    make("div", {class: "charts", "data-key": "curves"}, titles.map((title) => chart(LEGEND[title] || title, named(groups.get(title)), {...curveOptions(), marks}))),
   ];
 }
 
@@ -143,7 +186,7 @@ const measured = (value) => (typeof value === "number" ? number(value) : value =
 const ATTEMPTS = [
   {title: "Attempt", cell: (one) => String(one.number)},
   {title: "State", cell: (one) => state(one.state), fixed: true},
-  {title: "Steps", cell: (one) => (one.last_step === null ? "" : `${number(one.first_step ?? 0)} to ${number(one.last_step)}`), fixed: true},
+  {title: "Steps", cell: (one) => (one.last_step === null ? "" : `${number(one.resumed_from_step ?? 0)} to ${number(one.last_step)}`), fixed: true},
   {title: "Took", cell: (one) => between(one.started_at, one.ended_at), fixed: true},
   {title: "Memory", cell: (one) => bytes(one.peak_memory_bytes), number: true, wide: true},
   {title: "Worker", cell: (one) => one.worker, wide: true},

@@ -2,6 +2,7 @@
 
 import {empty, link, make, older, summary, table} from "./element.js";
 import {jobLink, modelLink, state, when} from "./jobs.js";
+import {lineagePicture} from "./lineage.js";
 import {json, list} from "./service.js";
 import {number} from "./text.js";
 
@@ -12,6 +13,17 @@ const MODELS = [
   {title: "Model", cell: (model) => modelLink(model.name)},
   {title: "Serves", cell: (model) => Object.entries(model.labels).map(([label, version]) => `${label} → ${version}`).join(", ") || make("span", {class: "quiet"}, "nothing yet")},
   {title: "Made", cell: (model) => when(model.created_at), fixed: true},
+];
+
+const milliseconds = (seconds) => (typeof seconds === "number" ? `${number(1000 * seconds)} ms` : "");
+
+const HEALTH = [
+  {title: "Version", cell: (one) => String(one.version)},
+  {title: "Requests", cell: (one) => number(one.requests), number: true},
+  {title: "Errors", cell: (one) => Object.entries(one.errors).map(([status, count]) => `${status}: ${number(count)}`).join(", ") || "none"},
+  {title: "Median", cell: (one) => milliseconds(one.p50_s), number: true},
+  {title: "99 %", cell: (one) => milliseconds(one.p99_s), number: true},
+  {title: "Rows per call", cell: (one) => number(one.mean_batch_rows), number: true, wide: true},
 ];
 
 export const models = {
@@ -38,6 +50,8 @@ export const model = {
     const path = `/v1/models/${encodeURIComponent(name)}`;
     const status = await versionsOf(path, query, signal);
     const serving = status.versions.find((version) => version.labels.includes(LATEST));
+    const {versions: health} = await json("/v1/serving", {signal});
+    const asked = health.filter((one) => one.model === name);
     const measured = serving ? await json(`${path}/versions/${serving.version}`, {signal}) : null;
     return [
       link("models", "← Models", "back"),
@@ -50,7 +64,9 @@ export const model = {
       make("h2", {}, "Versions"),
       status.versions.length ? table("Versions", versions(name), status.versions, (version) => String(version.version)) : empty("No version was exported yet."),
       older(`model/${encodeURIComponent(name)}`, status),
-      ...(measured ? lineage(measured.versions[0]) : []),
+      ...(asked.length ? [make("h2", {"data-key": "health title"}, "Serving"),
+        make("p", {class: "quiet", "data-key": "health since"}, "Since the service was started."), table("Serving", HEALTH, asked, (one) => `health ${one.version}`)] : []),
+      ...(measured ? lineage(name, measured.versions[0]) : []),
     ];
   },
 };
@@ -72,14 +88,20 @@ const versions = (name) => [
   {title: "Job", cell: (one) => jobLink(one.job), wide: true},
   {title: "Made", cell: (one) => when(one.created_at), fixed: true, wide: true},
   {title: "Why", cell: (one) => one.reason, wide: true},
-  {title: "", cell: (one) => button(name, one), fixed: true},
+  {title: "Change", cell: (one) => [button(name, one), remove(name, one)], fixed: true},
 ];
+
+/** A version that no label points to can go. */
+function remove(name, {version, labels}) {
+  if (labels.length) return "";
+  return [" ", make("button", {"data-action": "deleteVersion", "data-model": name, "data-version": version, class: "danger", "aria-label": `Delete version ${version}`}, "Delete")];
+}
 
 /** A version that was loaded and warmed up can be served at once; one that is only stored must be loaded first. */
 function button(name, {version, state: now, labels}) {
   const attributes = {"data-model": name, "data-version": version};
   if (now === "AVAILABLE" && !labels.includes(LATEST)) {
-    return make("button", {...attributes, "data-action": "promote", "aria-label": `Make version ${version} the latest`}, "Make latest");
+    return make("button", {...attributes, "data-action": "promote", "aria-label": `Make latest: version ${version}`}, "Make latest");
   }
   if (now === "STORED" || now === "FAILED") {
     return make("button", {...attributes, "data-action": "load", "aria-label": `Load version ${version}`}, "Load");
@@ -87,11 +109,12 @@ function button(name, {version, state: now, labels}) {
   return "";
 }
 
-function lineage(version) {
+function lineage(name, version) {
   const {estimator, step, datasets = [], engine, tensorflow} = version.lineage || {};
   const evaluations = version.evaluations || [];
   return [
     make("h2", {"data-key": "lineage title"}, `What serves: version ${version.version}`),
+    lineagePicture(name, version),
     summary([
       ["Estimator", estimator],
       ["Step", number(step)],

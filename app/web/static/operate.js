@@ -35,7 +35,7 @@ const TOKENS = [
   {title: "Token", cell: (one) => one.name},
   {title: "Scopes", cell: (one) => one.scopes.join(", ")},
   {title: "Made", cell: (one) => when(one.created_at), fixed: true},
-  {title: "", cell: (one) => (one.revoked_at ? make("span", {class: "quiet"}, "revoked ", when(one.revoked_at)) :
+  {title: "Change", cell: (one) => (one.revoked_at ? make("span", {class: "quiet"}, "revoked ", when(one.revoked_at)) :
     make("button", {"data-action": "revoke", "data-token": one.id, "data-name": one.name, class: "danger", "aria-label": `Revoke ${one.name}`}, "Revoke")), fixed: true},
 ];
 /** The secret of the token that was just made; shown until the view is left. */

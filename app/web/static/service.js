@@ -87,3 +87,11 @@ export async function watch(id, signal, tell) {
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }
+
+/** What the token may do: its scopes, asked for once. */
+let scopes = null;
+export async function learnScopes(signal) {
+  scopes ??= (await json("/v1/whoami", {signal})).scopes;
+}
+export const forgetScopes = () => { scopes = null; };
+export const may = (scope) => scopes === null || scopes.includes(scope) || scopes.includes("admin");

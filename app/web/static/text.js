@@ -2,7 +2,7 @@
 
 const KINDS = {
   SUCCEEDED: "good", AVAILABLE: "good", FAILED: "bad", REFUSED: "bad", LOST: "bad",
-  RUNNING: "busy", CANCELLING: "busy", STAGED: "busy", QUEUED: "wait", CANCELLED: "wait", DRAINED: "wait", STORED: "wait",
+  RUNNING: "busy", CANCELLING: "busy", STAGED: "busy", QUEUED: "wait", CANCELLED: "quiet", DRAINED: "wait", STORED: "wait",
 };
 const STEPS = [[60, "second"], [3600, "minute", 60], [86400, "hour", 3600], [Infinity, "day", 86400]];
 const relative = new Intl.RelativeTimeFormat("en", {numeric: "auto"});
