@@ -83,6 +83,35 @@ def test_each_step_down_can_be_taken_up_again(engine: Engine) -> None:
     assert tables(engine) == set()
 
 
+def test_steps_down_keep_the_rows_of_older_tables(engine: Engine) -> None:
+    """A table that SQLite makes anew takes all rows with it that refer to it, when the old one is dropped."""
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO models (name, created_at) VALUES ('m', 0)"))
+        connection.execute(
+            text("INSERT INTO labels (model, label, version, floor, revision, updated_at) VALUES ('m', 'l', 1, 1, 1, 0)")
+        )
+        connection.execute(
+            text(
+                "INSERT INTO jobs (id, type, spec, state, attempt, cancel_requested, drain_requested, queue, priority, "
+                "max_attempts, counted_attempts, progress, result, not_before, created_at) "
+                "VALUES ('j', 'train', '{}', 'FAILED', 1, false, false, 'q', 5, 3, 0, '{}', '{}', 0, 0)"
+            )
+        )
+        connection.execute(text("INSERT INTO job_events (job_id, kind, data, at) VALUES ('j', 'state', '{}', 0)"))
+    for script in _revisions_down_to_first(engine):
+        with engine.begin() as connection:
+            downgrade(connection, script)
+            kept = [connection.scalar(text(f"SELECT count(*) FROM {table}")) for table in ("labels", "job_events")]
+            assert kept == [1, 1], script
+
+
+def _revisions_down_to_first(engine: Engine) -> list[str]:
+    with engine.begin() as connection:
+        scripts = ScriptDirectory.from_config(alembic_config(connection))
+    return [script.down_revision for script in scripts.walk_revisions() if script.down_revision]
+
+
 def test_migrated_tables_equal_the_code(engine: Engine) -> None:
     assert migrate(engine) == "ok"
     assert differences(engine) == []

@@ -55,5 +55,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("feedback", "kept_predictions", "kept_files"):
         op.drop_table(table)
-    with op.batch_alter_table("models") as batch:
-        batch.drop_column("keep")
+    # no batch: it makes a SQLite table anew, and dropping the old one would delete all rows that refer to it
+    op.drop_column("models", "keep")

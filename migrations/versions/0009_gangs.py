@@ -31,6 +31,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("seats")
-    with op.batch_alter_table("jobs") as batch:
-        for column in ("devices", "seats", "forming_after"):
-            batch.drop_column(column)
+    for column in ("devices", "seats", "forming_after"):
+        # no batch: it makes a SQLite table anew, and dropping the old one would delete all rows that refer to it
+        op.drop_column("jobs", column)
