@@ -89,7 +89,9 @@ def test_steps_down_keep_the_rows_of_older_tables(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO models (name, created_at) VALUES ('m', 0)"))
         connection.execute(
-            text("INSERT INTO labels (model, label, version, floor, revision, updated_at) VALUES ('m', 'l', 1, 1, 1, 0)")
+            text(
+                "INSERT INTO labels (model, label, version, floor, revision, updated_at) VALUES ('m', 'l', 1, 1, 1, 0)"
+            )
         )
         connection.execute(
             text(
