@@ -336,7 +336,10 @@ class AsyncClient:
         return found
 
     async def predict_frame(self, model: str, frame: Any, **options: Any) -> Any:
-        """Predictions for a DataFrame as one of the same library, row by row; options as of `predict`."""
+        """Predictions for a DataFrame as one of the same library, row by row; options as of `predict`.
+
+        An output with one value per row is a column of values; a longer one is a column of lists.
+        """
         return frames.frame_like(frame, await self.predict(model, frame, **options))
 
     async def predict_columns(

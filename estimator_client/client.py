@@ -330,7 +330,10 @@ class Client:
         return found
 
     def predict_frame(self, model: str, frame: Any, **options: Any) -> Any:
-        """Predictions for a DataFrame as one of the same library, row by row; options as of `predict`."""
+        """Predictions for a DataFrame as one of the same library, row by row; options as of `predict`.
+
+        An output with one value per row is a column of values; a longer one is a column of lists.
+        """
         return frames.frame_like(frame, self.predict(model, frame, **options))
 
     def predict_columns(

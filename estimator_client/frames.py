@@ -38,12 +38,30 @@ def columns_of(data: Mapping[str, Any]) -> Json:
 
 
 def frame_like(data: Any, rows: Sequence[Any]) -> Any:
-    """Predictions as a DataFrame of the same library as `data`, with its index where it has one."""
-    records = [row if isinstance(row, Mapping) else {"prediction": row} for row in rows]
+    """Predictions as a DataFrame of the same library as `data`, with its index where it has one. Columns as of
+    `single_values`.
+    """
+    columns = single_values(rows)
     library = sys.modules[str(_library(data))]
     if _library(data) == "polars":
-        return library.DataFrame(records)
-    return library.DataFrame(records, index=data.index)
+        return library.DataFrame(columns)
+    return library.DataFrame(columns, index=data.index)
+
+
+def single_values(predictions: Iterable[Any]) -> dict[str, list[Any]]:
+    """Predictions as columns. A column that has one value for each row has these values, not lists of one value.
+
+    A prediction that is no mapping is the column `prediction`. An output that a row does not have is None there.
+    """
+    records = [row if isinstance(row, Mapping) else {"prediction": row} for row in predictions]
+    names = dict.fromkeys(name for record in records for name in record)
+    return {name: _unwrapped([record.get(name) for record in records]) for name in names}
+
+
+def _unwrapped(values: list[Any]) -> list[Any]:
+    while values and all(isinstance(value, list) and len(value) == 1 for value in values):
+        values = [value[0] for value in values]
+    return values
 
 
 def as_file(data: Any) -> tuple[bytes, str]:

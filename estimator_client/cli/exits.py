@@ -18,6 +18,7 @@ class Exit(IntEnum):
     JOB_FAILED = 7  # the job that was waited for failed
     JOB_CANCELLED = 8  # the job that was waited for was cancelled
     INTERRUPTED = 130  # Ctrl-C; a job that was watched goes on
+    PIPE_CLOSED = 141  # the program that read standard output ended first (`| head`), as a shell reports SIGPIPE
 
 
 def of_status(status: int) -> Exit:

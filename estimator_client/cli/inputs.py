@@ -71,6 +71,8 @@ def rows(source: str, form: str | None) -> Iterator[Iterable[Any]]:
         else:
             with path.open(newline="") as file:
                 yield _text_rows(file, form)
+    except BrokenPipeError:  # of the output, not of this source
+        raise
     except OSError as error:
         fail(f"Cannot read {source}: {error.strerror or error}.", Exit.USAGE)
 

@@ -10,13 +10,16 @@ import csv
 import functools
 import inspect
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from estimator_client.cli.exits import Exit
 
@@ -52,7 +55,36 @@ def err() -> Console:
 def _console(stream: Any) -> Console:
     from rich.console import Console
 
-    return Console(file=stream, width=None if stream.isatty() else _ENDLESS, soft_wrap=not stream.isatty())
+    class PipedConsole(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # `CommandGroup` ends the command
+
+    return PipedConsole(file=stream, width=None if stream.isatty() else _ENDLESS, soft_wrap=not stream.isatty())
+
+
+class CommandGroup(TyperGroup):
+    """The root of the commands. A command whose standard output is closed by its reader ends without a message."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _closed_output():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _closed_output():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _closed_output() -> Iterator[None]:
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # the interpreter flushes once more at its end, and would report the same error then
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(Exit.PIPE_CLOSED) from None
 
 
 def forget_consoles() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from estimator_client.cli.exits import Exit
 from estimator_client.cli.inputs import Features, rows
 from estimator_client.cli.models import ModelName
-from estimator_client.cli.output import err, note
+from estimator_client.cli.output import err, fail, note
 from estimator_client.cli.target import client
-from estimator_client.frames import batches
+from estimator_client.frames import batches, single_values
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -31,6 +33,7 @@ class PredictionFormat(StrEnum):
     JSONL = "jsonl"
     JSON = "json"
     CSV = "csv"
+    PARQUET = "parquet"
 
 
 def predict(
@@ -42,25 +45,50 @@ def predict(
     version: Annotated[int | None, typer.Option(min=1, help="Left out: the version behind the label.")] = None,
     label: Annotated[str, typer.Option(help="The label whose version predicts.")] = "latest",
     output: Annotated[
-        PredictionFormat, typer.Option("--output", "-o", help="Form of the predictions, one per row in order.")
-    ] = PredictionFormat.JSONL,
-    to: Annotated[Path | None, typer.Option(help="File to write to, instead of standard output.")] = None,
+        PredictionFormat | None,
+        typer.Option("--output", "-o", help="Form of the predictions; left out: by the ending of --to, else jsonl."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="File to write to (.csv .json .jsonl .parquet), instead of standard output.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows per request.")] = 500,
     parallel: Annotated[int, typer.Option(min=1, max=64, help="Requests at the same time.")] = 4,
 ) -> None:
     """Predict rows. Columns of the file that the model does not know are left out and named."""
     where: dict[str, Any] = {"version": version} if version else {"label": label}
+    form = output or _form_of(to)
+    if form is PredictionFormat.PARQUET:
+        _check_parquet(to)
     with client() as service, rows(source, format) as found:
         features = Features(service.metadata(model, **where))
         instances = (features.instance(row) for row in found)
         answers = _answers(service, model, batches(instances, batch_size), parallel, where)
         if to is None:
-            _write(_counted(answers), output, sys.stdout)
+            _write(_counted(answers), form, sys.stdout)
+        elif form is PredictionFormat.PARQUET:
+            _write_parquet(_counted(answers), to)
         else:
             with to.open("w", newline="") as file:
-                _write(_counted(answers), output, file)
+                _write(_counted(answers), form, file)
         if features.ignored:
             note(f"Not features of {model}, left out: {', '.join(features.ignored)}.")
+
+
+def _form_of(to: Path | None) -> PredictionFormat:
+    """The form that the file's ending names; JSON lines for standard output."""
+    if to is None:
+        return PredictionFormat.JSONL
+    try:
+        return PredictionFormat(to.suffix.lstrip(".").lower())
+    except ValueError:
+        fail(f"{to}: the ending names no format: .csv, .json, .jsonl or .parquet, or choose one with -o.", Exit.USAGE)
+
+
+def _check_parquet(to: Path | None) -> None:
+    if to is None:
+        fail("Parquet is written to a file: --to FILE.", Exit.USAGE)
+    if importlib.util.find_spec("pyarrow") is None:
+        fail("Parquet needs pyarrow: pip install pyarrow. CSV and JSON lines need nothing.")
 
 
 def _answers(
@@ -114,6 +142,15 @@ def _write_csv(answers: Iterator[Any], file: Any) -> None:
             names = list(record)
             writer.writerow(names)
         writer.writerow([_cell(record.get(name)) for name in names])
+
+
+def _write_parquet(answers: Iterable[Any], path: Path) -> None:
+    """All predictions in one table; a column whose lists all have one value has the values."""
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = single_values(answers)
+    parquet.write_table(pyarrow.Table.from_pydict(columns), path)
 
 
 def _cell(value: Any) -> Any:

@@ -8,16 +8,17 @@ from typing import Annotated
 import typer
 
 from estimator_client.cli import admin, datasets, evaluate, jobs, local, login, models, predict, tokens, train
-from estimator_client.cli.output import forget_consoles, say
+from estimator_client.cli.output import CommandGroup, forget_consoles, say
 from estimator_client.cli.target import DEFAULT_URL, target
 from estimator_client.version import __version__
 
 _EXITS = (
     "Exit status: 0 done, 1 another error, 2 usage, 3 refused, 4 not found, 5 no permission, 6 unavailable, "
-    "7 job failed, 8 job cancelled, 130 interrupted."
+    "7 job failed, 8 job cancelled, 130 interrupted, 141 output closed."
 )
 
 app = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
     help="Train, evaluate and serve estimators.",
     epilog=_EXITS,

@@ -81,6 +81,8 @@ def client() -> Iterator[Client]:
         fail(str(error.args[0] if error.args else error), Exit.NOT_FOUND)
     except TimeoutError as error:
         fail(str(error), Exit.UNAVAILABLE)
+    except BrokenPipeError:
+        raise
     except (OSError, ValueError) as error:
         fail(str(error))
 

@@ -57,11 +57,12 @@ def test_columns_of_different_lengths_are_refused() -> None:
 
 
 def test_predictions_come_as_a_frame_of_the_same_library() -> None:
-    answers = [{"p": [0.5]}, {"p": [0.25]}]
+    answers = [{"p": [0.5], "all": [0.5, 0.5]}, {"p": [0.25], "all": [0.25, 0.75]}]
 
     told = frames.frame_like(pd.DataFrame({"x": [1, 2]}, index=["a", "b"]), answers)
     assert list(told.index) == ["a", "b"]
-    assert told["p"].tolist() == [[0.5], [0.25]]
+    assert told["p"].tolist() == [0.5, 0.25]
+    assert told["all"].tolist() == [[0.5, 0.5], [0.25, 0.75]]
     assert frames.frame_like(pl.DataFrame({"x": [1, 2]}), [0.5, 0.25])["prediction"].to_list() == [0.5, 0.25]
 
 
