@@ -1,4 +1,4 @@
-"""The API alone, with one lane and a data directory of its own: no workers, no predictor, so that only submits count."""
+"""The API with one lane and a data directory of its own: no workers, no predictor, so that only submits count."""
 
 from __future__ import annotations
 
