@@ -16,7 +16,6 @@ from app.jobs.labels import Labels, column_names
 from app.jobs.missing_values import features as resolve_features
 from app.jobs.plan import Datasets, JobLimits, TrainedSources
 from app.jobs.request import EvalDataRequest, PromoteRequest, TrainJobRequest
-from app.jobs.signature_names import clash
 from app.jobs.spec import (
     Arguments,
     BestMetric,
@@ -93,8 +92,6 @@ class TrainSpecBuilder:
         self._errors += usage.errors
         if not features and not usage.errors:
             self._errors.add("/estimator/args", self._no_feature(usage))
-        if clashing := clash(features):
-            self._errors.add("/data/train/dataset", clashing)
         self._errors.raise_if_any()
         args = estimators.fill_defaults(self._kind, args)
         self._size(args, memory_limit_bytes or self._limits.machine_memory_bytes)

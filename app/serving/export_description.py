@@ -32,8 +32,10 @@ class InputFeature(msgspec.Struct, frozen=True):
 
     Attributes:
         shape: of one row; `()` is a scalar.
-        sequence: a list of any length per row. The graph takes it padded as `name` `[batch, time]` with its lengths
+        sequence: a list of any length per row. The graph takes it padded, `[batch, time]`, with its lengths
             `length_input` `[batch]`.
+        input: the signature's input, where it is not called as the feature is: TensorFlow couldn't load one called
+            `class`.
         missing: None when a value is required.
         vocabulary: the values seen in training, for messages and metadata; others are not refused.
     """
@@ -43,6 +45,7 @@ class InputFeature(msgspec.Struct, frozen=True):
     shape: tuple[int, ...] = ()
     sequence: bool = False
     length_input: str | None = None
+    input: str | None = None
     missing: MissingValue | None = None
     vocabulary: list[Any] | None = None
     min: float | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from .input_names import input_names
 from .receiver import ServingInputReceiver
 from .receiver_fn import EXAMPLES, op_name
 
@@ -24,7 +25,7 @@ class FeatureInfo:
         dtype: "float32", "int64" or "string".
         shape: shape of one row's value, () for a scalar; of one time step for a sequence.
         sequence: a row holds any number of values in order. Its raw input is a tensor [batch, time, *shape], padded
-            with 0 or "", and a second one `<name>_length`, int64 [batch].
+            with 0 or "", and a second one `<name>_length`, int64 [batch] (see `inputs`).
         missing: what stands for a null or absent value, `{"policy": …, "value": …}`, or None where it is refused.
         vocabulary: the values that the model knows, most frequent first, or None.
         minimum, maximum: range seen in training, or None.
@@ -47,11 +48,6 @@ class FeatureInfo:
             raise ValueError(f"Feature {self.name!r} has dtype {self.dtype!r}; it must be one of {sorted(_DTYPES)}.")
 
     @property
-    def length_input(self) -> str | None:
-        """Name of the input that carries a sequence's lengths."""
-        return f"{self.name}_length" if self.sequence else None
-
-    @property
     def tensor_dtype(self) -> tf.DType:
         return _DTYPES[self.dtype]
 
@@ -60,19 +56,53 @@ class FeatureInfo:
         """What fills a sequence up behind its end."""
         return "" if self.dtype == "string" else 0
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, inputs: FeatureInputs) -> dict[str, Any]:
         """The entry of serving.json."""
         return {
             "name": self.name,
+            "input": inputs.values,
             "dtype": self.dtype,
             "shape": list(self.shape),
             "sequence": self.sequence,
-            "length_input": self.length_input,
+            "length_input": inputs.lengths,
             "missing": self.missing,
             "vocabulary": None if self.vocabulary is None else list(self.vocabulary),
             "min": self.minimum,
             "max": self.maximum,
         }
+
+
+@dataclass(frozen=True)
+class FeatureInputs:
+    """Names of the inputs of one feature.
+
+    Attributes:
+        values: the feature's name, or a safe one where TensorFlow couldn't load a signature with it.
+        lengths: of the input that carries a sequence's lengths; None for other features.
+    """
+
+    values: str
+    lengths: str | None = None
+
+
+def inputs(features: Sequence[FeatureInfo]) -> dict[str, FeatureInputs]:
+    """The inputs of an export's signatures, by feature.
+
+    Raises:
+        ValueError: two features have the same name, or there are none.
+    """
+    names = [info.name for info in features]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"A served model needs features with different names, not {names}.")
+    lengths: dict[str, str] = {}
+    for info in features:
+        if info.sequence:
+            length = f"{info.name}_length"
+            while length in names or length in lengths.values():
+                length += "_"
+            lengths[info.name] = length
+    made = input_names([*names, *lengths.values()])
+    return {name: FeatureInputs(made[name], made[lengths[name]] if name in lengths else None) for name in names}
 
 
 def receiver(features: Sequence[FeatureInfo]) -> ServingInputReceiver:
@@ -81,25 +111,23 @@ def receiver(features: Sequence[FeatureInfo]) -> ServingInputReceiver:
     The raw placeholders default to what the examples parse to, so one copy of the model serves both.
 
     Raises:
-        ValueError: two inputs have the same name, or there are no features.
+        ValueError: two features have the same name, or there are none.
     """
-    names = [name for info in features for name in (info.name, info.length_input) if name]
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"A served model needs features with different input names, not {names}.")
+    names = inputs(features)
     examples = _v1.placeholder(tf.string, [None], name="input_example_tensor")
     parsed = tf.io.parse_example(examples, {info.name: _parse_spec(info) for info in features})
-    inputs: dict[str, Any] = {}
+    raw: dict[str, Any] = {}
     tensors: dict[str, Any] = {}
     for info in features:
-        if info.sequence:
-            values, lengths = _sequence_placeholders(info, parsed[info.name])
-            inputs[info.name], inputs[f"{info.name}_length"] = values, lengths
-            tensors[info.name] = sparse_sequence(values, lengths)
+        name = names[info.name]
+        if name.lengths is not None:
+            raw[name.values], raw[name.lengths] = _sequence_placeholders(info, parsed[info.name])
+            tensors[info.name] = sparse_sequence(raw[name.values], raw[name.lengths])
         else:
-            inputs[info.name] = tensors[info.name] = _v1.placeholder_with_default(
+            raw[name.values] = tensors[info.name] = _v1.placeholder_with_default(
                 parsed[info.name], [None, *info.shape], name=op_name(info.name)
             )
-    return ServingInputReceiver(tensors, inputs, {EXAMPLES: {EXAMPLES: examples}})
+    return ServingInputReceiver(tensors, raw, {EXAMPLES: {EXAMPLES: examples}})
 
 
 def sparse_sequence(values: tf.Tensor, lengths: tf.Tensor) -> tf.SparseTensor:

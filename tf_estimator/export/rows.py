@@ -8,26 +8,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from . import feature
 from .feature import FeatureInfo
 
 _DTYPES: dict[str, Any] = {"float32": np.float32, "int64": np.int64, "string": np.object_}
 
 
 def arrays(rows: Sequence[Mapping[str, Any]], features: Sequence[FeatureInfo]) -> dict[str, npt.NDArray[Any]]:
-    """Input name to array, the first dimension being the rows; a sequence gives two, see `FeatureInfo`.
+    """Input name (see `feature.inputs`) to array, the first dimension being the rows; a sequence gives two.
 
     A null or absent value is replaced by `missing["value"]`.
 
     Raises:
         ValueError: a value is missing and has no replacement, or does not fit the feature's dtype or shape.
     """
+    names = feature.inputs(features)
     inputs: dict[str, npt.NDArray[Any]] = {}
     for info in features:
+        name = names[info.name]
         values = [_value(row, number, info) for number, row in enumerate(rows)]
-        if info.sequence:
-            inputs[info.name], inputs[f"{info.name}_length"] = _padded(values, info)
+        if name.lengths is not None:
+            inputs[name.values], inputs[name.lengths] = _padded(values, info)
         else:
-            inputs[info.name] = _dense(values, info)
+            inputs[name.values] = _dense(values, info)
     return inputs
 
 

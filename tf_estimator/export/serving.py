@@ -44,7 +44,8 @@ def export_for_serving(
 
     Signatures: `serving_default` and `predict` take the raw named features (see `FeatureInfo`) and answer the
     predictions; `classification` and `regression`, where the head has them, take the same inputs; `examples` takes a
-    string tensor of serialized `tf.Example`s and answers the predictions.
+    string tensor of serialized `tf.Example`s and answers the predictions. A feature whose name TensorFlow can't load a
+    signature with, such as `class`, has an input of another name, which serving.json says (`"input"`).
 
     Args:
         estimator: an `Estimator`.
@@ -62,6 +63,7 @@ def export_for_serving(
         FileExistsError: `directory` is not empty.
     """
     infos = feature.infos(estimator, features)
+    inputs = feature.inputs(infos)
     path = checkpoint(estimator, checkpoint_path)
     described: dict[str, Any] = {}
 
@@ -79,7 +81,7 @@ def export_for_serving(
         content = {
             "estimator": type(estimator).__name__,
             "global_step": 0 if path is None else _global_step(path),
-            "features": [info.as_json() for info in infos],
+            "features": [info.as_json(inputs[info.name]) for info in infos],
             "signatures": described,
             "label_vocabulary": _label_vocabulary(estimator, label_vocabulary),
             "examples": [dict(row) for row in examples],

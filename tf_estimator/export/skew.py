@@ -55,21 +55,22 @@ def skew_check(
 
 def _dataset(inputs: Mapping[str, npt.NDArray[Any]], infos: Sequence[FeatureInfo]) -> tf.data.Dataset:
     """All rows as one batch, in the form in which `model_fn` gets it while training."""
-    sequences = {info.name for info in infos if info.sequence}
+    names = feature.inputs(infos)
 
     def batch(tensors: dict[str, tf.Tensor]) -> dict[str, Any]:
         return {
-            info.name: feature.sparse_sequence(tensors[info.name], tensors[f"{info.name}_length"])
-            if info.name in sequences
-            else tensors[info.name]
-            for info in infos
+            name: tensors[each.values]
+            if each.lengths is None
+            else feature.sparse_sequence(tensors[each.values], tensors[each.lengths])
+            for name, each in names.items()
         }
 
     return tf.data.Dataset.from_tensors(_tensors(inputs, infos)).map(batch)
 
 
 def _tensors(inputs: Mapping[str, npt.NDArray[Any]], infos: Sequence[FeatureInfo]) -> dict[str, tf.Tensor]:
-    dtypes = {info.name: info.tensor_dtype for info in infos}
+    names = feature.inputs(infos)
+    dtypes = {names[info.name].values: info.tensor_dtype for info in infos}
     return {name: tf.constant(array, dtypes.get(name, tf.int64)) for name, array in inputs.items()}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,14 @@ import tensorflow as tf
 from app.digest import directory_digest
 from app.errors import InvalidInput
 from app.serving.decode import Decoder
-from app.serving.export_description import BadExport, ExportDescription, Signature, inputs_of, read_export
+from app.serving.export_description import (
+    BadExport,
+    ExportDescription,
+    InputFeature,
+    Signature,
+    inputs_of,
+    read_export,
+)
 from app.serving.packing import PackedInput, RowPacker
 from app.serving.predictor.graph_check import check
 from app.serving.predictor.response import ResponseEncoder
@@ -101,7 +108,7 @@ class _Runner:
         self, export: ExportDescription, name: str, signature: Signature, function: Any, max_rows: int
     ) -> None:
         self._packer = RowPacker(inputs_of(export, signature))
-        lengths = {feature.name: feature.length_input for feature in export.features}
+        features = {feature.name: feature for feature in inputs_of(export, signature)}
         outputs = function.structured_outputs
         self._names = [output.name for output in signature.outputs if output.name in outputs] or sorted(outputs)
         wanted = function.structured_input_signature[1]
@@ -110,7 +117,7 @@ class _Runner:
 
         @tf.function(autograph=False)  # type: ignore[untyped-decorator]
         def packed(*inputs: Any) -> list[Any]:
-            named = _named(tensors, inputs, lengths)
+            named = _named(tensors, inputs, features)
             answer = function(**{key: tf.cast(named[key], spec.dtype) if named[key].dtype != spec.dtype else named[key]
                                  for key, spec in wanted.items()})  # fmt: skip
             return [answer[output] for output in names]
@@ -262,18 +269,22 @@ def _specs(tensors: Sequence[PackedInput]) -> list[Any]:
     return specs
 
 
-def _named(tensors: Sequence[PackedInput], inputs: Sequence[Any], lengths: dict[str, str | None]) -> dict[str, Any]:
+def _named(
+    tensors: Sequence[PackedInput], inputs: Sequence[Any], features: Mapping[str, InputFeature]
+) -> dict[str, Any]:
     """The signature's own inputs from the packed ones."""
     named: dict[str, Any] = {}
     rest = iter(inputs)
     for tensor in tensors:
         values = next(rest)
         if tensor.together:
-            named.update(zip(tensor.names, tf.unstack(values, num=len(tensor.names), axis=1), strict=True))
+            own = [features[name].input or name for name in tensor.names]
+            named.update(zip(own, tf.unstack(values, num=len(own), axis=1), strict=True))
             continue
-        named[tensor.names[0]] = values
+        feature = features[tensor.names[0]]
+        named[feature.input or feature.name] = values
         if tensor.sequence:
-            named[lengths[tensor.names[0]] or f"{tensor.names[0]}_length"] = next(rest)
+            named[feature.length_input or f"{feature.name}_length"] = next(rest)
     return named
 
 

@@ -44,6 +44,7 @@ def test_serving_json_describes_features_signatures_and_examples(written):
     assert content["packed"] is None
     assert content["features"][1] == {
         "name": "w",
+        "input": "w",
         "dtype": "string",
         "shape": [],
         "sequence": False,
@@ -147,7 +148,7 @@ def test_export_for_serving_that_fails_leaves_nothing(trained, tmp_path):
 def test_export_for_serving_without_features_raises(trained, tmp_path):
     with pytest.raises(ValueError, match="pass features="):
         export.export_for_serving(trained, str(tmp_path / "model"))
-    with pytest.raises(ValueError, match="different input names"):
+    with pytest.raises(ValueError, match="different names"):
         export.export_for_serving(trained, str(tmp_path / "model"), features=[FEATURES[0], FEATURES[0]])
 
 
