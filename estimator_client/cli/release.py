@@ -24,7 +24,9 @@ def start(
     shares: Annotated[str, typer.Option(help="Of 1,000 requests, step by step.")] = "10,100,500",
     seconds: Annotated[float, typer.Option(min=0, help="Of each step, at least.")] = 300.0,
     min_requests: Annotated[int, typer.Option(min=0, help="To the new version in each step, at least.")] = 100,
-    shadow: Annotated[bool, typer.Option("--shadow", help="Begin with copies whose answers nobody gets.")] = False,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Begin with copies of requests, whose answers are compared and discarded.")
+    ] = False,
     error_rate: Annotated[float, typer.Option(min=0, max=1, help="Failed requests beyond the live version's.")] = 0.01,
     p99_ratio: Annotated[float, typer.Option(min=1, help="99th percentile against the live version's.")] = 1.5,
     disagreement: Annotated[float | None, typer.Option(min=0, max=1, help="Of a shadow's answers.")] = None,
