@@ -8,6 +8,7 @@ import {filterLog, job, setSmoothing, toggleLogarithmic} from "./job.js";
 import {jobs, pick, pickedJobs, unpick} from "./jobs.js";
 import {model, models} from "./models.js";
 import {forgetSecret, makeToken, revoke, tokens, workers} from "./operate.js";
+import {ACTIONS as RELEASE_ACTIONS, release, releases} from "./releases.js";
 import {report, setThreshold} from "./report.js";
 import {forgetScopes, learnScopes, may, patient, send, token} from "./service.js";
 import {bytes, number} from "./text.js";
@@ -15,7 +16,7 @@ import {submitDraft, takeDraft, train} from "./train.js";
 import {ask, submitAsked} from "./try.js";
 import {send as upload} from "./upload.js";
 
-const VIEWS = {jobs, job, compare, models, model, datasets, dataset, train, report, ask, workers, tokens};
+const VIEWS = {jobs, job, compare, models, model, release, releases, datasets, dataset, train, report, ask, workers, tokens};
 const AT_MOST_EVERY_MS = 700;
 const byId = (id) => document.getElementById(id);
 /** The view that is shown: {view, subject, query, abort, timer, busy (it is being read), again (it is to be
@@ -231,6 +232,7 @@ const ACTIONS = {
   },
   deleteVersion: ({model: name, version}) => agreed(`/v1/models/${encodeURIComponent(name)}/versions/${version}`, `version ${version} of ${name}`),
   revoke,
+  ...RELEASE_ACTIONS,
 };
 
 /** Deletes after a question that tells what goes; whether it was deleted. */
