@@ -37,7 +37,7 @@ TAGS = [
     {"name": "releases", "description": "Bring a new version to a share of the requests first."},
     {"name": "feedback", "description": "Keep requests, send labels, see how good predictions were."},
     {"name": "predict", "description": "TensorFlow Serving's REST API."},
-    {"name": "tokens", "description": "Who may do what."},
+    {"name": "tokens", "description": "Tokens and their scopes."},
     {"name": "operations", "description": "Health and counters."},
 ]
 

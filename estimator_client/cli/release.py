@@ -30,7 +30,9 @@ def start(
     error_rate: Annotated[float, typer.Option(min=0, max=1, help="Failed requests beyond the live version's.")] = 0.01,
     p99_ratio: Annotated[float, typer.Option(min=1, help="99th percentile against the live version's.")] = 1.5,
     disagreement: Annotated[float | None, typer.Option(min=0, max=1, help="Of a shadow's answers.")] = None,
-    quality: Annotated[float | None, typer.Option(min=0, help="How much worse by labels that come back.")] = None,
+    quality: Annotated[
+        float | None, typer.Option(min=0, help="Limit of the loss of quality, by labels that come back.")
+    ] = None,
 ) -> None:
     """Start a release. Prints its id."""
     try:
@@ -59,7 +61,7 @@ def list_releases(
 @app.command("show")
 @printed
 def show(model: ModelName, release: ReleaseId = "") -> CommandResult:
-    """Show what was counted of both versions, and what the release waits for."""
+    """Show the counts of both versions and what the release waits for."""
     with client() as service:
         found = service.release(model, release or _newest(service, model))
     why = found["waits_for"] or found["reason"]
