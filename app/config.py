@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     rate_burst: int = Field(5_000, ge=1)
     bytes_in_flight: int = Field(128 * 2**20, ge=0)
     """Bytes of JSON bodies of one token in memory at once, after decompression; 0: no limit."""
+    event_streams_per_token: int = Field(100, ge=0)
+    """Event streams of one token open at once in one API process; 0: no limit."""
     idempotency_ttl_s: float = Field(86_400.0, gt=0)
     event_retention_s: float = Field(90 * 86_400.0, ge=0)
     """Events of a job are kept for so long after its end, the last one for ever; 0: all for ever."""

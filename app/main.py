@@ -109,7 +109,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
         storage=Storage(settings.artifacts),
         queue=queue,
         dispatch=Dispatch(settings, database, queue),
-        feed=EventFeed(database, promotions),
+        feed=EventFeed(database, promotions, most_per_token=settings.event_streams_per_token),
         promotions=promotions,
         authenticate=Authenticator(lambda secret: _find_token(app_state, secret), version=database.commits.version),
         metrics=Exposition(metrics, JobCollector(database), link),

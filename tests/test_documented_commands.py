@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from tests.documented import ROOT, compose, on_pages, variables, words
+from tests.tied import tied
 from tests.waiting import wait_for
 from workers.service.broker import find_server
 
@@ -113,7 +114,7 @@ def test_redis_of_the_compose_file_answers_with_its_password_only(tmp_path: Path
     script = script.replace("$$", "$").replace("redis-server - ", f"exec {find_server()} - --port {port} ")
     environment = {**os.environ, "REDIS_PASSWORD": "a1b2c3"}
     server = subprocess.Popen(
-        [shell, option, script], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+        tied([shell, option, script]), cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
     )
     try:
         with redis.Redis(port=port, password="a1b2c3") as known, redis.Redis(port=port) as stranger:

@@ -64,6 +64,34 @@ def test_no_test_sleeps_for_a_fixed_time_and_hopes() -> None:
     assert sorted(PACED.keys() - found) == []  # what is gone needs no reason any more
 
 
+#: file → why what it starts may live on for a while when the tests are killed
+UNTIED = {
+    "api/test_command_line.py": "a client that ends with its connection",
+    "client/test_predict_command.py": "a client that ends with its output",
+    "estimator/training/test_killed_training.py": "a training of some seconds",
+    "estimator/compat/test_v2_off.py": "a program of some seconds",
+    "follow.py": "an interpreter that ends with its input",
+    "registry/test_concurrency.py": "a program of some seconds",
+    "serving/test_service.py": "a parent that is killed itself",
+    "test_migrations.py": "migrations of some seconds",
+    "test_parent.py": "a parent that is killed itself",
+    "workers/service/test_supervisor.py": "a supervisor that is killed itself",
+}
+
+
+def test_what_tests_start_ends_with_them() -> None:
+    """Services that nobody ends hold a processor until somebody finds them: see `tests/tied.py`."""
+    untied = {
+        path.relative_to(ROOT).as_posix()
+        for path in sorted(ROOT.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "subprocess.Popen"
+        if not ast.unparse(node.args[0]).startswith(("tied(", "started"))
+    }
+    assert sorted(untied - UNTIED.keys()) == []
+    assert sorted(UNTIED.keys() - untied) == []
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [

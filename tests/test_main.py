@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.tied import tied
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -32,7 +34,7 @@ def test_process_starts_answers_and_stops_cleanly(environment: dict[str, str], t
     port = 18_000 + os.getpid() % 2000
     log = (tmp_path / "log").open("wb")
     command = [sys.executable, "-m", "app.main"]
-    process = subprocess.Popen(command, cwd=ROOT, env={**environment, "PORT": str(port)}, stdout=log, stderr=log)
+    process = subprocess.Popen(tied(command), cwd=ROOT, env={**environment, "PORT": str(port)}, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
 
     def answers(path: str) -> bool:

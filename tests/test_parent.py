@@ -38,6 +38,25 @@ def test_child_ends_when_its_parent_is_killed() -> None:
     assert (len(gone), alive) == (1, [])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be asked for this")
+def test_what_the_tests_start_ends_when_they_are_killed() -> None:
+    code = """
+import subprocess, time
+from tests.tied import tied
+child = subprocess.Popen(tied(["sh", "-c", "echo $$; exec sleep 60"]), start_new_session=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = psutil.Process(int(parent.stdout.readline()))
+        assert child.ppid() == parent.pid
+        parent.kill()
+
+    gone, alive = psutil.wait_procs([child], timeout=10)
+
+    assert (len(gone), alive) == (1, [])
+
+
 def test_parent_may_be_the_first_process_of_a_container() -> None:
     code = (
         "import os; os.getppid = lambda: 1; from app.process import die_with_parent; die_with_parent(); print('lives')"

@@ -14,6 +14,7 @@ import redis
 from app.config import Settings
 from app.errors import Unavailable
 from app.queue import TASK_NAME, CeleryQueue
+from tests.tied import tied
 from workers.service import broker
 
 
@@ -26,7 +27,7 @@ class Broker:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            broker.command(self.settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            tied(broker.command(self.settings)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self.client = redis.Redis(unix_socket_path=str(self.settings.broker_socket))
         end = time.monotonic() + 10

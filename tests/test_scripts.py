@@ -24,6 +24,7 @@ import yaml
 
 from scripts import dependencies, side_by_side
 from tests import facilities
+from tests.tied import tied
 
 ROOT = Path(__file__).parent.parent
 
@@ -167,7 +168,7 @@ def test_dev_starts_the_service_anew_when_a_file_changes(tmp_path: Path) -> None
     command = ["scripts/dev", "--port", str(port), "--data-dir", str(tmp_path / "data")]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True
+            tied(command), cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True
         )
     try:
         _wait_for(lambda: _answers(port))

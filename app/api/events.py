@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
 from fastapi.responses import Response, StreamingResponse
-from starlette.concurrency import run_in_threadpool
 
-from app.api.deps import AppState, AppStateDep, JobId, problems
-from app.jobs.state import ENDED
-from app.registry.events import EventRepository
-from app.registry.jobs.repository import JobRepository
+from app.api.deps import AppStateDep, Caller, JobId, problems
+from app.api.event_feed import Watch
 
 router = APIRouter(tags=["jobs"])
 
@@ -50,33 +47,43 @@ _EVENT = {
 )
 async def watch_job(
     app_state: AppStateDep,
+    token: Caller,
     job_id: JobId,
     last_event_id: Annotated[str | None, Header(description="Go on after this event.", max_length=40)] = None,
 ) -> Response:
-    """From the first event, or after `Last-Event-ID`, to the end of the job. Of progress only the latest is kept. The
-    stream is closed after five minutes; come back with `Last-Event-ID`, as browsers do by themselves."""
+    """From the first event, or after `Last-Event-ID`, to the end of the job. Only the latest progress event is kept.
+    The stream is closed after five minutes; come back with `Last-Event-ID`, as browsers do by themselves. A token may
+    have `EVENT_STREAMS_PER_TOKEN` streams open at once; one more is answered 429."""
     after = int(last_event_id) if last_event_id and last_event_id.isascii() and last_event_id.isdigit() else 0
-    after = min(after, _MAX_ID)
-    over = await run_in_threadpool(_nothing_after, app_state, job_id, after)
-    if over:
+    watch = await app_state.feed.open(job_id, min(after, _MAX_ID), token_id=token.id)
+    if watch.over:
+        watch.close()
         return Response(status_code=_NOTHING_MORE)
-    return StreamingResponse(
-        _stream(app_state, job_id, after),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    return _EventStream(watch)
 
 
-def _nothing_after(app_state: AppState, job_id: str, after: int) -> bool:
-    with app_state.database.read() as session:
-        ended = JobRepository(session).get(job_id).state in ENDED
-        return ended and EventRepository(session).last_id(job_id) <= after
+class _EventStream(StreamingResponse):
+    """Ends its watch with itself, whether or not anything was sent."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(
+            _texts(watch),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+        self._watch = watch
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._watch.close()
 
 
-async def _stream(app_state: AppState, job_id: str, after: int) -> AsyncIterator[bytes]:
+async def _texts(watch: Watch) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
     deadline = time.monotonic() + _LONGEST_S
-    async for event in app_state.feed.watch(job_id, after, idle_s=_IDLE_S):
+    async for event in watch.events(idle_s=_IDLE_S):
         yield event.text if event else b": still here\n\n"
         if time.monotonic() > deadline:
             return

@@ -20,6 +20,9 @@ _PAGE_POLICY = (
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 
+#: an image at another host, which Redoc asks for at each load
+_REDOC_LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"
+
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Estimator Service: API</title>
@@ -46,7 +49,8 @@ def pages() -> dict[str, Page]:
         "/redoc": _page(_REDOC.encode(), DOCS_POLICY),
     }
     for url, path in _files().items():
-        made[url] = Page.of(path.read_bytes(), _TYPES[path.suffix], {"Cache-Control": "no-cache"})
+        body = path.read_bytes().replace(_REDOC_LOGO, b"/static/favicon.svg")
+        made[url] = Page.of(body, _TYPES[path.suffix], {"Cache-Control": "no-cache"})
     return made
 
 

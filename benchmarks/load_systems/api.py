@@ -1,4 +1,4 @@
-"""The API process alone, with a data directory of its own: no workers, no predictor, so that only submits count."""
+"""The API with one lane and a data directory of its own: no workers, no predictor, so that only submits count."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def database(kind: str) -> Iterator[str]:
 
 
 class Api:
-    """`python -m app.main` and a way to ask it."""
+    """`python -m app.lanes` and a way to ask it."""
 
     def __init__(self, data_dir: Path, database_url: str) -> None:
         with socket.socket() as probe:
@@ -47,10 +47,11 @@ class Api:
             self.port = int(probe.getsockname()[1])
         self.data_dir = data_dir
         settings = {"DATA_DIR": str(data_dir), "PORT": str(self.port), "DATABASE_URL": database_url, "REDIS_URL": ""}
+        settings |= {"SERVING_LANES": "1", "EVENT_STREAMS_PER_TOKEN": "0"}
         data_dir.mkdir(parents=True, exist_ok=True)
         with (data_dir / "api.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "app.main"],
+                [sys.executable, "-m", "app.lanes"],
                 cwd=ROOT,
                 env={**os.environ, **settings, "PREDICTOR": "none", "LOG_LEVEL": "WARNING"},
                 stdout=log,
@@ -92,8 +93,10 @@ class Api:
         return str(json.loads(connection.getresponse().read())["id"])
 
     def cpu_seconds(self) -> float:
-        times = psutil.Process(self._process.pid).cpu_times()
-        return times.user + times.system
+        """Of the serving parent and all below it."""
+        parent = psutil.Process(self._process.pid)
+        times = [process.cpu_times() for process in (parent, *parent.children(recursive=True))]
+        return sum(each.user + each.system for each in times)
 
     def stop(self) -> None:
         self._process.terminate()

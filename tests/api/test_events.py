@@ -6,9 +6,11 @@ import asyncio
 import json
 import threading
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
+import pytest
 
 from app.api.event_feed import EventFeed
 from tests.api.conftest import Api
@@ -76,7 +78,11 @@ def test_many_watchers_cost_one_query_a_round(api: Api) -> None:
             return super()._news(seen)
 
     async def watch(feed: EventFeed) -> list[int]:
-        return [event.id async for event in feed.watch(job, 0, idle_s=5) if event]
+        watch = await feed.open(job, 0)
+        try:
+            return [event.id async for event in watch.events(idle_s=5) if event]
+        finally:
+            watch.close()
 
     async def all_of_them() -> list[list[int]]:
         feed = Counted(api.service.database, poll_s=0.05)
@@ -104,3 +110,70 @@ def test_a_watcher_that_leaves_is_forgotten(api: Api) -> None:
         next(received)  # it comes before the watcher is known
         wait_until(lambda: job in api.service.feed._topics)
     wait_until(lambda: not api.service.feed._topics)
+
+
+def test_watchers_that_come_at_once_are_read_for_by_one_thread(api: Api) -> None:
+    jobs = [api.submit() for _ in range(3)]
+    under_way, most, reads = 0, 0, 0
+
+    class Counted(EventFeed):
+        def _records(self, keys: Any) -> Any:
+            nonlocal under_way, most, reads
+            under_way, reads = under_way + 1, reads + 1
+            most = max(most, under_way)
+            try:
+                return super()._records(keys)
+            finally:
+                under_way -= 1
+
+    async def all_of_them() -> None:
+        feed = Counted(api.service.database, poll_s=60)
+        watches = await asyncio.gather(*[feed.open(jobs[number % 3], 0) for number in range(200)])
+        for watch in watches:
+            events = watch.events(idle_s=5)
+            first = await anext(events)
+            assert first is not None and b'"state": "QUEUED"' in first.text
+            await events.aclose()  # type: ignore[attr-defined]
+            watch.close()
+        await feed.stop()
+        assert not feed._topics and not feed._open
+
+    asyncio.run(all_of_them())
+
+    assert most == 1
+    assert reads <= 200 / 16 + 2  # sixteen begin at once, and what they want of one job is read once
+
+
+def test_a_watcher_ahead_of_all_events_does_not_keep_them_from_others(api: Api) -> None:
+    job = api.submit()
+
+    async def both() -> list[bytes]:
+        feed = EventFeed(api.service.database, poll_s=0.05)
+        ahead, other = await feed.open(job, 2**63 - 1), await feed.open(job, 0)
+        await asyncio.to_thread(run_job, api, job)
+        async with asyncio.timeout(10):
+            texts = [event.text async for event in other.events(idle_s=5) if event]
+        ahead.close()
+        other.close()
+        await feed.stop()
+        return texts
+
+    assert b'"state": "SUCCEEDED"' in asyncio.run(both())[-1]
+
+
+def test_a_token_has_so_many_streams_and_no_more(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api.service.feed, "_most_per_token", 2)
+    job = api.submit()
+    path = f"/v1/jobs/{job}/events"
+    other = api.http.post("/v1/tokens", json={"name": "other", "scopes": ["read"]}).json()["token"]
+    with ExitStack() as open_streams:
+        for _ in range(2):
+            assert open_streams.enter_context(api.http.stream("GET", path)).status_code == 200
+        refused = api.http.get(path)
+        with api.http.stream("GET", path, headers={"Authorization": f"Bearer {other}"}) as stream:
+            assert stream.status_code == 200  # it has its own
+    wait_until(lambda: not api.service.feed._open)
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+    assert api.http.get("/v1/jobs/job_01k9zv0q2m8x4t6b3c5d7e9f1g/events").status_code == 404
+    assert not api.service.feed._open  # neither counts those that were refused

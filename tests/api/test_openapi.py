@@ -162,6 +162,8 @@ def test_pages_load_from_this_server_only(shared_api: Api, path: str) -> None:
     answer = httpx.get(f"{shared_api.http.base_url}{path}", trust_env=False)
 
     assert answer.status_code == 200
+    head = httpx.head(f"{shared_api.http.base_url}{path}", trust_env=False)
+    assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", answer.headers["etag"])
     assert answer.headers["content-type"].startswith("text/html")
     assert "//" not in answer.text.replace("<!-- //", "")
     assert "default-src 'none'" in answer.headers["content-security-policy"]

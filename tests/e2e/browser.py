@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 
+from tests.tied import tied
+
 DRIVER = shutil.which("chromedriver")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 MISSING = None if DRIVER and CHROMIUM else "needs Chromium and chromedriver on PATH"
@@ -47,7 +49,7 @@ class Browser:
             port = probe.getsockname()[1]
         assert DRIVER
         quiet = subprocess.DEVNULL
-        self._driver = subprocess.Popen([DRIVER, f"--port={port}"], stdin=quiet, stdout=quiet, stderr=quiet)
+        self._driver = subprocess.Popen(tied([DRIVER, f"--port={port}"]), stdin=quiet, stdout=quiet, stderr=quiet)
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
         try:
             self._session = self._begin(profile)

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from tests.pages import blocks
+from tests.tied import tied
 
 ROOT = Path(__file__).resolve().parents[2]
 POSTGRESQL = os.environ.get("TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
@@ -45,7 +46,7 @@ class RunningService:
         data_dir.mkdir(exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "workers.service", "--port", "0", "--data-dir", str(data_dir)],
+                tied([sys.executable, "-m", "workers.service", "--port", "0", "--data-dir", str(data_dir)]),
                 cwd=ROOT,
                 env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "LEASE_S": "8", "RESEND_AFTER_S": "3", **environment},
                 stdout=log,

@@ -164,9 +164,25 @@ def test_token_that_may_only_look_sees_no_button_that_writes(
     assert page.run("return sessionStorage.length") == 1
 
 
-def test_rollback_after_a_question(page: Browser, service: RunningService, dataset: str) -> None:
+@pytest.fixture(scope="module")
+def rolled(service: RunningService, dataset: str) -> str:
+    """A model with two versions that are loaded."""
     for _ in range(2):
         service.succeeded(service.submit(train_job(dataset, "rolled", 20)))
+
+    def states() -> list[str]:
+        return [one["state"] for one in service.get("/v1/models/rolled")["model_version_status"]]
+
+    wait_for(lambda: states() == ["AVAILABLE"] * 2, "both versions", 30)
+    return "rolled"
+
+
+def point(service: RunningService, model: str, version: int) -> None:
+    service.http.put(f"/v1/models/{model}/labels/latest", json={"version": version}).raise_for_status()
+
+
+def test_rollback_after_a_question(page: Browser, service: RunningService, rolled: str) -> None:
+    point(service, rolled, 2)
     sign_in(page, service)
     go(page, "model/rolled", "rolled")
     older = 'tr[data-key="1"]'
@@ -177,6 +193,29 @@ def test_rollback_after_a_question(page: Browser, service: RunningService, datas
 
     wait_for(lambda: "latest" in page.text(f"{older} td:nth-child(3)"), "the label on version 1", 15)
     assert service.get("/v1/models/rolled")["labels"] == {"latest": 1}
+    assert page.console() == []
+
+
+def test_release_is_watched_paused_and_aborted(page: Browser, service: RunningService, rolled: str) -> None:
+    point(service, rolled, 1)
+    steps = [{"per_mille": 50, "seconds": 600}, {"shadow": True, "seconds": 600}]
+    made = service.http.post(f"/v1/models/{rolled}/releases", json={"version": 2, "steps": steps}).json()["id"]
+    sign_in(page, service)
+    go(page, f"model/{rolled}", rolled)
+    wait_for(lambda: "1 of 2: 5 %" in page.text(f'tr[data-key="{made}"]'), "the release in the list", 15)
+
+    page.click(f'tr[data-key="{made}"] a')
+    wait_for(lambda: page.text("main h1") == "Release of rolled version 2", "its page", 15)
+    assert "1 (live)\t0\t0" in page.text('tr[data-key="arm live"]')
+    assert page.text('tr[data-key="step 0"]').endswith("now")
+    for button, state in [("pause", "PAUSED"), ("resume", "RUNNING")]:
+        page.click(f"[data-action={button}Release]")
+        wait_for(lambda state=state: page.text("[data-key=state] .pill") == state, state, 15)
+    page.click("[data-action=abortRelease]")
+    page.accept()
+    wait_for(lambda: "Aborted by request." in page.text("[aria-label=Events]"), "the end in the events", 15)
+    assert service.get(f"/v1/models/{rolled}/releases/{made}")["state"] == "ABORTED"
+    assert not page.text("[data-action=pauseRelease]")
     assert page.console() == []
 
 
@@ -263,8 +302,11 @@ def test_text_has_contrast(page: Browser, scheme: str) -> None:
     assert not {pair: ratio for pair, ratio in found.items() if ratio < 4.5}
 
 
-def test_documentation_page_lists_the_operations(page: Browser, service: RunningService) -> None:
-    page.open(f"{service.address}/docs")
+@pytest.mark.parametrize(("path", "root"), [("/docs", "#swagger-ui"), ("/redoc", "redoc, .redoc-wrap")])
+def test_documentation_page_lists_the_operations(page: Browser, service: RunningService, path: str, root: str) -> None:
+    page.open(f"{service.address}{path}")
 
-    wait_for(lambda: "Submit a job" in page.text("#swagger-ui"), "the operations", 30)
+    wait_for(lambda: "Submit a job" in page.text(root), "the operations", 30)
     assert page.console() == []
+    names = page.run("return performance.getEntriesByType('resource').map(({name}) => name)")
+    assert [name for name in names if not name.startswith((service.address, "data:", "blob:"))] == []

@@ -97,10 +97,13 @@ def test_file_with_a_fault_is_told_and_the_mended_one_is_trained_and_asked(page:
     page.click("form button.primary")
     wait_for(lambda: "classes" in page.text("[data-key=answer]"), "the answer", 15)
     before = page.text("[data-key=answer]")
+    # a float32 of the file is written as it stands there
+    shown = page.run("return [...document.querySelectorAll('form input')].map((input) => input.value)")
+    assert max(map(len, shown)) <= 9, shown
     page.run("document.getElementById('feature flipper_length_mm').value = '260'")
     page.click("form button.primary")
     wait_for(lambda: page.text("[data-key=answer]") != before, "the answer to another value", 15)
-    assert any(sign in page.text("[data-key=answer]") for sign in "+−")
+    assert any(sign in page.text("[data-key=bars]") for sign in "+−")
     go(page, f"model/{MODEL}", MODEL)
     wait_for(lambda: page.text('tr[data-key="health 1"]').startswith("1\t2\tnone"), "the two requests", 15)
     assert page.console() == []
@@ -111,8 +114,15 @@ def test_training_again_begins_with_the_values_of_the_job(page: Browser, story: 
     wait_for(lambda: "with changes" in page.text("main"), "the link", 15)
     page.run("[...document.querySelectorAll('main a')].find((a) => a.innerText === 'with changes').click()")
     wait_for(lambda: page.text("main h1") == "New training", "the form", 15)
-    values = "return ['model', 'label', 'max_steps', 'batch_size'].map((name) => document.getElementById(name).value)"
-    assert page.run(values) == [MODEL, "species", "2000", "64"]
+    fields = ["model", "label", "max_steps", "batch_size", "optimizer", "learning_rate"]
+    assert page.run("return arguments[0].map((name) => document.getElementById(name).value)", fields) == [
+        MODEL,
+        "species",
+        "1000",
+        "64",
+        "Adam",
+        "0.003",
+    ]
 
 
 def test_report_shows_curves_and_what_another_threshold_would_do(
@@ -197,6 +207,29 @@ def test_distributions_show_what_goes_with_a_label(page: Browser, story: Story) 
     wait_for(lambda: "correlation ratio" in page.text("[data-key=distributions]"), "the strengths", 15)
     assert page.run("return location.hash").endswith("?label=species")
     assert page.run("return document.querySelectorAll('[data-key=distributions] figure svg path.bar').length") >= 4
+
+
+def test_optimizer_follows_the_estimator_until_it_is_chosen(page: Browser, story: Story) -> None:
+    go(page, f"train/{story.dataset}", "New training")
+    fields = "return ['optimizer', 'learning_rate'].map((name) => document.getElementById(name)?.value)"
+
+    def choose(field: str, value: str, then: list[str | None]) -> None:
+        page.run(
+            "const field = document.getElementById(arguments[0]); field.value = arguments[1];"
+            "field.dispatchEvent(new Event('change', {bubbles: true}))",
+            field, value,
+        )  # fmt: skip
+        wait_for(lambda: page.run(fields) == then, f"{field} {value}", 15)
+
+    assert page.run(fields) == ["Adam", "0.003"]
+    choose("estimator", "Linear", ["Ftrl", "0.2"])
+    choose("estimator", "Baseline", ["", None])
+    choose("estimator", "DNN", ["Adam", "0.003"])
+    choose("optimizer", "SGD", ["SGD", "0.01"])
+    choose("estimator", "Linear", ["SGD", "0.01"])
+    page.click("button[value=check]")
+    wait_for(lambda: "Parameters" in page.text("[data-key=checked]"), "what it would train", 15)
+    assert '"type": "SGD",' in page.run("return document.querySelector('[data-key=request] pre').textContent")
 
 
 def test_refused_request_is_told_with_its_places(page: Browser, story: Story) -> None:

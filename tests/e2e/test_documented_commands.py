@@ -22,6 +22,7 @@ from tests.api.conftest import CSV, train_job
 from tests.documented import CURL, ROOT, compose, curl_commands, image_command, on_pages, words
 from tests.e2e.conftest import wait_for
 from tests.e2e.penguins import KNOWN_CSV
+from tests.tied import tied
 from workers.service import broker
 
 
@@ -48,7 +49,7 @@ class Parts:
         with self.log.open("ab") as log:
             self._running.append(
                 subprocess.Popen(
-                    command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                    tied(command), cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
                 )
             )
 
@@ -188,12 +189,17 @@ def test_script_of_the_readme_does_what_it_says(tmp_path: Path, command: str) ->
     arguments = ["--port", str(free_port()), *arguments]
     if "serve" not in script:
         arguments += ["--data-dir", str(tmp_path / "demo")] if "--keep" in command else []
-    arguments = [argument.replace("./data", str(tmp_path / "data")) for argument in arguments]
+    started = tied([ROOT / script, *(argument.replace("./data", str(tmp_path / "data")) for argument in arguments)])
     environment = os.environ | {"DATABASE_URL": "", "REDIS_URL": "", "COLUMNS": "120"}
     log = tmp_path / "log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [ROOT / script, *arguments], cwd=tmp_path, env=environment, stdout=out, stderr=out, start_new_session=True
+            started,
+            cwd=tmp_path,
+            env=environment,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
     try:
         if "serve" in script:

@@ -74,7 +74,7 @@ def test_penguins_by_hand(folder: Path, reader: Reader, replace: dict[str, str],
         by_hand = page.read_text().partition("\n## In the dashboard\n")[2].partition("\n## ")[0]
         until_asked, _, what_if = by_hand.partition("\n6. ")
         hand = Hand(browser, folder, replace)
-        assert hand.follow(until_asked) == 19
+        assert hand.follow(until_asked) == 18
         before = browser.text("[data-key=answer]")
         assert all(species in before for species in ("Adelie", "Chinstrap", "Gentoo"))
         assert hand.follow(f"6. {what_if}") == 2

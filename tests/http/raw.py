@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.tied import tied
+
 ROOT = Path(__file__).parents[2]
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
@@ -109,7 +111,8 @@ def api_process(data_dir: Path, **environment: str) -> Iterator[tuple[subprocess
     variables = {**os.environ, **own, "PORT": str(port), **environment}
     address = f"http://127.0.0.1:{port}"
     with (data_dir / "api.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "app.main"], cwd=ROOT, env=variables, stdout=log, stderr=log)
+        started = tied([sys.executable, "-m", "app.main"])
+        process = subprocess.Popen(started, cwd=ROOT, env=variables, stdout=log, stderr=log)
         try:
             wait_until(lambda: _is_ready(address), within_s=60)
             yield process, address

@@ -26,6 +26,7 @@ from app.serving import forkserver
 from app.storage import Storage
 from tests.published_models import publish
 from tests.serving.conftest import exports
+from tests.tied import tied
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +76,7 @@ class Host:
         self._environment["SETTINGS_FILE"] = str(self.settings_file)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.lanes"], cwd=ROOT, env=self._environment, stdout=log, stderr=log
+                tied([sys.executable, "-m", "app.lanes"]), cwd=ROOT, env=self._environment, stdout=log, stderr=log
             )
         self.parent = psutil.Process(self.process.pid)
         try:

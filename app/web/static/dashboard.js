@@ -8,6 +8,7 @@ import {filterLog, job, setSmoothing, toggleLogarithmic} from "./job.js";
 import {jobs, pick, pickedJobs, unpick} from "./jobs.js";
 import {model, models} from "./models.js";
 import {forgetSecret, makeToken, revoke, tokens, workers} from "./operate.js";
+import {ACTIONS as RELEASE_ACTIONS, release, releases} from "./releases.js";
 import {report, setThreshold} from "./report.js";
 import {forgetScopes, learnScopes, may, patient, send, token} from "./service.js";
 import {bytes, number} from "./text.js";
@@ -15,7 +16,7 @@ import {submitDraft, takeDraft, train} from "./train.js";
 import {ask, submitAsked} from "./try.js";
 import {send as upload} from "./upload.js";
 
-const VIEWS = {jobs, job, compare, models, model, datasets, dataset, train, report, ask, workers, tokens};
+const VIEWS = {jobs, job, compare, models, model, release, releases, datasets, dataset, train, report, ask, workers, tokens};
 const AT_MOST_EVERY_MS = 700;
 const byId = (id) => document.getElementById(id);
 /** The view that is shown: {view, subject, query, abort, timer, busy (it is being read), again (it is to be
@@ -167,7 +168,7 @@ function follow(shown) {
     shown.timer = setTimeout(() => refresh(shown), AT_MOST_EVERY_MS);
   };
   shown.view.follow(shown.subject, shown.abort.signal, changed).then(changed, () => {
-    // Reading every few seconds goes on without the events, and tells what is wrong.
+    // Reading every few seconds goes on without the events, and reports what is wrong.
   });
 }
 
@@ -183,7 +184,7 @@ async function health() {
     kind = status === "ok" ? "good" : status === "degraded" ? "wait" : "bad";
     title = problems.join("\n");
   } catch {
-    // told by the text
+    // the text says so
   }
   const pill = byId("health");
   if (pill.textContent !== text) pill.textContent = text;
@@ -231,9 +232,10 @@ const ACTIONS = {
   },
   deleteVersion: ({model: name, version}) => agreed(`/v1/models/${encodeURIComponent(name)}/versions/${version}`, `version ${version} of ${name}`),
   revoke,
+  ...RELEASE_ACTIONS,
 };
 
-/** Deletes after a question that tells what goes; whether it was deleted. */
+/** Deletes after a question that lists what is removed; whether it was deleted. */
 async function agreed(path, what) {
   const {removes, bytes: size, needed_by: needs} = await send("DELETE", `${path}?dry_run=true`);
   if (needs.length) throw new Error(needs.slice(0, 3).map((need) => need.why).join(" "));

@@ -3,8 +3,9 @@
 import {empty, link, make, older, summary, table} from "./element.js";
 import {jobLink, modelLink, state, when} from "./jobs.js";
 import {lineagePicture} from "./lineage.js";
+import {releasesOf} from "./releases.js";
 import {json, list} from "./service.js";
-import {number} from "./text.js";
+import {milliseconds, number} from "./text.js";
 
 const PAGE = 50;
 const LATEST = "latest";
@@ -14,8 +15,6 @@ const MODELS = [
   {title: "Serves", cell: (model) => Object.entries(model.labels).map(([label, version]) => `${label} → ${version}`).join(", ") || make("span", {class: "quiet"}, "nothing yet")},
   {title: "Made", cell: (model) => when(model.created_at), fixed: true},
 ];
-
-const milliseconds = (seconds) => (typeof seconds === "number" ? `${number(1000 * seconds)} ms` : "");
 
 const HEALTH = [
   {title: "Version", cell: (one) => String(one.version)},
@@ -52,6 +51,7 @@ export const model = {
     const serving = status.versions.find((version) => version.labels.includes(LATEST));
     const {versions: health} = await json("/v1/serving", {signal});
     const asked = health.filter((one) => one.model === name);
+    const released = status.versions.length ? await releasesOf(name, signal) : [];
     const measured = serving ? await json(`${path}/versions/${serving.version}`, {signal}) : null;
     return [
       link("models", "← Models", "back"),
@@ -64,6 +64,7 @@ export const model = {
       make("h2", {}, "Versions"),
       status.versions.length ? table("Versions", versions(name), status.versions, (version) => String(version.version)) : empty("No version was exported yet."),
       older(`model/${encodeURIComponent(name)}`, status),
+      ...released,
       ...(asked.length ? [make("h2", {"data-key": "health title"}, "Serving"),
         make("p", {class: "quiet", "data-key": "health since"}, "Since the service was started."), table("Serving", HEALTH, asked, (one) => `health ${one.version}`)] : []),
       ...(measured ? lineage(name, measured.versions[0]) : []),

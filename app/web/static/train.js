@@ -1,6 +1,7 @@
 // A new training from a data set: what to learn, with which estimator, from which columns; what it would cost; its JSON.
 
 import {make, link, summary, table} from "./element.js";
+import {argumentName, earlier, proposed, rateOf, requested, stepsFor} from "./optimizer.js";
 import {json, send} from "./service.js";
 import {bytes, number} from "./text.js";
 
@@ -10,7 +11,8 @@ const ESTIMATORS = {
   DNNLinearCombined: "Wide and deep: both together",
   Baseline: "Baseline: the mean or most frequent class, to compare with",
 };
-/** The form that is filled in, by data set: {dataset, values, body, checked, problem}. */
+const BATCH = 64;
+/** The form that is filled in, by data set: {dataset, known (estimators and optimizers), values, checked, problem}. */
 let draft = null;
 
 export const train = {
@@ -20,10 +22,10 @@ export const train = {
   async load(id, query, signal) {
     const from = query.get("from");
     if (draft?.id !== id || draft.from !== from) {
-      const [dataset, before] = await Promise.all([
-        json(`/v1/datasets/${id}`, {signal}), from ? json(`/v1/jobs/${from}`, {signal}) : null,
+      const [dataset, known, before] = await Promise.all([
+        json(`/v1/datasets/${id}`, {signal}), json("/v1/estimators", {signal}), from ? json(`/v1/jobs/${from}`, {signal}) : null,
       ]);
-      draft = {id, from, dataset, values: proposal(dataset, before?.spec), checked: null, problem: null};
+      draft = {id, from, dataset, known, values: proposal(dataset, before?.spec, known), checked: null, problem: null};
     }
     return page(draft);
   },
@@ -33,18 +35,19 @@ export const train = {
 const isClass = ({dtype, distinct}) => dtype === "string" || (dtype === "int64" && distinct !== null && distinct <= 20);
 
 /** Sensible values to begin with: those of an earlier job, else from the data set's types. */
-function proposal({name, columns}, spec) {
-  const label = likelyLabel(columns);
+function proposal({name, rows, columns}, spec, known) {
+  const label = likelyLabel(columns), likely = isClass(label) ? "Classifier" : "Regressor", steps = stepsFor(rows, BATCH);
   const first = {
-    model: modelName(name), label: label.name, kind: isClass(label) ? "Classifier" : "Regressor", estimator: "DNN",
-    hidden_units: "64, 32", max_steps: 2000, batch_size: 64, holdout: 0.2, evaluate_every_steps: 500, ignore: [],
+    model: modelName(name), label: label.name, kind: likely, estimator: "DNN", hidden_units: "64, 32",
+    ...proposed({estimator: "DNN", kind: likely}, label), more: {},
+    max_steps: steps, batch_size: BATCH, holdout: 0.2, evaluate_every_steps: Math.round(steps / 4), ignore: [],
   };
   if (!spec?.estimator) return first;
   const [, estimator = "DNN", kind = first.kind] = /^(DNNLinearCombined|DNN|Linear|Baseline)(Classifier|Regressor)$/.exec(spec.estimator.type) ?? [];
   const hidden = spec.estimator.args.hidden_units ?? spec.estimator.args.dnn_hidden_units;
   const {label: learned, batch_size: batch, ignore} = spec.data.train;
   return {
-    ...first, estimator, kind, model: spec.model ?? first.model,
+    ...first, estimator, kind, ...earlier(spec.estimator.args[argumentName(known.$defs, `${estimator}${kind}`)]), model: spec.model ?? first.model,
     label: typeof learned === "string" ? learned : first.label,
     hidden_units: hidden?.join(", ") ?? first.hidden_units, max_steps: spec.train.max_steps ?? first.max_steps,
     batch_size: batch, holdout: spec.data.holdout ?? 0, evaluate_every_steps: spec.train.evaluate_every_steps ?? 0, ignore,
@@ -63,15 +66,17 @@ function likelyLabel(columns) {
 const modelName = (name) => name.toLowerCase().replace(/[^a-z0-9_-]+/g, "-").replace(/^[^a-z0-9]+|-+$/g, "").slice(0, 60) || "model";
 
 /** The body of `POST /v1/jobs`. */
-function body({id, values}) {
+function body({id, known, values}) {
   const args = {};
+  const optimizer = requested(values), type = `${values.estimator}${values.kind}`;
+  if (optimizer) args[argumentName(known.$defs, type)] = optimizer;
   if (values.estimator === "DNN") args.hidden_units = units(values.hidden_units);
   if (values.estimator === "DNNLinearCombined") args.dnn_hidden_units = units(values.hidden_units);
   const data = {train: {dataset: id, label: values.label, batch_size: Number(values.batch_size)}};
   if (values.ignore.length) data.train.ignore = values.ignore;
   if (Number(values.holdout)) data.holdout = Number(values.holdout);
   const made = {
-    type: "train", model: values.model, estimator: {type: `${values.estimator}${values.kind}`, args}, columns: "auto",
+    type: "train", model: values.model, estimator: {type, args}, columns: "auto",
     data, train: {max_steps: Number(values.max_steps)},
   };
   if (Number(values.holdout) && Number(values.evaluate_every_steps)) made.train.evaluate_every_steps = Number(values.evaluate_every_steps);
@@ -92,7 +97,11 @@ function page(state) {
       field("kind", "As", select("kind", [["Classifier", "a class"], ["Regressor", "a number"]], values.kind), advice(state)),
       field("estimator", "Estimator", select("estimator", Object.entries(ESTIMATORS), values.estimator)),
       values.estimator.startsWith("DNN") ? field("hidden_units", "Hidden units", input("hidden_units", values, {inputmode: "text"}), "Neurons per layer, separated by commas.") : "",
-      field("max_steps", "Steps", input("max_steps", values, {type: "number", min: 1})),
+      field("optimizer", "Optimizer", select("optimizer", [["", "the estimator's own"], ...state.known.optimizers.map((name) => [name, name])], values.optimizer),
+        values.estimator === "DNNLinearCombined" ? "Of the network; the linear part keeps its own." : ""),
+      values.optimizer ? field("learning_rate", "Learning rate", input("learning_rate", values, {type: "number", min: 0, step: "any", required: false}),
+        values.more.learning_rate && values.more.type === values.optimizer ? "Empty: the earlier job's schedule." : "Empty: the optimizer's own.") : "",
+      field("max_steps", "Steps", input("max_steps", values, {type: "number", min: 1}), passes(state)),
       field("batch_size", "Rows per step", input("batch_size", values, {type: "number", min: 1})),
       field("holdout", "Rows held out for evaluation", input("holdout", values, {type: "number", min: 0, max: 0.9, step: "any"}), "A share; 0 for none."),
       field("evaluate_every_steps", "Steps between evaluations", input("evaluate_every_steps", values, {type: "number", min: 0})),
@@ -104,6 +113,12 @@ function page(state) {
     make("details", {"data-key": "request"}, make("summary", {}, "The same with curl"), make("pre", {tabindex: "0"},
       `curl -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\\n  ${location.origin}/v1/jobs -d '${request.replaceAll("'", "'\\''")}'`)),
   ];
+}
+
+/** How often the training sees each row. */
+function passes({dataset: {rows}, values}) {
+  const epochs = (values.max_steps * values.batch_size) / (rows * (1 - values.holdout));
+  return Number.isFinite(epochs) ? `About ${number(Number(epochs.toPrecision(2)))} passes over the rows.` : "";
 }
 
 const field = (id, title, control, hint = "") =>
@@ -157,10 +172,22 @@ export function takeDraft(form) {
   const before = draft.values;
   draft.values = {...before, ...Object.fromEntries([...given].filter(([name]) => !["use", "do"].includes(name)))};
   draft.values.ignore = draft.dataset.columns.map(({name}) => name).filter((name) => name !== before.label && name !== draft.values.label && !used.includes(name));
-  if (draft.values.label !== before.label) {
-    const label = draft.dataset.columns.find(({name}) => name === draft.values.label);
-    draft.values.kind = isClass(label) ? "Classifier" : "Regressor";
+  if (draft.values.label !== before.label) draft.values.kind = isClass(column(draft.values.label)) ? "Classifier" : "Regressor";
+  takeOptimizer(before);
+}
+
+const column = (name) => draft.dataset.columns.find((one) => one.name === name);
+
+/** Another optimizer gets its own rate; another estimator its own optimizer, unless one was chosen. */
+function takeOptimizer(before) {
+  const now = draft.values;
+  if (now.optimizer !== before.optimizer) {
+    now.learning_rate = rateOf(now.optimizer);
+    return;
   }
+  const old = proposed(before, column(before.label));
+  const untouched = old.optimizer === now.optimizer && old.learning_rate === now.learning_rate;
+  if (untouched) Object.assign(now, proposed(now, column(now.label)));
 }
 
 /** Checks or submits; the new job's id, or null. */

@@ -2,7 +2,7 @@
 
 import {link, make, summary} from "./element.js";
 import {json, send} from "./service.js";
-import {number} from "./text.js";
+import {number, shortest} from "./text.js";
 
 /** What is asked: {model, metadata, values (text by feature), answer, before, problem}. */
 let asked = null;
@@ -15,14 +15,19 @@ export const ask = {
     if (asked?.model !== name) {
       const metadata = await json(`/v1/models/${encodeURIComponent(name)}/labels/latest/metadata`, {signal});
       const example = metadata.examples[0] ?? {};
-      const values = Object.fromEntries(metadata.features.map((feature) => [feature.name, written(example[feature.name])]));
+      const values = Object.fromEntries(metadata.features.map((feature) => [feature.name, written(example[feature.name], feature.dtype)]));
       asked = {model: name, metadata, values, answer: null, before: null, problem: null};
     }
     return page(asked);
   },
 };
 
-const written = (value) => (value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
+/** A feature's value as text. The example rows have passed through float32, whose digits beyond the seventh are noise. */
+function written(value, dtype) {
+  if (value === null || value === undefined) return "";
+  const short = dtype === "float32" ? (_, one) => (typeof one === "number" ? shortest(one) : one) : undefined;
+  return typeof value === "string" ? value : JSON.stringify(value, short);
+}
 
 /** A field's text as JSON: an empty one is null, that of a text feature itself. */
 function read({dtype, sequence, shape}, text) {
@@ -48,13 +53,13 @@ function page(state) {
   try {
     example = JSON.stringify({instances: [instance(state)]});
   } catch {
-    // told when it is asked
+    // reported when it is asked
   }
   const url = `${location.origin}/v1/models/${encodeURIComponent(model)}:predict`;
   return [
     link(`model/${encodeURIComponent(model)}`, `← ${model}`, "back"),
     make("h1", {}, `Ask ${model}`),
-    make("p", {class: "quiet"}, `Version ${metadata.model_spec.version}. Change a value and ask again: the answer shows what moved.`),
+    make("p", {class: "quiet"}, `Version ${metadata.model_spec.version}. Change a value and ask again: the answer shows what changed.`),
     make("form", {"data-form": "ask", class: "fields"},
       metadata.features.map((feature) => control(feature, values[feature.name])),
       make("div", {class: "row", "data-key": "buttons"}, make("button", {class: "primary"}, "Ask"))),
@@ -91,12 +96,13 @@ function control(feature, value) {
 function answer({answer: found, before}) {
   const flat = flatten(found), old = before ? flatten(before) : {};
   return make("section", {"data-key": "answer", "aria-live": "polite", "aria-label": "Answer"}, make("h2", {}, "Answer"),
-    summary(Object.entries(flat).map(([name, value]) => [name, moved(value, old[name])])),
-    "probabilities" in found ? bars(found) : "");
+    summary(Object.entries(flat).map(([name, value]) => [name, moved(value, old[name], name)])),
+    "probabilities" in found ? bars(found, before) : "");
 }
 
-function moved(value, old) {
-  if (typeof value !== "number") return value !== old && old !== undefined ? `${value} (was ${old})` : String(value);
+/** A value beside the one before: by how much a number changed; what a text, or a class's number, was. */
+function moved(value, old, name) {
+  if (typeof value !== "number" || name === "class_ids") return value !== old && old !== undefined ? `${value} (was ${old})` : String(value);
   const change = typeof old === "number" ? value - old : 0;
   return change ? `${number(value)} (${change > 0 ? "+" : "−"}${number(Math.abs(change))})` : number(value);
 }
@@ -112,10 +118,12 @@ function flatten(found) {
   return flat;
 }
 
-function bars({probabilities, all_classes: classes}) {
-  const places = probabilities.map((share, index) => [classes?.[index] ?? String(index), share]).sort((a, b) => b[1] - a[1]);
-  return make("div", {class: "bars", "data-key": "bars"}, places.slice(0, 20).map(([name, share]) =>
-    make("div", {}, make("span", {}, name), make("meter", {max: 1, value: share, "aria-label": `${name}: ${number(share)}`}), make("span", {class: "number"}, number(share)))));
+/** The probability of each class, and by how much it changed. */
+function bars({probabilities, all_classes: classes}, before) {
+  const places = probabilities.map((share, index) => [classes?.[index] ?? String(index), share, moved(share, before?.probabilities?.[index])])
+    .sort((a, b) => b[1] - a[1]);
+  return make("div", {class: "bars", "data-key": "bars"}, places.slice(0, 20).map(([name, share, text]) =>
+    make("div", {}, make("span", {}, name), make("meter", {max: 1, value: share, "aria-label": `${name}: ${text}`}), make("span", {class: "number"}, text))));
 }
 
 /** Asks with what the form holds. */

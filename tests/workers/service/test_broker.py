@@ -14,13 +14,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.config import Settings
+from tests.tied import tied
 from tests.waiting import wait_for
 from workers.service import broker
 
 
 @contextmanager
 def running(settings: Settings) -> Iterator[tuple[subprocess.Popen[bytes], redis.Redis]]:
-    process = subprocess.Popen(broker.command(settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(tied(broker.command(settings)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     client = redis.Redis(unix_socket_path=str(settings.broker_socket), retry=Retry(NoBackoff(), 0))
     try:
         wait_for(lambda: answers(client) or process.poll() is not None)

@@ -20,6 +20,7 @@ from app.queue import CeleryQueue
 from app.registry.db import Database, make_engine
 from app.registry.workers import ListedWorker, WorkerReport, WorkerRepository
 from app.version import __version__ as VERSION
+from tests.tied import tied
 from tests.workers import job_rows
 from workers.service import broker
 from workers.worker.presence import Presence
@@ -43,7 +44,7 @@ class Running:
         own = {"DATA_DIR": str(self.settings.data_dir), "DATABASE_URL": "", "REDIS_URL": ""}
         environment = os.environ | own | self._environment | (environment or {})
         with (self.settings.data_dir / "log").open("ab") as log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+            process = subprocess.Popen(tied(command), env=environment, stdout=log, stderr=log, start_new_session=True)
         self.processes.append(process)
         return process
 

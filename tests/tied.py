@@ -1,0 +1,26 @@
+"""Commands that end with the process of the tests, even when that is killed and no fixture can end them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_TIE = f"""
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, {int(signal.SIGTERM)})  # PR_SET_PDEATHSIG, which outlives the exec
+if os.getppid() == int(sys.argv[1]):  # else it died before we asked
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+def tied(command: Sequence[str | Path]) -> list[str]:
+    """The command of a process that the kernel sends SIGTERM when the thread that starts it ends; so start it from one
+    that lasts. Number, session and command line of the process are those of the command. Linux only; elsewhere the
+    command as it is."""
+    words = [str(word) for word in command]
+    if sys.platform != "linux":
+        return words
+    return [sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()), *words]
