@@ -67,8 +67,7 @@ def test_model_answers_by_the_version_of_a_job_that_has_succeeded(service: Runni
 
 
 AWKWARD = [
-    "Marital Status", "größe", "年齢", "it's", "_id", "-dash", "/slash", "50%", "[list]", 'say "hi"', "one, two", "1st",
-    "😀", "class", "self", "a b", "a_b", "x²",
+    "Marital Status", "größe", "年齢", "_id", "/slash", 'say "hi"', "one, two", "class", "self", "a b", "a_b", "x²",
 ]  # fmt: skip
 """Names that a header may hold: such as no variable, no scope, no parameter of Python has, and two that become one."""
 

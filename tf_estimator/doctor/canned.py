@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import eval_events
 from . import checkpoint_columns, optimizers, shared_embeddings
-from .columns import Column
+from .diagnosed_column import Column
 from .graph import Graph
 
 _HIDDEN = re.compile(r"dnn/hiddenlayer_(\d+)/kernel")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import shared_embeddings
-from .columns import COMBINERS, Column, combiner_argument
+from .diagnosed_column import COMBINERS, Column, combiner_argument
 from .graph import Graph
 
 #: Scopes of the variables of each layer.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from .canned import DiagnosedModel
-from .columns import Column
+from .diagnosed_column import Column
 from .optimizers import Optimizer
 
 

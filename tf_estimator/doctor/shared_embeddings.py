@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from .columns import Column, combiner_argument
+from .diagnosed_column import Column, combiner_argument
 
 #: Code of the categorical column of a key with so many ids and those nodes, and what is a guess in it.
 Categorical = Callable[[str, int, list[Any]], tuple[str, str]]
