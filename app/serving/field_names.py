@@ -1,4 +1,4 @@
-"""Which names the fields of a msgspec structure can have in JSON."""
+"""Names that the fields of a msgspec structure can have in JSON."""
 
 from __future__ import annotations
 
