@@ -23,6 +23,7 @@ from .inputs.source import BatchSource
 from .keys import GLOBAL_STEP, ModeKeys
 from .model_fn import check_model_fn
 from .run_config import RunConfig
+from .training import session_config
 from .training.evaluation import evaluate
 from .training.model_runtime import ModelRuntime
 from .training.prediction import predictions
@@ -60,6 +61,7 @@ class Estimator(Exports):
         self._refuse_overrides()
         check_model_fn(model_fn, params)
         self._config = with_model_dir(config, model_dir)
+        session_config.apply(self._config.session_config)
         warm_start = None if warm_start_from is None else settings_from(warm_start_from)
         self._runtime = ModelRuntime(model_fn, self._config, params, warm_start)
         self._exports_untrained = False  # whether the values before the first training are worth an export

@@ -57,8 +57,8 @@ class RunConfig:
         save_summary_steps: steps between summaries; None or 0 for none.
         save_checkpoints_steps: steps between checkpoints; excludes `save_checkpoints_secs`.
         save_checkpoints_secs: seconds between checkpoints; 600 if neither is given. Both None: only at start and end.
-        session_config: a `tf.compat.v1.ConfigProto`. Its thread counts and soft placement are applied where
-            TensorFlow has not started yet.
+        session_config: a `tf.compat.v1.ConfigProto`. An Estimator applies its thread counts where TensorFlow has not
+            started yet; a log line says what is not used.
         keep_checkpoint_max: how many recent checkpoints to keep; None or 0 keeps all.
         keep_checkpoint_every_n_hours: besides those, keep one per so many hours.
         log_step_count_steps: steps between log lines of loss and steps/s; None for none.
@@ -71,8 +71,9 @@ class RunConfig:
         protocol: protocol of the servers, None for grpc.
         experimental_distribute: a `DistributeConfig`-like object whose `train_distribute` and `eval_distribute` are
             used where the arguments of that name are None. A `remote_cluster` is refused.
-        experimental_max_worker_delay_secs: upper limit of the wait of a worker that starts after the chief.
-        session_creation_timeout_secs: how long a worker waits for the chief.
+        experimental_max_worker_delay_secs: not used: workers start together, none after a delay.
+        session_creation_timeout_secs: not used: there is no session to wait for; TensorFlow's collective operations
+            have timeouts of their own.
         checkpoint_save_graph_def: whether `graph.pbtxt` and a `.meta` file per checkpoint are written.
         jit_compile: whether a training on `columns_input_fn` with dense numbers runs many steps in one program compiled
             by XLA, on one replica. Faster for small models in long trainings, for compiling takes some seconds; results

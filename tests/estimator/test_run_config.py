@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -146,3 +147,24 @@ def test_model_dir_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert est.RunConfig().model_dir == est.RunConfig(model_dir="/m").model_dir == "/m"
     with pytest.raises(ValueError, match="TF_CONFIG"):
         est.RunConfig(model_dir="/other")
+
+
+def test_session_config_that_can_not_be_applied_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    tf.constant(0).numpy()  # TensorFlow has started
+    present = tf.config.threading.get_intra_op_parallelism_threads()
+    session_config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=present + 3, log_device_placement=True)
+    est.BaselineRegressor(config=est.RunConfig(session_config=session_config))
+    assert "started, so ['intra_op_parallelism_threads'] can't be changed" in caplog.text
+    assert "['log_device_placement'] are not used" in caplog.text
+    assert tf.config.threading.get_intra_op_parallelism_threads() == present
+
+
+def test_trace_that_a_hook_asks_for_is_refused(tmp_path: Path) -> None:
+    class Tracing(est.SessionRunHook):  # type: ignore[misc]
+        def before_run(self, run_context: Any) -> Any:
+            options = tf.compat.v1.RunOptions(trace_level=tf.compat.v1.RunOptions.FULL_TRACE)
+            return est.SessionRunArgs(None, options=options)
+
+    estimator = est.BaselineRegressor(str(tmp_path))
+    with pytest.raises(NotImplementedError, match="Tracing asks for a trace by RunOptions"):
+        estimator.train(lambda: tf.data.Dataset.from_tensors(({"x": [[1.0]]}, [[1.0]])), hooks=[Tracing()])

@@ -134,6 +134,11 @@ class HookRunner:
         own: list[tuple[Any, Any]] = []
         for hook, request, fetches in zip(hooks, requests, plan.fetches, strict=True):
             results = None if fetches is None else fetches.values(values)
+            if getattr(getattr(request, "options", None), "trace_level", 0):
+                raise NotImplementedError(
+                    f"{type(hook).__name__} asks for a trace by RunOptions, and there is no session that records one. "
+                    "Use est.ProfilerHook, or tf.profiler.experimental."
+                )
             run_values = v1.train.SessionRunValues(results, getattr(request, "options", None), v1.RunMetadata())
             (own if isinstance(hook, BuiltinHook | BeforeCheckpointHook) else graph_hooks).append((hook, run_values))
         # The engine's own come first, as in tf.estimator: users' hooks find the checkpoint of the step.
