@@ -84,7 +84,7 @@ class Conflict(ServiceError):
 
 
 class PreconditionFailed(Conflict):
-    title = "Changed by somebody else"
+    title = "Changed by another request"
 
 
 class UnsupportedMedia(ServiceError):

@@ -120,7 +120,7 @@ class Client:
 
     def delete_dataset(self, dataset: str, *, dry_run: bool = False) -> Json | None:
         """Deletes a data set that nothing needs, by its id or by a name that it alone has. With `dry_run`, as in the
-        other deletes, nothing is deleted: the answer tells what would go, and what needs it still."""
+        other deletes, nothing is deleted: the answer lists what would be removed and what still needs it."""
         return self._delete(f"/v1/datasets/{quote(dataset, safe='')}", dry_run)
 
     def _delete(self, path: str, dry_run: bool) -> Json | None:

@@ -78,7 +78,7 @@ def take_all(service: demo.Service, browser: Browser, folder: Path) -> list[Path
         camera = Photographer(browser, service, folder)
         camera.take("dataset", f"dataset/{dataset['id']}", "bill_length_mm")
         check = "button[value=check]"
-        camera.take("training", f"train/{dataset['id']}", "New training", press=check, then="Parameters")
+        camera.take("training", f"train/{dataset['id']}", "Rows held out", press=check, then="Parameters")
         camera.take("report", f"report/{evaluation['id']}", "Confusion matrix")
         camera.take("ask", "ask/penguins", "Ask penguins", press="form button.primary", then="Answer", top="form")
 

@@ -185,8 +185,13 @@ class Hand:
             self._until(lambda: shown in self.browser.text("body"), f"{shown!r} on the page")
 
     def _type(self, label: str, text: str) -> None:
-        self._until(lambda: self._marked("label", label), f"a field called {label!r}")
-        field = self.browser.run("return document.querySelector('[data-followed]').htmlFor")
+        # in one script: a page that is drawn again would take a mark away
+        script = (
+            "return [...document.querySelectorAll('label')].find((e) => e.innerText.trim() === arguments[0]"
+            " && e.offsetParent !== null)?.htmlFor"
+        )
+        self._until(lambda: bool(self.browser.run(script, label)), f"a field called {label!r}")
+        field = self.browser.run(script, label)
         self.browser.run("const e = document.getElementById(arguments[0]); if (e.type !== 'file') e.value = ''", field)
         self.browser.type(f'[id="{field}"]', text)
 

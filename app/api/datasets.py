@@ -61,7 +61,7 @@ _FORM: dict[str, Any] = {
                             "description": "JSON: how the file is written (`separator`, `encoding`, `null_values`, "
                             "`thousands`, "
                             "`decimal`), and by column `dtype`, `sequence`, `shape`, `null_values`, `thousands`, "
-                            "`decimal`, `strip`, `timestamp`, where the data would say else.",
+                            "`decimal`, `strip`, `timestamp`, that override what the data suggest.",
                             "examples": [
                                 '{"columns": {"age": {"dtype": "float32"}}}',
                                 '{"separator": ";", "encoding": "cp1252", "columns": {"price": {"strip": "$", '
@@ -141,7 +141,7 @@ def get_dataset(app_state: AppStateDep, dataset_id: DatasetReference) -> Dataset
 def preview_dataset(
     app_state: AppStateDep,
     dataset_id: DatasetReference,
-    rows: Annotated[int, Query(ge=1, le=1000, description="So many.")] = 20,
+    rows: Annotated[int, Query(ge=1, le=1000, description="Number of rows to return.")] = 20,
 ) -> Preview:
     from app.datasets.table import open_dataset
 
@@ -160,7 +160,11 @@ def get_distributions(
     app_state: AppStateDep,
     dataset_id: DatasetReference,
     label: Annotated[
-        str | None, Query(max_length=10_000, description="A column; how strongly each goes with it is told.")
+        str | None,
+        Query(
+            max_length=10_000,
+            description="A column; the response has the strength of association of every other column with it.",
+        ),
     ] = None,
     column: Annotated[
         list[str] | None, Query(max_length=MOST_COLUMNS, description="Only these columns; else the first 100.")

@@ -93,8 +93,8 @@ LabelName = Annotated[
     str, Path(pattern=NAME_PATTERN, max_length=100, description="A label of the model.", examples=["latest"])
 ]
 VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="Number of a version.", examples=[1])]
-PageSize = Annotated[int, Query(ge=1, le=1000, description="At most so many.")]
-PageToken = Annotated[str | None, Query(max_length=500, description="`next_page_token` of the page before.")]
+PageSize = Annotated[int, Query(ge=1, le=1000, description="Maximum number of items to return.")]
+PageToken = Annotated[str | None, Query(max_length=500, description="`next_page_token` of the previous page.")]
 IdempotencyKey = Annotated[
     str | None,
     Header(

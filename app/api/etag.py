@@ -20,7 +20,7 @@ def expected_revision(if_match: str | None, if_none_match: str | None) -> int | 
     """
     if if_none_match is not None:
         if if_none_match.strip() != "*" or if_match is not None:
-            raise InvalidInput("Of If-None-Match only `*` is taken, and not beside If-Match.")
+            raise InvalidInput("If-None-Match accepts only `*` and cannot be combined with If-Match.")
         return 0
     if if_match is None:
         return None

@@ -51,9 +51,9 @@ async def watch_job(
     job_id: JobId,
     last_event_id: Annotated[str | None, Header(description="Go on after this event.", max_length=40)] = None,
 ) -> Response:
-    """From the first event, or after `Last-Event-ID`, to the end of the job. Of progress only the latest is kept. The
-    stream is closed after five minutes; come back with `Last-Event-ID`, as browsers do by themselves. A token may have
-    `EVENT_STREAMS_PER_TOKEN` streams open at once; one more is answered 429."""
+    """From the first event, or after `Last-Event-ID`, to the end of the job. Only the latest progress event is kept.
+    The stream is closed after five minutes; come back with `Last-Event-ID`, as browsers do by themselves. A token may
+    have `EVENT_STREAMS_PER_TOKEN` streams open at once; one more is answered 429."""
     after = int(last_event_id) if last_event_id and last_event_id.isascii() and last_event_id.isdigit() else 0
     watch = await app_state.feed.open(job_id, min(after, _MAX_ID), token_id=token.id)
     if watch.over:

@@ -31,7 +31,7 @@ _MEDIA_TYPE = "application/x-tar"
     },
 )
 def download_saved_model(app_state: AppStateDep, model: ModelName, version: VersionNumber) -> StreamingResponse:
-    """The version needs not serve. Its files never change; the digest is also in its lineage."""
+    """The version need not be loaded. Its files never change; the digest is also in its lineage."""
     with app_state.database.read() as session:
         export = ExportRepository(session).get(ModelRepository(session).version(model, version).export_id)
     directory = app_state.storage.path(export.path)

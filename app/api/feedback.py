@@ -38,7 +38,7 @@ router = APIRouter(tags=["feedback"], route_class=StrictRoute)
 
 _MOST_SLICES = 20
 _DAY_S = 86_400.0
-Days = Annotated[float, Query(gt=0, le=3660, description="Of predictions made in the last so many days.")]
+Days = Annotated[float, Query(gt=0, le=3660, description="Only predictions of the last `days` days.")]
 
 
 @router.get(
@@ -91,7 +91,10 @@ def get_quality(
     app_state: AppStateDep,
     model: ModelName,
     days: Days = 30.0,
-    by: Annotated[str | None, Query(max_length=200, description="A feature by whose values it is told too.")] = None,
+    by: Annotated[
+        str | None,
+        Query(max_length=200, description="A feature; the response also has the quality for each of its values."),
+    ] = None,
 ) -> QualityView:
     with app_state.database.read() as session:
         ModelRepository(session).get(model)

@@ -30,7 +30,7 @@ class Ready(View):
     problems: list[str] = Field(description="What does not work, a sentence each; empty when the status is `ok`.")
 
 
-@router.get("/healthz", operation_id="health", summary="The process lives")
+@router.get("/healthz", operation_id="health", summary="The process is alive")
 async def health() -> Alive:
     return Alive(status="ok")
 

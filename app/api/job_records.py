@@ -50,7 +50,7 @@ def get_logs(
     app_state: AppStateDep,
     job_id: JobId,
     attempt: Annotated[int | None, Query(ge=1, le=10_000, description="Only this attempt's.")] = None,
-    tail_bytes: Annotated[int, Query(ge=1, le=_MOST_LOG_BYTES, description="Only the end.")] = 2**20,
+    tail_bytes: Annotated[int, Query(ge=1, le=_MOST_LOG_BYTES, description="Only the last lines.")] = 2**20,
 ) -> PlainTextResponse:
     """All attempts' in their order, as plain text without terminal codes. Kept when an attempt dies."""
     job = _job(app_state, job_id)
@@ -73,7 +73,7 @@ def get_metrics(
     job_id: JobId,
     name: Annotated[list[str] | None, Query(max_length=20, description="Only these series.")] = None,
     after_step: Annotated[int, Query(ge=-1, le=2**62, description="Only points after this step.")] = -1,
-    limit: Annotated[int, Query(ge=1, le=100_000, description="Most points of each series.")] = 10_000,
+    limit: Annotated[int, Query(ge=1, le=100_000, description="Maximum number of points per series.")] = 10_000,
 ) -> MetricSeries:
     with app_state.database.read() as session:
         JobRepository(session).get(job_id)

@@ -42,7 +42,7 @@ _POLL_AGAIN_S = "1"
 _LINKS: dict[str, Any] = {
     "headers": {
         "Location": {"schema": {"type": "string"}, "description": "Path of the job."},
-        "Retry-After": {"schema": {"type": "string"}, "description": "Seconds to wait before the next look."},
+        "Retry-After": {"schema": {"type": "string"}, "description": "Seconds to wait before the next request."},
     }
 }
 
@@ -102,7 +102,7 @@ def list_jobs(
     page_size: PageSize = 50,
     page_token: PageToken = None,
 ) -> JobList:
-    """The first page tells in `total` how many there are."""
+    """`total` is the number of jobs that match; only on the first page."""
     with app_state.database.read() as session:
         where = JobFilter(
             state=state,

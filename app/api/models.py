@@ -182,8 +182,8 @@ def set_label(
     if_match: Annotated[str | None, Header(max_length=200, description="The ETag that you saw.")] = None,
     if_none_match: Annotated[str | None, Header(max_length=200, description="`*`: only if there is none yet.")] = None,
 ) -> LabelView:
-    """Only to an AVAILABLE version: one that was loaded and warmed up (409). With `If-Match`: only if nobody else has
-    changed the label since (412). With `canary` the label divides its requests until it is set again."""
+    """Only to an AVAILABLE version: one that was loaded and warmed up (409). With `If-Match`: only if no other request
+    has changed the label since (412). With `canary` the label divides its requests until it is set again."""
     with app_state.database.session() as session:
         expected = expected_revision(if_match, if_none_match)
         division = WHOLE

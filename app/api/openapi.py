@@ -37,7 +37,7 @@ TAGS = [
     {"name": "releases", "description": "Bring a new version to a share of the requests first."},
     {"name": "feedback", "description": "Keep requests, send labels, see how good predictions were."},
     {"name": "predict", "description": "TensorFlow Serving's REST API."},
-    {"name": "tokens", "description": "Who may do what."},
+    {"name": "tokens", "description": "Tokens and their scopes."},
     {"name": "operations", "description": "Health and counters."},
 ]
 
@@ -45,16 +45,16 @@ _MEANINGS = {
     "400": "The request cannot be read.",
     "401": "No valid token.",
     "403": "The token lacks the scope, or a foreign Origin.",
-    "404": "There is no such thing.",
+    "404": "Not found.",
     "408": "The body came too slowly.",
     "409": "It is not in a state that allows this; `detail` says which.",
-    "412": "Somebody else changed it first.",
+    "412": "It was changed by another request first.",
     "413": "The body is over the limit.",
     "415": "Not a content type that is taken.",
-    "421": "A Host that this service does not answer for.",
-    "422": "The input is wrong; `errors` points at each place.",
+    "421": "The `Host` header is not allowed.",
+    "422": "The input is invalid; `errors` has a JSON pointer for each fault.",
     "429": "Too many requests, or too many waiting jobs. Try again after `Retry-After` seconds.",
-    "503": "Something that is needed does not answer now. Try again after `Retry-After` seconds.",
+    "503": "A part of the service that is needed does not answer. Try again after `Retry-After` seconds.",
     "default": "Any other error.",
 }
 _EXAMPLES = {

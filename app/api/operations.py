@@ -17,7 +17,7 @@ from app.registry.workers import WorkerRepository
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/v1/audit", operation_id="list_audit", summary="Who did what, newest first")
+@router.get("/v1/audit", operation_id="list_audit", summary="Audit log, newest first")
 def list_audit(app_state: AppStateDep, page_size: PageSize = 50, page_token: PageToken = None) -> AuditList:
     with app_state.database.read() as session:
         rows, cursor = AuditRepository(session).list(page_size=page_size, after=page_token)

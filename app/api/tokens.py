@@ -74,7 +74,8 @@ def list_tokens(app_state: AppStateDep) -> TokenList:
     responses=problems(404, 409),
 )
 def revoke_token(app_state: AppStateDep, token: Caller, token_id: TokenId) -> TokenView:
-    """Felt by all processes within two seconds. The last valid token with the scope `admin` cannot be revoked."""
+    """Takes effect in all processes within two seconds. The last valid token with the scope `admin` cannot be
+    revoked."""
     with app_state.database.session() as session:
         row = TokenRepository(session).revoke(token_id)
         session.refresh(row)

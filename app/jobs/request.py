@@ -40,7 +40,7 @@ class JobOptions(Part):
 
     model_config = ConfigDict(json_schema_extra=_options_last)
 
-    display_name: DisplayName | None = Field(None, description="What people call the job; need not be unique.")
+    display_name: DisplayName | None = Field(None, description="Display name of the job; need not be unique.")
     tags: Tags = Field((), description="Words by which jobs are found and kept together, at most 20.")
     queue: Name = Field("default", description="Queue of the workers that may run the job.")
     priority: int = Field(5, ge=0, le=9, description="Jobs of higher priority start first; 9 is the highest.")

@@ -173,7 +173,7 @@ class DeletionRepository:
         models.lock(model)
         row = models.label(model, label)
         if expected_revision is not None and expected_revision != row.revision:
-            raise PreconditionFailed(f"The label was changed by somebody else: its revision is {row.revision} now.")
+            raise PreconditionFailed(f"The label was changed by another request: its revision is {row.revision} now.")
 
         def work() -> None:
             self.session.delete(row)

@@ -198,7 +198,7 @@ class ModelRepository:
         row = self._label(model, label)
         revision = row.revision if row else 0
         if expected_revision is not None and expected_revision != revision:
-            raise PreconditionFailed(f"The label was changed by somebody else: its revision is {revision} now.")
+            raise PreconditionFailed(f"The label was changed by another request: its revision is {revision} now.")
         others = {division.canary, division.shadow} - {None}
         if version in others:
             raise Conflict(f"Version {version} is the one that the label points to; name another beside it.")

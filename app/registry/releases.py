@@ -23,7 +23,7 @@ from app.registry.release_tables import Release, ReleaseEvent
 from app.registry.tables import Label
 from app.releases.release_plan import ACTIVE, ReleasePlan, ReleaseState
 
-SOMEBODY = "The label was set by somebody else, or taken by a new version; the release leaves it as it is."
+LABEL_TAKEN = "The label was set by another request or taken by a new version; the release leaves it as it is."
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class ReleaseRepository:
         fresh = self._locked(release.model, release.id)
         if fresh.state not in ACTIVE or self.owns_label(fresh):
             return False
-        self._end(fresh, Ending(ReleaseState.ABORTED, "aborted", fresh.base), SOMEBODY, {}, None)
+        self._end(fresh, Ending(ReleaseState.ABORTED, "aborted", fresh.base), LABEL_TAKEN, {}, None)
         return True
 
     def owns_label(self, release: Release) -> bool:

@@ -104,7 +104,9 @@ def decide(plan: ReleasePlan, step: int, ran_s: float, *, whole: Observed, windo
             why = f"The guard needs {_LABELS} labels of each version's predictions; the new one has {found.requests}."
             return Decision("wait", why, findings)
         if found.over == "step" and found.verdict is Verdict.OVER:
-            return Decision("wait", f"{_sentence(found)} That may be an accident: more requests will tell.", findings)
+            return Decision(
+                "wait", f"{_sentence(found)} That may be an accident: more requests are needed to decide.", findings
+            )
     return Decision("advance", "All guards kept.", findings)
 
 

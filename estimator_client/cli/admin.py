@@ -35,7 +35,7 @@ _WORKERS: dict[str, Any] = {
 @app.command("status")
 @printed
 def status() -> CommandResult:
-    """Show whether the service can work, and what of it cannot. Exit status 6 when it cannot."""
+    """Show the readiness of the service and its faults. Exit status 6 when it is not ready."""
     with client() as service:
         return CommandResult([service.ready()], single=True)
 
@@ -50,7 +50,7 @@ def drain(queue: Annotated[str | None, typer.Option(help="Only jobs of this queu
 @app.command("audit")
 @printed
 def audit(limit: Annotated[int, typer.Option(min=1, help="Most entries to list.")] = 50) -> CommandResult:
-    """List who did what, newest first."""
+    """List the audit log, newest first."""
     with client() as service:
         return CommandResult([row for row, _ in zip(service.audit(), range(limit), strict=False)])
 
@@ -69,7 +69,7 @@ def estimators() -> CommandResult:
 
 @printed
 def workers() -> CommandResult:
-    """List the workers with their queues, jobs and last signs of life."""
+    """List the workers with their queues, jobs and last reports."""
     from estimator_client.errors import ApiError
 
     with client() as service:

@@ -85,6 +85,6 @@ def preview(
 
 @app.command("delete")
 def delete(dataset: Dataset, dry_run: DryRun = False) -> None:
-    """Delete a data set that nothing needs. A name is taken where one data set has it."""
+    """Delete a data set that nothing needs. A name is accepted if exactly one data set has it."""
     with client() as service:
         told(service.delete_dataset(dataset, dry_run=dry_run), f"data set {dataset}")

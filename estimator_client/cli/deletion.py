@@ -10,7 +10,9 @@ import typer
 from estimator_client.cli.exits import Exit
 from estimator_client.cli.output import fail, note, say
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Delete nothing; tell what would go and what needs it still.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Delete nothing; report what would be removed and what still needs it.")
+]
 
 
 def told(plan: Mapping[str, Any] | None, thing: str) -> None:

@@ -73,10 +73,10 @@ def list_jobs(
 @app.command("name")
 def name(
     job: JobId,
-    text: Annotated[str | None, typer.Argument(help="What the job shall be called.")] = None,
+    text: Annotated[str | None, typer.Argument(help="Display name of the job.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="All tags from now on; may be given many times.")] = None,
 ) -> None:
-    """Give a job a display name, or tags, by which it is found again."""
+    """Set the display name or the tags of a job."""
     changes = {"display_name": text, "tags": tag}
     with client() as service:
         made = service.update_job(job, **{key: value for key, value in changes.items() if value is not None})
@@ -135,7 +135,7 @@ def retry(jobs: JobIds) -> None:
 @app.command("compare")
 @printed
 def compare(jobs: JobIds) -> CommandResult:
-    """Compare jobs: the fields of their specifications that differ, and what was measured."""
+    """Compare jobs: the fields of their specifications that differ, and their metrics."""
     if len(jobs) < 2:
         fail("Name at least two jobs.")
     with client() as service:

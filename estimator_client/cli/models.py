@@ -109,7 +109,9 @@ def delete(
 
 def export(
     model: ModelName,
-    directory: Annotated[Path, typer.Argument(help="Made if needed; gets MODEL/VERSION with the SavedModel.")] = Path(),
+    directory: Annotated[
+        Path, typer.Argument(help="Created if needed; gets MODEL/VERSION with the SavedModel.")
+    ] = Path(),
     version: Annotated[int | None, typer.Option(min=1, help="Left out: the version behind `latest`.")] = None,
 ) -> None:
     """Fetch a version's SavedModel. Prints the directory that holds it."""

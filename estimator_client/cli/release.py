@@ -24,11 +24,15 @@ def start(
     shares: Annotated[str, typer.Option(help="Of 1,000 requests, step by step.")] = "10,100,500",
     seconds: Annotated[float, typer.Option(min=0, help="Of each step, at least.")] = 300.0,
     min_requests: Annotated[int, typer.Option(min=0, help="To the new version in each step, at least.")] = 100,
-    shadow: Annotated[bool, typer.Option("--shadow", help="Begin with copies whose answers nobody gets.")] = False,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Begin with copies of requests, whose answers are compared and discarded.")
+    ] = False,
     error_rate: Annotated[float, typer.Option(min=0, max=1, help="Failed requests beyond the live version's.")] = 0.01,
     p99_ratio: Annotated[float, typer.Option(min=1, help="99th percentile against the live version's.")] = 1.5,
     disagreement: Annotated[float | None, typer.Option(min=0, max=1, help="Of a shadow's answers.")] = None,
-    quality: Annotated[float | None, typer.Option(min=0, help="How much worse by labels that come back.")] = None,
+    quality: Annotated[
+        float | None, typer.Option(min=0, help="Limit of the loss of quality, by labels that come back.")
+    ] = None,
 ) -> None:
     """Start a release. Prints its id."""
     try:
@@ -57,7 +61,7 @@ def list_releases(
 @app.command("show")
 @printed
 def show(model: ModelName, release: ReleaseId = "") -> CommandResult:
-    """Show what was counted of both versions, and what the release waits for."""
+    """Show the counts of both versions and what the release waits for."""
     with client() as service:
         found = service.release(model, release or _newest(service, model))
     why = found["waits_for"] or found["reason"]

@@ -9,7 +9,7 @@ import typer
 from estimator_client.cli.output import CommandResult, note, printed, say
 from estimator_client.cli.target import client
 
-app = typer.Typer(no_args_is_help=True, help="Tokens: who may do what. Needs the scope `admin`.")
+app = typer.Typer(no_args_is_help=True, help="Create, list and revoke tokens. Needs the scope `admin`.")
 
 
 _LISTED: dict[str, Any] = {
@@ -22,7 +22,7 @@ _LISTED: dict[str, Any] = {
 
 @app.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="Whose it is.")],
+    name: Annotated[str, typer.Argument(help="Name of its user or program.")],
     scopes: Annotated[list[str], typer.Argument(help="read submit predict admin")],
 ) -> None:
     """Make a token. Its secret is printed once and stored nowhere."""

@@ -24,7 +24,7 @@ _CONDITION = re.compile(r"^([\w/ ]+?)\s*(>=|<=)\s*(-?[\d.]+(?:e-?\d+)?)$")
 _ENDINGS = (".csv", ".jsonl", ".json", ".parquet", ".tfrecord", ".gz", ".zst")
 
 Watch = Annotated[bool, typer.Option("--watch/--no-watch", "-w", help="Follow the job to its end.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would train.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be trained; submit nothing.")]
 
 
 def train(

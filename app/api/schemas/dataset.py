@@ -59,14 +59,14 @@ class ValueCount(View):
 
 
 class Strength(View):
-    """How strongly two columns go together."""
+    """Strength of association of two columns."""
 
     kind: str = Field(
         description="pearson (numbers, -1 to 1), correlation_ratio (categories and numbers, 0 to 1), cramers_v "
         "(categories, 0 to 1)"
     )
     value: float
-    rows: int = Field(description="In which neither is missing.")
+    rows: int = Field(description="Rows in which neither value is missing.")
 
 
 class Distribution(View):

@@ -13,7 +13,7 @@ class NeedView(View):
 
     kind: str = Field(description="job version label release")
     id: str = Field(description="Of the job or release; `MODEL/VERSION` of a version, `MODEL/LABEL` of a label.")
-    why: str = Field(description="What it is, and how the way is cleared.")
+    why: str = Field(description="Why it is needed, and what to remove first.")
 
 
 class DeletionView(View):
@@ -21,8 +21,10 @@ class DeletionView(View):
 
     kind: str = Field(description="dataset job export model version label")
     id: str
-    removes: dict[str, int] = Field(description="How many things of which kind go.", examples=[{"jobs": 1}])
-    bytes: int = Field(description="Of the files that are removed afterwards.")
+    removes: dict[str, int] = Field(
+        description="Number of things of each kind that are removed.", examples=[{"jobs": 1}]
+    )
+    bytes: int = Field(description="Size in bytes of the files that are removed afterwards.")
     needed_by: list[NeedView] = Field(description="At most 100 things that need it; empty: it can be deleted.")
 
     @classmethod

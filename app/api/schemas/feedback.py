@@ -14,9 +14,13 @@ FeatureName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class KeepUpdate(Request):
-    per_mille: int = Field(ge=0, le=1000, description="Of 1,000 requests so many are kept; 0: none.")
-    days: float = Field(default=30.0, gt=0, le=3660, description="For so long.")
-    bytes: int = Field(default=2**30, ge=2**20, description="In files of so many bytes; the oldest go first.")
+    per_mille: int = Field(ge=0, le=1000, description="Share of requests that are kept, per mille; 0: none.")
+    days: float = Field(default=30.0, gt=0, le=3660, description="Number of days that a kept request stays.")
+    bytes: int = Field(
+        default=2**30,
+        ge=2**20,
+        description="Maximum size of the files in bytes; the oldest requests are removed first.",
+    )
     redact: list[FeatureName] = Field(default=[], max_length=1000, description="Features whose values are not kept.")
 
 
@@ -68,5 +72,5 @@ class QualityView(View):
 class FeedbackDataset(Request):
     name: str = Field(min_length=1, max_length=200, description="Of the data set.")
     label: str = Field(default="label", pattern=NAME_PATTERN, max_length=100, description="Column of the labels.")
-    days: float = Field(default=30.0, gt=0, le=3660, description="Of predictions made in the last so many days.")
+    days: float = Field(default=30.0, gt=0, le=3660, description="Only predictions of the last `days` days.")
     version: int | None = Field(default=None, ge=1, le=2**31 - 1, description="Only what this version answered.")

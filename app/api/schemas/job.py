@@ -40,7 +40,7 @@ class JobView(View):
     id: str = Field(examples=["job_01k9zv0q2m8x4t6b3c5d7e9f1g"])
     type: str = Field(description="train evaluate export predict")
     state: str = Field(description="QUEUED RUNNING CANCELLING SUCCEEDED FAILED CANCELLED")
-    display_name: str | None = Field(description="What people call the job.")
+    display_name: str | None = Field(description="Display name of the job.")
     tags: list[str]
     model: str | None
     estimator: str | None = Field(description="Name of the estimator that is or was trained.")
@@ -93,7 +93,7 @@ class JobView(View):
 class JobUpdate(Request):
     """Fields to change; those that are left out stay."""
 
-    display_name: DisplayName | None = Field(default=None, description="What people call the job; null for nothing.")
+    display_name: DisplayName | None = Field(default=None, description="Display name of the job; null removes it.")
     tags: Tags = Field(default=(), description="All tags from now on, at most 20.")
 
     model_config = ConfigDict(
@@ -103,12 +103,12 @@ class JobUpdate(Request):
 
 class JobList(View):
     jobs: list[JobView]
-    total: int | None = Field(description="How many jobs the filters leave; null on pages after the first.")
+    total: int | None = Field(description="Number of jobs that match the filters; null on pages after the first.")
     next_page_token: str | None
 
 
 class DryRun(View):
-    """Summary of a job that would be trained; nothing is stored."""
+    """Summary of the job; nothing is stored."""
 
     type: str
     model: str | None

@@ -17,10 +17,11 @@ HeaderName = Annotated[
 
 class CanaryUpdate(Request):
     version: int = Field(ge=1, le=2**31 - 1, description="Number of the version that answers the share.")
-    per_mille: int = Field(ge=0, le=1000, description="Of 1,000 requests so many are answered by this version.")
+    per_mille: int = Field(ge=0, le=1000, description="Share of requests that this version answers, per mille.")
     by: HeaderName = Field(
         default=KEY_HEADER,
-        description="Requests with the same value of this header get the same version; those without one are drawn.",
+        description="Requests with the same value of this header get the same version; "
+        "those without it are assigned at random.",
     )
 
 
@@ -35,7 +36,7 @@ class LabelView(View):
     label: str
     version: int
     canary: CanaryView | None = Field(description="The version that answers a share of the requests.")
-    shadow: int | None = Field(description="The version that is asked copies of requests.")
+    shadow: int | None = Field(description="The version that gets copies of requests.")
     previous: int | None = Field(description="The version before, kept warm for a quick way back.")
     revision: int = Field(description="Raised by each change; the ETag.")
     updated_at: Time
@@ -48,7 +49,7 @@ class LabelUpdate(Request):
         default=None,
         ge=1,
         le=2**31 - 1,
-        description="A version that is asked copies of requests; its answers are compared, and go to nobody.",
+        description="A version that gets copies of requests; its answers are compared and never returned.",
     )
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"version": 1}]})
@@ -93,7 +94,7 @@ class ModelStatus(View):
         default=None, description="Of one label: the version that it pointed to before, to which one can roll back."
     )
     canary: CanaryView | None = Field(default=None, description="Of one label: the version that gets a share of it.")
-    shadow: int | None = Field(default=None, description="Of one label: the version that is asked copies.")
+    shadow: int | None = Field(default=None, description="Of one label: the version that gets copies of requests.")
     arms: list[Json] | None = Field(
         default=None,
         description="Of one label that divides its requests: what was counted of each version since it was set so.",

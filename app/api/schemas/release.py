@@ -17,7 +17,7 @@ _GUARDS = Guards()
 
 
 class GuardsUpdate(Request):
-    """How much worse than the live version the new one may be; null: that is not looked at."""
+    """How much worse than the live version the new one may be; null: not evaluated."""
 
     error_rate: Rate | None = Field(
         default=_GUARDS.error_rate, description="Share of failed requests beyond the live version's."
@@ -37,21 +37,29 @@ class GuardsUpdate(Request):
         "the mean absolute error may be larger. The model's requests must be kept (`PUT …/keep`).",
     )
     window_s: float = Field(
-        default=_GUARDS.window_s, ge=0.5, le=3600, description="They look at so many seconds, and at the whole step."
+        default=_GUARDS.window_s,
+        ge=0.5,
+        le=3600,
+        description="Guards evaluate the last `window_s` seconds and the whole step.",
     )
 
 
 class StepUpdate(Request):
     shadow: bool = Field(
         default=False,
-        description="The new version is asked copies of requests, and answers nobody. No `per_mille` then.",
+        description="The new version gets copies of requests; its answers are compared and never returned. "
+        "Excludes `per_mille`.",
     )
     per_mille: int = Field(
-        default=0, ge=0, le=999, description="Of 1,000 requests so many are answered by the new version."
+        default=0, ge=0, le=999, description="Share of requests that the new version answers, per mille."
     )
-    seconds: Seconds = Field(default=300.0, description="The step lasts at least so long.")
-    min_requests: int = Field(default=100, ge=0, description="And until the new version had so many requests.")
-    guards: GuardsUpdate | None = Field(default=None, description="Of this step; what is left out is the plan's.")
+    seconds: Seconds = Field(default=300.0, description="Minimum duration of the step in seconds.")
+    min_requests: int = Field(
+        default=100, ge=0, description="Minimum number of requests of the new version before the step ends."
+    )
+    guards: GuardsUpdate | None = Field(
+        default=None, description="Guards of this step; fields that are left out have the plan's values."
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -69,7 +77,7 @@ class ReleaseRequest(Request):
         max_length=20,
         description="One after the other; after the last one the label points to the new version.",
     )
-    guards: GuardsUpdate = Field(default=GuardsUpdate(), description="Of all steps that have none of their own.")
+    guards: GuardsUpdate = Field(default=GuardsUpdate(), description="Guards of the steps that have none of their own.")
     by: HeaderName = Field(
         default=KEY_HEADER, description="Requests with the same value of this header get the same version."
     )
@@ -101,17 +109,17 @@ class ReleaseEventView(View):
     at: Time
     kind: str = Field(description="started step paused resumed done rolled_back aborted")
     step: int
-    detail: Json = Field(description="What was known at that moment: findings of the guards, numbers of both versions.")
+    detail: Json = Field(description="Evidence at that time: findings of the guards, counts of both versions.")
 
 
 class ReleaseView(View):
     id: str
     model: str
     label: str
-    version: int = Field(description="The new one.")
-    base: int = Field(description="The one that served before, and to which a rollback goes.")
+    version: int = Field(description="Number of the new version.")
+    base: int = Field(description="Number of the version that served before, and to which a rollback returns.")
     state: str = Field(description="RUNNING PAUSED DONE ROLLED_BACK ABORTED")
-    step: int = Field(description="Index of the present step.")
+    step: int = Field(description="Index of the current step, from 0.")
     plan: Json
     reason: str | None = Field(description="Why it ended.")
     created_at: Time
@@ -120,10 +128,10 @@ class ReleaseView(View):
 
 
 class ReleaseDetail(ReleaseView):
-    ran_s: float = Field(description="So long the present step has run, pauses left out.")
-    waits_for: str | None = Field(description="Why it has not gone on yet.")
-    findings: list[Json] = Field(description="What each guard says now.")
-    arms: list[Json] = Field(description="What was counted of both versions in this step.")
+    ran_s: float = Field(description="Seconds that the current step has run, without pauses.")
+    waits_for: str | None = Field(description="Why the current step has not ended yet.")
+    findings: list[Json] = Field(description="Current finding of each guard.")
+    arms: list[Json] = Field(description="Requests, errors and times of both versions in this step.")
     events: list[ReleaseEventView]
 
 

@@ -12,7 +12,7 @@ from app.registry import tables
 
 
 class TokenRequest(Request):
-    name: FreeText = Field(min_length=1, max_length=100, description="What people call the token.")
+    name: FreeText = Field(min_length=1, max_length=100, description="Display name of the token.")
     scopes: list[Literal["read", "submit", "predict", "admin"]] = Field(
         min_length=1, max_length=4, description="What its bearer may do; `admin` may do everything."
     )
@@ -68,7 +68,7 @@ class AuditList(View):
 
 
 class Drained(View):
-    jobs: int = Field(description="How many running jobs were asked.")
+    jobs: int = Field(description="Number of running jobs that were asked.")
 
 
 class CatalogueView(View):

@@ -49,7 +49,7 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="What is wrong, and how to fix it.")
     instance: str
-    errors: list[Place] = Field(default=[], description="The wrong places of the input, where they are known.")
+    errors: list[Place] = Field(default=[], description="Invalid fields of the input, where they are known.")
     error: str | None = None
 
 

@@ -195,7 +195,7 @@ function describe({name, points}) {
   return `${name} from ${told(first)} at step ${number(first.step)} to ${told(last)} at step ${number(last.step)}`;
 }
 
-/** The caption tells the values under the pointer, and without one the last ones. */
+/** The caption shows the values under the pointer, and without one the last ones. */
 function readout(place, shown, index) {
   const caption = place.parentNode?.querySelector("[data-readout]");
   if (!caption) return;

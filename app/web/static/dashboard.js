@@ -168,7 +168,7 @@ function follow(shown) {
     shown.timer = setTimeout(() => refresh(shown), AT_MOST_EVERY_MS);
   };
   shown.view.follow(shown.subject, shown.abort.signal, changed).then(changed, () => {
-    // Reading every few seconds goes on without the events, and tells what is wrong.
+    // Reading every few seconds goes on without the events, and reports what is wrong.
   });
 }
 
@@ -184,7 +184,7 @@ async function health() {
     kind = status === "ok" ? "good" : status === "degraded" ? "wait" : "bad";
     title = problems.join("\n");
   } catch {
-    // told by the text
+    // the text says so
   }
   const pill = byId("health");
   if (pill.textContent !== text) pill.textContent = text;
@@ -235,7 +235,7 @@ const ACTIONS = {
   ...RELEASE_ACTIONS,
 };
 
-/** Deletes after a question that tells what goes; whether it was deleted. */
+/** Deletes after a question that lists what is removed; whether it was deleted. */
 async function agreed(path, what) {
   const {removes, bytes: size, needed_by: needs} = await send("DELETE", `${path}?dry_run=true`);
   if (needs.length) throw new Error(needs.slice(0, 3).map((need) => need.why).join(" "));

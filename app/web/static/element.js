@@ -68,7 +68,7 @@ export function summary(pairs) {
   return make("dl", {class: "summary"}, known.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
 }
 
-/** What somebody should know of a job or a data set; nothing where there is nothing. */
+/** Remarks on a job or a data set; nothing where there is nothing. */
 export const warnings = (sentences) =>
   sentences?.length
     ? make("ul", {class: "box note", "aria-label": "Warnings", "data-key": "warnings"}, sentences.map((text) => make("li", {}, text)))

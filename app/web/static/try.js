@@ -53,7 +53,7 @@ function page(state) {
   try {
     example = JSON.stringify({instances: [instance(state)]});
   } catch {
-    // told when it is asked
+    // reported when it is asked
   }
   const url = `${location.origin}/v1/models/${encodeURIComponent(model)}:predict`;
   return [

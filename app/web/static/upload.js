@@ -47,7 +47,7 @@ export function send(file, changed) {
   body.append("name", file.name.replace(/(\.(csv|jsonl|ndjson|json|parquet|tfrecords?|gz|zst))+$/i, "") || file.name);
   body.append("file", file);
   return new Promise((resolve) => {
-    const request = new XMLHttpRequest(); // fetch tells nothing of an upload's progress
+    const request = new XMLHttpRequest(); // fetch does not report the progress of an upload
     request.open("POST", "/v1/datasets");
     request.setRequestHeader("Authorization", `Bearer ${token.get()}`);
     request.upload.addEventListener("progress", (event) => {
