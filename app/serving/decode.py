@@ -17,6 +17,7 @@ from msgspec import Meta
 from app.errors import InvalidInput, NotFound, TooLarge, quote_name
 from app.serving.export_description import ExportDescription, InputFeature, Signature, inputs_of
 from app.serving.feature_values import ABSENT, FLOAT32_LIMIT, INT64_MAX, INT64_MIN, BadValue, checked, stand_in, wrong
+from app.serving.field_names import can_be_fields
 from app.serving.notes import Notes, Warned
 from app.serving.packing import Row, RowPacker
 from app.serving.protocol import Column, Form
@@ -78,7 +79,9 @@ class Decoder:
         self._colons = len(export.features)
         self._stand_ins = [None if f.missing is None else stand_in(f) for f in export.features]
         self._typed_signatures = {
-            name for name, signature in export.signatures.items() if signature.input == "features"
+            name
+            for name, signature in export.signatures.items()
+            if signature.input == "features" and can_be_fields(feature.name for feature in export.features)
         }
         self._bytes_row = _row_type(inputs_of(export, Signature(method="predict", outputs=[], input="examples")))
 
@@ -305,7 +308,9 @@ class Decoder:
 
 def _row_type(features: Any) -> Any:
     fields = [(f"f{i}", _type(feature)) for i, feature in enumerate(features)]
-    renamed = {f"f{i}": feature.name for i, feature in enumerate(features)}
+    # Names that no field can have are read the careful way, where a row is made by its attributes.
+    named = can_be_fields(feature.name for feature in features)
+    renamed = {f"f{i}": feature.name for i, feature in enumerate(features)} if named else None
     return msgspec.defstruct("Instance", fields, rename=renamed, forbid_unknown_fields=True, gc=False)
 
 

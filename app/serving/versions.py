@@ -64,7 +64,10 @@ def read_description(wanted: WantedVersion, max_rows: int) -> Description:
     """Raises BadExport."""
     export = read_export(wanted.path)
     size = sum(file.stat().st_size for file in Path(wanted.path).rglob("*") if file.is_file())
-    return Description(export, Decoder(export, max_rows=max_rows), size)
+    try:
+        return Description(export, Decoder(export, max_rows=max_rows), size)
+    except (ValueError, TypeError, KeyError) as error:  # this version can't serve; the others go on
+        raise BadExport(f"The export's description can't be used: {error}") from error
 
 
 class State(StrEnum):

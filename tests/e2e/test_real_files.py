@@ -1,10 +1,14 @@
-"""Files as people have them, from the upload to a prediction: booleans, a row of the preview."""
+"""Files as people have them, from the upload to a prediction: booleans, a row of the preview, names of any kind."""
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
-from tests.e2e.conftest import RunningService
+import pytest
+
+from tests.e2e.conftest import RunningService, wait_for
 
 
 def train_body(model: str, dataset: str, estimator: dict[str, Any], steps: int = 20) -> dict[str, Any]:
@@ -60,3 +64,37 @@ def test_model_answers_by_the_version_of_a_job_that_has_succeeded(service: Runni
         lines = [line for line in log.splitlines() if line]
         assert len(lines) == len(set(lines))
         assert "deprecated" not in log
+
+
+AWKWARD = [
+    "Marital Status", "größe", "年齢", "_id", "/slash", 'say "hi"', "one, two", "class", "self", "a b", "a_b", "x²",
+]  # fmt: skip
+"""Names that a header may hold: such as no variable, no scope, no parameter of Python has, and two that become one."""
+
+CELLS = [
+    lambda n: f"{n % 7 / 4}", lambda n: "abc"[n % 3], lambda n: f"u{n * 7 % 20}", lambda n: str(n % 5),
+    lambda n: ("true", "false")[n % 2], lambda n: f'["{"rst"[n % 3]}", "s"]',
+]  # fmt: skip
+"""How a cell of each kind looks in row n: fraction, few words, many words, whole number, boolean, list."""
+
+
+def test_columns_of_any_name_train_evaluate_export_serve_and_predict(embedded: RunningService) -> None:
+    text = io.StringIO()
+    lines = csv.writer(text)
+    lines.writerow([*AWKWARD, "label"])
+    lines.writerows([*(CELLS[i % 6](n) for i in range(len(AWKWARD))), "yn"[n % 2]] for n in range(60))
+    data = embedded.dataset("awkward", text.getvalue().encode())
+    combined = {"type": "DNNLinearCombinedClassifier", "args": {"dnn_hidden_units": [3]}}
+    embedded.succeeded(embedded.submit(train_body("awkward", data, combined, steps=3)))
+    assert {feature["name"] for feature in embedded.get("/v1/models/awkward/metadata")["features"]} == set(AWKWARD)
+    row = embedded.get(f"/v1/datasets/{data}/preview?rows=1")["rows"][0]
+    del row["label"]
+
+    def answer() -> Any:
+        # The job waits for its version for some seconds only.
+        given = predict(embedded, "awkward", {"instances": [row]})
+        assert given.status_code in {200, 404, 503}, given.text
+        return given.json()["predictions"] if given.status_code == 200 else None
+
+    (told,) = wait_for(answer, "the version's answer")
+    assert sum(told["probabilities"]) == pytest.approx(1)

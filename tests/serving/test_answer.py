@@ -54,3 +54,8 @@ def test_classification_without_labels_has_empty_ones() -> None:
 
 def test_regression_is_one_number_a_row() -> None:
     assert encode({"outputs": [[1.5], [2.5]]}, [2], [Form.REGRESS]) == [{"results": [1.5, 2.5], "result": [1.5, 2.5]}]
+
+
+def test_outputs_of_names_that_json_escapes_are_written() -> None:
+    rows = [{'say "hi"': 1.0, "a\\b": 3}, {'say "hi"': 2.0, "a\\b": 4}]
+    assert encode({'say "hi"': [1.0, 2.0], "a\\b": [3, 4]}, [2], [Form.ROW]) == [{"predictions": rows}]

@@ -157,3 +157,15 @@ def test_bare_value_is_taken_for_a_feature_of_one_element() -> None:
     assert checked([2], one, example_form=False) == [2.0]
     with pytest.raises(BadValue):
         checked([2, 3], one, example_form=False)
+
+
+def test_names_that_json_escapes_are_decoded_too() -> None:
+    names = ['say "hi"', "a\\b", "tab\tbed", "f0"]
+    features = [InputFeature(name, "int64") for name in names]
+    decoder = Decoder(ExportDescription(format=1, features=features, signatures=EXPORT.signatures), max_rows=10)
+    body = json.dumps({"instances": [dict(zip(names, range(4), strict=True))]}).encode()
+    (row,) = decoder.decode("predict", body).rows
+    assert [row.f0, row.f1, row.f2, row.f3] == [0, 1, 2, 3]
+    # The attributes of a row are no names of features.
+    with pytest.raises(InvalidInput, match="no feature 'f1'"):
+        decoder.decode("predict", b'{"instances": [{"f0": 0, "f1": 1, "f2": 2, "f3": 3}]}')

@@ -42,7 +42,11 @@ class Diagnosis:
             lines += self._about()
         lines += [f"Problem: {problem}" for problem in contents.problems]
         if model.family and model.unexplained:
-            lines.append(f"Problem: a {model.name} has no such variables, they won't be read: {model.unexplained}")
+            lines.append(
+                f"Problem: a {model.name} of these columns has no such variables, they won't be read: "
+                f"{model.unexplained}. Give it the columns or layers that made them (shared embeddings with a name of "
+                "their own can't be told from their variable), or continue it by the model_fn that did."
+            )
         if contents.prefix is not None:
             if not contents.problems and not (model.family and model.unexplained):
                 lines.append(f"Loads: all of its {len(contents.shapes)} variables.")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import eval_events
-from . import checkpoint_columns, optimizers
-from .checkpoint_columns import Column
+from . import checkpoint_columns, optimizers, shared_embeddings
+from .diagnosed_column import Column
 from .graph import Graph
 
 _HIDDEN = re.compile(r"dnn/hiddenlayer_(\d+)/kernel")
@@ -77,7 +77,8 @@ def find(shapes: Mapping[str, list[int]], graph: Graph | None, model_dir: str) -
         model.family = "DNNLinearCombined"  # with columns for one of its parts only
     if model.family:
         _decide(model, graph, model_dir)
-        model.unexplained = sorted(name for name in own if not _explained(name))
+        shared = shared_embeddings.variables(own) if model.dense or model.sequence else []
+        model.unexplained = sorted(name for name in own if name not in shared and not _explained(name))
     else:
         model.unexplained = sorted(own)
     return model

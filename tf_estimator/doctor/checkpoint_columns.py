@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from . import shared_embeddings
+from .diagnosed_column import COMBINERS, Column, combiner_argument
 from .graph import Graph
 
 #: Scopes of the variables of each layer.
@@ -20,23 +21,6 @@ SCOPES = {
     "context": "context_features/",
     "sequence": "sequence_features/",
 }
-
-_COMBINERS = {"SparseSegmentSum": "sum", "SparseSegmentMean": "mean", "SparseSegmentSqrtN": "sqrtn"}
-
-
-@dataclass(frozen=True)
-class Column:
-    """A feature column.
-
-    Attributes:
-        code: Python that makes it.
-        width: how many inputs of the first layer it gives, 0 in a linear model.
-        note: what is a guess in it, "" if nothing is.
-    """
-
-    code: str
-    width: int = 0
-    note: str = ""
 
 
 def find(shapes: Mapping[str, list[int]], layer: str, graph: Graph | None, inputs: int = 0) -> list[Column]:
@@ -73,9 +57,10 @@ class _Layer:
         found: list[Column] = []
         seen: set[str] = set()
         scope = SCOPES[self._layer]
+        shared = shared_embeddings.variables(shapes)
         for name in sorted(shapes):
             column, _, variable = name[len(scope) :].rpartition("/")
-            if not name.startswith(scope) or not column:
+            if not name.startswith(scope) or not column or name in shared:
                 continue
             if variable == "embedding_weights":
                 found.append(self._embedding(column, shapes[name]))
@@ -88,15 +73,18 @@ class _Layer:
             return found
         shown = [self._without_variables(column) for column in sorted(self._nodes.keys() - seen)]
         columns = [column for column in shown if column is not None]
-        if sum(column.width for column in found + columns) > inputs:
+        if sum(column.width for column in found + columns) <= inputs:
+            found += columns
+        if self._layer == "context":  # shared embeddings of an RNN are taken for its sequences'
             return found
-        return found + columns
+        rest = inputs - sum(column.width for column in found)
+        in_graph = self._graph.shared_columns() if self._graph is not None else {}
+        return found + shared_embeddings.find(shapes, in_graph, rest, self._categorical)
 
     def _embedding(self, column: str, shape: list[int]) -> Column:
-        key = column.removesuffix("_embedding").removesuffix("_shared")
+        key = column.removesuffix("_embedding")
         categorical, note = self._categorical(key, shape[0], self._nodes.get(column, []))
-        pooling = next((node.op for node in self._nodes.get(column, []) if node.op in _COMBINERS), "SparseSegmentMean")
-        combiner = "" if pooling == "SparseSegmentMean" else f', combiner="{_COMBINERS[pooling]}"'
+        combiner = combiner_argument(self._nodes.get(column, []))
         code = f"tf.feature_column.embedding_column({categorical}, dimension={shape[1]}{combiner})"
         return Column(code, shape[1], note)
 
@@ -105,7 +93,7 @@ class _Layer:
         nodes = self._nodes.get(column, [])
         if column.endswith("_bucketized"):
             return self._bucketized(column, size - 1)
-        sparse = nodes and any("weighted_sum/" in node.name and node.op in _COMBINERS for node in nodes)
+        sparse = nodes and any("weighted_sum/" in node.name and node.op in COMBINERS for node in nodes)
         if (nodes and not sparse) or (not nodes and size == 1):
             return Column(f"tf.feature_column.numeric_column({_text(column)}{_shape(size)})")
         categorical, note = self._categorical(column, size, nodes)
@@ -162,9 +150,11 @@ class _Layer:
         return f"tf.feature_column.crossed_column([{', '.join(keys)}], hash_bucket_size={size})", note
 
     def _without_variables(self, column: str) -> Column | None:
-        """A column that has operations and no variable: bucketized, indicator or numeric."""
+        """A column that has operations and no variable of its own: bucketized, indicator or numeric."""
         assert self._graph is not None
         nodes = self._nodes[column]
+        if column.endswith("_shared_embedding"):
+            return None
         if column.endswith("_bucketized") and self._graph.find(nodes, "Bucketize"):
             return self._bucketized(column, 0)
         if column.endswith("_indicator"):

@@ -91,6 +91,16 @@ class Graph:
                     return int(width)
         return None
 
+    def shared_columns(self) -> dict[str, list[Any]]:
+        """Columns that share a variable with others: key to nodes, in the order of the alphabet."""
+        scope = re.compile(r"(?:^|/)([^/]+)_shared_embedding/")
+        found: dict[str, list[Any]] = {}
+        for name, node in self._nodes.items():
+            if (match := scope.search(name)) and node.op not in _OF_VARIABLES:
+                found.setdefault(match[1], []).append(node)
+        used = {key for key in found if any(f"{key}_shared_embedding_weights/" in node.name for node in found[key])}
+        return {key: found[key] for key in sorted(used)}
+
     def loss(self) -> str | None:
         """The head's loss: "multi_class", "sigmoid" (binary or multi-label), "squared", "poisson"; None if unknown."""
         for name, node in self._nodes.items():

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from .canned import DiagnosedModel
-from .checkpoint_columns import Column
+from .diagnosed_column import Column
 from .optimizers import Optimizer
 
 
@@ -23,7 +23,10 @@ def write(model: DiagnosedModel, found: dict[str, Optimizer], model_dir: str) ->
         ]
         return "\n".join(lines) + "\n"
     arguments = [*_arguments(model), *_optimizers(model, found), f"    model_dir={json.dumps(model_dir)},"]
-    keys = [key for column in (*model.linear, *model.dense) for key in re.findall(r'"([^"]*)"', column.code)]
+    columns = (*model.linear, *model.dense, *model.sequence, *model.context)
+    for column in columns:
+        lines += [*column.before.splitlines(), ""] if column.before else []
+    keys = [key for column in columns for key in re.findall(r'"([^"]*)"', column.code)]
     if any("_" in key for key in keys):
         lines += ["# Checkpoints have `_` where a column's name has a blank or another character: put the real names."]
     lines += [f"estimator = {_module(model, found)}.{model.name}(", *arguments, ")"]

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from app.serving.field_names import can_be_fields
 from app.serving.protocol import Form
 from app.serving.tensors import encode_outputs
 
@@ -37,7 +38,11 @@ class ResponseEncoder:
         self.names = list(names)
         fields = [(f"f{i}", Any) for i in range(len(self.names))]
         renamed = {f"f{i}": name for i, name in enumerate(self.names)}
-        self._row: Any = msgspec.defstruct("Prediction", fields, rename=renamed, gc=False)
+        self._row: Any = (
+            msgspec.defstruct("Prediction", fields, rename=renamed, gc=False)
+            if can_be_fields(self.names)
+            else lambda *values: dict(zip(self.names, values, strict=True))
+        )
 
     def encode(self, arrays: Sequence[NDArray[Any]], counts: Sequence[int], forms: Sequence[int]) -> list[bytes]:
         """One body a request.
