@@ -96,6 +96,20 @@ def name_process(name: str) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
+def show_command(*words: str) -> None:
+    """What `ps -f` shows as the command line of this process after its program: a fork shows that of the process that
+    forked it otherwise. Nothing changes where the words are longer than what stands there. Linux only."""
+    if sys.platform != "linux":
+        return
+    shown = Path("/proc/self/cmdline").read_bytes()
+    first = shown.partition(b"\0")[0]
+    line = b"\0".join([first, *(word.encode() for word in words)]) + b"\0"
+    # Where the arguments begin and end; the second field, the name, may hold anything: see `man 5 proc_pid_stat`.
+    start, end = map(int, Path("/proc/self/stat").read_text().rpartition(")")[2].split()[45:47])
+    if start and len(line) <= end - start:
+        ctypes.memmove(start, line.ljust(end - start, b"\0"), end - start)
+
+
 def adopt_orphans() -> None:
     """From now on, processes that our descendants leave behind become our children; see `fork_child_of`. Linux only."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -4,7 +4,8 @@
     benchmarks/hostile.py [--json FILE] [--attacks head_without_end,job_of_empty_objects,…]
 
 A row per attack: `others_waited_s_max`, the longest wait of a client that asks for a prediction 50 times per second
-over one connection, from a process of its own; `api_grew_mib`, by how much the API process was larger at its peak than
+over one connection, from a process of its own; `client_late_s_max`, by how much that client itself woke too late, which
+is the machine's doing; `api_grew_mib`, by how much the API process was larger at its peak than
 before; `closed`, whether the service ended the attacking connections; and `status`, what it answered them. Loopback
 only; starts the service in a temporary directory and trains a small model.
 """
@@ -35,6 +36,7 @@ def measure(target: Target, name: str) -> dict[str, object]:
     return {
         "attack": name,
         "others_waited_s_max": round(steady.longest_s, 3),
+        "client_late_s_max": round(steady.late_s, 3),
         "others_failed": steady.failed,
         "api_grew_mib": round(max(0.0, target.peak_mib() - before), 1),
         "closed": outcome.closed,

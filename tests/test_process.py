@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import ast
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from app.config import Settings
 from app.process import machine_memory_bytes
 
+ROOT = Path(__file__).parent.parent
 TOTAL = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
@@ -27,6 +31,27 @@ def test_memory_of_the_machine_is_that_of_the_control_group_where_it_has_less(
     path.parent.mkdir(parents=True)
     path.write_text(content + "\n")
     assert machine_memory_bytes(tmp_path) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows what stands in memory")
+@pytest.mark.parametrize(
+    ("word", "expected"), [("app.main", ["app.main", "lane-0"]), ("a" * 5000, ["-", "the first one", "the second one"])]
+)
+def test_command_line_that_is_shown_can_be_changed_where_there_is_room(word: str, expected: list[str]) -> None:
+    code = f"""
+from app.process import show_command
+show_command({word!r}, "lane-0")
+print(open("/proc/self/cmdline").read().split(chr(0))[1:])
+"""
+    done = subprocess.run(
+        [sys.executable, "-", "the first one", "the second one"],
+        input=code,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [shown for shown in ast.literal_eval(done.stdout) if shown] == expected
 
 
 def test_limit_of_a_trainer_is_nine_tenths_of_the_machine_unless_set() -> None:

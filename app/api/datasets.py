@@ -112,7 +112,7 @@ async def create_dataset(
 
 
 async def _give_signs(storage: Storage, key: str, every_s: float = 1.0) -> None:
-    """For ever: shows that somebody needs a directory in which nothing changes, while its upload waits for its turn or
+    """For ever: shows that a directory in which nothing changes is needed, while its upload waits for its turn or
     is read. Else the reconciler takes it for one that a dead process left."""
     while True:
         await asyncio.sleep(every_s)

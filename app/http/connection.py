@@ -5,8 +5,10 @@ What is used of uvicorn's private attributes is listed in `tests/http/test_uvico
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import httptools
@@ -27,6 +29,7 @@ _SLICE = 4096
 _OVERHEAD_BYTES, _OVERHEAD_PER_BYTE = 64 * 1024, 16
 """What framing (chunk sizes, extensions, trailers) may add to a body."""
 _LINGER_S, _LINGER_BYTES = 1.0, 2**20
+_JOINED_BYTES = 64 * 1024
 _PROBE_S = 2.0
 _PREDICTIONS = b"POST /v1/models/"
 _PROBE_PATHS = (b"/healthz", b"/readyz")
@@ -55,6 +58,40 @@ class FastPathLike(Protocol):
 
 class HeadRefused(Exception):
     """Ends the parsing of a request; `Connection` answers with the status it noted."""
+
+
+class ResponseTransport:
+    """What uvicorn's cycle writes a response to. The head goes out with the first piece of the body, when that follows
+    at once: a packet less, and a client that reads once has all of a short response."""
+
+    def __init__(self, transport: asyncio.Transport, soon: Callable[[Callable[[], None]], object]) -> None:
+        self._transport, self._soon = transport, soon
+        self._first: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._first is None:
+            self._first = data
+            self._soon(self.flush)
+            return
+        first, self._first = self._first, b""
+        if first and len(data) <= _JOINED_BYTES:
+            self._transport.write(first + data)
+            return
+        if first:
+            self._transport.write(first)
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        if self._first:
+            first, self._first = self._first, b""
+            self._transport.write(first)
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
 
 class Connection(HttpToolsProtocol):
@@ -196,6 +233,7 @@ class Connection(HttpToolsProtocol):
         self.waits_since = math.inf
         self._used = True
         super().on_headers_complete()
+        self.cycle.transport = ResponseTransport(self.transport, self.loop.call_soon)  # type: ignore[assignment]
         self._in_body = True
         if self.probe:
             self.cycle.keep_alive = False
@@ -213,6 +251,8 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
+        if isinstance(sender := getattr(self.cycle, "transport", None), ResponseTransport):
+            sender.flush()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()

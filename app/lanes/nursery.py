@@ -14,7 +14,7 @@ import socket
 import sys
 
 from app.host_table import HostTable
-from app.process import die_with_parent, fork_child_of, name_process
+from app.process import die_with_parent, fork_child_of, name_process, show_command
 from app.serving.forkserver import PID
 
 _MOST_SOCKETS = 32
@@ -40,6 +40,7 @@ def main(arguments: list[str]) -> None:
     index, lanes, seats, seat, patience_s = words
     control, *listeners = (socket.socket(fileno=descriptor) for descriptor in descriptors[1:])
     name_process(f"lane-{index}")
+    show_command("-m", "app.main", f"lane-{index}")
     table = HostTable(descriptors[0], int(seats), int(seat))
     place = LanePlace(int(index), int(lanes), table, float(patience_s))
     api.serve_lane(settings, control, listeners, place)

@@ -152,7 +152,9 @@ class OpenInferenceApp:
                 found[given.name] = _from_json(given, dtype, shape)
                 continue
             if not isinstance(size, int) or not 0 <= size <= len(binary) - at or given.data is not None:
-                raise InvalidInput(f"Input {quote_name(given.name)}: no so many bytes are there, or data beside them.")
+                raise InvalidInput(
+                    f"Input {quote_name(given.name)}: `binary_data_size` does not fit the body, or `data` is there too."
+                )
             found[given.name] = decode_raw(given.name, dtype, shape, binary[at : at + size])
             at += size
         if at != len(binary):

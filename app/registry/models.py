@@ -201,7 +201,7 @@ class ModelRepository:
             raise PreconditionFailed(f"The label was changed by another request: its revision is {revision} now.")
         others = {division.canary, division.shadow} - {None}
         if version in others:
-            raise Conflict(f"Version {version} is the one that the label points to; name another beside it.")
+            raise Conflict(f"Version {version} is the one that the label points to; name another version.")
         if division.canary is not None and division.canary == division.shadow:
             raise Conflict("A canary answers requests; it can't be asked copies of them too.")
         for number in sorted({version, *(number for number in others if number is not None)}):

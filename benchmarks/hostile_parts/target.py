@@ -140,12 +140,16 @@ class Target:
 
 
 class Steady:
-    """Asks for a prediction 50 times per second over one connection; `longest_s` and `failed` afterwards."""
+    """Asks for a prediction 50 times per second over one connection; `longest_s`, `late_s` and `failed` afterwards.
+
+    `late_s`: by how much it woke too late at most. So long this process waited for a processor itself: as much of
+    `longest_s` may be the machine's.
+    """
 
     def __init__(self, target: Target) -> None:
         self._ours, theirs = multiprocessing.Pipe()
         self._process = multiprocessing.Process(target=_ask, args=(target.port, target.steady_token, theirs))
-        self.longest_s = 0.0
+        self.longest_s = self.late_s = 0.0
         self.failed = 0
 
     def __enter__(self) -> Steady:
@@ -154,15 +158,17 @@ class Steady:
 
     def __exit__(self, *_: object) -> None:
         self._ours.send("stop")
-        self.longest_s, self.failed = self._ours.recv()
+        self.longest_s, self.late_s, self.failed = self._ours.recv()
         self._process.join()
 
 
 def _ask(port: int, token: str, control: Connection) -> None:
     connection = http.client.HTTPConnection(HOST, port, timeout=60)
-    longest, failed = 0.0, 0
+    longest, late, failed = 0.0, 0.0, 0
+    slept = time.perf_counter()
     while not control.poll(EVERY_S):
         started = time.perf_counter()
+        late = max(late, started - slept - EVERY_S)
         try:
             connection.request("POST", PREDICT, GOOD, {"Authorization": f"Bearer {token}"})
             answer = connection.getresponse()
@@ -171,5 +177,6 @@ def _ask(port: int, token: str, control: Connection) -> None:
         except (OSError, http.client.HTTPException):  # a new connection is what a client would try next
             connection.close()
             failed += 1
-        longest = max(longest, time.perf_counter() - started)
-    control.send((longest, failed))
+        slept = time.perf_counter()
+        longest = max(longest, slept - started)
+    control.send((longest, late, failed))

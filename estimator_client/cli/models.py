@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from estimator_client.archive import unpack
 from estimator_client.cli import release
 from estimator_client.cli.deletion import DryRun, told
 from estimator_client.cli.exits import Exit
@@ -126,7 +127,7 @@ def export(
         service.download_export(model, number, file)
         file.seek(0)
         with tarfile.open(fileobj=file) as archive:
-            archive.extractall(directory, filter="data")
+            unpack(archive, directory)
     say(str(target))
 
 

@@ -147,7 +147,7 @@ def _kind(command: str, is_part: bool) -> str | None:
     for module, kind in (("app.datasets.ingest_process", "reader"), ("app.serving.", "predictor")):
         if module in command:
             return kind
-    if "app.lanes.nursery" in command:
+    if "app.main" in command or "app.lanes.nursery" in command:
         return "lane"  # or what forks them
     if not is_part:
         return None

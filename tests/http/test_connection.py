@@ -6,13 +6,14 @@ import json
 import resource
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.http.connection import MAX_HEADERS
+from app.http.connection import MAX_HEADERS, ResponseTransport
 from app.http.connections import ConnectionLimits
 from tests.api.conftest import served
 from tests.http.raw import api_process, connect, echo, is_closed, read_all, read_response, statuses, wait_until
@@ -297,3 +298,43 @@ def test_process_without_descriptors_serves_new_clients_and_accepts_for_ever(tmp
                 stack.enter_context(connect(url, timeout_s=0.2)).sendall(GET)
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (hard, hard))
         wait_until(lambda: statuses(exchange(url, GET.replace(b"Host", b"Connection: close\r\nHost"))) == [200])
+
+
+class Wire:
+    """Stands for a transport; remembers what was written."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.later: list[Callable[[], None]] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.written.append(b"closed")
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([b"head", b"body", "turn"], [b"headbody"]),
+        ([b"head", b"a", b"b"], [b"heada", b"b"]),
+        ([b"head", b"", "turn", b"late"], [b"head", b"late"]),
+        ([b"head", "turn", b"body"], [b"head", b"body"]),
+        ([b"head", "close", "turn"], [b"head", b"closed"]),
+        ([b"head", b"x" * 70_000], [b"head", b"x" * 70_000]),
+    ],
+    ids=["short", "pieces", "empty", "slow", "no body", "long"],
+)
+def test_head_goes_out_with_the_body_that_follows_at_once(steps: list[Any], expected: list[bytes]) -> None:
+    wire = Wire()
+    transport = ResponseTransport(wire, wire.later.append)  # type: ignore[arg-type]
+    for step in steps:
+        if isinstance(step, bytes):
+            transport.write(step)
+        elif step == "close":
+            transport.close()
+        else:
+            for call in wire.later:
+                call()
+    assert wire.written == expected

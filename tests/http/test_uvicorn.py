@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from importlib.metadata import version
 from typing import Any
 
@@ -132,3 +133,8 @@ def test_line_breaks_begin_no_message() -> None:
             raise AssertionError("a line break is no request")
 
     httptools.HttpRequestParser(Callbacks()).feed_data(b"\r\n" * 10)
+
+
+def test_cycle_does_with_its_transport_what_ours_can() -> None:
+    used = set(re.findall(r"self\.transport\.(\w+)", inspect.getsource(httptools_impl.RequestResponseCycle)))
+    assert used == {"write", "close", "is_closing"}

@@ -27,6 +27,11 @@ def test_connections_spread_over_both_lanes(host: Host) -> None:
     assert max(held) <= 1.5 * statistics.mean(held), held
 
 
+def test_lane_is_shown_as_the_program_that_it_runs(host: Host) -> None:
+    shown = [[word for word in lane.cmdline() if word][1:] for lane in host.lanes()]
+    assert shown == [["-m", "app.main", "lane-0"], ["-m", "app.main", "lane-1"]]
+
+
 def test_metrics_are_one_view_from_every_lane(host: Host) -> None:
     connections = [host.connect() for _ in range(16)]
     for connection in connections:

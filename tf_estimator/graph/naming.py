@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-_NO_SCOPE_CHARACTER = re.compile(r"[^A-Za-z0-9_./-]")
+_NO_SCOPE_CHARACTER = re.compile(r"[^A-Za-z0-9_./>-]|>(?![A-Za-z0-9.])")
 _NO_VARIABLE_CHARACTER = re.compile(r"[^A-Za-z0-9_.\-]")
-_NO_FIRST_CHARACTER = re.compile(r"^[_/-]")
+_NO_FIRST_CHARACTER = re.compile(r"^[_/>-]")
 
 
 def variable_scope_name(name: str) -> str:
@@ -18,7 +18,8 @@ def variable_scope_name(name: str) -> str:
 
 
 def operation_scope_name(name: str) -> str:
-    """`name` without the characters that an operation's name can't have, run (`\\`) or import (`>`)."""
+    """`name` without the characters that an operation's name can't have, run (`\\`) or import (`>`, unless a letter, a
+    digit or a dot follows)."""
     return _NO_SCOPE_CHARACTER.sub("_", name)
 
 
