@@ -113,6 +113,7 @@ NAMED_AFTER_A_NOUN = {"app/api", "app/api/schemas", "estimator_client/cli", "tf_
 #: module name → why several modules have it
 SHARED_MODULE_NAMES = {
     "base": "the base class of the folder: `Head`, `Metric`, `Optimizer`",
+    "broker": "`workers.broker` is its name in earlier releases",
     "celery_app": "`celery -A workers.celery_app` is in deployments",
     "errors": "one error tree per distribution",
     "estimator": "`workers.estimator` is the engine's name in earlier releases",
