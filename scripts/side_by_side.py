@@ -20,7 +20,10 @@ from tests import facilities
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = {
-    "engine": [f"tests/estimator/{name}" for name in ("compat", "distribution", "doctor", "export", "training")],
+    "engine": [
+        "tests/workers",
+        *(f"tests/estimator/{name}" for name in ("compat", "distribution", "doctor", "export", "training")),
+    ],
     "programs": ["tests/estimator"],
     "processes": [f"tests/{name}" for name in ("chaos", "deploy", "e2e", "packages", "upgrade", "test_operations.py")],
     "others": ["tests"],
