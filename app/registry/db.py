@@ -79,6 +79,12 @@ def seconds(session: Session) -> float:
     return session.scalar(select(now())) or 0.0
 
 
+def one_at_a_time(session: Session, name: str) -> None:
+    """Makes the transactions that call this with one name wait for each other. SQLite has one writer anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
+
+
 def upsert(session: Session, table: type[Any]) -> sqlite.Insert:
     """An INSERT that has `on_conflict_do_nothing` and `on_conflict_do_update`: both databases spell it the same way."""
     if session.get_bind().dialect.name == "postgresql":

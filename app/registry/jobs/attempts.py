@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import InvalidInput
 from app.jobs.spec import JobSpec, decode
 from app.jobs.state import HOPELESS, AttemptState, ErrorKind, JobState
-from app.registry.db import now
+from app.registry.db import now, one_at_a_time
 from app.registry.events import record_progress
 from app.registry.jobs.transitions import fence, transition
 from app.registry.tables import Attempt, Checkpoint, Job
@@ -305,7 +305,6 @@ class AttemptRepository:
         """Whether the job's queue runs `cap` jobs already. Claims of capped queues wait for each other, or two could
         take the last place."""
         queue = self.session.scalar(select(Job.queue).where(Job.id == job_id))
-        if self.session.get_bind().dialect.name == "postgresql":
-            self.session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:queue))"), {"queue": f"queue {queue}"})
+        one_at_a_time(self.session, f"queue {queue}")
         running = select(func.count()).where(Job.state == JobState.RUNNING, Job.queue == queue)
         return (self.session.scalar(running) or 0) >= cap

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, delete, select, text, update
+from sqlalchemy import ColumnElement, Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from app.jobs.state import JobState
-from app.registry.db import now
+from app.registry.db import now, one_at_a_time
 from app.registry.jobs.attempts import AttemptRepository, Claim, GangMember
 from app.registry.jobs.transitions import fence
 from app.registry.tables import Job, Seat
@@ -63,7 +63,7 @@ class GangRepository:
         job = self.session.get(Job, job_id)
         if job is None or job.devices > devices:
             return None
-        self._one_at_a_time(job.queue)
+        one_at_a_time(self.session, f"gangs {job.queue}")
         self.session.refresh(job)
         if job.state != JobState.QUEUED or job.attempt != attempt_seen or self._first(job.queue) != job_id:
             return None
@@ -112,7 +112,7 @@ class GangRepository:
         job = self.session.get(Job, key.job_id)
         if job is None:
             return True
-        self._one_at_a_time(job.queue)
+        one_at_a_time(self.session, f"gangs {job.queue}")
         self.session.refresh(job)
         if job.state == JobState.RUNNING and job.attempt == key.attempt:
             return False
@@ -157,11 +157,6 @@ class GangRepository:
         """Removes seats of attempts that are over."""
         gone = delete(Seat).where(Seat.lease_expires_at < now() - _KEEP_S)
         self.session.execute(gone, execution_options=_UNSYNCHRONIZED)
-
-    def _one_at_a_time(self, queue: str) -> None:
-        """Makes the transactions that form gangs of a queue wait for each other. SQLite has one writer anyway."""
-        if self.session.get_bind().dialect.name == "postgresql":
-            self.session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"gangs {queue}"})
 
     def _first(self, queue: str) -> str | None:
         """The job of the queue that may form: the one that holds seats already, else the first in order."""
