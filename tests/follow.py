@@ -36,6 +36,8 @@ _ACTION = re.compile(
     r"|(?P<press>[Pp]ress) \*\*(?P<name>[^*]+)\*\*"
     r"|(?P<wait>[Ww]ait for) \*\*(?P<shown>[^*]+)\*\*"
 )
+_MOVES = ("stale element", "no such element", "element click intercepted", "element not interactable")
+"""What the driver says of an element while the page is drawn anew or grows: a person looks again and presses then."""
 _INTERPRETER = """
 import json, sys
 space = {"__name__": "__main__"}
@@ -154,6 +156,7 @@ class Hand:
 
     def __init__(self, browser: Browser, folder: Path, replace: dict[str, str]) -> None:
         self.browser, self.folder, self.replace = browser, folder, replace
+        self._in_the_way = ""
 
     def follow(self, text: str) -> int:
         """Does all steps of a text; returns how many actions that were."""
@@ -202,7 +205,8 @@ class Hand:
         try:
             self.browser.click("[data-followed]")
         except AssertionError as error:
-            if "stale element" in str(error) or "no such element" in str(error):
+            self._in_the_way = str(error)
+            if any(reason in self._in_the_way for reason in _MOVES):
                 return False
             raise
         return True
@@ -218,7 +222,9 @@ class Hand:
         return bool(self.browser.run(script, selector, name))
 
     def _until(self, condition: Callable[[], bool], what: str) -> None:
+        self._in_the_way = ""
         try:
             wait_for(condition, 60)
-        except AssertionError:
-            raise AssertionError(f"waited for {what} in vain; there is:\n{self.browser.text('body')}") from None
+        except AssertionError as error:
+            reason = self._in_the_way or error
+            raise AssertionError(f"no {what}: {reason}; there is:\n{self.browser.text('body')}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -81,7 +82,7 @@ class Host:
         self.parent = psutil.Process(self.process.pid)
         try:
             wait_for(self._works, 120)
-            wait_for(lambda: len(self.predictors()) == 3, 60)
+            wait_for(self.settled, 60)
         except BaseException:
             self.stop()
             raise
@@ -128,6 +129,17 @@ class Host:
     def serving(self) -> int:
         """Number of lanes that began to serve, in all."""
         return self.log.read_text().count('"lane serves"')
+
+    def settled(self) -> bool:
+        """Whether both lanes serve, each its own listeners, and there is a spare predictor."""
+        serving = {
+            entry["pid"]
+            for line in self.log.read_text().splitlines()
+            if '"lane serves"' in line
+            for entry in [json.loads(line)]
+        }
+        lanes = {lane.pid for lane in self.lanes()}
+        return len(lanes) == 2 and lanes <= serving and len(self.predictors()) == 3
 
     def _works(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
@@ -206,11 +218,18 @@ class SteadyClient:
 
 
 @pytest.fixture(scope="session")
-def host(tmp_path_factory: pytest.TempPathFactory, exports: Path) -> Iterator[Host]:
+def running_host(tmp_path_factory: pytest.TempPathFactory, exports: Path) -> Iterator[Host]:
     running = Host(tmp_path_factory.mktemp("host"), exports)
     yield running
     running.stop()
     assert running.left == []
 
 
-__all__ = ["exports", "host"]
+@pytest.fixture
+def host(running_host: Host) -> Host:
+    """The same for all tests; what the test before did to it is over."""
+    wait_for(running_host.settled, 60)
+    return running_host
+
+
+__all__ = ["exports", "host", "running_host"]
