@@ -36,8 +36,6 @@ _ACTION = re.compile(
     r"|(?P<press>[Pp]ress) \*\*(?P<name>[^*]+)\*\*"
     r"|(?P<wait>[Ww]ait for) \*\*(?P<shown>[^*]+)\*\*"
 )
-_MOVES = ("stale element", "no such element", "element click intercepted", "element not interactable")
-"""What the driver says of an element while the page is drawn anew or grows: a person looks again and presses then."""
 _INTERPRETER = """
 import json, sys
 space = {"__name__": "__main__"}
@@ -156,7 +154,7 @@ class Hand:
 
     def __init__(self, browser: Browser, folder: Path, replace: dict[str, str]) -> None:
         self.browser, self.folder, self.replace = browser, folder, replace
-        self._in_the_way = ""
+        self._words = ""
 
     def follow(self, text: str) -> int:
         """Does all steps of a text; returns how many actions that were."""
@@ -170,6 +168,7 @@ class Hand:
         return done
 
     def _do(self, action: re.Match[str]) -> None:
+        self._words = action[0]
         if action["open"]:
             url = action["url"]
             for here, there in self.replace.items():
@@ -182,10 +181,10 @@ class Hand:
         elif action["type"]:
             self._type(action["field"], action["text"])
         elif action["press"]:
-            self._until(lambda: self._pressed(action["name"]), f"an element called {action['name']!r}")
+            self._told(lambda: self.browser.click("a, button, summary", action["name"]))
         else:
             shown = action["shown"]
-            self._until(lambda: shown in self.browser.text("body"), f"{shown!r} on the page")
+            self._told(lambda: wait_for(lambda: shown in self.browser.text("body"), 60))
 
     def _type(self, label: str, text: str) -> None:
         # in one script: a page that is drawn again would take a mark away
@@ -193,38 +192,14 @@ class Hand:
             "return [...document.querySelectorAll('label')].find((e) => e.innerText.trim() === arguments[0]"
             " && e.offsetParent !== null)?.htmlFor"
         )
-        self._until(lambda: bool(self.browser.run(script, label)), f"a field called {label!r}")
+        self._told(lambda: wait_for(lambda: bool(self.browser.run(script, label)), 60))
         field = self.browser.run(script, label)
         self.browser.run("const e = document.getElementById(arguments[0]); if (e.type !== 'file') e.value = ''", field)
         self.browser.type(f'[id="{field}"]', text)
 
-    def _pressed(self, name: str) -> bool:
-        """Whether there is such an element now and it was pressed; a page that is drawn anew may take it away."""
-        if not self._marked("a, button, summary", name):
-            return False
+    def _told(self, act: Callable[[], None]) -> None:
+        """Does it; where that fails, the message has the page's text and the words that were followed."""
         try:
-            self.browser.click("[data-followed]")
+            act()
         except AssertionError as error:
-            self._in_the_way = str(error)
-            if any(reason in self._in_the_way for reason in _MOVES):
-                return False
-            raise
-        return True
-
-    def _marked(self, selector: str, name: str) -> bool:
-        """Marks the visible element of that name, and no other; whether there is one."""
-        script = (
-            "document.querySelectorAll('[data-followed]').forEach((e) => e.removeAttribute('data-followed'));"
-            "const found = [...document.querySelectorAll(arguments[0])].find((e) => e.innerText.trim() === arguments[1]"
-            " && e.offsetParent !== null && !e.disabled);"
-            "found?.setAttribute('data-followed', ''); return Boolean(found)"
-        )
-        return bool(self.browser.run(script, selector, name))
-
-    def _until(self, condition: Callable[[], bool], what: str) -> None:
-        self._in_the_way = ""
-        try:
-            wait_for(condition, 60)
-        except AssertionError as error:
-            reason = self._in_the_way or error
-            raise AssertionError(f"no {what}: {reason}; there is:\n{self.browser.text('body')}") from None
+            raise AssertionError(f"{self._words}: {error}; there is:\n{self.browser.text('body')}") from None

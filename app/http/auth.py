@@ -14,6 +14,7 @@ from app.serving.verbs import is_prediction, verb_of
 SCOPES = ("read", "submit", "predict", "admin")
 
 STATIC_PATHS = (
+    "/static/arguments.js",
     "/static/chart.js",
     "/static/compare.js",
     "/static/dashboard.css",

@@ -6,9 +6,11 @@ Anybody may ask for them as often as they like, so they take nothing from those 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -34,6 +36,14 @@ class Page:
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'.encode()
         fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         return cls(body, [(b"content-type", content_type.encode()), *fields, (b"etag", etag)], etag)
+
+    @cached_property
+    def packed(self) -> Page:
+        """The same with gzip. It is other bytes, so it has another tag."""
+        etag = self.etag[:-1] + b'-gzip"'
+        headers = [(name, etag if name == b"etag" else value) for name, value in self.headers]
+        body = gzip.compress(self.body, 6, mtime=0)
+        return Page(body, [*headers, (b"content-encoding", b"gzip")], etag)
 
 
 class PublicApp:
@@ -73,9 +83,9 @@ class PublicApp:
         elif path == "/readyz":
             answer = self._readiness(path)
         elif path == "/openapi.json":
-            answer = _of_page(await self._openapi(), scope)
+            answer = _packed(await self._openapi(), scope)
         elif path in self._pages:
-            answer = _of_page(self._pages[path], scope)
+            answer = _packed(self._pages[path], scope)
         elif path == GUIDE or path.startswith(GUIDE + "/"):
             answer = await self._of_guide(path, scope)
         else:
@@ -110,8 +120,20 @@ class PublicApp:
         return Page.of(self._make_document(), "application/json", {"Cache-Control": "no-cache"})
 
 
+def _packed(page: Page, scope: Any) -> Answer:
+    """The page, with gzip for who takes that: made when it is first asked for, in up to 50 ms, which no thread can
+    be trusted with, as all may wait for the database."""
+    taken = _header(scope, b"accept-encoding").replace(b" ", b"").split(b",")
+    status, headers, body = _of_page(page.packed if b"gzip" in taken else page, scope)
+    return status, [*headers, (b"vary", b"accept-encoding")], body
+
+
+def _header(scope: Any, wanted: bytes) -> bytes:
+    return next((value for name, value in scope["headers"] if name == wanted), b"")
+
+
 def _of_page(page: Page, scope: Any) -> Answer:
-    known = next((value for name, value in scope["headers"] if name == b"if-none-match"), b"")
+    known = _header(scope, b"if-none-match")
     if known and (known == b"*" or page.etag in [tag.strip().removeprefix(b"W/") for tag in known.split(b",")]):
         return 304, page.headers[1:], b""
     return 200, page.headers, page.body

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from estimator_client.cli import defaults
 from estimator_client.cli.exits import Exit
 from estimator_client.cli.inputs import read_document
 from estimator_client.cli.jobs import follow
@@ -18,8 +19,6 @@ from estimator_client.cli.target import client
 if TYPE_CHECKING:
     from estimator_client.client import Client
 
-#: Whole numbers of a label are classes while there are not more of them.
-_MOST_CLASSES = 20
 _CONDITION = re.compile(r"^([\w/ ]+?)\s*(>=|<=)\s*(-?[\d.]+(?:e-?\d+)?)$")
 _ENDINGS = (".csv", ".jsonl", ".json", ".parquet", ".tfrecord", ".gz", ".zst")
 
@@ -29,22 +28,26 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be trai
 
 def train(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A file to upload, or a data set's id or name.")],
-    label: Annotated[str, typer.Option("--label", "-l", help="The column to learn.")],
+    label: Annotated[
+        str, typer.Option("--label", "-l", help="The column to learn. Left out: one called so, or the last or first.")
+    ] = "",
     model: Annotated[str, typer.Option(help="Name of the model. Left out: the data's name.")] = "",
     estimator: Annotated[
         str, typer.Option(help="Left out: DNNClassifier or DNNRegressor, as the label's type asks for.")
     ] = "",
     hidden_units: Annotated[
         str, typer.Option(help="Sizes of the hidden layers, for estimators that have some.")
-    ] = "64,32",
+    ] = defaults.HIDDEN_UNITS,
     arg: Annotated[
         list[str] | None, typer.Option(help="A further argument of the estimator, NAME=JSON. May come several times.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 5000,
-    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps. Left out: about 20 passes over the rows.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows of a step.")] = defaults.BATCH_SIZE,
     holdout: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of the rows kept for evaluation; 0: none.")
-    ] = 0.2,
+    ] = defaults.HOLDOUT,
     ignore: Annotated[
         list[str] | None, typer.Option(help="A column not to learn from. May come several times.")
     ] = None,
@@ -60,8 +63,10 @@ def train(
     """Train a model on a data file or data set, and serve it. Prints the id of the job."""
     with client() as service:
         dataset = dataset_of(service, data)
-        kind = estimator or _estimator_for(dataset, label)
-        arguments = _arguments(kind, hidden_units, arg or [])
+        column = _label_column(dataset, label)
+        kind = estimator or defaults.estimator_for(column)
+        arguments = defaults.optimizer_for(kind, column) | _arguments(kind, hidden_units, arg or [])
+        steps = steps or defaults.steps_for(dataset["rows"], batch_size)
         body: dict[str, Any] = {
             "type": "train",
             "model": model or _model_name(dataset["name"]),
@@ -70,7 +75,7 @@ def train(
             "data": {
                 "train": {
                     "dataset": dataset["id"],
-                    "label": label,
+                    "label": column["name"],
                     "batch_size": batch_size,
                     "ignore": ignore or [],
                     "weight": weight,
@@ -80,9 +85,12 @@ def train(
             "train": {"max_steps": steps, "seed": seed},
             "queue": queue,
         }
+        if holdout:
+            body["train"]["evaluate_every_steps"] = defaults.evaluate_every(steps)
         if promote_when:
             body["promote"] = {"when": _condition(promote_when)}
-        note(f"{kind} {json.dumps(arguments)} on {dataset['name']} ({dataset['rows']} rows), model {body['model']}")
+        told = f"{kind} {json.dumps(arguments)} on {dataset['name']} ({dataset['rows']} rows)"
+        note(f"{told}, {steps} steps, model {body['model']}")
         _submit(service, body, watch=watch, dry_run=dry_run)
 
 
@@ -123,15 +131,17 @@ def dataset_of(service: Client, data: str) -> dict[str, Any]:
     return service.dataset(data)
 
 
-def _estimator_for(dataset: dict[str, Any], label: str) -> str:
-    """A classifier for text, truth values and few whole numbers from 0; else a regressor."""
-    column = next((column for column in dataset["columns"] if column["name"] == label), None)
+def _label_column(dataset: dict[str, Any], label: str) -> dict[str, Any]:
+    """The column that is learned: the one of that name, else a likely one, which is told."""
+    columns = dataset["columns"]
+    wanted = label or defaults.likely_label(columns)
+    column = next((column for column in columns if column["name"] == wanted), None)
     if column is None:
-        names = ", ".join(column["name"] for column in dataset["columns"][:30])
+        names = ", ".join(column["name"] for column in columns[:30])
         fail(f"The data have no column {label}. Their columns: {names}.", Exit.USAGE)
-    dtype, low, high = str(column["dtype"]), column.get("min"), column.get("max")
-    few = dtype.startswith(("int", "uint")) and low == 0 and high is not None and high < _MOST_CLASSES
-    return "DNNClassifier" if few or dtype in ("string", "bool") else "DNNRegressor"
+    if not label:
+        note(f"It learns {wanted}: --label names another column.")
+    return dict(column)
 
 
 def _arguments(kind: str, hidden_units: str, more: list[str]) -> dict[str, Any]:

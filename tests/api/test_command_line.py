@@ -68,6 +68,17 @@ def test_a_training_in_one_line_uploads_and_chooses_what_to_train(api: Api, thin
     assert "colour" not in json.dumps(shown["spec"].get("features", shown["spec"]["estimator"]))
 
 
+def test_a_training_without_options_says_what_it_chose(api: Api, things: Path) -> None:
+    done = run(api, "train", str(things), "--no-watch")
+
+    assert "It learns kind: --label names another column." in done.stderr
+    spec = json.loads(good(api, "jobs", "show", done.stdout.strip(), "--json"))["spec"]
+    assert spec["data"]["train"]["label"] == "kind"
+    assert spec["estimator"]["args"]["optimizer"] == {"type": "Adam", "learning_rate": 0.003}
+    assert (spec["data"]["train"]["batch_size"], spec["data"]["holdout"]) == (64, 0.2)
+    assert (spec["train"]["max_steps"], spec["train"]["evaluate_every_steps"]) == (1000, 250)
+
+
 @pytest.mark.parametrize(
     ("values", "estimator"),
     [

@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.e2e.browser import Browser
 from tests.pages import blocks
 from tests.tied import tied
 
@@ -204,3 +205,10 @@ def service(request: pytest.FixtureRequest, services: Callable[[str], RunningSer
 @pytest.fixture(scope="package")
 def embedded(services: Callable[[str], RunningService]) -> RunningService:
     return services("embedded")
+
+
+@pytest.fixture(scope="package")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One window for all tests; each begins at the sign-in."""
+    with Browser(tmp_path_factory.mktemp("profile")) as started:
+        yield started

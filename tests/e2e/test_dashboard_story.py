@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +10,17 @@ from typing import Any
 
 import pytest
 
+from estimator_client.cli import defaults
 from tests.e2e.browser import ENTER, MISSING, Browser
 from tests.e2e.conftest import RunningService, wait_for
-from tests.e2e.penguins import KNOWN_CSV
-from tests.e2e.test_dashboard import go, opened, sign_in
+from tests.e2e.penguins import train_job
+from tests.e2e.person import PHONE_WIDTH, Finger, Keyboard, Mouse, fits, go, opened, sign_in
+from tests.e2e.story import jobs_of, live
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
 
-MODEL = "story"
+MODEL = f"story-{Mouse.name}"
 
 
 @pytest.fixture(scope="module")
@@ -25,89 +28,36 @@ def service(embedded: RunningService) -> RunningService:
     return embedded
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(tmp_path_factory.mktemp("profile")) as started:
-        yield started
-
-
-def signed_in(browser: Browser, service: RunningService) -> Browser:
-    opened(browser, service)
-    sign_in(browser, service)
-    return browser
-
-
 @dataclass(frozen=True)
 class Story:
-    """What the browser showed and the service knew, from the file with a fault to the end of the training."""
+    """What the mouse's story left: its data set and its first training."""
 
     dataset: str
-    chosen: list[str]
-    jobs_after_check: int
-    console: list[str]
     job: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def story(browser: Browser, service: RunningService, tmp_path_factory: pytest.TempPathFactory) -> Story:
-    page, folder = signed_in(browser, service), tmp_path_factory.mktemp("files")
-    go(page, "datasets", "Data sets")
-    upload(page, folder / "broken.csv", b"a,b\n1,2\n3\n")
-    wait_for(lambda: "Line 3" in page.text(".drop .box"), "the file's fault", 30)
-    # rows of its own: a file of the same content is the data set that another test may have uploaded, with its name
-    upload(page, folder / f"{MODEL}.csv", KNOWN_CSV.rpartition(b"\n")[0].rpartition(b"\n")[0] + b"\n")
-    wait_for(lambda: page.text("main h1").startswith(MODEL), "the data set's page", 60)
-    dataset = service.get("/v1/datasets")["datasets"][0]["id"]
-
-    page.click("a.button")
-    wait_for(lambda: page.text("main h1") == "New training", "the form", 15)
-    chosen = page.run("return ['label', 'kind', 'estimator'].map((name) => document.getElementById(name).value)")
-    page.click("button[value=check]")
-    wait_for(lambda: "Parameters" in page.text("[data-key=checked]"), "what it would train", 15)
-    jobs_after_check = len(jobs_of(service))
-    page.click("form button.primary")
-    wait_for(lambda: "job_" in page.text("main h1"), "the job's page", 15)
-    wait_for(lambda: page.text("main .row .pill") == "SUCCEEDED", "the end of the training", 150)
-    wait_for(lambda: service.get(f"/v1/models/{MODEL}")["labels"].get("latest") == 1, "the version that serves", 30)
-    (job,) = jobs_of(service)
-    return Story(dataset, chosen, jobs_after_check, page.console(), job)
+    live(Mouse(browser), service, tmp_path_factory.mktemp("files"))
+    _, listed = jobs_of(service, MODEL)
+    first = service.job(listed["id"])
+    return Story(first["spec"]["data"]["train"]["dataset"], first)
 
 
 @pytest.fixture
 def page(browser: Browser, service: RunningService, story: Story) -> Browser:
-    return signed_in(browser, service)
+    opened(browser, service)
+    sign_in(browser, service)
+    return browser
 
 
-def jobs_of(service: RunningService) -> list[dict[str, Any]]:
-    return list(service.get(f"/v1/jobs?type=train&model={MODEL}")["jobs"])
+def test_whole_story_by_mouse(story: Story) -> None:
+    assert story.job["state"] == "SUCCEEDED"
 
 
-def upload(page: Browser, path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-    page.type("#file", str(path))
-    page.click("form.drop button")
-
-
-def test_file_with_a_fault_is_told_and_the_mended_one_is_trained_and_asked(page: Browser, story: Story) -> None:
-    assert story.chosen == ["species", "Classifier", "DNN"]
-    assert story.jobs_after_check == 0
-    # the broken file's answer is told by Chromium
-    assert [line for line in story.console if "422" not in line] == []
-    go(page, f"model/{MODEL}", MODEL)
-    go(page, f"ask/{MODEL}", f"Ask {MODEL}")
-    page.click("form button.primary")
-    wait_for(lambda: "classes" in page.text("[data-key=answer]"), "the answer", 15)
-    before = page.text("[data-key=answer]")
-    # a float32 of the file is written as it stands there
-    shown = page.run("return [...document.querySelectorAll('form input')].map((input) => input.value)")
-    assert max(map(len, shown)) <= 9, shown
-    page.run("document.getElementById('feature flipper_length_mm').value = '260'")
-    page.click("form button.primary")
-    wait_for(lambda: page.text("[data-key=answer]") != before, "the answer to another value", 15)
-    assert any(sign in page.text("[data-key=bars]") for sign in "+−")
-    go(page, f"model/{MODEL}", MODEL)
-    wait_for(lambda: page.text('tr[data-key="health 1"]').startswith("1\t2\tnone"), "the two requests", 15)
-    assert page.console() == []
+@pytest.mark.parametrize("kind", [Keyboard, Finger], ids=lambda kind: str(kind.name))
+def test_whole_story(browser: Browser, service: RunningService, tmp_path: Path, kind: type[Mouse]) -> None:
+    live(kind(browser), service, tmp_path)
 
 
 def test_training_again_begins_with_the_values_of_the_job(page: Browser, story: Story) -> None:
@@ -119,11 +69,30 @@ def test_training_again_begins_with_the_values_of_the_job(page: Browser, story: 
     assert page.run("return arguments[0].map((name) => document.getElementById(name).value)", fields) == [
         MODEL,
         "species",
-        "1000",
+        "60",
         "64",
         "Adam",
         "0.003",
     ]
+
+
+def test_training_again_keeps_what_the_form_has_no_field_for(
+    page: Browser, service: RunningService, story: Story
+) -> None:
+    body = train_job(story.dataset, "again", 40, export="best", promote={"when": {"metric": "accuracy", "at_least": 2}})
+    body["estimator"]["args"] |= {"dropout": 0.25, "activation_fn": "tanh", "loss_reduction": "sum"}
+    body["data"]["train"] |= {"shuffle": False, "missing": {"sex": "drop"}}
+    body["train"] |= {"evaluate_every_steps": 20, "early_stopping": {"metric": "loss", "patience_steps": 1000}}
+    job = service.submit(body)
+    service.http.post(f"/v1/jobs/{job}/cancel").raise_for_status()
+    go(page, f"train/{story.dataset}?from={job}", "New training")
+    shown = page.run("return document.querySelector('[data-key=request] pre').textContent")
+    again = json.loads(shown.partition("-d '")[2].removesuffix("'"))
+    service.http.post("/v1/jobs?dry_run=true", json=again).raise_for_status()
+    assert again["estimator"] == body["estimator"]
+    assert again["data"]["train"] | body["data"]["train"] == again["data"]["train"]
+    assert (again["train"]["early_stopping"]["patience_steps"], again["train"]["seed"]) == (1000, 1)
+    assert (again["export"], again["promote"]["when"]["at_least"]) == ("best", 2)
 
 
 def test_report_shows_curves_and_what_another_threshold_would_do(
@@ -167,35 +136,62 @@ axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => {
 @pytest.mark.skipif(not AXE.is_file(), reason="needs axe-core: scripts/web --axe")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_on_any_view(
-    page: Browser, service: RunningService, story: Story, scheme: str
+    page: Browser, service: RunningService, story: Story, release: str, scheme: str
 ) -> None:
-    page.emulate(width=1200, scheme=scheme)
-    (evaluation, *_) = [
-        row for row in service.get(f"/v1/jobs/{story.job['id']}/evaluations")["evaluations"] if row["has_report"]
-    ]
-    job = story.job["id"]
+    # finger-sized targets, and columns that a telephone leaves out: each width once
+    phone = scheme == "dark"
+    page.emulate(width=PHONE_WIDTH if phone else 1200, scheme=scheme, phone=phone)
+    second, first = (job["id"] for job in jobs_of(service, MODEL))
+    evaluations = service.get(f"/v1/jobs/{first}/evaluations")["evaluations"]
+    (evaluation, *_) = [row for row in evaluations if row["has_report"]]
     views = {
         "jobs": "Jobs",
-        f"job/{job}": job,
-        f"compare?ids={job}": "Compare jobs",
+        "jobs?text=nothing-is-called-this": "Jobs",
+        f"job/{first}": first,
+        f"compare?ids={first}&ids={second}": "Compare jobs",
+        "compare": "Compare jobs",
         "models": "Models",
         f"model/{MODEL}": MODEL,
+        f"release/{release}?model={MODEL}": f"Release of {MODEL}",
+        f"releases/{MODEL}": f"Releases of {MODEL}",
         "datasets": "Data sets",
         f"dataset/{story.dataset}?label=species": MODEL,
         f"train/{story.dataset}": "New training",
+        f"train/{story.dataset}?from={first}": "New training",
         f"report/{evaluation['id']}": "Model report",
         f"ask/{MODEL}": f"Ask {MODEL}",
         "workers": "Workers",
         "tokens": "Tokens",
-        f"model/{MODEL}/": MODEL,
+        "job/nothing": "Not found",
     }
     found = {}
     for route, title in views.items():
         go(page, route, title)
-        page.run(AXE.read_text() + _LOOK)
-        wait_for(lambda: page.run("return window.violations") is not None, "what axe finds", 30)
-        found[route] = page.run("return window.violations")
-    assert {route: violations for route, violations in found.items() if violations} == {}
+        found[route] = violations(page)
+        if phone and not fits(page, PHONE_WIDTH):
+            found[route].append("the page has to be scrolled sideways")
+    page.click("#leave")
+    found["sign-in"] = violations(page)
+    assert {route: faults for route, faults in found.items() if faults} == {}
+
+
+def violations(page: Browser) -> list[str]:
+    """What axe has against the page as it is, if it is serious."""
+    if not page.run("return 'axe' in window"):
+        page.run(AXE.read_text())
+    page.run(_LOOK)
+    wait_for(lambda: page.run("return window.violations") is not None, "what axe finds", 30)
+    return list(page.run("return window.violations"))
+
+
+@pytest.fixture(scope="module")
+def release(service: RunningService, story: Story) -> Iterator[str]:
+    """A release of the story's second version that waits in its first step."""
+    steps = [{"per_mille": 50, "seconds": 600}]
+    answer = service.http.post(f"/v1/models/{MODEL}/releases", json={"version": 2, "steps": steps})
+    assert answer.status_code == 201, answer.text
+    yield answer.json()["id"]
+    service.http.post(f"/v1/models/{MODEL}/releases/{answer.json()['id']}/abort").raise_for_status()
 
 
 def test_distributions_show_what_goes_with_a_label(page: Browser, story: Story) -> None:
@@ -256,13 +252,42 @@ def test_token_is_made_shown_once_and_revoked(page: Browser, service: RunningSer
     wait_for(lambda: "revoked" in page.text(f'tr[data-key="{made["id"]}"]'), "the revocation", 15)
 
 
-def test_views_fit_a_telephone(page: Browser, story: Story) -> None:
-    page.emulate(width=360)
-    for route, title in [
-        (f"train/{story.dataset}", "New training"),
-        (f"ask/{MODEL}", f"Ask {MODEL}"),
-        ("tokens", "Tokens"),
-        ("workers", "Workers"),
-    ]:
-        go(page, route, title)
-        assert page.run("return document.documentElement.scrollWidth") <= 360, route
+def test_command_line_begins_with_the_same_values_as_the_form(page: Browser) -> None:
+    text = {"dtype": "string", "sequence": False, "distinct": 3, "min": None, "max": None}
+    price = {"dtype": "float32", "sequence": False, "distinct": None, "min": -3.5, "max": 12_500.0}
+    level = {"dtype": "int64", "sequence": False, "distinct": 4, "min": 1, "max": 4}
+    data = [
+        [{"name": "colour", **text}, {"name": "price", **price}],
+        [{"name": "price", **price}, {"name": "colour", **text}],
+        [{"name": "price", **price}, {"name": "Target", **level}, {"name": "size", **price}],
+        [{"name": "price", **price}, {"name": "words", **text, "sequence": True}],
+    ]
+    far = level | {"max": 700}
+    labels = [text, price, level, far, price | {"min": None, "max": None}]
+    families = ["DNN", "Linear", "DNNLinearCombined"]
+    sizes = [[10, 64], [4000, 64], [61_000, 64], [10_000_000, 32]]
+    script = """return (async () => {
+      const [data, labels, families, sizes] = arguments;
+      const {proposed, stepsFor} = await import("/static/optimizer.js");
+      const {isClass, likelyLabel} = await import("/static/train.js");
+      const kinds = ["Classifier", "Regressor"];
+      const rate = (found) => [found.optimizer, Number(found.learning_rate)];
+      return {
+        labels: data.map((columns) => likelyLabel(columns).name), classes: labels.map(isClass),
+        steps: sizes.map(([rows, batch]) => stepsFor(rows, batch)),
+        optimizers: labels.flatMap((label) => families.flatMap((estimator) =>
+          kinds.map((kind) => rate(proposed({estimator, kind}, label))))),
+      };
+    })()"""
+    optimizers = [
+        next(iter(defaults.optimizer_for(family + kind, label).values()))
+        for label in labels
+        for family in families
+        for kind in ("Classifier", "Regressor")
+    ]
+    assert page.run(script, data, labels, families, sizes) == {
+        "labels": [defaults.likely_label(columns) for columns in data],
+        "classes": [defaults.is_class(label) for label in labels],
+        "steps": [defaults.steps_for(*size) for size in sizes],
+        "optimizers": [[one["type"], one["learning_rate"]] for one in optimizers],
+    }

@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.browser import MISSING, Browser
 from tests.e2e.conftest import ROOT, RunningService, wait_for
+from tests.e2e.person import opened
 from tests.follow import Hand, Reader
 from tests.pages import blocks
 
@@ -66,16 +67,17 @@ def test_a_page_does_what_it_says(reader: Reader, folder: Path, name: str, runs:
 
 
 @pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
-def test_penguins_by_hand(folder: Path, reader: Reader, replace: dict[str, str], tmp_path: Path) -> None:
+def test_penguins_by_hand(
+    browser: Browser, service: RunningService, folder: Path, reader: Reader, replace: dict[str, str]
+) -> None:
     page = TUTORIALS / "penguins.md"
     reader.run(blocks(page)[0])
-    with Browser(tmp_path / "profile") as browser:
-        browser.emulate(width=1200)
-        by_hand = page.read_text().partition("\n## In the dashboard\n")[2].partition("\n## ")[0]
-        until_asked, _, what_if = by_hand.partition("\n6. ")
-        hand = Hand(browser, folder, replace)
-        assert hand.follow(until_asked) == 18
-        before = browser.text("[data-key=answer]")
-        assert all(species in before for species in ("Adelie", "Chinstrap", "Gentoo"))
-        assert hand.follow(f"6. {what_if}") == 2
-        wait_for(lambda: browser.text("[data-key=answer]") not in ("", before), "the answer to another value")
+    opened(browser, service)
+    by_hand = page.read_text().partition("\n## In the dashboard\n")[2].partition("\n## ")[0]
+    until_asked, _, what_if = by_hand.partition("\n6. ")
+    hand = Hand(browser, folder, replace)
+    assert hand.follow(until_asked) == 18
+    before = browser.text("[data-key=answer]")
+    assert all(species in before for species in ("Adelie", "Chinstrap", "Gentoo"))
+    assert hand.follow(f"6. {what_if}") == 2
+    wait_for(lambda: browser.text("[data-key=answer]") not in ("", before), "the answer to another value")

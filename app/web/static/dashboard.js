@@ -5,7 +5,7 @@ import {compare} from "./compare.js";
 import {dataset, datasets} from "./datasets.js";
 import {empty, link, make, sync} from "./element.js";
 import {filterLog, job, setSmoothing, toggleLogarithmic} from "./job.js";
-import {jobs, pick, pickedJobs, unpick} from "./jobs.js";
+import {isPicked, jobs, pick, pickedJobs, unpick} from "./jobs.js";
 import {model, models} from "./models.js";
 import {forgetSecret, makeToken, revoke, tokens, workers} from "./operate.js";
 import {ACTIONS as RELEASE_ACTIONS, release, releases} from "./releases.js";
@@ -81,8 +81,9 @@ async function refresh(shown) {
   shown.soon = false;
   try {
     const signal = shown.abort.signal;
-    const [nodes] = await Promise.all([shown.view.load(shown.subject, shown.query, signal), health(), learnScopes(signal)]);
+    const [read] = await Promise.all([shown.view.load(shown.subject, shown.query, signal), health(), learnScopes(signal)]);
     if (signal.aborted) return;
+    const nodes = shown.view.now?.() ?? read; // with what was filled in while it was read
     shown.every = nodes.every ?? shown.view.every;
     show(shown, nodes);
     if (shown.every && !shown.followed) follow(shown);
@@ -101,13 +102,14 @@ async function refresh(shown) {
 
 function show(shown, nodes) {
   if (!sticky) clear();
+  const focused = byId("view").contains(document.activeElement) ? document.activeElement : null;
   const log = document.querySelector('[data-key="log"]');
   const atEnd = !log || log.scrollTop + log.clientHeight >= log.scrollHeight - 5;
   const filled = nodes.filter((node) => node !== "").map(permitted);
   if (shown.fresh) byId("view").replaceChildren(...filled);
   else sync(byId("view"), filled);
   for (const select of byId("view").querySelectorAll("select")) select.value = select.querySelector("[selected]")?.value ?? select.value;
-  for (const box of byId("view").querySelectorAll("[data-pick]")) box.checked = box.hasAttribute("checked");
+  for (const box of byId("view").querySelectorAll("[data-pick]")) box.checked = isPicked(box.dataset.pick);
   drawCharts(byId("view")).catch((error) => tell(`The charts cannot be drawn: ${error.message}`));
   for (const link of document.querySelectorAll("nav [data-needs]")) link.hidden = !may(link.dataset.needs);
   for (const id of ["view", "leave"]) byId(id).hidden = false;
@@ -115,8 +117,15 @@ function show(shown, nodes) {
   const now = document.querySelector('[data-key="log"]');
   if (now && atEnd) now.scrollTop = now.scrollHeight;
   if (shown.fresh) byId("view").focus({preventScroll: true});
+  else if (focused && !focused.isConnected) keepFocus(focused);
   if (shown.fresh && shown.moved) scrollTo(0, 0);
   shown.fresh = false;
+}
+
+/** What had the focus is gone: what stands in its place has it then, so that nobody begins at the top again. */
+function keepFocus({dataset: {key}}) {
+  const instead = key && byId("view").querySelector(`[data-key="${CSS.escape(key)}"]`);
+  (instead || byId("view")).focus({preventScroll: true});
 }
 
 /** What the token may not do is not offered. */
@@ -141,7 +150,7 @@ async function failed(shown, error) {
     return;
   }
   await health();
-  if (error.status === 403 || error.status === 404) {
+  if ([403, 404, 422].includes(error.status)) { // 422: the address holds what cannot be an id
     const {section} = shown.view;
     const list = document.querySelector(`nav a[href="#${section}"]`)?.textContent ?? "Jobs";
     shown.every = 0;
@@ -299,14 +308,15 @@ async function submit(form, submitter) {
 }
 
 async function act(button) {
+  if (button.ariaDisabled === "true") return;
   clear();
-  button.disabled = true;
+  button.ariaDisabled = "true"; // one that is disabled outright would lose the focus
   try {
     await ACTIONS[button.dataset.action](button.dataset);
   } catch (error) {
     tell(error.message, true);
   }
-  button.disabled = false;
+  button.ariaDisabled = null;
   if (!current) return;
   if (button.dataset.action === "retry" && !sticky) open(); // its events begin anew
   else refresh(current);
@@ -320,6 +330,10 @@ byId("enter").addEventListener("submit", (event) => {
   open();
 });
 byId("leave").addEventListener("click", () => leave());
+document.querySelector("[data-skip]").addEventListener("click", (event) => {
+  event.preventDefault(); // the address names the view
+  (token.get() ? byId("view") : byId("token")).focus();
+});
 byId("view").addEventListener("click", (event) => {
   const button = event.target.closest("[data-action]");
   if (button) act(button);

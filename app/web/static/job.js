@@ -75,7 +75,7 @@ function steps(found) {
 
 function buttons({id, state: now}) {
   if (!ENDED.includes(now)) {
-    return make("button", {"data-key": "act", "data-action": "cancel", "data-job": id, class: "danger", disabled: now === "CANCELLING"}, "Cancel");
+    return make("button", {"data-key": "act", "data-action": "cancel", "data-job": id, class: "danger", "aria-disabled": now === "CANCELLING" ? "true" : null}, "Cancel");
   }
   return now === "SUCCEEDED" ? "" : make("button", {"data-key": "act", "data-action": "retry", "data-job": id}, "Retry");
 }

@@ -28,6 +28,7 @@ export const jobName = (job) => job.display_name || `${job.type} ${job.id.slice(
 /** The jobs that are chosen, by id. */
 const picked = new Map();
 export const pickedJobs = () => [...picked.values()];
+export const isPicked = (id) => picked.has(id);
 export function pick(id, chosen) {
   if (chosen) picked.set(id, known.get(id));
   else picked.delete(id);

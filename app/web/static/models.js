@@ -62,7 +62,7 @@ export const model = {
         ["Ask it", serving ? link(`ask/${encodeURIComponent(name)}`, "with a form, curl or Python") : make("code", {}, `POST ${path}:predict`)],
       ]),
       make("h2", {}, "Versions"),
-      status.versions.length ? table("Versions", versions(name), status.versions, (version) => String(version.version)) : empty("No version was exported yet."),
+      status.versions.length ? table("Versions", versions(name, status.labels[LATEST]), status.versions, (version) => String(version.version)) : empty("No version was exported yet."),
       older(`model/${encodeURIComponent(name)}`, status),
       ...released,
       ...(asked.length ? [make("h2", {"data-key": "health title"}, "Serving"),
@@ -82,14 +82,14 @@ async function versionsOf(path, query, signal) {
   }
 }
 
-const versions = (name) => [
+const versions = (name, serving) => [
   {title: "Version", cell: (one) => String(one.version)},
   {title: "State", cell: (one) => state(one.state), fixed: true},
   {title: "Labels", cell: (one) => one.labels.join(", ")},
   {title: "Job", cell: (one) => jobLink(one.job), wide: true},
   {title: "Made", cell: (one) => when(one.created_at), fixed: true, wide: true},
   {title: "Why", cell: (one) => one.reason, wide: true},
-  {title: "Change", cell: (one) => [button(name, one), remove(name, one)], fixed: true},
+  {title: "Change", cell: (one) => [button(name, one, serving), remove(name, one)], fixed: true},
 ];
 
 /** A version that no label points to can go. */
@@ -99,10 +99,11 @@ function remove(name, {version, labels}) {
 }
 
 /** A version that was loaded and warmed up can be served at once; one that is only stored must be loaded first. */
-function button(name, {version, state: now, labels}) {
+function button(name, {version, state: now, labels}, serving) {
   const attributes = {"data-model": name, "data-version": version};
   if (now === "AVAILABLE" && !labels.includes(LATEST)) {
-    return make("button", {...attributes, "data-action": "promote", "aria-label": `Make latest: version ${version}`}, "Make latest");
+    const text = version < serving ? "Roll back" : "Make latest";
+    return make("button", {...attributes, "data-action": "promote", "aria-label": `${text}: version ${version}`}, text);
   }
   if (now === "STORED" || now === "FAILED") {
     return make("button", {...attributes, "data-action": "load", "aria-label": `Load version ${version}`}, "Load");

@@ -1,5 +1,6 @@
 // A new training from a data set: what to learn, with which estimator, from which columns; what it would cost; its JSON.
 
+import {argumentFields, beyond, givenArguments} from "./arguments.js";
 import {make, link, summary, table} from "./element.js";
 import {argumentName, earlier, proposed, rateOf, requested, stepsFor} from "./optimizer.js";
 import {json, send} from "./service.js";
@@ -11,7 +12,7 @@ const ESTIMATORS = {
   DNNLinearCombined: "Wide and deep: both together",
   Baseline: "Baseline: the mean or most frequent class, to compare with",
 };
-const BATCH = 64;
+const BATCH = 64, MOST_CLASSES = 20;
 /** The form that is filled in, by data set: {dataset, known (estimators and optimizers), values, checked, problem}. */
 let draft = null;
 
@@ -29,10 +30,12 @@ export const train = {
     }
     return page(draft);
   },
+  now: () => draft && page(draft),
 };
 
-/** Whether a column looks like classes: text, or few different whole numbers. */
-const isClass = ({dtype, distinct}) => dtype === "string" || (dtype === "int64" && distinct !== null && distinct <= 20);
+/** Whether a column looks like classes: text, or few different whole numbers that are close together. */
+export const isClass = ({dtype, distinct, min, max}) =>
+  dtype === "string" || (dtype === "int64" && distinct !== null && distinct <= MOST_CLASSES && max - min < MOST_CLASSES);
 
 /** Sensible values to begin with: those of an earlier job, else from the data set's types. */
 function proposal({name, rows, columns}, spec, known) {
@@ -41,21 +44,26 @@ function proposal({name, rows, columns}, spec, known) {
     model: modelName(name), label: label.name, kind: likely, estimator: "DNN", hidden_units: "64, 32",
     ...proposed({estimator: "DNN", kind: likely}, label), more: {},
     max_steps: steps, batch_size: BATCH, holdout: 0.2, evaluate_every_steps: Math.round(steps / 4), ignore: [],
+    serve: "at once",
   };
   if (!spec?.estimator) return first;
-  const [, estimator = "DNN", kind = first.kind] = /^(DNNLinearCombined|DNN|Linear|Baseline)(Classifier|Regressor)$/.exec(spec.estimator.type) ?? [];
+  // another estimator than those of the form goes under its whole name
+  const [, estimator, kind] = /^(DNNLinearCombined|DNN|Linear|Baseline)(Classifier|Regressor)$/.exec(spec.estimator.type) ?? [null, spec.estimator.type, first.kind];
   const hidden = spec.estimator.args.hidden_units ?? spec.estimator.args.dnn_hidden_units;
   const {label: learned, batch_size: batch, ignore} = spec.data.train;
+  const own = [argumentName(known.$defs, spec.estimator.type), "hidden_units", "dnn_hidden_units"];
+  const more = beyond(known.$defs, spec, own);
   return {
-    ...first, estimator, kind, ...earlier(spec.estimator.args[argumentName(known.$defs, `${estimator}${kind}`)]), model: spec.model ?? first.model,
+    ...first, ...more.values, kept: more.kept, estimator, kind, ...earlier(spec.estimator.args[argumentName(known.$defs, spec.estimator.type)]), model: spec.model ?? first.model,
     label: typeof learned === "string" ? learned : first.label,
     hidden_units: hidden?.join(", ") ?? first.hidden_units, max_steps: spec.train.max_steps ?? first.max_steps,
     batch_size: batch, holdout: spec.data.holdout ?? 0, evaluate_every_steps: spec.train.evaluate_every_steps ?? 0, ignore,
+    serve: spec.promote?.when ? "gate" : spec.promote ? "at once" : "later", promote: spec.promote,
   };
 }
 
 /** The label is named so, or stands last or first, most of the time. */
-function likelyLabel(columns) {
+export function likelyLabel(columns) {
   const single = columns.filter((column) => !column.sequence);
   const first = single.at(0), last = single.at(-1) ?? columns[0];
   const named = single.find(({name}) => /^(label|labels|target|class|outcome|y)$/i.test(name));
@@ -67,22 +75,26 @@ const modelName = (name) => name.toLowerCase().replace(/[^a-z0-9_-]+/g, "-").rep
 
 /** The body of `POST /v1/jobs`. */
 function body({id, known, values}) {
-  const args = {};
-  const optimizer = requested(values), type = `${values.estimator}${values.kind}`;
+  const optimizer = requested(values), type = typeOf(values);
+  const kept = values.kept?.type === type ? values.kept : null;
+  const args = {...kept?.args, ...givenArguments(known.$defs, type, values)};
   if (optimizer) args[argumentName(known.$defs, type)] = optimizer;
   if (values.estimator === "DNN") args.hidden_units = units(values.hidden_units);
   if (values.estimator === "DNNLinearCombined") args.dnn_hidden_units = units(values.hidden_units);
-  const data = {train: {dataset: id, label: values.label, batch_size: Number(values.batch_size)}};
+  const data = {...(Number(values.holdout) ? {} : values.kept?.parts), train: {...values.kept?.data, dataset: id, label: values.label, batch_size: Number(values.batch_size)}};
   if (values.ignore.length) data.train.ignore = values.ignore;
   if (Number(values.holdout)) data.holdout = Number(values.holdout);
   const made = {
-    type: "train", model: values.model, estimator: {type, args}, columns: "auto",
-    data, train: {max_steps: Number(values.max_steps)},
+    type: "train", model: values.model, estimator: {type, args}, columns: kept ? kept.columns : "auto",
+    data, train: {...values.kept?.train, max_steps: Number(values.max_steps)}, ...values.kept?.top,
   };
-  if (Number(values.holdout) && Number(values.evaluate_every_steps)) made.train.evaluate_every_steps = Number(values.evaluate_every_steps);
+  if ((Number(values.holdout) || data.eval) && Number(values.evaluate_every_steps)) made.train.evaluate_every_steps = Number(values.evaluate_every_steps);
+  if (values.serve === "later") made.promote = null;
+  else if (values.promote) made.promote = values.serve === "gate" ? values.promote : {label: values.promote.label};
   return made;
 }
 
+const typeOf = ({estimator, kind}) => (estimator in ESTIMATORS ? `${estimator}${kind}` : estimator);
 const units = (text) => String(text).split(/[\s,]+/).filter(Boolean).map(Number);
 
 function page(state) {
@@ -91,11 +103,12 @@ function page(state) {
   return [
     link(`dataset/${state.id}`, `← ${dataset.name}`, "back"),
     make("h1", {}, "New training"),
+    values.kept ? make("p", {class: "quiet", "data-key": "kept"}, "What the form has no field for stays as in the earlier job; the request below has all of it.") : "",
     make("form", {"data-form": "train", "data-draft": "train", class: "fields"},
       field("model", "Model", make("input", {id: "model", name: "model", value: values.model, required: true}), "Each training makes its next version."),
       field("label", "Learn", select("label", dataset.columns.map(({name}) => [name, name]), values.label), "The column that is predicted from the others."),
       field("kind", "As", select("kind", [["Classifier", "a class"], ["Regressor", "a number"]], values.kind), advice(state)),
-      field("estimator", "Estimator", select("estimator", Object.entries(ESTIMATORS), values.estimator)),
+      field("estimator", "Estimator", select("estimator", [...Object.entries(ESTIMATORS), ...(values.estimator in ESTIMATORS ? [] : [[values.estimator, values.estimator]])], values.estimator)),
       values.estimator.startsWith("DNN") ? field("hidden_units", "Hidden units", input("hidden_units", values, {inputmode: "text"}), "Neurons per layer, separated by commas.") : "",
       field("optimizer", "Optimizer", select("optimizer", [["", "the estimator's own"], ...state.known.optimizers.map((name) => [name, name])], values.optimizer),
         values.estimator === "DNNLinearCombined" ? "Of the network; the linear part keeps its own." : ""),
@@ -105,6 +118,8 @@ function page(state) {
       field("batch_size", "Rows per step", input("batch_size", values, {type: "number", min: 1})),
       field("holdout", "Rows held out for evaluation", input("holdout", values, {type: "number", min: 0, max: 0.9, step: "any"}), "A share; 0 for none."),
       field("evaluate_every_steps", "Steps between evaluations", input("evaluate_every_steps", values, {type: "number", min: 0})),
+      field("serve", "Serve the version", select("serve", serving(values), values.serve)),
+      argumentFields(state.known.$defs, typeOf(values), values),
       columns(state),
       make("div", {class: "row", "data-key": "buttons"},
         make("button", {name: "do", value: "check"}, "Check"), make("button", {name: "do", value: "train", class: "primary"}, "Train"))),
@@ -113,6 +128,13 @@ function page(state) {
     make("details", {"data-key": "request"}, make("summary", {}, "The same with curl"), make("pre", {tabindex: "0"},
       `curl -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\\n  ${location.origin}/v1/jobs -d '${request.replaceAll("'", "'\\''")}'`)),
   ];
+}
+
+/** When the new version answers: at once, later by hand, or as the earlier job's gate says. */
+function serving({promote}) {
+  const {metric, at_least: least, at_most: most} = promote?.when ?? {};
+  const gate = metric ? [["gate", `if ${metric} is at ${least === null ? `most ${number(most)}` : `least ${number(least)}`}`]] : [];
+  return [["at once", "as soon as it is trained"], ...gate, ["later", "when I make it the latest"]];
 }
 
 /** How often the training sees each row. */

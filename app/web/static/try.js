@@ -12,14 +12,15 @@ export const ask = {
   section: "models",
   every: 0,
   async load(name, _, signal) {
-    if (asked?.model !== name) {
-      const metadata = await json(`/v1/models/${encodeURIComponent(name)}/labels/latest/metadata`, {signal});
+    const metadata = await json(`/v1/models/${encodeURIComponent(name)}/labels/latest/metadata`, {signal});
+    if (asked?.model !== name || asked.metadata.model_spec.version !== metadata.model_spec.version) {
       const example = metadata.examples[0] ?? {};
       const values = Object.fromEntries(metadata.features.map((feature) => [feature.name, written(example[feature.name], feature.dtype)]));
       asked = {model: name, metadata, values, answer: null, before: null, problem: null};
     }
     return page(asked);
   },
+  now: () => page(asked),
 };
 
 /** A feature's value as text. The example rows have passed through float32, whose digits beyond the seventh are noise. */
@@ -132,7 +133,8 @@ export async function submitAsked(form) {
   asked.problem = null;
   try {
     const body = {instances: [instance(asked)]};
-    const found = await send("POST", `/v1/models/${encodeURIComponent(asked.model)}:predict`, body);
+    // of the version that the page names, also while the label moves
+    const found = await send("POST", `/v1/models/${encodeURIComponent(asked.model)}/versions/${asked.metadata.model_spec.version}:predict`, body);
     asked.before = asked.answer;
     asked.answer = found.predictions[0];
   } catch (error) {

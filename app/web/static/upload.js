@@ -16,7 +16,7 @@ export function uploadForm() {
     make("p", {class: "quiet"}, "CSV, JSON lines, Parquet or TFRecord, plain, .gz or .zst. Drop it here, or choose it:"),
     make("div", {class: "row"},
       make("input", {id: "file", name: "file", type: "file", required: true}),
-      make("button", {disabled: upload?.going}, "Upload")),
+      make("button", {"aria-disabled": upload?.going ? "true" : null}, "Upload")),
     progress(),
     faults(),
   );
@@ -41,6 +41,7 @@ function faults() {
 
 /** Sends the chosen file. `changed` is called as it goes on; the data set's id when it is stored, null when not. */
 export function send(file, changed) {
+  if (upload?.going) return null;
   upload = {name: file.name, size: file.size, sent: 0, going: true, problem: null};
   changed();
   const body = new FormData();
