@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from fastapi.responses import FileResponse, PlainTextResponse
+from fastapi.responses import FileResponse, PlainTextResponse, Response
+from pydantic_core import to_json
 
 from app.api.deps import AppState, AppStateDep, JobId, problems
 from app.api.schemas.job import (
@@ -19,7 +20,6 @@ from app.api.schemas.job import (
     ExportList,
     ExportView,
     MetricSeries,
-    Point,
 )
 from app.errors import Conflict, NotFound
 from app.jobs.state import JobState
@@ -66,6 +66,7 @@ def get_logs(
     "/v1/jobs/{job_id}/metrics",
     operation_id="get_job_metrics",
     summary="Metric series of a job, by name and step",
+    response_model=MetricSeries,
     responses=problems(404),
 )
 def get_metrics(
@@ -74,20 +75,21 @@ def get_metrics(
     name: Annotated[list[str] | None, Query(max_length=20, description="Only these series.")] = None,
     after_step: Annotated[int, Query(ge=-1, le=2**62, description="Only points after this step.")] = -1,
     limit: Annotated[int, Query(ge=1, le=100_000, description="Maximum number of points per series.")] = 10_000,
-) -> MetricSeries:
+) -> Response:
     with app_state.database.read() as session:
         JobRepository(session).get(job_id)
         metrics = MetricRepository(session)
         names = metrics.names(job_id)
-        wanted = [one for one in names if name is None or one in name]
         series = {
             one: [
-                Point(step=step, value=value)
+                {"step": step, "value": value}
                 for step, value in metrics.series(job_id, one, after_step=after_step, limit=limit)
             ]
-            for one in wanted
+            for one in names
+            if name is None or one in name
         }
-    return MetricSeries(names=names, series=series)
+    # not by way of the model, which takes most of the time where there are 100,000 points
+    return Response(to_json({"names": names, "series": series}), media_type="application/json")
 
 
 @router.get(

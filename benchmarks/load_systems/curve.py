@@ -31,12 +31,12 @@ def curve(database: Database, sizes: list[int]) -> dict[str, Any]:
     """Medians in milliseconds at each number of jobs, as multiples of a bare look at one row by its key as well."""
     points = []
     for size in sizes:
-        _fill(database, size)
+        fill(database, size)
         points.append({"jobs": size} | _measure(database))
     return {"points": points, "plans": _plans(database)}
 
 
-def _fill(database: Database, size: int) -> None:
+def fill(database: Database, size: int) -> None:
     with database.session() as session:
         there = session.execute(text("SELECT count(*) FROM jobs")).scalar_one()
     for start in range(there, size, 5_000):

@@ -15,9 +15,9 @@ let library = null;
 /** A chart. Lines: [{name, points: [{step, value}]}] in the order of steps, values null where they were not finite.
  *  Options: logarithmic (where all values are positive), smoothing (0 to 0.99), marks (steps with a dashed line). */
 export function chart(title, lines, {logarithmic = false, smoothing = 0, marks = []} = {}) {
-  const values = lines.flatMap((line) => line.points).map((point) => point.value).filter((value) => value !== null);
-  const positive = values.every((value) => value > 0);
-  charts.set(title, {...charts.get(title), lines, smoothing, marks, logarithmic: logarithmic && positive, empty: !values.length});
+  const shown = charts.get(title) ?? {};
+  if (!sameLines(shown.lines, lines)) shown.positive = lines.every(({points}) => points.every(({value}) => value === null || value > 0));
+  charts.set(title, Object.assign(shown, {lines, smoothing, marks, logarithmic: logarithmic && shown.positive}));
   const spoken = lines.filter((line) => line.points.length).map(describe).join("; ");
   return make(
     "figure",
@@ -27,6 +27,10 @@ export function chart(title, lines, {logarithmic = false, smoothing = 0, marks =
       "aria-label": `${title}: ${spoken}. Plus and minus zoom, arrows pan, 0 shows all.`}),
   );
 }
+
+/** Whether nothing came since: points that came make another list. */
+const sameLines = (some, others) =>
+  some?.length === others.length && some.every(({name, points}, place) => name === others[place].name && points === others[place].points);
 
 /** Draws the charts whose places are on the page, and forgets the others. */
 export async function drawCharts(root) {
@@ -45,9 +49,13 @@ export async function drawCharts(root) {
 }
 
 function draw(UPlot, place, shown) {
-  const data = table(UPlot, shown);
   const key = JSON.stringify([shown.lines.map((line) => line.name), shown.logarithmic, shown.smoothing > 0, dark()]);
-  if (shown.plot && shown.key === key && shown.plot.root.parentNode === place) {
+  const there = shown.plot && shown.key === key && shown.plot.root.parentNode === place;
+  const {lines, smoothing, marks} = shown.drawn ?? {};
+  if (there && sameLines(lines, shown.lines) && smoothing === shown.smoothing && marks === String(shown.marks)) return;
+  shown.drawn = {lines: shown.lines, smoothing: shown.smoothing, marks: String(shown.marks)};
+  const data = table(shown);
+  if (there) {
     const {min, max} = shown.plot.scales.x;
     shown.plot.setData(data, !shown.zoomed);
     if (shown.zoomed) shown.plot.setScale("x", {min, max});
@@ -62,12 +70,32 @@ function draw(UPlot, place, shown) {
 }
 
 /** Steps, and for each line its values; with smoothing the measured ones too, which are drawn faintly. */
-function table(UPlot, {lines, smoothing}) {
-  const columns = lines.flatMap(({points}) => {
-    const steps = points.map((point) => point.step), values = points.map((point) => point.value);
-    return smoothing ? [[steps, values], [steps, smooth(values, smoothing)]] : [[steps, values]];
-  });
-  return columns.length === 1 ? columns[0] : UPlot.join(columns);
+function table({lines, smoothing}) {
+  const own = lines.map(({points}) => points.map((point) => point.step));
+  const steps = own.reduce(merged);
+  return [steps, ...lines.flatMap(({points}, place) => {
+    const values = points.map((point) => point.value);
+    return (smoothing ? [values, smooth(values, smoothing)] : [values]).map((column) => spread(column, own[place], steps));
+  })];
+}
+
+/** The steps of both, each once; both are in order. */
+function merged(some, others) {
+  const all = [];
+  for (let i = 0, j = 0; i < some.length || j < others.length;) {
+    const step = Math.min(some[i] ?? Infinity, others[j] ?? Infinity);
+    if (some[i] === step) i += 1;
+    if (others[j] === step) j += 1;
+    all.push(step);
+  }
+  return all;
+}
+
+/** Values at all steps: undefined, over which a line goes on, where the line has none. */
+function spread(values, own, steps) {
+  if (own.length === steps.length) return values;
+  let next = 0;
+  return steps.map((step) => (own[next] === step ? values[next++] : undefined));
 }
 
 /** The exponential moving average, without the pull of its beginning. */
