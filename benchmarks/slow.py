@@ -1,10 +1,10 @@
-"""The places where a user waits for this code, each with a bar: what it takes, against what, and whether that is reached.
+"""The places where a user waits for this code, each with a bar: what it takes, against what, and is that reached.
 
     scripts/bench slow [--only NAME …] [--json FILE]
 
-Each module of `benchmarks/slow_rows` is some rows and has a function `measure`, which prints what the time or the memory
-goes into and returns the rows. The file gets `[{place, ours, against, ratio, bar, reached}]`. Exits 1 when a bar is
-missed.
+Each module of `benchmarks/slow_rows` is some rows and has a function `measure`, which prints what the time or the
+memory goes into and returns the rows. The file gets `[{place, ours, against, ratio, bar, reached}]`. Exits 1 when a
+bar is missed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""First step of a small job after its POST, in a warm trainer: of a specification that is new, and of one seen before."""
+"""First step of a small job after its POST, in a warm trainer: of a new specification, and of one seen before."""
 
 from __future__ import annotations
 
