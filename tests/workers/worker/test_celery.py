@@ -27,18 +27,29 @@ from workers.worker.presence import Presence
 
 
 class Running:
-    """A broker, a registry and Celery workers in a directory."""
+    """A broker, a registry and Celery workers in a directory. `broker_url`: a broker that runs already."""
 
-    def __init__(self, directory: Path, migrated: Path, environment: dict[str, str] | None = None) -> None:
-        self._environment = environment or {}
+    def __init__(
+        self,
+        directory: Path,
+        migrated: Path,
+        environment: dict[str, str] | None = None,
+        *,
+        broker_url: str = "",
+        queue_type: str = "classic",
+    ) -> None:
+        self._environment = {"BROKER_URL": broker_url} | (environment or {})
         directory.mkdir(exist_ok=True)
         shutil.copy(migrated, directory / "registry.db")
-        self.settings = Settings(data_dir=directory, database_url="", redis_url="", artifacts_url="")
+        self.settings = Settings(
+            data_dir=directory, database_url="", redis_url="", broker_url=broker_url, artifacts_url=""
+        )
         self.database = Database(make_engine(self.settings))
-        self.queue = CeleryQueue(self.settings.broker_url)
+        self.queue = CeleryQueue(self.settings.broker, queue_type)
         self.processes: list[subprocess.Popen[bytes]] = []
-        self._start(broker.command(self.settings))
-        wait(lambda: self.settings.broker_socket.exists())
+        if self.settings.broker_is_supervised:
+            self._start(broker.command(self.settings))
+            wait(lambda: self.settings.broker_socket.exists())
 
     def _start(self, command: list[str], environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         own = {"DATA_DIR": str(self.settings.data_dir), "DATABASE_URL": "", "REDIS_URL": ""}
