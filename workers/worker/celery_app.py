@@ -55,9 +55,15 @@ def make_app(settings: Settings) -> Celery:
     return app
 
 
-# That a busy slot leaves its messages at the broker is the work of `workers/worker/one_at_a_time.py`. Heartbeats
-# tell a connection whose other end is gone without a word.
-_RABBITMQ = {"broker_heartbeat": 20.0}
+_RABBITMQ = {
+    # A connection whose other end is gone without a word is found by them. That a busy slot leaves its messages at the
+    # broker is the work of `workers/worker/one_at_a_time.py`.
+    "broker_heartbeat": 20.0,
+    # An exclusive queue would end a second worker of the same node name, and one that connects anew while RabbitMQ
+    # still holds its old connection; a transient one that is not exclusive is refused from RabbitMQ 4.3 on.
+    "control_queue_exclusive": False,
+    "control_queue_durable": True,
+}
 
 
 def _redis(shared: dict[str, Any]) -> dict[str, Any]:

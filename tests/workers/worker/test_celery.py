@@ -36,7 +36,6 @@ class Running:
         environment: dict[str, str] | None = None,
         *,
         broker_url: str = "",
-        queue_type: str = "classic",
     ) -> None:
         self._environment = {"BROKER_URL": broker_url} | (environment or {})
         directory.mkdir(exist_ok=True)
@@ -45,7 +44,7 @@ class Running:
             data_dir=directory, database_url="", redis_url="", broker_url=broker_url, artifacts_url=""
         )
         self.database = Database(make_engine(self.settings))
-        self.queue = CeleryQueue(self.settings.broker, queue_type)
+        self.queue = CeleryQueue(self.settings.broker)
         self.processes: list[subprocess.Popen[bytes]] = []
         if self.settings.broker_is_supervised:
             self._start(broker.command(self.settings))
@@ -138,7 +137,7 @@ def test_worker_survives_the_broker_and_serves_priorities(running: Running) -> N
 
 def test_stopped_worker_has_its_attempt_given_back(running: Running) -> None:
     worker = running.worker()
-    job = job_rows.submit(running.database, {"do": "drain"})
+    job = job_rows.submit(running.database, "drain")
     running.send(job.id)
     wait(lambda: state(running, job.id)[1] == 1)
     family = psutil.Process(worker.pid).children(recursive=True)
@@ -152,7 +151,7 @@ def test_stopped_worker_has_its_attempt_given_back(running: Running) -> None:
 @pytest.mark.parametrize("victim", ["main", "child"])
 def test_killed_worker_leaves_no_process_behind(running: Running, victim: str) -> None:
     worker = running.worker()
-    job = job_rows.submit(running.database, {"do": "hang"})
+    job = job_rows.submit(running.database, "hang")
     running.send(job.id)
     wait(lambda: state(running, job.id)[1] == 1)
     wait(lambda: len(psutil.Process(worker.pid).children(recursive=True)) >= 2)
@@ -200,7 +199,7 @@ def test_worker_that_is_not_one_slot_is_refused_at_start(
 
 def test_worker_lists_itself_with_its_job_and_leaves_when_it_is_stopped(running: Running) -> None:
     worker = running.worker({"GPUS": "none"})
-    job = job_rows.submit(running.database, {"do": "drain"})
+    job = job_rows.submit(running.database, "drain")
     running.send(job.id)
     wait(lambda: [found.job_ids for found in running.workers()] == [(job.id,)])
     (found,) = running.workers()

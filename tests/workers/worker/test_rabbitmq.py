@@ -17,24 +17,21 @@ pytestmark = rabbitmq.needed
 
 
 @contextmanager
-def on_rabbitmq(
-    directory: Path, migrated: Path, url: str = rabbitmq.URL, *, queue_type: str = "classic"
-) -> Iterator[tuple[Running, list[str]]]:
+def on_rabbitmq(directory: Path, migrated: Path, url: str = rabbitmq.URL) -> Iterator[tuple[Running, list[str]]]:
     """A registry, workers, and two queues of their own."""
     with ExitStack() as stack:
-        names = stack.enter_context(rabbitmq.own_queues(2, queue_type))
-        own = {"QUEUES": ",".join(names), "BROKER_QUEUE_TYPE": queue_type, "WATCHDOG_S": "300"}
-        running = Running(directory, migrated, own, broker_url=url, queue_type=queue_type)
+        names = stack.enter_context(rabbitmq.own_queues(2))
+        own = {"QUEUES": ",".join(names), "WATCHDOG_S": "300"}
+        running = Running(directory, migrated, own, broker_url=url)
         stack.callback(running.close)
         yield running, names
 
 
 def test_busy_worker_leaves_messages_to_others_and_goes_on(tmp_path: Path, migrated_sqlite: Path) -> None:
-    queue_type = "quorum"  # its prefetch counts are each consumer's own; the other test has a classic queue
-    with on_rabbitmq(tmp_path / "data", migrated_sqlite, queue_type=queue_type) as (running, (first, second)):
+    with on_rabbitmq(tmp_path / "data", migrated_sqlite) as (running, (first, second)):
 
         def submitted(do: str | None, queue: str) -> str:
-            job = job_rows.submit(running.database, {"do": do} if do else None, queue=queue)
+            job = job_rows.submit(running.database, do, queue=queue)
             for _ in range(2):  # the second one is old when it comes
                 running.send(job.id, queue=queue)
             return job.id
@@ -45,10 +42,10 @@ def test_busy_worker_leaves_messages_to_others_and_goes_on(tmp_path: Path, migra
         others = [submitted(None, first), submitted(None, second)]
 
         # Of the two messages of each job none is in the worker's hands: RabbitMQ would deliver them at once.
-        wait(lambda: [rabbitmq.waiting(name, queue_type) for name in (first, second)] == [3, 2])
-        running.worker()
+        wait(lambda: [rabbitmq.waiting(name) for name in (first, second)] == [3, 2])
+        running.worker()  # of the same node name
         wait(lambda: [state(running, job)[1] for job in others] == [1, 1])
-        wait(lambda: [rabbitmq.waiting(name, queue_type) for name in (first, second)] == [0, 0])
+        wait(lambda: [rabbitmq.waiting(name) for name in (first, second)] == [0, 0])
 
         psutil.Process(worker.pid).children()[0].kill()  # the slot is free again
         wait(lambda: len(psutil.Process(worker.pid).children(recursive=True)) >= 2)
@@ -64,7 +61,7 @@ def test_worker_survives_the_loss_of_its_connection(tmp_path: Path, migrated_sql
     assert isinstance(proxy.address, tuple)
     with on_rabbitmq(tmp_path / "data", migrated_sqlite, rabbitmq.at(proxy.address[1])) as (running, (queue, _)):
         worker = running.worker(options=(f"--queues={queue}",))
-        busy = job_rows.submit(running.database, {"do": "drain"}, queue=queue)
+        busy = job_rows.submit(running.database, "drain", queue=queue)
         running.send(busy.id, queue=queue)
         wait(lambda: state(running, busy.id)[1] == 1)
 
