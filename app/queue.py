@@ -164,8 +164,9 @@ class CeleryQueue:
 
 
 def _broker_errors() -> tuple[type[Exception], ...]:
-    from amqp.exceptions import AMQPError
     from kombu.exceptions import ConnectionLimitExceeded, OperationalError
+    from kombu.transport.pyamqp import Transport as RabbitMQ
     from redis.exceptions import RedisError
 
-    return (OperationalError, ConnectionLimitExceeded, AMQPError, RedisError, OSError)
+    others = (OperationalError, ConnectionLimitExceeded, RedisError, OSError)
+    return (*others, *RabbitMQ.connection_errors, *RabbitMQ.channel_errors)
