@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import databases
+from tests import databases, rabbitmq
 from tests.e2e import browser
 from tests.protocols import serving_clients
 
@@ -53,6 +53,12 @@ FACILITIES = (
         lambda: databases.postgres_url() is not None,
         "the registry's tests run on SQLite only",
         "start one on 127.0.0.1:5432, or set TEST_POSTGRES_URL to a user that may create databases",
+    ),
+    Facility(
+        "RabbitMQ",
+        rabbitmq.answers,
+        "the broker's tests run on Redis only",
+        "start one on 127.0.0.1:5672, or set TEST_RABBITMQ_URL",
     ),
     Facility(
         "sqlite3 and pg_dump",

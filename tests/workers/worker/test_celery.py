@@ -27,18 +27,28 @@ from workers.worker.presence import Presence
 
 
 class Running:
-    """A broker, a registry and Celery workers in a directory."""
+    """A broker, a registry and Celery workers in a directory. `broker_url`: a broker that runs already."""
 
-    def __init__(self, directory: Path, migrated: Path, environment: dict[str, str] | None = None) -> None:
-        self._environment = environment or {}
+    def __init__(
+        self,
+        directory: Path,
+        migrated: Path,
+        environment: dict[str, str] | None = None,
+        *,
+        broker_url: str = "",
+    ) -> None:
+        self._environment = {"BROKER_URL": broker_url} | (environment or {})
         directory.mkdir(exist_ok=True)
         shutil.copy(migrated, directory / "registry.db")
-        self.settings = Settings(data_dir=directory, database_url="", redis_url="", artifacts_url="")
+        self.settings = Settings(
+            data_dir=directory, database_url="", redis_url="", broker_url=broker_url, artifacts_url=""
+        )
         self.database = Database(make_engine(self.settings))
-        self.queue = CeleryQueue(self.settings.broker_url)
+        self.queue = CeleryQueue(self.settings.broker)
         self.processes: list[subprocess.Popen[bytes]] = []
-        self._start(broker.command(self.settings))
-        wait_for(lambda: self.settings.broker_socket.exists())
+        if self.settings.broker_is_supervised:
+            self._start(broker.command(self.settings))
+            wait_for(lambda: self.settings.broker_socket.exists())
 
     def _start(self, command: list[str], environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         own = {"DATA_DIR": str(self.settings.data_dir), "DATABASE_URL": "", "REDIS_URL": ""}
@@ -120,7 +130,7 @@ def test_worker_survives_the_broker_and_serves_priorities(running: Running) -> N
 
 def test_stopped_worker_has_its_attempt_given_back(running: Running) -> None:
     worker = running.worker()
-    job = job_rows.submit(running.database, {"do": "drain"})
+    job = job_rows.submit(running.database, "drain")
     running.send(job.id)
     wait_for(lambda: state(running, job.id)[1] == 1)
     family = psutil.Process(worker.pid).children(recursive=True)
@@ -134,7 +144,7 @@ def test_stopped_worker_has_its_attempt_given_back(running: Running) -> None:
 @pytest.mark.parametrize("victim", ["main", "child"])
 def test_killed_worker_leaves_no_process_behind(running: Running, victim: str) -> None:
     worker = running.worker()
-    job = job_rows.submit(running.database, {"do": "hang"})
+    job = job_rows.submit(running.database, "hang")
     running.send(job.id)
     wait_for(lambda: state(running, job.id)[1] == 1)
     wait_for(lambda: len(psutil.Process(worker.pid).children(recursive=True)) >= 2)
@@ -182,7 +192,7 @@ def test_worker_that_is_not_one_slot_is_refused_at_start(
 
 def test_worker_lists_itself_with_its_job_and_leaves_when_it_is_stopped(running: Running) -> None:
     worker = running.worker({"GPUS": "none"})
-    job = job_rows.submit(running.database, {"do": "drain"})
+    job = job_rows.submit(running.database, "drain")
     running.send(job.id)
     wait_for(lambda: [found.job_ids for found in running.workers()] == [(job.id,)])
     (found,) = running.workers()

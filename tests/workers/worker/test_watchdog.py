@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from app.config import Settings
+from tests.proxy import Proxy
 from tests.waiting import wait_for
 from tests.workers import job_rows
 from tests.workers.worker.test_celery import Running, state
@@ -114,50 +112,10 @@ def test_worker_whose_consumer_was_cancelled_ends(running: Running) -> None:
     wait_for(lambda: state(running, job.id)[1] == 1)
 
 
-class Proxy:
-    """Stands between a worker and the broker. After `freeze` the connections that exist stay open and carry nothing,
-    as when the other host is gone; new ones work."""
-
-    def __init__(self, path: Path, target: Path) -> None:
-        self._target = target
-        self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(str(path))
-        self._listening.listen()
-        self._frozen = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def freeze(self) -> None:
-        self._frozen.set()
-        self._frozen = threading.Event()
-
-    def close(self) -> None:
-        self._listening.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listening.accept()
-            except OSError:
-                return
-            far = socket.socket(socket.AF_UNIX)
-            far.connect(str(self._target))
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._carry, args=(source, sink, self._frozen), daemon=True).start()
-
-    @staticmethod
-    def _carry(source: socket.socket, sink: socket.socket, frozen: threading.Event) -> None:
-        with source, contextlib.suppress(OSError):  # either end may be closed already
-            while data := source.recv(65536):
-                if frozen.is_set():
-                    threading.Event().wait()
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_RDWR)
-
-
 def test_worker_with_a_half_open_connection_ends(running: Running, tmp_path: Path) -> None:
     path = tmp_path / "proxy.sock"
     proxy = Proxy(path, running.settings.broker_socket)
-    worker = running.worker({"REDIS_URL": Settings(redis_url=f"redis+socket://{path}").broker_url})
+    worker = running.worker({"REDIS_URL": Settings(redis_url=f"redis+socket://{path}").broker})
     wait_for(lambda: "ready." in running.log())
     proxy.freeze()
     lost, job = job_rows.submit(running.database), job_rows.submit(running.database)
