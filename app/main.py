@@ -9,6 +9,7 @@ python -m app.lanes                             several on one host, see `app.la
 from __future__ import annotations
 
 import gc
+import importlib
 
 gc.disable()  # while it is imported: nothing is garbage yet, and looking for it took a quarter of the start
 
@@ -56,7 +57,7 @@ from app.promotion import Promotions
 from app.protocols.inference import Inference
 from app.protocols.open_inference_rest import OpenInferenceApp
 from app.protocols.port import GrpcPort
-from app.queue import CeleryQueue, Queue
+from app.queue import CeleryQueue, Queue, is_amqp
 from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
@@ -97,7 +98,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
         link: to the serving parent, in a lane.
     """
     database = Database(make_engine(settings))
-    queue = queue or CeleryQueue(settings.broker_url)
+    queue = queue or CeleryQueue(settings.broker, settings.broker_queue_type)
     traffic = Traffic()
     metrics = CollectorRegistry()
     metrics.register(traffic)
@@ -181,8 +182,7 @@ def main() -> None:
 
 def import_all(settings: Settings) -> None:
     """Imports what the first requests would wait for, before lanes are forked; opens nothing and starts no thread."""
-    import kombu.transport.redis  # noqa: F401
-
+    importlib.import_module("kombu.transport.pyamqp" if is_amqp(settings.broker) else "kombu.transport.redis")
     create_app(settings)
 
 
