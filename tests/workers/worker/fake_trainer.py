@@ -34,7 +34,7 @@ def main() -> None:
         if do == "stay before the start":
             time.sleep(60)
         if do == "start late":
-            time.sleep(1.5)
+            time.sleep(4)
         say({"started": True, "job_id": run["job_id"], "attempt": run["attempt"]})
         if do == "eat":
             eaten = b"x" * 200_000_000

@@ -97,9 +97,9 @@ def test_trainers_that_never_start_lose_the_attempt(slot: Slot, database: Databa
 
 def test_lease_is_kept_until_the_trainer_starts(tmp_path: Path, database: Database) -> None:
     slot = Slot(
-        Settings(data_dir=tmp_path, lease_s=0.8), database, start_trainer=lambda devices: TrainerProcess(devices, FAKE)
+        Settings(data_dir=tmp_path, lease_s=2.5), database, start_trainer=lambda devices: TrainerProcess(devices, FAKE)
     )
-    job = job_rows.submit(database, "start late")  # after 1.5 s
+    job = job_rows.submit(database, "start late")  # after 4 s
     seen = []
     stop = threading.Event()
 
@@ -172,7 +172,7 @@ def test_attempt_that_does_not_stop_in_its_grace_is_lost(tmp_path, database: Dat
     threading.Timer(0.1, stop.set).start()
     began = time.monotonic()
     assert slot.run(job.id, 0) == "lost"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 50  # the trainer hangs for 60 s
     assert job_rows.job(database, job.id).state == "QUEUED"
     slot.close()
 
