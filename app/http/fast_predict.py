@@ -90,7 +90,7 @@ class FastPath:
         token = self._remembered(plan.token)
         if token is None:
             return None
-        exchange = Exchange(self, connection, plan.path, token)
+        exchange = self._begin(connection, plan.path, token)
         target, body = plan.target, data[end:]
         found = self._predict_app.begin(target, body, exchange, token, plan.headers)
         if found is None:
@@ -117,6 +117,9 @@ class FastPath:
         if len(self._plans) >= _MOST_HEADS:
             self._plans.clear()
         self._plans[_digest(head)] = plan
+
+    def _begin(self, connection: Any, path: str, token: TokenInfo) -> Exchange:
+        return Exchange(self, connection, path, token)
 
     def _plan(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> Plan | None:
         found = dict(headers)

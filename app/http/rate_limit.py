@@ -116,9 +116,14 @@ class Accounts:
         """A token's account, once a prediction and the bytes of its body are within the limits; it is counted. Raises
         Overloaded."""
         account = self._accounts.get(token_id)
-        if account is not None and account.alone and not self._rated:  # the usual case, without a call
-            if account.rows + rows <= self._most_rows and account.bytes + size <= self._most_bytes:
-                return account
+        if (
+            account is not None
+            and account.alone
+            and not self._rated
+            and account.rows + rows <= self._most_rows
+            and account.bytes + size <= self._most_bytes
+        ):
+            return account  # the usual case, without a call
         account = self.for_token(token_id)
         self.take_prediction(account, rows)
         self.check_bytes(account, size)
