@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import redis
 
 from tests.documented import ROOT, compose, on_pages, variables, words
+from tests.ports import free_port
 from tests.tied import tied
 from tests.waiting import wait_for
 from workers.service.broker import find_server
@@ -122,9 +122,7 @@ def test_rabbitmq_of_the_compose_file_wants_a_password(tmp_path: Path) -> None:
 
 
 def test_redis_of_the_compose_file_answers_with_its_password_only(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     shell, option, script = compose()["services"]["redis"]["command"]
     script = script.replace("$$", "$").replace("redis-server - ", f"exec {find_server()} - --port {port} ")
     environment = {**os.environ, "REDIS_PASSWORD": "a1b2c3"}

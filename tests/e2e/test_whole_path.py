@@ -14,8 +14,9 @@ import psutil
 import pyarrow.parquet as pq
 
 from tests import rabbitmq
-from tests.e2e.conftest import RunningService, wait_for
+from tests.e2e.conftest import RunningService
 from tests.e2e.penguins import INSTANCES, KEPT_BACK, KNOWN_CSV, TRUTH, demo, share_right, train_job
+from tests.waiting import wait_for
 
 PREDICT = "/v1/models/{}:predict"
 

@@ -10,8 +10,9 @@ import psutil
 
 from tests import rabbitmq
 from tests.proxy import Proxy
+from tests.waiting import wait_for
 from tests.workers import job_rows
-from tests.workers.worker.test_celery import Running, state, wait
+from tests.workers.worker.test_celery import Running, state
 
 pytestmark = rabbitmq.needed
 
@@ -38,21 +39,21 @@ def test_busy_worker_leaves_messages_to_others_and_goes_on(tmp_path: Path, migra
 
         busy = submitted("drain", first)
         worker = running.worker()
-        wait(lambda: state(running, busy)[1] == 1)
+        wait_for(lambda: state(running, busy)[1] == 1)
         others = [submitted(None, first), submitted(None, second)]
 
         # Of the two messages of each job none is in the worker's hands: RabbitMQ would deliver them at once.
-        wait(lambda: [rabbitmq.waiting(name) for name in (first, second)] == [3, 2])
+        wait_for(lambda: [rabbitmq.waiting(name) for name in (first, second)] == [3, 2])
         running.worker()  # of the same node name
-        wait(lambda: [state(running, job)[1] for job in others] == [1, 1])
-        wait(lambda: [rabbitmq.waiting(name) for name in (first, second)] == [0, 0])
+        wait_for(lambda: [state(running, job)[1] for job in others] == [1, 1])
+        wait_for(lambda: [rabbitmq.waiting(name) for name in (first, second)] == [0, 0])
 
         psutil.Process(worker.pid).children()[0].kill()  # the slot is free again
-        wait(lambda: len(psutil.Process(worker.pid).children(recursive=True)) >= 2)
+        wait_for(lambda: len(psutil.Process(worker.pid).children(recursive=True)) >= 2)
         running.processes[-1].kill()
         running.processes[-1].wait()
         last = [submitted(None, second), submitted(None, first)]
-        wait(lambda: [state(running, job)[1] for job in last] == [1, 1])
+        wait_for(lambda: [state(running, job)[1] for job in last] == [1, 1])
         assert worker.poll() is None
 
 
@@ -63,19 +64,19 @@ def test_worker_survives_the_loss_of_its_connection(tmp_path: Path, migrated_sql
         worker = running.worker(options=(f"--queues={queue}",))
         busy = job_rows.submit(running.database, "drain", queue=queue)
         running.send(busy.id, queue=queue)
-        wait(lambda: state(running, busy.id)[1] == 1)
+        wait_for(lambda: state(running, busy.id)[1] == 1)
 
         proxy.cut()  # while it is busy: it connects anew, and takes nothing all the same
-        wait(lambda: running.log().count("Connected to amqp") > 1)
+        wait_for(lambda: running.log().count("Connected to amqp") > 1)
         waits = job_rows.submit(running.database, queue=queue)
         running.send(waits.id, queue=queue)
-        wait(lambda: rabbitmq.waiting(queue) == 1)
+        wait_for(lambda: rabbitmq.waiting(queue) == 1)
 
         psutil.Process(worker.pid).children()[0].kill()
-        wait(lambda: state(running, waits.id)[1] == 1)
+        wait_for(lambda: state(running, waits.id)[1] == 1)
         proxy.cut()  # while it is idle
         last = job_rows.submit(running.database, queue=queue)
         running.send(last.id, queue=queue)
-        wait(lambda: state(running, last.id)[1] == 1)
+        wait_for(lambda: state(running, last.id)[1] == 1)
         assert worker.poll() is None
     proxy.close()

@@ -9,8 +9,9 @@ import pytest
 
 from app.config import Settings
 from tests.proxy import Proxy
+from tests.waiting import wait_for
 from tests.workers import job_rows
-from tests.workers.worker.test_celery import Running, state, wait
+from tests.workers.worker.test_celery import Running, state
 from workers.worker.celery_app import make_app
 from workers.worker.watchdog import STUCK, Taken, Watchdog
 
@@ -99,23 +100,23 @@ def running(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Running]:
 
 def test_worker_whose_consumer_was_cancelled_ends(running: Running) -> None:
     worker = running.worker()
-    wait(lambda: "ready." in running.log())
+    wait_for(lambda: "ready." in running.log())
     with make_app(running.settings) as app:
-        app.control.cancel_consumer("default", reply=True, timeout=5, limit=1)
+        app.control.cancel_consumer("default", reply=True, timeout=30, limit=1)
     job = job_rows.submit(running.database)
     running.send(job.id)
-    assert worker.wait(20) == STUCK
+    assert worker.wait(60) == STUCK
     assert state(running, job.id) == ("QUEUED", 0)
 
     running.worker()  # as the supervisor does
-    wait(lambda: state(running, job.id)[1] == 1)
+    wait_for(lambda: state(running, job.id)[1] == 1)
 
 
 def test_worker_with_a_half_open_connection_ends(running: Running, tmp_path: Path) -> None:
     path = tmp_path / "proxy.sock"
     proxy = Proxy(path, running.settings.broker_socket)
     worker = running.worker({"REDIS_URL": Settings(redis_url=f"redis+socket://{path}").broker})
-    wait(lambda: "ready." in running.log())
+    wait_for(lambda: "ready." in running.log())
     proxy.freeze()
     lost, job = job_rows.submit(running.database), job_rows.submit(running.database)
     running.send(lost.id)  # the broker may hand this one to the dead connection
