@@ -93,11 +93,11 @@ class Stopwatch:
         self.rows: dict[str, dict[str, float]] = {}
         self._page.emulate(width=1200)
         self._page.open(f"http://127.0.0.1:{api.port}/")
-        wait_for(lambda: "Sign in" in page.text("main"), 60)
+        wait_for(lambda: "Sign in" in page.text("main"))
         self.first_page_ms = page.run("return performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
         self.frames("sign-in page, nothing happens", "")
         page.type("#token", api.token + ENTER)
-        wait_for(lambda: page.run("return document.querySelectorAll('tbody tr').length") > 20, 60)
+        wait_for(lambda: page.run("return document.querySelectorAll('tbody tr').length") > 20)
 
     def frames(self, what: str, act: str) -> None:
         """Measures while `act`, the body of a JavaScript function, is called at each frame."""

@@ -41,7 +41,7 @@ class Photographer:
         self.until(lambda: browser.text("main h1") == "Jobs")
 
     def until(self, condition: Callable[[], bool], seconds: float = 120) -> None:
-        wait_for(condition, seconds)
+        wait_for(condition, "the page", seconds)
 
     def take(self, name: str, route: str, shows: str, *, press: str = "", then: str = "", top: str = "") -> None:
         """Goes to a view, presses a button of it if one is named, and takes its picture once `then` is shown.

@@ -184,7 +184,7 @@ class Hand:
             self._told(lambda: self.browser.click("a, button, summary", action["name"]))
         else:
             shown = action["shown"]
-            self._told(lambda: wait_for(lambda: shown in self.browser.text("body"), 60))
+            self._told(lambda: wait_for(lambda: shown in self.browser.text("body"), f"{shown!r} on the page"))
 
     def _type(self, label: str, text: str) -> None:
         # in one script: a page that is drawn again would take a mark away
@@ -192,7 +192,7 @@ class Hand:
             "return [...document.querySelectorAll('label')].find((e) => e.innerText.trim() === arguments[0]"
             " && e.offsetParent !== null)?.htmlFor"
         )
-        self._told(lambda: wait_for(lambda: bool(self.browser.run(script, label)), 60))
+        self._told(lambda: wait_for(lambda: bool(self.browser.run(script, label)), f"a field called {label!r}"))
         field = self.browser.run(script, label)
         self.browser.run("const e = document.getElementById(arguments[0]); if (e.type !== 'file') e.value = ''", field)
         self.browser.type(f'[id="{field}"]', text)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.e2e.browser import ENTER, HOME, SPACE, TAB, Browser
-from tests.e2e.conftest import RunningService, wait_for
+from tests.e2e.conftest import RunningService
+from tests.waiting import wait_for
 
 PHONE_WIDTH = 360
 
@@ -26,12 +27,12 @@ def token(service: RunningService) -> str:
 
 def sign_in(page: Browser, service: RunningService) -> None:
     page.type("#token", token(service) + ENTER)
-    wait_for(lambda: page.text("main h1") == "Jobs", "the list of jobs", 15)
+    wait_for(lambda: page.text("main h1") == "Jobs", "the list of jobs")
 
 
 def go(page: Browser, route: str, title: str) -> None:
     page.run("location.hash = arguments[0]", route)
-    wait_for(lambda: title in page.text("main h1"), f"the view {route}", 15)
+    wait_for(lambda: title in page.text("main h1"), f"the view {route}")
 
 
 def fits(page: Browser, width: int) -> bool:
@@ -74,9 +75,9 @@ class Mouse:
         self.press(slider)
         self.page.press(HOME)
 
-    def look(self, title: str, seconds: float = 20) -> None:
+    def look(self, title: str) -> None:
         """Waits for a view."""
-        wait_for(lambda: title in self.page.text("main h1"), f"the view {title}", seconds)
+        wait_for(lambda: title in self.page.text("main h1"), f"the view {title}")
 
 
 class Keyboard(Mouse):
@@ -135,6 +136,6 @@ class Finger(Mouse):
     def least(self, slider: str) -> None:
         self.page.tap(slider, left=True)
 
-    def look(self, title: str, seconds: float = 20) -> None:
-        super().look(title, seconds)
+    def look(self, title: str) -> None:
+        super().look(title)
         assert fits(self.page, PHONE_WIDTH), title

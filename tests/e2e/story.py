@@ -7,9 +7,10 @@ from typing import Any
 from zlib import crc32
 
 from tests.e2e.browser import ENTER
-from tests.e2e.conftest import RunningService, wait_for
+from tests.e2e.conftest import RunningService
 from tests.e2e.penguins import KNOWN_CSV
 from tests.e2e.person import Mouse, opened, token
+from tests.waiting import wait_for
 
 
 def jobs_of(service: RunningService, model: str) -> list[dict[str, Any]]:
@@ -35,7 +36,7 @@ def live(person: Mouse, service: RunningService, folder: Path) -> None:
     ask(person, name)
     roll_back(person, service, name)
     person.press("#leave")
-    wait_for(lambda: page.run("return document.activeElement.id") == "token", "the sign-in", 15)
+    wait_for(lambda: page.run("return document.activeElement.id") == "token", "the sign-in")
     assert page.run("return [sessionStorage.length, document.querySelector('#view').hidden]") == [0, True]
     # the broken file's answer is told by Chromium
     assert [line for line in page.console() if "422" not in line] == []
@@ -58,7 +59,7 @@ def upload_mended(person: Mouse, folder: Path, name: str) -> None:
         path.write_bytes(b"\n".join(lines) + b"\n")
         person.give("#file", path)
         person.press("form.drop button", "Upload")
-        wait_for(then, "what the file is", 60)
+        wait_for(then, "what the file is")
     person.look(name)
 
 
@@ -70,11 +71,11 @@ def train_first(person: Mouse, service: RunningService, name: str) -> None:
     person.write("#max_steps", "60")
     person.write("#evaluate_every_steps", "30")
     person.press("button[value=check]")
-    wait_for(lambda: "Parameters" in page.text("[data-key=checked]"), "what it would train", 15)
+    wait_for(lambda: "Parameters" in page.text("[data-key=checked]"), "what it would train")
     assert jobs_of(service, name) == []
     person.press("button[value=train]")
     watch(person)
-    wait_for(lambda: service.get(f"/v1/models/{name}")["labels"].get("latest") == 1, "the version that serves", 60)
+    wait_for(lambda: service.get(f"/v1/models/{name}")["labels"].get("latest") == 1, "the version that serves")
 
 
 def watch(person: Mouse) -> None:
@@ -82,7 +83,7 @@ def watch(person: Mouse) -> None:
     person.look("job_")
     wait_for(lambda: page.text("main .row .pill") == "SUCCEEDED", "the end of the training", 150)
     drawn = "return document.querySelectorAll('[data-plot=loss] canvas').length"
-    wait_for(lambda: page.run(drawn) == 1, "the curve of the loss", 15)
+    wait_for(lambda: page.run(drawn) == 1, "the curve of the loss")
     person.look("job_")
 
 
@@ -94,9 +95,9 @@ def train_again(person: Mouse, service: RunningService, name: str) -> str:
     person.write("#max_steps", "90")
     person.choose("#serve", "when I make it the latest")
     person.press("button[value=train]")
-    wait_for(lambda: len(jobs_of(service, name)) == 2, "the second job", 15)
+    wait_for(lambda: len(jobs_of(service, name)) == 2, "the second job")
     job = jobs_of(service, name)[0]
-    wait_for(lambda: job["id"] in page.text("main h1"), "its page", 15)
+    wait_for(lambda: job["id"] in page.text("main h1"), "its page")
     watch(person)
     assert service.get(f"/v1/models/{name}")["labels"] == {"latest": 1}
     return str(job["id"])
@@ -107,15 +108,15 @@ def compare_both(person: Mouse, name: str) -> None:
     person.press("nav a", "Jobs")
     person.look("Jobs")
     person.write("#search", name)
-    wait_for(lambda: page.text("main [role=status]") == "2 jobs", "what the search leaves", 15)
+    wait_for(lambda: page.text("main [role=status]") == "2 jobs", "what the search leaves")
     for place in (1, 2):
         person.tick(f"tbody tr:nth-child({place}) [data-pick]")
-        wait_for(lambda place=place: f"{place} chosen" in page.text("[data-key=chosen]"), "the choice", 15)
+        wait_for(lambda place=place: f"{place} chosen" in page.text("[data-key=chosen]"), "the choice")
     person.look("Jobs")
     person.press("[data-key=chosen] a", "Compare")
     person.look("Compare jobs")
     row = "return [...document.querySelectorAll('tr[data-key=\"/train/max_steps\"] td')].map((td) => td.innerText)"
-    wait_for(lambda: sorted(page.run(row)) == ["/train/max_steps", "60", "90"], "the difference", 15)
+    wait_for(lambda: sorted(page.run(row)) == ["/train/max_steps", "60", "90"], "the difference")
 
 
 def read_report(person: Mouse) -> None:
@@ -127,7 +128,7 @@ def read_report(person: Mouse) -> None:
     slider = "[data-key^='threshold']"
     assert "Threshold 0.5" in page.text(slider)
     person.least(f"{slider} input")
-    wait_for(lambda: "Threshold 0\n" in page.text(slider), "another threshold", 15)
+    wait_for(lambda: "Threshold 0\n" in page.text(slider), "another threshold")
 
 
 def promote(person: Mouse, service: RunningService, name: str) -> None:
@@ -138,10 +139,10 @@ def promote(person: Mouse, service: RunningService, name: str) -> None:
     person.look(name)
     newer = 'tr[data-key="2"]'
     person.press(f"{newer} button", "Load")
-    wait_for(lambda: "AVAILABLE" in page.text(newer), "version 2", 60)
+    wait_for(lambda: "AVAILABLE" in page.text(newer), "version 2")
     person.press(f"{newer} button", "Make latest")
     page.accept()
-    wait_for(lambda: "latest" in page.text(f"{newer} td:nth-child(3)"), "the label on version 2", 15)
+    wait_for(lambda: "latest" in page.text(f"{newer} td:nth-child(3)"), "the label on version 2")
     assert service.get(f"/v1/models/{name}")["labels"] == {"latest": 2}
 
 
@@ -153,11 +154,11 @@ def ask(person: Mouse, name: str) -> None:
     shown = page.run("return [...document.querySelectorAll('form input')].map((input) => input.value)")
     assert max(map(len, shown)) <= 9, shown
     person.press("form button", "Ask")
-    wait_for(lambda: "classes" in page.text("[data-key=answer]"), "the answer", 15)
+    wait_for(lambda: "classes" in page.text("[data-key=answer]"), "the answer")
     before = page.text("[data-key=answer]")
     person.write("[id='feature flipper_length_mm']", "260")
     person.press("form button", "Ask")
-    wait_for(lambda: page.text("[data-key=answer]") != before, "the answer to another value", 15)
+    wait_for(lambda: page.text("[data-key=answer]") != before, "the answer to another value")
     assert any(sign in page.text("[data-key=bars]") for sign in "+−")
     person.look(f"Ask {name}")
 
@@ -166,8 +167,8 @@ def roll_back(person: Mouse, service: RunningService, name: str) -> None:
     page = person.page
     person.press("a.back")
     person.look(name)
-    wait_for(lambda: page.text('tr[data-key="health 2"]').startswith("2\t2\tnone"), "the two requests", 15)
+    wait_for(lambda: page.text('tr[data-key="health 2"]').startswith("2\t2\tnone"), "the two requests")
     person.press('tr[data-key="1"] button', "Roll back")
     page.accept()
-    wait_for(lambda: "latest" in page.text('tr[data-key="1"] td:nth-child(3)'), "the label on version 1", 15)
+    wait_for(lambda: "latest" in page.text('tr[data-key="1"] td:nth-child(3)'), "the label on version 1")
     assert service.get(f"/v1/models/{name}")["labels"] == {"latest": 1}

@@ -12,10 +12,11 @@ import pytest
 
 from estimator_client.cli import defaults
 from tests.e2e.browser import ENTER, MISSING, Browser
-from tests.e2e.conftest import RunningService, wait_for
+from tests.e2e.conftest import RunningService
 from tests.e2e.penguins import train_job
 from tests.e2e.person import PHONE_WIDTH, Finger, Keyboard, Mouse, fits, go, opened, sign_in
 from tests.e2e.story import jobs_of, live
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
@@ -62,9 +63,9 @@ def test_whole_story(browser: Browser, service: RunningService, tmp_path: Path, 
 
 def test_training_again_begins_with_the_values_of_the_job(page: Browser, story: Story) -> None:
     go(page, f"job/{story.job['id']}", story.job["id"])
-    wait_for(lambda: "with changes" in page.text("main"), "the link", 15)
+    wait_for(lambda: "with changes" in page.text("main"), "the link")
     page.run("[...document.querySelectorAll('main a')].find((a) => a.innerText === 'with changes').click()")
-    wait_for(lambda: page.text("main h1") == "New training", "the form", 15)
+    wait_for(lambda: page.text("main h1") == "New training", "the form")
     fields = ["model", "label", "max_steps", "batch_size", "optimizer", "learning_rate"]
     assert page.run("return arguments[0].map((name) => document.getElementById(name).value)", fields) == [
         MODEL,
@@ -103,9 +104,9 @@ def test_report_shows_curves_and_what_another_threshold_would_do(
         row for row in service.get(f"/v1/jobs/{job['id']}/evaluations")["evaluations"] if row["has_report"]
     ]
     go(page, f"job/{job['id']}", job["id"])
-    wait_for(lambda: "Report" in page.text("main"), "the link to the report", 15)
+    wait_for(lambda: "Report" in page.text("main"), "the link to the report")
     page.run("[...document.querySelectorAll('main td a')].find((a) => a.innerText === 'Report').click()")
-    wait_for(lambda: page.text("main h1") == "Model report", "the report", 15)
+    wait_for(lambda: page.text("main h1") == "Model report", "the report")
     report = service.get(f"/v1/evaluations/{evaluation['id']}/report")["heads"][""]
     shown = page.text("main")
     assert "Confusion matrix" in shown
@@ -119,7 +120,7 @@ def test_report_shows_curves_and_what_another_threshold_would_do(
         f"{first} input",
     )
     everything = report["curves"][0]["thresholds"]["false_positives"][0]
-    wait_for(lambda: f"False positives\n{everything:g}" in page.text(first), "the counts at threshold 0", 15)
+    wait_for(lambda: f"False positives\n{everything:g}" in page.text(first), "the counts at threshold 0")
     assert page.console() == []
 
 
@@ -180,7 +181,7 @@ def violations(page: Browser) -> list[str]:
     if not page.run("return 'axe' in window"):
         page.run(AXE.read_text())
     page.run(_LOOK)
-    wait_for(lambda: page.run("return window.violations") is not None, "what axe finds", 30)
+    wait_for(lambda: page.run("return window.violations") is not None, "what axe finds")
     return list(page.run("return window.violations"))
 
 
@@ -201,7 +202,7 @@ def test_distributions_show_what_goes_with_a_label(page: Browser, story: Story) 
         "const label = document.querySelector('[data-query=label]'); label.value = 'species';"
         "label.dispatchEvent(new Event('change', {bubbles: true}))"
     )
-    wait_for(lambda: "correlation ratio" in page.text("[data-key=distributions]"), "the strengths", 15)
+    wait_for(lambda: "correlation ratio" in page.text("[data-key=distributions]"), "the strengths")
     assert page.run("return location.hash").endswith("?label=species")
     assert page.run("return document.querySelectorAll('[data-key=distributions] figure svg path.bar').length") >= 4
 
@@ -216,7 +217,7 @@ def test_optimizer_follows_the_estimator_until_it_is_chosen(page: Browser, story
             "field.dispatchEvent(new Event('change', {bubbles: true}))",
             field, value,
         )  # fmt: skip
-        wait_for(lambda: page.run(fields) == then, f"{field} {value}", 15)
+        wait_for(lambda: page.run(fields) == then, f"{field} {value}")
 
     assert page.run(fields) == ["Adam", "0.003"]
     choose("estimator", "Linear", ["Ftrl", "0.2"])
@@ -225,7 +226,7 @@ def test_optimizer_follows_the_estimator_until_it_is_chosen(page: Browser, story
     choose("optimizer", "SGD", ["SGD", "0.01"])
     choose("estimator", "Linear", ["SGD", "0.01"])
     page.click("button[value=check]")
-    wait_for(lambda: "Parameters" in page.text("[data-key=checked]"), "what it would train", 15)
+    wait_for(lambda: "Parameters" in page.text("[data-key=checked]"), "what it would train")
     assert '"type": "SGD",' in page.run("return document.querySelector('[data-key=request] pre').textContent")
 
 
@@ -233,23 +234,23 @@ def test_refused_request_is_told_with_its_places(page: Browser, story: Story) ->
     go(page, f"train/{story.dataset}", "New training")
     page.run("document.getElementById('hidden_units').value = '0'")
     page.click("button[value=check]")
-    wait_for(lambda: "/estimator/args/hidden_units" in page.text("[data-key=problem]"), "the place of the fault", 15)
+    wait_for(lambda: "/estimator/args/hidden_units" in page.text("[data-key=problem]"), "the place of the fault")
 
 
 def test_token_is_made_shown_once_and_revoked(page: Browser, service: RunningService) -> None:
     go(page, "tokens", "Tokens")
     page.type("#name", "colleague" + ENTER)
-    wait_for(lambda: "shown this once" in page.text("[data-key=secret]"), "the secret", 15)
+    wait_for(lambda: "shown this once" in page.text("[data-key=secret]"), "the secret")
     secret = page.text("[data-key=secret] code")
     made = next(row for row in service.get("/v1/tokens")["tokens"] if row["name"] == "colleague")
     assert made["scopes"] == ["read"]
     go(page, "jobs", "Jobs")
     go(page, "tokens", "Tokens")
-    wait_for(lambda: "colleague" in page.text("main table"), "the list", 15)
+    wait_for(lambda: "colleague" in page.text("main table"), "the list")
     assert secret not in page.text("main")
     page.click(f'tr[data-key="{made["id"]}"] button')
     page.accept()
-    wait_for(lambda: "revoked" in page.text(f'tr[data-key="{made["id"]}"]'), "the revocation", 15)
+    wait_for(lambda: "revoked" in page.text(f'tr[data-key="{made["id"]}"]'), "the revocation")
 
 
 def test_command_line_begins_with_the_same_values_as_the_form(page: Browser) -> None:
