@@ -67,21 +67,13 @@ def train(
         kind = estimator or defaults.estimator_for(column)
         arguments = defaults.optimizer_for(kind, column) | _arguments(kind, hidden_units, arg or [])
         steps = steps or defaults.steps_for(dataset["rows"], batch_size)
+        read = {"label": column["name"], "batch_size": batch_size, "ignore": ignore or [], "weight": weight}
         body: dict[str, Any] = {
             "type": "train",
             "model": model or _model_name(dataset["name"]),
             "estimator": {"type": kind, "args": arguments},
             "columns": "auto",
-            "data": {
-                "train": {
-                    "dataset": dataset["id"],
-                    "label": column["name"],
-                    "batch_size": batch_size,
-                    "ignore": ignore or [],
-                    "weight": weight,
-                },
-                "holdout": holdout or None,
-            },
+            "data": {"train": {"dataset": dataset["id"], **read}, "holdout": holdout or None},
             "train": {"max_steps": steps, "seed": seed},
             "queue": queue,
         }
