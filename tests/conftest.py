@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from app.storage import Storage
 from tests import databases, sql_order
 
 sql_order.install()
+os.environ["BROKER_URL"] = ""  # services that tests start have the broker that the test names
 
 
 #: Folders and files whose tests start the whole service, compute for seconds, or build packages.

@@ -55,8 +55,8 @@ def columns_input_fn(
         group_by_length: whether rows are exchanged among 50 batches at a time so that a batch holds sequences of
             similar length, and less of it is padding. All rows still come once an epoch.
         take_over: whether to empty the dicts of `features` and `labels` and hold their columns as one matrix per dtype
-            instead, however big they are. Each column is let go once it is in there, so that memory holds the data twice
-            for that moment and once from then on, if nothing else refers to the arrays. Left out, columns of more than
+            instead, however big they are. Each column is let go once it is in there: memory holds the data twice for
+            that moment, and once from then on if nothing else refers to the arrays. Left out, columns of more than
             128 MiB stay as they are, and windows of their rows are gathered, which is slower with hundreds of columns.
 
     Returns:
@@ -174,6 +174,7 @@ class ColumnsSource(BatchSource):
 
     may_end = False
     same_everywhere = True
+    _kind: Any = None
 
     def __init__(self, columns: ColumnsInput, seed: int | None = None) -> None:
         self._columns = columns
@@ -207,7 +208,9 @@ class ColumnsSource(BatchSource):
 
     @property
     def signature(self) -> Any:
-        return self._signature
+        if self._kind is None:  # chosen rows, many, or of a data set that is not held, are numbered in 64 bits
+            self._kind = (*self._signature, repr(self.specs()))
+        return self._kind
 
     def specs(self) -> list[tf.TensorSpec]:
         return [tf.TensorSpec(self._shape(a), a.dtype) for a in self.arguments()]

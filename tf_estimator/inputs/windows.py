@@ -75,12 +75,15 @@ class Windows:
     def at(self, begin: int) -> Window:
         """The window that holds the batch from `begin` on, as far as the stream goes."""
         window = self._window
-        if window is not None and window.begin <= begin:
-            if window.end == self._order.length or begin + self._size <= window.end:
-                return window
+        if window is not None and self._holds(window, begin):
+            return window
         window = self._window = None  # its tensors go before the next ones come
         self._window = window = self._open(begin)
         return window
+
+    def _holds(self, window: Window, begin: int) -> bool:
+        """Whether the batch from `begin` on, which may be smaller at the end of the stream, is in a window."""
+        return window.begin <= begin and (window.end == self._order.length or begin + self._size <= window.end)
 
     def close(self) -> None:
         """Lets go of the rows that are held, and ends the thread."""
@@ -94,10 +97,12 @@ class Windows:
             rows = self._gatherer.rows_from(begin)
             return Window(begin, begin + len(rows), zero_copy.as_tensor(zero_copy.copied(rows)), self._resident)
         ahead, self._ahead = self._ahead, None
-        made = None
-        if ahead is not None:
-            made = ahead.result() if ahead.begin == begin else ahead.close()
-        count, gathered = made or self._gatherer.gather(begin)
+        if ahead is not None and ahead.begin == begin:
+            count, gathered = ahead.result()
+        else:
+            if ahead is not None:
+                ahead.close()
+            count, gathered = self._gatherer.gather(begin)
         window = Window(begin, begin + count, tf.range(count, dtype=tf.int64), [*map(zero_copy.as_tensor, gathered)])
         if has_second_core() and window.end != self._order.length:
             self._ahead = _Ahead(self._gatherer, window.end)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import tf_estimator as est
 from tests.estimator.linear_model import X, Y, by_hand, make, rows
-from tf_estimator.inputs import column_packing, memory_map, windows, zero_copy
+from tf_estimator.inputs import column_packing, memory_map, zero_copy
 from tf_estimator.inputs import shuffle as shuffle_module
 from tf_estimator.inputs.input_fn import open_input
 from tf_estimator.inputs.shuffle import Order, permuted
