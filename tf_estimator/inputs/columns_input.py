@@ -76,17 +76,22 @@ def columns_input_fn(
     chosen = None if rows is None else np.asanyarray(rows, np.int64)
     packed = Packing(columns)
     count = packed.rows if chosen is None else len(chosen)
-    for part in chunks(chosen) if chosen is not None else ():
-        if not (part.min() >= 0 and part.max() < packed.rows):
-            raise ValueError(
-                f"rows must be between 0 and {packed.rows - 1}, there are some from {part.min()} to {part.max()}."
-            )
+    if chosen is not None:
+        _check_rows(chosen, packed.rows)
     lengths = packed.lengths() if group_by_length else None
     made = ColumnsInput(packed, chosen, count, batch_size, num_epochs, shuffle, seed, drop_remainder, lengths)
     if take_over:
         _empty(columns)
         made.hold(take_over=True)
     return made
+
+
+def _check_rows(chosen: Any, count: int) -> None:
+    for part in chunks(chosen):
+        if not (part.min() >= 0 and part.max() < count):
+            raise ValueError(
+                f"rows must be between 0 and {count - 1}, there are some from {part.min()} to {part.max()}."
+            )
 
 
 def _empty(columns: Any) -> None:
