@@ -1,4 +1,4 @@
-"""What a training begins with where nothing else is said: the same as the dashboard's form
+"""Defaults of a training, where nothing else is said: the same as the dashboard's form
 (app/web/static/train.js and optimizer.js)."""
 
 from __future__ import annotations
