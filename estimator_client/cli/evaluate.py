@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from estimator_client.cli.exits import Exit
 from estimator_client.cli.jobs import follow
 from estimator_client.cli.models import ModelName
-from estimator_client.cli.output import CommandResult, note, printed, say
+from estimator_client.cli.output import CommandResult, fail, note, printed, say
 from estimator_client.cli.target import client
 from estimator_client.cli.train import dataset_of
+
+if TYPE_CHECKING:
+    from estimator_client.client import Client
 
 
 @printed
@@ -48,15 +52,32 @@ def evaluate(
 
 
 def report(
-    evaluation: Annotated[str, typer.Argument(metavar="EVALUATION", help="Id of the evaluation.")],
+    of: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A model (the version that serves), or the id of a job or of an evaluation."
+        ),
+    ],
     to: Annotated[
         Path | None, typer.Option(help="File for the report as one HTML page. Left out: JSON on standard output.")
     ] = None,
 ) -> None:
-    """Fetch the model report of an evaluation."""
+    """Fetch the model report of a model, or of the newest evaluation of a job."""
     with client() as service:
+        evaluation = _evaluation(service, of)
         if to is None:
             say(json.dumps(service.report(evaluation), ensure_ascii=False))
             return
         to.write_text(service.report_page(evaluation))
     say(str(to))
+
+
+def _evaluation(service: Client, of: str) -> str:
+    """The id of the newest evaluation with a report."""
+    if of.startswith("eval_"):
+        return of
+    evaluations = service.job(of).evaluations() if of.startswith("job_") else service.label(of)["evaluations"]
+    found = [one for one in evaluations if one["has_report"]]
+    if not found:
+        fail(f"No evaluation of {of} has a report; `evaluate` makes one.", Exit.NOT_FOUND)
+    return str(max(found, key=lambda one: one["created_at"])["id"])

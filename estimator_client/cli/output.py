@@ -11,10 +11,12 @@ import functools
 import inspect
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Columns of a line that nothing is wrapped at.
 _ENDLESS = 1_000_000
+#: A time as the service writes it.
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 class Format(StrEnum):
@@ -156,6 +160,13 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+def _shown(value: Any) -> str:
+    """A value for people: as `_text`, but a time is that of their own zone, to the second."""
+    if isinstance(value, str) and _TIME.fullmatch(value):
+        return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return _text(value)
+
+
 def _print_table(title: str | None, headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
@@ -165,7 +176,7 @@ def _print_table(title: str | None, headings: Sequence[str], rows: Iterable[Sequ
     for heading in headings:
         table.add_column(heading, overflow="fold", no_wrap=not out().is_terminal)
     for row in rows:
-        table.add_row(*[Text(_text(value)) for value in row])
+        table.add_row(*[Text(_shown(value)) for value in row])
     out().print(table)
 
 
@@ -177,7 +188,7 @@ def _print_facts(title: str | None, facts: Iterable[tuple[str, Any]]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold", no_wrap=not out().is_terminal)
     for name, value in facts:
-        table.add_row(name, Text(_text(value)))
+        table.add_row(name, Text(_shown(value)))
     out().print(table)
 
 

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import threading
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,19 @@ def test_a_training_without_options_says_what_it_chose(api: Api, things: Path) -
     assert spec["estimator"]["args"]["optimizer"] == {"type": "Adam", "learning_rate": 0.003}
     assert (spec["data"]["train"]["batch_size"], spec["data"]["holdout"]) == (64, 0.2)
     assert (spec["train"]["max_steps"], spec["train"]["evaluate_every_steps"]) == (1000, 250)
+    nothing = run(api, "report", done.stdout.strip())
+    assert nothing.exit_code == Exit.NOT_FOUND
+    assert "`evaluate` makes one" in nothing.stderr
+
+
+def test_tables_have_the_readers_time_and_json_that_of_the_service(api: Api) -> None:
+    api.submit()
+
+    (job,) = json.loads(good(api, "jobs", "list", "--json"))
+    assert job["created_at"].endswith("Z")
+    here = datetime.fromisoformat(job["created_at"]).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    assert here in good(api, "jobs", "list")
+    assert here in good(api, "jobs", "show", job["id"])
 
 
 @pytest.mark.parametrize(

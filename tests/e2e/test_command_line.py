@@ -95,7 +95,7 @@ def test_from_a_file_to_predictions_and_back_by_command_line(
     assert metrics["accuracy"] > 0.9
     (evaluation,) = re.findall(r"report (eval_[0-9a-z]{26})", evaluated.stderr)
     assert json.loads(shell.good("report", evaluation))
-    shell.good("report", evaluation, "--to", "report.html")
+    shell.good("report", "penguins", "--to", "report.html")
     assert "<html" in (tmp_path / "report.html").read_text()
     alive = [worker["queues"] for worker in shell.json("workers", "--json") if worker["alive"]]
     assert alive  # for a while also one that another test killed
