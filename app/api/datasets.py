@@ -26,6 +26,8 @@ from app.api.deps import (
 from app.api.schemas.dataset import DatasetList, DatasetView, Distribution, Distributions, Preview, Usage
 from app.api.schemas.job import EvaluationList, EvaluationView
 from app.api.upload import UploadForm, receive_form
+from app.datasets.ingestor import INGESTOR
+from app.datasets.limits import Limits
 from app.errors import InvalidInput, ServiceError, Unavailable
 from app.ids import new_id
 from app.registry.audit import AuditRepository
@@ -96,6 +98,7 @@ async def create_dataset(
     file = app_state.storage.make(spool) / "upload"
     signs = asyncio.create_task(_give_signs(app_state.storage, spool))
     try:
+        await asyncio.to_thread(INGESTOR.warm)  # its reader imports while the file arrives
         form = await receive_form(request.stream(), request.headers.get("content-type", ""), file, _FIELDS)
         digest = request_digest(request, repr((form.digest, form.filename, sorted(form.fields.items()))).encode())
         idempotent = IdempotentRequest(token.id, idempotency_key, digest, app_state.settings.idempotency_ttl_s)
@@ -232,9 +235,6 @@ def store_upload(app_state: AppState, form: UploadForm, spool: str, idempotent: 
 
 
 def _ingest(app_state: AppState, form: UploadForm, spool: str, idempotent: IdempotentRequest) -> StoredResponse:
-    from app.datasets.ingestor import INGESTOR
-    from app.datasets.limits import Limits
-
     limits = Limits(max_bytes=app_state.settings.max_upload_bytes, max_columns=app_state.settings.max_columns)
     filename = form.filename or ""
     schema = _schema(form.fields.get("schema"))
