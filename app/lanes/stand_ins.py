@@ -32,8 +32,10 @@ class StandIns:
             lanes: all that live and were not told to end.
         """
         serving = [lane for lane in lanes if lane.serves]
-        for index, present in self._vacant.items():
-            if serving and present not in serving:
+        for index, present in list(self._vacant.items()):
+            if any(lane.index == index for lane in serving):
+                del self._vacant[index]  # two had the place, as in a rolling restart
+            elif serving and present not in serving:
                 lane = self._vacant[index] = min(serving, key=self._places)
                 lane.channel.send(StandIn(index), [listener.fileno() for listener in self._listeners[index]])
 
