@@ -32,6 +32,8 @@ _WORKER = {
     "app.releases",
     "app.datasets",
     "app.storage",
+    "app.object_store",
+    "app.artifact_store",
     "app.queue",
     "app.log",
 }
@@ -82,6 +84,8 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "app.jobs": ({"app.jobs", *_LEAVES}, _SERVICE),
     "app.releases": ({"app.releases"}, _SERVICE),
     "app.datasets": ({"app.datasets", "app.jobs", "app.storage", *_LEAVES}, {"fastapi", "celery", "tensorflow"}),
+    "app.storage": (_LEAVES, _SERVICE),
+    "app.object_store": ({"app.object_store", "app.storage", *_LEAVES}, _SERVICE),
     "app.registry": (
         {"app.registry", "app.jobs", "app.releases", "app.storage", "app.config", *_LEAVES},
         {"fastapi", "celery", "tensorflow"},

@@ -108,7 +108,7 @@ async def create_dataset(
         raise Unavailable(detail, retry_after_s=60.0) from error
     finally:
         signs.cancel()
-        await asyncio.shield(asyncio.to_thread(app_state.storage.remove, spool))
+        await asyncio.shield(asyncio.to_thread(app_state.storage.drop, spool))
 
 
 async def _give_signs(storage: Storage, key: str, every_s: float = 1.0) -> None:
@@ -147,7 +147,8 @@ def preview_dataset(
 
     with app_state.database.read() as session:
         path = DatasetRepository(session).named(dataset_id).path
-    return Preview(rows=open_dataset(app_state.storage.path(path)).preview(rows))
+    with app_state.storage.reading(path) as directory:
+        return Preview(rows=open_dataset(directory).preview(rows))
 
 
 @router.get(
@@ -176,7 +177,8 @@ def get_distributions(
     with app_state.database.read() as session:
         row = DatasetRepository(session).named(dataset_id)
     names = tuple(column or [one["name"] for one in row.columns[:MOST_COLUMNS]])
-    sampled, found = distributions(app_state.storage.path(row.path), names, label)
+    with app_state.storage.reading(row.path) as directory:
+        sampled, found = distributions(directory, names, label)
     return Distributions(
         dataset=row.id, rows=row.rows, sampled_rows=sampled, label=label, columns=[Distribution(**one) for one in found]
     )
@@ -247,6 +249,7 @@ def _ingest(app_state: AppState, form: UploadForm, spool: str, idempotent: Idemp
     kept = False
     try:
         made = INGESTOR.ingest(app_state.storage.path(spool) / "upload", filename, directory, limits, schema)
+        app_state.storage.publish(key)
         with app_state.database.session() as session:
             row = DatasetRepository(session).add(
                 name=name,
@@ -273,7 +276,7 @@ def _ingest(app_state: AppState, form: UploadForm, spool: str, idempotent: Idemp
         return answer
     finally:
         if not kept:
-            app_state.storage.remove(key)
+            app_state.storage.discard(key)
 
 
 def _schema(text: str | None) -> dict[str, Any] | None:

@@ -96,10 +96,11 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
             warm-up.
     """
     gc.disable()  # meanwhile: nothing is garbage yet, and looking for it took a quarter of the import
+    from app.artifact_store import open_storage
     from app.config import Settings
     from app.errors import Unavailable
     from app.registry.db import Database, make_engine
-    from app.storage import Storage
+    from workers.attempt.attempt_mirror import AttemptMirror
     from workers.estimator_json import model_fns
     from workers.jobs import job_devices
     from workers.trainer import runner, warm_up
@@ -108,7 +109,7 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
     settings = Settings()
     _set_up_logging(settings.log_level)
     database = Database(make_engine(settings))
-    storage = Storage(settings.artifacts)
+    storage = open_storage(settings)
     job_devices.split_cpu(settings.slot_devices)
     if not member:
         warm_up.warm_up()
@@ -125,7 +126,10 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
         attempt = {"job_id": claim.job_id, "attempt": claim.attempt}
         if claim.gang is not None:
             _set_up_logging(settings.log_level, f"worker {claim.gang.number}: ")
-        with attempt_log(storage.path(storage.attempt_key(claim.job_id, claim.attempt)) / "log.txt"):
+        number = 0 if claim.gang is None else claim.gang.number
+        *_, log = storage.log_keys(claim.job_id, claim.attempt, number + 1)
+        key = storage.attempt_key(claim.job_id, claim.attempt)
+        with AttemptMirror(storage, key), attempt_log(storage.path(log)):
             parent.say({"started": True, **attempt})
             outcome = runner.run(
                 claim, database, storage, settings, drain=parent.drain.is_set, timings=message["timings"]

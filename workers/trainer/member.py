@@ -53,3 +53,4 @@ def run(claim: Claim, database: Database, storage: Storage, settings: Settings, 
     finally:
         beat.stop()
         attempt_files.clear(attempt.directory)
+        attempt.close()
