@@ -18,11 +18,13 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from app.digest import files_digest
-from app.errors import InvalidInput, NotFound
+from app.errors import Conflict, InvalidInput, NotFound
 from app.ids import is_id
 
+_NO_ADDRESSES = "This service keeps its artifacts in no object store: there are no addresses to load them from or to."
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
@@ -42,6 +44,15 @@ class Holding:
         release, self._release = self._release, None
         if release is not None:
             release()
+
+
+class SignedFile(NamedTuple):
+    """A file of an artifact, and an address from which anybody may download it for a while. `name`: in the artifact."""
+
+    name: str
+    bytes: int
+    sha256: str
+    address: str
 
 
 class Storage:
@@ -78,6 +89,10 @@ class Storage:
     @staticmethod
     def export_key(export_id: str) -> str:
         return f"exports/{_checked(export_id, 'exp')}"
+
+    @staticmethod
+    def upload_key(upload_id: str) -> str:
+        return f"uploads/{_checked(upload_id, 'upl')}"
 
     @staticmethod
     def prediction_key(job_id: str) -> str:
@@ -156,6 +171,30 @@ class Storage:
     def occupy(self, key: str) -> Holding:
         """Keeps a directory that is being written here."""
         return Holding(self.path(key))
+
+    def signed(self, key: str, digest: str, valid_s: float) -> list[SignedFile]:
+        """The files of a directory, to be downloaded from the store itself.
+
+        Raises:
+            Conflict: the store has no addresses.
+            NotFound: it is not in the store, or is another one.
+            Unavailable: the store does not answer.
+        """
+        raise Conflict(_NO_ADDRESSES)
+
+    def upload_address(self, upload_id: str, valid_s: float) -> str:
+        """Where anybody may put one file by HTTP's PUT for a while. Raises Conflict as `signed`."""
+        raise Conflict(_NO_ADDRESSES)
+
+    def take_upload(self, upload_id: str, file: Path, most_bytes: int) -> str:
+        """Copies what came there into `file`, which must not be there yet; its SHA-256 in hexadecimal digits.
+
+        Raises:
+            NotFound: nothing came.
+            TooLarge: it has more than `most_bytes`.
+            Conflict, Unavailable: as `signed`.
+        """
+        raise Conflict(_NO_ADDRESSES)
 
     def drop(self, key: str) -> None:
         """Removes what was made here and never published."""

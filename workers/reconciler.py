@@ -208,6 +208,8 @@ class Reconciler:
             self._pulse()
             self._storage.remove(key)
             log.info("removed an orphan", key=key)
+        for key in self._old("uploads", 1, now):  # nobody made a data set of it
+            self._storage.remove(key)
         for key in attempts.keys() - orphans:
             self._sweep_attempt(key, attempts[key])
 

@@ -23,11 +23,12 @@ from app.api.deps import (
     request_digest,
     respond,
 )
+from app.api.direct_transfer import take_upload
 from app.api.schemas.dataset import DatasetList, DatasetView, Distribution, Distributions, Preview, Usage
 from app.api.schemas.job import EvaluationList, EvaluationView
 from app.api.upload import UploadForm, receive_form
 from app.errors import InvalidInput, ServiceError, Unavailable
-from app.ids import new_id
+from app.ids import ID_PATTERN, new_id
 from app.registry.audit import AuditRepository
 from app.registry.datasets import DatasetRepository
 from app.registry.evaluations import EvaluationRepository
@@ -39,7 +40,7 @@ from app.strict_json import read_json
 router = APIRouter(tags=["datasets"])
 
 MOST_COLUMNS = 100
-_FIELDS = frozenset({"name", "schema"})
+_FIELDS = frozenset({"name", "schema", "upload", "filename"})
 _IN_FLIGHT_S = 3600.0
 _FORM: dict[str, Any] = {
     "requestBody": {
@@ -48,13 +49,18 @@ _FORM: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "required": ["file"],
                     "properties": {
                         "file": {
                             "type": "string",
                             "format": "binary",
                             "description": "Its name says the format: .csv .jsonl .parquet .tfrecord, also .gz, .zst.",
                         },
+                        "upload": {
+                            "type": "string",
+                            "pattern": ID_PATTERN,
+                            "description": "Instead of a file: the id of an upload to the object store.",
+                        },
+                        "filename": {"type": "string", "description": "With `upload`: the file's name."},
                         "name": {"type": "string", "maxLength": 200, "description": "Left out: the file's name."},
                         "schema": {
                             "type": "string",
@@ -97,6 +103,8 @@ async def create_dataset(
     signs = asyncio.create_task(_give_signs(app_state.storage, spool))
     try:
         form = await receive_form(request.stream(), request.headers.get("content-type", ""), file, _FIELDS)
+        if "upload" in form.fields:
+            await run_in_threadpool(take_upload, app_state, form, spool)
         digest = request_digest(request, repr((form.digest, form.filename, sorted(form.fields.items()))).encode())
         idempotent = IdempotentRequest(token.id, idempotency_key, digest, app_state.settings.idempotency_ttl_s)
         async with app_state.ingesting:

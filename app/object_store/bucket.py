@@ -101,10 +101,21 @@ class Bucket:
 
     def read_end(self, path: str, limit: int) -> bytes:
         """The last bytes of an object. Raises NotFound."""
+        size = self.size(path)
+        return self.read(path, max(0, size - limit), min(size, limit)) if size else b""
+
+    def size(self, path: str) -> int:
+        """Bytes of an object. Raises NotFound."""
         import obstore
 
-        size = int(self._patiently(lambda: obstore.head(self._store(), path)["size"]))
-        return self.read(path, max(0, size - limit), min(size, limit)) if size else b""
+        return int(self._patiently(lambda: obstore.head(self._store(), path)["size"]))
+
+    def sign(self, method: str, path: str, valid_s: float) -> str:
+        """An address for one kind of request to one object, for whoever has it."""
+        import obstore
+
+        valid = timedelta(seconds=valid_s)
+        return str(self._patiently(lambda: obstore.sign(self._store(), method, path, valid)))  # type: ignore[call-overload]
 
     def download(self, path: str, size: int, file: IO[bytes]) -> bytes:
         """Writes an object of a known size into a file, several ranges of it under way at once; the SHA-256 of what

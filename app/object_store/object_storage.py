@@ -11,15 +11,16 @@ from pathlib import Path
 
 import structlog
 
-from app.errors import Conflict, InvalidInput, NotFound, Unavailable
+from app.errors import Conflict, InvalidInput, NotFound, TooLarge, Unavailable
 from app.object_store.bucket import Bucket
 from app.object_store.cache import Cache, remove_tree
 from app.object_store.manifest import Manifest, manifest_path
-from app.storage import Holding, Storage
+from app.storage import Holding, SignedFile, Storage
 
 log = structlog.get_logger("app.object_store")
 
 _INDEX = ".index"
+_ANOTHER = "The artifact in the store is not the one on record."
 _UNFIT = (
     "The object store behind ARTIFACTS_URL overwrites objects that should only be created (it ignores If-None-Match). "
     "Use a store with conditional writes: docs/how-to/object-store.md names some."
@@ -83,6 +84,27 @@ class ObjectStorage(Storage):
 
     def occupy(self, key: str) -> Holding:
         return Holding(self.path(key), self._cache.lease(key).release)
+
+    def signed(self, key: str, digest: str, valid_s: float) -> list[SignedFile]:
+        manifest = Manifest.decode(self._bucket.read(manifest_path(key)))
+        if manifest.digest != digest:
+            raise NotFound(_ANOTHER)
+        return [
+            SignedFile(file.name.removeprefix("/"), file.bytes, file.sha256, address)
+            for file in manifest.files
+            for address in [self._bucket.sign("GET", key + file.name, valid_s)]
+        ]
+
+    def upload_address(self, upload_id: str, valid_s: float) -> str:
+        return self._bucket.sign("PUT", self.upload_key(upload_id), valid_s)
+
+    def take_upload(self, upload_id: str, file: Path, most_bytes: int) -> str:
+        key = self.upload_key(upload_id)
+        size = self._bucket.size(key)
+        if size > most_bytes:
+            raise TooLarge(f"The file has {size} bytes; at most {most_bytes} are taken.")
+        with file.open("xb") as content:
+            return self._bucket.download(key, size, content).hex()
 
     def drop(self, key: str) -> None:
         self._cache.forget(key)
@@ -173,7 +195,7 @@ class ObjectStorage(Storage):
                 return  # another process has fetched it meanwhile
             manifest = Manifest.decode(self._bucket.read(manifest_path(key)))
             if digest not in (None, manifest.digest):
-                raise NotFound("The artifact in the store is not the one on record.")
+                raise NotFound(_ANOTHER)
             self._cache.trim(room_for=manifest.size)
             with self._cache.incoming() as directory:
                 for file in manifest.files:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.object_store.object_storage import ObjectStorage
@@ -16,7 +18,7 @@ from app.queue import MemoryQueue
 from app.readiness import ReadinessMonitor
 from app.registry.db import Database
 from app.startup import prepare
-from tests.api.conftest import Api, run_api, sqlite_settings
+from tests.api.conftest import CSV, Api, run_api, sqlite_settings
 from tests.object_store.stores import BUCKET, FaultProxy, Hosts, environment
 from tests.published_models import publish
 from tests.repositories import attempts
@@ -140,3 +142,40 @@ def test_readiness_tells_of_an_outage(hosts_storage: ObjectStorage, database: Da
 @pytest.fixture
 def hosts_storage(faults: FaultProxy, tmp_path: Path) -> ObjectStorage:
     return Hosts(tmp_path / "caches", tmp_path.name).storage(patience_s=0.1)
+
+
+def test_files_of_a_version_are_downloaded_from_the_store_itself(api: Api, other: ObjectStorage) -> None:
+    publish(api.service.database, other)
+    answer = api.http.get("/v1/models/m/versions/1/files?valid_s=60")
+    assert answer.status_code == 200
+    [file] = answer.json()["files"]
+    assert (file["name"], file["bytes"]) == ("saved_model.pb", 1)
+    content = httpx.get(file["address"], trust_env=False).content
+    assert (content, hashlib.sha256(content).hexdigest()) == (b"x", file["sha256"])
+
+
+def test_data_set_is_made_of_a_file_that_was_put_into_the_store(api: Api, other: ObjectStorage) -> None:
+    given = api.http.post("/v1/uploads").json()
+    fields = {"upload": given["id"], "filename": "things.csv", "name": "things"}
+
+    def make(**changes: str) -> httpx.Response:
+        parts = {name: (None, value) for name, value in {**fields, **changes}.items()}
+        return api.http.post("/v1/datasets", files=parts)
+
+    early = make()
+    assert (early.status_code, early.json()["errors"][0]["pointer"]) == (422, "/upload")
+    assert httpx.put(given["address"], content=CSV, trust_env=False).status_code == 200
+    for wrong in ({"upload": "ds_1"}, {"filename": ""}):
+        assert make(**wrong).json()["errors"][0]["pointer"] == f"/{next(iter(wrong))}"
+    assert make().json()["id"] == make().json()["id"] == api.dataset()
+    assert other.keys("uploads") == [f"uploads/{given['id']}"]
+    assert len(list(api.service.storage.path("datasets").iterdir())) == 1
+
+
+def test_upload_to_the_store_that_is_too_large_is_413(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = api.http.post("/v1/uploads").json()
+    httpx.put(given["address"], content=CSV, trust_env=False)
+    small = api.service.settings.model_copy(update={"max_upload_bytes": 10})
+    monkeypatch.setattr(api.service, "settings", small)
+    parts = {"upload": (None, given["id"]), "filename": (None, "a.csv")}
+    assert api.http.post("/v1/datasets", files=parts).status_code == 413
