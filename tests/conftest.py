@@ -100,7 +100,7 @@ def database(database_url: str) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def moto_s3() -> Iterator[str]:
     """The address of an S3 with an empty bucket."""
-    with stores.moto() as endpoint:
+    with stores.store() as endpoint:
         yield endpoint
 
 

@@ -19,7 +19,7 @@ from app.readiness import ReadinessMonitor
 from app.registry.db import Database
 from app.startup import prepare
 from tests.api.conftest import CSV, Api, run_api, sqlite_settings
-from tests.object_store.stores import BUCKET, FaultProxy, Hosts, environment
+from tests.object_store.stores import FaultProxy, Hosts, environment
 from tests.published_models import publish
 from tests.repositories import attempts
 from tests.test_storage import fill
@@ -36,15 +36,20 @@ def faults(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def api(faults: FaultProxy, tmp_path: Path, migrated_sqlite: Path) -> Iterator[Api]:
+def api(faults: FaultProxy, hosts: Hosts, tmp_path: Path, migrated_sqlite: Path) -> Iterator[Api]:
     settings = sqlite_settings(tmp_path / "data", migrated_sqlite)
-    yield from run_api(settings.model_copy(update={"artifacts_url": f"s3://{BUCKET}/{tmp_path.name}"}))
+    yield from run_api(settings.model_copy(update={"artifacts_url": hosts.url}))
 
 
 @pytest.fixture
-def other(api: Api, tmp_path: Path) -> ObjectStorage:
+def hosts(tmp_path: Path) -> Hosts:
+    return Hosts(tmp_path / "caches")
+
+
+@pytest.fixture
+def other(api: Api, hosts: Hosts) -> ObjectStorage:
     """The store as another host has it."""
-    return Hosts(tmp_path / "other", tmp_path.name).storage()
+    return hosts.storage()
 
 
 def hurry(api: Api) -> None:
@@ -126,8 +131,8 @@ def test_store_that_overwrites_keeps_the_service_from_being_ready(api: Api, faul
     assert state.not_ready == ""
 
 
-def test_readiness_tells_of_an_outage(hosts_storage: ObjectStorage, database: Database, faults: FaultProxy) -> None:
-    monitor = ReadinessMonitor(database, MemoryQueue(), hosts_storage, every_s=0.02, store_every_s=0.02)
+def test_readiness_tells_of_an_outage(hosts: Hosts, database: Database, faults: FaultProxy) -> None:
+    monitor = ReadinessMonitor(database, MemoryQueue(), hosts.storage(patience_s=0.1), every_s=0.02, store_every_s=0.02)
     monitor.start()
     try:
         wait_for(lambda: monitor._store is not None and monitor._store.last()[0] == "")
@@ -137,11 +142,6 @@ def test_readiness_tells_of_an_outage(hosts_storage: ObjectStorage, database: Da
         wait_for(lambda: not monitor.current().problems)
     finally:
         monitor.stop()
-
-
-@pytest.fixture
-def hosts_storage(faults: FaultProxy, tmp_path: Path) -> ObjectStorage:
-    return Hosts(tmp_path / "caches", tmp_path.name).storage(patience_s=0.1)
 
 
 def test_files_of_a_version_are_downloaded_from_the_store_itself(api: Api, other: ObjectStorage) -> None:

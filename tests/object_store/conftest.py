@@ -10,7 +10,7 @@ from tests.object_store.stores import FaultProxy, Hosts, environment
 
 @pytest.fixture
 def hosts(s3: str, tmp_path: Path) -> Hosts:
-    return Hosts(tmp_path / "caches", tmp_path.name)
+    return Hosts(tmp_path / "caches")
 
 
 @pytest.fixture

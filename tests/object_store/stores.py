@@ -40,6 +40,24 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
+def store() -> Iterator[str]:
+    """The address of an S3 with a bucket: that of `TEST_S3_ENDPOINT`, else moto's."""
+    given = os.environ.get("TEST_S3_ENDPOINT")
+    if given:
+        with contextlib.suppress(OSError):
+            _make_bucket(given)
+        yield given
+        return
+    with moto() as endpoint:
+        yield endpoint
+
+
+def _make_bucket(endpoint: str) -> None:
+    with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT")):
+        pass
+
+
+@contextlib.contextmanager
 def moto() -> Iterator[str]:
     """The address of moto's S3 with an empty bucket."""
     port = _free_port()
@@ -53,8 +71,7 @@ def moto() -> Iterator[str]:
     ) as process:
         try:
             wait_for(lambda: process.poll() is not None or _answers(f"{endpoint}/moto-api/"), 60)
-            with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT")):
-                pass
+            _make_bucket(endpoint)
             yield endpoint
         finally:
             process.kill()
@@ -149,8 +166,8 @@ class FaultProxy:
 class Hosts:
     """Hosts that share a bucket below a prefix of their own, each with its own cache."""
 
-    def __init__(self, directory: Path, prefix: str) -> None:
-        self.directory, self.url = directory, f"s3://{BUCKET}/{prefix}"
+    def __init__(self, directory: Path) -> None:
+        self.directory, self.url = directory, f"s3://{BUCKET}/{os.urandom(8).hex()}"
 
     def storage(
         self,

@@ -43,7 +43,7 @@ class Cluster:
     """Hosts of one registry, each with a cache of its own."""
 
     def __init__(self, directory: Path, migrated: Path) -> None:
-        self.directory, self.url = directory, f"s3://{BUCKET}/whole-path"
+        self.directory, self.url = directory, f"s3://{BUCKET}/{os.urandom(8).hex()}"
         self.api = Service(directory, migrated, artifacts_url=self.url, cache_dir=directory / "api")
         self._hosts = 0
 
