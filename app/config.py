@@ -29,7 +29,11 @@ class Settings(BaseSettings):
     database_url: str = ""
     """SQLAlchemy URL; empty: SQLite in the data directory. `postgresql://…` is read as psycopg 3."""
     redis_url: str = ""
-    """Broker URL; empty: the supervised broker's socket in the data directory."""
+    """Broker URL, of Redis; empty, and `broker_url` too: the supervised broker's socket in the data directory."""
+    broker_url: str = Field(default="", pattern=r"^((amqps?|rediss?|redis\+socket)://.*)?$")
+    """Broker URL, of RabbitMQ (`amqp://user:password@host/vhost`) or Redis; in place of `redis_url`."""
+    broker_queue_type: str = Field(default="classic", pattern="^(classic|quorum)$")
+    """Queues of RabbitMQ. Quorum: copies on several nodes; priorities are two only, with RabbitMQ before 4.0 none."""
     artifacts_url: str = ""
     """Root of the artifact store: a path shared by all hosts, or `s3://bucket/prefix`, `gs://…`, `az://…`; empty:
     `<data-dir>/artifacts`."""
@@ -54,6 +58,11 @@ class Settings(BaseSettings):
     allowed_origins: str = ""
     """Browser origins that may call, with commas; none by default."""
     log_level: str = "INFO"
+    traces_url: str = Field(default="", pattern="^(https?://.+)?$")
+    """Address to which OpenTelemetry's traces are sent by OTLP over HTTP, as `http://collector:4318/v1/traces`; empty:
+    nothing is traced."""
+    traces_share: float = Field(default=0.01, ge=0, le=1)
+    """Of the requests that come without a `traceparent`, which says itself; and of the jobs and predictions in them."""
     max_connections: int = Field(2000, ge=16)
     """Client connections at once; the limit of descriptors of the process may set a lower one. One more ends the one
     that has waited longest for a request."""
@@ -152,6 +161,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _one_broker(self) -> Settings:
+        if self.redis_url and self.broker_url:
+            raise ValueError("BROKER_URL and REDIS_URL both name a broker; set one of them.")
+        if self.broker_queue_type != "classic" and not self.broker_url.startswith("amqp"):
+            raise ValueError("BROKER_QUEUE_TYPE is for RabbitMQ; set BROKER_URL=amqp://… as well.")
+        return self
+
+    @model_validator(mode="after")
     def _file_is_there(self) -> Settings:
         if _FILE is not None and not Path(_FILE).is_file():
             raise ValueError(f"SETTINGS_FILE is {_FILE}, where there is no file.")
@@ -182,12 +199,17 @@ class Settings(BaseSettings):
     @property
     def broker_directories(self) -> list[Path]:
         """The directory of the supervised broker's socket; none where the broker is another one."""
-        return [] if self.redis_url else [self.broker_socket.parent]
+        return [self.broker_socket.parent] if self.broker_is_supervised else []
 
     @property
-    def broker_url(self) -> str:
+    def broker_is_supervised(self) -> bool:
+        """Whether the service starts a broker of its own."""
+        return not (self.broker_url or self.redis_url)
+
+    @property
+    def broker(self) -> str:
         """Where the broker is, in kombu's form: the configured one, or the supervised broker's socket."""
-        return self.redis_url or f"redis+socket://{self.broker_socket}"
+        return self.broker_url or self.redis_url or f"redis+socket://{self.broker_socket}"
 
     @property
     def private_directories(self) -> list[Path]:

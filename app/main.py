@@ -9,6 +9,7 @@ python -m app.lanes                             several on one host, see `app.la
 from __future__ import annotations
 
 import gc
+import importlib
 
 gc.disable()  # while it is imported: nothing is garbage yet, and looking for it took a quarter of the start
 
@@ -47,6 +48,7 @@ from app.http.public import PublicApp
 from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
 from app.http.server import LaneServer, serve
+from app.http.traced import TracedFastPath, TracedRequests
 from app.lanes.exposition import Exposition
 from app.lanes.host_versions import HostVersions
 from app.lanes.link import LanePlace, ParentLink
@@ -57,7 +59,7 @@ from app.promotion import Promotions
 from app.protocols.inference import Inference
 from app.protocols.open_inference_rest import OpenInferenceApp
 from app.protocols.port import GrpcPort
-from app.queue import CeleryQueue, Queue
+from app.queue import CeleryQueue, Queue, is_amqp
 from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
@@ -67,6 +69,7 @@ from app.serving.metrics import ServingCollector
 from app.serving.service import ServingService
 from app.startup import prepare
 from app.storage import Storage
+from app.traces import make_tracing
 
 gc.enable()
 
@@ -98,7 +101,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
         link: to the serving parent, in a lane.
     """
     database = Database(make_engine(settings))
-    queue = queue or CeleryQueue(settings.broker_url)
+    queue = queue or CeleryQueue(settings.broker, settings.broker_queue_type)
     traffic = Traffic()
     metrics = CollectorRegistry()
     metrics.register(traffic)
@@ -136,15 +139,17 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
         inner = front = _prediction_app(inner, app_state, serving, inference, accounts)
         grpc_port = GrpcPort(settings, inference, traffic, partial(is_ready, app_state), shared=link is not None)
     inner = Lifespan(inner, app_state, serving, model_sync, grpc_port, link)
+    tracing = make_tracing(settings, "estimator-api")
+    if tracing is not None:
+        inner = TracedRequests(inner, tracing)
     refused = Refusals(app_state)
     admission = AdmissionMiddleware(
         inner, settings, app_state.authenticate, refused=refused, traffic=traffic, accounts=accounts
     )
     fast_path = None
     if front is not None and settings.fast_path:
-        fast_path = FastPath(
-            admission, front, app_state.authenticate.remembered, max_body_bytes=settings.max_body_bytes
-        )
+        make = FastPath if tracing is None else partial(TracedFastPath, tracing)
+        fast_path = make(admission, front, app_state.authenticate.remembered, max_body_bytes=settings.max_body_bytes)
     return Application(admission, fast_path, app_state)
 
 
@@ -183,8 +188,7 @@ def main() -> None:
 
 def import_all(settings: Settings) -> None:
     """Imports what the first requests would wait for, before lanes are forked; opens nothing and starts no thread."""
-    import kombu.transport.redis  # noqa: F401
-
+    importlib.import_module("kombu.transport.pyamqp" if is_amqp(settings.broker) else "kombu.transport.redis")
     create_app(settings)
 
 

@@ -11,6 +11,7 @@ from app.errors import Unavailable
 
 if TYPE_CHECKING:
     from celery import Celery
+    from kombu import Queue as BrokerQueue
 
 TASK_NAME = "workers.tasks.run_attempt"
 ANSWER_WITHIN_S = 2.0
@@ -44,17 +45,11 @@ class MemoryQueue:
 
 
 def celery_settings(broker_url: str) -> dict[str, Any]:
-    """What sender and worker must agree on: JSON only, no results, one list a priority, early acknowledgement."""
+    """What sender and worker must agree on: JSON only, no results, early acknowledgement; with Redis one list a
+    priority."""
     return {
         "broker_url": broker_url,
-        "broker_transport_options": {
-            "priority_steps": list(PRIORITIES),
-            "queue_order_strategy": "priority",
-            "socket_timeout": ANSWER_WITHIN_S,
-            "socket_connect_timeout": ANSWER_WITHIN_S,
-            "socket_keepalive": True,
-            "health_check_interval": 25,
-        },
+        "broker_transport_options": {} if is_amqp(broker_url) else _REDIS_OPTIONS,
         "task_serializer": "json",
         "accept_content": ["json"],
         "task_ignore_result": True,
@@ -63,13 +58,53 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
     }
 
 
+_REDIS_OPTIONS = {
+    "priority_steps": list(PRIORITIES),
+    "queue_order_strategy": "priority",
+    "socket_timeout": ANSWER_WITHIN_S,
+    "socket_connect_timeout": ANSWER_WITHIN_S,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+}
+
+
+def is_amqp(broker_url: str) -> bool:
+    """Whether a broker is RabbitMQ, not Redis."""
+    return broker_url.startswith(("amqp://", "amqps://"))
+
+
+def broker_queue(name: str, broker_url: str, queue_type: str) -> BrokerQueue:
+    """A queue as sender and worker must both declare it. RabbitMQ refuses a declaration that differs."""
+    from kombu import Exchange, Queue
+
+    arguments = None
+    if is_amqp(broker_url):
+        # a quorum queue takes no number of priorities
+        kind = {"x-max-priority": max(PRIORITIES)} if queue_type == "classic" else {}
+        arguments = {"x-queue-type": queue_type} | kind
+    return Queue(name, Exchange(name, type="direct"), routing_key=name, queue_arguments=arguments)
+
+
+def _to_send(broker_url: str) -> dict[str, Any]:
+    """What a sender's settings have beside those that it shares with the workers: it waits for nobody for long."""
+    # kombu's default would sleep for seconds between tries to connect
+    patience = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+    if not is_amqp(broker_url):
+        return {"broker_transport_options": _REDIS_OPTIONS | patience}
+    # Without confirmation a message counts as sent once it is in this host's buffer. A pooled connection is not looked
+    # after between two messages, so it has no heartbeat; one that was closed shows when it is used.
+    timeouts = dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), ANSWER_WITHIN_S)
+    return {"broker_transport_options": {"confirm_publish": True} | timeouts | patience, "broker_heartbeat": 0}
+
+
 class CeleryQueue:
     """Sends by task name, so that it needs nothing of the workers' code. Celery is imported with the first use:
     call `ping` in the background early, and no request waits for it. While the broker is away, one send in two
     seconds tries it and the others fail at once."""
 
-    def __init__(self, broker_url: str) -> None:
-        self._broker_url = broker_url
+    def __init__(self, broker_url: str, queue_type: str = "classic") -> None:
+        self._broker_url, self._queue_type = broker_url, queue_type
+        self._amqp = is_amqp(broker_url)
         self._app: Celery | None = None
         self._lock = threading.Lock()
         self._down_until = 0.0
@@ -96,8 +131,8 @@ class CeleryQueue:
             app.send_task(
                 TASK_NAME,
                 kwargs=message,
-                queue=queue,
-                priority=priority,
+                queue=broker_queue(queue, self._broker_url, self._queue_type),
+                priority=max(PRIORITIES) - priority if self._amqp else priority,  # RabbitMQ's highest goes first
                 connection=connection,
                 retry=False,
                 ignore_result=True,
@@ -107,7 +142,8 @@ class CeleryQueue:
         try:
             with self._celery().connection_for_write(connect_timeout=ANSWER_WITHIN_S) as connection:
                 connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=ANSWER_WITHIN_S)
-                return bool(connection.default_channel.client.ping())
+                # A handshake is an answer of RabbitMQ's; Redis may have been spoken to by nobody yet.
+                return self._amqp or bool(connection.default_channel.client.ping())
         except _broker_errors():
             return False
 
@@ -122,16 +158,15 @@ class CeleryQueue:
             if self._app is None:
                 from celery import Celery
 
-                settings = celery_settings(self._broker_url)
-                # kombu's default would sleep for seconds between tries to connect
-                patience = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-                settings["broker_transport_options"] |= patience
+                settings = celery_settings(self._broker_url) | _to_send(self._broker_url)
                 self._app = Celery("app.queue", set_as_current=False, config_source=settings)
             return self._app
 
 
 def _broker_errors() -> tuple[type[Exception], ...]:
     from kombu.exceptions import ConnectionLimitExceeded, OperationalError
+    from kombu.transport.pyamqp import Transport as RabbitMQ
     from redis.exceptions import RedisError
 
-    return (OperationalError, ConnectionLimitExceeded, RedisError, OSError)
+    others = (OperationalError, ConnectionLimitExceeded, RedisError, OSError)
+    return (*others, *RabbitMQ.connection_errors, *RabbitMQ.channel_errors)

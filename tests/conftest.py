@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests import databases, sql_order
 from tests.object_store import stores
 
 sql_order.install()
+os.environ["BROKER_URL"] = ""  # services that tests start have the broker that the test names
 
 
 #: Folders and files whose tests start the whole service, compute for seconds, or build packages.

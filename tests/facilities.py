@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import databases
+from tests import databases, rabbitmq
 from tests.e2e import browser
 from tests.protocols import serving_clients
 
@@ -30,7 +30,7 @@ def _mounts() -> bool:
     """Whether a file system of a size can be mounted in a namespace of one's own."""
     command = ["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
     try:
-        return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
+        return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
     except OSError:
         return False
 
@@ -53,6 +53,12 @@ FACILITIES = (
         lambda: databases.postgres_url() is not None,
         "the registry's tests run on SQLite only",
         "start one on 127.0.0.1:5432, or set TEST_POSTGRES_URL to a user that may create databases",
+    ),
+    Facility(
+        "RabbitMQ",
+        rabbitmq.answers,
+        "the broker's tests run on Redis only",
+        "start one on 127.0.0.1:5672, or set TEST_RABBITMQ_URL",
     ),
     Facility(
         "sqlite3 and pg_dump",

@@ -224,7 +224,7 @@ class Hand:
     def _until(self, condition: Callable[[], bool], what: str) -> None:
         self._in_the_way = ""
         try:
-            wait_for(condition, 60)
+            wait_for(condition)
         except AssertionError as error:
             reason = self._in_the_way or error
             raise AssertionError(f"no {what}: {reason}; there is:\n{self.browser.text('body')}") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import redis
 
 from tests.documented import ROOT, compose, on_pages, variables, words
+from tests.ports import free_port
 from tests.tied import tied
 from tests.waiting import wait_for
 from workers.service.broker import find_server
@@ -20,11 +20,13 @@ from workers.service.broker import find_server
 _PARTS = "tests/e2e/test_documented_commands.py::test_parts_started_by_documented_commands_train_and_predict"
 _SCRIPT = "tests/e2e/test_documented_commands.py::test_script_of_the_readme_does_what_it_says"
 _BENCHMARK = "tests/test_documented_commands.py::test_benchmark_takes_the_documented_arguments"
+_RABBITMQ = "tests/test_documented_commands.py::test_rabbitmq_of_the_compose_file_wants_a_password"
 
 RUN_BY = {
     "celery -A workers.celery_app worker --pool=prefork --concurrency=1": _PARTS,
     "docker build --target": "tests/deploy/test_kubernetes.py::test_images_are_the_dockerfile_s",  # its targets
     "docker compose --profile gpu up --build": "tests/deploy/test_kubernetes.py",  # the file's parts; there is no GPU
+    "docker compose --profile rabbitmq up": _RABBITMQ,
     "docker compose up --build": _PARTS,  # each command of the file, without containers
     "python -m app.lanes": _PARTS,
     "estimator-service ": "tests/docs/test_cli.py",  # and the stories in tests/e2e
@@ -95,21 +97,32 @@ def test_benchmark_takes_the_documented_arguments(command: str) -> None:
 def test_compose_file_asks_for_every_secret_and_has_none_of_its_own() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     uses = re.findall(r"\$\{(\w*PASSWORD\w*)([^}]*)\}", text)
-    assert {name for name, _ in uses} == {"POSTGRES_PASSWORD", "REDIS_PASSWORD"}
-    assert all(rest.startswith(":?") and len(rest) > 2 for _, rest in uses)
+    assert {name for name, _ in uses} == {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "RABBITMQ_PASSWORD"}
+    assert all(rest.startswith(":?") and len(rest) > 2 for name, rest in uses if name != "RABBITMQ_PASSWORD")
     services = compose()["services"]
     assert {"POSTGRES_PASSWORD"} <= services["postgres"]["environment"].keys()
     for name in ("api", "worker", "reconciler"):
-        assert "${REDIS_PASSWORD:?" in services[name]["environment"]["REDIS_URL"]
+        assert "${REDIS_PASSWORD:?" in services[name]["environment"]["BROKER_URL"]
         assert "${POSTGRES_PASSWORD:?" in services[name]["environment"]["DATABASE_URL"]
     published = [port for service in services.values() for port in service.get("ports", [])]
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
+def test_rabbitmq_of_the_compose_file_wants_a_password(tmp_path: Path) -> None:
+    service = compose()["services"]["rabbitmq"]
+    assert service["profiles"] == ["rabbitmq"]
+    shell, option, script = service["entrypoint"]
+    (tmp_path / "docker-entrypoint.sh").write_text("#!/bin/sh\necho starts $@\n")
+    (tmp_path / "docker-entrypoint.sh").chmod(0o755)
+    for password, said in (("a1b2c3", "starts rabbitmq-server\n"), ("", "")):
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "RABBITMQ_DEFAULT_PASS": password}
+        command = [shell, option, script.replace("$$", "$")]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert (run.stdout, "Set RABBITMQ_PASSWORD" in run.stderr) == (said, not password)
+
+
 def test_redis_of_the_compose_file_answers_with_its_password_only(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     shell, option, script = compose()["services"]["redis"]["command"]
     script = script.replace("$$", "$").replace("redis-server - ", f"exec {find_server()} - --port {port} ")
     environment = {**os.environ, "REDIS_PASSWORD": "a1b2c3"}

@@ -14,16 +14,14 @@ PRODUCT = ("app", "workers", "tf_estimator", "estimator_client")
 
 #: function → why its pause decides nothing: what is asserted holds however long it lasts
 PACED = {
-    "http/test_fast_predict.py::test_request_in_pieces_is_answered_and_a_slow_one_is_cut": "its pieces arrive apart",
+    "http/test_fast_predict.py::test_request_in_pieces_is_answered": "its pieces arrive apart",
     "http/test_fast_predict.py::test_requests_without_waiting_are_answered_in_order": "requests arrive apart",
-    "http/test_fast_predict.py::test_idle_connection_is_closed_and_a_used_one_is_not": "it is used again and again",
     "api/test_events.py::run_job": "events are told apart",
     "http/test_admission.py::raw": "pieces of a request arrive apart",
     "estimator/killed_training.py::_kill": "a training is killed at a random moment",
     "estimator/killed_training.py::after_run": "steps that take some time",
     "estimator/test_estimator.py::first_slow": "a step that takes some time",
     "http/test_connection.py::exchange": "pieces of a request arrive apart",
-    "http/test_connection.py::test_client_that_reads_nothing_is_cut_off": "nothing is read, for longer than is allowed",
     "http/test_connection.py::test_offer_to_upgrade_changes_nothing": "head and body arrive apart",
     "registry/test_concurrency.py::write": "commits come in another order than ids, if nothing prevents it",
     "workers/worker/fake_trainer.py::main": "a trainer that hangs or is late",

@@ -5,23 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.tied import tied
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[1]
-
-
-def wait(probe: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not probe():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -40,23 +32,23 @@ def test_process_starts_answers_and_stops_cleanly(environment: dict[str, str], t
     def answers(path: str) -> bool:
         assert process.poll() is None, (tmp_path / "log").read_text()
         try:
-            return httpx.get(address + path, trust_env=False, timeout=5).status_code == 200
+            return httpx.get(address + path, trust_env=False, timeout=30).status_code == 200
         except httpx.TransportError:
             return False
 
     try:
-        wait(lambda: answers("/healthz"), 30)
-        wait(lambda: answers("/readyz"), 30)
+        wait_for(lambda: answers("/healthz"))
+        wait_for(lambda: answers("/readyz"))
         # the token's file is there before /readyz answers, and the broker, which is not running, only degrades
         secret = (tmp_path / "admin-token").read_text()
-        assert httpx.get(f"{address}/readyz", trust_env=False, timeout=10).json()["status"] == "degraded"
+        assert httpx.get(f"{address}/readyz", trust_env=False, timeout=60).json()["status"] == "degraded"
         header = {"Authorization": f"Bearer {secret}"}
         assert httpx.get(f"{address}/v1/jobs", headers=header, trust_env=False).json()["jobs"] == []
         metrics = httpx.get(f"{address}/metrics", headers=header, trust_env=False).text
         assert 'jobs{state="QUEUED"} 0.0' in metrics
         assert "http_requests_total" in metrics
         process.terminate()
-        process.wait(15)
+        process.wait(60)
     finally:
         if process.poll() is None:
             process.kill()

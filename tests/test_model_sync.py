@@ -120,7 +120,7 @@ def test_loop_follows_by_itself(database: Database, storage: Storage) -> None:
     async def test(live: ModelSync, service: FakeService) -> None:
         await live.start()
         number = publish(database, storage)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not service.wanted:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             service.on_loaded("m", number)
@@ -184,7 +184,7 @@ def test_registry_is_read_when_something_changed_and_not_before(database: Databa
         if database.engine.dialect.name == "sqlite":
             assert reads == before
         number = await asyncio.to_thread(publish, database, storage)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while [version.number for version in service.wanted] != [number]:  # noqa: ASYNC110  nothing tells of it
                 await asyncio.sleep(0.02)
         await live.stop()

@@ -33,7 +33,7 @@ def test_child_ends_when_its_parent_is_killed() -> None:
         child = psutil.Process(int(next(line for line in lines if line != "asked")))
         parent.kill()
 
-    gone, alive = psutil.wait_procs([child], timeout=10)
+    gone, alive = psutil.wait_procs([child], timeout=60)
 
     assert (len(gone), alive) == (1, [])
 
@@ -52,7 +52,7 @@ time.sleep(60)
         assert child.ppid() == parent.pid
         parent.kill()
 
-    gone, alive = psutil.wait_procs([child], timeout=10)
+    gone, alive = psutil.wait_procs([child], timeout=60)
 
     assert (len(gone), alive) == (1, [])
 

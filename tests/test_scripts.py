@@ -8,12 +8,10 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,9 @@ import yaml
 
 from scripts import dependencies, side_by_side
 from tests import facilities
+from tests.ports import free_port
 from tests.tied import tied
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parent.parent
 
@@ -161,9 +161,7 @@ def test_dev_starts_the_service_anew_when_a_file_changes(tmp_path: Path) -> None
     for name in ("app", "workers", "tf_estimator", "migrations", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "scripts" / "_venv").write_text(f"cd {tmp_path}\nPY={sys.executable}\n")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "DATABASE_URL": "", "REDIS_URL": ""}
     command = ["scripts/dev", "--port", str(port), "--data-dir", str(tmp_path / "data")]
     with (tmp_path / "log").open("wb") as log:
@@ -171,10 +169,10 @@ def test_dev_starts_the_service_anew_when_a_file_changes(tmp_path: Path) -> None
             tied(command), cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        _wait_for(lambda: _answers(port))
+        wait_for(lambda: _answers(port), seconds=120)
         with (tmp_path / "app" / "ids.py").open("a") as file:
             file.write("\n# changed\n")
-        _wait_for(lambda: _api_starts(tmp_path / "log") == 2 and _answers(port))
+        wait_for(lambda: _api_starts(tmp_path / "log") == 2 and _answers(port), seconds=120)
     finally:
         os.killpg(process.pid, signal.SIGINT)
         try:
@@ -190,16 +188,9 @@ def _api_starts(log: Path) -> int:
 
 def _answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=1, trust_env=False).status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=10, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-def _wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.05)
 
 
 def test_library_that_the_dashboard_ships_is_the_locked_one(tmp_path: Path) -> None:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_for(probe: Callable[[], T], what: str = "a condition", seconds: float = 60.0) -> T:
+    """The first true value that `probe` gives.
+
+    A long time costs nothing where all is well, and a machine under load may take ten times as long as an idle one.
+    """
     end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
+    while not (value := probe()):
+        assert time.monotonic() < end, f"waited {seconds:.0f} s in vain for {what}"
         time.sleep(0.02)
+    return value

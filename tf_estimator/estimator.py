@@ -252,7 +252,7 @@ class Estimator(Exports):
         state = self._runtime.state_at(path, trace)
         if checked or trace.spec.evaluation_hooks or trace.dependencies.writes_model(trace.evaluation.updates):
             state = self._runtime.own_copy(state, trace)
-        return evaluate(trace, state, source, steps, checked, self.eval_dir(name))
+        return evaluate(trace, state, source, steps, checked, self.eval_dir(name), path)
 
     def predict(
         self,

@@ -275,7 +275,8 @@ def main() -> None:
     configure(settings.log_level)
     only_for_us(*settings.broker_directories)
     database = Database(make_engine(settings))
-    reconciler = Reconciler(settings, database, CeleryQueue(settings.broker_url), open_storage(settings), pulse=pulse)
+    queue = CeleryQueue(settings.broker, settings.broker_queue_type)
+    reconciler = Reconciler(settings, database, queue, open_storage(settings), pulse=pulse)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

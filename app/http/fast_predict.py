@@ -79,7 +79,7 @@ class FastPath:
         token = self._remembered(plan.token)
         if token is None:
             return None
-        exchange = Exchange(self.admission.access_log, connection, plan.path, token)
+        exchange = self._begin(connection, plan.path, token)
         found = self._predict_app.begin(plan.target, data[end:], exchange, token, plan.headers)
         if found is None:
             return None
@@ -99,6 +99,9 @@ class FastPath:
         if len(self._plans) >= _MOST_HEADS:
             self._plans.clear()
         self._plans[_digest(head)] = plan
+
+    def _begin(self, connection: Any, path: str, token: TokenInfo) -> Exchange:
+        return Exchange(self.admission.access_log, connection, path, token)
 
     def _plan(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> Plan | None:
         found = dict(headers)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from app.http.server import Server
 from app.log import configure
 from app.main import create_app
 from app.queue import MemoryQueue
+from tests.waiting import wait_for
 
 CSV = b"size,colour,kind\n" + b"".join(
     f"{index % 7},{['red', 'green', 'blue'][index % 3]},{'big' if index % 7 > 3 else 'small'}\n".encode()
@@ -73,10 +73,7 @@ def train_job(dataset: str, **changes: Any) -> dict[str, Any]:
 
 
 def wait_ready(http: httpx.Client) -> None:
-    end = time.monotonic() + 20
-    while http.get("/readyz").status_code != 200:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_for(lambda: http.get("/readyz").status_code == 200, "the API to be ready")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -25,5 +25,5 @@ CHECKS = [
 def check_answer(api: Api, case: schemathesis.Case) -> None:
     """Sends the request; fails on an answer that the document does not tell of."""
     headers = {"Authorization": api.http.headers["Authorization"]}
-    response = case.call(base_url=str(api.http.base_url), headers=headers, timeout=20)
+    response = case.call(base_url=str(api.http.base_url), headers=headers, timeout=60)
     case.validate_response(response, checks=CHECKS)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +12,7 @@ from estimator_client import ApiError, Client, JobNotSuccessful, Unreachable
 from tests.api.conftest import CSV, Api, train_job
 from tests.api.test_events import run_job
 from tests.api.test_models import publish
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -28,13 +27,6 @@ def things(tmp_path: Path) -> Path:
     return path
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it has not come"
-        time.sleep(0.02)
-
-
 def test_client_uploads_submits_and_watches_to_the_end(api: Api, client: Client, things: Path) -> None:
     with client:
         dataset = client.upload(things)
@@ -46,7 +38,7 @@ def test_client_uploads_submits_and_watches_to_the_end(api: Api, client: Client,
         worker.join()
 
         assert states == ["QUEUED", "RUNNING", "SUCCEEDED"]
-        assert client.wait(job["id"], timeout_s=5)["state"] == "SUCCEEDED"
+        assert client.wait(job["id"], timeout_s=60)["state"] == "SUCCEEDED"
         assert [found["id"] for found in client.jobs(state="SUCCEEDED")] == [job["id"]]
         assert [found["id"] for found in client.datasets()] == [dataset["id"]]
 
@@ -113,7 +105,7 @@ def test_cancelled_job_raises_when_it_is_checked(api: Api, client: Client) -> No
         assert client.retry(job.id).state == "QUEUED"
         job.cancel()
         with pytest.raises(JobNotSuccessful, match="ended CANCELLED"):
-            job.wait(check=True, timeout_s=5)
+            job.wait(check=True, timeout_s=60)
 
 
 def test_waiting_ends_with_the_time_allowed(api: Api, client: Client) -> None:
@@ -133,7 +125,7 @@ def test_tokens_are_made_and_revoked(client: Client) -> None:
         assert next(row for row in client.tokens() if row["id"] == made["id"])["revoked_at"]
         # refusals are written by a task of their own, in their time
         wanted = {"token.revoke", "token.refused", "token.create"}
-        wait_until(lambda: {entry["action"] for entry in client.audit()} == wanted)
+        wait_for(lambda: {entry["action"] for entry in client.audit()} == wanted)
 
 
 def test_kept_requests_and_labels_over_the_client(api: Api, client: Client) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 from app.errors import TooLarge
 from app.registry.jobs.repository import JobRepository
 from tests.api.conftest import CSV, Api, train_job
+from tests.waiting import wait_for
 
 
 def directories(api: Api) -> list[str]:
@@ -236,13 +237,6 @@ def test_full_disk_is_503_and_leaves_nothing(api: Api, monkeypatch: pytest.Monke
     assert answer.status_code == 503
     assert "disk is full" in answer.json()["detail"]
     assert directories(api) == []
-
-
-def wait_for(probe: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not probe():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_distributions_are_given_for_a_label_and_chosen_columns(api: Api) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from app.dispatch import Dispatch
 from tests.api.conftest import Api, train_job
-from tests.http.raw import wait_until
+from tests.waiting import wait_for
 
 
 def token_of(*values: Any) -> str:
@@ -86,9 +86,7 @@ def test_body_is_checked_while_others_write(api: Api, monkeypatch: pytest.Monkey
     submit = threading.Thread(target=lambda: answers.append(api.http.post("/v1/jobs", json=job)))
     submit.start()
     assert planned.wait(30)
-    started = time.monotonic()
-    api.token("read")  # writes a row
-    assert time.monotonic() - started < 5
+    api.token("read")  # writes a row, while the other still waits
     assert not answers
     go_on.set()
     submit.join()
@@ -101,7 +99,7 @@ def test_repeated_submit_is_answered_though_its_data_set_is_gone(api: Api) -> No
     first = api.http.post("/v1/jobs", json=train_job(dataset), headers=headers)
     assert first.status_code == 202
     api.http.post(f"/v1/jobs/{first.json()['id']}/cancel")
-    wait_until(lambda: api.http.delete(f"/v1/datasets/{dataset}").status_code == 204)
+    wait_for(lambda: api.http.delete(f"/v1/datasets/{dataset}").status_code == 204)
     again = api.http.post("/v1/jobs", json=train_job(dataset), headers=headers)
     assert (again.status_code, again.json()) == (202, first.json())
     other = api.http.post("/v1/jobs", json=train_job(dataset, model="other"), headers=headers)
@@ -139,8 +137,9 @@ def test_others_wait_little_while_a_large_body_is_refused(shared_api: Api, piece
         time.sleep(0.02)
     thread.join()
     assert statuses == [413]
-    # 0.1 s on an idle machine; the client that sends 14 MiB shares this process and its interpreter
-    assert max(waits) < 1.0
+    # 0.1 s on an idle machine, where the client that sends 14 MiB shares this interpreter; a body that is
+    # read on the event loop takes half a minute
+    assert max(waits) < 10.0
 
 
 def test_large_body_where_none_is_wanted_is_413(shared_api: Api) -> None:

@@ -43,7 +43,7 @@ def test_metrics_of_the_rules_are_those_of_the_service(tmp_path: Path) -> None:
     try:
         token = (service.data_dir / "admin-token").read_text().strip()
         headers = {"Authorization": f"Bearer {token}"}
-        answer = httpx.get(f"{service.address}/metrics", headers=headers, trust_env=False, timeout=20)
+        answer = httpx.get(f"{service.address}/metrics", headers=headers, trust_env=False, timeout=60)
     finally:
         service.stop()
     declared = set(re.findall(r"^# TYPE (\S+)", answer.text, re.MULTILINE))

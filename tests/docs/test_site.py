@@ -112,5 +112,5 @@ def test_pages_and_search_work_in_a_browser_under_the_service_s_policy(built: Bu
         assert browser.text("h1").startswith("The life of a job")
         assert browser.run("return [...document.images].every((image) => image.naturalWidth > 0)")
         browser.open(f"{address}/guide/search/?q=heartbeat")
-        wait_for(lambda: "The life of a job" in browser.text("#search-results"), 30)
+        wait_for(lambda: "The life of a job" in browser.text("#search-results"))
         assert browser.console() == []

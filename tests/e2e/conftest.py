@@ -7,7 +7,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,22 +18,13 @@ import pytest
 
 from tests.pages import blocks
 from tests.tied import tied
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 POSTGRESQL = os.environ.get("TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
 REDIS_DATABASE = 13
 ENDED = {"SUCCEEDED", "FAILED", "CANCELLED"}
-
-
-def wait_for(probe: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-    """The first true value that `probe` gives."""
-    end = time.monotonic() + seconds
-    while True:
-        if value := probe():
-            return value
-        assert time.monotonic() < end, f"waited {seconds:.0f} s in vain for {what}"
-        time.sleep(0.05)
 
 
 class RunningService:
@@ -54,7 +44,7 @@ class RunningService:
                 start_new_session=True,
                 umask=umask,
             )
-        self.address = wait_for(self._address, f"the service's start\n{self.log.read_text()}", 40)
+        self.address = wait_for(self._address, "the service to start", 120)
         token = (data_dir / "admin-token").read_text().strip()
         self.http = httpx.Client(
             base_url=self.address, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.browser import ENTER, MISSING, TAB, Browser
-from tests.e2e.conftest import RunningService, wait_for
+from tests.e2e.conftest import RunningService
 from tests.e2e.penguins import KNOWN_CSV, train_job
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
@@ -63,12 +64,12 @@ def token(service: RunningService) -> str:
 
 def sign_in(page: Browser, service: RunningService) -> None:
     page.type("#token", token(service) + ENTER)
-    wait_for(lambda: page.text("main h1") == "Jobs", "the list of jobs", 15)
+    wait_for(lambda: page.text("main h1") == "Jobs", "the list of jobs")
 
 
 def go(page: Browser, route: str, title: str) -> None:
     page.run("location.hash = arguments[0]", route)
-    wait_for(lambda: title in page.text("main h1"), f"the view {route}", 15)
+    wait_for(lambda: title in page.text("main h1"), f"the view {route}")
 
 
 def test_empty_list_says_how_to_begin(first_sight: str) -> None:
@@ -80,19 +81,19 @@ def test_job_is_seen_live_from_the_list_to_its_end(page: Browser, service: Runni
     page.run("window.neverReloaded = true")
 
     job = service.submit(train_job(dataset, "watched", 20_000))
-    wait_for(lambda: page.text(f'tr[data-key="{job}"]'), "the job in the list", 15)
+    wait_for(lambda: page.text(f'tr[data-key="{job}"]'), "the job in the list")
     page.click(f'tr[data-key="{job}"] td:nth-child(3) a')
-    wait_for(lambda: job in page.text("main h1"), "the job's own view", 15)
+    wait_for(lambda: job in page.text("main h1"), "the job's own view")
     seen: set[str] = set()
 
     def ended() -> bool:
         seen.add(page.text("main .row"))
         return page.text("main .row .pill") not in {"QUEUED", "RUNNING"}
 
-    wait_for(ended, "the end of the job", 150)
+    wait_for(ended, "the end of the job", seconds=150)
     assert page.text("main .row .pill") == "SUCCEEDED", service.job(job)
     assert len([text for text in seen if text.startswith("RUNNING") and "/ 20,000 steps" in text]) >= 2, seen
-    wait_for(lambda: page.text("figure[data-key='chart loss']").startswith("loss"), "the curve of the loss", 15)
+    wait_for(lambda: page.text("figure[data-key='chart loss']").startswith("loss"), "the curve of the loss")
     wait_for(
         lambda: page.run("return document.querySelectorAll('[data-plot=loss] canvas').length") == 1, "its drawing", 15
     )
@@ -123,13 +124,13 @@ def test_jobs_are_found_chosen_and_compared(page: Browser, service: RunningServi
         service.succeeded(job)
     sign_in(page, service)
     page.type("#search", "choice")
-    wait_for(lambda: "2 jobs" in page.text("main [role=status]"), "what the search leaves", 15)
+    wait_for(lambda: "2 jobs" in page.text("main [role=status]"), "what the search leaves")
     for job in made:
         page.click(f'[data-pick="{job}"]')
-    wait_for(lambda: "2 chosen" in page.text("[data-key=chosen]"), "the choice", 15)
+    wait_for(lambda: "2 chosen" in page.text("[data-key=chosen]"), "the choice")
     page.click("[data-key=chosen] a")
-    wait_for(lambda: page.text("main h1") == "Compare jobs", "the comparison", 15)
-    wait_for(lambda: page.run("return document.querySelectorAll('[data-plot=loss] canvas').length") == 1, "curves", 15)
+    wait_for(lambda: page.text("main h1") == "Compare jobs", "the comparison")
+    wait_for(lambda: page.run("return document.querySelectorAll('[data-plot=loss] canvas').length") == 1, "curves")
     assert "choice 1" in page.text("[data-readout=loss]")
     assert "choice 2" in page.text("[data-readout=loss]")
     cells = page.run(
@@ -147,7 +148,7 @@ def test_token_that_may_only_look_sees_no_button_that_writes(
     service.succeeded(job)
     made = service.http.post("/v1/tokens", json={"name": "looker", "scopes": ["read"]}).json()
     page.type("#token", made["token"] + ENTER)
-    wait_for(lambda: page.text("main h1") == "Jobs", "the list of jobs", 15)
+    wait_for(lambda: page.text("main h1") == "Jobs", "the list of jobs")
     for route, title in [
         ("model/looked", "looked"),
         (f"dataset/{dataset}", MARKUP),
@@ -173,7 +174,7 @@ def rolled(service: RunningService, dataset: str) -> str:
     def states() -> list[str]:
         return [one["state"] for one in service.get("/v1/models/rolled")["model_version_status"]]
 
-    wait_for(lambda: states() == ["AVAILABLE"] * 2, "both versions", 30)
+    wait_for(lambda: states() == ["AVAILABLE"] * 2, "both versions")
     return "rolled"
 
 
@@ -186,12 +187,12 @@ def test_rollback_after_a_question(page: Browser, service: RunningService, rolle
     sign_in(page, service)
     go(page, "model/rolled", "rolled")
     older = 'tr[data-key="1"]'
-    wait_for(lambda: "latest" in page.text('tr[data-key="2"]') and "AVAILABLE" in page.text(older), "version 2", 30)
+    wait_for(lambda: "latest" in page.text('tr[data-key="2"]') and "AVAILABLE" in page.text(older), "version 2")
 
     page.click(f"{older} [data-action=promote]")
     page.accept()
 
-    wait_for(lambda: "latest" in page.text(f"{older} td:nth-child(3)"), "the label on version 1", 15)
+    wait_for(lambda: "latest" in page.text(f"{older} td:nth-child(3)"), "the label on version 1")
     assert service.get("/v1/models/rolled")["labels"] == {"latest": 1}
     assert page.console() == []
 
@@ -202,18 +203,18 @@ def test_release_is_watched_paused_and_aborted(page: Browser, service: RunningSe
     made = service.http.post(f"/v1/models/{rolled}/releases", json={"version": 2, "steps": steps}).json()["id"]
     sign_in(page, service)
     go(page, f"model/{rolled}", rolled)
-    wait_for(lambda: "1 of 2: 5 %" in page.text(f'tr[data-key="{made}"]'), "the release in the list", 15)
+    wait_for(lambda: "1 of 2: 5 %" in page.text(f'tr[data-key="{made}"]'), "the release in the list")
 
     page.click(f'tr[data-key="{made}"] a')
-    wait_for(lambda: page.text("main h1") == "Release of rolled version 2", "its page", 15)
+    wait_for(lambda: page.text("main h1") == "Release of rolled version 2", "its page")
     assert "1 (live)\t0\t0" in page.text('tr[data-key="arm live"]')
     assert page.text('tr[data-key="step 0"]').endswith("now")
     for button, state in [("pause", "PAUSED"), ("resume", "RUNNING")]:
         page.click(f"[data-action={button}Release]")
-        wait_for(lambda state=state: page.text("[data-key=state] .pill") == state, state, 15)
+        wait_for(lambda state=state: page.text("[data-key=state] .pill") == state, state)
     page.click("[data-action=abortRelease]")
     page.accept()
-    wait_for(lambda: "Aborted by request." in page.text("[aria-label=Events]"), "the end in the events", 15)
+    wait_for(lambda: "Aborted by request." in page.text("[aria-label=Events]"), "the end in the events")
     assert service.get(f"/v1/models/{rolled}/releases/{made}")["state"] == "ABORTED"
     assert not page.text("[data-action=pauseRelease]")
     assert page.console() == []
@@ -234,18 +235,18 @@ def test_cancel_with_the_keyboard_alone(page: Browser, service: RunningService, 
 
     tab_to(job[-6:])
     page.press(ENTER)
-    wait_for(lambda: page.text("main .row .pill") == "RUNNING", "the running job", 30)
+    wait_for(lambda: page.text("main .row .pill") == "RUNNING", "the running job")
     tab_to("Cancel")
     page.press(ENTER)
 
-    wait_for(lambda: page.text("main .row .pill") == "CANCELLED", "the end of the job", 30)
+    wait_for(lambda: page.text("main .row .pill") == "CANCELLED", "the end of the job")
     assert service.job(job)["state"] == "CANCELLED"
 
 
 def test_wrong_token_is_told_and_forgotten(page: Browser, service: RunningService) -> None:
     page.type("#token", "wrong" + ENTER)
 
-    wait_for(lambda: "not known" in page.text("#trouble"), "the message", 15)
+    wait_for(lambda: "not known" in page.text("#trouble"), "the message")
     assert page.run("return sessionStorage.length") == 0
     assert page.run("return document.activeElement.id") == "token"
     sign_in(page, service)
@@ -306,7 +307,7 @@ def test_text_has_contrast(page: Browser, scheme: str) -> None:
 def test_documentation_page_lists_the_operations(page: Browser, service: RunningService, path: str, root: str) -> None:
     page.open(f"{service.address}{path}")
 
-    wait_for(lambda: "Submit a job" in page.text(root), "the operations", 30)
+    wait_for(lambda: "Submit a job" in page.text(root), "the operations")
     assert page.console() == []
     names = page.run("return performance.getEntriesByType('resource').map(({name}) => name)")
     assert [name for name in names if not name.startswith((service.address, "data:", "blob:"))] == []

@@ -20,16 +20,11 @@ import pytest
 from app.config import Settings
 from tests.api.conftest import CSV, train_job
 from tests.documented import CURL, ROOT, compose, curl_commands, image_command, on_pages, words
-from tests.e2e.conftest import wait_for
 from tests.e2e.penguins import KNOWN_CSV
+from tests.ports import free_port
 from tests.tied import tied
+from tests.waiting import wait_for
 from workers.service import broker
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Parts:
@@ -159,7 +154,7 @@ def follow_curl(running: Parts, http: httpx.Client, directory: Path) -> None:
             typed = typed.replace("ds_… (the id above)", answers[0]["id"])
         if number == 3:  # the model is asked when its training has ended
             job = f"/v1/jobs/{answers[1]['id']}"
-            wait_for(lambda job=job: http.get(job).json()["state"] == "SUCCEEDED", "the job's end", 120)
+            wait_for(lambda job=job: http.get(job).json()["state"] == "SUCCEEDED", "the job's end", seconds=120)
             wait_for(
                 lambda: http.get("/v1/models/penguins").json()["model_version_status"][0]["state"] == "AVAILABLE",
                 "the model",

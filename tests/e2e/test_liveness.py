@@ -11,14 +11,15 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.conftest import RunningService, wait_for
+from tests.e2e.conftest import RunningService
 from tests.e2e.penguins import KNOWN_CSV, train_job
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
 def hanging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     data_dir: Path = tmp_path_factory.mktemp("liveness") / "data"
-    service = RunningService(data_dir, {"DATABASE_URL": "", "REDIS_URL": "", "HANG_S": "4"}, umask=0)
+    service = RunningService(data_dir, {"DATABASE_URL": "", "REDIS_URL": "", "HANG_S": "8"}, umask=0)
     yield service
     service.stop()
 
@@ -43,7 +44,7 @@ def test_part_that_hangs_is_replaced(hanging: RunningService, part: str) -> None
 
     def works() -> bool:
         try:
-            return bool(hanging.http.get("/readyz", timeout=2).json()["status"] == "ok")
+            return bool(hanging.http.get("/readyz", timeout=10).json()["status"] == "ok")
         except (httpx.HTTPError, KeyError):
             return False
 

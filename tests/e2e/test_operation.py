@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import OWN_MODEL_BLOCKS, RunningService, wait_for
+from tests.e2e.conftest import OWN_MODEL_BLOCKS, RunningService
 from tests.e2e.penguins import INSTANCES, KNOWN_CSV, train_job
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import RunningService, wait_for
+from tests.e2e.conftest import RunningService
+from tests.waiting import wait_for
 
 
 def train_body(model: str, dataset: str, estimator: dict[str, Any], steps: int = 20) -> dict[str, Any]:

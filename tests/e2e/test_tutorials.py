@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.browser import MISSING, Browser
-from tests.e2e.conftest import ROOT, RunningService, wait_for
+from tests.e2e.conftest import ROOT, RunningService
 from tests.follow import Hand, Reader
 from tests.pages import blocks
+from tests.waiting import wait_for
 
 DOCS = ROOT / "docs"
 TUTORIALS = DOCS / "tutorials"

@@ -7,13 +7,16 @@ import io
 import json
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import psutil
 import pyarrow.parquet as pq
 
-from tests.e2e.conftest import RunningService, wait_for
+from tests import rabbitmq
+from tests.e2e.conftest import RunningService
 from tests.e2e.penguins import INSTANCES, KEPT_BACK, KNOWN_CSV, TRUTH, demo, share_right, train_job
+from tests.waiting import wait_for
 
 PREDICT = "/v1/models/{}:predict"
 
@@ -35,6 +38,20 @@ def test_from_data_file_to_predictions(service: RunningService) -> None:
 
     (version,) = service.get("/v1/models/whole/versions/1")["versions"]
     assert version["lineage"]["job"] == job["id"]
+
+
+@rabbitmq.needed
+def test_job_runs_by_way_of_rabbitmq_without_redis(tmp_path: Path) -> None:
+    with rabbitmq.own_queues(1) as (queue,):
+        broker = {"BROKER_URL": rabbitmq.URL, "QUEUES": queue, "REDIS_URL": "", "DATABASE_URL": ""}
+        running = RunningService(tmp_path / "data", broker)
+        try:
+            dataset = running.dataset("penguins", KNOWN_CSV)
+            running.succeeded(running.submit(train_job(dataset, "rung", 500) | {"queue": queue}))
+            wait_for(lambda: running.get("/readyz")["status"] == "ok", "readiness")
+            assert not running.processes("broker.sock")
+        finally:
+            running.stop()
 
 
 def test_batch_predictions_are_downloaded_and_versions_compared(service: RunningService) -> None:

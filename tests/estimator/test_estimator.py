@@ -47,12 +47,13 @@ def test_evaluate_writes_summaries_that_tensorboard_reads(trained: est.Estimator
     trained.evaluate(rows(1), name="holdout")
     files = sorted(Path(trained.eval_dir("holdout")).glob("events.out.tfevents.*"))
     values = {
-        value.tag: value.simple_value
+        value.tag: value
         for event in v1.train.summary_iterator(str(files[-1]))
         for value in event.summary.value
         if event.step == 30
     }
-    assert set(values) == {"loss", "mae"}
+    assert set(values) == {"loss", "mae", "checkpoint_path"}
+    assert tf.make_ndarray(values["checkpoint_path"].tensor) == trained.latest_checkpoint().encode()
     assert trained.eval_dir() == f"{trained.model_dir}/eval"
     assert trained.eval_dir("holdout") == f"{trained.model_dir}/eval_holdout"
 

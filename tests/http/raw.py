@@ -8,19 +8,20 @@ import re
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
 from tests.tied import tied
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
 
-def connect(address: str, *, timeout_s: float = 10.0) -> socket.socket:
+def connect(address: str, *, timeout_s: float = 60.0) -> socket.socket:
     host, port = address.removeprefix("http://").split(":")
     return socket.create_connection((host, int(port)), timeout=timeout_s)
 
@@ -71,13 +72,6 @@ def is_closed(connection: socket.socket) -> bool:
     return True
 
 
-def wait_until(condition: Callable[[], bool], *, within_s: float = 20.0) -> None:
-    end = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true in time"
-        time.sleep(0.01)
-
-
 async def echo(scope: Any, receive: Any, send: Any) -> None:
     """An ASGI application that tells what it was asked: method, path, headers, body and its size."""
     if scope["type"] == "lifespan":
@@ -105,8 +99,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 @contextmanager
 def api_process(data_dir: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """The API as a process of its own, without predictors unless told; and its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     own = {"DATA_DIR": str(data_dir), "DATABASE_URL": "", "REDIS_URL": "", "ARTIFACTS_URL": "", "PREDICTOR": "none"}
     variables = {**os.environ, **own, "PORT": str(port), **environment}
     address = f"http://127.0.0.1:{port}"
@@ -114,12 +107,12 @@ def api_process(data_dir: Path, **environment: str) -> Iterator[tuple[subprocess
         started = tied([sys.executable, "-m", "app.main"])
         process = subprocess.Popen(started, cwd=ROOT, env=variables, stdout=log, stderr=log)
         try:
-            wait_until(lambda: _is_ready(address), within_s=60)
+            wait_for(lambda: _is_ready(address), seconds=120)
             yield process, address
         finally:
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

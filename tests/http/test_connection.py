@@ -11,20 +11,28 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from app.http.connection import MAX_HEADERS, ResponseTransport
 from app.http.connections import ConnectionLimits
 from tests.api.conftest import served
-from tests.http.raw import api_process, connect, echo, is_closed, read_all, read_response, statuses, wait_until
+from tests.http.raw import api_process, connect, echo, is_closed, read_all, read_response, statuses
+from tests.waiting import wait_for
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """A server whose connections may be idle for 0.6 s, and take 1.2 s for a request head."""
-    with served(echo, limits=ConnectionLimits(head_s=1.2, idle_s=0.6, stalled_s=1.0, flush_s=0.5)) as url:
+    with served(echo, limits=ConnectionLimits(head_s=120, idle_s=120, stalled_s=120, flush_s=0.5)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[str]:
+    """Address of a server whose connections may be idle for 0.3 s, and take 0.6 s for a request head."""
+    with served(echo, limits=ConnectionLimits(head_s=0.6, idle_s=0.3, stalled_s=1.0, flush_s=0.5)) as url:
         yield url
 
 
@@ -114,30 +122,27 @@ def test_trailers_change_no_header(address: str) -> None:
 
 
 @pytest.mark.parametrize("first", [b"", b"\r\n", b"\r\n" * 1000, b"GET", b"GET / HTTP/1.1\r\nHost: loc"])
-def test_connection_without_a_request_ends(address: str, first: bytes) -> None:
-    started = time.monotonic()
-    assert exchange(address, first) == b""
-    assert time.monotonic() - started < 5  # 1.2 s are allowed
+def test_connection_without_a_request_ends(impatient: str, first: bytes) -> None:
+    assert exchange(impatient, first) == b""
 
 
 @pytest.mark.parametrize("then", [b"", b"\r\n", b"\r\n\r\n\r\n", b"G", b"GET / HTTP/1.1\r\n"])
-def test_connection_that_had_a_response_ends(address: str, then: bytes) -> None:
-    with connect(address) as connection:
+def test_connection_that_had_a_response_ends(impatient: str, then: bytes) -> None:
+    with connect(impatient) as connection:
         connection.sendall(GET)
         assert read_response(connection)[0] == 200
-        connection.sendall(then)
-        started = time.monotonic()
+        with suppress(OSError):  # the server may already have ended it
+            connection.sendall(then)
         assert read_all(connection) == b""
-        assert time.monotonic() - started < 5
 
 
-def test_line_breaks_now_and_then_keep_no_connection_open(address: str) -> None:
-    with connect(address) as connection:
+def test_line_breaks_now_and_then_keep_no_connection_open(impatient: str) -> None:
+    with connect(impatient) as connection:
         connection.sendall(GET)
         read_response(connection)
         started = time.monotonic()
         with pytest.raises(OSError):
-            while time.monotonic() - started < 10:
+            while time.monotonic() - started < 60:
                 connection.sendall(b"\r\n")
                 time.sleep(0.05)
 
@@ -154,9 +159,15 @@ def test_client_that_reads_nothing_is_cut_off() -> None:
     with served(large, limits=limits) as url, connect(url) as connection:
         connection.sendall(GET)
         connection.recv(1000)
-        time.sleep(2.0)  # nothing is read for longer than 0.5 s of standing still and 0.2 s to close
+        own = connection.getsockname()
+        wait_for(lambda: own not in peers(), "the server to give up a client that reads nothing")
         received = len(read_all(connection))
     assert received < size
+
+
+def peers() -> list[tuple[str, int]]:
+    """The other ends of this process's connections."""
+    return [tuple(found.raddr) for found in psutil.Process().net_connections("tcp") if found.raddr]
 
 
 def test_pipelined_requests_are_answered_in_order_whatever_their_number(address: str) -> None:
@@ -251,7 +262,7 @@ def test_client_over_the_cap_takes_the_place_of_the_one_that_waits_longest() -> 
         with connect(url) as another:
             another.sendall(GET)
             assert read_response(another)[0] == 200
-        wait_until(lambda: is_closed(idle[0]))
+        wait_for(lambda: is_closed(idle[0]))
         assert not is_closed(idle[3])
         for connection in idle:
             connection.close()
@@ -274,7 +285,7 @@ def test_full_server_answers_503_but_still_probes() -> None:
             stack.enter_context(connect(url))  # one more that sends nothing; those before may have ended meanwhile
             return b"retry-after: 1" in exchange(url, GET)
 
-        wait_until(reserve_is_taken)
+        wait_for(reserve_is_taken)
 
 
 def test_process_without_descriptors_serves_new_clients_and_accepts_for_ever(tmp_path: Path) -> None:
@@ -297,7 +308,7 @@ def test_process_without_descriptors_serves_new_clients_and_accepts_for_ever(tmp
             for _ in range(20):
                 stack.enter_context(connect(url, timeout_s=0.2)).sendall(GET)
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (hard, hard))
-        wait_until(lambda: statuses(exchange(url, GET.replace(b"Host", b"Connection: close\r\nHost"))) == [200])
+        wait_for(lambda: statuses(exchange(url, GET.replace(b"Host", b"Connection: close\r\nHost"))) == [200])
 
 
 class Wire:

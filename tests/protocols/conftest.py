@@ -77,7 +77,7 @@ class Port:
         return await self.grpc.start("127.0.0.1", 0)
 
     def raw(
-        self, path: str, message: bytes, *, token: str | None = "asker", timeout: float = 20.0, **metadata: str
+        self, path: str, message: bytes, *, token: str | None = "asker", timeout: float = 60.0, **metadata: str
     ) -> bytes:
         """The answer's bytes. Raises grpc.RpcError."""
         given = [(name.replace("_", "-"), value) for name, value in metadata.items()]
@@ -138,7 +138,7 @@ def message(name: str) -> Any:
 @pytest.fixture(scope="session")
 def port(wanted: Callable[..., WantedVersion]) -> Iterator[Port]:  # noqa: F811
     """With the models half (versions 1 and 2, 2 as `canary`), mixed and picky."""
-    server = Server(limits=BatchLimits(timeout_s=20), predictors=OwnPredictors(spare=False))
+    server = Server(limits=BatchLimits(timeout_s=50), predictors=OwnPredictors(spare=False))
     server.sync(
         wanted("half", 1, "plus2"),
         wanted("half", 2, "plus3", labels=("canary",)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,10 @@ import pytest
 from app.config import Settings
 from app.http.request_metrics import Traffic
 from app.protocols.port import GrpcPort
+from tests.ports import free_port
 from tests.protocols.conftest import Port, message
 
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

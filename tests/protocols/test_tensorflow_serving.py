@@ -316,10 +316,10 @@ def test_health_follows_readiness(port: Port) -> None:
     seen = [update.status for update in [next(iter(stub.Watch(request)))]]
     assert seen == [1]
     port.ready = False
-    updates = stub.Watch(request, timeout=20)
+    updates = stub.Watch(request, timeout=60)
     assert any(update.status == 2 for update in updates)
     port.ready = True
-    assert any(update.status == 1 for update in stub.Watch(request, timeout=20))
+    assert any(update.status == 1 for update in stub.Watch(request, timeout=60))
     updates.cancel()
 
 

@@ -71,7 +71,7 @@ class Server:
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="server")
         self._thread.start()
-        assert self._started.wait(30)
+        assert self._started.wait(60)
         deadline = time.monotonic() + 120  # on a busy machine TensorFlow's import takes longer than a request may
         while not self.service.predictor_pid:
             assert time.monotonic() < deadline, "no predictor came"
@@ -120,7 +120,7 @@ class Server:
     def stop(self) -> None:
         self.client.close()
         self._uvicorn.should_exit = True
-        self._thread.join(30)
+        self._thread.join(60)
 
 
 async def _not_found(scope: Any, receive: Any, send: Any) -> None:
@@ -133,7 +133,7 @@ async def _not_found(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture(scope="session")
 def server(wanted: Callable[..., WantedVersion]) -> Iterator[Server]:
     """With the models half (versions 1 and 2, 2 unlabelled), mixed and picky; nothing in it is ever changed."""
-    server = Server(limits=BatchLimits(timeout_s=20), predictors=OwnPredictors(spare=False))
+    server = Server(limits=BatchLimits(timeout_s=50), predictors=OwnPredictors(spare=False))
     server.sync(
         wanted("half", 1, "plus2"),
         wanted("half", 2, "plus3", labels=("canary",)),

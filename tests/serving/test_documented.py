@@ -47,7 +47,7 @@ def api(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, exports
     database.close()
     configure("WARNING")
     with contextmanager(run_api)(settings) as running:
-        wait_for(lambda: post(running, "predict", {"instances": [ROW]}).status_code == 200, 120)
+        wait_for(lambda: post(running, "predict", {"instances": [ROW]}).status_code == 200, seconds=120)
         yield running
 
 

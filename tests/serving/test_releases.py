@@ -33,7 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, export
         for model, worse in MODELS.items():
             publish(api.service.database, api.service.storage, model, exports / "plus2")
             publish(api.service.database, api.service.storage, model, exports / worse, label=None)
-        wait_for(partial(all_available, api), 60)
+        wait_for(partial(all_available, api))
         yield api
 
 
@@ -71,7 +71,7 @@ def show(api: Api, model: str, release: str) -> dict[str, Any]:
 def drive(api: Api, model: str, release: str, *, until: str) -> tuple[dict[str, Any], Counter[tuple[int, int]]]:
     """Asks the model, and has the reconciler look, until the release has that state."""
     answers: Counter[tuple[int, int]] = Counter()
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while (seen := show(api, model, release))["state"] != until:
         assert time.monotonic() < end, seen
         assert seen["state"] == "RUNNING", seen
@@ -179,7 +179,7 @@ def test_shadow_is_compared_and_changes_no_answer(site: Api) -> None:
         arms = site.http.get(url).json()["arms"]
         return bool(arms[1].get("compared", 0) >= 5)
 
-    wait_for(compared, 20)
+    wait_for(compared)
     live, shadow = site.http.get(url).json()["arms"]
     assert (live["role"], live["version"], shadow["role"], shadow["version"]) == ("live", 1, "shadow", 2)
     assert (shadow["agreement"], shadow["largest_difference"], shadow["errors"]) == (0.0, 1.0, 0)  # y + 1
@@ -200,7 +200,7 @@ def test_shadow_that_disagrees_is_rolled_back_before_it_answered_anybody(site: A
 def test_shadow_that_agrees_goes_on_to_the_first_share(site: Api) -> None:
     steps = [{"shadow": True, "seconds": 0.1, "min_requests": 5}, {"per_mille": 500, "seconds": 600}]
     release = begin(site, "lags", steps=steps, guards={"p99_ratio": None, "disagreement": 0.05, "window_s": 5.0})
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while (seen := show(site, "lags", release))["step"] == 0:
         assert time.monotonic() < end, seen
         assert {ask(site, "lags", x=float(number))[0] for number in range(10)} == {200}
@@ -283,7 +283,7 @@ def test_redacted_values_are_nowhere(keeping: Api) -> None:
 def test_version_with_worse_labels_is_rolled_back(keeping: Api) -> None:
     release = begin(keeping, "good", steps=[{"per_mille": 500, "seconds": 600}],
                     guards={"error_rate": None, "p99_ratio": None, "quality": 0.1, "window_s": 5.0})  # fmt: skip
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while (seen := show(keeping, "good", release))["state"] == "RUNNING":
         assert time.monotonic() < end, seen
         labels = {predict(keeping, [float(x)]).headers["x-prediction-id"]: x / 2 + 2.1 for x in range(20)}

@@ -26,7 +26,7 @@ def test_thread_that_stands_by_takes_over_from_a_slow_call() -> None:
     assert turn.end()  # quick: it reads on
     turn.begin()
     thread, reads = stand_by(turn)
-    assert reads.wait(10)
+    assert reads.wait(60)
     assert not turn.end()  # it was slow, and has the turn no more
     thread.join()
 
@@ -37,5 +37,5 @@ def test_turn_that_is_given_is_taken() -> None:
     thread, reads = stand_by(turn)
     assert not reads.wait(0.2)  # nobody takes it from a thread that reads
     turn.give()
-    assert reads.wait(10)
+    assert reads.wait(60)
     thread.join()

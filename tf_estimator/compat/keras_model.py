@@ -55,8 +55,8 @@ def model_to_estimator(
         an `Estimator`. Until it is trained, it evaluates, predicts and exports with the weights that the model has.
 
     Raises:
-        ValueError: no model or two, a model that is not compiled or can't be copied, another `checkpoint_format`, or
-            an unknown name in one of the maps.
+        ValueError: no model or two, a model that is not compiled or can't be copied, eager execution switched off,
+            another `checkpoint_format`, or an unknown name in one of the maps.
     """
     if (keras_model is None) == (keras_model_path is None):
         raise ValueError("Give either keras_model or keras_model_path.")
@@ -245,5 +245,11 @@ def _own_classes(model: Any) -> dict[str, Any]:
 def _check(model: Any) -> None:
     if not isinstance(model, tf.keras.Model):
         raise ValueError(f"keras_model must be a tf.keras.Model, not {type(model).__name__}.")
+    if not tf.executing_eagerly():
+        raise ValueError(
+            "Keras 3 reads a model's weights and optimizer in eager mode only, and it is off: remove "
+            "disable_eager_execution() or disable_v2_behavior() (or the tf.Graph around this call). What an Estimator "
+            "does stays the same: it builds graphs either way."
+        )
     if not model.compiled or model.optimizer is None:
         raise ValueError("The model must be compiled with an optimizer and a loss; call model.compile(...) first.")

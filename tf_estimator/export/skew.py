@@ -12,6 +12,8 @@ import tensorflow as tf
 from . import feature, rows
 from .feature import FeatureInfo
 
+_v1 = tf.compat.v1
+
 
 def skew_check(
     estimator: Any,
@@ -45,27 +47,39 @@ def skew_check(
         lambda: _dataset(inputs, infos), checkpoint_path=checkpoint_path, yield_single_examples=False
     )
     trainer = _by_name(next(iter(predictions)))
-    signature = tf.saved_model.load(directory).signatures[tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY]
-    served = signature(**_tensors(inputs, infos))
+    served = _served(directory, inputs)
     common = sorted(set(trainer) & set(served))
     if not common:
         raise ValueError(f"Nothing to compare: the trainer gives {sorted(trainer)}, the export {sorted(served)}.")
-    return max(_difference(np.asarray(trainer[name]), served[name].numpy()) for name in common)
+    return max(_difference(np.asarray(trainer[name]), served[name]) for name in common)
+
+
+def _served(directory: str, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    """What the default signature answers.
+
+    In a session, for `tf.saved_model.load` makes a function of each signature, which takes several times as long.
+    """
+    config = _v1.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = True  # the graph runs once
+    with _v1.Session(graph=tf.Graph(), config=config) as session:
+        loaded = _v1.saved_model.load(session, [tf.saved_model.SERVING], directory)
+        signature = loaded.signature_def[tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY]
+        feeds = {signature.inputs[name].name: array for name, array in inputs.items()}
+        found: dict[str, Any] = session.run({name: info.name for name, info in signature.outputs.items()}, feeds)
+        return found
 
 
 def _dataset(inputs: Mapping[str, npt.NDArray[Any]], infos: Sequence[FeatureInfo]) -> tf.data.Dataset:
     """All rows as one batch, in the form in which `model_fn` gets it while training."""
-    names = feature.inputs(infos)
-
-    def batch(tensors: dict[str, tf.Tensor]) -> dict[str, Any]:
-        return {
-            name: tensors[each.values]
-            if each.lengths is None
-            else feature.sparse_sequence(tensors[each.values], tensors[each.lengths])
-            for name, each in names.items()
-        }
-
-    return tf.data.Dataset.from_tensors(_tensors(inputs, infos)).map(batch)
+    names, tensors = feature.inputs(infos), _tensors(inputs, infos)
+    batch = {
+        name: tensors[each.values]
+        if each.lengths is None
+        else feature.sparse_sequence(tensors[each.values], tensors[each.lengths])
+        for name, each in names.items()
+    }
+    # Of no known number of rows, as other inputs of predictions are, so that one trace serves all.
+    return tf.data.Dataset.from_tensor_slices(batch).batch(1 << 20)
 
 
 def _tensors(inputs: Mapping[str, npt.NDArray[Any]], infos: Sequence[FeatureInfo]) -> dict[str, tf.Tensor]:

@@ -59,6 +59,10 @@ class FunctionBuilder:
         key = ("function", tuple(f.name for f in fetches), tuple(f.name for f in feeds))
         return self._memo.get(key, lambda: self._build(fetches, feeds))  # type: ignore[no-any-return]
 
+    def new_function(self, fetches: Sequence[Any]) -> Function:
+        """A function without arguments that is not kept: its random operations begin with their first numbers."""
+        return self._build(fetches, [])
+
     def step_function(self, fetches: Sequence[Any], fed: Sequence[tf.Tensor] = (), *, batch: bool = True) -> Function:
         """The function of a fetch set, done by all replicas of this process; returns the first one's tensors.
 

@@ -12,6 +12,9 @@ class Memo:
     def __init__(self) -> None:
         self._made: dict[Any, Any] = {}
 
+    def __len__(self) -> int:
+        return len(self._made)
+
     def get(self, key: Any, make: Callable[[], Any]) -> Any:
         """The value of `key`; `make` is called the first time."""
         if key not in self._made:

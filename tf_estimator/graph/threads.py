@@ -58,7 +58,12 @@ def outside_graphs(method: Method) -> Method:
 def wrapped(body: Callable[..., Any], signature: Sequence[Any]) -> Any:
     """The concrete function of a graph function, made outside of any graph."""
 
+    held = [body]
+
+    def once(*arguments: Any) -> Any:
+        return held.pop()(*arguments)  # the function keeps what it was made of: a whole data set, if `body` has one
+
     def make() -> Any:
-        return v1.wrap_function(body, signature)
+        return v1.wrap_function(once, signature)
 
     return make() if tf.executing_eagerly() else in_fresh_thread(make)

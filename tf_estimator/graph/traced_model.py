@@ -35,6 +35,20 @@ class EvaluationOps:
     nests: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass
+class InitialValues:
+    """Initial values of a trace's variables.
+
+    Attributes:
+        keep: whether the trace serves several Estimators, of which each starts with the values of a new trace. Its
+            random operations would go on with further numbers.
+        values: those of small models, by name, once they were computed.
+    """
+
+    keep: bool = False
+    values: dict[str, tf.Tensor] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class TracedModel:
     """One trace of a model_fn.
@@ -52,6 +66,7 @@ class TracedModel:
         functions: builds and keeps functions of fetch sets.
         dependencies: what fetches depend on.
         memo: what else was made once for this trace.
+        initial: the variables' initial values.
     """
 
     graph: tf.Graph
@@ -66,6 +81,7 @@ class TracedModel:
     functions: FunctionBuilder
     dependencies: Dependencies
     memo: Memo
+    initial: InitialValues = field(default_factory=InitialValues)
 
 
 def traced_model(

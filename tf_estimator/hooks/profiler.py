@@ -25,10 +25,11 @@ class ProfilerHook(Scheduled, tf.compat.v1.train.SessionRunHook):  # type: ignor
         save_steps: steps between profiles.
         save_secs: seconds between profiles; exactly one of the two.
         output_dir: directory of the files.
-        show_dataflow, show_memory: taken for compatibility; TensorFlow's profiler decides what it records.
+        show_dataflow: no arrows are drawn in the Chrome trace, whatever is given: the profile has no edges.
+        show_memory: only False.
 
     Raises:
-        ValueError: none or both intervals given.
+        ValueError: none or both intervals given, or `show_memory`: the profile has no allocations on a CPU.
     """
 
     def __init__(
@@ -40,7 +41,12 @@ class ProfilerHook(Scheduled, tf.compat.v1.train.SessionRunHook):  # type: ignor
         show_memory: bool = False,
     ) -> None:
         self.schedule = SecondOrStepTimer(save_secs, save_steps)
-        self.show_dataflow, self.show_memory = show_dataflow, show_memory
+        if show_memory:
+            raise ValueError(
+                "ProfilerHook(show_memory=True): TensorFlow's profiler records no allocations for the Chrome trace. "
+                "Leave the argument out; TensorBoard's memory profile of the same directory shows those of a GPU."
+            )
+        self.show_dataflow = show_dataflow
         self._directory = Path(output_dir)
         self._running = False
 

@@ -151,6 +151,7 @@ class ColumnsSource(BatchSource):
 
     may_end = False
     same_everywhere = True
+    _kind: Any = None
 
     def __init__(self, columns: ColumnsInput, seed: int | None = None) -> None:
         self._columns = columns
@@ -174,7 +175,9 @@ class ColumnsSource(BatchSource):
 
     @property
     def signature(self) -> Any:
-        return self._signature
+        if self._kind is None:  # chosen rows, many, or of a data set that is not held, are numbered in 64 bits
+            self._kind = (*self._signature, repr(self.specs()))
+        return self._kind
 
     def specs(self) -> list[tf.TensorSpec]:
         return [

@@ -28,7 +28,13 @@ CALL_BATCHES = 1000
 
 
 def evaluate(
-    trace: TracedModel, state: VariableSet, source: BatchSource, steps: int | None, hooks: Sequence[Any], directory: str
+    trace: TracedModel,
+    state: VariableSet,
+    source: BatchSource,
+    steps: int | None,
+    hooks: Sequence[Any],
+    directory: str,
+    checkpoint_path: str | None = None,
 ) -> dict[str, Any]:
     """Runs an evaluation.
 
@@ -39,6 +45,8 @@ def evaluate(
         steps: how many of them; None for all.
         hooks: the user's.
         directory: where summaries go.
+        checkpoint_path: where the values came from, noted beside the summaries as `tf.estimator` does; None for values
+            in memory.
 
     Returns:
         Metric name to value, `global_step` among them.
@@ -71,7 +79,7 @@ def evaluate(
     result = {**flat, **nests}
     runner.end()
     session.close()
-    _write(trace, directory, result)
+    _write(trace, directory, result, checkpoint_path)
     log.info("Evaluation of %d batches: %s", done, ", ".join(f"{k} = {v}" for k, v in sorted(result.items())))
     return result
 
@@ -110,7 +118,7 @@ def _finish(trace: TracedModel, state: VariableSet, source: BatchSource, rest: b
     return steps * len(trace.captures.devices) + len(left)
 
 
-def _write(trace: TracedModel, directory: str, result: dict[str, Any]) -> None:
+def _write(trace: TracedModel, directory: str, result: dict[str, Any], checkpoint_path: str | None) -> None:
     summary = v1.Summary()
     for name, value in result.items():
         if name == GLOBAL_STEP:
@@ -132,5 +140,10 @@ def _write(trace: TracedModel, directory: str, result: dict[str, Any]) -> None:
             summary.value.add(tag=name, tensor=tf.make_tensor_proto(value))
     with trace.graph.as_default():
         writer = v1.summary.FileWriterCache.get(directory)
-    writer.add_summary(summary, int(result[GLOBAL_STEP]))
+    step = int(result[GLOBAL_STEP])
+    writer.add_summary(summary, step)
+    if checkpoint_path is not None:
+        origin = v1.Summary()
+        origin.value.add(tag="checkpoint_path", tensor=tf.make_tensor_proto(checkpoint_path))
+        writer.add_summary(origin, step)
     writer.flush()

@@ -14,6 +14,9 @@ from .scaffold import check_ready, local_writes, restore_through, saver_of, scaf
 
 v1 = tf.compat.v1
 
+#: Initial values of a shared trace that are kept; those of larger models are computed again.
+_KEPT_BYTES = 1 << 20
+
 
 def restore_or_initialize(
     trace: TracedModel,
@@ -79,8 +82,20 @@ def _restore(trace: TracedModel, state: VariableSet, path: str, wanted: list[Tra
 
 
 def _initialize(trace: TracedModel, state: VariableSet, variables: list[TracedVariable]) -> None:
-    if variables:
-        trace.functions.function([t.variable.initializer for t in variables], [])([], state)
+    initializers = [t.variable.initializer for t in variables]
+    if not trace.initial.keep:
+        if variables:
+            trace.functions.function(initializers, [])([], state)
+        return
+    names, kept = [t.name for t in variables], trace.initial.values
+    if kept.keys() >= set(names):
+        state.assign({name: kept[name] for name in names})
+        return
+    trace.functions.new_function(initializers)([], state)
+    if len(variables) == len(trace.variables.model()):  # else some may depend on what others have now
+        values = state.values(names)
+        if sum(int(tf.size(value)) * value.dtype.size for value in values.values()) <= _KEPT_BYTES:
+            kept.update(values)
 
 
 def initialize_local(trace: TracedModel, state: VariableSet) -> None:

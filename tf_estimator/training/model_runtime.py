@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import tensorflow as tf
@@ -25,6 +25,7 @@ from ..variables import VariableNames, VariableSet, cellless
 from .initialization import initialize_missing, restore_or_initialize
 from .scaffold import saver_of
 from .trace_cache import TraceCache
+from .trace_store import TraceStore
 
 v1 = tf.compat.v1
 
@@ -61,6 +62,24 @@ class ModelRuntime:
     def params(self) -> Any:
         """A copy of the hyperparameters."""
         return copy.deepcopy(self._params)
+
+    def share_traces(self, store: TraceStore, made_of: Hashable) -> None:
+        """Lets Estimators that were made of equal values have one set of traces: the second of them starts at once, and
+        computes what it would with traces of its own.
+
+        Only canned estimators without functions of the user's share, on one device.
+
+        Args:
+            store: where the traces are. One of its Estimators at a time may run.
+            made_of: all that the Estimator was made of but its `RunConfig`, or a digest of it.
+        """
+        config = self.config
+        if (
+            config.device_fn is None
+            and self._replicas(ModeKeys.TRAIN) is None
+            and self._replicas(ModeKeys.EVAL) is None
+        ):
+            self._traces.share(store, (made_of, config.tf_random_seed, config.mixed_precision))
 
     def call_model_fn(self, features: Any, labels: Any, mode: str, config: RunConfig | None = None) -> EstimatorSpec:
         """Calls `model_fn` in the current graph, with those of mode, params, config and model_dir that it takes.

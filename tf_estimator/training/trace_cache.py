@@ -10,6 +10,7 @@ from typing import Any
 from ..graph.traced_model import TracedModel
 from ..inputs.input_fn import fingerprint
 from ..keys import ModeKeys
+from .trace_store import TraceStore
 
 _HOOKS = {
     ModeKeys.TRAIN: ("training_hooks", "training_chief_hooks"),
@@ -35,20 +36,40 @@ class TraceCache:
     def __init__(self, model_fn: Callable[..., Any]) -> None:
         self._steady = _makes_one_graph(model_fn)
         self._kept: dict[Any, tuple[TracedModel, str]] = {}
+        self._store: TraceStore | None = None
+        self._made_of: Any = None
+
+    def share(self, store: TraceStore, made_of: Any) -> None:
+        """Takes traces from a store, and leaves them there, where the model_fn is a canned estimator's.
+
+        Args:
+            made_of: the same for all model_fns that were made of equal values, and for no others.
+        """
+        self._store, self._made_of = store if self._steady else None, made_of
 
     def get(self, key: Any, make: Callable[[], TracedModel]) -> TracedModel:
         """The trace for `key`, whose first item is the mode; `make` calls model_fn."""
         if self._steady and key in self._kept:
             return self._kept[key][0]
-        trace = make()
         if self._steady:
+            trace = self._stored(key, make)
             self._kept[key] = trace, ""
             return trace
+        trace = make()
         graph_def = trace.graph.as_graph_def()
         stamp = "" if _holds_objects(trace, key[0], graph_def) else fingerprint(graph_def)
         if not stamp or key not in self._kept or self._kept[key][1] != stamp:
             self._kept[key] = trace, stamp
         return self._kept[key][0]
+
+    def _stored(self, key: Any, make: Callable[[], TracedModel]) -> TracedModel:
+        if self._store is None:
+            return make()
+        trace = self._store.get((self._made_of, key))
+        if trace is None:
+            trace = make()
+            self._store.put((self._made_of, key), trace)
+        return trace
 
 
 def _makes_one_graph(model_fn: Any) -> bool:

@@ -2,9 +2,9 @@
 
     python -m workers.service [--host 127.0.0.1] [--port 8000] [--data-dir data]
 
-Parts: the broker (unless REDIS_URL is set), the serving parent (which runs the API and predictors), one Celery worker
-a slot (each runs its trainer), and the reconciler. Every part is a process of its own that can also be started alone,
-with the same environment variables (`app/config.py`); `docker-compose.yml` does that.
+Parts: the broker (unless BROKER_URL or REDIS_URL is set), the serving parent (which runs the API and predictors), one
+Celery worker a slot (each runs its trainer), and the reconciler. Every part is a process of its own that can also be
+started alone, with the same environment variables (`app/config.py`); `docker-compose.yml` does that.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def parts_of(settings: Settings) -> list[ServicePart]:
     """The parts in the order of their start; they are stopped in the opposite order."""
     python = [sys.executable, "-m"]
     parts = []
-    if not settings.redis_url:
+    if settings.broker_is_supervised:
 
         def start_empty(quick_exits: int) -> None:
             if quick_exits >= 2 and (place := broker.put_aside(settings)):

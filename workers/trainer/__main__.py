@@ -22,6 +22,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -100,6 +101,7 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
     from app.config import Settings
     from app.errors import Unavailable
     from app.registry.db import Database, make_engine
+    from app.traces import Trace, make_tracing
     from workers.attempt.attempt_mirror import AttemptMirror
     from workers.estimator_json import model_fns
     from workers.jobs import job_devices
@@ -110,6 +112,7 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
     _set_up_logging(settings.log_level)
     database = Database(make_engine(settings))
     storage = open_storage(settings)
+    tracing = make_tracing(settings, "estimator-trainer")
     job_devices.split_cpu(settings.slot_devices)
     if not member:
         warm_up.warm_up()
@@ -130,11 +133,19 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
         *_, log = storage.log_keys(claim.job_id, claim.attempt, number + 1)
         key = storage.attempt_key(claim.job_id, claim.attempt)
         with AttemptMirror(storage, key), attempt_log(storage.path(log)):
-            parent.say({"started": True, **attempt})
             outcome = runner.run(
-                claim, database, storage, settings, drain=parent.drain.is_set, timings=message["timings"]
+                claim,
+                database,
+                storage,
+                settings,
+                drain=parent.drain.is_set,
+                started=partial(parent.say, {"started": True, **attempt}),
+                timings=message["timings"],
+                trace=Trace(tracing, message.get("traceparent")),
             )
         parent.busy = False
+        if tracing is not None:
+            tracing.flush()
         parent.say({"ended": outcome, **attempt})
         give_memory_back()
 

@@ -82,7 +82,7 @@ def free_address(settings: Settings) -> str:
 
 
 def _interface(settings: Settings) -> str:
-    for url in (settings.broker_url, settings.database_url):
+    for url in (settings.broker, settings.database_url):
         parts = urlsplit(url)
         if parts.hostname is None:
             continue

@@ -21,7 +21,7 @@ from celery.concurrency import get_implementation
 from app.config import Settings
 from app.log import configure
 from app.private_files import only_for_us
-from app.queue import TASK_NAME
+from app.queue import TASK_NAME, is_amqp
 from app.registry.db import Database, make_engine
 from app.registry.workers import WorkerReport
 from app.version import __version__
@@ -148,7 +148,10 @@ def _stop(**_: Any) -> None:
         _Child.slot = None
 
 
-@app.task(name=TASK_NAME, ignore_result=True)  # type: ignore[untyped-decorator]
+_STRATEGY = {"Strategy": "workers.worker.one_at_a_time:strategy"} if is_amqp(app.conf.broker_url) else {}
+
+
+@app.task(name=TASK_NAME, ignore_result=True, **_STRATEGY)  # type: ignore[untyped-decorator]
 def run_attempt(job_id: str, attempt: int) -> None:
     """Claim, run, finish; nothing when the message is old."""
     if _Child.slot is None:

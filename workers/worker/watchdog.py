@@ -30,6 +30,8 @@ _COUNTS = struct.Struct("QQ")
 _IMPATIENT = {
     "socket_timeout": 2.0,
     "socket_connect_timeout": 2.0,
+    "read_timeout": 2.0,
+    "write_timeout": 2.0,
     "max_retries": 1,
     "interval_start": 0,
     "interval_step": 0,
@@ -122,4 +124,6 @@ def waiting_messages(app: Any, queues: list[str]) -> int:
     """How many messages lie in some queues of a Celery application's broker; over a new connection, for the one that
     the application has may be what is broken."""
     with app.connection_for_read(transport_options=_IMPATIENT) as connection:
-        return sum(int(connection.default_channel.queue_declare(queue).message_count) for queue in queues)
+        channel = connection.default_channel
+        # with all arguments, for RabbitMQ refuses a declaration that differs
+        return sum(int(app.amqp.queues[name](channel).queue_declare().message_count) for name in queues)

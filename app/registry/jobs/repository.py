@@ -15,7 +15,7 @@ from app.ids import is_id, new_id
 from app.jobs.spec import JobSpec, Resources, TrainSpec, encode
 from app.jobs.state import ENDED, JobState, shown_state
 from app.registry.db import now
-from app.registry.events import record
+from app.registry.events import record, record_submit
 from app.registry.jobs.outbox import enqueue
 from app.registry.jobs.search import JobFilter
 from app.registry.jobs.transitions import find, transition
@@ -46,8 +46,10 @@ class JobRepository:
         warnings: Sequence[str] = (),
         display_name: str | None = None,
         tags: Sequence[str] = (),
+        traceparent: str | None = None,
     ) -> Job:
-        """A new job, QUEUED. The ids of data sets, jobs and checkpoints in its specification are recorded as links.
+        """A new job, QUEUED. The ids of data sets, jobs and checkpoints in its specification are recorded as links; the
+        trace that its request belongs to stands in its first event.
 
         Raises:
             NotFound: a data set that the specification names was deleted meanwhile.
@@ -88,7 +90,7 @@ class JobRepository:
         self.session.flush()
         if links:
             self.session.execute(insert(JobLink), [{"job_id": job.id, "target_id": target} for target in links])
-        record(self.session, job.id, "state", {"state": JobState.QUEUED, "attempt": 0})
+        record_submit(self.session, job.id, traceparent)
         enqueue(self.session, job)
         return job
 

@@ -304,3 +304,11 @@ def test_object_based_checkpoints_of_the_old_library_train_on(tmp_path):
     estimator.train(lambda: tf.data.Dataset.from_tensors((one, one)).repeat(), steps=1)
     assert estimator.get_variable_value("global_step") == 3
     assert estimator.get_variable_value("d/kernel").item() == pytest.approx(0.29 + 0.9 * 0.19 + 0.1)
+
+
+def test_without_eager_execution_the_reason_is_given():
+    with tf.Graph().as_default():
+        model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        with pytest.raises(ValueError, match=r"in eager mode only.*disable_v2_behavior"):
+            est.model_to_estimator(model)

@@ -77,9 +77,40 @@ def check(make: Any, directory: Path) -> None:
     assert abs(ask({name: [example.SerializeToString()]})["logits"][0, 0] - predicted[0]) < 1e-5
 
 
+def recurrent(directory: Path) -> None:
+    """Sequences, whose steps are a loop in the graph."""
+    rows = ({"s": np.array([["a", "b", ""], ["b", "", ""]] * 8)}, np.array([[0], [1]] * 8))
+    words = fc.sequence_categorical_column_with_vocabulary_list("s", ["a", "b"])
+    column = fc.embedding_column(words, 3)
+    estimator = est.experimental.RNNClassifier([column], units=[4], cell_type="lstm", model_dir=str(directory))
+    batches = lambda: tf.data.Dataset.from_tensor_slices(rows).batch(4).repeat(2)  # noqa: E731
+    estimator.train(batches, steps=6)
+    estimator.train(batches, max_steps=9)
+    assert estimator.evaluate(batches)["global_step"] == 9
+    assert len(list(estimator.predict(batches))) == 32
+
+
+def replicas(directory: Path) -> None:
+    """Two devices train one model as one device does."""
+    config = {"train_distribute": tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])}
+    losses = []
+    for name, given, size in (("two", config, 4), ("one", {}, 8)):
+        batches = lambda size=size: tf.data.Dataset.from_tensor_slices(ROWS).batch(size).repeat(2)  # noqa: E731
+        run = est.RunConfig(tf_random_seed=5, **given)
+        estimator = est.LinearClassifier(COLUMNS[:1], str(directory / name), optimizer="SGD", config=run)
+        estimator.train(batches, steps=4)
+        losses.append(estimator.evaluate(dataset)["loss"])
+    assert abs(losses[0] - losses[1]) < 1e-5
+
+
 def life(switches: list[str], here: Path) -> None:
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
     for switch in switches:
         getattr(tf, switch)()
+    if "disable_v2_behavior" in switches:
+        recurrent(here / "recurrent")
+        replicas(here / "replicas")
     config = E.RunConfig(save_checkpoints_steps=4)
     check(lambda d, **more: E.DNNClassifier([4], COLUMNS, d, config=config, **more), here / "v1")
     wide = {"linear_feature_columns": [WORDS], "dnn_feature_columns": COLUMNS, "dnn_hidden_units": [3]}

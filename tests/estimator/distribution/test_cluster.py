@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import socket
 
 import numpy as np
 import pytest
@@ -12,18 +11,8 @@ import tensorflow as tf
 
 import tf_estimator as est
 from tests.estimator import cluster_member
+from tests.ports import free_port
 from tf_estimator.checkpoint import input_position
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
 
 FORKS = multiprocessing.get_context("forkserver")  # TensorFlow is imported once for all
 FORKS.set_forkserver_preload(["pytest", cluster_member.__name__])
@@ -33,7 +22,7 @@ class Cluster:
     """A chief and a worker, each with a model directory of its own if the plan does not share the chief's."""
 
     def __init__(self, directory, plan, tasks=("chief", "worker")):
-        addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+        addresses = [f"127.0.0.1:{port}" for port in (free_port(), free_port())]
         cluster = {"chief": addresses[:1], "worker": addresses[1:]}
         self.processes = {}
         for task in tasks:

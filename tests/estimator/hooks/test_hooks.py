@@ -310,6 +310,7 @@ def test_in_memory_evaluator_hook_evaluates_without_checkpoints(estimator, other
         (lambda e: hooks.CheckpointSaverHook("d"), ValueError),
         (lambda e: hooks.CheckpointSaverHook("d", save_steps=1, saver=1, scaffold=1), ValueError),
         (lambda e: hooks.ProfilerHook(), ValueError),
+        (lambda e: hooks.ProfilerHook(save_steps=1, show_memory=True), ValueError),
         (lambda e: hooks.InMemoryEvaluatorHook(e, None, every_n_iter=0), ValueError),
         (lambda e: hooks.InMemoryEvaluatorHook("estimator", None), TypeError),
     ],

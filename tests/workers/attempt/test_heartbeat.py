@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ from app.registry.jobs.repository import JobRepository
 from app.registry.metric_points import MetricRepository
 from tests.fakes import ManualClock, SilentDatabase
 from tests.repositories import attempts
+from tests.waiting import wait_for
 from tests.workers import job_rows
 from workers.attempt.heartbeat import HUNG, Heartbeat
 from workers.attempt.progress import ProgressBuffer
@@ -131,10 +131,7 @@ def test_thread_beats_until_it_is_stopped(
     beat = make()
     beat.start()
     progress.update(step=3)
-    deadline = time.monotonic() + 5
-    while job_rows.job(database, job_id).progress.get("step") != 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: job_rows.job(database, job_id).progress.get("step") == 3)
     beat.stop()
     assert not beat.is_alive()
 

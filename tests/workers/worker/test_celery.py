@@ -8,8 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -21,24 +20,35 @@ from app.registry.db import Database, make_engine
 from app.registry.workers import ListedWorker, WorkerReport, WorkerRepository
 from app.version import __version__ as VERSION
 from tests.tied import tied
+from tests.waiting import wait_for
 from tests.workers import job_rows
 from workers.service import broker
 from workers.worker.presence import Presence
 
 
 class Running:
-    """A broker, a registry and Celery workers in a directory."""
+    """A broker, a registry and Celery workers in a directory. `broker_url`: a broker that runs already."""
 
-    def __init__(self, directory: Path, migrated: Path, environment: dict[str, str] | None = None) -> None:
-        self._environment = environment or {}
+    def __init__(
+        self,
+        directory: Path,
+        migrated: Path,
+        environment: dict[str, str] | None = None,
+        *,
+        broker_url: str = "",
+    ) -> None:
+        self._environment = {"BROKER_URL": broker_url} | (environment or {})
         directory.mkdir(exist_ok=True)
         shutil.copy(migrated, directory / "registry.db")
-        self.settings = Settings(data_dir=directory, database_url="", redis_url="", artifacts_url="")
+        self.settings = Settings(
+            data_dir=directory, database_url="", redis_url="", broker_url=broker_url, artifacts_url=""
+        )
         self.database = Database(make_engine(self.settings))
-        self.queue = CeleryQueue(self.settings.broker_url)
+        self.queue = CeleryQueue(self.settings.broker)
         self.processes: list[subprocess.Popen[bytes]] = []
-        self._start(broker.command(self.settings))
-        wait(lambda: self.settings.broker_socket.exists())
+        if self.settings.broker_is_supervised:
+            self._start(broker.command(self.settings))
+            wait_for(lambda: self.settings.broker_socket.exists())
 
     def _start(self, command: list[str], environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         own = {"DATA_DIR": str(self.settings.data_dir), "DATABASE_URL": "", "REDIS_URL": ""}
@@ -75,13 +85,6 @@ class Running:
         self.database.close()
 
 
-def wait(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def running(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Running]:
     made = Running(tmp_path / "data", migrated_sqlite)
@@ -100,14 +103,14 @@ def test_message_runs_a_job_and_doubled_messages_run_none(running: Running) -> N
         running.send(first.id)
     running.send(second.id)
     running.worker()
-    wait(lambda: state(running, second.id)[1] == 1)
+    wait_for(lambda: state(running, second.id)[1] == 1)
     assert state(running, first.id)[1] == 1
     assert "tensorflow" not in running.log()
 
 
 def test_worker_survives_the_broker_and_serves_priorities(running: Running) -> None:
     worker = running.worker()
-    wait(lambda: "ready." in running.log())
+    wait_for(lambda: "ready." in running.log())
     running.processes[0].kill()
     running.processes[0].wait()
     running._start(broker.command(running.settings))
@@ -120,40 +123,40 @@ def test_worker_survives_the_broker_and_serves_priorities(running: Running) -> N
             return False
         return True
 
-    wait(sent)
-    wait(lambda: state(running, job.id)[1] == 1)
+    wait_for(sent)
+    wait_for(lambda: state(running, job.id)[1] == 1)
     assert worker.poll() is None
 
 
 def test_stopped_worker_has_its_attempt_given_back(running: Running) -> None:
     worker = running.worker()
-    job = job_rows.submit(running.database, {"do": "drain"})
+    job = job_rows.submit(running.database, "drain")
     running.send(job.id)
-    wait(lambda: state(running, job.id)[1] == 1)
+    wait_for(lambda: state(running, job.id)[1] == 1)
     family = psutil.Process(worker.pid).children(recursive=True)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(15) == 0
+    assert worker.wait(60) == 0
     assert "ended" in running.log()
-    _, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive
 
 
 @pytest.mark.parametrize("victim", ["main", "child"])
 def test_killed_worker_leaves_no_process_behind(running: Running, victim: str) -> None:
     worker = running.worker()
-    job = job_rows.submit(running.database, {"do": "hang"})
+    job = job_rows.submit(running.database, "hang")
     running.send(job.id)
-    wait(lambda: state(running, job.id)[1] == 1)
-    wait(lambda: len(psutil.Process(worker.pid).children(recursive=True)) >= 2)
+    wait_for(lambda: state(running, job.id)[1] == 1)
+    wait_for(lambda: len(psutil.Process(worker.pid).children(recursive=True)) >= 2)
     family = psutil.Process(worker.pid).children(recursive=True)
     (worker if victim == "main" else psutil.Process(worker.pid).children()[0]).kill()
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive
     if victim == "child":  # a new child takes its place
-        wait(lambda: len(psutil.Process(worker.pid).children(recursive=True)) >= 2)
+        wait_for(lambda: len(psutil.Process(worker.pid).children(recursive=True)) >= 2)
         second = job_rows.submit(running.database)
         running.send(second.id)
-        wait(lambda: state(running, second.id)[1] == 1)
+        wait_for(lambda: state(running, second.id)[1] == 1)
 
 
 def test_worker_without_options_serves_the_queues_of_the_settings(running: Running) -> None:
@@ -161,15 +164,15 @@ def test_worker_without_options_serves_the_queues_of_the_settings(running: Runni
     running.worker({"QUEUES": "night, gpu"}, options=())
     for job in jobs:
         running.send(job.id, queue=job.queue)
-    wait(lambda: [state(running, job.id)[1] for job in jobs] == [1, 1])
+    wait_for(lambda: [state(running, job.id)[1] for job in jobs] == [1, 1])
 
 
 def test_queues_of_the_command_line_replace_those_of_the_settings(running: Running) -> None:
     running.worker({"QUEUES": "night"}, options=("--queues=day",))
     job = job_rows.submit(running.database, queue="day")
     running.send(job.id, queue="day")
-    wait(lambda: state(running, job.id)[1] == 1)
-    wait(lambda: [found.report.queues for found in running.workers()] == [("day",)])
+    wait_for(lambda: state(running, job.id)[1] == 1)
+    wait_for(lambda: [found.report.queues for found in running.workers()] == [("day",)])
 
 
 @pytest.mark.parametrize(
@@ -189,16 +192,16 @@ def test_worker_that_is_not_one_slot_is_refused_at_start(
 
 def test_worker_lists_itself_with_its_job_and_leaves_when_it_is_stopped(running: Running) -> None:
     worker = running.worker({"GPUS": "none"})
-    job = job_rows.submit(running.database, {"do": "drain"})
+    job = job_rows.submit(running.database, "drain")
     running.send(job.id)
-    wait(lambda: [found.job_ids for found in running.workers()] == [(job.id,)])
+    wait_for(lambda: [found.job_ids for found in running.workers()] == [(job.id,)])
     (found,) = running.workers()
     name = f"{socket.gethostname()}:{worker.pid}"
     assert found.report == WorkerReport(name, ("default",), 1, ("cpu",), VERSION)
     assert found.alive
     assert job_rows.job(running.database, job.id).worker == name
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(15) == 0
+    assert worker.wait(60) == 0
     assert running.workers() == []
 
 

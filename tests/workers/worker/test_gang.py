@@ -110,7 +110,9 @@ def test_gang_survives_a_kill_and_equals_one_worker(
 
     with ThreadPoolExecutor(2) as pool:
         running = [pool.submit(slot.run, together, 0) for slot in slots]
-        wait_for(lambda: (row := service.look(CheckpointRepository, "latest", together)) and row.step >= 80, 120.0)
+        wait_for(
+            lambda: (row := service.look(CheckpointRepository, "latest", together)) and row.step >= 80, seconds=120
+        )
         kill()
         # whoever notices it first, the chief or the killed one's worker, puts it on record
         assert {each.result(120) for each in running} <= {"lost", "queued"}

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from app.config import Settings
 from app.registry.db import HEAD, Database
-from tests.repositories import reconcile
+from tests.repositories import attempts, reconcile
 from tests.waiting import wait_for
 from tests.workers import job_rows
 from workers.worker.devices import Devices
@@ -97,9 +97,9 @@ def test_trainers_that_never_start_lose_the_attempt(slot: Slot, database: Databa
 
 def test_lease_is_kept_until_the_trainer_starts(tmp_path: Path, database: Database) -> None:
     slot = Slot(
-        Settings(data_dir=tmp_path, lease_s=0.8), database, start_trainer=lambda devices: TrainerProcess(devices, FAKE)
+        Settings(data_dir=tmp_path, lease_s=2.5), database, start_trainer=lambda devices: TrainerProcess(devices, FAKE)
     )
-    job = job_rows.submit(database, "start late")  # after 1.5 s
+    job = job_rows.submit(database, "start late")  # after 4 s
     seen = []
     stop = threading.Event()
 
@@ -115,6 +115,26 @@ def test_lease_is_kept_until_the_trainer_starts(tmp_path: Path, database: Databa
     watching.join()
     slot.close()
     assert (outcome, seen) == ("succeeded", [])
+
+
+@pytest.mark.parametrize("do", ["stay before the start", "hang"])
+def test_trainer_that_stays_when_its_attempt_is_over_is_ended(tmp_path: Path, database: Database, do: str) -> None:
+    settings = Settings(data_dir=tmp_path, lease_s=0.4, grace_s=0.4)
+    slot = Slot(settings, database, start_trainer=lambda devices: TrainerProcess(devices, FAKE))
+    job = job_rows.submit(database, do)
+
+    def lose() -> None:
+        wait_for(lambda: job_rows.job(database, job.id).state == "RUNNING")
+        with database.session() as session:
+            assert attempts(session).lose(job.id, 1, "another worker is gone")
+
+    losing = threading.Thread(target=lose)
+    losing.start()
+    assert slot.run(job.id, 0) == "lost"  # long before the trainer would answer
+    losing.join()
+    (attempt,) = job_rows.attempts(database, job.id)
+    assert attempt.reason == "another worker is gone"
+    slot.close()
 
 
 def test_idle_slot_gets_a_new_trainer_when_its_own_dies(settings: Settings, database: Database) -> None:
@@ -152,7 +172,7 @@ def test_attempt_that_does_not_stop_in_its_grace_is_lost(tmp_path, database: Dat
     threading.Timer(0.1, stop.set).start()
     began = time.monotonic()
     assert slot.run(job.id, 0) == "lost"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 50  # the trainer hangs for 60 s
     assert job_rows.job(database, job.id).state == "QUEUED"
     slot.close()
 

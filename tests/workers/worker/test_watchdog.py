@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from app.config import Settings
+from tests.proxy import Proxy
+from tests.waiting import wait_for
 from tests.workers import job_rows
-from tests.workers.worker.test_celery import Running, state, wait
+from tests.workers.worker.test_celery import Running, state
 from workers.worker.celery_app import make_app
 from workers.worker.watchdog import STUCK, Taken, Watchdog
 
@@ -101,63 +100,23 @@ def running(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Running]:
 
 def test_worker_whose_consumer_was_cancelled_ends(running: Running) -> None:
     worker = running.worker()
-    wait(lambda: "ready." in running.log())
+    wait_for(lambda: "ready." in running.log())
     with make_app(running.settings) as app:
-        app.control.cancel_consumer("default", reply=True, timeout=5, limit=1)
+        app.control.cancel_consumer("default", reply=True, timeout=30, limit=1)
     job = job_rows.submit(running.database)
     running.send(job.id)
-    assert worker.wait(20) == STUCK
+    assert worker.wait(60) == STUCK
     assert state(running, job.id) == ("QUEUED", 0)
 
     running.worker()  # as the supervisor does
-    wait(lambda: state(running, job.id)[1] == 1)
-
-
-class Proxy:
-    """Stands between a worker and the broker. After `freeze` the connections that exist stay open and carry nothing,
-    as when the other host is gone; new ones work."""
-
-    def __init__(self, path: Path, target: Path) -> None:
-        self._target = target
-        self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(str(path))
-        self._listening.listen()
-        self._frozen = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def freeze(self) -> None:
-        self._frozen.set()
-        self._frozen = threading.Event()
-
-    def close(self) -> None:
-        self._listening.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listening.accept()
-            except OSError:
-                return
-            far = socket.socket(socket.AF_UNIX)
-            far.connect(str(self._target))
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._carry, args=(source, sink, self._frozen), daemon=True).start()
-
-    @staticmethod
-    def _carry(source: socket.socket, sink: socket.socket, frozen: threading.Event) -> None:
-        with source, contextlib.suppress(OSError):  # either end may be closed already
-            while data := source.recv(65536):
-                if frozen.is_set():
-                    threading.Event().wait()
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_RDWR)
+    wait_for(lambda: state(running, job.id)[1] == 1)
 
 
 def test_worker_with_a_half_open_connection_ends(running: Running, tmp_path: Path) -> None:
     path = tmp_path / "proxy.sock"
     proxy = Proxy(path, running.settings.broker_socket)
-    worker = running.worker({"REDIS_URL": Settings(redis_url=f"redis+socket://{path}").broker_url})
-    wait(lambda: "ready." in running.log())
+    worker = running.worker({"REDIS_URL": Settings(redis_url=f"redis+socket://{path}").broker})
+    wait_for(lambda: "ready." in running.log())
     proxy.freeze()
     lost, job = job_rows.submit(running.database), job_rows.submit(running.database)
     running.send(lost.id)  # the broker may hand this one to the dead connection
