@@ -92,7 +92,7 @@ class TracedFastPath(FastPath):
     def _begin(self, connection: Any, path: str, token: TokenInfo) -> Exchange:
         if not self._tracing.wants(self._parent):
             return super()._begin(connection, path, token)
-        return TracedExchange(self._tracing, self._parent, self.admission.access_log, connection, path, token)
+        return TracedExchange(self._tracing, self._parent, self, connection, path, token)
 
 
 class TracedExchange(Exchange):
