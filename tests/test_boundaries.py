@@ -17,6 +17,7 @@ _LEAVES = {
     "app.errors",
     "app.ids",
     "app.process",
+    "app.lean_imports",
     "app.private_files",
     "app.digest",
     "app.host_table",

@@ -156,6 +156,7 @@ def _export(attempt: RunningAttempt, candidate: Candidate, export_id: str, key: 
     }
     size = storage.size(key)
     attempt.publish(key)
+    attempt.mark("exported")
     return _Export(export_id, key, digest, size, skew, state, reason, lineage)
 
 

@@ -74,6 +74,7 @@ class TrainingJob:
             step=self._step, started_from_step=self._step, max_steps=self._goal, resumed_from_step=self._resumed
         )
         stopped_early = self._train_in_stretches()
+        self._attempt.mark("trained")
         if self._spec.data.eval is not None and self._step not in self._measured:
             self._evaluate()
         result: JsonObject = {"step": self._step, "stopped_early": stopped_early, "resumed_from_step": self._resumed}

@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from app.process import SYSTEM_ALLOCATOR, die_with_parent, give_memory_back
+from app.process import NOT_FOR_MODELS, SYSTEM_ALLOCATOR, die_with_parent, give_memory_back, without
 
 
 class Parent:
@@ -97,6 +97,8 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
             warm-up.
     """
     gc.disable()  # meanwhile: nothing is garbage yet, and looking for it took a quarter of the import
+    with without(NOT_FOR_MODELS):  # a model_fn of the catalogue may import them
+        import tf_estimator  # noqa: F401
     from app.artifact_store import open_storage
     from app.config import Settings
     from app.errors import Unavailable

@@ -112,17 +112,17 @@ class Slot:
     def _run_together(self, seat: HeldSeat, submitted: float) -> str | None:
         """Waits for the other members of a gang, then runs this one's part of the attempt. Its trainer is a fresh one,
         for TensorFlow joins one cluster in the life of a process; it starts while the gang forms."""
-        if self.trainer is not None:
-            self.trainer.close()
-        self.trainer = self._start_member(self.devices)
         try:
+            if self.trainer is not None:
+                self.trainer.close()
+            self.trainer = self._start_member(self.devices)
             claim = seat.wait_for_others(self._draining)
             return None if claim is None else self._run(claim, submitted, seat)
         finally:
+            seat.leave()
             if self.trainer is not None:
                 self.trainer.kill()
                 self.trainer = None
-            seat.leave()
             if not self._draining():
                 self.warm_up()
 
