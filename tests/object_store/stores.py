@@ -148,6 +148,10 @@ class FaultProxy:
         self._thread.start()
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
 
+    def break_down(self, fault: str, *, delay_s: float = 0.0) -> None:
+        self._waiting.clear()
+        self.fault, self.delay_s = fault, delay_s
+
     def mend(self) -> None:
         self.fault = ""
         self._waiting.set()
