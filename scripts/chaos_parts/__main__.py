@@ -10,15 +10,19 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from scripts.chaos_parts import backends, checker, faults, witness, work
+from app.config import Settings
+from app.registry.db import Database, make_engine, migrate
+from scripts.chaos_parts import backends, checker, faults, gang_rounds, witness, work
 from scripts.chaos_parts.run import Outcome, Run
 from scripts.chaos_parts.service import NotRunning, Service
+from tests.specs import job_spec
 
 console = Console(highlight=False)
 
@@ -32,9 +36,14 @@ def main() -> int:
     parser.add_argument("--limit", type=float, help="seconds for the faults (default: 60 and 25 a job)")
     parser.add_argument("--steps", type=int, help="of each job")
     parser.add_argument("--gangs", action="store_true", help="jobs of one to four workers, on four")
+    parser.add_argument(
+        "--rounds", type=int, help="with --gangs: only their scheduling, so many times, in simulated time"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the data directory and its log")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
+    if options.rounds:
+        return play(options.rounds, seed)
     console.print(f"chaos: {options.jobs} jobs, {options.backend}, seed {seed}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     data_dir = Path(tempfile.mkdtemp(prefix="chaos-"))
@@ -92,6 +101,26 @@ def chaos(
     for text in run.outcome.refused:
         verdict.find("lost", f"a submit was not answered: {text}")
     return _result(verdict, run.outcome, left) | {"seed": seed, "backend": backend_name}
+
+
+def play(rounds: int, seed: int) -> int:
+    """Rounds of `gang_rounds`, of the seeds from `seed` on; ends with the first that goes wrong."""
+    with tempfile.TemporaryDirectory(prefix="chaos-") as directory:
+        database = Database(make_engine(Settings(data_dir=Path(directory), database_url="")))
+        migrate(database.engine)
+        game = gang_rounds.Rounds(database, lambda workers: job_spec(resources={"workers": workers, "devices": 1}))
+        total: Counter[str] = Counter()
+        try:
+            for number in range(seed, seed + rounds):
+                done = game.play(number)
+                total.update(rounds=1, jobs=done.jobs, attempts=done.attempts, kills=done.kills)
+        except gang_rounds.Violation as violation:
+            console.print(f"seed {number}: {violation}", markup=False)
+            return 1
+        finally:
+            database.close()
+            console.print(", ".join(f"{count} {what}" for what, count in total.items()))
+    return 0
 
 
 def _rows(backend: backends.Backend) -> checker.Registry:
