@@ -22,7 +22,7 @@ from workers.attempt.heartbeat import Heartbeat
 from workers.attempt.progress import ProgressBuffer
 from workers.attempt.resource_usage import ResourceUsage
 from workers.attempt.stop import Stop, StopSignal
-from workers.jobs import evaluate, export, predict, train
+from workers.jobs import evaluate, export, train
 from workers.trainer import member
 from workers.trainer.explain import explain
 
@@ -79,6 +79,7 @@ def run(
     finally:
         heartbeat.stop()
         attempt_files.clear(attempt.spill_directory)
+        attempt.close()
     log.info("The attempt ended: %s.", outcome)
     return outcome
 
@@ -93,6 +94,8 @@ def _run_job(attempt: RunningAttempt) -> None:
     elif isinstance(spec, ExportSpec):
         export.run(attempt, spec)
     elif isinstance(spec, PredictSpec):
+        from workers.jobs import predict  # with it comes Arrow, 30 MB that trainings do without
+
         predict.run(attempt, spec)
     else:
         assert_never(spec)

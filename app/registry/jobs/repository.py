@@ -20,7 +20,7 @@ from app.registry.jobs.outbox import enqueue
 from app.registry.jobs.search import JobFilter
 from app.registry.jobs.transitions import find, transition
 from app.registry.pagination import page
-from app.registry.tables import Attempt, Dataset, Job, JobLink, JobTag
+from app.registry.tables import Attempt, Dataset, Job, JobLink, JobTag, Seat
 
 
 class JobRepository:
@@ -142,6 +142,15 @@ class JobRepository:
     def attempts(self, job_id: str) -> builtins.list[Attempt]:
         """The job's attempts, first to last."""
         return list(self.session.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)))
+
+    def seats(self, job: Job) -> builtins.list[Seat]:
+        """The seats that workers hold now of a job that several run together, in order: of the attempt that runs, or of
+        the next one while it forms."""
+        if job.seats == 1 or job.state not in (JobState.QUEUED, JobState.RUNNING):
+            return []
+        number = job.attempt + (job.state == JobState.QUEUED)
+        held = select(Seat).where(Seat.job_id == job.id, Seat.attempt == number, Seat.lease_expires_at >= now())
+        return list(self.session.scalars(held.order_by(Seat.number)))
 
     def attempts_by_job(self, job_ids: builtins.list[str]) -> dict[str, builtins.list[Attempt]]:
         """Job → its attempts, first to last, with one query; jobs without one are left out."""

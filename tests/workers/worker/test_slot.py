@@ -154,6 +154,15 @@ def test_idle_slot_gets_a_new_trainer_when_its_own_dies(settings: Settings, data
         slot.close()
 
 
+def test_trainer_that_has_just_died_is_ended_like_any_other(settings: Settings) -> None:
+    trainer = TrainerProcess(Devices(settings), FAKE)
+    process = psutil.Process(trainer.pid)
+    process.kill()
+    wait_for(lambda: process.status() == psutil.STATUS_ZOMBIE)  # nobody has waited for it yet
+
+    assert trainer.kill().signal == signal.SIGKILL
+
+
 def test_stop_of_the_worker_reaches_the_attempt(settings: Settings, database: Database) -> None:
     stop = threading.Event()
     slot = Slot(settings, database, draining=stop.is_set, start_trainer=lambda devices: TrainerProcess(devices, FAKE))
