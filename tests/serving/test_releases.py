@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from app.registry.models import ModelRepository
 from app.serving.split import Share, Split
 from tests.api.conftest import Api, run_api, sqlite_settings
+from tests.fork_server import Lender
 from tests.published_models import publish
 from tests.serving.test_split import CHI_SQUARE_1, chi_square
 from tests.waiting import wait_for
@@ -26,10 +28,12 @@ MODELS = {"good": "plus3", "fails": "failing", "lags": "slow"}
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, exports: Path) -> Iterator[Api]:
+def site(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, exports: Path, fork_server: Lender
+) -> Iterator[Api]:
     settings = sqlite_settings(tmp_path_factory.mktemp("releases") / "data", migrated_sqlite)
     settings = settings.model_copy(update={"predictor": "process", "serving_poll_s": 0.05, "release_counts_s": 0.1})
-    for api in run_api(settings):
+    with fork_server.lent(), contextmanager(run_api)(settings) as api:
         for model, worse in MODELS.items():
             publish(api.service.database, api.service.storage, model, exports / "plus2")
             publish(api.service.database, api.service.storage, model, exports / worse, label=None)
