@@ -51,6 +51,11 @@ class Settings(BaseSettings):
     allowed_origins: str = ""
     """Browser origins that may call, with commas; none by default."""
     log_level: str = "INFO"
+    traces_url: str = Field(default="", pattern="^(https?://.+)?$")
+    """Address to which OpenTelemetry's traces are sent by OTLP over HTTP, as `http://collector:4318/v1/traces`; empty:
+    nothing is traced."""
+    traces_share: float = Field(default=0.01, ge=0, le=1)
+    """Of the requests that come without a `traceparent`, which says itself; and of the jobs and predictions in them."""
     max_connections: int = Field(2000, ge=16)
     """Client connections at once; the limit of descriptors of the process may set a lower one. One more ends the one
     that has waited longest for a request."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from sqlalchemy.orm import Session
 
+from app import traces
 from app.config import Settings
 from app.errors import Overloaded, Unavailable
 from app.jobs.parse import dry_run, parse_job
@@ -157,6 +158,7 @@ class Dispatch:
             warnings=plan.warnings,
             display_name=plan.display_name,
             tags=plan.tags,
+            traceparent=traces.current(),
         )
         for warning in plan.warnings:
             EventRepository(session).add(job.id, "warning", {"detail": warning})

@@ -47,6 +47,7 @@ from app.http.public import PublicApp
 from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
 from app.http.server import LaneServer, serve
+from app.http.traced import TracedFastPath, TracedRequests
 from app.lanes.exposition import Exposition
 from app.lanes.host_versions import HostVersions
 from app.lanes.link import LanePlace, ParentLink
@@ -67,6 +68,7 @@ from app.serving.metrics import ServingCollector
 from app.serving.service import ServingService
 from app.startup import prepare
 from app.storage import Storage
+from app.traces import make_tracing
 
 gc.enable()
 
@@ -135,15 +137,17 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
         inner = front = _prediction_app(inner, app_state, serving, inference, accounts)
         grpc_port = GrpcPort(settings, inference, traffic, partial(is_ready, app_state), shared=link is not None)
     inner = Lifespan(inner, app_state, serving, model_sync, grpc_port, link)
+    tracing = make_tracing(settings, "estimator-api")
+    if tracing is not None:
+        inner = TracedRequests(inner, tracing)
     refused = Refusals(app_state)
     admission = AdmissionMiddleware(
         inner, settings, app_state.authenticate, refused=refused, traffic=traffic, accounts=accounts
     )
     fast_path = None
     if front is not None and settings.fast_path:
-        fast_path = FastPath(
-            admission, front, app_state.authenticate.remembered, max_body_bytes=settings.max_body_bytes
-        )
+        make = FastPath if tracing is None else partial(TracedFastPath, tracing)
+        fast_path = make(admission, front, app_state.authenticate.remembered, max_body_bytes=settings.max_body_bytes)
     return Application(admission, fast_path, app_state)
 
 

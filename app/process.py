@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -18,6 +19,24 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 #: TensorFlow's own allocator keeps for good what was ever needed at once. Without it speed and peaks were the same.
 SYSTEM_ALLOCATOR = {"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1"}
+
+
+NOT_FOR_MODELS = ("joblib", "pandas", "pyarrow", "scipy", "sklearn")
+"""What Keras imports where it is there, and no served or trained model needs: a quarter of TensorFlow's import and
+80 MB of a process; Arrow also starts a thread."""
+
+
+@contextmanager
+def without(names: Iterable[str]) -> Iterator[None]:
+    """Libraries that are imported meanwhile find none of these packages, and do without. One that is imported already
+    stays; afterwards all can be imported."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 PULSE_FD = "PULSE_FD"

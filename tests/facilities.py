@@ -61,6 +61,12 @@ FACILITIES = (
         "start one on 127.0.0.1:5672, or set TEST_RABBITMQ_URL",
     ),
     Facility(
+        "Prometheus",
+        lambda: all(map(shutil.which, ("prometheus", "promtool"))),
+        "alert rules and the queries of the dashboard for Grafana are not tried",
+        "apt-get install prometheus",
+    ),
+    Facility(
         "sqlite3 and pg_dump",
         lambda: all(map(shutil.which, ("sqlite3", "pg_dump"))),
         "the documented backup is tested only with the one that is there",

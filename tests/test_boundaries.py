@@ -17,6 +17,7 @@ _LEAVES = {
     "app.errors",
     "app.ids",
     "app.process",
+    "app.lean_imports",
     "app.private_files",
     "app.digest",
     "app.host_table",
@@ -34,6 +35,7 @@ _WORKER = {
     "app.storage",
     "app.queue",
     "app.log",
+    "app.traces",
 }
 
 #: Modules of the engine that every part of it may import.
@@ -87,7 +89,8 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
         {"fastapi", "celery", "tensorflow"},
     ),
     "app.serving": ({"app.serving", "app.releases", *_LEAVES}, _SERVICE - {"tensorflow"}),
-    "app.http": ({"app.http", "app.serving", "app.registry", "app.config", *_LEAVES}, _SERVICE),
+    "app.http": ({"app.http", "app.serving", "app.registry", "app.config", "app.traces", *_LEAVES}, _SERVICE),
+    "app.traces": ({"app.config"}, _SERVICE),
     "app.http.predict_app": ({"app.http", "app.serving", *_LEAVES}, _SERVICE),
     "app.protocols": ({"app.protocols", "app.http", "app.serving", "app.config", *_LEAVES}, _SERVICE),
     "app.lanes": ({"app.lanes", "app.serving", "app.config", "app.log", *_LEAVES}, _SERVICE),
@@ -246,7 +249,7 @@ def loaded_after(statement: str) -> set[str]:
 
 
 def test_api_starts_without_tensorflow() -> None:
-    assert loaded_after("import app.main").isdisjoint({"tensorflow", "keras", "workers"})
+    assert loaded_after("import app.main").isdisjoint({"tensorflow", "keras", "workers", "opentelemetry.sdk"})
 
 
 def test_serving_parent_holds_nothing_that_lanes_can_hold() -> None:

@@ -20,13 +20,14 @@ from workers.service.broker import find_server
 _PARTS = "tests/e2e/test_documented_commands.py::test_parts_started_by_documented_commands_train_and_predict"
 _SCRIPT = "tests/e2e/test_documented_commands.py::test_script_of_the_readme_does_what_it_says"
 _BENCHMARK = "tests/test_documented_commands.py::test_benchmark_takes_the_documented_arguments"
-_RABBITMQ = "tests/test_documented_commands.py::test_rabbitmq_of_the_compose_file_wants_a_password"
+_PROFILE = "tests/test_documented_commands.py::test_parts_of_a_profile_want_their_secret"
 
 RUN_BY = {
     "celery -A workers.celery_app worker --pool=prefork --concurrency=1": _PARTS,
     "docker build --target": "tests/deploy/test_kubernetes.py::test_images_are_the_dockerfile_s",  # its targets
     "docker compose --profile gpu up --build": "tests/deploy/test_kubernetes.py",  # the file's parts; there is no GPU
-    "docker compose --profile rabbitmq up": _RABBITMQ,
+    "docker compose --profile rabbitmq up": _PROFILE,
+    "docker compose --profile monitoring up": _PROFILE,
     "docker compose up --build": _PARTS,  # each command of the file, without containers
     "python -m app.lanes": _PARTS,
     "estimator-service ": "tests/docs/test_cli.py",  # and the stories in tests/e2e
@@ -96,9 +97,16 @@ def test_benchmark_takes_the_documented_arguments(command: str) -> None:
 
 def test_compose_file_asks_for_every_secret_and_has_none_of_its_own() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
-    uses = re.findall(r"\$\{(\w*PASSWORD\w*)([^}]*)\}", text)
-    assert {name for name, _ in uses} == {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "RABBITMQ_PASSWORD"}
-    assert all(rest.startswith(":?") and len(rest) > 2 for name, rest in uses if name != "RABBITMQ_PASSWORD")
+    uses = re.findall(r"(?<!\$)\$\{(\w*PASSWORD\w*)([^}]*)\}", text)
+    assert {name for name, _ in uses} == {
+        "POSTGRES_PASSWORD",
+        "REDIS_PASSWORD",
+        "RABBITMQ_PASSWORD",
+        "GRAFANA_PASSWORD",
+    }
+    # The file is read as a whole: what a profile asks for is asked for when its part starts.
+    always = [rest for name, rest in uses if name in ("POSTGRES_PASSWORD", "REDIS_PASSWORD")]
+    assert all(rest.startswith(":?") and len(rest) > 2 for rest in always)
     services = compose()["services"]
     assert {"POSTGRES_PASSWORD"} <= services["postgres"]["environment"].keys()
     for name in ("api", "worker", "reconciler"):
@@ -108,17 +116,28 @@ def test_compose_file_asks_for_every_secret_and_has_none_of_its_own() -> None:
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
-def test_rabbitmq_of_the_compose_file_wants_a_password(tmp_path: Path) -> None:
-    service = compose()["services"]["rabbitmq"]
-    assert service["profiles"] == ["rabbitmq"]
+@pytest.mark.parametrize(
+    ("part", "profile", "asked", "variable", "program"),
+    [
+        ("rabbitmq", "rabbitmq", "RABBITMQ_PASSWORD", "RABBITMQ_DEFAULT_PASS", "docker-entrypoint.sh"),
+        ("prometheus", "monitoring", "METRICS_TOKEN", "METRICS_TOKEN", "prometheus"),
+        ("grafana", "monitoring", "GRAFANA_PASSWORD", "GF_SECURITY_ADMIN_PASSWORD", "run.sh"),
+    ],
+)
+def test_parts_of_a_profile_want_their_secret(
+    tmp_path: Path, part: str, profile: str, asked: str, variable: str, program: str
+) -> None:
+    service = compose()["services"][part]
+    assert service["profiles"] == [profile]
+    assert service["environment"][variable] == f"${{{asked}:-}}"
     shell, option, script = service["entrypoint"]
-    (tmp_path / "docker-entrypoint.sh").write_text("#!/bin/sh\necho starts $@\n")
-    (tmp_path / "docker-entrypoint.sh").chmod(0o755)
-    for password, said in (("a1b2c3", "starts rabbitmq-server\n"), ("", "")):
-        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "RABBITMQ_DEFAULT_PASS": password}
-        command = [shell, option, script.replace("$$", "$")]
-        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert (run.stdout, "Set RABBITMQ_PASSWORD" in run.stderr) == (said, not password)
+    (tmp_path / program).write_text("#!/bin/sh\necho starts\n")
+    (tmp_path / program).chmod(0o755)
+    script = script.replace("$$", "$").replace("/run.sh", "run.sh").replace("/tmp/", f"{tmp_path}/")
+    for secret, said in (("a1b2c3", "starts\n"), ("", "")):
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", variable: secret}
+        run = subprocess.run([shell, option, script], env=environment, capture_output=True, text=True, check=False)
+        assert (run.stdout, f"Set {asked}" in run.stderr) == (said, not secret)
 
 
 def test_redis_of_the_compose_file_answers_with_its_password_only(tmp_path: Path) -> None:

@@ -58,3 +58,27 @@ def test_limit_of_a_trainer_is_nine_tenths_of_the_machine_unless_set() -> None:
     assert Settings(job_memory_bytes=None).job_memory_limit == machine_memory_bytes() * 9 // 10
     assert Settings(job_memory_bytes=5).job_memory_limit == 5
     assert Settings(job_memory_bytes=0).job_memory_limit is None
+
+
+def test_what_is_hidden_is_not_found_meanwhile_and_can_be_imported_afterwards() -> None:
+    code = """
+import json
+from app.process import without
+with without(["colorsys", "json"]):
+    try:
+        import colorsys
+    except ImportError:
+        print("hidden")
+    import json
+import colorsys
+print(colorsys.ONE_THIRD > 0, json.dumps({}))
+"""
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told.splitlines() == ["hidden", "True {}"]
+
+
+@pytest.mark.parametrize("module", ["workers.service.supervisor", "workers.reconciler", "app.lanes.parent"])
+def test_no_part_of_the_service_imports_what_it_does_not_use(module: str) -> None:
+    code = f"import sys, {module}; print(sorted({{'rich', 'tensorflow', 'pandas', 'pyarrow'}} & set(sys.modules)))"
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told.strip() == "[]"

@@ -87,6 +87,20 @@ def test_broker_that_restarts_is_used_again(running: Broker, queue: CeleryQueue)
     assert queue.ping()
 
 
+def test_broker_that_ended_and_came_back_is_found_by_pings_on_a_kept_connection(
+    running: Broker, queue: CeleryQueue
+) -> None:
+    assert queue.ping() and queue.ping()
+    connected = int(running.client.info("stats")["total_connections_received"])
+    assert queue.ping()
+    assert int(running.client.info("stats")["total_connections_received"]) == connected
+
+    running.stop()
+    assert not queue.ping()
+    running.start()
+    wait_for(queue.ping, 30)
+
+
 def test_missing_broker_is_unavailable_at_once(queue: CeleryQueue) -> None:
     start = time.monotonic()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -203,21 +204,22 @@ class Estimator(Exports):
         if max_steps is not None and begun >= max_steps:
             return self
         trace, source = runtime.trace_with_input(input_fn, ModeKeys.TRAIN)
-        if leads:
-            Path(self.model_dir).mkdir(parents=True, exist_ok=True)
-        run = TrainingRun(trace, runtime.state, source, self.model_dir, self._config, hooks, listeners, peers)
-        run.begin()
-        runtime.restore_or_initialize(trace, path, warm_start=leads)
-        if path is not None:
-            source.restore(input_position.read(path))
-        if peers is not None:
-            peers.broadcast_state(runtime.state, [t.name for t in trace.variables.model()])
-            peers.broadcast_position(source)
-        goal = max_steps
-        if steps is not None:
-            goal = int(runtime.state[GLOBAL_STEP].numpy()) + steps
-        runtime.state.mark_modified()
-        run.run(goal, save_first=begun < 0)
+        with contextlib.closing(source):
+            if leads:
+                Path(self.model_dir).mkdir(parents=True, exist_ok=True)
+            run = TrainingRun(trace, runtime.state, source, self.model_dir, self._config, hooks, listeners, peers)
+            run.begin()
+            runtime.restore_or_initialize(trace, path, warm_start=leads)
+            if path is not None:
+                source.restore(input_position.read(path))
+            if peers is not None:
+                peers.broadcast_state(runtime.state, [t.name for t in trace.variables.model()])
+                peers.broadcast_position(source)
+            goal = max_steps
+            if steps is not None:
+                goal = int(runtime.state[GLOBAL_STEP].numpy()) + steps
+            runtime.state.mark_modified()
+            run.run(goal, save_first=begun < 0)
         return self
 
     @outside_graphs
@@ -249,10 +251,11 @@ class Estimator(Exports):
         checked = checked_hooks(hooks)
         path = self._path(checkpoint_path)
         trace, source = self._runtime.trace_with_input(input_fn, ModeKeys.EVAL, path)
-        state = self._runtime.state_at(path, trace)
-        if checked or trace.spec.evaluation_hooks or trace.dependencies.writes_model(trace.evaluation.updates):
-            state = self._runtime.own_copy(state, trace)
-        return evaluate(trace, state, source, steps, checked, self.eval_dir(name), path)
+        with contextlib.closing(source):
+            state = self._runtime.state_at(path, trace)
+            if checked or trace.spec.evaluation_hooks or trace.dependencies.writes_model(trace.evaluation.updates):
+                state = self._runtime.own_copy(state, trace)
+            return evaluate(trace, state, source, steps, checked, self.eval_dir(name), path)
 
     def predict(
         self,
@@ -280,7 +283,8 @@ class Estimator(Exports):
         """
         checked = checked_hooks(hooks)
         trace, state, source = _call_outside(lambda: self._open_prediction(input_fn, checkpoint_path, bool(checked)))
-        yield from predictions(trace, state, source, predict_keys, checked, yield_single_examples)
+        with contextlib.closing(source):
+            yield from predictions(trace, state, source, predict_keys, checked, yield_single_examples)
 
     def _open_prediction(
         self, input_fn: Any, checkpoint_path: str | None, hooked: bool

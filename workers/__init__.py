@@ -1,0 +1,1 @@
+from app import lean_imports  # noqa: F401

@@ -180,4 +180,5 @@ def _accepted(job: Job) -> StoredResponse:
 def _view(app_state: AppState, session: Session, job: Job) -> JobView:
     session.refresh(job)
     outcome = app_state.promotions.outcomes(session, [job]).get(job.id)
-    return JobView.of(job, JobRepository(session).attempts(job.id), outcome=outcome)
+    jobs = JobRepository(session)
+    return JobView.of(job, jobs.attempts(job.id), seats=jobs.seats(job), outcome=outcome)

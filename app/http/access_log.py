@@ -16,6 +16,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 # A new identifier per request would cost more than the rest of admission: the process has one, and counts.
 _process_id = b""
+_prediction_prefix = b""
 _numbers = itertools.count()
 
 log = structlog.get_logger("app.access")
@@ -26,14 +27,21 @@ def new_request_id() -> bytes:
     return b"%b%010x" % (_process_id, next(_numbers))
 
 
+def new_ids() -> tuple[bytes, bytes]:
+    """As `new_request_id`, and the identifier of the prediction that answers the request."""
+    number = b"%010x" % next(_numbers)
+    return _process_id + number, _prediction_prefix + number
+
+
 def prediction_id_of(request_id: bytes) -> bytes:
     """The identifier of the prediction that answers a request with an identifier of ours."""
     return b"pred" + request_id[3:]
 
 
 def _name_process() -> None:
-    global _process_id
+    global _process_id, _prediction_prefix
     _process_id = new_id("req").encode()[:20]
+    _prediction_prefix = prediction_id_of(_process_id)
 
 
 _name_process()

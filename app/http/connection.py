@@ -130,6 +130,7 @@ class Connection(HttpToolsProtocol):
         self._discards_since = math.inf
         self._closing_since = math.inf
         self._unsent, self._unsent_since = 0, 0.0
+        self.last_head: tuple[bytes, Any] | None = None  # the fast path's, and what it found of it
 
     @property
     def busy(self) -> bool:
@@ -161,7 +162,7 @@ class Connection(HttpToolsProtocol):
         """A request that went the fast path has its response."""
         if not cycle.keep_alive or self._table.draining:
             self.transport.close()
-        self.on_response_complete()
+        self._response_is_complete()
 
     def check(self, now: float) -> None:
         """Ends the connection when it is over one of its times. Called about once per second."""
@@ -250,12 +251,20 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        self.server_state.total_requests += 1
         if isinstance(sender := getattr(self.cycle, "transport", None), ResponseTransport):
             sender.flush()
+        self._response_is_complete()
+
+    def shutdown(self) -> None:
+        self._held.clear()
+        super().shutdown()
+
+    def _response_is_complete(self) -> None:
+        self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         else:
@@ -265,12 +274,11 @@ class Connection(HttpToolsProtocol):
         if self._held:
             self.loop.call_soon(self._feed_held)
 
-    def shutdown(self) -> None:
-        self._held.clear()
-        super().shutdown()
-
     def _take_fast(self, fast_path: FastPathLike, data: bytes) -> bool:
-        if self.busy or self._held or self._refusal or self.probe or self.flow.write_paused:
+        cycle = self.cycle
+        if (cycle is not None and not cycle.response_complete) or self.pipeline:
+            return False  # as `busy`, without its call
+        if self._held or self._refusal or self.probe or self.flow.write_paused:
             return False
         cycle = fast_path.take(self, data)
         if cycle is None:

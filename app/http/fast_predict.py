@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from app.errors import Forbidden, ServiceError
-from app.http.access_log import AccessLog, new_request_id, prediction_id_of
+from app.http.access_log import new_ids
 from app.http.admission import AdmissionMiddleware
 from app.http.auth import TokenInfo, check_scope
 from app.http.predict_app import PredictApp, PredictTarget
@@ -69,25 +69,43 @@ class FastPath:
         self._remembered = remembered
         self._max_body_bytes = max_body_bytes
         self._plans: dict[bytes, Plan] = {}
+        self.good = admission.access_log.traffic.series("POST", "predict", 200)
+        self._general_of: list[tuple[bytes, bytes]] | None = None
+        self._general = b""
 
     def take(self, connection: Any, data: bytes) -> Exchange | None:
         """Begins the prediction that `data` asks for; None when it is not a whole one with a known head."""
         end = data.find(b"\r\n\r\n") + 4
-        plan = self._plans.get(_digest(data[:end]))
-        if plan is None or len(data) - end != plan.length:
+        last = connection.last_head
+        if last is not None and data.startswith(last[0]):  # it ends as a head does, and has no such end before
+            plan = last[1]
+        else:
+            head = data[:end]
+            plan = self._plans.get(_digest(head))
+            if plan is None:
+                return None
+            connection.last_head = head, plan
+        if len(data) - end != plan.length:
             return None
         token = self._remembered(plan.token)
         if token is None:
             return None
-        exchange = Exchange(self.admission.access_log, connection, plan.path, token)
-        found = self._predict_app.begin(plan.target, data[end:], exchange, token, plan.headers)
+        exchange = self._begin(connection, plan.path, token)
+        target, body = plan.target, data[end:]
+        found = self._predict_app.begin(target, body, exchange, token, plan.headers)
         if found is None:
             return None
-        exchange.version, exchange.rows = found
-        exchange.counters = exchange.version.counters(plan.target.number, plan.target.label)
-        if exchange.counters.mirror is not None or exchange.version.wanted.keep is not None:
-            exchange.asked = plan.target.verb, data[end:]
+        exchange.version, exchange.rows = version, _ = found
+        exchange.counters = version.counters(target.number, target.label) if version.arms else version.metrics
+        if exchange.counters.mirror is not None or version.wanted.keep is not None:
+            exchange.asked = target.verb, body
         return exchange
+
+    def general_lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The server's own headers, of which it makes another list whenever one of them changes."""
+        if headers is not self._general_of:
+            self._general_of, self._general = headers, lines(headers)
+        return self._general
 
     def remember(self, head: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         """Keeps what the head of a request means, when it is one for the fast path."""
@@ -99,6 +117,9 @@ class FastPath:
         if len(self._plans) >= _MOST_HEADS:
             self._plans.clear()
         self._plans[_digest(head)] = plan
+
+    def _begin(self, connection: Any, path: str, token: TokenInfo) -> Exchange:
+        return Exchange(self, connection, path, token)
 
     def _plan(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> Plan | None:
         found = dict(headers)
@@ -129,24 +150,24 @@ class Exchange:
     """One prediction on the fast path: the batcher's `Reply`, and for uvicorn the connection's cycle."""
 
     __slots__ = (
-        "_access_log",
         "_connection",
+        "_fast_path",
         "_path",
         "_started",
         "_token",
         "asked",
         "counters",
+        "disconnected",
         "keep_alive",
         "response_complete",
         "rows",
         "version",
     )  # fmt: skip
 
-    disconnected = property(lambda self: False, lambda self, value: None)
     message_event = property(lambda self: self)
 
-    def __init__(self, access_log: AccessLog, connection: Any, path: str, token: TokenInfo) -> None:
-        self._access_log = access_log
+    def __init__(self, fast_path: FastPath, connection: Any, path: str, token: TokenInfo) -> None:
+        self._fast_path = fast_path
         self._connection = connection
         self._path = path
         self._token = token
@@ -155,6 +176,7 @@ class Exchange:
         self.counters: VersionMetrics | Arm
         self.asked: tuple[str, bytes] | None = None
         self.rows = 0
+        self.disconnected = False  # uvicorn says so
         self.keep_alive = True
         self.response_complete = False
 
@@ -162,15 +184,14 @@ class Exchange:
         """The client left. There is no task to wake; `done` sees it."""
 
     def done(self) -> bool:
-        return self.response_complete or bool(self._connection.transport.is_closing())
+        return self.response_complete or self.disconnected
 
     def set_result(self, result: PredictionResult) -> None:
         took = time.perf_counter() - self._started
         self.counters.answered(self.rows, took)
-        request_id = new_request_id()
-        prediction_id = prediction_id_of(request_id)
+        request_id, prediction_id = new_ids()
         self._answer(200, self.version.head.lines(result, prediction_id), request_id, result.body)
-        self._access_log.traffic.add("POST", "predict", 200, took)
+        self._fast_path.good.add(took)
         if self.asked is not None:
             if self.counters.mirror is not None:
                 self.counters.mirror.take(*self.asked, result.body)
@@ -180,17 +201,18 @@ class Exchange:
         status, headers, body = problem(error, self._path)
         self.counters.failed(status)
         head = lines(self.version.head.pairs_of_error(headers))
-        request_id = new_request_id()
+        request_id, _ = new_ids()
         self._answer(status, head, request_id, body)
         took = time.perf_counter() - self._started
-        self._access_log.record("POST", self._path, status, took, request_id=request_id.decode(), token=self._token)
+        log = self._fast_path.admission.access_log
+        log.record("POST", self._path, status, took, request_id=request_id.decode(), token=self._token)
 
     def _answer(self, status: int, headers: bytes, request_id: bytes, body: bytes) -> None:
         self.response_complete = True
         connection = self._connection
         if connection.transport.is_closing():
             return
-        general = lines(connection.server_state.default_headers)
+        general = self._fast_path.general_lines(connection.server_state.default_headers)
         connection.transport.write(
             b"%b%b%bx-content-type-options: nosniff\r\nx-request-id: %b\r\ncontent-length: %d\r\n%b\r\n%b"
             % (

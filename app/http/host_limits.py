@@ -28,6 +28,8 @@ class HostAccount(Account):
 
     __slots__ = ("_bytes", "_row", "_rows")
 
+    alone = False
+
     def __init__(self, row: Row) -> None:
         self._row = row
         super().__init__()

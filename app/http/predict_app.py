@@ -203,33 +203,21 @@ class PredictApp:
         """Queues a prediction that may run at once; its version and number of rows. None when it has to wait for the
         version, or is not valid, or the queue is full: nothing was done then, and `__call__` says what is wrong."""
         version = self._service.get_if_loaded(target.model, target.number, target.label, headers)
-        if version is None:
+        if version is None or (queue := version.queue) is None:
             return None
-        begun = self._begin(version, target, body, reply, token)
-        if begun is None:
-            self._service.models.put_back(target.model, target.label)
-        return begun
-
-    def _begin(
-        self, version: ServingVersion, target: PredictTarget, body: bytes, reply: Reply, token: TokenInfo
-    ) -> tuple[ServingVersion, int] | None:
-        if version.queue is None:
-            return None
+        size = len(body)
         try:
-            decoder = version.queue.decoder
-            small = len(body) <= INLINE_UNTYPED_BYTES
-            request = decoder.decode(target.verb, body) if small else decoder.decode_typed(target.verb, body)
-            if request is None or not request.count or request.warnings is not None:
-                return None
-            account = None
-            if self._accounts is not None:
-                account = self._accounts.for_token(token.id)
-                self._accounts.take_prediction(account, request.count)
-                self._accounts.check_bytes(account, len(body))
-            self._service.batcher.submit(version.queue, request, len(body), reply, account, charged=len(body))
+            request = queue.decoder.decode_typed(target.verb, body)
+            if request is None and size <= INLINE_UNTYPED_BYTES:
+                request = queue.decoder.decode_carefully(target.verb, body)
+            if request is not None and (count := request.count) and request.warnings is None:
+                account = None if self._accounts is None else self._accounts.for_prediction(token.id, count, size)
+                self._service.batcher.submit(queue, request, size, reply, account, charged=size)
+                return version, count
         except ServiceError:
-            return None
-        return version, request.count
+            pass
+        self._service.models.put_back(target.model, target.label)
+        return None
 
     async def _decode(self, version: ServingVersion, verb: str, body: bytes, arrow: ArrowChoice) -> Decoded:
         """The request, in the form that its answer is to have.

@@ -6,6 +6,7 @@ share it (`app.http.host_limits`).
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -43,6 +44,8 @@ class Account:
 
     rows: int
     bytes: int
+    alone = True
+    """No other lane has some of it."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -92,6 +95,8 @@ class Accounts:
         self.limits = limits
         self._accounts: dict[str, Account] = {}
         self._rated = bool(limits.predictions_per_s or limits.rows_per_s)
+        self._most_rows = limits.rows_in_flight or math.inf
+        self._most_bytes = limits.bytes_in_flight or math.inf
 
     def for_token(self, token_id: str) -> Account:
         account = self._accounts.get(token_id)
@@ -106,6 +111,23 @@ class Accounts:
         limits = self.limits
         if limits.requests_per_s:
             self._take(account, "requests", 1, limits.requests_per_s, float(limits.requests_burst))
+
+    def for_prediction(self, token_id: str, rows: int, size: int) -> Account:
+        """A token's account, once a prediction and the bytes of its body are within the limits; it is counted. Raises
+        Overloaded."""
+        account = self._accounts.get(token_id)
+        if (
+            account is not None
+            and account.alone
+            and not self._rated
+            and account.rows + rows <= self._most_rows
+            and account.bytes + size <= self._most_bytes
+        ):
+            return account  # the usual case, without a call
+        account = self.for_token(token_id)
+        self.take_prediction(account, rows)
+        self.check_bytes(account, size)
+        return account
 
     def take_prediction(self, account: Account, rows: int) -> None:
         """Counts a prediction. Raises Overloaded, and counts nothing then."""

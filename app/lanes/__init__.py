@@ -3,3 +3,5 @@
 Imports `app.config`, `app.log`, `app.process`, `app.private_files`, `app.serving`, and in the nursery `app.main`. Start
 with `parent.py`.
 """
+
+from app import lean_imports  # noqa: F401

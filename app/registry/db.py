@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import structlog
 from sqlalchemy import Connection, Engine, Float, create_engine, event, select, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.compiler import compiles
@@ -88,6 +88,8 @@ def one_at_a_time(session: Session, name: str) -> None:
 def upsert(session: Session, table: type[Any]) -> sqlite.Insert:
     """An INSERT that has `on_conflict_do_nothing` and `on_conflict_do_update`: both databases spell it the same way."""
     if session.get_bind().dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # with it comes asyncio, which SQLite does not need
+
         return cast(sqlite.Insert, postgresql.insert(table))
     return sqlite.insert(table)
 

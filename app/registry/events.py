@@ -8,10 +8,14 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
+from app.jobs.state import JobState
 from app.registry.db import now
 from app.registry.tables import Job, JobEvent
 
 PROGRESS = "progress"
+STATE = "state"
+TRACEPARENT = "traceparent"
+"""In the data of a job's first event, where its request was traced."""
 
 
 def record(session: Session, job_id: str, kind: str, data: dict[str, Any]) -> int:
@@ -20,6 +24,12 @@ def record(session: Session, job_id: str, kind: str, data: dict[str, Any]) -> in
     misses none."""
     statement = insert(JobEvent).values(job_id=job_id, kind=kind, data=data, at=now()).returning(JobEvent.id)
     return session.execute(statement).scalar_one()
+
+
+def record_submit(session: Session, job_id: str, traceparent: str | None) -> None:
+    """Adds the first event of a job."""
+    traced = {} if traceparent is None else {TRACEPARENT: traceparent}
+    record(session, job_id, STATE, {"state": JobState.QUEUED, "attempt": 0, **traced})
 
 
 def record_progress(session: Session, job_id: str, data: dict[str, Any]) -> None:
@@ -51,6 +61,12 @@ class EventRepository:
         """Events of a job with an id above `last_id`, oldest first."""
         query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.id > last_id)
         return list(self.session.scalars(query.order_by(JobEvent.id).limit(limit)))
+
+    def traceparent(self, job_id: str) -> str | None:
+        """The trace that the job's request belongs to; None when it was not traced, or that is long ago."""
+        first = select(JobEvent.data).where(JobEvent.job_id == job_id, JobEvent.kind == STATE)
+        data = self.session.scalar(first.order_by(JobEvent.id).limit(1))
+        return None if data is None else data.get(TRACEPARENT)
 
     def last_ids(self, job_ids: list[str]) -> dict[str, int]:
         """Job → the newest event's id, with one query; jobs without an event are left out."""

@@ -14,6 +14,8 @@ def batch_columns(packer: RowPacker, requests: list[Decoded]) -> Any:
     first = requests[0]
     if first.packed is not None:
         return first.packed
+    if len(requests) == 1:
+        return packer.pack(first.rows) if first.columns is None else first.columns
     parts: list[list[Column]] = []
     rows: list[Row] = []
     for request in requests:

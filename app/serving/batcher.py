@@ -119,7 +119,8 @@ class Batcher:
         self.rows_waiting += rows
         self.bytes_waiting += size
         now = self._clock()
-        pending = Pending(request, size, now, reply, account, charged, min(deadline, now + self.limits.timeout_s))
+        ends = now + self.limits.timeout_s
+        pending = Pending(request, size, now, reply, account, charged, ends if ends < deadline else deadline)
         if account is not None:
             account.rows += rows
             account.bytes += charged
@@ -259,7 +260,7 @@ class Batcher:
         now = self._clock()
         while waiting:
             pending = waiting[0]
-            if _unwanted(pending, now):
+            if pending.reply.done() or now >= pending.deadline:
                 self._fail(self._pop(queue), self._too_late(queue))
                 continue
             request = pending.request
@@ -280,13 +281,16 @@ class Batcher:
         return members
 
     def _next_wanted(self, queue: VersionQueue) -> Pending | None:
-        """The next request whose caller still waits and that may run; those before it are answered."""
+        """The next request whose caller still waits, whose time is not over and that may run; those before it are
+        answered."""
         now = self._clock()
         while queue.waiting:
             pending = self._pop(queue)
-            if _unwanted(pending, now):
+            if pending.reply.done() or now >= pending.deadline:
                 self._fail(pending, self._too_late(queue))
                 continue
+            if not pending.request.longest:
+                return pending
             try:
                 self._check_memory(queue, pending.request)  # it may have come before the version was loaded
                 return pending
@@ -367,11 +371,6 @@ class Batcher:
             _pay_back(pending)
         if not pending.reply.done():
             pending.reply.set_exception(error)
-
-
-def _unwanted(pending: Pending, now: float) -> bool:
-    """Whether the answer is not needed: the caller left, or its time is over."""
-    return pending.reply.done() or now >= pending.deadline
 
 
 def _pay_back(pending: Pending) -> None:

@@ -99,6 +99,10 @@ class Decoder:
         decoded = self.decode_typed(verb, body)
         if decoded is not None:
             return decoded
+        return self.decode_carefully(verb, body)
+
+    def decode_carefully(self, verb: str, body: bytes) -> Decoded:
+        """A request that `decode_typed` does not take. Raises as `decode` does."""
         return self._carefully(verb, read_json(body, finite=False, characters=False, limits=None))
 
     def decode_typed(self, verb: str, body: bytes) -> Decoded | None:
@@ -135,7 +139,7 @@ class Decoder:
         if len(rows) > self.max_rows:
             raise TooLarge(f"The request has {len(rows)} instances; the most is {self.max_rows}. Send it in parts.")
         longest = self._longest(signature, rows) if self._sequences else 0
-        if longest * len(rows) > MOST_CELLS:
+        if longest and longest * len(rows) > MOST_CELLS:
             raise TooLarge(
                 f"The request has {len(rows)} instances and a sequence of about {longest} values; padded to the longest"
                 f" that is more than {MOST_CELLS}. Send long sequences apart from short ones, or the request in parts."

@@ -50,7 +50,8 @@ def ours(job: dict[str, Any], features: dict[str, Any], labels: np.ndarray, cloc
     columns = [tf.feature_column.numeric_column(name) for name in features]
     config = est.RunConfig(tf_random_seed=1)
     estimator = est.DNNClassifier(HIDDEN_UNITS, columns, job["work"], n_classes=CLASSES, config=config)
-    input_fn = est.inputs.columns_input_fn(features, labels, batch_size=BATCH, shuffle=True, seed=1)
+    taken = {"take_over": True} if job.get("take_over") else {}
+    input_fn = est.inputs.columns_input_fn(features, labels, batch_size=BATCH, shuffle=True, seed=1, **taken)
     estimator.train(input_fn, max_steps=job["steps"], hooks=[AskingClock(clock, job["steps"])])
 
 

@@ -82,6 +82,7 @@ def test_public_paths_are_answered_while_all_worker_threads_and_the_database_han
 ) -> None:
     """A thousand requests, and one that needs a worker thread: none of them waits for a thread or for the database."""
     go_on = threading.Event()
+    monkeypatch.setattr("app.readiness._ALL_S", 0.0)
     monkeypatch.setattr("app.readiness._look_at_database", lambda database: go_on.wait(60) and {})
     monkeypatch.setattr(api.queue, "ping", lambda: go_on.wait(60))
     wait_for(lambda: api.http.get("/readyz").status_code == 503)  # after 3 s without an answer

@@ -9,6 +9,7 @@ import pytest
 
 from app.config import Settings
 from app.errors import Unavailable
+from app.registry.jobs.gangs import GangRepository
 from app.registry.jobs.outbox import OutboxRepository
 from tests.api.conftest import Api, run_api, train_job
 from tests.repositories import attempts
@@ -106,6 +107,30 @@ def test_running_job_is_shown_as_cancelling_with_its_attempt(api: Api) -> None:
     assert answer["state"] == "CANCELLING"
     assert [(attempt["number"], attempt["state"]) for attempt in answer["attempts"]] == [(1, "RUNNING")]
     assert api.http.get("/v1/jobs?state=CANCELLING").json()["jobs"][0]["attempts"][0]["worker"] == "worker-1"
+
+
+def test_seats_of_a_job_of_several_workers_are_shown(api: Api) -> None:
+    body = train_job(api.dataset()) | {"resources": {"workers": 2}}
+    job_id = api.http.post("/v1/jobs", json=body).json()["id"]
+
+    def shown() -> tuple[str, int, list[tuple[int, str]]]:
+        job = api.http.get(f"/v1/jobs/{job_id}").json()
+        return job["state"], job["workers"], [(seat["number"], seat["worker"]) for seat in job["seats"]]
+
+    def take(worker: str) -> None:
+        with api.service.database.session() as session:
+            gangs = GangRepository(session, attempts(session))
+            assert gangs.take_seat(job_id, 0, worker, f"{worker}:1", 60.0) is not None
+
+    assert shown() == ("QUEUED", 2, [])
+    take("a")
+    assert shown() == ("QUEUED", 2, [(0, "a")])
+    take("b")
+    assert shown() == ("RUNNING", 2, [(0, "a"), (1, "b")])
+    api.http.post(f"/v1/jobs/{job_id}/cancel")
+    with api.service.database.session() as session:
+        assert attempts(session).cancelled(job_id, 1)
+    assert shown() == ("CANCELLED", 2, [])
 
 
 def test_same_key_same_body_is_one_job_though_sent_fifty_times_at_once(api: Api) -> None:

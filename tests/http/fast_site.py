@@ -56,10 +56,15 @@ class Echo:
     def put_back(self, model: str, label: str | None) -> None:
         """No label is divided here."""
 
+    def decode_typed(self, verb: str, body: bytes) -> Decoded | None:
+        return None
+
     def decode(self, verb: str, body: bytes) -> Decoded:
         if body == b"bad":
             raise InvalidInput("The body is bad.")
         return Decoded(body.decode(), None, [body], 0, 1)  # type: ignore[arg-type]
+
+    decode_carefully = decode
 
     def submit(
         self, queue: Any, request: Decoded, size: int, reply: Any, account: Any = None, *, charged: int = 0

@@ -70,7 +70,12 @@ def test_gang_that_does_not_fill_lets_others_go_first(session: Session) -> None:
     big, small = make_gang(session, 4), make_gang(session, 2)
     keys = [take(session, big, name) for name in "ab"]
     assert take(session, small, "c") is None
-    assert all(gangs(session).give_back(key, pause_s=60) for key in keys if key)
+    first, second = keys
+    assert first is not None
+    assert second is not None
+    assert gangs(session).give_back(first, pause_s=60)
+    assert not gangs(session).keep_seat(second, 60)  # the whole gang gives up
+    assert gangs(session).give_back(second, pause_s=60)
     assert [take(session, small, name) is not None for name in "ab"] == [True, True]
     assert take(session, big, "c") is None  # its pause
     session.execute(update(Job).where(Job.id == big.id).values(forming_after=now() - 1))

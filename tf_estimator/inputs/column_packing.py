@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Mapping
 from collections.abc import Sequence as Sequence_
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from . import zero_copy
+from .column_gathering import gather_batches, gather_sequences
 from .column_types import Dictionary, Sequence, encode_strings, is_string
-from .memory_map import RowSelection, drop_pages
+from .memory_map import RowSelection, drop_pages, return_freed_memory
 
 #: Columns that take more bytes than this together stay where they are (memory maps) and are gathered outside the graph.
 RESIDENT_BYTES = 1 << 27
@@ -66,7 +68,7 @@ class Packing:
         if len(set(lengths.values())) > 1:
             raise ValueError(f"All columns must have the same number of rows, they have {lengths}.")
         self.rows = next(iter(lengths.values()))
-        self._nest = columns
+        self._nest = _rebuild(columns, (), dict.fromkeys((path for path, _ in leaves), True))
         self.dense: list[_Dense] = []
         self.ragged: list[_Ragged] = []
         self.words: list[Any] = []
@@ -79,6 +81,7 @@ class Packing:
         self.bytes = sum(_bytes(a) for parts in self._arrays.values() for a in parts)
         self.bytes += sum(_bytes(values) for values, _ in self._sequences)
         self.packs = sorted(self._arrays)
+        self._value_dtypes = [values.dtype for values, _ in self._sequences]
 
     def _add(self, path: Path, column: Any) -> None:
         if isinstance(column, Sequence):
@@ -118,31 +121,69 @@ class Packing:
             return self._plain(encode_strings(array))
         return array, None
 
-    def gather(self, rows: Any) -> list[Any]:
-        """Packed arrays of some rows (all if None): a matrix per dtype, values and splits per sequence.
+    @property
+    def mapped(self) -> bool:
+        """Whether there are memory-mapped files among the dense columns."""
+        return any(isinstance(array, np.memmap) for parts in self._arrays.values() for array in parts)
 
-        They are new ones, made for `zero_copy.as_tensor`.
+    def pack(self, *, take_over: bool = False) -> list[Any]:
+        """Packed arrays of all rows: a matrix per dtype, values and splits per sequence.
+
+        They are new ones, made for `zero_copy.as_tensor`. `take_over` lets go of each column once it is packed: then
+        this has to be the last that is asked of them.
         """
         packed = []
-        chosen = None if rows is None else RowSelection(rows)
         for pack in self.packs:
             arrays = self._arrays[pack]
-            count = self.rows if rows is None else len(rows)
-            matrix = zero_copy.empty((count, self._widths[pack]), np.result_type(*arrays))
-            columns = [dense for dense in self.dense if dense.pack == pack]
-            # One after the other: the rows of all at once would be held twice.
-            for array, dense in zip(arrays, columns, strict=True):
-                flat = (array if chosen is None else chosen.take(array)).reshape(count, -1)
+            matrix = zero_copy.empty((self.rows, self._widths[pack]), np.result_type(*arrays))
+            for number, dense in enumerate(self._placed(pack)):
+                flat = arrays[number].reshape(self.rows, -1)
                 start = self._offsets[dense.path]
                 matrix[:, start : start + flat.shape[1]] = flat
-                drop_pages(array)
+                drop_pages(arrays[number])
+                if take_over:
+                    arrays[number] = flat = None
             packed.append(matrix)
         for values, splits in self._sequences:
-            if rows is None:
-                packed += [zero_copy.copied(values), zero_copy.copied(np.asarray(splits, np.int64))]
-            else:
-                packed += [zero_copy.copied(part) for part in _gather_sequences(values, splits, rows)]
+            packed += [zero_copy.copied(values), zero_copy.copied(np.asarray(splits, np.int64))]
+        if take_over:
+            self._arrays, self._sequences = {}, []
+            return_freed_memory()
         return packed
+
+    def gather(self, rows: Any, size: int, stopped: threading.Event | None = None) -> list[Any]:
+        """Packed arrays of the rows of a window, which are batches of `size`, or a smaller one.
+
+        As `pack` gives them, but packs of scalar numbers as `[batches, columns, size]`. Not complete once `stopped` is
+        set.
+        """
+        packed, chosen = [], RowSelection(rows)
+        for pack in self.packs:
+            arrays = self._arrays[pack]
+            columns = self._placed(pack)
+            dtype = np.result_type(*arrays)
+            if self._by_batch(pack):
+                offsets = [self._offsets[dense.path] for dense in columns]
+                packed.append(gather_batches(arrays, offsets, chosen, size, dtype, stopped))
+                continue
+            matrix = zero_copy.empty((len(rows), self._widths[pack]), dtype)
+            # One after the other: the rows of all at once would be held twice.
+            for array, dense in zip(arrays, columns, strict=True):
+                flat = chosen.take(array).reshape(len(rows), -1)
+                start = self._offsets[dense.path]
+                matrix[:, start : start + flat.shape[1]] = flat
+            packed.append(matrix)
+        for values, splits in self._sequences:
+            packed += [zero_copy.copied(part) for part in gather_sequences(values, splits, rows)]
+        return packed
+
+    def _placed(self, pack: str) -> list[_Dense]:
+        return [dense for dense in self.dense if dense.pack == pack]
+
+    def _by_batch(self, pack: str) -> bool:
+        """Whether windows hold the pack batch by batch, each column by column."""
+        name, _, scalar = pack.partition(" ")
+        return bool(scalar) and name != "string" and zero_copy.shareable(np.dtype(name))
 
     def lengths(self) -> Any:
         """int64 `[rows]`: elements of each row's longest sequence.
@@ -180,31 +221,73 @@ class Packing:
                 return None
         return first.pack, start, start + len(found)
 
-    def block(self, packed: list[Any], rows: tf.Tensor, stacks: Stacks = ()) -> list[Any]:
+    def block(
+        self, packed: list[Any], rows: tf.Tensor, first: tf.Tensor | None, stacks: Stacks = (), *, at_once: bool = True
+    ) -> list[Any]:
         """In the graph: what the batches of `rows` `[batches, size]` are cut from.
 
-        One gather for many batches costs little more than one for a single batch. Scalar columns are laid out column
-        by column, so that taking them apart is a plain copy; those of packs that `stacks` names are left as they are.
+        One gather for many batches (`at_once`) costs little more than one for a single small batch. Scalar columns are
+        laid out column by column, so that taking them apart is a plain copy; those of packs that `stacks` names are
+        left as they are. Wide batches are better gathered each in its step: then they are still in the processor's
+        cache when the step reads them. `first` is the number of the first batch in a window (`gather`), else None.
         """
-        made: list[Any] = [rows]
+        made: list[Any] = [rows, tf.constant(0, tf.int64) if first is None else first]
         by_row = _packs(stacks)
-        for i, pack in enumerate(self.packs):
-            gathered = tf.gather(packed[i], rows)
+        for pack, part in zip(self.packs, packed, strict=False):
+            if not at_once or (first is not None and self._by_batch(pack)):
+                made.append(part)
+                continue
+            gathered = tf.gather(part, rows)
             by_column = pack.endswith("scalar") and pack not in by_row
             made.append(tf.transpose(gathered, [0, 2, 1]) if by_column else gathered)
         return made + list(packed[len(self.packs) :])
 
-    def batch(self, block: list[Any], words: list[Any], index: tf.Tensor, stacks: Stacks = ()) -> Batch:
-        """In the graph: the nest of tensors of the `index`-th batch of a block, and a matrix for each of `stacks`."""
-        at, count = _At(index), 1 + len(self.packs)
-        parts = [at.take(part) for part in block[:count]]
-        return self._taken_apart(parts, block[count:], words, _packs(stacks), stacks)
+    def padded_block(
+        self, packed: list[Any], rows: tf.Tensor, first: tf.Tensor | None, stacks: Stacks = ()
+    ) -> list[Any]:
+        """`block` of static shape, for `rows` of one."""
+        if first is not None:
+            numbers = first + tf.range(rows.shape[0], dtype=tf.int64)
+            packed = [
+                tf.gather(part, tf.minimum(numbers, tf.shape(part, tf.int64)[0] - 1)) if self._by_batch(pack) else part
+                for pack, part in zip(self.packs, packed, strict=True)
+            ]
+            first = tf.zeros([], tf.int64)
+        return self.block(packed, rows, first, stacks)
 
-    def single(self, packed: list[Any], words: list[Any], rows: tf.Tensor, stacks: Stacks = ()) -> Batch:
-        """In the graph: `batch` of the one that has `rows`. It takes half of the operations."""
-        count = len(self.packs)
-        parts = [rows, *(tf.gather(pack, rows) for pack in packed[:count])]
-        return self._taken_apart(parts, packed[count:], words, set(self.packs), stacks)
+    def batch(
+        self, block: list[Any], words: list[Any], index: tf.Tensor, stacks: Stacks = (), *, windowed: bool = False
+    ) -> Batch:
+        """In the graph: the nest of tensors of the `index`-th batch of a block, and a matrix for each of `stacks`."""
+        at, count, by_row = _At(index), 2 + len(self.packs), _packs(stacks)
+        rows, parts = at.take(block[0]), []
+        for part, pack in zip(block[2:count], self.packs, strict=True):
+            if windowed and self._by_batch(pack):
+                taken = _At(index + block[1]).take(part)
+                parts.append(tf.transpose(taken) if pack in by_row else taken)
+            elif part.shape.rank == 3:
+                parts.append(at.take(part))
+            else:
+                gathered = tf.gather(part, rows)
+                parts.append(tf.transpose(gathered) if pack.endswith("scalar") and pack not in by_row else gathered)
+        return self._taken_apart([rows, *parts], block[count:], words, by_row, stacks)
+
+    def single(
+        self, packed: list[Any], words: list[Any], rows: tf.Tensor, first: tf.Tensor | None, stacks: Stacks = ()
+    ) -> Batch:
+        """In the graph: `batch` of the one that has `rows`, the `first`. It takes half of the operations."""
+        count, by_row, parts = len(self.packs), set(self.packs), [rows]
+        for part, pack in zip(packed[:count], self.packs, strict=True):
+            if first is None or not self._by_batch(pack):
+                parts.append(tf.gather(part, rows))
+                continue
+            taken = _At(first).take(part)
+            if pack in _packs(stacks):
+                taken = tf.transpose(taken)
+            else:
+                by_row.discard(pack)
+            parts.append(taken)
+        return self._taken_apart(parts, packed[count:], words, by_row, stacks)
 
     def _taken_apart(
         self, parts: list[tf.Tensor], sequences: list[Any], words: list[Any], by_row: Collection[str], stacks: Stacks
@@ -242,8 +325,7 @@ class Packing:
             dtype = tf.string if d.words is not None else tf.as_dtype(d.dtype)
             made[d.path] = tf.TensorSpec([size, *d.shape], dtype)
         for r in self.ragged:
-            values = self._sequences[r.index][0]
-            dtype = tf.string if r.words is not None else tf.as_dtype(values.dtype)
+            dtype = tf.string if r.words is not None else tf.as_dtype(self._value_dtypes[r.index])
             made[r.path] = tf.SparseTensorSpec([size, None], dtype)
         return _rebuild(self._nest, (), made)
 
@@ -280,14 +362,6 @@ def _decode(words: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
     """Strings of codes; the empty string that ends `words` stands for -1."""
     last = tf.cast(tf.shape(words)[0] - 1, codes.dtype)
     return tf.gather(words, tf.where(codes < 0, last, codes))
-
-
-def _gather_sequences(values: Any, splits: Any, rows: Any) -> list[Any]:
-    starts, ends = RowSelection(rows).take(splits), RowSelection(np.asarray(rows) + 1).take(splits)
-    lengths = np.asarray(ends - starts, np.int64)
-    made = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    index = np.repeat(starts - made[:-1], lengths) + np.arange(made[-1])
-    return [RowSelection(index).take(values), made]
 
 
 def _leaves(item: Any, path: Path) -> Any:

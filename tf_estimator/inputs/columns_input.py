@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,18 +12,14 @@ import tensorflow as tf
 
 from . import column_packing, zero_copy
 from .column_packing import Packing
-from .memory_map import RowSelection, chunks
+from .memory_map import chunks
 from .shuffle import Order
 from .source import BatchSource, flatten
+from .windows import Window, Windows
 
-#: Rows whose order, or whose values when the columns are too big for memory, go into one call.
-_ORDER_ROWS = 1 << 20
-_WINDOW_BYTES = 1 << 26
-_WINDOW_EPOCHS = 256
-_WINDOWS_PER_EPOCH = 32
-
-#: Gathered at once in the graph.
+#: Gathered at once in the graph; batches of more bytes than the second are gathered one by one.
 _BLOCK_BYTES = 1 << 23
+_WIDE_BATCH_BYTES = 1 << 15
 
 #: Batches that one compiled program takes.
 COMPILED_BATCHES = 100
@@ -40,6 +36,7 @@ def columns_input_fn(
     rows: Any = None,
     drop_remainder: bool = False,
     group_by_length: bool = False,
+    take_over: bool = False,
 ) -> ColumnsInput:
     """An `input_fn` that takes batches out of columns.
 
@@ -57,29 +54,53 @@ def columns_input_fn(
         drop_remainder: leave out a smaller last batch.
         group_by_length: whether rows are exchanged among 50 batches at a time so that a batch holds sequences of
             similar length, and less of it is padding. All rows still come once an epoch.
+        take_over: whether to empty the dicts of `features` and `labels` and hold their columns as one matrix per dtype
+            instead, however big they are. Each column is let go once it is in there: memory holds the data twice for
+            that moment, and once from then on if nothing else refers to the arrays. Left out, columns of more than
+            128 MiB stay as they are, and windows of their rows are gathered, which is slower with hundreds of columns.
 
     Returns:
         A function to hand to `train`, `evaluate`, `predict`. Called by itself it returns a `tf.data.Dataset`.
 
     Raises:
-        ValueError: no columns, no rows, different lengths, a batch size or epochs that are not positive, or
-            `group_by_length` without a sequence.
+        ValueError: no columns, no rows, different lengths, a batch size or epochs that are not positive,
+            `group_by_length` without a sequence, or `take_over` of something else than dicts.
     """
     if batch_size <= 0:
         raise ValueError(f"batch_size must be positive, it is {batch_size}.")
     if num_epochs is not None and num_epochs <= 0:
         raise ValueError(f"num_epochs must be positive or None, it is {num_epochs}.")
+    if take_over and not isinstance(features, MutableMapping):
+        raise ValueError(f"take_over needs a dict of columns, which it empties; features is {type(features).__name__}.")
     columns = features if labels is None else (features, labels)
     chosen = None if rows is None else np.asanyarray(rows, np.int64)
     packed = Packing(columns)
     count = packed.rows if chosen is None else len(chosen)
-    for part in chunks(chosen) if chosen is not None else ():
-        if not (part.min() >= 0 and part.max() < packed.rows):
-            raise ValueError(
-                f"rows must be between 0 and {packed.rows - 1}, there are some from {part.min()} to {part.max()}."
-            )
+    if chosen is not None:
+        _check_rows(chosen, packed.rows)
     lengths = packed.lengths() if group_by_length else None
-    return ColumnsInput(packed, chosen, count, batch_size, num_epochs, shuffle, seed, drop_remainder, lengths)
+    made = ColumnsInput(packed, chosen, count, batch_size, num_epochs, shuffle, seed, drop_remainder, lengths)
+    if take_over:
+        _empty(columns)
+        made.hold(take_over=True)
+    return made
+
+
+def _check_rows(chosen: Any, count: int) -> None:
+    for part in chunks(chosen):
+        if not (part.min() >= 0 and part.max() < count):
+            raise ValueError(
+                f"rows must be between 0 and {count - 1}, there are some from {part.min()} to {part.max()}."
+            )
+
+
+def _empty(columns: Any) -> None:
+    """Empties the dicts among columns, and those in them."""
+    parts = columns if isinstance(columns, tuple) else (columns,)
+    for part in parts:
+        if isinstance(part, MutableMapping):
+            _empty(tuple(part.values()))
+            part.clear()
 
 
 class ColumnsInput:
@@ -132,21 +153,28 @@ class ColumnsInput:
         """A stream of batches from the beginning."""
         return ColumnsSource(self)
 
+    @property
+    def windowed(self) -> bool:
+        """Whether the columns are too big to be held twice: windows of their rows are."""
+        return self._resident is None and self.packing.bytes > column_packing.RESIDENT_BYTES
+
     def resident(self) -> list[tf.Tensor] | None:
-        """The packed columns as tensors, made once; None when they are too big to be held twice."""
-        if self.packing.bytes > column_packing.RESIDENT_BYTES:
-            return None
-        if self._resident is None:
-            with tf.device("CPU"):
-                self._resident = [zero_copy.as_tensor(a) for a in self.packing.gather(None)]
+        """The packed columns as tensors, made once; None when they are `windowed`."""
+        if self._resident is None and not self.windowed:
+            self.hold()
         return self._resident
+
+    def hold(self, *, take_over: bool = False) -> None:
+        """Packs the columns; `take_over`: and lets go of them."""
+        with tf.device("CPU"):
+            self._resident = [zero_copy.as_tensor(a) for a in self.packing.pack(take_over=take_over)]
 
 
 class ColumnsSource(BatchSource):
     """One run through a `ColumnsInput`.
 
     Each call of a function gets a window: the order of the next rows and the columns, or, when these are too big, the
-    rows of the next batches themselves.
+    rows of the next batches themselves (see `Windows`).
     """
 
     may_end = False
@@ -161,17 +189,27 @@ class ColumnsSource(BatchSource):
         size = columns.batch_size
         self._whole = columns.num_epochs is None or columns.drop_remainder
         self.element_spec = columns.packing.spec(size if self._whole else None)
-        self._signature = ("columns", columns.packing.describe(), size, repr(self.element_spec))
-        self._block = max(_BLOCK_BYTES * columns.packing.rows // max(columns.packing.bytes * size, 1), 1)
+        self._windowed = columns.windowed
+        self._signature = ("columns", columns.packing.describe(), size, repr(self.element_spec), self._windowed)
+        batch_bytes = max(columns.packing.bytes * size // max(columns.packing.rows, 1), 1)
+        self._block = max(_BLOCK_BYTES // batch_bytes, 1)
+        self._at_once = batch_bytes < _WIDE_BATCH_BYTES
         self._words = columns.packing.constants()
-        self._window: tuple[int, int, tf.Tensor, list[tf.Tensor]] | None = None
-        self._new_order()
+        self._windows: Windows | None = None
 
-    def _new_order(self) -> None:
+    def _present(self) -> Window:
         columns = self._columns
-        seed = self.seed if columns.shuffle else None
-        self._order = Order(columns.count, columns.num_epochs, seed, columns.lengths, columns.batch_size)
-        self._window = None
+        if self._windows is None:
+            seed = self.seed if columns.shuffle else None
+            order = Order(columns.count, columns.num_epochs, seed, columns.lengths, columns.batch_size)
+            self._windows = Windows(
+                columns.packing, columns.rows, order, columns.batch_size, columns.shuffle, columns.resident()
+            )
+        return self._windows.at(self._taken * columns.batch_size)
+
+    def close(self) -> None:
+        if self._windows is not None:
+            self._windows.close()
 
     @property
     def signature(self) -> Any:
@@ -180,15 +218,18 @@ class ColumnsSource(BatchSource):
         return self._kind
 
     def specs(self) -> list[tf.TensorSpec]:
-        return [
-            tf.TensorSpec([None] * a.shape.rank if a.shape.rank != 2 else [None, a.shape[1]], a.dtype)
-            for a in self.arguments()
-        ]
+        return [tf.TensorSpec(self._shape(a), a.dtype) for a in self.arguments()]
+
+    def _shape(self, argument: tf.Tensor) -> list[int | None]:
+        """What is the same in all calls: the number of columns, and in batch after batch that of rows."""
+        if argument.shape.rank < 3:
+            return [None, *argument.shape[1:]] if argument.shape.rank else []
+        return [None, argument.shape[1], self._columns.batch_size if self._whole else None]
 
     def arguments(self) -> list[tf.Tensor]:
-        start, _, order, packed = self._present()
-        offset = self._taken * self._columns.batch_size - start
-        return [tf.constant([offset], tf.int64), order, *packed, *self._words]
+        window = self._present()
+        offset = self._taken * self._columns.batch_size - window.begin
+        return [tf.constant([offset], tf.int64), window.order, *window.packed, *self._words]
 
     def locate_stack(self, positions: Sequence[int]) -> Any:
         return self._columns.packing.stacked(positions)
@@ -200,8 +241,13 @@ class ColumnsSource(BatchSource):
         # Only a smaller last batch makes the second dimension differ, and it comes alone.
         width = size if self._whole else tf.cast(tf.shape(rows)[0], tf.int64) // steps
         count = len(rest) - len(self._words)
-        packed = self._columns.packing.block(rest[:count], tf.reshape(rows, [-1, width]), stacks)
+        rows = tf.reshape(rows, [-1, width])
+        packed = self._columns.packing.block(rest[:count], rows, self._first(offset), stacks, at_once=self._at_once)
         return [*packed, *rest[count:]]
+
+    def _first(self, offset: tf.Tensor) -> tf.Tensor | None:
+        """Number of the batch at `offset` in a window that holds batches."""
+        return tf.reshape(offset, []) // self._columns.batch_size if self._windowed else None
 
     @property
     def compiled_steps(self) -> int:
@@ -215,11 +261,13 @@ class ColumnsSource(BatchSource):
         size, most = self._columns.batch_size, self.compiled_steps
         rows = _next(order, offset, steps * size)
         rows = tf.reshape(tf.pad(rows, [[0, most * size - tf.size(rows)]]), [most, size])
-        return self._columns.packing.block(packed, rows, stacks)
+        return self._columns.packing.padded_block(packed, rows, self._first(offset), stacks)
 
     def batch(self, index: tf.Tensor, block: list[Any], stacks: Sequence[Any] = ()) -> list[tf.Tensor]:
         count = len(block) - len(self._words)
-        nest, matrices = self._columns.packing.batch(block[:count], block[count:], index, stacks)
+        nest, matrices = self._columns.packing.batch(
+            block[:count], block[count:], index, stacks, windowed=self._windowed
+        )
         return flatten(nest) + matrices
 
     def single(self, arguments: list[Any], stacks: Sequence[Any] = ()) -> list[tf.Tensor]:
@@ -228,7 +276,8 @@ class ColumnsSource(BatchSource):
         if self._whole:
             rows.set_shape([self._columns.batch_size])
         count = len(rest) - len(self._words)
-        nest, matrices = self._columns.packing.single(rest[:count], rest[count:], rows, stacks)
+        first = self._first(offset)
+        nest, matrices = self._columns.packing.single(rest[:count], rest[count:], rows, first, stacks)
         return flatten(nest) + matrices
 
     def next(self) -> list[tf.Tensor]:
@@ -239,14 +288,14 @@ class ColumnsSource(BatchSource):
         if self._columns.count == 0:
             return 0
         size, begin = self._columns.batch_size, self._taken * self._columns.batch_size
-        if self._order.length is not None:
-            left = self._order.length - begin
+        if self._columns.num_epochs is not None:
+            left = self._columns.count * self._columns.num_epochs - begin
             if left <= 0 or (self._columns.drop_remainder and left < size):
                 return 0
-        stop = self._present()[1]
+        stop = self._present().end
         batches = (stop - begin) // size
         # The last batch of all may be smaller; it is the only one of its window's rest.
-        return int(max(min(steps, batches, self._block), 1))
+        return int(max(min(steps, batches, self._block if self._at_once else steps), 1))
 
     def advance(self, steps: int) -> None:
         self._taken += steps
@@ -263,7 +312,8 @@ class ColumnsSource(BatchSource):
             return False
         self._taken = int(state["columns.taken"])
         self.seed = int(state["columns.seed"])
-        self._new_order()
+        self.close()
+        self._windows = None  # the order is another one
         return True
 
     def _fingerprint(self) -> bytes:
@@ -273,43 +323,6 @@ class ColumnsSource(BatchSource):
         how = (c.num_epochs, c.shuffle, c.seed, c.drop_remainder, *(() if c.lengths is None else ("grouped",)))
         text = repr((c.packing.describe(), c.count, c.batch_size, *how))
         return hashlib.sha256(text.encode() + c.rows_digest).hexdigest().encode()
-
-    def _present(self) -> tuple[int, int, tf.Tensor, list[tf.Tensor]]:
-        """First and last position of the stream that the window holds, its order, its packed columns."""
-        size, begin = self._columns.batch_size, self._taken * self._columns.batch_size
-        window = self._window
-        if window is not None and window[0] <= begin:
-            is_last = window[1] == self._order.length
-            if is_last or begin + size <= window[1]:
-                return window
-        window = self._window = None  # its tensors go before the next ones come, so that two are never held at once
-        self._window = self._open_window(begin)
-        return self._window
-
-    def _window_bytes(self) -> int:
-        """How much of columns that stay where they are is held at once.
-
-        Rows in random order touch each page of a file, so every window of them costs a pass over the file. A window
-        that grows with the file keeps the passes of an epoch from growing too.
-        """
-        share = self._columns.packing.bytes // _WINDOWS_PER_EPOCH if self._columns.shuffle else 0
-        return max(_WINDOW_BYTES, share)
-
-    def _open_window(self, begin: int) -> tuple[int, int, tf.Tensor, list[tf.Tensor]]:
-        columns, size = self._columns, self._columns.batch_size
-        resident = columns.resident()
-        if resident is not None:
-            wanted = max(_ORDER_ROWS if columns.shuffle else _ORDER_ROWS // 4, size)
-        else:
-            wanted = max(self._window_bytes() * columns.packing.rows // max(columns.packing.bytes, 1), size)
-        wanted = max(min(wanted, _WINDOW_EPOCHS * columns.count), size)
-        rows = self._order.slice(begin, wanted - wanted % size)
-        if columns.rows is not None:
-            rows = RowSelection(rows).take(columns.rows)
-        if resident is not None:
-            return begin, begin + len(rows), zero_copy.as_tensor(zero_copy.copied(rows)), resident
-        own = [zero_copy.as_tensor(a) for a in columns.packing.gather(rows)]
-        return begin, begin + len(rows), tf.range(len(rows), dtype=tf.int64), own
 
 
 def _next(order: tf.Tensor, offset: tf.Tensor, count: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Reading arrays that may be memory-mapped files without keeping their pages.
+"""Memory that is given back: pages of memory-mapped files that were read, and freed arrays.
 
 A page that was read counts as resident memory until the system runs short of it. So what is read of a mapped file is
 read chunk by chunk, and the pages of each chunk are released. Any other array is read as it is.
@@ -7,6 +7,7 @@ read chunk by chunk, and the pages of each chunk are released. Any other array i
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import mmap
 from collections.abc import Iterator
@@ -24,6 +25,12 @@ def drop_pages(array: Any) -> None:
     if isinstance(file, mmap.mmap) and isinstance(array, np.memmap) and array.mode in ("r", "c"):
         with contextlib.suppress(OSError, ValueError):  # closed, or a system that has no such advice
             file.madvise(mmap.MADV_DONTNEED)
+
+
+def return_freed_memory() -> None:
+    """Gives freed memory back to the system; glibc keeps that of arrays up to 32 MB for the next ones otherwise."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def chunks(array: Any) -> Iterator[Any]:

@@ -92,6 +92,9 @@ class ReplicaSource(BatchSource):
             return False  # Only the chief's position is in a checkpoint: all start from the beginning, not all but one.
         return self.source.restore(state)
 
+    def close(self) -> None:
+        self.source.close()
+
     def _hold(self) -> None:
         """Takes the next step's batches, or leaves them in `left` when they are too few."""
         first, among = (self._replicas.first, self._replicas.total) if self.same_everywhere else (0, self._count)

@@ -97,6 +97,10 @@ class BatchSource(ABC):
         """Goes to a saved position; False (and nothing changed) when the state is another source's."""
         return False
 
+    def close(self) -> None:
+        """Lets go of rows that are held for batches to come, and ends threads that gather such rows."""
+        return
+
 
 def flatten(batch: Any) -> list[tf.Tensor]:
     """Components of a nest of dense, sparse and ragged tensors, in the order of a trace's placeholders.

@@ -15,7 +15,7 @@ import tensorflow as tf
 _ALIGNMENT = 64
 
 
-def _shareable(dtype: Any) -> bool:
+def shareable(dtype: Any) -> bool:
     """Whether numpy and TensorFlow write such numbers the same way."""
     return dtype.kind in "iuf" and dtype.isnative
 
@@ -23,7 +23,7 @@ def _shareable(dtype: Any) -> bool:
 def empty(shape: tuple[int, ...], dtype: Any) -> Any:
     """An array like `numpy.empty` gives, aligned for `as_tensor`."""
     dtype = np.dtype(dtype)
-    if not _shareable(dtype):
+    if not shareable(dtype):
         return np.empty(shape, dtype)
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     memory = np.empty(size + _ALIGNMENT, np.uint8)
@@ -42,6 +42,6 @@ def copied(array: Any) -> Any:
 def as_tensor(array: Any) -> tf.Tensor:
     """A tensor on the CPU of an array that is not written any more; of one made by `empty`, without a copy."""
     with tf.device("CPU"):
-        if not _shareable(array.dtype) or not array.size or array.ctypes.data % _ALIGNMENT:
+        if not shareable(array.dtype) or not array.size or array.ctypes.data % _ALIGNMENT:
             return tf.constant(array)
         return tf.experimental.dlpack.from_dlpack(array.__dlpack__())

@@ -21,6 +21,7 @@ from app.registry.jobs.transitions import fence
 from app.registry.metric_points import MetricRepository
 from app.registry.tables import Checkpoint, Evaluation
 from app.storage import Storage
+from app.traces import Trace
 from workers import memory
 from workers.attempt.attempt_files import remove_checkpoint_files
 from workers.attempt.progress import ProgressBuffer
@@ -57,7 +58,12 @@ class RunningAttempt:
         stop_signal: requests to stop it.
         progress: its progress and metric points.
         timings: when each stage up to the first step was reached, in seconds since the job was submitted.
+        started: a gang's member calls it when it has joined the others.
+        trace: that the attempt belongs to.
     """
+
+    started: Callable[[], object] = staticmethod(lambda: None)
+    trace = Trace()
 
     def __init__(
         self,

@@ -154,6 +154,7 @@ def _export(attempt: RunningAttempt, candidate: Candidate, export_id: str, key: 
         "engine": description["engine"],
         "tensorflow": description["tensorflow"],
     }
+    attempt.mark("exported")
     return _Export(export_id, key, digest, storage.size(key), skew, state, reason, lineage)
 
 

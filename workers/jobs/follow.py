@@ -48,7 +48,8 @@ class FollowingJob(TrainingJob):
 
     def _train(self, until: int) -> bool:
         last = _LastStep()
-        self._estimator.train(self._input_fn, hooks=[last, est.hooks.KeepInputPosition()], max_steps=until)
+        with self._attempt.trace.span("train", from_step=self._step, to_step=until):
+            self._estimator.train(self._input_fn, hooks=[last, est.hooks.KeepInputPosition()], max_steps=until)
         self._step = last.step
         self._attempt.check()
         return self._step >= until

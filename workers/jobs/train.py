@@ -45,6 +45,8 @@ class TrainingJob:
     def __init__(self, attempt: RunningAttempt, stored: TrainSpec) -> None:
         self._attempt = attempt
         distribution = job_devices.make_strategy(stored.resources, attempt.claim.gang)
+        if attempt.claim.gang is not None:
+            attempt.started()
         self._options = stored.train
         hours = self._options.keep_checkpoint_every_n_hours
         self._keep = Keep(self._options.keep_checkpoint_max, None if hours is None else hours * 3600)
@@ -71,6 +73,7 @@ class TrainingJob:
             step=self._step, started_from_step=self._step, max_steps=self._goal, resumed_from_step=self._resumed
         )
         stopped_early = self._train_in_stretches()
+        self._attempt.mark("trained")
         if self._spec.data.eval is not None and self._step not in self._measured:
             self._evaluate()
         result: JsonObject = {"step": self._step, "stopped_early": stopped_early, "resumed_from_step": self._resumed}
@@ -156,7 +159,8 @@ class TrainingJob:
         listener = CheckpointListener(self._record, self._step)
         # A job is trained in stretches, with evaluations between them, and may be stopped: all of it is one pass.
         hooks = [hook, est.hooks.KeepInputPosition()]
-        self._estimator.train(self._input_fn, hooks=hooks, max_steps=until, saving_listeners=[listener])
+        with attempt.trace.span("train", from_step=self._step, to_step=until):
+            self._estimator.train(self._input_fn, hooks=hooks, max_steps=until, saving_listeners=[listener])
         self._step = listener.step  # the hook was not called at the steps between its points
         attempt.progress.update(step=self._step)
         attempt.check()
@@ -165,15 +169,17 @@ class TrainingJob:
         return self._step >= until
 
     def _record(self, step: int) -> bool:
-        self._attempt.record_checkpoint(step)
-        self._attempt.prune_checkpoints(self._keep, self._best_steps())
+        with self._attempt.trace.span("checkpoint", step=step):
+            self._attempt.record_checkpoint(step)
+            self._attempt.prune_checkpoints(self._keep, self._best_steps())
         return True
 
     def _evaluate(self) -> None:
         data = self._spec.data.eval
         assert data is not None
         inputs = self._evaluation_inputs(data)
-        metrics = evaluate(self._attempt, self._estimator, self._eval_input, name=EVALUATION)
+        with self._attempt.trace.span("evaluate", step=self._step, rows=inputs.count):
+            metrics = evaluate(self._attempt, self._estimator, self._eval_input, name=EVALUATION)
         self._measured[self._step] = metrics
         self._attempt.record_evaluation(
             train_job_id=self._attempt.claim.job_id,
@@ -251,4 +257,5 @@ class TrainingJob:
             promote=spec.promote,
             metrics=self._measured.get(step),
         )
-        publish(self._attempt, candidate, result)
+        with self._attempt.trace.span("export", step=step):
+            publish(self._attempt, candidate, result)

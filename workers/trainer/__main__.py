@@ -22,10 +22,11 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from app.process import SYSTEM_ALLOCATOR, die_with_parent, give_memory_back
+from app.process import NOT_FOR_MODELS, SYSTEM_ALLOCATOR, die_with_parent, give_memory_back, without
 
 
 class Parent:
@@ -96,10 +97,13 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
             warm-up.
     """
     gc.disable()  # meanwhile: nothing is garbage yet, and looking for it took a quarter of the import
+    with without(NOT_FOR_MODELS):  # a model_fn of the catalogue may import them
+        import tf_estimator  # noqa: F401
     from app.config import Settings
     from app.errors import Unavailable
     from app.registry.db import Database, make_engine
     from app.storage import Storage
+    from app.traces import Trace, make_tracing
     from workers.estimator_json import model_fns
     from workers.jobs import job_devices
     from workers.trainer import runner, warm_up
@@ -109,6 +113,7 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
     _set_up_logging(settings.log_level)
     database = Database(make_engine(settings))
     storage = Storage(settings.artifacts)
+    tracing = make_tracing(settings, "estimator-trainer")
     job_devices.split_cpu(settings.slot_devices)
     if not member:
         warm_up.warm_up()
@@ -126,11 +131,19 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
         if claim.gang is not None:
             _set_up_logging(settings.log_level, f"worker {claim.gang.number}: ")
         with attempt_log(storage.path(storage.attempt_key(claim.job_id, claim.attempt)) / "log.txt"):
-            parent.say({"started": True, **attempt})
             outcome = runner.run(
-                claim, database, storage, settings, drain=parent.drain.is_set, timings=message["timings"]
+                claim,
+                database,
+                storage,
+                settings,
+                drain=parent.drain.is_set,
+                started=partial(parent.say, {"started": True, **attempt}),
+                timings=message["timings"],
+                trace=Trace(tracing, message.get("traceparent")),
             )
         parent.busy = False
+        if tracing is not None:
+            tracing.flush()
         parent.say({"ended": outcome, **attempt})
         give_memory_back()
 

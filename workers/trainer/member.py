@@ -12,6 +12,7 @@ from app.registry.db import Database
 from app.registry.jobs.attempts import Claim
 from app.registry.jobs.gangs import SeatKey
 from app.storage import Storage
+from app.traces import Trace
 from workers.attempt import attempt_files
 from workers.attempt.attempt import RunningAttempt, Stopped
 from workers.attempt.progress import ProgressBuffer
@@ -23,7 +24,16 @@ from workers.trainer.explain import explain
 log = logging.getLogger(__name__)
 
 
-def run(claim: Claim, database: Database, storage: Storage, settings: Settings, *, drain: Callable[[], bool]) -> str:
+def run(
+    claim: Claim,
+    database: Database,
+    storage: Storage,
+    settings: Settings,
+    *,
+    drain: Callable[[], bool],
+    started: Callable[[], object],
+    trace: Trace | None = None,
+) -> str:
     """Trains beside the chief, and puts a failure of this member on record.
 
     Returns:
@@ -32,6 +42,7 @@ def run(claim: Claim, database: Database, storage: Storage, settings: Settings, 
     """
     assert claim.gang is not None and isinstance(claim.spec, TrainSpec)
     attempt = RunningAttempt(claim, database, storage, settings, StopSignal(), ProgressBuffer(), {})
+    attempt.started, attempt.trace = started, trace or Trace()
     beat = SeatBeat(settings, database, SeatKey(claim.job_id, claim.attempt, claim.gang.number), drain=drain)
     beat.start()
     try:

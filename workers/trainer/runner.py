@@ -14,6 +14,7 @@ from app.registry.db import Database
 from app.registry.jobs.attempts import Claim
 from app.registry.metric_points import MetricRepository
 from app.storage import Storage
+from app.traces import Trace
 from workers import memory
 from workers.attempt import attempt_files
 from workers.attempt.attempt import RunningAttempt, Stopped
@@ -21,7 +22,7 @@ from workers.attempt.heartbeat import Heartbeat
 from workers.attempt.progress import ProgressBuffer
 from workers.attempt.resource_usage import ResourceUsage
 from workers.attempt.stop import Stop, StopSignal
-from workers.jobs import evaluate, export, predict, train
+from workers.jobs import evaluate, export, train
 from workers.trainer import member
 from workers.trainer.explain import explain
 
@@ -35,21 +36,26 @@ def run(
     settings: Settings,
     *,
     drain: Callable[[], bool] = lambda: False,
+    started: Callable[[], object] = lambda: None,
     timings: dict[str, float] | None = None,
+    trace: Trace | None = None,
 ) -> str:
     """Runs the attempt and records its end.
 
     Args:
         drain: whether the worker is to stop: the attempt then checkpoints and gives the job back.
+        started: called once this process keeps the lease: for a gang's member, when it has joined the others.
         timings: when the job was submitted and claimed.
+        trace: that the attempt belongs to.
 
     Returns:
         `succeeded failed queued cancelled` as the job stands now, or `lost` when the attempt is not ours any more.
     """
     if claim.gang is not None and claim.gang.number > 0:
-        return member.run(claim, database, storage, settings, drain=drain)
+        return member.run(claim, database, storage, settings, drain=drain, started=started, trace=trace)
     stop_signal, progress = StopSignal(), ProgressBuffer()
     attempt = RunningAttempt(claim, database, storage, settings, stop_signal, progress, dict(timings or {}))
+    attempt.started, attempt.trace = started, trace or Trace()
     attempt.mark("trainer_started")
     heartbeat = Heartbeat(
         database,
@@ -66,6 +72,8 @@ def run(
         drain=drain,
     )
     heartbeat.start()
+    if claim.gang is None:
+        started()
     try:
         outcome = _run(attempt)
     finally:
@@ -85,6 +93,8 @@ def _run_job(attempt: RunningAttempt) -> None:
     elif isinstance(spec, ExportSpec):
         export.run(attempt, spec)
     elif isinstance(spec, PredictSpec):
+        from workers.jobs import predict  # with it comes Arrow, 30 MB that trainings do without
+
         predict.run(attempt, spec)
     else:
         assert_never(spec)

@@ -16,19 +16,22 @@ from app.jobs.state import ErrorKind
 from app.registry.db import Database
 from app.registry.jobs.attempts import AttemptRepository
 from app.registry.jobs.gangs import GangRepository, SeatKey
+from app.registry.jobs.transitions import fence
 from workers.worker.trainer_handle import Death, TrainerProcess
 
 log = structlog.get_logger("worker")
 
 READY_S = 120.0
-"""Seconds that a trainer may take to get ready."""
+"""Seconds that a trainer may take to get ready, and as many to start the attempt."""
 _POLL_S = 0.2
 
 
 class AttemptWatch:
     """One attempt in one trainer.
 
-    Until the trainer says that it has started the attempt, and so extends the lease itself, this does.
+    Until the trainer says that it has started the attempt, and so extends the lease itself, this does: TensorFlow holds
+    the interpreter's lock while it waits for the other members of a cluster, so that no thread of the trainer runs. A
+    trainer that stays when its attempt is over is ended, at once or, once it has started, after its grace.
 
     Args:
         seat: the seat of a gang's member that is not its chief.
@@ -56,6 +59,7 @@ class AttemptWatch:
         self._started = False
         self._drained_at: float | None = None
         self._beat_at = 0.0
+        self._over_since: float | None = None
 
     def wait(self, *, may_try_again: bool) -> str | None:
         """The attempt's outcome; None: the trainer died before it started the attempt, and another may take it.
@@ -63,12 +67,11 @@ class AttemptWatch:
         Args:
             may_try_again: whether another trainer is allowed to take it.
         """
-        ready_by = time.monotonic() + READY_S
+        begin = time.monotonic()
         while self._trainer.death is None:
             outcome = self._answer(self._trainer.receive(_POLL_S) or {})
-            if outcome is None and not self._started:
-                self._extend_lease()
-            outcome = outcome or self._end_if_over_memory() or self._end_if_not_ready(ready_by) or self._drain()
+            outcome = outcome or self._end_if_over() or self._end_if_over_memory()
+            outcome = outcome or self._end_if_not_started(time.monotonic() - begin) or self._drain()
             if outcome is not None:
                 return outcome
         return self._died(self._trainer.death, may_try_again)
@@ -80,19 +83,41 @@ class AttemptWatch:
         self._started = self._started or "started" in message
         return str(message["ended"]) if "ended" in message else None
 
-    def _extend_lease(self) -> None:
+    def _end_if_over(self) -> str | None:
+        """Extends the lease before the attempt has started, and only looks at it afterwards."""
         if time.monotonic() < self._beat_at:
-            return
-        self._beat_at = time.monotonic() + min(self._settings.heartbeat_s, self._settings.lease_s / 4)
+            return None
+        settings = self._settings
+        self._beat_at = time.monotonic() + (settings.lease_s if self._started else self._beat_every_s)
         try:
             with self._database.session() as session:
-                attempts = AttemptRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
-                if self._seat is None:
-                    attempts.heartbeat(self._job_id, self._attempt, self._settings.lease_s)
-                else:
-                    GangRepository(session, attempts).keep_seat(self._seat, self._settings.lease_s)
+                stands = self._look(session) if self._started else self._beat(session)
         except Unavailable:
             log.warning("the registry does not answer", job_id=self._job_id)
+            return None
+        if stands:
+            self._over_since = None
+            return None
+        self._over_since = self._over_since or time.monotonic()
+        grace_s = settings.grace_s + settings.lease_s if self._started else 0.0
+        if time.monotonic() - self._over_since < grace_s:
+            return None
+        log.warning("the attempt is over and its trainer is ended", job_id=self._job_id, attempt=self._attempt)
+        self._trainer.kill()
+        return "lost"
+
+    @property
+    def _beat_every_s(self) -> float:
+        return min(self._settings.heartbeat_s, self._settings.lease_s / 4)
+
+    def _look(self, session: Session) -> bool:
+        return fence(session, self._job_id, self._attempt) is not None
+
+    def _beat(self, session: Session) -> bool:
+        attempts = AttemptRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
+        if self._seat is not None:
+            return GangRepository(session, attempts).keep_seat(self._seat, self._settings.lease_s)
+        return attempts.heartbeat(self._job_id, self._attempt, self._settings.lease_s) is not None
 
     def _end_if_over_memory(self) -> str | None:
         if not self._started or self._memory_limit is None or self._trainer.memory_bytes() <= self._memory_limit:
@@ -100,10 +125,11 @@ class AttemptWatch:
         detail = f"The trainer held more than its limit of {self._memory_limit} bytes."
         return self._out_of_memory(self._trainer.kill(), detail)
 
-    def _end_if_not_ready(self, ready_by: float) -> str | None:
-        if self._trainer.ready or time.monotonic() <= ready_by:
+    def _end_if_not_started(self, waited_s: float) -> str | None:
+        if self._started or waited_s <= (2 * READY_S if self._trainer.ready else READY_S):
             return None
-        return self._lost(self._trainer.kill(), "The trainer process did not get ready.")
+        what = "start the attempt" if self._trainer.ready else "get ready"
+        return self._lost(self._trainer.kill(), f"The trainer process did not {what}.")
 
     def _drain(self) -> str | None:
         """Tells the trainer once that the worker is to stop; ends it if it does not give the job back in time."""

@@ -7,15 +7,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 
 from app.config import Settings
 from app.errors import Unavailable
 from app.registry.db import Database, revision_state, seconds
+from app.registry.events import EventRepository
 from app.registry.jobs.attempts import AttemptRepository, Claim
 from app.registry.jobs.gangs import GangRepository
 from app.registry.tables import Job
+from app.traces import make_tracing
 from workers import memory
 from workers.worker.attempt_watch import AttemptWatch
 from workers.worker.devices import Devices
@@ -58,6 +61,7 @@ class Slot:
         self.devices = Devices(settings)
         self.trainer: TrainerProcess | None = None
         self._busy = threading.Lock()
+        self._tracing = make_tracing(settings, "estimator-worker")
 
     def look_after(self, every_s: float = 1.0) -> None:
         """Keeps a living trainer in the slot while it is idle, until the worker drains; run it in a thread."""
@@ -105,25 +109,47 @@ class Slot:
     def _run_together(self, seat: HeldSeat, submitted: float) -> str | None:
         """Waits for the other members of a gang, then runs this one's part of the attempt. Its trainer is a fresh one,
         for TensorFlow joins one cluster in the life of a process; it starts while the gang forms."""
-        if self.trainer is not None:
-            self.trainer.close()
-        self.trainer = self._start_member(self.devices)
         try:
+            if self.trainer is not None:
+                self.trainer.close()
+            self.trainer = self._start_member(self.devices)
             claim = seat.wait_for_others(self._draining)
             return None if claim is None else self._run(claim, submitted, seat)
         finally:
+            seat.leave()
             if self.trainer is not None:
                 self.trainer.kill()
                 self.trainer = None
-            seat.leave()
             if not self._draining():
                 self.warm_up()
 
     def _run(self, claim: Claim, submitted: float, seat: HeldSeat | None = None) -> str:
+        parent = None
+        if self._tracing is not None:
+            with self._database.read() as session:
+                parent = EventRepository(session).traceparent(claim.job_id)
+        if self._tracing is None or parent is None or not self._tracing.wants(parent):
+            return self._run_claimed(claim, submitted, seat)
+        facts: dict[str, Any] = {"job": claim.job_id, "attempt": claim.attempt, "worker": self._worker}
+        claimed = time.time()
+        self._tracing.begin("wait for a worker", parent, at=submitted, **facts).end(at=claimed)
+        span = self._tracing.begin("attempt", parent, at=claimed, seat=seat and seat.key.number, **facts)
+        outcome = "lost"
+        try:
+            outcome = self._run_claimed(claim, submitted, seat, span.traceparent)
+            return outcome
+        finally:
+            span.end(outcome=outcome, error=None if outcome in ("succeeded", "queued", "cancelled") else outcome)
+            self._tracing.flush()
+
+    def _run_claimed(
+        self, claim: Claim, submitted: float, seat: HeldSeat | None, traceparent: str | None = None
+    ) -> str:
         bound = log.bind(job_id=claim.job_id, attempt=claim.attempt)
         bound.info("claimed", seat=seat and seat.key.number)
         outcome = None
-        message = {"run": claim_to_json(claim), "timings": {"submitted": submitted, "claimed": time.time()}}
+        timings = {"submitted": submitted, "claimed": time.time()}
+        message = {"run": claim_to_json(claim), "timings": timings, "traceparent": traceparent}
         # a gang's members wait for each other: where one does not start, all begin again
         for tries_left in reversed(range(_TRIES if seat is None else 1)):
             self.warm_up()

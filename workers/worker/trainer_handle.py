@@ -110,7 +110,8 @@ class TrainerProcess:
     def kill(self) -> Death:
         """Ends it now."""
         if self.death is None:
-            self._process.kill()
+            # Popen.kill would first look whether it is dead already, and reap it without its usage
+            os.kill(self.pid, signal.SIGKILL)
             self._reap()
         assert self.death is not None
         return self.death

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ConfigDict, Field
@@ -29,6 +30,11 @@ class AttemptView(View):
     @classmethod
     def of(cls, row: tables.Attempt) -> AttemptView:
         return cls.copy_of(row)
+
+
+class SeatView(View):
+    number: int = Field(description="0: the chief, whose worker is the attempt's.")
+    worker: str = Field(description="Host name and process id.")
 
 
 class JobError(View):
@@ -59,6 +65,11 @@ class JobView(View):
     timings: dict[str, float] = Field(description="Seconds from the submit to each stage of the job.")
     error: JobError | None = Field(description="The last failure, also while the job waits to try again.")
     attempts: list[AttemptView]
+    workers: int = Field(description="How many workers run it together.")
+    seats: list[SeatView] = Field(
+        default=[],
+        description="The workers that run it together now, or wait for each other. Empty in lists, and for one worker.",
+    )
     warnings: list[str] = Field(description="Remarks for the submitter; a dry run returns the same.")
     spec: Json | None = Field(
         default=None, description="The complete specification, with defaults and chosen columns. Absent from lists."
@@ -70,11 +81,18 @@ class JobView(View):
 
     @classmethod
     def of(
-        cls, row: tables.Job, attempts: list[tables.Attempt], *, spec: bool = True, outcome: Outcome | None = None
+        cls,
+        row: tables.Job,
+        attempts: list[tables.Attempt],
+        *,
+        seats: Iterable[tables.Seat] = (),
+        spec: bool = True,
+        outcome: Outcome | None = None,
     ) -> JobView:
         """The view of a job with its attempts.
 
         Args:
+            seats: that are held of it.
             outcome: of the version that the job made, if it made one.
         """
         held = outcome is not None and outcome.held
@@ -85,6 +103,8 @@ class JobView(View):
             timings=row.result.get("timings") or row.progress.get("timings") or {},
             error=JobError(kind=row.error_kind, detail=row.error_detail or "") if row.error_kind else None,
             attempts=[AttemptView.of(attempt) for attempt in attempts],
+            workers=row.seats,
+            seats=[SeatView(number=seat.number, worker=seat.worker) for seat in seats],
             warnings=row.warnings or [],
             spec=row.spec if spec else None,
         )

@@ -107,7 +107,9 @@ class GangRepository:
         """Gives the seat of a gang back that still forms. False: it has formed in the meantime.
 
         Args:
-            pause_s: seconds for which other jobs may form first, because this one did not fill in time.
+            pause_s: seconds for which other jobs may form first, because this one did not fill in time. All its seats
+                are given back then: one that came later would hold its turn, and the workers would come and go for
+                ever.
         """
         job = self.session.get(Job, key.job_id)
         if job is None:
@@ -118,6 +120,8 @@ class GangRepository:
             return False
         self.leave(key)
         if pause_s and job.state == JobState.QUEUED:
+            all_seats = delete(Seat).where(Seat.job_id == key.job_id, Seat.attempt == key.attempt)
+            self.session.execute(all_seats, execution_options=_UNSYNCHRONIZED)
             self.session.execute(
                 update(Job).where(Job.id == job.id).values(forming_after=now() + pause_s),
                 execution_options=_UNSYNCHRONIZED,

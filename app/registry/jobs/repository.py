@@ -15,12 +15,12 @@ from app.ids import is_id, new_id
 from app.jobs.spec import JobSpec, Resources, TrainSpec, encode
 from app.jobs.state import ENDED, JobState, shown_state
 from app.registry.db import now
-from app.registry.events import record
+from app.registry.events import record, record_submit
 from app.registry.jobs.outbox import enqueue
 from app.registry.jobs.search import JobFilter
 from app.registry.jobs.transitions import find, transition
 from app.registry.pagination import page
-from app.registry.tables import Attempt, Dataset, Job, JobLink, JobTag
+from app.registry.tables import Attempt, Dataset, Job, JobLink, JobTag, Seat
 
 
 class JobRepository:
@@ -46,8 +46,10 @@ class JobRepository:
         warnings: Sequence[str] = (),
         display_name: str | None = None,
         tags: Sequence[str] = (),
+        traceparent: str | None = None,
     ) -> Job:
-        """A new job, QUEUED. The ids of data sets, jobs and checkpoints in its specification are recorded as links.
+        """A new job, QUEUED. The ids of data sets, jobs and checkpoints in its specification are recorded as links; the
+        trace that its request belongs to stands in its first event.
 
         Raises:
             NotFound: a data set that the specification names was deleted meanwhile.
@@ -88,7 +90,7 @@ class JobRepository:
         self.session.flush()
         if links:
             self.session.execute(insert(JobLink), [{"job_id": job.id, "target_id": target} for target in links])
-        record(self.session, job.id, "state", {"state": JobState.QUEUED, "attempt": 0})
+        record_submit(self.session, job.id, traceparent)
         enqueue(self.session, job)
         return job
 
@@ -140,6 +142,15 @@ class JobRepository:
     def attempts(self, job_id: str) -> builtins.list[Attempt]:
         """The job's attempts, first to last."""
         return list(self.session.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)))
+
+    def seats(self, job: Job) -> builtins.list[Seat]:
+        """The seats that workers hold now of a job that several run together, in order: of the attempt that runs, or of
+        the next one while it forms."""
+        if job.seats == 1 or job.state not in (JobState.QUEUED, JobState.RUNNING):
+            return []
+        number = job.attempt + (job.state == JobState.QUEUED)
+        held = select(Seat).where(Seat.job_id == job.id, Seat.attempt == number, Seat.lease_expires_at >= now())
+        return list(self.session.scalars(held.order_by(Seat.number)))
 
     def attempts_by_job(self, job_ids: builtins.list[str]) -> dict[str, builtins.list[Attempt]]:
         """Job → its attempts, first to last, with one query; jobs without one are left out."""

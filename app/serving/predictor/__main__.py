@@ -20,7 +20,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from app.process import die_with_parent, fork_child_of, give_memory_back, name_process
+from app.process import NOT_FOR_MODELS, die_with_parent, fork_child_of, give_memory_back, name_process
 from app.serving.forkserver import PID
 from app.serving.predictor.turns import SLOW_S, ReadingTurn
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from app.serving import protocol as messages
     from app.serving.predictor import loaded_model as models
 
-_NOT_NEEDED = ("pandas", "pyarrow")
-"""Keras imports them where they are, at a tenth of the whole import and 35 MB, and Arrow starts a thread."""
 _LOW_PRIORITY_NICENESS = 10
 """Of the thread that loads while others are served: a tenth of a core that is wanted. On one core 95 of 100 calls
 during a load take 0.6 ms then and not 4; the load takes five times as long."""
@@ -39,8 +37,7 @@ def main(arguments: list[str]) -> None:
     kind, parent, *numbers = arguments
     die_with_parent(parent=int(parent))
     gc.disable()  # while TensorFlow is imported: nothing is garbage yet, and looking for it took a quarter of that
-    for name in _NOT_NEEDED:
-        sys.modules[name] = None  # type: ignore[assignment]
+    sys.modules.update(dict.fromkeys(NOT_FOR_MODELS))  # type: ignore[arg-type]
     for number in (signal.SIGINT, signal.SIGHUP):  # they reach a terminal's whole group; the API ends us when it ends
         signal.signal(number, signal.SIG_IGN)
     if kind == "nursery":

@@ -12,7 +12,8 @@ import time
 
 SLOW_S = 0.005
 """A call that takes longer holds nobody up: another thread reads meanwhile."""
-_LOOK_S, _IDLE_S = 0.005, 0.05
+_LOOK_S, _IDLE_S = 0.02, 0.05
+"""Between two looks of a thread that stands by, each of which disturbs the call that runs."""
 
 
 class ReadingTurn:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import tf_estimator as est
 from tests.estimator.linear_model import X, Y, by_hand, make, rows
-from tf_estimator.inputs import column_packing, columns_input, memory_map, zero_copy
+from tf_estimator.inputs import column_packing, memory_map, zero_copy
 from tf_estimator.inputs import shuffle as shuffle_module
 from tf_estimator.inputs.input_fn import open_input
 from tf_estimator.inputs.shuffle import Order, permuted
@@ -99,17 +99,6 @@ def test_tensors_keep_their_memory_alive_and_users_arrays_stay_theirs() -> None:
     np.testing.assert_array_equal(source.next()[0], first[0])
     tensors = [zero_copy.as_tensor(zero_copy.copied(np.full(1 << 16, i))) for i in range(20)]
     assert [int(tf.reduce_max(tensor)) for tensor in tensors] == list(range(20))
-
-
-def test_windows_grow_with_shuffled_columns_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(column_packing, "RESIDENT_BYTES", 10)
-    monkeypatch.setattr(columns_input, "_WINDOW_BYTES", 1 << 10)
-    x = np.arange(64_000, dtype=np.float32)  # 256,000 bytes: a 32nd is 8,000, which are 2,000 rows
-    held = {}
-    for shuffle in (False, True):
-        source = est.inputs.columns_input_fn({"x": x}, batch_size=10, shuffle=shuffle, seed=1).open_source()
-        held[shuffle] = source.arguments()[1].shape[0]
-    assert held == {False: 250, True: 2000}
 
 
 def test_columns_too_big_for_memory_give_the_same_batches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

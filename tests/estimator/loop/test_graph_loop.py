@@ -79,7 +79,7 @@ def test_columns_side_by_side_are_found_in_the_order_of_their_names() -> None:
     assert packing.stacked([1]) == ("float32 scalar", 1, 2)
     assert packing.stacked([1, 0]) is None  # not in this order
     assert packing.stacked([1, 2]) is None  # not of one dtype
-    assert packing.gather(None)[packing.packs.index("float32 scalar")].tolist() == [[1, 0], [1, 0]]
+    assert packing.pack()[packing.packs.index("float32 scalar")].tolist() == [[1, 0], [1, 0]]
 
 
 def test_what_takes_nothing_of_the_batch_does_not_happen_at_the_end_of_the_input(tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ def test_training_publishes_one_version(service: Service, trained: str) -> None:
 def test_timings_lead_to_the_first_step(service: Service, trained: str) -> None:
     timings = service.job(trained).result["timings"]
     order = ["submitted", "claimed", "trainer_started", "data_opened", "estimator_built", "first_step"]
+    order += ["trained", "export_started", "exported"]
     assert sorted(order, key=timings.__getitem__) == order
 
 

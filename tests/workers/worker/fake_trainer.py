@@ -31,6 +31,8 @@ def main() -> None:
             if do == "never start" or not once.exists():
                 once.touch()
                 os._exit(4)
+        if do == "stay before the start":
+            time.sleep(60)
         if do == "start late":
             time.sleep(4)
         say({"started": True, "job_id": run["job_id"], "attempt": run["attempt"]})

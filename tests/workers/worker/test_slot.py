@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from app.config import Settings
 from app.registry.db import HEAD, Database
-from tests.repositories import reconcile
+from tests.repositories import attempts, reconcile
 from tests.waiting import wait_for
 from tests.workers import job_rows
 from workers.worker.devices import Devices
@@ -117,6 +117,26 @@ def test_lease_is_kept_until_the_trainer_starts(tmp_path: Path, database: Databa
     assert (outcome, seen) == ("succeeded", [])
 
 
+@pytest.mark.parametrize("do", ["stay before the start", "hang"])
+def test_trainer_that_stays_when_its_attempt_is_over_is_ended(tmp_path: Path, database: Database, do: str) -> None:
+    settings = Settings(data_dir=tmp_path, lease_s=0.4, grace_s=0.4)
+    slot = Slot(settings, database, start_trainer=lambda devices: TrainerProcess(devices, FAKE))
+    job = job_rows.submit(database, do)
+
+    def lose() -> None:
+        wait_for(lambda: job_rows.job(database, job.id).state == "RUNNING")
+        with database.session() as session:
+            assert attempts(session).lose(job.id, 1, "another worker is gone")
+
+    losing = threading.Thread(target=lose)
+    losing.start()
+    assert slot.run(job.id, 0) == "lost"  # long before the trainer would answer
+    losing.join()
+    (attempt,) = job_rows.attempts(database, job.id)
+    assert attempt.reason == "another worker is gone"
+    slot.close()
+
+
 def test_idle_slot_gets_a_new_trainer_when_its_own_dies(settings: Settings, database: Database) -> None:
     stop = threading.Event()
     slot = Slot(settings, database, draining=stop.is_set, start_trainer=lambda devices: TrainerProcess(devices, FAKE))
@@ -132,6 +152,15 @@ def test_idle_slot_gets_a_new_trainer_when_its_own_dies(settings: Settings, data
         stop.set()
         looking.join()
         slot.close()
+
+
+def test_trainer_that_has_just_died_is_ended_like_any_other(settings: Settings) -> None:
+    trainer = TrainerProcess(Devices(settings), FAKE)
+    process = psutil.Process(trainer.pid)
+    process.kill()
+    wait_for(lambda: process.status() == psutil.STATUS_ZOMBIE)  # nobody has waited for it yet
+
+    assert trainer.kill().signal == signal.SIGKILL
 
 
 def test_stop_of_the_worker_reaches_the_attempt(settings: Settings, database: Database) -> None:
