@@ -35,7 +35,14 @@ class Settings(BaseSettings):
     broker_queue_type: str = Field(default="classic", pattern="^(classic|quorum)$")
     """Queues of RabbitMQ. Quorum: copies on several nodes; priorities are two only, with RabbitMQ before 4.0 none."""
     artifacts_url: str = ""
-    """Root of the artifact store (a path shared by all hosts); empty: `<data-dir>/artifacts`."""
+    """Root of the artifact store: a path shared by all hosts, or `s3://bucket/prefix`, `gs://…`, `az://…`; empty:
+    `<data-dir>/artifacts`."""
+    cache_dir: Path | None = None
+    """What this host has of an object store; None: `<data-dir>/cache`. All processes of a host share one."""
+    cache_bytes: int = Field(default=32 * 2**30, gt=0)
+    """Of the cache. What is in use stays, though it is more."""
+    store_patience_s: float = Field(default=600.0, gt=0)
+    """How long a job waits for an object store that does not answer, before its attempt fails."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -210,6 +217,8 @@ class Settings(BaseSettings):
         found = [self.data_dir.resolve()]
         if "://" not in (artifacts := self.artifacts.removeprefix("file://")):
             found.append(Path(artifacts).resolve())
+        else:
+            found.append(self.cache_directory)
         return found
 
     @property
@@ -232,6 +241,10 @@ class Settings(BaseSettings):
     @property
     def artifacts(self) -> str:
         return self.artifacts_url or str(self.data_dir.resolve() / "artifacts")
+
+    @property
+    def cache_directory(self) -> Path:
+        return (self.cache_dir or self.data_dir / "cache").resolve()
 
     @property
     def lanes(self) -> int:

@@ -16,12 +16,21 @@ def files_digest(files: Iterable[tuple[str, Path]]) -> str:
     A name has its length in front, so that no two lists of names and contents read the same. Raises OSError when a
     file cannot be read.
     """
+    return digest_of((name, file_hash(file)) for name, file in files)
+
+
+def file_hash(file: Path) -> bytes:
+    """SHA-256 of a file's content. Raises OSError when it cannot be read."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").digest()
+
+
+def digest_of(hashes: Iterable[tuple[str, bytes]]) -> str:
+    """As `files_digest`, of names and the hashes of their contents."""
     whole = hashlib.sha256()
-    for name, file in sorted(files, key=lambda item: item[0].encode()):
+    for name, content in sorted(hashes, key=lambda item: item[0].encode()):
         data = name.encode()
-        whole.update(len(data).to_bytes(8, "big") + data)
-        with file.open("rb") as content:
-            whole.update(hashlib.file_digest(content, "sha256").digest())
+        whole.update(len(data).to_bytes(8, "big") + data + content)
     return "sha256:" + whole.hexdigest()
 
 

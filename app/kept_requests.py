@@ -21,7 +21,7 @@ def write(database: Database, storage: Storage, requests: Iterable[KeptRequest])
     """Writes one file for each model, then its rows; a file without rows is removed by the reconciler.
 
     Raises:
-        Unavailable: the database does not answer.
+        Unavailable: the database or the store does not answer.
         OSError: the disk is full, for example.
     """
     import pyarrow as pa
@@ -40,8 +40,10 @@ def write(database: Database, storage: Storage, requests: Iterable[KeptRequest])
         columns = ("id", "version", "at", "instance", "prediction")
         pq.write_table(pa.table({name: [row[name] for row in rows] for name in columns}), path, compression="zstd")
         index = [{name: row[name] for name in ("id", "version", "at", "predicted")} for row in rows]
+        size = path.stat().st_size
+        storage.publish(key)
         with database.session() as session:
-            known = FeedbackRepository(session).add_file(model, file_id, key, path.stat().st_size, index)
+            known = FeedbackRepository(session).add_file(model, file_id, key, size, index)
         if not known:
             storage.remove(key)
 

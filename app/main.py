@@ -32,8 +32,8 @@ from app.api.health import current, is_ready
 from app.api.job_metrics import JobCollector
 from app.api.pages import pages
 from app.arm_writer import ArmWriter
+from app.artifact_store import open_storage
 from app.config import Settings
-from app.datasets.ingestor import INGESTOR
 from app.dispatch import Dispatch
 from app.errors import ServiceError, Unavailable
 from app.http.admission import AdmissionMiddleware, token_limits
@@ -104,19 +104,20 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
     traffic = Traffic()
     metrics = CollectorRegistry()
     metrics.register(traffic)
-    serving = _serving(settings, link)
+    storage = open_storage(settings)
+    serving = _serving(settings, storage, link)
     promotions = Promotions(serving)
     app_state = AppState(
         settings=settings,
         database=database,
-        storage=Storage(settings.artifacts),
+        storage=storage,
         queue=queue,
         dispatch=Dispatch(settings, database, queue),
         feed=EventFeed(database, promotions, most_per_token=settings.event_streams_per_token),
         promotions=promotions,
         authenticate=Authenticator(lambda secret: _find_token(app_state, secret), version=database.commits.version),
         metrics=Exposition(metrics, JobCollector(database), link),
-        readiness=ReadinessMonitor(database, queue),
+        readiness=ReadinessMonitor(database, queue, storage),
         lanes=(lambda: (link.serving(), link.lanes)) if link is not None else (lambda: (1, 1)),
     )
     api = create_api(app_state)
@@ -285,8 +286,6 @@ class Lifespan:
     async def _warm_up(self) -> None:
         """What later requests would wait for, once the first ones need not wait for it."""
         await self._ready.wait()
-        if self._link is None or self._link.index == 0:
-            INGESTOR.warm()
         await asyncio.to_thread(self._state.queue.ping)  # imports what the first submit would wait for
         gc.freeze()  # a full collection would look at all that was imported, while every request waits
 
@@ -338,7 +337,7 @@ class Refusals:
             AuditRepository(session).add(token_id, "token.refused", method, {"why": why})
 
 
-def _serving(settings: Settings, link: ParentLink | None) -> ServingService | None:
+def _serving(settings: Settings, storage: Storage, link: ParentLink | None) -> ServingService | None:
     if settings.predictor == "none":
         return None
     limits = BatchLimits(
@@ -347,13 +346,15 @@ def _serving(settings: Settings, link: ParentLink | None) -> ServingService | No
         timeout_s=settings.predict_timeout_s,
         request_memory=settings.predict_request_memory,
     )
+    hold = (lambda path, digest: storage.hold(storage.key(path), digest)) if storage.remote else None
     if link is None:
-        return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes)
+        return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes, hold=hold)
     # Each lane has the same versions in a predictor of its own, and the first one tries new ones for all.
     memory_bytes = settings.predict_memory_bytes // link.lanes
     return ServingService(
         limits=limits,
         memory_bytes=memory_bytes,
+        hold=hold,
         predictors=link,
         validates=link.index == 0,
         host=HostVersions(link.table) if link.lanes > 1 else None,

@@ -11,11 +11,12 @@ from typing import Any
 
 import structlog
 
-from app.errors import Unavailable
+from app.errors import ServiceError, Unavailable
 from app.queue import Queue
 from app.registry.commit_watch import CommitWatcher
 from app.registry.db import Database, revision_state
 from app.registry.workers import WorkerRepository
+from app.storage import Storage
 
 log = structlog.get_logger("app.readiness")
 
@@ -59,6 +60,15 @@ def _look_at_database(database: Database) -> dict[str, int]:
         return dict(WorkerRepository(session).queues_without_worker())
 
 
+def _look_at_store(storage: Storage) -> str:
+    """What is wrong with it; empty when it answers."""
+    try:
+        storage.check()
+    except ServiceError as error:
+        return f"{error.detail} Models that are loaded serve on; uploads, jobs and other models wait for it."
+    return ""
+
+
 class _DatabaseLook:
     """`_look_at_database` where it may find something new: it costs a millisecond of whichever prediction comes in
     meanwhile."""
@@ -83,8 +93,9 @@ class _DatabaseLook:
         self._commits.close()
 
 
-def _readiness(unserved: dict[str, int], broker: bool) -> Readiness:
-    problems = [] if broker else ["The broker does not answer: jobs are taken, and start when it is back."]
+def _readiness(unserved: dict[str, int], broker: bool, store: str = "") -> Readiness:
+    problems = [store] if store else []
+    problems += [] if broker else ["The broker does not answer: jobs are taken, and start when it is back."]
     problems += [
         f"No living worker serves the queue {name}, where {_jobs(count)}: start one with QUEUES={name}."
         for name, count in list(unserved.items())[:_MOST_QUEUES]
@@ -97,26 +108,43 @@ def _jobs(count: int) -> str:
 
 
 class ReadinessMonitor:
-    """What database and broker answer, asked again and again by two threads, so that asking the monitor costs nothing.
+    """What database, broker and artifact store answer, asked again and again by threads, so that asking the monitor
+    costs nothing.
 
     Args:
-        every_s: pause between two looks.
+        every_s: pause between two looks; the artifact store is asked every `store_every_s`.
         silent_s: a database or broker that has not answered a look for so long counts as down.
     """
 
-    def __init__(self, database: Database, queue: Queue, *, every_s: float = 0.5, silent_s: float = 3.0) -> None:
+    def __init__(
+        self,
+        database: Database,
+        queue: Queue,
+        storage: Storage | None = None,
+        *,
+        every_s: float = 0.5,
+        store_every_s: float = 10.0,
+        silent_s: float = 3.0,
+    ) -> None:
         look = _DatabaseLook(database)
         self._database = _Watch("database", look, every_s, silent_s, look.close)
         self._broker = _Watch("broker", queue.ping, every_s, silent_s)
+        self._store: _Watch | None = None
+        if storage is not None and storage.remote:
+            self._store = _Watch("store", lambda: _look_at_store(storage), store_every_s, math.inf)
 
     def start(self) -> None:
         self._database.start()
         self._broker.start()
+        if self._store is not None:
+            self._store.start()
 
     def stop(self) -> None:
         """Does not wait for a look that hangs."""
         self._database.stop()
         self._broker.stop()
+        if self._store is not None:
+            self._store.stop()
 
     def current(self) -> Readiness:
         """What was found last.
@@ -132,7 +160,8 @@ class ReadinessMonitor:
         broker, silent = self._broker.last()
         if found is None or (broker is None and not silent):
             raise Unavailable("The service starts.")
-        return _readiness(found, broker is not False and not silent)
+        store = self._store.last()[0] if self._store is not None else None
+        return _readiness(found, broker is not False and not silent, str(store or ""))
 
 
 class _Watch:

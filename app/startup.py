@@ -10,9 +10,10 @@ from pathlib import Path
 import structlog
 
 from app.api.deps import AppState
-from app.errors import ServiceError
+from app.errors import ServiceError, Unavailable
 from app.registry.db import Database, migrate
 from app.registry.tokens import TokenRepository
+from app.storage import Storage
 
 log = structlog.get_logger("app.startup")
 
@@ -25,6 +26,7 @@ async def prepare(app_state: AppState) -> None:
     """Returns when the service is ready; tries again for ever. `service.not_ready` says what it waits for."""
     while True:
         try:
+            await asyncio.to_thread(_check_store, app_state.storage)
             state = await asyncio.to_thread(migrate, app_state.database.engine)
             if state == "ok":
                 path = app_state.settings.data_dir / ADMIN_TOKEN_FILE
@@ -39,6 +41,15 @@ async def prepare(app_state: AppState) -> None:
             log.error("not ready", exc_info=error)
         log.warning("not ready", why=app_state.not_ready)
         await asyncio.sleep(_AGAIN_S)
+
+
+def _check_store(storage: Storage) -> None:
+    """An outage is no reason to answer nothing: `/readyz` tells of it. Raises InvalidInput for a store that lacks what
+    is needed."""
+    try:
+        storage.check()
+    except Unavailable as error:
+        log.warning("starts without the artifact store", why=error.detail)
 
 
 def ensure_admin_token(database: Database, path: Path) -> None:

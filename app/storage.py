@@ -16,20 +16,55 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from app.digest import files_digest
-from app.errors import InvalidInput, NotFound
+from app.errors import Conflict, InvalidInput, NotFound
 from app.ids import is_id
 
+_NO_ADDRESSES = "This service keeps its artifacts in no object store: there are no addresses to load them from or to."
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
-_BLOCK = 1 << 20
+
+
+class Holding:
+    """Files of an artifact that stay where they are until `release` is called.
+
+    Args:
+        path: of the artifact.
+    """
+
+    def __init__(self, path: Path, release: Callable[[], None] = lambda: None) -> None:
+        self.path = path
+        self._release: Callable[[], None] | None = release
+
+    def release(self) -> None:
+        """May be called again."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+
+class SignedFile(NamedTuple):
+    """A file of an artifact, and an address from which anybody may download it for a while. `name`: in the artifact."""
+
+    name: str
+    bytes: int
+    sha256: str
+    address: str
 
 
 class Storage:
-    """Artifacts under one root, a directory that all hosts share (a local path, or a mounted file or object store:
-    TensorFlow writes checkpoints by path and renames them)."""
+    """Artifacts under one root, a directory that all hosts share (a local path, or a mounted file system: TensorFlow
+    writes checkpoints by path and renames them).
+
+    Whoever writes, writes at `path(key)`, then calls `publish(key)`; whoever reads, reads under `hold(key)` or
+    `reading(key)`. Here these do nothing; `app.object_store` sends and fetches with them.
+    """
+
+    remote = False
+    """Whether artifacts are kept elsewhere than at their paths."""
 
     def __init__(self, root: str | Path) -> None:
         """Opens the store below `root`, which is created if it is missing.
@@ -39,7 +74,7 @@ class Storage:
         """
         text = str(root).removeprefix("file://")
         if "://" in text or not text:
-            raise InvalidInput("ARTIFACTS_URL must be a path. Mount an object store to use it.")
+            raise InvalidInput("ARTIFACTS_URL must be a path, or begin with s3://, gs:// or az:// and a bucket.")
         self.root = Path(text).resolve()
         self.root.mkdir(parents=True, exist_ok=True)
 
@@ -54,6 +89,10 @@ class Storage:
     @staticmethod
     def export_key(export_id: str) -> str:
         return f"exports/{_checked(export_id, 'exp')}"
+
+    @staticmethod
+    def upload_key(upload_id: str) -> str:
+        return f"uploads/{_checked(upload_id, 'upl')}"
 
     @staticmethod
     def prediction_key(job_id: str) -> str:
@@ -86,6 +125,97 @@ class Storage:
                 self.path(key)
                 return key
         raise InvalidInput("That path is not in the artifact store.")
+
+    def check(self) -> None:
+        """Looks whether the store can be used.
+
+        Raises:
+            InvalidInput: it lacks what is needed; `detail` is for the operator.
+            Unavailable: it does not answer.
+        """
+
+    def publish(self, key: str) -> None:
+        """Makes what was written at `path(key)` readable on all hosts: a file, a directory, or the files whose names
+        begin with the key and a dot (a checkpoint). It never changes afterwards.
+
+        Raises:
+            NotFound: nothing was written.
+            Conflict: the key was published already.
+            Unavailable: the store does not answer.
+        """
+
+    def mirror(self, key: str) -> None:
+        """Makes a file that still grows readable on all hosts as it is now. Raises Unavailable."""
+
+    def hold(self, key: str, digest: str | None = None) -> Holding:
+        """Has an artifact here, and keeps it until the lease is released.
+
+        Args:
+            digest: `digest(key)` of what is meant, where it is known.
+
+        Raises:
+            NotFound: it is not in the store, is another one, or is damaged there; with a path, the reader finds out.
+            Unavailable: the store does not answer.
+        """
+        return Holding(self.path(key))
+
+    @contextlib.contextmanager
+    def reading(self, key: str, digest: str | None = None) -> Iterator[Path]:
+        """As `hold`: the path, while it is read."""
+        lease = self.hold(key, digest)
+        try:
+            yield lease.path
+        finally:
+            lease.release()
+
+    def occupy(self, key: str) -> Holding:
+        """Keeps a directory that is being written here."""
+        return Holding(self.path(key))
+
+    def signed(self, key: str, digest: str, valid_s: float) -> list[SignedFile]:
+        """The files of a directory, to be downloaded from the store itself.
+
+        Raises:
+            Conflict: the store has no addresses.
+            NotFound: it is not in the store, or is another one.
+            Unavailable: the store does not answer.
+        """
+        raise Conflict(_NO_ADDRESSES)
+
+    def upload_address(self, upload_id: str, valid_s: float) -> str:
+        """Where anybody may put one file by HTTP's PUT for a while. Raises Conflict as `signed`."""
+        raise Conflict(_NO_ADDRESSES)
+
+    def take_upload(self, upload_id: str, file: Path, most_bytes: int) -> str:
+        """Copies what came there into `file`, which must not be there yet; its SHA-256 in hexadecimal digits.
+
+        Raises:
+            NotFound: nothing came.
+            TooLarge: it has more than `most_bytes`.
+            Conflict, Unavailable: as `signed`.
+        """
+        raise Conflict(_NO_ADDRESSES)
+
+    def drop(self, key: str) -> None:
+        """Removes what was made here and never published."""
+        self.remove(key)
+
+    def discard(self, key: str) -> None:
+        """Removes what no row needs. Where the store does not answer, the reconciler does it later."""
+        self.remove(key)
+
+    def log_keys(self, job_id: str, attempt: int, seats: int = 1) -> list[str]:
+        """Of the logs of an attempt, that of each worker that took part; workers of one host may share one."""
+        return [f"{self.attempt_key(job_id, attempt)}/log.txt"]
+
+    def read_end(self, key: str, limit: int) -> bytes | None:
+        """The last bytes of a file, also of one that still grows; None where it is not there. Raises Unavailable."""
+        try:
+            with self.path(key).open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
+                return file.read(limit)
+        except FileNotFoundError:
+            return None
 
     def exists(self, key: str) -> bool:
         return self.path(key).exists()
@@ -132,6 +262,20 @@ class Storage:
         """
         return files_digest(self._files(key))
 
+    def remove_files(self, key: str) -> None:
+        """Removes the files whose names begin with the key and a dot (a checkpoint), its index first: without it the
+        rest is no checkpoint. Missing files are no error."""
+        path = self.path(key)
+        path.with_name(path.name + ".index").unlink(missing_ok=True)
+        for file in path.parent.glob(path.name + ".*"):
+            file.unlink(missing_ok=True)
+
+    def names(self, key: str) -> list[str]:
+        """Names of the files directly in a directory."""
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(path.name for path in self.path(key).iterdir() if path.is_file())
+        return []
+
     def keys(self, prefix: str) -> list[str]:
         """The keys directly under a directory, sorted; none where there is no such directory. What `remove` did not
         finish is finished here."""
@@ -146,16 +290,15 @@ class Storage:
                 found.append(f"{prefix}/{entry.name}")
         return found
 
-    def age(self, key: str, now: float) -> float:
-        """Seconds since anything was changed directly in it, by the file system's clock against `now`.
-
-        Raises:
-            NotFound: nothing is there.
-        """
-        try:
-            return now - self.path(key).stat().st_mtime
-        except FileNotFoundError:
-            raise NotFound("There is no such artifact.") from None
+    def found(self, prefix: str, depth: int = 1) -> Iterator[tuple[str, float]]:
+        """The keys so many levels below a directory, by name, each with the time of the last change directly in it, in
+        seconds since 1970 by the store's clock."""
+        for key in self.keys(prefix):
+            if depth > 1:
+                yield from self.found(key, depth - 1)
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    yield key, self.path(key).stat().st_mtime
 
     def touch(self, key: str) -> None:
         """Marks the artifact as in use (see `quiet`). A missing artifact is not an error."""

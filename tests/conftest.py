@@ -14,6 +14,8 @@ from app.config import Settings
 from app.registry.db import Database, make_engine
 from app.storage import Storage
 from tests import databases, sql_order
+from tests.fork_server import Lender
+from tests.object_store import stores
 
 sql_order.install()
 os.environ["BROKER_URL"] = ""  # services that tests start have the broker that the test names
@@ -78,6 +80,14 @@ def migrated_postgres() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[Lender]:
+    """`with fork_server.lent():` sets up predictors without another import of TensorFlow."""
+    lender = Lender()
+    yield lender
+    lender.close()
+
+
 @pytest.fixture(params=databases.kinds())
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an up-to-date registry without rows: SQLite, and PostgreSQL where it answers."""
@@ -96,6 +106,21 @@ def database(database_url: str) -> Iterator[Database]:
     if not database_url.startswith("sqlite"):
         databases.empty(opened)
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def moto_s3() -> Iterator[str]:
+    """The address of an S3 with an empty bucket."""
+    with stores.store() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3(moto_s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an S3, which this process' environment names meanwhile."""
+    for name, value in stores.environment(moto_s3).items():
+        monkeypatch.setenv(name, value)
+    return moto_s3
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ def publish(
         (storage.path(key) / "saved_model.pb").write_bytes(b"x")
     else:
         shutil.copytree(saved_model, storage.path(key))
+    storage.publish(key)
     with database.session() as session:
         job = JobRepository(session).create(
             job_spec(model=model), queue="q", priority=5, max_attempts=1, timeout_s=None, created_by=None

@@ -33,6 +33,8 @@ _WORKER = {
     "app.releases",
     "app.datasets",
     "app.storage",
+    "app.object_store",
+    "app.artifact_store",
     "app.queue",
     "app.log",
     "app.traces",
@@ -84,6 +86,8 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "app.jobs": ({"app.jobs", *_LEAVES}, _SERVICE),
     "app.releases": ({"app.releases"}, _SERVICE),
     "app.datasets": ({"app.datasets", "app.jobs", "app.storage", *_LEAVES}, {"fastapi", "celery", "tensorflow"}),
+    "app.storage": (_LEAVES, _SERVICE),
+    "app.object_store": ({"app.object_store", "app.storage", *_LEAVES}, _SERVICE),
     "app.registry": (
         {"app.registry", "app.jobs", "app.releases", "app.storage", "app.config", *_LEAVES},
         {"fastapi", "celery", "tensorflow"},

@@ -70,7 +70,7 @@ def test_key_of_a_path_is_the_way_back(storage: Storage, tmp_path: Path) -> None
             storage.key(outside)
 
 
-@pytest.mark.parametrize("root", ["", "s3://bucket/x", "http://host/x"])
+@pytest.mark.parametrize("root", ["", "s4://bucket/x", "http://host/x"])
 def test_root_must_be_a_path(root: str) -> None:
     with pytest.raises(InvalidInput, match="ARTIFACTS_URL"):
         Storage(root)
@@ -158,13 +158,18 @@ def test_keys_finishes_a_removal_that_was_cut_off(storage: Storage) -> None:
     assert not left.exists()
 
 
-def test_age_is_since_the_last_change(storage: Storage) -> None:
-    fill(storage, "exports/x", {"a": "1"})
+def test_found_has_the_last_change_directly_in_each(storage: Storage) -> None:
+    fill(storage, "jobs/b/1", {"a": "1"})
+    fill(storage, "jobs/a/2", {"a": "1"})
     now = time.time()
-    os.utime(storage.path("exports/x"), (now - 100, now - 100))
-    assert storage.age("exports/x", now) == pytest.approx(100)
-    with pytest.raises(NotFound):
-        storage.age("exports/y", now)
+    os.utime(storage.path("jobs/a/2"), (now - 100, now - 100))
+    os.utime(storage.path("jobs/b/1"), (now - 200, now - 200))
+    assert dict(storage.found("jobs", 2)) == {
+        "jobs/a/2": pytest.approx(now - 100),
+        "jobs/b/1": pytest.approx(now - 200),
+    }
+    assert [key for key, _ in storage.found("jobs")] == ["jobs/a", "jobs/b"]
+    assert list(storage.found("exports")) == []
 
 
 def test_quiet_is_since_the_last_change_at_any_depth(storage: Storage) -> None:

@@ -20,11 +20,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
 from sqlalchemy.orm import Session
 
+from app.artifact_store import open_storage
 from app.config import Settings
 from app.errors import NotFound, Unavailable
 from app.jobs.state import JobState
@@ -42,7 +42,7 @@ from app.registry.purge import RetentionRepository
 from app.registry.tables import Job
 from app.registry.workers import WorkerRepository
 from app.storage import Storage
-from workers.attempt.attempt_files import clear, remove_checkpoint_files
+from workers.attempt.attempt_files import clear
 from workers.release_keeper import ReleaseKeeper
 
 log = structlog.get_logger("reconciler")
@@ -112,7 +112,7 @@ class Reconciler:
         if self._clock() - self._swept_at >= self._sweep_every_s:
             self._swept_at = self._clock()
             self.purge()
-            self.sweep()
+            self._clear_store()
         return True
 
     def _jobs(self, session: Session) -> ReconcileRepository:
@@ -151,7 +151,6 @@ class Reconciler:
             WorkerRepository(session).purge()
             self._jobs(session).gangs.purge()
         self._releases.purge()
-        self._purge_kept()
         self._purge_all(lambda records: records.purge_idempotency_keys(settings.idempotency_ttl_s))
         if settings.audit_retention_s:
             self._purge_all(lambda records: records.purge_audit(settings.audit_retention_s))
@@ -160,14 +159,20 @@ class Reconciler:
         if settings.metric_retention_s:
             self._purge_jobs("metric points", settings.metric_retention_s, RetentionRepository.purge_metric_points)
 
+    def _clear_store(self) -> None:
+        try:
+            self._purge_kept()
+            self.sweep()
+        except Unavailable as error:  # of the store or the database: the next sweep has it all
+            log.warning("the artifact store is not swept", why=error.detail)
+
     def _purge_kept(self) -> None:
         """Removes kept requests that are over their days or bytes, and files that no row points to."""
         with self._database.session() as session:
             doomed = FeedbackRepository(session).purge(KEPT_DAYS)
-        now = time.time()
-        old = [key for key in self._storage.keys("kept") if self._is_old(key, now)]
+        old = self._old("kept", 1, time.time())
         with self._database.read() as session:
-            doomed += sorted(set(old) - FeedbackRepository(session).known_files(old))
+            doomed += sorted(old.keys() - FeedbackRepository(session).known_files(old))
         for key in doomed:
             self._storage.remove(key)
 
@@ -193,28 +198,29 @@ class Reconciler:
     def sweep(self) -> None:
         """Removes what no row needs and is older than the grace."""
         now = time.time()
-        attempts = [key for job in self._storage.keys("jobs") for key in self._storage.keys(job)]
-        others = [key for prefix in ("datasets", "exports", "predictions") for key in self._storage.keys(prefix)]
-        old = [key for key in attempts + others if self._is_old(key, now)]
+        attempts = self._old("jobs", 2, now)
+        others = [key for prefix in ("datasets", "exports", "predictions") for key in self._old(prefix, 1, now)]
         with self._database.read() as session:
-            unreferenced = ArtifactRepository(session).unreferenced(old)
+            unreferenced = ArtifactRepository(session).unreferenced([*attempts, *others])
         # A long upload or export writes into its directory, and has a row only at its end.
         orphans = [key for key in unreferenced if self._is_quiet(key, now)]
         for key in orphans:
             self._pulse()
             self._storage.remove(key)
             log.info("removed an orphan", key=key)
-        gone = set(orphans)
-        for key in attempts:
-            if key not in gone and key in old:
-                self._sweep_attempt(key)
+        for key in self._old("uploads", 1, now):  # nobody made a data set of it
+            self._storage.remove(key)
+        for key in attempts.keys() - orphans:
+            self._sweep_attempt(key, attempts[key])
 
-    def _is_old(self, key: str, now: float) -> bool:
-        self._pulse()
-        try:
-            return self._storage.age(key, now) > self._settings.orphan_grace_s
-        except NotFound:
-            return False
+    def _old(self, prefix: str, depth: int, now: float) -> dict[str, float]:
+        """Keys that are older than the grace, with their time of change."""
+        old = {}
+        for key, changed in self._storage.found(prefix, depth):
+            self._pulse()
+            if now - changed > self._settings.orphan_grace_s:
+                old[key] = changed
+        return old
 
     def _is_quiet(self, key: str, now: float) -> bool:
         self._pulse()
@@ -223,14 +229,13 @@ class Reconciler:
         except NotFound:
             return False
 
-    def _sweep_attempt(self, key: str) -> None:
+    def _sweep_attempt(self, key: str, changed: float) -> None:
         """Removes checkpoints without a row, whole or half written, and temporary files, of an attempt that is over."""
-        directory = self._storage.path(key)
-        changed = _changed(directory)
-        if changed is None or self._clean.get(key) == changed:
+        if self._clean.get(key) == changed:
             return
+        self._pulse()
         _, job_id, number = key.split("/")
-        names = {match[0] for file in directory.iterdir() if (match := _CHECKPOINT.match(file.name))}
+        names = {match[0] for name in self._storage.names(key) if (match := _CHECKPOINT.match(name))}
         prefixes = {f"{key}/{name}" for name in names}
         with self._database.read() as session:
             job = session.get(Job, job_id)
@@ -238,20 +243,14 @@ class Reconciler:
                 return
             stray = ArtifactRepository(session).stray_checkpoints(job_id, int(number), prefixes)
         for prefix in stray:
-            remove_checkpoint_files(self._storage.path(prefix))
+            self._storage.remove_files(prefix)
             log.info("removed a checkpoint that was never committed", key=prefix)
+        directory = self._storage.path(key)
         for left in ("scratch", "predictions", *(path.name for path in directory.glob("worker-*"))):
             clear(directory / left)
         for file in directory.glob("*.tmp-*"):  # a process died between writing and renaming it
             file.unlink(missing_ok=True)
-        self._clean[key] = _changed(directory) or changed
-
-
-def _changed(directory: Path) -> float | None:
-    try:
-        return directory.stat().st_mtime
-    except FileNotFoundError:
-        return None
+        self._clean[key] = changed
 
 
 def run(reconciler: Reconciler, stopped: threading.Event, every_s: float) -> None:
@@ -277,7 +276,7 @@ def main() -> None:
     only_for_us(*settings.broker_directories)
     database = Database(make_engine(settings))
     queue = CeleryQueue(settings.broker, settings.broker_queue_type)
-    reconciler = Reconciler(settings, database, queue, Storage(settings.artifacts), pulse=pulse)
+    reconciler = Reconciler(settings, database, queue, open_storage(settings), pulse=pulse)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from app.api import (
     datasets,
     deletions,
+    direct_transfer,
     estimators,
     evaluations,
     events,
@@ -45,6 +46,7 @@ _ROUTERS = (
     models,
     releases,
     export_download,
+    direct_transfer,
     feedback,
     tokens,
     operations,

@@ -23,11 +23,14 @@ from app.api.deps import (
     request_digest,
     respond,
 )
+from app.api.direct_transfer import take_upload
 from app.api.schemas.dataset import DatasetList, DatasetView, Distribution, Distributions, Preview, Usage
 from app.api.schemas.job import EvaluationList, EvaluationView
 from app.api.upload import UploadForm, receive_form
+from app.datasets.ingestor import INGESTOR
+from app.datasets.limits import Limits
 from app.errors import InvalidInput, ServiceError, Unavailable
-from app.ids import new_id
+from app.ids import ID_PATTERN, new_id
 from app.registry.audit import AuditRepository
 from app.registry.datasets import DatasetRepository
 from app.registry.evaluations import EvaluationRepository
@@ -39,7 +42,7 @@ from app.strict_json import read_json
 router = APIRouter(tags=["datasets"])
 
 MOST_COLUMNS = 100
-_FIELDS = frozenset({"name", "schema"})
+_FIELDS = frozenset({"name", "schema", "upload", "filename"})
 _IN_FLIGHT_S = 3600.0
 _FORM: dict[str, Any] = {
     "requestBody": {
@@ -48,13 +51,18 @@ _FORM: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "required": ["file"],
                     "properties": {
                         "file": {
                             "type": "string",
                             "format": "binary",
                             "description": "Its name says the format: .csv .jsonl .parquet .tfrecord, also .gz, .zst.",
                         },
+                        "upload": {
+                            "type": "string",
+                            "pattern": ID_PATTERN,
+                            "description": "Instead of a file: the id of an upload to the object store.",
+                        },
+                        "filename": {"type": "string", "description": "With `upload`: the file's name."},
                         "name": {"type": "string", "maxLength": 200, "description": "Left out: the file's name."},
                         "schema": {
                             "type": "string",
@@ -96,7 +104,10 @@ async def create_dataset(
     file = app_state.storage.make(spool) / "upload"
     signs = asyncio.create_task(_give_signs(app_state.storage, spool))
     try:
+        await asyncio.to_thread(INGESTOR.warm)  # its reader imports while the file arrives
         form = await receive_form(request.stream(), request.headers.get("content-type", ""), file, _FIELDS)
+        if "upload" in form.fields:
+            await run_in_threadpool(take_upload, app_state, form, spool)
         digest = request_digest(request, repr((form.digest, form.filename, sorted(form.fields.items()))).encode())
         idempotent = IdempotentRequest(token.id, idempotency_key, digest, app_state.settings.idempotency_ttl_s)
         async with app_state.ingesting:
@@ -108,7 +119,7 @@ async def create_dataset(
         raise Unavailable(detail, retry_after_s=60.0) from error
     finally:
         signs.cancel()
-        await asyncio.shield(asyncio.to_thread(app_state.storage.remove, spool))
+        await asyncio.shield(asyncio.to_thread(app_state.storage.drop, spool))
 
 
 async def _give_signs(storage: Storage, key: str, every_s: float = 1.0) -> None:
@@ -147,7 +158,8 @@ def preview_dataset(
 
     with app_state.database.read() as session:
         path = DatasetRepository(session).named(dataset_id).path
-    return Preview(rows=open_dataset(app_state.storage.path(path)).preview(rows))
+    with app_state.storage.reading(path) as directory:
+        return Preview(rows=open_dataset(directory).preview(rows))
 
 
 @router.get(
@@ -176,7 +188,8 @@ def get_distributions(
     with app_state.database.read() as session:
         row = DatasetRepository(session).named(dataset_id)
     names = tuple(column or [one["name"] for one in row.columns[:MOST_COLUMNS]])
-    sampled, found = distributions(app_state.storage.path(row.path), names, label)
+    with app_state.storage.reading(row.path) as directory:
+        sampled, found = distributions(directory, names, label)
     return Distributions(
         dataset=row.id, rows=row.rows, sampled_rows=sampled, label=label, columns=[Distribution(**one) for one in found]
     )
@@ -232,9 +245,6 @@ def store_upload(app_state: AppState, form: UploadForm, spool: str, idempotent: 
 
 
 def _ingest(app_state: AppState, form: UploadForm, spool: str, idempotent: IdempotentRequest) -> StoredResponse:
-    from app.datasets.ingestor import INGESTOR
-    from app.datasets.limits import Limits
-
     limits = Limits(max_bytes=app_state.settings.max_upload_bytes, max_columns=app_state.settings.max_columns)
     filename = form.filename or ""
     schema = _schema(form.fields.get("schema"))
@@ -247,6 +257,7 @@ def _ingest(app_state: AppState, form: UploadForm, spool: str, idempotent: Idemp
     kept = False
     try:
         made = INGESTOR.ingest(app_state.storage.path(spool) / "upload", filename, directory, limits, schema)
+        app_state.storage.publish(key)
         with app_state.database.session() as session:
             row = DatasetRepository(session).add(
                 name=name,
@@ -273,7 +284,7 @@ def _ingest(app_state: AppState, form: UploadForm, spool: str, idempotent: Idemp
         return answer
     finally:
         if not kept:
-            app_state.storage.remove(key)
+            app_state.storage.discard(key)
 
 
 def _schema(text: str | None) -> dict[str, Any] | None:

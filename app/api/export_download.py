@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
+from starlette.background import BackgroundTask
 
 from app.api.deps import AppStateDep, ModelName, VersionNumber, problems
 from app.errors import NotFound
@@ -34,13 +35,15 @@ def download_saved_model(app_state: AppStateDep, model: ModelName, version: Vers
     """The version need not be loaded. Its files never change; the digest is also in its lineage."""
     with app_state.database.read() as session:
         export = ExportRepository(session).get(ModelRepository(session).version(model, version).export_id)
-    directory = app_state.storage.path(export.path)
-    if not directory.is_dir():
+    files = app_state.storage.hold(export.path, export.digest)
+    if not files.path.is_dir():
         raise NotFound(f"The files of version {version} are gone.")
-    archive = TarStream(directory, f"{model}/{version}")
+    archive = TarStream(files.path, f"{model}/{version}")
     headers = {
         "Content-Length": str(len(archive)),
         "Content-Disposition": f'attachment; filename="{model}-{version}.tar"',
         "ETag": f'"{export.digest}"',
     }
-    return StreamingResponse(iter(archive), media_type=_MEDIA_TYPE, headers=headers)
+    return StreamingResponse(
+        iter(archive), media_type=_MEDIA_TYPE, headers=headers, background=BackgroundTask(files.release)
+    )

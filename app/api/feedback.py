@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections import defaultdict
@@ -28,7 +29,7 @@ from app.api.schemas.feedback import (
 )
 from app.api.strict_route import StrictRoute
 from app.api.upload import UploadForm
-from app.errors import Conflict, InvalidInput
+from app.errors import Conflict, InvalidInput, NotFound
 from app.ids import new_id
 from app.registry.feedback import FeedbackRepository, Joined
 from app.registry.models import ModelRepository
@@ -133,7 +134,7 @@ async def create_feedback_dataset(
         async with app_state.ingesting:
             return await run_in_threadpool(store_upload, app_state, form, spool, request)
     finally:
-        await asyncio.shield(asyncio.to_thread(app_state.storage.remove, spool))
+        await asyncio.shield(asyncio.to_thread(app_state.storage.drop, spool))
 
 
 def _write_rows(app_state: AppState, model: str, body: FeedbackDataset, file: Path) -> None:
@@ -163,7 +164,8 @@ def _instances(app_state: AppState, rows: list[Joined]) -> dict[str, Any]:
         by_file[row.path].add(row.id)
     found: dict[str, Any] = {}
     for path, ids in by_file.items():
-        found.update(kept_requests.read(app_state.storage.path(path), ids))
+        with contextlib.suppress(NotFound), app_state.storage.reading(path) as file:
+            found.update(kept_requests.read(file, ids))
     return found
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, PlainTextResponse
+from starlette.background import BackgroundTask
 
 from app.api.deps import AppState, AppStateDep, JobId, problems
 from app.api.schemas.job import (
@@ -29,10 +29,10 @@ from app.registry.exports import ExportRepository
 from app.registry.jobs.repository import JobRepository
 from app.registry.metric_points import MetricRepository
 from app.registry.tables import Job
+from app.storage import Storage
 
 router = APIRouter(tags=["jobs"])
 
-LOG_FILE = "log.txt"
 _MOST_LOG_BYTES = 4 * 2**20
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -55,11 +55,8 @@ def get_logs(
     """All attempts' in their order, as plain text without terminal codes. Kept when an attempt dies."""
     job = _job(app_state, job_id)
     numbers = range(1, job.attempt + 1) if attempt is None else [attempt]
-    files = [
-        (number, app_state.storage.path(f"{app_state.storage.attempt_key(job_id, number)}/{LOG_FILE}"))
-        for number in numbers
-    ]
-    return PlainTextResponse("".join(_tail(files, tail_bytes)))
+    keys = [(number, key) for number in numbers for key in app_state.storage.log_keys(job_id, number, job.seats)]
+    return PlainTextResponse("".join(_tail(app_state.storage, keys, tail_bytes)))
 
 
 @router.get(
@@ -153,10 +150,11 @@ def get_predictions(
     if job.state != JobState.SUCCEEDED:
         raise Conflict(f"The job is {job.state}: its predictions are there when it has SUCCEEDED.")
     name, media = _PREDICTIONS[format]
-    path = app_state.storage.path(f"{app_state.storage.prediction_key(job_id)}/{name}")
+    files = app_state.storage.hold(app_state.storage.prediction_key(job_id), (job.result or {}).get("digest"))
+    path = files.path / name
     if not path.is_file():
         raise NotFound(f"The job has no predictions as {format}.")
-    return FileResponse(path, media_type=media, filename=f"{job_id}.{format}")
+    return FileResponse(path, media_type=media, filename=f"{job_id}.{format}", background=BackgroundTask(files.release))
 
 
 def _job(app_state: AppState, job_id: str) -> Job:
@@ -164,17 +162,15 @@ def _job(app_state: AppState, job_id: str) -> Job:
         return JobRepository(session).get(job_id)
 
 
-def _tail(files: list[tuple[int, Path]], limit: int) -> Iterator[str]:
+def _tail(storage: Storage, keys: list[tuple[int, str]], limit: int) -> Iterator[str]:
     """The last `limit` bytes of all the logs together, with a line before each attempt's."""
-    present = [(number, path) for number, path in files if path.is_file()]
     parts: list[str] = []
-    for number, path in reversed(present):
+    for number, key in reversed(keys):
         if limit <= 0:
             break
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - limit))
-            data = file.read(limit)
+        data = storage.read_end(key, limit)
+        if data is None:
+            continue
         limit -= len(data)
         parts.append(f"--- attempt {number} ---\n{plain_text(data)}")
     return reversed(parts)

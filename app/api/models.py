@@ -240,7 +240,8 @@ def get_version_metadata(
     with app_state.database.read() as session:
         row = ModelRepository(session).version(model, version)
         export = ExportRepository(session).get(row.export_id)
-    found = read_metadata(app_state.storage.path(export.path), row)
+    with app_state.storage.reading(export.path, export.digest) as directory:
+        found = read_metadata(directory, row)
     return Metadata(**found, usage=request_sample(str(request.base_url), model, version, found))
 
 

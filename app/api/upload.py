@@ -109,7 +109,7 @@ class _Reader:
         self._parser.finalize()
         if not self._ended:
             raise InvalidInput("The multipart form ends too early.")
-        if self._form.filename is None:
+        if self._form.filename is None and "upload" not in self._form.fields:
             raise InvalidInput.at("/file", "The form has no part 'file' with a file name.")
         self._form.digest = self._hash.hexdigest()
         return self._form

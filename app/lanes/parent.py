@@ -23,9 +23,9 @@ import structlog
 from app.config import Settings
 from app.lanes.generation import Generation, Lane, Seats
 from app.lanes.listeners import check_free, listen
-from app.lanes.messages import StandBack, StandIn
 from app.lanes.metrics_desk import MetricsDesk
 from app.lanes.rolling import roll
+from app.lanes.stand_ins import StandIns
 from app.log import configure
 from app.private_files import only_for_us, protect
 from app.process import adopt_orphans, name_process, pulse
@@ -58,6 +58,7 @@ class ServingParent:
         self._listeners = listeners
         self._metrics = MetricsDesk(lambda: self.lanes)
         self._seats = Seats(len(listeners))
+        self._stand_ins = StandIns(listeners)
         self._quick_ends = [0] * len(listeners)
         self._stopping, self._empty = asyncio.Event(), asyncio.Event()
         self._starting: set[asyncio.Task[None]] = set()
@@ -156,9 +157,8 @@ class ServingParent:
         log.info(
             "lane serves", lane=lane.index, pid=lane.process.pid, after_s=round(lane.alive_at - lane.started_at, 3)
         )
-        for other in self.lanes:
-            if other is not lane:
-                other.channel.send(StandBack(lane.index))
+        self._stand_ins.serves(lane, self.lanes)
+        self._stand_ins.cover(self.lanes)
         if lane.generation.pool is not None:
             lane.generation.pool.keep_spare()
 
@@ -171,14 +171,14 @@ class ServingParent:
         quick = time.monotonic() - lane.started_at < _QUICK_END_S
         ends = self._quick_ends[lane.index] = self._quick_ends[lane.index] + 1 if quick else 0
         wait = _BACKOFF_S[min(ends, len(_BACKOFF_S) - 1)]
-        neighbour = next((other for other in self.lanes if other.serves), None)
-        if neighbour is not None:
-            neighbour.channel.send(StandIn(lane.index), [listener.fileno() for listener in self._listeners[lane.index]])
+        self._stand_ins.died(lane)
+        self._stand_ins.cover(self.lanes)
         log.warning("lane ended, another takes its place", lane=lane.index, pid=lane.process.pid, in_s=wait)
         self._start(lane.generation, lane.index, wait, patience_s=_PATIENCE_S)
 
     def _look_at_lanes(self) -> None:
-        """Ends lanes that hang."""
+        """Ends lanes that hang, and lets others stand in where one that stood in was told to end."""
+        self._stand_ins.cover(self.lanes)
         now = time.monotonic()
         stood_still = now - self._looked_at > _PAUSE_S
         self._looked_at = now

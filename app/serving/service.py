@@ -18,6 +18,7 @@ import structlog
 
 from app.errors import Conflict, NotFound, ServiceError, Unavailable
 from app.serving.batcher import Batcher, BatchLimits
+from app.serving.description import read_description
 from app.serving.export_description import BadExport
 from app.serving.leak_check import LeakCheck
 from app.serving.loading import load_in
@@ -26,7 +27,8 @@ from app.serving.metrics import VersionMetrics
 from app.serving.own_predictors import OwnPredictors, PredictorSource
 from app.serving.predictor_process import Fork, PredictorDied, PredictorProcess
 from app.serving.split import Headers
-from app.serving.versions import HostVersionsLike, Models, ServingVersion, State, WantedVersion, read_description
+from app.serving.version_files import Hold, VersionFiles
+from app.serving.versions import HostVersionsLike, Models, ServingVersion, State, WantedVersion
 
 log = structlog.get_logger("app.serving")
 
@@ -35,9 +37,6 @@ _FLIP_S = 0.02  # between two looks at what the others have, while a label waits
 _RESTART_S = 1.0  # between two starts that fail
 _MOST_CRASHES = 4  # of a process while it loads one version; one is enough for a version that was never loaded
 _KILLED = "Loading it ended the predictor process, or took too long."
-
-Loaded = Callable[[str, int], None]
-Failed = Callable[[str, int, str], None]
 
 
 class ServingService:
@@ -48,6 +47,7 @@ class ServingService:
         memory_bytes: of all loaded versions together; beyond it the least recently used are evicted.
         load_timeout_s: of one load with its warm-up; twice that while others are served.
         predictors: where they come from; None: from this process, with a spare.
+        hold: fetches and keeps the files of a version; None: they are there.
         host: what others on this host have in memory; None: nobody else serves here.
         validates: tries and loads staged versions; else they are loaded once they are not staged any more.
         on_loaded, on_failed: called with staged versions, on the event loop; must not block.
@@ -61,16 +61,17 @@ class ServingService:
         load_timeout_s: float = 120.0,
         leak_bytes: int = 2 * 2**30,
         predictors: PredictorSource | None = None,
+        hold: Hold | None = None,
         validates: bool = True,
         host: HostVersionsLike | None = None,
-        on_loaded: Loaded | None = None,
-        on_failed: Failed | None = None,
+        on_loaded: Callable[[str, int], None] | None = None,
+        on_failed: Callable[[str, int, str], None] | None = None,
     ) -> None:
         self.limits = limits or BatchLimits()
         self.models = Models()
         self.restarts = 0
-        self.on_loaded: Loaded = on_loaded or (lambda model, number: None)
-        self.on_failed: Failed = on_failed or (lambda model, number, reason: None)
+        self.on_loaded = on_loaded or (lambda model, number: None)
+        self.on_failed = on_failed or (lambda model, number, reason: None)
         self.look_again: Callable[[], Awaitable[None]] | None = None
         """Brings `sync` up to date before a request is refused because there is no such model."""
         self._memory_bytes = memory_bytes
@@ -88,6 +89,7 @@ class ServingService:
         self._task: asyncio.Task[None] | None = None
         self._trial: asyncio.Task[None] | None = None
         self._synced = False
+        self._files = VersionFiles(hold, self._wake, self._refuse)
 
     @property
     def batcher(self) -> Batcher:
@@ -117,6 +119,7 @@ class ServingService:
         if self._predictor is not None:
             await self._predictor.stop()
         await self.predictors.stop()
+        await self._files.stop()
         for version in [*self.models.versions.values(), *self.models.gone]:
             if version.queue is not None:
                 self.batcher.refuse(version.queue, Unavailable("The service stops."))
@@ -132,7 +135,7 @@ class ServingService:
     async def wait_for_all(self) -> None:
         """Until every version that is to be in memory is, or cannot be."""
         assert self._settled is not None
-        while not self._synced or not self.predictor_pid or self.models.to_load(unvalidated=False) is not None:
+        while not self._synced or not self.predictor_pid or self._files.busy or self.models.to_load(unvalidated=False):
             await asyncio.shield(self._settled)
 
     async def wait_until_loadable(
@@ -213,9 +216,10 @@ class ServingService:
         yield "serving_predictor_memory_bytes", "Private memory of the predictor process", memory
 
     async def _describe(self, version: ServingVersion) -> None:
-        """Raises BadExport."""
+        """Raises BadExport, Unavailable."""
         if version.queue is None:
-            version.describe(await asyncio.to_thread(read_description, version.wanted, self.limits.queue_rows))
+            await self._files.bring(version, self.limits.timeout_s)
+            version.describe(await asyncio.to_thread(read_description, version.wanted.path, self.limits.queue_rows))
 
     async def _described(self, version: ServingVersion) -> None:
         try:
@@ -263,6 +267,7 @@ class ServingService:
         if version is not None:
             await self._load(version)
             return True
+        self._files.release_unused(self.models.versions.values())
         version = self.models.to_unload()
         if version is not None:
             await self._unload(version)
@@ -275,7 +280,7 @@ class ServingService:
             return True
         if self._validates and self._trial is None and self.predictors.can_try:
             version = self.models.next_to_validate()
-            if version is not None:
+            if version is not None and self._files.ready(version):
                 self._trial = asyncio.create_task(self._validate_apart(version), name="try-version")
         self.leak_check.check(self._predictor, self._used_bytes())
         return False
@@ -330,6 +335,8 @@ class ServingService:
         self._changed.set()
 
     async def _load(self, version: ServingVersion) -> None:
+        if not self._files.ready(version):  # others can be loaded meanwhile
+            return
         wanted = version.wanted
         version.state = State.LOADING
         version.error = None
@@ -385,6 +392,7 @@ class ServingService:
             self.batcher.close(queue)
             await self.batcher.drain(queue)
             await self._predictor.unload(version.key, self._load_timeout_s)
+        self._files.release(version)
         version.state = State.END
         if version in self.models.gone:
             self.models.gone.remove(version)

@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol
 
 from app.errors import Conflict, NotFound, quote_name
 from app.releases.keep import KeepPolicy, KeptBuffer
-from app.serving.decode import Decoder
-from app.serving.export_description import BadExport, ExportDescription, read_export
+from app.serving.description import Description
+from app.serving.export_description import BadExport, ExportDescription
 from app.serving.metrics import VersionMetrics
 from app.serving.response_head import ResponseHead
 from app.serving.split import Arm, Headers, Share, Split
@@ -23,6 +22,7 @@ DEFAULT_LABEL = "latest"
 UNUSED_S = 60.0
 """A version without a label that somebody asked for by number is kept so long after the last time."""
 RETRY_S = 30.0
+PUT_OFF_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -51,25 +51,6 @@ class WantedVersion:
     keep: KeepPolicy | None = None
 
 
-@dataclass(frozen=True)
-class Description:
-    """What is read of an export before it is loaded; `bytes` of all its files."""
-
-    export: ExportDescription
-    decoder: Decoder
-    bytes: int
-
-
-def read_description(wanted: WantedVersion, max_rows: int) -> Description:
-    """Raises BadExport."""
-    export = read_export(wanted.path)
-    size = sum(file.stat().st_size for file in Path(wanted.path).rglob("*") if file.is_file())
-    try:
-        return Description(export, Decoder(export, max_rows=max_rows), size)
-    except (ValueError, TypeError, KeyError) as error:  # this version can't serve; the others go on
-        raise BadExport(f"The export's description can't be used: {error}") from error
-
-
 class State(StrEnum):
     """The names that TensorFlow Serving's model status uses."""
 
@@ -90,6 +71,8 @@ class ServingVersion:
         bytes: memory that it is counted with.
         error: why it cannot be loaded, for a person.
         retry_at: when a failed load may be tried again (monotonic seconds).
+        on_its_way: its files are being fetched.
+        fetched_at: when they were (monotonic seconds).
         validated: it was loaded before, or, if staged, in a process that serves no requests, and nothing broke.
         arms: label → what is counted of it there, for labels that divide their requests.
     """
@@ -106,6 +89,8 @@ class ServingVersion:
         self.bytes = 0
         self.error: str | None = None
         self.retry_at = 0.0
+        self.on_its_way = False
+        self.fetched_at = 0.0
         self.crashes = 0
         self.validated = False
         self.asked_at = 0.0
@@ -159,6 +144,10 @@ class ServingVersion:
         self.export = self.queue = None
         self.metrics = VersionMetrics()
         self.bytes = 0
+
+    def put_off(self) -> None:
+        """It could not be loaded for a reason that passes."""
+        self.retry_at = self._clock() + PUT_OFF_S
 
     def failed(self, error: str) -> None:
         self.error = error
@@ -353,7 +342,7 @@ class Models:
         now = self._clock()
         waiting, due = [], []
         for version in self.versions.values():
-            if version.loaded or (version.error is not None and now < version.retry_at):
+            if version.loaded or version.on_its_way or now < version.retry_at:
                 continue
             if version.wanted.staged and not version.validated and not unvalidated:
                 continue

@@ -1,7 +1,8 @@
 """The load: `load.py SYSTEM PROTOCOL ADDRESS TOKEN STREAMS ROWS SECONDS EXPORTS`. Prints what it counted, as JSON.
 
 Each stream sends its next call when the last one is answered. The first answer of a stream and every 64th after it is
-compared with the direct call of the signature.
+compared with the direct call of the signature: one that differs is wrong, and so is any status that a valid call cannot
+have. A refusal by a limit, or for want of time, is counted apart, by its status.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import json
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,24 @@ from messages import GRPC_PATHS, REST_PATHS, Case
 
 _STREAMS_A_CHANNEL = 32
 _COMPARED = 64
+_REFUSALS = {429, 503, 504}
+_RPC_REFUSALS = {
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+}
 
 
 class Counts:
     def __init__(self) -> None:
         self.times: list[float] = []
         self.wrong = 0
+        self.refused: Counter[str] = Counter()
+        self.first_wrong = ""
+
+    def mistaken(self, what: str) -> None:
+        self.wrong += 1
+        self.first_wrong = self.first_wrong or what
 
 
 async def by_grpc(case: Case, options: dict[str, Any], counts: Counts, end: float) -> None:
@@ -39,10 +53,21 @@ async def by_grpc(case: Case, options: dict[str, Any], counts: Counts, end: floa
         call = channels[number % len(channels)].unary_unary(GRPC_PATHS[options["protocol"]])
         made = 0
         while (started := time.perf_counter()) < end:
-            answer = await call(body, metadata=metadata)
+            try:
+                answer = await call(body, metadata=metadata)
+            except grpc.aio.AioRpcError as error:
+                if error.code() in _RPC_REFUSALS:
+                    counts.refused[error.code().name] += 1
+                else:
+                    counts.mistaken(f"{error.code().name}: {error.details()}")
+                continue
             counts.times.append(time.perf_counter() - started)
-            if options["system"] == "ours" and made % _COMPARED == 0:
-                counts.wrong += not case.right(options["protocol"], answer, {})
+            if (
+                options["system"] == "ours"
+                and made % _COMPARED == 0
+                and not case.right(options["protocol"], answer, {})
+            ):
+                counts.mistaken(repr(answer[:300]))
             made += 1
 
     await asyncio.gather(*map(stream, range(options["streams"])))
@@ -65,11 +90,13 @@ async def by_http(case: Case, options: dict[str, Any], counts: Counts, end: floa
             told = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             fields = dict(line.split(": ", 1) for line in told.split("\r\n")[1:] if line)
             answer = await reader.readexactly(int(fields["content-length"]))
+            status = int(told.split(" ", 2)[1])
+            if status in _REFUSALS:
+                counts.refused[str(status)] += 1
+                continue
             counts.times.append(time.perf_counter() - started)
-            if not told.startswith("http/1.1 200"):
-                counts.wrong += 1
-            elif made % _COMPARED == 0:
-                counts.wrong += not case.right(options["protocol"], answer, fields)
+            if status != 200 or (made % _COMPARED == 0 and not case.right(options["protocol"], answer, fields)):
+                counts.mistaken(f"{status}: {answer[:300]!r}")
             made += 1
         writer.close()
 
@@ -91,10 +118,12 @@ async def main(arguments: list[str]) -> None:
     found = {
         "calls": len(times),
         "calls_per_s": len(times) / took,
-        "p50_ms": times[len(times) // 2] * 1e3,
-        "p99_ms": times[len(times) * 99 // 100] * 1e3,
+        "p50_ms": times[len(times) // 2] * 1e3 if times else 0.0,
+        "p99_ms": times[len(times) * 99 // 100] * 1e3 if times else 0.0,
         "client_busy": (time.process_time() - used) / took,
         "wrong": counts.wrong,
+        "first_wrong": counts.first_wrong,
+        "refused": counts.refused,
     }
     print(json.dumps(found))
 

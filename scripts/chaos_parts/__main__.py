@@ -19,7 +19,7 @@ from rich.table import Table
 
 from app.config import Settings
 from app.registry.db import Database, make_engine, migrate
-from scripts.chaos_parts import backends, checker, faults, gang_rounds, witness, work
+from scripts.chaos_parts import artifact_stores, backends, checker, faults, gang_rounds, witness, work
 from scripts.chaos_parts.run import Outcome, Run
 from scripts.chaos_parts.service import NotRunning, Service
 from tests.specs import job_spec
@@ -37,6 +37,9 @@ def main() -> int:
     parser.add_argument("--steps", type=int, help="of each job")
     parser.add_argument("--gangs", action="store_true", help="jobs of one to four workers, on four")
     parser.add_argument(
+        "--store", choices=["path", "s3"], default="path", help="of artifacts; s3: moto's, with outages"
+    )
+    parser.add_argument(
         "--rounds", type=int, help="with --gangs: only their scheduling, so many times, in simulated time"
     )
     parser.add_argument("--keep", action="store_true", help="keep the data directory and its log")
@@ -50,7 +53,9 @@ def main() -> int:
     try:
         limit_s = options.limit or 60 + (75 if options.gangs else 25) * options.jobs
         steps = options.steps or (work.GANG_STEPS if options.gangs else work.STEPS)
-        result = chaos(data_dir, options.backend, options.jobs, steps, seed, limit_s, gangs=options.gangs)
+        result = chaos(
+            data_dir, options.backend, options.jobs, steps, seed, limit_s, gangs=options.gangs, store=options.store
+        )
     except NotRunning as error:
         console.print(f"[red]{error}[/]", markup=True)
         console.print(f"data directory: {data_dir}")
@@ -66,13 +71,21 @@ def main() -> int:
 
 
 def chaos(
-    data_dir: Path, backend_name: str, jobs: int, steps: int, seed: int, limit_s: float, *, gangs: bool = False
+    data_dir: Path,
+    backend_name: str,
+    jobs: int,
+    steps: int,
+    seed: int,
+    limit_s: float,
+    *,
+    gangs: bool = False,
+    store: str = "path",
 ) -> dict[str, Any]:
     """One run; the result as `--json` writes it."""
-    backend = backends.make(backend_name, data_dir)
+    backend, artifacts = backends.make(backend_name, data_dir), artifact_stores.make(store, data_dir)
     try:
         slots = {"WORKER_SLOTS": "4", "GANG_TIMEOUT_S": "30"} if gangs else {}
-        service = Service(data_dir, backend.environment | slots)
+        service = Service(data_dir, backend.environment | artifacts.environment | slots)
         try:
             witness.install(backend)
             begin = time.monotonic()
@@ -80,23 +93,26 @@ def chaos(
             def tell(text: str) -> None:
                 console.print(f"{time.monotonic() - begin:7.1f} s  {text}")
 
-            run = Run(faults.Ground(service, backend, random.Random(seed)), jobs, steps, limit_s, tell, gangs=gangs)
+            run = Run(
+                faults.Ground(service, backend, random.Random(seed), artifacts), jobs, steps, limit_s, tell, gangs=gangs
+            )
             run.references(seeds=min(3, 1 + jobs // 5))
             tell("undisturbed jobs done")
             run.go()
         finally:
+            artifacts.wait()
             left = service.stop()
-        artifacts = data_dir / "artifacts"
-        service.tidy_up(lambda: not checker.orphans(_rows(backend), artifacts))
+        service.tidy_up(lambda: not checker.orphans(_rows(backend), artifacts.files()))
         verdict = checker.check(
             _rows(backend),
-            artifacts,
+            artifacts.files(),
             run.outcome.submitted,
             run.outcome.references,
             steps,
             tolerance=1e-5 if gangs else 0.0,
         )
     finally:
+        artifacts.close()
         backend.close()
     for text in run.outcome.refused:
         verdict.find("lost", f"a submit was not answered: {text}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import psutil
 import redis
 
+from scripts.chaos_parts.artifact_stores import PathStore, S3Store
 from scripts.chaos_parts.backends import Backend, PostgresqlRedis
 from scripts.chaos_parts.service import SETTINGS, Service
 
@@ -25,6 +26,7 @@ class Ground:
     service: Service
     backend: Backend
     random: random.Random
+    store: PathStore
     seen: list[tuple[bytes, bytes]] = field(default_factory=list)  # list of the broker, message
     pauses: list[threading.Thread] = field(default_factory=list)
 
@@ -108,6 +110,10 @@ def pause_worker(ground: Ground) -> bool:
     return True
 
 
+def _strike_store(kind: str) -> Callable[[Ground], bool]:
+    return lambda ground: ground.store.strike(kind, ground.random)
+
+
 def cut_connections(ground: Ground) -> bool:
     return isinstance(ground.backend, PostgresqlRedis) and ground.backend.cut_connections() > 0
 
@@ -125,13 +131,16 @@ FAULTS: dict[str, Callable[[Ground], bool]] = {
     "message_dropped": drop_message,
     "message_doubled": double_message,
     "connections_cut": cut_connections,
-}
+} | {kind: _strike_store(kind) for kind in S3Store.faults}
 HEAVY = {"trainer_killed", "child_killed", "worker_killed", "worker_paused"}
 """They cost an attempt. Mostly done when an attempt has made a step, or no job would ever get on."""
 
 
-def kinds_for(backend: Backend) -> list[str]:
-    return [kind for kind in FAULTS if kind != "connections_cut" or isinstance(backend, PostgresqlRedis)]
+def kinds_for(backend: Backend, store: PathStore) -> list[str]:
+    missing = set(S3Store.faults) - set(store.faults)
+    if not isinstance(backend, PostgresqlRedis):
+        missing.add("connections_cut")
+    return [kind for kind in FAULTS if kind not in missing]
 
 
 def plan(kinds: list[str], jobs: int, draw: random.Random) -> list[str]:

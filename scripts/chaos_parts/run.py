@@ -122,7 +122,7 @@ class Run:
         return waiting >= _BACKLOG or self.outcome.faults.total() < 3 * (number - _BACKLOG)
 
     def _strike_all(self) -> None:
-        planned = faults.plan(faults.kinds_for(self._ground.backend), self._jobs, self._draw)
+        planned = faults.plan(faults.kinds_for(self._ground.backend, self._ground.store), self._jobs, self._draw)
         misses: Counter[str] = Counter()
         while planned and time.monotonic() < self._end:
             time.sleep(self._draw.uniform(0.1, 0.9))

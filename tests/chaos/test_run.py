@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from scripts.chaos_parts import faults
+from scripts.chaos_parts.artifact_stores import S3Store
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +27,7 @@ def test_five_jobs_survive_every_kind_of_fault(tmp_path: Path) -> None:
     assert "seed 3" in done.stdout
     wanted = {"jobs": 5, "succeeded": 5, "lost": 0, "doubled": 0, "wrong_steps": 0, "fenced_writes_accepted": 0}
     assert result.items() >= (wanted | {"orphans": 0, "loss_series_equal": True}).items()
-    assert set(result["faults"]) == set(faults.FAULTS) - {"connections_cut"}
+    assert set(result["faults"]) == set(faults.FAULTS) - {"connections_cut", *S3Store.faults}
     assert sum(result["faults"].values()) >= 15
 
 

@@ -30,6 +30,7 @@ RUN_BY = {
 }
 #: Blocks that are no commands, with the reason.
 NOT_RUN = {
+    ("docs/how-to/object-store.md", "ini"): "settings of somebody's bucket; tests/object_store has the same of its own",
     ("docs/releases.md", "sh"): "asks for versions 7 and 8; the same requests are in tests/serving and tests/api",
     ("docs/serving-protocols.md", "python"): "a client of another project; tests/protocols/clients has the same calls",
 }

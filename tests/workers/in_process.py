@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from app.artifact_store import open_storage
 from app.config import Settings
 from app.datasets.ingest import ingest
 from app.datasets.limits import Limits
@@ -22,7 +23,6 @@ from app.registry.job_sources import RegistrySources
 from app.registry.jobs.attempts import Claim
 from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Job
-from app.storage import Storage
 from tests.repositories import attempts
 
 
@@ -47,12 +47,13 @@ class Service:
         quick: dict[str, Any] = {"heartbeat_s": 0.02, "retry_backoff_s": 0.0, "database_url": "", "artifacts_url": ""}
         self.settings = Settings(data_dir=directory, **(quick | settings))
         self.database = Database(make_engine(self.settings))
-        self.storage = Storage(self.settings.artifacts)
+        self.storage = open_storage(self.settings)
 
     def upload(self, text: str, name: str = "data.csv") -> str:
         dataset_id = new_id("ds")
         key = self.storage.dataset_key(dataset_id)
         made = ingest(io.BytesIO(text.encode()), name, self.storage.make(key), Limits())
+        self.storage.publish(key)
         with self.database.session() as session:
             DatasetRepository(session).add(
                 name=name,

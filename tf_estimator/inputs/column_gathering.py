@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import zero_copy
-from .memory_map import RowSelection
+from .memory_map import CHUNK_BYTES, RowSelection, drop_pages
 
 #: An array is read from front to back first where at least this part of its rows is wanted.
 _READ_THROUGH = 1 / 16
@@ -47,7 +47,8 @@ def gather_batches(
     for array, place in zip(arrays, places, strict=True):
         if stopped is not None and stopped.is_set():
             break
-        if isinstance(array, np.memmap):
+        mapped = isinstance(array, np.memmap)
+        if mapped and array.nbytes > CHUNK_BYTES:
             values = rows.take(array)
         elif count < _READ_THROUGH * len(array):
             values = np.take(array, index)
@@ -57,6 +58,8 @@ def gather_batches(
             copy = np.empty(len(array), dtype) if copy is None else copy
             np.copyto(copy, array)
             values = np.take(copy, index, out=taken, mode="clip")  # "raise" would take into a buffer first
+        if mapped:
+            drop_pages(array)
         made[:, place, :] = values.reshape(-1, size)
     return made
 

@@ -20,10 +20,9 @@ from app.registry.jobs.attempts import AttemptRepository, Claim
 from app.registry.jobs.transitions import fence
 from app.registry.metric_points import MetricRepository
 from app.registry.tables import Checkpoint, Evaluation
-from app.storage import Storage
+from app.storage import Holding, Storage
 from app.traces import Trace
 from workers import memory
-from workers.attempt.attempt_files import remove_checkpoint_files
 from workers.attempt.progress import ProgressBuffer
 from workers.attempt.stop import Stop, StopSignal
 
@@ -88,6 +87,7 @@ class RunningAttempt:
         self.directory: Path = storage.path(self.key)
         if claim.gang is not None and claim.gang.number > 0:
             self.directory /= f"worker-{claim.gang.number}"
+        self._leases: list[Holding] = [storage.occupy(self.key)]
         self.directory.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -135,9 +135,47 @@ class RunningAttempt:
     def attempts(self, session: Session) -> AttemptRepository:
         return AttemptRepository(session, retry_backoff_s=self.settings.retry_backoff_s)
 
+    def fetch(self, key: str) -> Path:
+        """Has an artifact on this host until the attempt ends, and waits where the store does not answer.
+
+        Raises:
+            NotFound: it is not in the store, or damaged there.
+            Stopped: the attempt is to end.
+            Unavailable: the store did not answer for too long.
+        """
+        lease = self.patiently(lambda: self.storage.hold(key))
+        if self.storage.remote:
+            self._leases.append(lease)
+        return lease.path
+
+    def publish(self, key: str) -> None:
+        """Makes what was written readable on all hosts, as `fetch` waits."""
+        self.patiently(lambda: self.storage.publish(key))
+
+    def close(self) -> None:
+        """What was fetched may go from this host."""
+        for lease in self._leases:
+            lease.release()
+        self._leases.clear()
+
+    def patiently(self, work: Callable[[], T]) -> T:
+        """What the store does, and again while it does not answer, as long as a job waits for it."""
+        deadline, pause = time.monotonic() + self.settings.store_patience_s, 0.5
+        while True:
+            try:
+                return work()
+            except Unavailable as error:
+                self.check()
+                if time.monotonic() + pause > deadline:
+                    raise
+                log.warning("%s It is asked again in %g seconds.", error.detail, pause)
+            time.sleep(pause)
+            pause = min(2 * pause, 8.0)
+
     def record_checkpoint(self, step: int) -> Checkpoint:
-        """Records a complete checkpoint of this attempt's directory."""
+        """Records a complete checkpoint of this attempt's directory, once all hosts can read it."""
         prefix = f"{self.key}/model.ckpt-{step}"
+        self.publish(prefix)
         size = sum(file.stat().st_size for file in self.directory.glob(f"model.ckpt-{step}.*"))
         # A checkpoint is recorded when it is complete, and the loop may be some steps further by then.
         points = [point for point in self.progress.points() if point[1] <= step]
@@ -164,7 +202,10 @@ class RunningAttempt:
             return [row.path for row in surplus]
 
         for path in self.write(remove):
-            remove_checkpoint_files(self.storage.path(path))
+            try:
+                self.storage.remove_files(path)
+            except Unavailable:
+                log.warning("The store does not answer; the reconciler removes %s later.", path)
 
     def record_evaluation(self, **fields: Any) -> Evaluation:
         """Records an evaluation, and each of its metrics in the job's series."""

@@ -8,13 +8,6 @@ import shutil
 from pathlib import Path
 
 
-def remove_checkpoint_files(prefix: Path) -> None:
-    """Removes a checkpoint, its index first: without it the rest is no checkpoint. Missing files are no error."""
-    prefix.with_name(prefix.name + ".index").unlink(missing_ok=True)
-    for file in prefix.parent.glob(prefix.name + ".*"):
-        file.unlink(missing_ok=True)
-
-
 def adopt_checkpoint(prefix: Path, directory: Path, size: int) -> Path:
     """Adds a checkpoint of another attempt to `directory`, as its latest. Files are hard-linked, or copied where the
     file system cannot: the other attempt's directory is never written.

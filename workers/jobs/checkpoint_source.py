@@ -39,20 +39,29 @@ def open_source(attempt: RunningAttempt, spec: EvaluateSpec | ExportSpec | Predi
         NotFound: it is gone.
     """
     row = attempt.read(lambda session: CheckpointRepository(session).get(spec.source.checkpoint))
-    path = attempt.storage.path(row.path)
+    path = attempt.fetch(row.path)
     if not path.with_name(path.name + ".index").exists():
         raise NotFound("The checkpoint's files are gone.")
     trained = spec.train_spec
-    resolved = statistics.read(trained, path.parent)
+    resolved = stored_statistics(attempt, trained, row.path.rpartition("/")[0])
     if resolved is None:  # trained before such files were kept: the same numbers again, from the data
         spill = ArraySpill(attempt.spill_directory / "statistics")
         resolved = statistics.resolve(trained, training_table(attempt, trained), spill)
     return CheckpointSource(row.job_id, row.attempt, row.step, row.id, path, resolved)
 
 
+def stored_statistics(attempt: RunningAttempt, spec: TrainSpec, key: str) -> TrainSpec | None:
+    """The specification with the statistics that an attempt's directory has; None: there are none."""
+    try:
+        file = attempt.fetch(f"{key}/{statistics.FILE}")
+    except NotFound:
+        return None
+    return statistics.read(spec, file.parent)
+
+
 def open_table(attempt: RunningAttempt, dataset: str) -> Table:
     """A data set by its id."""
-    return open_dataset(attempt.storage.path(attempt.storage.dataset_key(dataset)))
+    return open_dataset(attempt.fetch(attempt.storage.dataset_key(dataset)))
 
 
 def training_table(attempt: RunningAttempt, spec: TrainSpec) -> Table:

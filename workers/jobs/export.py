@@ -104,7 +104,7 @@ def publish(attempt: RunningAttempt, candidate: Candidate, result: JsonObject) -
         attempt.succeed(result, functools.partial(_record, attempt.claim, candidate, export))
     finally:
         if not committed_or_unknown:
-            attempt.storage.remove(key)
+            attempt.storage.discard(key)
 
 
 def _record(claim: Claim, candidate: Candidate, export: _Export, session: Session) -> JsonObject | None:
@@ -154,8 +154,10 @@ def _export(attempt: RunningAttempt, candidate: Candidate, export_id: str, key: 
         "engine": description["engine"],
         "tensorflow": description["tensorflow"],
     }
+    size = storage.size(key)
+    attempt.publish(key)
     attempt.mark("exported")
-    return _Export(export_id, key, digest, storage.size(key), skew, state, reason, lineage)
+    return _Export(export_id, key, digest, size, skew, state, reason, lineage)
 
 
 def _write(
@@ -164,7 +166,7 @@ def _write(
     """Writes the SavedModel; its serving.json, and the largest difference between its predictions and the trainer's
     (None without example rows)."""
     spec = candidate.spec
-    directory, path = str(attempt.storage.path(key)), str(attempt.storage.path(checkpoint.path))
+    directory, path = str(attempt.storage.path(key)), str(attempt.fetch(checkpoint.path))
     infos, examples = feature_infos(spec), example_rows(candidate.table, spec)
     vocabularies = [list(label.vocabulary) for label in spec.labels if label.vocabulary is not None]
     attempt.mark("export_started")

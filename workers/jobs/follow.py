@@ -4,7 +4,6 @@ share of the rows, and leave checkpoints, evaluations and the export to it."""
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -13,10 +12,11 @@ import tf_estimator as est
 from app.jobs.spec import TrainSpec
 from app.registry.evaluations import EvaluationRepository
 from workers.attempt.attempt import RunningAttempt
-from workers.data import statistics
+from workers.jobs.checkpoint_source import stored_statistics
 from workers.jobs.train import EVALUATION, TrainingJob
 
 _LOOK_S = 0.1
+_LOOK_IN_STORE_S = 0.5  # each look is a request
 
 
 def run(attempt: RunningAttempt, spec: TrainSpec) -> None:
@@ -40,10 +40,10 @@ class FollowingJob(TrainingJob):
         self._train_in_stretches()
 
     def _resolved(self, stored: TrainSpec) -> TrainSpec:
-        directory: Path = self._attempt.directory.parent
-        while (known := statistics.read(stored, directory)) is None:
-            self._attempt.check()
-            time.sleep(_LOOK_S)
+        attempt = self._attempt
+        while (known := stored_statistics(attempt, stored, attempt.key)) is None:
+            attempt.check()
+            time.sleep(_LOOK_IN_STORE_S if attempt.storage.remote else _LOOK_S)
         return known
 
     def _train(self, until: int) -> bool:

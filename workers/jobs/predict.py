@@ -47,11 +47,13 @@ def run(attempt: RunningAttempt, spec: PredictSpec) -> None:
     # An attempt that is over must not publish files: check once more.
     claim = attempt.claim
     attempt.write(lambda session: attempt.attempts(session).heartbeat(claim.job_id, claim.attempt, 60.0))
-    storage.remove(key)
+    attempt.patiently(lambda: storage.remove(key))
     storage.path(key).parent.mkdir(parents=True, exist_ok=True)
     directory.rename(storage.path(key))
+    digest = storage.digest(key)
+    attempt.publish(key)
     files = {"jsonl": f"{key}/{JSONL}", "parquet": f"{key}/{PARQUET}"}
-    attempt.succeed({"rows": rows, "files": files, "step": source.step, "digest": storage.digest(key)})
+    attempt.succeed({"rows": rows, "files": files, "step": source.step, "digest": digest})
 
 
 def _write(attempt: RunningAttempt, batches: Iterator[dict[str, Any]], directory: Path) -> int:

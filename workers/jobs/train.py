@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import tf_estimator as est
+from app.errors import NotFound
 from app.jobs.spec import EvalData, JsonObject, TrainSpec
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
@@ -18,7 +19,7 @@ from workers.data import statistics
 from workers.data.chunks import ArraySpill
 from workers.data.dataset_inputs import Inputs
 from workers.jobs import job_devices
-from workers.jobs.checkpoint_source import open_table
+from workers.jobs.checkpoint_source import open_table, stored_statistics
 from workers.jobs.evaluate import evaluate
 from workers.jobs.evaluation_report import make_report
 from workers.jobs.export import Candidate, publish
@@ -94,12 +95,17 @@ class TrainingJob:
 
     def _resolved(self, stored: TrainSpec) -> TrainSpec:
         """The specification with the statistics of the training rows: those of the first attempt, if there was one."""
-        attempt, resume = self._attempt, self._attempt.claim.resume
-        known = statistics.read(stored, attempt.storage.path(resume.path).parent) if resume is not None else None
+        attempt = self._attempt
+        known = self._first_statistics(stored)
         if known is None:
             known = statistics.resolve(stored, self._table, ArraySpill(attempt.spill_directory / "statistics"))
         statistics.write(known, attempt.directory)
+        attempt.publish(f"{attempt.key}/{statistics.FILE}")
         return known
+
+    def _first_statistics(self, stored: TrainSpec) -> TrainSpec | None:
+        resume = self._attempt.claim.resume
+        return None if resume is None else stored_statistics(self._attempt, stored, resume.path.rpartition("/")[0])
 
     def _last_step(self, epochs: int | None) -> int:
         steps = [] if epochs is None else [math.ceil(self._inputs.count * epochs / self._batch)]
@@ -113,8 +119,8 @@ class TrainingJob:
         rows = self._attempt.read(lambda session: CheckpointRepository(session).list(claim.job_id))
         for row in reversed(rows):
             try:
-                adopt_checkpoint(self._attempt.storage.path(row.path), self._attempt.directory, row.bytes)
-            except FileNotFoundError:
+                adopt_checkpoint(self._attempt.fetch(row.path), self._attempt.directory, row.bytes)
+            except (FileNotFoundError, NotFound):
                 log.warning("The checkpoint at step %d is gone or damaged; an older one is used.", row.step)
                 continue
             log.info("Resuming from step %d of attempt %d.", row.step, row.attempt)
@@ -127,7 +133,7 @@ class TrainingJob:
         if source is None or self._resumed is not None:
             return None
         row = self._attempt.read(lambda session: CheckpointRepository(session).get(source.checkpoint))
-        return self._attempt.storage.path(row.path)
+        return self._attempt.fetch(row.path)
 
     def _known_evaluations(self) -> dict[int, JsonObject]:
         """Step to metrics, of earlier attempts up to the step that this one starts from."""
@@ -200,7 +206,7 @@ class TrainingJob:
             return
         attempt = self._attempt
         row = attempt.read(lambda session: CheckpointRepository(session).at_step(attempt.claim.job_id, step))
-        path = str(attempt.storage.path(row.path))
+        path = str(attempt.fetch(row.path))
         made = make_report(attempt, self._estimator, self._evaluation_inputs(data), checkpoint_path=path)
         attempt.record_report(step, EVALUATION, made)
 

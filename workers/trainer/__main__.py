@@ -24,9 +24,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from app.process import NOT_FOR_MODELS, SYSTEM_ALLOCATOR, die_with_parent, give_memory_back, without
+
+if TYPE_CHECKING:
+    from app.registry.jobs.attempts import Claim
+    from app.storage import Storage
 
 
 class Parent:
@@ -89,6 +93,12 @@ def _set_up_logging(level: str, source: str = "") -> None:
     logging.getLogger("tensorflow").handlers.clear()  # its own one would write each line once more
 
 
+def _log_path(storage: Storage, claim: Claim) -> Path:
+    number = 0 if claim.gang is None else claim.gang.number
+    *_, key = storage.log_keys(claim.job_id, claim.attempt, number + 1)
+    return storage.path(key)
+
+
 def run_attempts(parent: Parent, *, member: bool) -> None:
     """Runs the attempts that the parent sends, until it closes the pipe. TensorFlow is imported here.
 
@@ -99,11 +109,12 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
     gc.disable()  # meanwhile: nothing is garbage yet, and looking for it took a quarter of the import
     with without(NOT_FOR_MODELS):  # a model_fn of the catalogue may import them
         import tf_estimator  # noqa: F401
+    from app.artifact_store import open_storage
     from app.config import Settings
     from app.errors import Unavailable
     from app.registry.db import Database, make_engine
-    from app.storage import Storage
     from app.traces import Trace, make_tracing
+    from workers.attempt.attempt_mirror import AttemptMirror
     from workers.estimator_json import model_fns
     from workers.jobs import job_devices
     from workers.trainer import runner, warm_up
@@ -112,7 +123,7 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
     settings = Settings()
     _set_up_logging(settings.log_level)
     database = Database(make_engine(settings))
-    storage = Storage(settings.artifacts)
+    storage = open_storage(settings)
     tracing = make_tracing(settings, "estimator-trainer")
     job_devices.split_cpu(settings.slot_devices)
     if not member:
@@ -130,7 +141,8 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
         attempt = {"job_id": claim.job_id, "attempt": claim.attempt}
         if claim.gang is not None:
             _set_up_logging(settings.log_level, f"worker {claim.gang.number}: ")
-        with attempt_log(storage.path(storage.attempt_key(claim.job_id, claim.attempt)) / "log.txt"):
+        key = storage.attempt_key(claim.job_id, claim.attempt)
+        with AttemptMirror(storage, key), attempt_log(_log_path(storage, claim)):
             outcome = runner.run(
                 claim,
                 database,

@@ -64,3 +64,4 @@ def run(
     finally:
         beat.stop()
         attempt_files.clear(attempt.directory)
+        attempt.close()

@@ -79,6 +79,7 @@ def run(
     finally:
         heartbeat.stop()
         attempt_files.clear(attempt.spill_directory)
+        attempt.close()
     log.info("The attempt ended: %s.", outcome)
     return outcome
 

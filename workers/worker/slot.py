@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from app.artifact_store import open_storage
 from app.config import Settings
 from app.errors import Unavailable
 from app.registry.db import Database, revision_state, seconds
@@ -20,6 +21,7 @@ from app.registry.jobs.gangs import GangRepository
 from app.registry.tables import Job
 from app.traces import make_tracing
 from workers import memory
+from workers.attempt.attempt_mirror import AttemptMirror
 from workers.worker.attempt_watch import AttemptWatch
 from workers.worker.devices import Devices
 from workers.worker.gang import HeldSeat, free_address
@@ -58,6 +60,7 @@ class Slot:
         self._draining, self._oom_kills = draining, oom_kills
         self._start_trainer, self._start_member = start_trainer, start_member
         self._worker = worker or f"{socket.gethostname()}:{os.getpid()}"
+        self._storage = open_storage(settings)
         self.devices = Devices(settings)
         self.trainer: TrainerProcess | None = None
         self._busy = threading.Lock()
@@ -161,6 +164,8 @@ class Slot:
             outcome = self._watch(trainer, claim, seat).wait(may_try_again=tries_left > 0)
             if trainer.death is not None:
                 self.trainer = None
+                # its last lines are those that tell why
+                AttemptMirror(self._storage, self._storage.attempt_key(claim.job_id, claim.attempt)).send()
             elif seat or trainer.attempts >= _MAX_ATTEMPTS or outcome in ("failed", "lost"):
                 trainer.close()  # its memory, or whatever made it fail, goes with it
                 self.trainer = None
