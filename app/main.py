@@ -34,7 +34,6 @@ from app.api.pages import pages
 from app.arm_writer import ArmWriter
 from app.artifact_store import open_storage
 from app.config import Settings
-from app.datasets.ingestor import INGESTOR
 from app.dispatch import Dispatch
 from app.errors import ServiceError, Unavailable
 from app.http.admission import AdmissionMiddleware, token_limits
@@ -287,8 +286,6 @@ class Lifespan:
     async def _warm_up(self) -> None:
         """What later requests would wait for, once the first ones need not wait for it."""
         await self._ready.wait()
-        if self._link is None or self._link.index == 0:
-            INGESTOR.warm()
         await asyncio.to_thread(self._state.queue.ping)  # imports what the first submit would wait for
         gc.freeze()  # a full collection would look at all that was imported, while every request waits
 

@@ -27,6 +27,8 @@ from app.api.direct_transfer import take_upload
 from app.api.schemas.dataset import DatasetList, DatasetView, Distribution, Distributions, Preview, Usage
 from app.api.schemas.job import EvaluationList, EvaluationView
 from app.api.upload import UploadForm, receive_form
+from app.datasets.ingestor import INGESTOR
+from app.datasets.limits import Limits
 from app.errors import InvalidInput, ServiceError, Unavailable
 from app.ids import ID_PATTERN, new_id
 from app.registry.audit import AuditRepository
@@ -102,6 +104,7 @@ async def create_dataset(
     file = app_state.storage.make(spool) / "upload"
     signs = asyncio.create_task(_give_signs(app_state.storage, spool))
     try:
+        await asyncio.to_thread(INGESTOR.warm)  # its reader imports while the file arrives
         form = await receive_form(request.stream(), request.headers.get("content-type", ""), file, _FIELDS)
         if "upload" in form.fields:
             await run_in_threadpool(take_upload, app_state, form, spool)
@@ -242,9 +245,6 @@ def store_upload(app_state: AppState, form: UploadForm, spool: str, idempotent: 
 
 
 def _ingest(app_state: AppState, form: UploadForm, spool: str, idempotent: IdempotentRequest) -> StoredResponse:
-    from app.datasets.ingestor import INGESTOR
-    from app.datasets.limits import Limits
-
     limits = Limits(max_bytes=app_state.settings.max_upload_bytes, max_columns=app_state.settings.max_columns)
     filename = form.filename or ""
     schema = _schema(form.fields.get("schema"))

@@ -1,9 +1,9 @@
 """Uploaded files are read by child processes: a file that crashes a parser's native code, or eats memory, takes down
 its own upload and nothing else.
 
-Starting a child costs half a second of imports, so one waits warm and serves upload after upload; every file goes
-through it, for a small one can be as hostile as a big one. A child that read a big file, or met an error that was not
-foreseen, is replaced.
+Starting a child costs half a second of imports, so one is started when an upload begins to arrive, and serves upload
+after upload until none has come for a while; every file goes through it, for a small one can be as hostile as a big
+one. A child that read a big file, or met an error that was not foreseen, is replaced.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from app.errors import FieldError, InvalidInput, Timeout, TooLarge, UnsupportedM
 
 MEMORY_BYTES = 2 * 2**30
 TIMEOUT_S = 3600.0
+IDLE_S = 30.0
+"""So long a child waits for the next upload; it holds 65 MB."""
 _KEEP_UP_TO = 64 * 2**20
 """Bytes of a file after which a child's memory may be left in pieces."""
 _SIGN_EVERY_S = 1.0
@@ -57,14 +59,21 @@ class Ingestor:
         memory_bytes: what a child may hold (on Linux).
         timeout_s: what one file may take.
         command: starts a child; another one in tests.
+        idle_s: how long a child waits for the next upload.
     """
 
     def __init__(
-        self, memory_bytes: int = MEMORY_BYTES, timeout_s: float = TIMEOUT_S, command: list[str] | None = None
+        self,
+        memory_bytes: int = MEMORY_BYTES,
+        timeout_s: float = TIMEOUT_S,
+        command: list[str] | None = None,
+        idle_s: float = IDLE_S,
     ) -> None:
         self._command = command or [sys.executable, "-m", "app.datasets.ingest_process", str(memory_bytes)]
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
+        self._idle_s = idle_s
+        self._rest: threading.Timer | None = None
         self._idle: subprocess.Popen[bytes] | None = None
 
     def warm(self) -> None:
@@ -72,12 +81,23 @@ class Ingestor:
         with self._lock:
             if self._idle is None or self._idle.poll() is not None:
                 self._idle = self._start()
+            self._wait_for_next()
 
     def close(self) -> None:
         with self._lock:
             if self._idle is not None:
                 _end(self._idle)
                 self._idle = None
+            if self._rest is not None:
+                self._rest.cancel()
+
+    def _wait_for_next(self) -> None:
+        """From now on the idle child has its time; the lock is held."""
+        if self._rest is not None:
+            self._rest.cancel()
+        self._rest = threading.Timer(self._idle_s, self.close)
+        self._rest.daemon = True
+        self._rest.start()
 
     def ingest(
         self, file: Path, filename: str, directory: Path, limits: Limits, schema: dict[str, Any] | None = None
@@ -131,6 +151,7 @@ class Ingestor:
         with self._lock:
             if keep and self._idle is None:
                 self._idle = child
+                self._wait_for_next()
                 return
         _end(child)
         self.warm()

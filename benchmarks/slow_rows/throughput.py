@@ -30,10 +30,13 @@ def measure() -> list[Row]:
     with service(WORKER_SLOTS=str(SLOTS)) as running:
         dataset = upload(running)
         _run(running, dataset, _WARM)  # each trainer has seen the specification
-        begun = time.monotonic()
+        begun, used = time.monotonic(), _cpu(running)
         jobs = _run(running, dataset, JOBS)
-        seconds = time.monotonic() - begun
+        seconds, after = time.monotonic() - begun, _cpu(running)
     _show(jobs, seconds)
+    shares = {kind: (after[kind] - used.get(kind, 0.0)) / JOBS for kind in after}
+    told = ", ".join(f"{kind} {share:.3f}" for kind, share in sorted(shares.items(), key=lambda one: -one[1]))
+    print(f"  CPU seconds a job: {told}; together {sum(shares.values()):.3f}")
     place = f"jobs of {STEPS} steps with evaluation and export, a second and slot, {JOBS} on {SLOTS} slots"
     return [more_is_better(place, JOBS / seconds / SLOTS, A_SLOT)]
 
@@ -55,6 +58,15 @@ def _run(running: Service, dataset: str, count: int) -> list[dict[str, Any]]:
             if found["state"] == "SUCCEEDED":
                 ended[job] = found
     return list(ended.values())
+
+
+def _cpu(running: Service) -> dict[str, float]:
+    """CPU seconds of each kind of process so far, those that have ended with their parents'."""
+    used: dict[str, float] = {}
+    for kind, process in running.family():
+        times = process.cpu_times()
+        used[kind] = used.get(kind, 0.0) + sum(times[:4])
+    return used
 
 
 def _show(jobs: list[dict[str, Any]], seconds: float) -> None:

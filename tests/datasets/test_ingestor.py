@@ -19,6 +19,7 @@ from app.datasets.ingestor import Ingestor
 from app.datasets.limits import Limits
 from app.datasets.table import open_dataset
 from app.errors import InvalidInput, Timeout, TooLarge, UnsupportedMedia
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +139,14 @@ def test_idle_child_that_died_is_replaced(ingestor: Ingestor, tmp_path: Path) ->
     ingestor._idle.kill()
     ingestor._idle.wait()
     assert ingestor.ingest(file, "t.csv", into(tmp_path, "again"), Limits()).rows == 3
+
+
+def test_child_that_no_upload_came_for_ends(tmp_path: Path) -> None:
+    ingestor = Ingestor(memory_bytes=2**30, idle_s=0.05)
+    try:
+        ingestor.warm()
+        wait_for(lambda: ingestor._idle is None)
+        assert ingestor.ingest(write(tmp_path, CSV), "t.csv", into(tmp_path), Limits()).rows == 3
+        wait_for(lambda: ingestor._idle is None)
+    finally:
+        ingestor.close()
