@@ -1,5 +1,7 @@
 """The tests again and again, under circumstances that change from run to run: see scripts/flaky.
 
+Without pytest's arguments each run has all tests, in the groups that run side by side as CI has them.
+
 run            cores   busy loops beside it
 1, 5, 9 …      all     none
 2, 6, 10 …     all     as many as cores
@@ -22,6 +24,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from scripts import side_by_side
 
 ROOT = Path(__file__).resolve().parents[1]
 _BUSY = "while True: pass"
@@ -83,24 +89,40 @@ def run(circumstances: Circumstances, arguments: list[str]) -> Result:
     """Runs the tests once."""
     result = Result(circumstances)
     with tempfile.TemporaryDirectory() as directory, load(circumstances.busy, circumstances.cores):
-        report = Path(directory) / "report.xml"
-        order = ["-p", "random_order", f"--order-seed={circumstances.seed}", f"--junit-xml={report}"]
         begin = time.monotonic()
-        done = subprocess.run(
+        running = [
+            (name, _start(Path(directory) / name, circumstances, own)) for name, own in _groups(arguments).items()
+        ]
+        for name, process in running:
+            process.wait()
+            report = Path(directory) / f"{name}.xml"
+            if report.exists():
+                read_report(report, result)
+            else:
+                result.broken += f"{name}: {(Path(directory) / f'{name}.log').read_text(errors='replace')[-4000:]}\n"
+        result.seconds = round(time.monotonic() - begin, 1)
+    return result
+
+
+def _groups(arguments: list[str]) -> dict[str, list[str]]:
+    """Name → pytest's arguments."""
+    if arguments:
+        return {"chosen": arguments}
+    return {group.name: group.arguments for group in side_by_side.groups(side_by_side.GROUPS)}
+
+
+def _start(place: Path, circumstances: Circumstances, arguments: list[str]) -> subprocess.Popen[bytes]:
+    """pytest, which writes its report and log beside `place`."""
+    order = ["-p", "random_order", f"--order-seed={circumstances.seed}", f"--junit-xml={place}.xml"]
+    with Path(f"{place}.log").open("wb") as log:
+        return subprocess.Popen(
             [sys.executable, "-m", "pytest", "-q", *order, *arguments],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"},
-            preexec_fn=lambda: _keep_to(circumstances.cores),
-            capture_output=True,
-            text=True,
-            check=False,
+            preexec_fn=lambda: _keep_to(circumstances.cores),  # noqa: PLW1509
+            stdout=log,
+            stderr=log,
         )
-        result.seconds = round(time.monotonic() - begin, 1)
-        if not report.exists():
-            result.broken = done.stdout[-2000:] + done.stderr[-2000:]
-            return result
-        read_report(report, result)
-    return result
 
 
 def read_report(report: Path, result: Result) -> None:

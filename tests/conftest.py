@@ -14,6 +14,7 @@ from app.config import Settings
 from app.registry.db import Database, make_engine
 from app.storage import Storage
 from tests import databases, sql_order
+from tests.fork_server import Lender
 from tests.object_store import stores
 
 sql_order.install()
@@ -77,6 +78,14 @@ def migrated_postgres() -> Iterator[str]:
     with databases.temporary_postgres() as url:
         databases.migrated(url).close()
         yield url
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[Lender]:
+    """`with fork_server.lent():` sets up predictors without another import of TensorFlow."""
+    lender = Lender()
+    yield lender
+    lender.close()
 
 
 @pytest.fixture(params=databases.kinds())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import random
 import socket
 from pathlib import Path
 
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _EPHEMERAL_FROM = int(_RANGE.read_text().split()[0]) if _RANGE.exists() else 32768
-_held: list[socket.socket] = []
 
 
 def free_port() -> int:
@@ -26,6 +26,6 @@ def free_port() -> int:
         except OSError:
             reservation.close()
             continue
-        _held.append(reservation)
+        atexit.register(reservation.close)
         return port
     raise AssertionError("none of 200 ports is free")

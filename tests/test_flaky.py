@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts import flaky
+from scripts import flaky, side_by_side
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = """
@@ -50,6 +50,13 @@ def test_what_fails_now_and_then_is_summed_up(tmp_path: Path) -> None:
     orders = {tuple(name for name, _ in lines[start : start + 4]) for start in range(0, 16, 4)}
     assert len(orders) > 1
     assert [int(cores) for _, cores in lines[8:]] == [1] * 8
+
+
+def test_all_tests_run_in_the_groups_that_run_side_by_side() -> None:
+    groups = flaky._groups([])
+    assert groups.keys() == side_by_side.GROUPS.keys()
+    assert all(groups[name][: len(places)] == places for name, places in side_by_side.GROUPS.items())
+    assert flaky._groups(["tests/registry", "-x"]) == {"chosen": ["tests/registry", "-x"]}
 
 
 def test_summary_names_the_runs_of_each_failure() -> None:

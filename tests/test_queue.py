@@ -98,7 +98,7 @@ def test_broker_that_ended_and_came_back_is_found_by_pings_on_a_kept_connection(
     running.stop()
     assert not queue.ping()
     running.start()
-    wait_for(queue.ping, 30)
+    wait_for(queue.ping, seconds=30)
 
 
 def test_missing_broker_is_unavailable_at_once(queue: CeleryQueue) -> None:

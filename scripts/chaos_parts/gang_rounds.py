@@ -127,8 +127,9 @@ class Rounds:
         gangs = GangRepository(session, attempts)
         if worker.state == "dead" and self._now >= worker.until:
             worker.state = "idle"
-        if worker.state == "idle" and self._messages:
-            self._take(session, worker, attempts, gangs)
+        if worker.state == "idle":
+            while worker.state == "idle" and self._messages:  # one that is old takes no time
+                self._take(session, worker, attempts, gangs)
         elif worker.state == "waits":
             self._wait(worker, gangs)
         elif worker.state == "runs":

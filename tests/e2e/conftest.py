@@ -93,14 +93,14 @@ class RunningService:
     def job(self, job_id: str) -> dict[str, Any]:
         return self.get(f"/v1/jobs/{job_id}")
 
-    def finished(self, job_id: str, seconds: float = 90.0) -> dict[str, Any]:
+    def finished(self, job_id: str, seconds: float = 240.0) -> dict[str, Any]:
         def ended() -> dict[str, Any] | None:
             job = self.job(job_id)
             return job if job["state"] in ENDED else None
 
         return wait_for(ended, f"the end of {job_id}", seconds)
 
-    def succeeded(self, job_id: str, seconds: float = 90.0) -> dict[str, Any]:
+    def succeeded(self, job_id: str, seconds: float = 240.0) -> dict[str, Any]:
         job = self.finished(job_id, seconds)
         assert job["state"] == "SUCCEEDED", (job, self.log.read_text()[-3000:])
         return job

@@ -28,6 +28,7 @@ from app.serving.batcher import BatchLimits
 from app.serving.own_predictors import OwnPredictors
 from app.serving.split import Share
 from app.serving.versions import WantedVersion
+from tests.fork_server import Lender
 from tests.serving.conftest import Server, exports, wanted  # noqa: F401  fixtures
 
 TOKENS = {
@@ -136,9 +137,10 @@ def message(name: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def port(wanted: Callable[..., WantedVersion]) -> Iterator[Port]:  # noqa: F811
+def port(wanted: Callable[..., WantedVersion], fork_server: Lender) -> Iterator[Port]:  # noqa: F811
     """With the models half (versions 1 and 2, 2 as `canary`), mixed and picky."""
-    server = Server(limits=BatchLimits(timeout_s=50), predictors=OwnPredictors(spare=False))
+    with fork_server.lent():
+        server = Server(limits=BatchLimits(timeout_s=50), predictors=OwnPredictors(spare=False))
     server.sync(
         wanted("half", 1, "plus2"),
         wanted("half", 2, "plus3", labels=("canary",)),

@@ -26,6 +26,7 @@ from app.serving.large_body import LargeBodyReader
 from app.serving.own_predictors import OwnPredictors
 from app.serving.service import ServingService
 from app.serving.versions import WantedVersion
+from tests.fork_server import Lender
 
 ROOT = Path(__file__).parents[2]
 
@@ -131,9 +132,10 @@ async def _not_found(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(wanted: Callable[..., WantedVersion]) -> Iterator[Server]:
+def server(wanted: Callable[..., WantedVersion], fork_server: Lender) -> Iterator[Server]:
     """With the models half (versions 1 and 2, 2 unlabelled), mixed and picky; nothing in it is ever changed."""
-    server = Server(limits=BatchLimits(timeout_s=50), predictors=OwnPredictors(spare=False))
+    with fork_server.lent():
+        server = Server(limits=BatchLimits(timeout_s=50), predictors=OwnPredictors(spare=False))
     server.sync(
         wanted("half", 1, "plus2"),
         wanted("half", 2, "plus3", labels=("canary",)),

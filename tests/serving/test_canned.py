@@ -16,6 +16,7 @@ from app.digest import directory_digest
 from app.serving.batcher import BatchLimits
 from app.serving.own_predictors import OwnPredictors
 from app.serving.versions import WantedVersion
+from tests.fork_server import Lender
 from tests.serving.canned_cases import CASES
 from tests.serving.conftest import ROOT, Server
 
@@ -31,8 +32,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def canned(root: Path) -> Iterator[Server]:
-    server = Server(limits=BatchLimits(timeout_s=60), predictors=OwnPredictors(spare=False))
+def canned(root: Path, fork_server: Lender) -> Iterator[Server]:
+    with fork_server.lent():
+        server = Server(limits=BatchLimits(timeout_s=60), predictors=OwnPredictors(spare=False))
     server.sync(
         *(
             WantedVersion(name, 1, str(root / name), directory_digest(root / name), "ver_1", ("latest",))

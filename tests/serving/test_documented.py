@@ -22,6 +22,7 @@ from app.registry.db import Database, make_engine
 from app.storage import Storage
 from tests.api.conftest import Api, run_api
 from tests.api.made_up import REPEATABLE, REQUESTS, check_answer
+from tests.fork_server import Lender
 from tests.published_models import publish
 from tests.serving.test_front import ROW
 from tests.waiting import wait_for
@@ -36,7 +37,9 @@ ANY_JSON: st.SearchStrategy[Any] = st.recursive(
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, exports: Path) -> Iterator[Api]:
+def api(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, exports: Path, fork_server: Lender
+) -> Iterator[Api]:
     """With one model, `mixed`, that predicts and classifies; its version 1 is served as `latest`."""
     data_dir = tmp_path_factory.mktemp("documented") / "data"
     data_dir.mkdir()
@@ -46,7 +49,7 @@ def api(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, exports
     publish(database, Storage(settings.artifacts), "mixed", exports / "mixed")
     database.close()
     configure("WARNING")
-    with contextmanager(run_api)(settings) as running:
+    with fork_server.lent(), contextmanager(run_api)(settings) as running:
         wait_for(lambda: post(running, "predict", {"instances": [ROW]}).status_code == 200, seconds=120)
         yield running
 

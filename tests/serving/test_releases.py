@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,22 @@ import pytest
 from app.registry.models import ModelRepository
 from app.serving.split import Share, Split
 from tests.api.conftest import Api, run_api, sqlite_settings
+from tests.fork_server import Lender
 from tests.published_models import publish
 from tests.serving.test_split import CHI_SQUARE_1, chi_square
 from tests.waiting import wait_for
 from workers.release_keeper import ReleaseKeeper
 
-MODELS = {"good": "plus3", "fails": "failing", "lags": "slow"}
+MODELS = {"good": "plus3", "fails": "failing", "lags": "slow", "told": "plus3"}
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, exports: Path) -> Iterator[Api]:
+def site(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, exports: Path, fork_server: Lender
+) -> Iterator[Api]:
     settings = sqlite_settings(tmp_path_factory.mktemp("releases") / "data", migrated_sqlite)
     settings = settings.model_copy(update={"predictor": "process", "serving_poll_s": 0.05, "release_counts_s": 0.1})
-    for api in run_api(settings):
+    with fork_server.lent(), contextmanager(run_api)(settings) as api:
         for model, worse in MODELS.items():
             publish(api.service.database, api.service.storage, model, exports / "plus2")
             publish(api.service.database, api.service.storage, model, exports / worse, label=None)
@@ -211,30 +215,36 @@ def test_shadow_that_agrees_goes_on_to_the_first_share(site: Api) -> None:
     site.http.post(f"/v1/models/lags/releases/{release}/abort")
 
 
-def predict(api: Api, xs: list[float], **params: str) -> Any:
-    answer = api.http.post("/v1/models/good:predict", json={"instances": [{"x": x} for x in xs]}, params=params)
+def predict(api: Api, xs: list[float], *, model: str = "good", **params: str) -> Any:
+    answer = api.http.post(f"/v1/models/{model}:predict", json={"instances": [{"x": x} for x in xs]}, params=params)
     assert answer.status_code == 200, answer.text
     return answer
 
 
-def send(api: Api, labels: dict[str, float]) -> int:
+def send(api: Api, labels: dict[str, float], *, model: str = "good") -> int:
     """How many of the predictions are kept already."""
     items = [{"prediction_id": name, "label": label} for name, label in labels.items()]
-    answer = api.http.post("/v1/models/good/feedback", json={"items": items})
+    answer = api.http.post(f"/v1/models/{model}/feedback", json={"items": items})
     assert answer.status_code == 200, answer.text
     return int(answer.json()["kept"])
 
 
 @pytest.fixture
 def keeping(site: Api) -> Iterator[Api]:
-    """Requests of `good` are kept, all of them."""
-    made = site.http.put("/v1/models/good/keep", json={"per_mille": 1000})
+    with keep(site, "good"):
+        yield site
+
+
+@contextmanager
+def keep(site: Api, model: str) -> Iterator[None]:
+    """All requests of the model are kept."""
+    made = site.http.put(f"/v1/models/{model}/keep", json={"per_mille": 1000})
     assert made.status_code == 200, made.text
     serving = site.service.promotions.serving
     assert serving is not None
-    wait_for(lambda: serving.models.versions["good", 1].wanted.keep is not None)
-    yield site
-    site.http.put("/v1/models/good/keep", json={"per_mille": 0})
+    wait_for(lambda: serving.models.versions[model, 1].wanted.keep is not None)
+    yield
+    site.http.put(f"/v1/models/{model}/keep", json={"per_mille": 0})
 
 
 def test_every_answer_has_an_identifier_and_each_instance_where_asked(site: Api) -> None:
@@ -246,25 +256,30 @@ def test_every_answer_has_an_identifier_and_each_instance_where_asked(site: Api)
     assert answer.json() == {"predictions": [2.5, 3.0], "ids": [f"{name}.0", f"{name}.1"]}
 
 
-def test_labels_tell_quality_and_become_a_data_set(keeping: Api) -> None:
-    first = predict(keeping, [0.0, 2.0, 4.0], ids="true").json()  # 2, 3, 4
+def test_labels_tell_quality_and_become_a_data_set(site: Api) -> None:
+    with keep(site, "told"):  # whose labels are those of this test, in whatever order tests come
+        labels_tell_quality(site)
+
+
+def labels_tell_quality(site: Api) -> None:
+    first = predict(site, [0.0, 2.0, 4.0], model="told", ids="true").json()  # 2, 3, 4
     labels = dict(zip(first["ids"], [2.0, 3.5, 4.0], strict=True))
-    early = send(keeping, labels)
+    early = send(site, labels, model="told")
     assert early <= 3
-    wait_for(lambda: send(keeping, labels) == 3)
-    second = predict(keeping, [2.0]).headers["x-prediction-id"]
-    wait_for(lambda: send(keeping, {second: 3.0}) == 1)
-    [version] = keeping.http.get("/v1/models/good/quality", params={"by": "x"}).json()["versions"]
+    wait_for(lambda: send(site, labels, model="told") == 3)
+    second = predict(site, [2.0], model="told").headers["x-prediction-id"]
+    wait_for(lambda: send(site, {second: 3.0}, model="told") == 1)
+    [version] = site.http.get("/v1/models/told/quality", params={"by": "x"}).json()["versions"]
     assert (version["version"], version["labelled"], version["mean_absolute_error"]) == (1, 4, 0.125)
     assert [day["labelled"] for day in version["days"]] == [4]
     slices = {one["value"]: (one["labelled"], one["mean_absolute_error"]) for one in version["slices"]}
     assert slices == {0.0: (1, 0.0), 2.0: (2, 0.25), 4.0: (1, 0.0)}
-    made = keeping.http.post("/v1/models/good/feedback/dataset", json={"name": "came back", "label": "y"})
+    made = site.http.post("/v1/models/told/feedback/dataset", json={"name": "came back", "label": "y"})
     assert made.status_code == 201, made.text
     assert (made.json()["rows"], [column["name"] for column in made.json()["columns"]]) == (4, ["x", "y"])
-    preview = keeping.http.get(f"/v1/datasets/{made.json()['id']}/preview").json()["rows"]
+    preview = site.http.get(f"/v1/datasets/{made.json()['id']}/preview").json()["rows"]
     assert sorted((row["x"], row["y"]) for row in preview) == [(0.0, 2.0), (2.0, 3.0), (2.0, 3.5), (4.0, 4.0)]
-    clash = keeping.http.post("/v1/models/good/feedback/dataset", json={"name": "clash", "label": "x"})
+    clash = site.http.post("/v1/models/told/feedback/dataset", json={"name": "clash", "label": "x"})
     assert clash.status_code == 422
 
 
@@ -275,9 +290,10 @@ def test_redacted_values_are_nowhere(keeping: Api) -> None:
     wait_for(lambda: bool((keep := serving.models.versions["good", 1].wanted.keep) and keep.redact))
     name = predict(keeping, [123456.5]).headers["x-prediction-id"]
     wait_for(lambda: send(keeping, {name: 1.0}) == 1)
-    slices = keeping.http.get("/v1/models/good/quality", params={"by": "x"}).json()["versions"][0]["slices"]
-    assert 123456.5 not in {one["value"] for one in slices}
-    assert None in {one["value"] for one in slices}
+    versions = keeping.http.get("/v1/models/good/quality", params={"by": "x"}).json()["versions"]
+    values = {one["value"] for version in versions for one in version["slices"]}
+    assert 123456.5 not in values
+    assert None in values
 
 
 def test_version_with_worse_labels_is_rolled_back(keeping: Api) -> None:

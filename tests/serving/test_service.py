@@ -20,6 +20,7 @@ from app.serving.batcher import BatchLimits
 from app.serving.leak_check import LeakCheck
 from app.serving.own_predictors import OwnPredictors
 from app.serving.versions import WantedVersion
+from tests.fork_server import Lender
 from tests.serving.conftest import ROOT, Server
 from tests.waiting import wait_for
 
@@ -256,8 +257,9 @@ def test_fork_server_has_one_thread_and_its_predictors_share_its_memory(own: Ser
     assert private < 120 * 1024, "kB; an import of TensorFlow alone takes 180 MB"
 
 
-def test_predictor_that_holds_too_much_memory_is_replaced(wanted: Wanted) -> None:
-    server = Server(limits=BatchLimits(timeout_s=50.0), predictors=OwnPredictors(spare=False))
+def test_predictor_that_holds_too_much_memory_is_replaced(wanted: Wanted, fork_server: Lender) -> None:
+    with fork_server.lent():
+        server = Server(limits=BatchLimits(timeout_s=50.0), predictors=OwnPredictors(spare=False))
     try:
         server.sync(wanted("half", 1, "plus2"))
         wait_for(lambda: server.post("half:predict", {"instances": [2.0]}).status_code == 200)
@@ -270,8 +272,9 @@ def test_predictor_that_holds_too_much_memory_is_replaced(wanted: Wanted) -> Non
         server.stop()
 
 
-def test_hanging_model_is_ended_and_others_serve_on(wanted: Wanted) -> None:
-    server = Server(limits=BatchLimits(timeout_s=2.0))
+def test_hanging_model_is_ended_and_others_serve_on(wanted: Wanted, fork_server: Lender) -> None:
+    with fork_server.lent():
+        server = Server(limits=BatchLimits(timeout_s=2.0))
     try:
         server.sync(wanted("half", 1, "plus2"), wanted("picky", 1, "picky"))
         wait_for(lambda: server.post("half:predict", {"instances": [2.0]}).status_code == 200)
@@ -292,12 +295,13 @@ def test_hanging_model_is_ended_and_others_serve_on(wanted: Wanted) -> None:
         server.stop()
 
 
-def test_least_recently_used_model_makes_room_and_comes_back_on_demand(wanted: Wanted) -> None:
+def test_least_recently_used_model_makes_room_and_comes_back_on_demand(wanted: Wanted, fork_server: Lender) -> None:
     versions = [wanted(f"half{i}", 1, "plus2") for i in range(3)]
     size = sum(file.stat().st_size for file in Path(versions[0].path).rglob("*") if file.is_file())
-    server = Server(
-        limits=BatchLimits(timeout_s=50.0), memory_bytes=size * 5 // 2, predictors=OwnPredictors(spare=False)
-    )
+    with fork_server.lent():
+        server = Server(
+            limits=BatchLimits(timeout_s=50.0), memory_bytes=size * 5 // 2, predictors=OwnPredictors(spare=False)
+        )
     try:
         server.sync(*versions)
         for _ in range(2):
@@ -311,8 +315,9 @@ def test_least_recently_used_model_makes_room_and_comes_back_on_demand(wanted: W
         server.stop()
 
 
-def test_version_over_the_budget_is_refused_before_loading(wanted: Wanted) -> None:
-    server = Server(limits=BatchLimits(timeout_s=50.0), memory_bytes=100, predictors=OwnPredictors(spare=False))
+def test_version_over_the_budget_is_refused_before_loading(wanted: Wanted, fork_server: Lender) -> None:
+    with fork_server.lent():
+        server = Server(limits=BatchLimits(timeout_s=50.0), memory_bytes=100, predictors=OwnPredictors(spare=False))
     try:
         server.sync(wanted("half", 1, "plus2", labels=(), staged=True))
         wait_for(lambda: server.outcomes)

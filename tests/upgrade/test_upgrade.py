@@ -18,6 +18,7 @@ from app.registry.jobs.repository import JobRepository
 from app.registry.metric_points import MetricRepository
 from app.storage import Storage
 from tests.api.conftest import run_api
+from tests.fork_server import Lender
 from tests.repositories import attempts
 from tests.upgrade.record import INSTANCES
 from tests.waiting import wait_for
@@ -72,10 +73,10 @@ def test_job_that_waited_half_done_goes_on_and_ends_like_the_one_before(recorded
     database.close()
 
 
-def test_version_is_served_and_everything_shown_as_before(recorded: Path) -> None:
+def test_version_is_served_and_everything_shown_as_before(recorded: Path, fork_server: Lender) -> None:
     expected = json.loads((recorded / "expected.json").read_text())
     configure("WARNING")
-    with contextmanager(run_api)(own(recorded, predictor="process")) as api:
+    with fork_server.lent(), contextmanager(run_api)(own(recorded, predictor="process")) as api:
         assert api.http.get("/readyz").json()["status"] in ("ok", "degraded")
 
         def predict() -> Any:
