@@ -42,6 +42,11 @@ def integers(*values: int) -> Any:
     return np.array(values, np.int64)
 
 
+def inputs(rows: int) -> dict[str, Any]:
+    """Of `mixed`, without the one that needs a second dimension."""
+    return {name: values for name, values in mixed_inputs(rows).items() if name != "w"}
+
+
 def with_examples(name: str, count: int) -> Any:
     """A request of `tf.Example`s with every feature that `mixed` cannot do without."""
     request = message(name)()
@@ -62,7 +67,7 @@ def test_every_kind_of_record_becomes_requests(mixed: Decoder) -> None:
     for _ in range(2):
         multi.tasks.add(method_name="tensorflow/serving/classify")
     records = [
-        log(predict=predict_request(**mixed_inputs(4))),
+        log(predict=predict_request(**inputs(4))),
         log(predict=predict_request(signature="examples", examples=[b"", b""])),
         log(classify=with_examples("ClassificationRequest", 5)),
         log(multi_inference=multi),
@@ -100,7 +105,7 @@ def test_inputs_go_by_the_graphs_names_too(exports: Path) -> None:
         (b"\xff\xff", "no PredictionLog"),
         (bytes([5 << 3 | 2, 0]), "session_run_log is not run"),
         (log(predict=predict_request(signature="other", x=floats(1))), "other"),
-        (log(predict=predict_request(**mixed_inputs(0))), "no rows"),
+        (log(predict=predict_request(**inputs(0))), "no rows"),
         (log(regress=with_examples("RegressionRequest", 1)), "regression"),
         (log(multi_inference=with_examples("MultiInferenceRequest", 1)), "tasks"),
     ],
@@ -147,7 +152,7 @@ def test_thousand_records_are_run_and_the_version_is_loaded(load: Callable[[byte
     ("file", "reason"),
     [
         (GOOD * 2 + framed(log(predict=predict_request(x=integers(1, 9)))), "record 3 .* cannot compute it"),
-        (GOOD + framed(log(predict=predict_request(y=integers(1)))), 'record 2 .*no input "y"'),
+        (GOOD + framed(log(predict=predict_request(y=integers(1)))), "record 2 .*no input 'y'"),
         (GOOD * 1001, "more than 1000 records"),
         (GOOD[:-3], "no whole TFRecord file"),
         (b"neither records nor anything else", "no whole TFRecord file"),
