@@ -89,13 +89,18 @@ def export_for_serving(
             "examples": [dict(row) for row in examples],
             **_MADE_BY,
         }
-        assets = temporary / ASSETS_EXTRA
-        assets.mkdir()
-        (assets / SERVING_JSON).write_text(json.dumps(content, ensure_ascii=False, allow_nan=False))
-        if examples:
-            names = [name for name, signature in described.items() if signature["input"] == "features"]
-            write_warm_up_requests(assets / WARM_UP_REQUESTS, names, rows.arrays(examples, infos))
+        _write_assets(temporary / ASSETS_EXTRA, content, examples, infos)
     return content
+
+
+def _write_assets(
+    assets: Path, content: Mapping[str, Any], examples: Sequence[Mapping[str, Any]], infos: Sequence[FeatureInfo]
+) -> None:
+    assets.mkdir()
+    (assets / SERVING_JSON).write_text(json.dumps(content, ensure_ascii=False, allow_nan=False))
+    if examples:
+        names = [name for name, signature in content["signatures"].items() if signature["input"] == "features"]
+        write_warm_up_requests(assets / WARM_UP_REQUESTS, names, rows.arrays(examples, infos))
 
 
 def _label_vocabulary(estimator: Any, given: Sequence[str] | None) -> list[str] | None:
