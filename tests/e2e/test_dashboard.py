@@ -43,6 +43,24 @@ def test_empty_list_says_how_to_begin(page: Browser, service: RunningService) ->
     assert "No jobs yet" in page.text("main .empty")
 
 
+def test_view_is_read_again_as_often_as_it_says_and_no_more(page: Browser, service: RunningService) -> None:
+    sign_in(page, service)
+    page.run("""
+        const real = window.setTimeout;
+        window.pauses = [];
+        window.setTimeout = (work, pause, ...more) => {
+          window.pauses.push(typeof pause === "number" ? pause : String(pause));
+          return real(work, pause, ...more);
+        };
+    """)
+    page.run("location.hash = 'models'")
+    wait_for(lambda: 5000 in page.run("return window.pauses"), "the time of the next reading")
+    page.run("location.hash = 'tokens'")
+    wait_for(lambda: page.text("main h1") == "Tokens", "the tokens")
+    # 300: until it says that it is loading; what was timed for the list of jobs before is its 2000
+    assert set(page.run("return window.pauses")) <= {300, 2000, 5000}
+
+
 def test_job_is_seen_live_from_the_list_to_its_end(page: Browser, service: RunningService, dataset: str) -> None:
     sign_in(page, service)
     page.run("window.neverReloaded = true")

@@ -38,7 +38,7 @@ export const compare = {
       make("h2", {"data-key": "differ"}, "Differences"),
       found.differences.length ? table("Differences", columns("Field"), found.differences, (row) => row.name) : empty("The specifications are the same."),
     ];
-    nodes.every = found.jobs.every((job) => ENDED.includes(job.state)) ? 0 : undefined;
+    nodes.everyMs = found.jobs.every((job) => ENDED.includes(job.state)) ? 0 : undefined;
     return nodes;
   },
 };

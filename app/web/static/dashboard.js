@@ -84,7 +84,7 @@ async function refresh(shown) {
     const [read] = await Promise.all([shown.view.load(shown.subject, shown.query, signal), health(), learnScopes(signal)]);
     if (signal.aborted) return;
     const nodes = shown.view.now?.() ?? read; // with what was filled in while it was read
-    shown.every = nodes.every ?? shown.view.every;
+    shown.every = nodes.everyMs ?? shown.view.every;
     show(shown, nodes);
     if (shown.every && !shown.followed) follow(shown);
   } catch (error) {

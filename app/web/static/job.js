@@ -60,7 +60,7 @@ export const job = {
       ...(log ? logPart(log) : [empty("Nothing was logged yet.")]),
       make("details", {"data-key": "spec"}, make("summary", {}, "Specification"), make("pre", {tabindex: "0"}, JSON.stringify(found.spec, null, 2))),
     ];
-    nodes.every = ENDED.includes(found.state) ? 0 : undefined;
+    nodes.everyMs = ENDED.includes(found.state) ? 0 : undefined;
     return nodes;
   },
   follow: (id, signal, changed) => watch(id, signal, changed),

@@ -93,7 +93,7 @@ export const release = {
       make("h2", {"data-key": "guards"}, "Guards"), guards(found),
       make("h2", {"data-key": "events"}, "Events"), table("Events", EVENTS, found.events, (event) => `event ${event.id}`),
     ];
-    nodes.every = found.ended_at ? 0 : 2000; // an ended one stays as it is
+    nodes.everyMs = found.ended_at ? 0 : 2000; // an ended one stays as it is
     return nodes;
   },
 };
