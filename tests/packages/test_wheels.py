@@ -137,6 +137,7 @@ def test_installed_doctor_reads_an_old_directory(whole: Environment, tmp_path: P
 
     assert done.returncode == 0, done.stderr
     assert "Model: LinearClassifier" in done.stdout
+    assert done.stderr == ""
 
 
 def test_engine_without_tensorflow_says_what_to_install(built: dict[str, Path], tmp_path: Path) -> None:
