@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from estimator_client.cli.deletion import DryRun, told
+from estimator_client.cli.inputs import read_document
 from estimator_client.cli.output import CommandResult, note, printed, say
 from estimator_client.cli.target import client
 
@@ -34,15 +34,16 @@ def add(
     name: Annotated[str | None, typer.Option(help="Left out: the file's name.")] = None,
     schema: Annotated[
         str | None,
-        typer.Option(help='JSON such as {"columns": {"age": {"dtype": "float32"}}}, to override inferred types.'),
+        typer.Option(help='JSON such as {"columns": {"age": {"dtype": "float32"}}}, or its file, to override types.'),
     ] = None,
     direct: Annotated[
         bool, typer.Option("--direct", help="Send it straight to the service's object store, past the API.")
     ] = False,
 ) -> None:
     """Upload a file. Prints the id of the data set."""
+    described = read_document(schema) if schema else None
     with client() as service:
-        made = service.upload(file, name=name, schema=json.loads(schema) if schema else None, direct=direct)
+        made = service.upload(file, name=name, schema=described, direct=direct)
         note(f"{made['rows']} rows, {len(made['columns'])} columns")
         _warn(made)
         say(made["id"])

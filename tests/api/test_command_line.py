@@ -167,6 +167,10 @@ def test_data_sets_are_shown_previewed_and_deleted_by_name(api: Api, things: Pat
     }  # fmt: skip
     columns = json.loads(good(api, "datasets", "show", dataset, "--json"))
     assert [column["name"] for column in columns] == ["size", "colour", "kind"]
+    directly = run(api, "datasets", "add", str(things), "--direct")
+    assert (directly.exit_code, "no object store" in directly.stderr) == (Exit.REFUSED, True)
+    unclear = run(api, "datasets", "add", str(things), "--schema", "{")
+    assert (unclear.exit_code, "Not valid JSON" in unclear.stderr) == (Exit.USAGE, True)
     assert run(api, "datasets", "delete", "mine").exit_code == 0
     assert run(api, "datasets", "show", "mine").exit_code == Exit.NOT_FOUND
 

@@ -196,8 +196,8 @@ for command in sys.argv[1:]:
         *("serve", "demo", "login", "train", "predict", "evaluate", "report", "doctor", "export", "workers"),
         *(f"datasets {verb}" for verb in ("add", "list", "show", "preview", "delete")),
         *(f"jobs {verb}" for verb in ("list", "show", "watch", "logs", "cancel", "retry", "compare", "open")),
-        *(f"models {verb}" for verb in ("list", "show", "promote", "rollback")),
-        *(f"admin {verb}" for verb in ("drain", "backup", "check")),
+        *(f"models {verb}" for verb in ("list", "show", "promote", "rollback", "release")),
+        *(f"admin {verb}" for verb in ("drain", "gc", "backup", "check")),
     } <= set(commands)
 
 
