@@ -75,5 +75,5 @@ def _records(path: Path) -> Iterator[bytes]:
 
 def _masked(data: bytes) -> int:
     """The CRC-32C of bytes as TFRecord stores it."""
-    crc = crc32c(data)
+    crc: int = crc32c(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
