@@ -12,6 +12,7 @@ A directory means nothing until a row of the registry points to it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -252,6 +253,13 @@ class Storage:
         """
         return sum(file.stat().st_size for _, file in self._files(key))
 
+    def stored_bytes(self, key: str) -> int:
+        """Bytes in the store of whatever is under a key, whole or half written: a file, all files of a directory, the
+        files whose names begin with the key and a dot. Nothing there is 0, and links count nothing. A file that two
+        attempts share counts in each."""
+        path = self.path(key)
+        return sum(bytes_below(one) for one in (path, *path.parent.glob(f"{path.name}.*")))
+
     def digest(self, key: str) -> str:
         """`sha256:` and the hash of a file, or of a directory: over each file's relative name and content, by name.
         Equal directories have equal digests wherever they are; times and modes do not count.
@@ -333,6 +341,17 @@ class Storage:
                     yield file.relative_to(top).as_posix(), file
                 elif not stat.S_ISDIR(mode):
                     raise InvalidInput("The artifact holds something that is neither a file nor a directory.")
+
+
+def bytes_below(path: Path) -> int:
+    """Of a file, or of all files below a directory; what goes meanwhile is not counted."""
+    total = 0
+    below = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    for file in itertools.chain([path], below):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found = file.lstat()
+            total += found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return total
 
 
 def _checked(identifier: str, prefix: str) -> str:

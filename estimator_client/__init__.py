@@ -1,6 +1,7 @@
 """Client and command line of the service, without TensorFlow or server code.
 
-Imports httpx, typer and rich only. Start with `async_client.py`; the command line is in `cli/`.
+Imports httpx, typer and rich only; grpcio and NumPy where predictions go by gRPC. Start with `async_client.py`; the
+command line is in `cli/`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ _HOMES = {
     "AsyncJob": "async_job",
     "Client": "client",
     "ClientError": "errors",
-    "Event": "events",
+    "Event": "event_stream",
     "Job": "job",
     "JobNotSuccessful": "errors",
     "Unreachable": "errors",

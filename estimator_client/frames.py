@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,8 +66,13 @@ def _unwrapped(values: list[Any]) -> list[Any]:
 
 
 def as_file(data: Any) -> tuple[bytes, str]:
-    """A DataFrame as a file to upload, and the ending of its name: Parquet, or JSON lines without pyarrow."""
+    """A DataFrame as a file to upload, and the ending of its name: Parquet, or JSON lines without pyarrow.
+
+    A mapping of columns to arrays or lists is JSON lines.
+    """
     file = io.BytesIO()
+    if _library(data) is None:
+        return "".join(json.dumps(row) + "\n" for row in rows_of(data)).encode(), ".jsonl"
     if _library(data) == "polars":
         data.write_parquet(file)
         return file.getvalue(), ".parquet"

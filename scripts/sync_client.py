@@ -9,7 +9,16 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "estimator_client"
-NAMES = ("transport", "job", "client")
+NAMES = (
+    "transport",
+    "job",
+    "grpc_calls",
+    "dataset_calls",
+    "job_calls",
+    "model_calls",
+    "predict_calls",
+    "client",
+)
 _WORDS = (
     (r"from collections\.abc import AsyncIterator\b", "from collections.abc import Iterator"),
     (r"asynccontextmanager", "contextmanager"),
@@ -21,7 +30,8 @@ _WORDS = (
     (r"\bAsync(?=[A-Z])", ""),
     (r"__a(enter|exit)__", r"__\1__"),
     (r"\ba(close|read|iter_lines|iter_bytes)\b", r"\1"),
-    (r"\basync_(transport|job|client)\b", r"\1"),
+    (rf"\basync_({'|'.join(NAMES)})\b", r"\1"),
+    (r"\bgrpc\.aio\b", "grpc"),
     (r"asynchronous Python client", "Python client"),
     (r", asynchronous\.", "."),
 )

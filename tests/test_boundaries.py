@@ -93,6 +93,7 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
         {"fastapi", "celery", "tensorflow"},
     ),
     "app.serving": ({"app.serving", "app.releases", *_LEAVES}, _SERVICE - {"tensorflow"}),
+    "app.serving.predictor": ({"app.serving", "app.protocols.warm_up_records", *_LEAVES}, _SERVICE - {"tensorflow"}),
     "app.http": ({"app.http", "app.serving", "app.registry", "app.config", "app.traces", *_LEAVES}, _SERVICE),
     "app.traces": ({"app.config"}, _SERVICE),
     "app.http.predict_app": ({"app.http", "app.serving", *_LEAVES}, _SERVICE),

@@ -37,6 +37,7 @@ RUN_BY = {
     "python -m tf_estimator.doctor": "tests/estimator/doctor/test_doctor.py",
     "python -m workers.estimator_json.schema": "tests/workers/estimator_json/test_schema.py",
     "python -m workers.reconciler": _PARTS,
+    "python -m workers.sweep": "tests/workers/test_sweep.py",
     "python3 -c 'import sqlite3": "tests/test_operations.py",
     "scripts/api_table.py": "tests/estimator/test_documents.py",
     "scripts/bench": _BENCHMARK,

@@ -7,6 +7,7 @@ Any number may run; a lease in SQL lets one work at a time. It needs no broker t
     releases                 go on, or back when a guard is broken (`workers/release_keeper.py`)
     messages                 what a submit could not send; jobs that nobody took, again
     disk, now and then       directories and checkpoints that no row needs, once they are older than a grace
+                             (`workers/sweep.py`)
     records, now and then    stored responses, events, metric points and audit entries that are older than the settings
                              keep them, and workers that died
 """
@@ -14,7 +15,6 @@ Any number may run; a lease in SQL lets one work at a time. It needs no broker t
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import threading
@@ -26,32 +26,24 @@ from sqlalchemy.orm import Session
 
 from app.artifact_store import open_storage
 from app.config import Settings
-from app.errors import NotFound, Unavailable
-from app.jobs.state import JobState
+from app.errors import Unavailable
 from app.log import configure
 from app.private_files import only_for_us
 from app.process import pulse
 from app.queue import CeleryQueue, Queue
-from app.registry.artifacts import ArtifactRepository
 from app.registry.db import Database, make_engine, revision_state
-from app.registry.feedback import FeedbackRepository
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.reconcile import ReconcileRepository
 from app.registry.leases import LeaseRepository
 from app.registry.purge import RetentionRepository
-from app.registry.tables import Job
 from app.registry.workers import WorkerRepository
 from app.storage import Storage
-from workers.attempt.attempt_files import clear
 from workers.release_keeper import ReleaseKeeper
+from workers.sweep import Sweeper
 
 log = structlog.get_logger("reconciler")
 
 LEASE = "reconciler"
-KEPT_DAYS = 30.0
-"""Labels that come back are kept for so long where the model's own setting says nothing."""
-_CHECKPOINT = re.compile(r"model\.ckpt-\d+(?=\.)")
-
 
 PurgeJobs = Callable[[RetentionRepository, list[str]], None]
 
@@ -77,15 +69,15 @@ class Reconciler:
     ) -> None:
         self._clock = clock
         self._pulse = pulse
-        self._settings, self._database, self._queue, self._storage = settings, database, queue, storage
+        self._settings, self._database, self._queue = settings, database, queue
         self._holder = holder or f"{socket.gethostname()}:{os.getpid()}"
         self._releases = ReleaseKeeper(database)
+        self._sweeper = Sweeper(settings, database, storage, pulse=pulse)
         self._ttl = max(5.0, 5 * settings.reconcile_s)
         self._sweep_every_s = min(300.0, settings.orphan_grace_s / 2)
         self._swept_at = float("-inf")
         self._fits = False
         self._purged: dict[str, tuple[float, str]] = {}  # what → end and id of the last job that was purged of it
-        self._clean: dict[str, float] = {}  # attempt directory → its time of change when nothing was to be removed
 
     def round(self) -> bool:
         """Does what is due. False: another process holds the lease, or the database is not of this revision (yet).
@@ -161,20 +153,9 @@ class Reconciler:
 
     def _clear_store(self) -> None:
         try:
-            self._purge_kept()
             self.sweep()
         except Unavailable as error:  # of the store or the database: the next sweep has it all
             log.warning("the artifact store is not swept", why=error.detail)
-
-    def _purge_kept(self) -> None:
-        """Removes kept requests that are over their days or bytes, and files that no row points to."""
-        with self._database.session() as session:
-            doomed = FeedbackRepository(session).purge(KEPT_DAYS)
-        old = self._old("kept", 1, time.time())
-        with self._database.read() as session:
-            doomed += sorted(old.keys() - FeedbackRepository(session).known_files(old))
-        for key in doomed:
-            self._storage.remove(key)
 
     def _purge_all(self, purge: Callable[[RetentionRepository], bool]) -> None:
         more = True
@@ -196,61 +177,8 @@ class Reconciler:
             self._purged[what] = ended[-1]
 
     def sweep(self) -> None:
-        """Removes what no row needs and is older than the grace."""
-        now = time.time()
-        attempts = self._old("jobs", 2, now)
-        others = [key for prefix in ("datasets", "exports", "predictions") for key in self._old(prefix, 1, now)]
-        with self._database.read() as session:
-            unreferenced = ArtifactRepository(session).unreferenced([*attempts, *others])
-        # A long upload or export writes into its directory, and has a row only at its end.
-        orphans = [key for key in unreferenced if self._is_quiet(key, now)]
-        for key in orphans:
-            self._pulse()
-            self._storage.remove(key)
-            log.info("removed an orphan", key=key)
-        for key in self._old("uploads", 1, now):  # nobody made a data set of it
-            self._storage.remove(key)
-        for key in attempts.keys() - orphans:
-            self._sweep_attempt(key, attempts[key])
-
-    def _old(self, prefix: str, depth: int, now: float) -> dict[str, float]:
-        """Keys that are older than the grace, with their time of change."""
-        old = {}
-        for key, changed in self._storage.found(prefix, depth):
-            self._pulse()
-            if now - changed > self._settings.orphan_grace_s:
-                old[key] = changed
-        return old
-
-    def _is_quiet(self, key: str, now: float) -> bool:
-        self._pulse()
-        try:
-            return self._storage.quiet(key, now) > self._settings.orphan_grace_s
-        except NotFound:
-            return False
-
-    def _sweep_attempt(self, key: str, changed: float) -> None:
-        """Removes checkpoints without a row, whole or half written, and temporary files, of an attempt that is over."""
-        if self._clean.get(key) == changed:
-            return
-        self._pulse()
-        _, job_id, number = key.split("/")
-        names = {match[0] for name in self._storage.names(key) if (match := _CHECKPOINT.match(name))}
-        prefixes = {f"{key}/{name}" for name in names}
-        with self._database.read() as session:
-            job = session.get(Job, job_id)
-            if job is not None and job.state == JobState.RUNNING and job.attempt == int(number):
-                return
-            stray = ArtifactRepository(session).stray_checkpoints(job_id, int(number), prefixes)
-        for prefix in stray:
-            self._storage.remove_files(prefix)
-            log.info("removed a checkpoint that was never committed", key=prefix)
-        directory = self._storage.path(key)
-        for left in ("scratch", "predictions", *(path.name for path in directory.glob("worker-*"))):
-            clear(directory / left)
-        for file in directory.glob("*.tmp-*"):  # a process died between writing and renaming it
-            file.unlink(missing_ok=True)
-        self._clean[key] = changed
+        """Removes what no row needs and is older than the grace. Raises Unavailable."""
+        self._sweeper.sweep()
 
 
 def run(reconciler: Reconciler, stopped: threading.Event, every_s: float) -> None:

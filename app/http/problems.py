@@ -63,6 +63,11 @@ def status_of(error: BaseException) -> int:
     return 500
 
 
+def whole_seconds(retry_after_s: float | None) -> int | None:
+    """As `Retry-After` says them: at least one."""
+    return None if retry_after_s is None else max(1, math.ceil(retry_after_s))
+
+
 def problem(error: BaseException, instance: str) -> tuple[int, Headers, bytes]:
     """An error as (status, headers, body). `instance` is the request's path. What is not a `ServiceError` becomes a
     500 that says nothing of its cause."""
@@ -70,8 +75,9 @@ def problem(error: BaseException, instance: str) -> tuple[int, Headers, bytes]:
     headers: Headers = []
     if isinstance(error, ServiceError):
         title, detail = error.title, error.detail
-        if error.retry_after_s is not None:
-            headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
+        wait_s = whole_seconds(error.retry_after_s)
+        if wait_s is not None:
+            headers.append((b"retry-after", str(wait_s).encode()))
     else:
         title, detail = "Internal error", _UNKNOWN
     if status == 401:

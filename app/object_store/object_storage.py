@@ -142,6 +142,13 @@ class ObjectStorage(Storage):
             return self._bucket.read_end(key, limit)
         return None
 
+    def stored_bytes(self, key: str) -> int:
+        size = sum(found.size for found in self._bucket.list(key))
+        with contextlib.suppress(NotFound):
+            size += self._bucket.size(key)
+        folder = key.rpartition("/")[0]
+        return size or sum(found.size for found in self._bucket.list(folder) if found.path.startswith(f"{key}."))
+
     def exists(self, key: str) -> bool:
         if super().exists(key):
             return True

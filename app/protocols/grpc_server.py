@@ -139,9 +139,11 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
     def _handler(self, path: str) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def handle(message: bytes, context: Any) -> bytes:
             metadata = dict(context.invocation_metadata() or ())
-            status, answer, detail = await self._methods(path, message, metadata, context.time_remaining())
-            if status is not Status.OK:
-                await context.abort(_CODES[status], detail)
-            return answer
+            answer = await self._methods(path, message, metadata, context.time_remaining())
+            if answer.status is not Status.OK:
+                wait_s = answer.retry_after_s
+                trailing = () if wait_s is None else (("retry-after", str(wait_s)),)
+                await context.abort(_CODES[answer.status], answer.detail, trailing)
+            return answer.message
 
         return handle

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from app import errors
 from app.errors import InvalidInput, ServiceError
 from app.http.auth import TokenInfo
-from app.http.problems import status_of
+from app.http.problems import status_of, whole_seconds
 from app.http.request_metrics import Traffic
 from app.protocols.inference import Caller, Inference
 
@@ -56,11 +56,16 @@ _STATUS: dict[type[Exception], Status] = {
 
 
 class Answer(NamedTuple):
-    """A status with the message's bytes, or with what is wrong, for a person."""
+    """A status with the message's bytes, or with what is wrong, for a person.
+
+    Attributes:
+        retry_after_s: whole seconds after which it is worth trying again; None: it is not, as it stands.
+    """
 
     status: Status
     message: bytes = b""
     detail: str = ""
+    retry_after_s: int | None = None
 
 
 class Method(NamedTuple):
@@ -104,7 +109,7 @@ class Methods:
             return Answer(Status.OK, await self._run(self._methods[path], message, metadata, deadline))
         except ServiceError as error:
             status = status_of(error)
-            return Answer(grpc_status(error), detail=error.detail)
+            return Answer(grpc_status(error), detail=error.detail, retry_after_s=whole_seconds(error.retry_after_s))
         except Exception as error:
             status = 500
             log.error("call failed", path=path, exc_info=error)

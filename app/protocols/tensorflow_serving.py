@@ -12,20 +12,17 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from app.errors import Conflict, InvalidInput, ServiceError, quote_name
-from app.protocols.examples import decode_input
+from app.errors import InvalidInput, ServiceError, quote_name
 from app.protocols.inference import Caller, Inference, ModelChoice, Outputs
 from app.protocols.rpc_methods import Method
-from app.protocols.tensor_proto import decode_protos, encode_proto
+from app.protocols.serving_requests import decode_examples, decode_predict, signature_of, verbs_of
+from app.protocols.tensor_proto import encode_proto
 from app.protocols.tfs_schema import WIRE
 from app.serving.decode import Decoded, Decoder
-from app.serving.tensors import Tensor, decode_tensors
-from app.serving.verbs import VERBS
+from app.serving.tensors import Tensor
 
 _PREFIX = "tensorflow.serving"
-_METHOD_PREFIX = "tensorflow/serving/"
 _SIGNATURES = "signature_def"
-_MOST_TASKS = 64
 _message = {name: WIRE.message(f"{_PREFIX}.{name}") for name in (
     "PredictRequest", "PredictResponse", "ClassificationRequest", "ClassificationResponse", "ClassificationResult",
     "RegressionRequest", "RegressionResponse", "RegressionResult", "MultiInferenceRequest", "MultiInferenceResponse",
@@ -67,21 +64,16 @@ class TensorFlowServing:
     async def predict(self, caller: Caller, request: Any) -> bytes:
         """Raises InvalidInput, and Conflict for a signature that the version does not have."""
         choice = _choice(request)
-        signature = request.model_spec.signature_name or VERBS["predict"].signature
         most_bytes = self._inference.max_message_bytes
 
         def decode(decoder: Decoder) -> Decoded:
-            if signature not in decoder.export.signatures:
-                raise Conflict(f"Serving signature key {quote_name(signature)} not found.{_known(decoder)}")
-            names = {output.name for output in decoder.export.signatures[signature].outputs}
-            _check_filter(request.output_filter, names)
-            return decode_tensors(decoder, signature, decode_protos(request.inputs, most_bytes))
+            return decode_predict(decoder, request, request.inputs, most_bytes)
 
         outputs = await self._inference.run(caller, choice, decode)
         response = _message["PredictResponse"]()
         for name in request.output_filter or outputs.tensors:
             encode_proto(response.outputs[name], outputs.tensors[name])
-        _fill_spec(response.model_spec, choice, outputs, signature)
+        _fill_spec(response.model_spec, choice, outputs, signature_of(request, "predict"))
         return response.SerializeToString()  # type: ignore[no-any-return]
 
     async def classify(self, caller: Caller, request: Any) -> bytes:
@@ -101,14 +93,9 @@ class TensorFlowServing:
     async def multi_inference(self, caller: Caller, request: Any) -> bytes:
         """Several signatures of one model over the same examples; an answer a task, in their order."""
         tasks = list(request.tasks)
-        if not tasks or len(tasks) > _MOST_TASKS:
-            raise InvalidInput(f"A MultiInferenceRequest has 1 to {_MOST_TASKS} tasks; this one has {len(tasks)}.")
+        verbs = verbs_of(tasks)
         if len({_choice(task) for task in tasks}) > 1:
             raise InvalidInput("All tasks of a MultiInferenceRequest have to name the same model and version.")
-        verbs = [task.method_name.removeprefix(_METHOD_PREFIX) for task in tasks]
-        for task, verb in zip(tasks, verbs, strict=True):
-            if verb not in ("classify", "regress") or not task.method_name.startswith(_METHOD_PREFIX):
-                raise InvalidInput(f"Unsupported method_name {quote_name(task.method_name)}.")
         # Each is charged alone; the message itself is in memory once.
         answers = await asyncio.gather(
             *(self._examples(caller, task, request.input, verb) for task, verb in zip(tasks, verbs, strict=True))
@@ -151,20 +138,12 @@ class TensorFlowServing:
 
     async def _examples(self, caller: Caller, asked: Any, given: Any, verb: str) -> tuple[Outputs, str]:
         """Outputs of a signature over `tf.Example`s, and its name."""
-        signature = asked.model_spec.signature_name or VERBS[verb].signature
 
         def decode(decoder: Decoder) -> Decoded:
-            found = decoder.export.signatures.get(signature)
-            if found is None:
-                raise InvalidInput(f"No signature was found with the name {quote_name(signature)}.{_known(decoder)}")
-            if found.method != verb:
-                raise InvalidInput(
-                    f"The signature {quote_name(signature)} answers {_METHOD_PREFIX}{found.method}, not "
-                    f"{_METHOD_PREFIX}{verb}."
-                )
-            return decode_input(decoder, signature, given, self._inference.max_message_bytes)
+            return decode_examples(decoder, asked, given, verb, self._inference.max_message_bytes)
 
-        return await self._inference.run(caller, _choice(asked), decode), signature
+        outputs = await self._inference.run(caller, _choice(asked), decode)
+        return outputs, signature_of(asked, verb)
 
 
 def _choice(asked: Any) -> ModelChoice:
@@ -176,18 +155,6 @@ def _choice(asked: Any) -> ModelChoice:
     if kind == "version" and spec.version.value:  # OpenVINO's client sends 0 for no version, and there is none of it
         return ModelChoice(spec.name, number=spec.version.value)
     return ModelChoice(spec.name, label=spec.version_label or None)
-
-
-def _known(decoder: Decoder) -> str:
-    return f" The model has {', '.join(sorted(decoder.export.signatures))}."
-
-
-def _check_filter(wanted: Any, names: set[str]) -> None:
-    for i, name in enumerate(wanted):
-        if name not in names:
-            raise InvalidInput(f"output tensor alias not found in signature: {quote_name(name)}")
-        if name in wanted[:i]:
-            raise InvalidInput(f"duplicate output tensor alias: {quote_name(name)}")
 
 
 def _fill_spec(spec: Any, choice: ModelChoice, outputs: Outputs, signature: str) -> None:

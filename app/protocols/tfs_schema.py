@@ -145,11 +145,15 @@ message RegressLog
 1 tensorflow.serving.RegressionRequest request
 message MultiInferenceLog
 1 tensorflow.serving.MultiInferenceRequest request
+message SessionRunLog
+message PredictStreamedLog
 message PredictionLog
 2 tensorflow.serving.ClassifyLog classify_log oneof log_type
 3 tensorflow.serving.RegressLog regress_log oneof log_type
 4 tensorflow.serving.MultiInferenceLog multi_inference_log oneof log_type
+5 tensorflow.serving.SessionRunLog session_run_log oneof log_type
 6 tensorflow.serving.PredictLog predict_log oneof log_type
+7 tensorflow.serving.PredictStreamedLog predict_streamed_log oneof log_type
 service PredictionService
 rpc Predict tensorflow.serving.PredictRequest tensorflow.serving.PredictResponse
 rpc Classify tensorflow.serving.ClassificationRequest tensorflow.serving.ClassificationResponse

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from estimator_client.cli import backup
+from estimator_client.cli import backup, local
 from estimator_client.cli.exits import Exit
 from estimator_client.cli.output import CommandResult, fail, printed, say
 from estimator_client.cli.target import client
@@ -14,6 +14,7 @@ from estimator_client.cli.target import client
 app = typer.Typer(no_args_is_help=True, help="Running the service.")
 app.command("backup")(backup.backup)
 app.command("check")(backup.check)
+app.command("gc")(local.gc)
 
 
 def _joined(name: str) -> Any:

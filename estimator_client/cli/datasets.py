@@ -36,10 +36,13 @@ def add(
         str | None,
         typer.Option(help='JSON such as {"columns": {"age": {"dtype": "float32"}}}, to override inferred types.'),
     ] = None,
+    direct: Annotated[
+        bool, typer.Option("--direct", help="Send it straight to the service's object store, past the API.")
+    ] = False,
 ) -> None:
     """Upload a file. Prints the id of the data set."""
     with client() as service:
-        made = service.upload(file, name=name, schema=json.loads(schema) if schema else None)
+        made = service.upload(file, name=name, schema=json.loads(schema) if schema else None, direct=direct)
         note(f"{made['rows']} rows, {len(made['columns'])} columns")
         _warn(made)
         say(made["id"])

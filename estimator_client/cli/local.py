@@ -1,4 +1,4 @@
-"""`estimator-service serve`, `demo` and `doctor`: what runs on this machine and asks no service."""
+"""`estimator-service serve`, `demo`, `doctor` and `admin gc`: what runs on this machine and asks no service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from estimator_client.cli.output import fail
+from estimator_client.cli.output import AsJson, fail
+from estimator_client.cli.target import DATA_DIRECTORY, target
 
 
 def serve(
@@ -28,15 +29,27 @@ def demo(keep: Annotated[bool, typer.Option("--keep", help="Leave the service ru
     _run(_script("demo"), *(["--keep"] if keep else []))
 
 
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; list what would be removed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove files that nothing needs from the artifact store, now; the service does it every few minutes. Settings as
+    for `serve`. Needs a checkout of the project."""
+    if target.data_dir != DATA_DIRECTORY or "SETTINGS_FILE" not in os.environ:
+        os.environ["DATA_DIR"] = str(target.data_dir.resolve())
+    _run(_script("sweep"), *(["--dry-run"] if dry_run else []), *(["--json"] if as_json else []))
+
+
 def doctor(
     model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Directory that an old tf.estimator wrote.")],
 ) -> None:
     """Look at an old model directory: what is in it, whether it loads, and the code that continues it."""
     if importlib.util.find_spec("tensorflow") is None or importlib.util.find_spec("tf_estimator") is None:
         fail("The doctor needs the engine and TensorFlow: install the package estimator-service, not its client alone.")
-    raise typer.Exit(
-        subprocess.run([sys.executable, "-m", "tf_estimator.doctor", str(model_dir)], check=False).returncode
-    )
+    # TensorFlow reports oneDNN's operations whatever the log level; the doctor computes nothing with them
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0", **os.environ}
+    command = [sys.executable, "-m", "tf_estimator.doctor", str(model_dir)]
+    raise typer.Exit(subprocess.run(command, check=False, env=quiet).returncode)
 
 
 def _script(name: str) -> Path:

@@ -9,7 +9,7 @@ import typer
 
 from estimator_client.cli import admin, datasets, evaluate, jobs, local, login, models, predict, tokens, train
 from estimator_client.cli.output import CommandGroup, forget_consoles, say
-from estimator_client.cli.target import DEFAULT_URL, target
+from estimator_client.cli.target import DATA_DIRECTORY, DEFAULT_URL, target
 from estimator_client.version import __version__
 
 _EXITS = (
@@ -65,7 +65,7 @@ def root(
     profile: Annotated[str, typer.Option(envvar="ESTIMATOR_PROFILE", help="Profile made by `login`.")] = "",
     data_dir: Annotated[
         Path, typer.Option(envvar="DATA_DIR", help="Data directory of a local service, for its admin token.")
-    ] = Path("data"),
+    ] = DATA_DIRECTORY,
     patience: Annotated[
         float, typer.Option(help="Seconds to try again while the service is busy or does not answer.")
     ] = 10.0,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from estimator_client.client import Client
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+DATA_DIRECTORY = Path("data")
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Target:
     url: str = ""
     token: str = ""
     profile: str = ""
-    data_dir: Path = Path("data")
+    data_dir: Path = DATA_DIRECTORY
     patience_s: float = 10.0
 
     def resolved(self) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -82,6 +83,17 @@ def test_frames_are_uploaded_and_previewed(client: Client) -> None:
             client.dataset("no such")
         client.delete_dataset(made["id"])
         assert list(client.datasets()) == []
+
+
+def test_columns_of_arrays_are_uploaded(client: Client) -> None:
+    columns = {"x": np.array([1.5, np.nan]), "v": np.array([[1, 2], [3, 4]]), "kind": ["a", "b"]}
+    with client:
+        made = client.upload(columns)
+        assert (made["name"], made["rows"]) == ("frame", 2)
+        assert client.preview(made["id"])[0] == {"x": 1.5, "v": [1, 2], "kind": "a"}
+        with pytest.raises(ApiError, match="object store") as refused:
+            client.upload(columns, direct=True)
+        assert refused.value.status == 409
 
 
 def test_job_is_waited_for_with_a_bar_and_shows_its_curves(

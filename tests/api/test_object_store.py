@@ -18,6 +18,7 @@ from app.queue import MemoryQueue
 from app.readiness import ReadinessMonitor
 from app.registry.db import Database
 from app.startup import prepare
+from estimator_client import Client
 from tests.api.conftest import CSV, Api, run_api, sqlite_settings
 from tests.object_store.stores import FaultProxy, Hosts, environment
 from tests.published_models import publish
@@ -170,6 +171,15 @@ def test_data_set_is_made_of_a_file_that_was_put_into_the_store(api: Api, other:
     assert make().json()["id"] == make().json()["id"] == api.dataset()
     assert other.keys("uploads") == [f"uploads/{given['id']}"]
     assert len(list(api.service.storage.path("datasets").iterdir())) == 1
+
+
+def test_client_uploads_to_the_store_itself(api: Api, other: ObjectStorage, tmp_path: Path) -> None:
+    (tmp_path / "things.csv").write_bytes(CSV)
+    secret = api.http.headers["Authorization"].removeprefix("Bearer ")
+    with Client(str(api.http.base_url), secret) as client:
+        made = client.upload(tmp_path / "things.csv", name="things", direct=True)
+    assert (made["id"], made["rows"]) == (api.dataset(), 60)
+    assert len(other.keys("uploads")) == 1
 
 
 def test_upload_to_the_store_that_is_too_large_is_413(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,42 @@ def test_an_upload_is_sent_whole_in_each_attempt(serve: Callable[..., Server], t
     assert all(b"x,y\n1,2\n" in body for *_, body in server.seen)
 
 
+def test_a_direct_upload_goes_to_the_store_without_the_token(serve: Callable[..., Server], tmp_path: Any) -> None:
+    store = serve(busy(), (200, {}, b""))
+    server = serve(ok({"id": "upl_1", "address": f"{store.address}/put?signed=1"}), ok({"id": "ds_1"}))
+    file = tmp_path / "a.csv"
+    file.write_bytes(b"x,y\n1,2\n")
+
+    with Client(server.address, "token") as client:
+        assert client.upload(file, name="mine", direct=True) == {"id": "ds_1"}
+
+    assert [(method, path, body) for method, path, _, body in store.seen] == [
+        ("PUT", "/put?signed=1", b"x,y\n1,2\n")
+    ] * 2
+    assert all("Authorization" not in headers for _, _, headers, _ in store.seen)
+    form = server.seen[1][3]
+    assert b'name="upload"\r\n\r\nupl_1\r\n' in form
+    assert b'name="filename"\r\n\r\na.csv\r\n' in form
+    assert b'name="name"\r\n\r\nmine\r\n' in form
+    assert b"1,2" not in form
+
+
+def test_an_asynchronous_direct_upload_does_the_same_and_tells_a_refusal(serve: Callable[..., Server]) -> None:
+    store = serve((200, {}, b""), (403, {}, b"<Error/>"))
+    made = ok({"id": "upl_1", "address": f"{store.address}/put"})
+    server = serve(made, ok({"id": "ds_1"}), made)
+
+    async def go() -> None:
+        async with AsyncClient(server.address, "token") as client:
+            assert await client.upload({"x": [1, None]}, direct=True) == {"id": "ds_1"}
+            with pytest.raises(ApiError, match="object store did not take"):
+                await client.upload({"x": [1]}, direct=True)
+
+    asyncio.run(go())
+    assert store.seen[0][3] == b'{"x": 1}\n{"x": null}\n'
+    assert len(server.seen) == 3
+
+
 def test_a_request_that_may_have_been_carried_out_is_not_repeated(serve: Callable[..., Server]) -> None:
     server = serve(None)
 
@@ -171,7 +207,7 @@ def test_many_rows_go_in_several_requests_and_come_in_order(serve: Callable[...,
 
 
 def test_a_download_is_written_as_it_comes(serve: Callable[..., Server]) -> None:
-    server = serve((200, {}, b"x" * 1000))
+    server = serve(busy(), (200, {}, b"x" * 1000))
     file = io.BytesIO()
 
     with Client(server.address, "token") as client:
@@ -191,6 +227,35 @@ def test_the_asynchronous_client_does_the_same(serve: Callable[..., Server]) -> 
 
     assert asyncio.run(go()) == ["job_1", "QUEUED", "QUEUED"]
     assert server.seen[-1][1] == "/v1/jobs?state=QUEUED"
+
+
+def test_unknown_columns_are_left_out_when_that_is_asked(serve: Callable[..., Server]) -> None:
+    server = serve(ok({"predictions": [0]}), ok({"outputs": [0]}))
+
+    with Client(server.address, "token") as client:
+        client.predict("m", [{}], ignore_unknown=True)
+        client.predict_columns("m", {"x": [1]}, ignore_unknown=True)
+
+    assert [json.loads(body)["ignore_unknown"] for *_, body in server.seen] == [True, True]
+
+
+def test_the_whole_answer_has_what_was_asked_for(serve: Callable[..., Server]) -> None:
+    answer = {"predictions": [0], "ids": ["pred_1.0"], "warnings": []}
+    server = serve(ok(answer), ok({"results": [[["a", 1.0]]]}), ok({"results": [0.5]}))
+
+    with Client(server.address, "token") as client:
+        assert client.predict_answer("m", {"x": [1]}, ids=True, warnings=True, key="me") == answer
+        assert client.classify("m", [{"x": 1}], version=2) == [[["a", 1.0]]]
+        assert client.regress("m", [{"x": 1}]) == [0.5]
+
+    assert [path for _, path, *_ in server.seen] == [
+        "/v1/models/m:predict?ids=true",
+        "/v1/models/m/versions/2:classify",
+        "/v1/models/m:regress",
+    ]
+    assert json.loads(server.seen[0][3]) == {"instances": [{"x": 1}], "warnings": True}
+    assert json.loads(server.seen[1][3]) == {"examples": [{"x": 1}]}
+    assert {name.lower(): value for name, value in server.seen[0][2].items()}["x-request-key"] == "me"
 
 
 def test_a_version_and_a_label_together_are_refused() -> None:

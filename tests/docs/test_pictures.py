@@ -10,6 +10,7 @@ import pytest
 
 from app.jobs.state import TRANSITIONS, VersionState
 from scripts.pictures import CONCEPTS, ROOT, draw
+from scripts.screenshots import PICTURES, STORY, STORY_BYTES
 
 SOURCES = sorted(CONCEPTS.glob("*.toml"))
 
@@ -42,3 +43,11 @@ def test_every_screenshot_is_made_by_the_script_and_shown() -> None:
     }
     pages = "".join(page.read_text() for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
     assert [name for name in made if f"pictures/{name}.png)" not in pages] == []
+
+
+def test_moving_picture_of_the_readme_moves_and_is_small() -> None:
+    picture = (PICTURES / STORY).read_bytes()
+    assert (picture[:4], picture[8:12]) == (b"RIFF", b"WEBP")
+    assert picture.count(b"ANMF") > 5
+    assert len(picture) <= STORY_BYTES
+    assert f"(docs/pictures/{STORY})" in (ROOT / "README.md").read_text()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.test_cli import documented
 from tests.packages import environment
 from tests.packages.environment import Environment
 
@@ -136,6 +137,7 @@ def test_installed_doctor_reads_an_old_directory(whole: Environment, tmp_path: P
 
     assert done.returncode == 0, done.stderr
     assert "Model: LinearClassifier" in done.stdout
+    assert done.stderr == ""
 
 
 def test_engine_without_tensorflow_says_what_to_install(built: dict[str, Path], tmp_path: Path) -> None:
@@ -148,8 +150,13 @@ def test_engine_without_tensorflow_says_what_to_install(built: dict[str, Path], 
     )
 
 
-def test_installed_client_has_no_tensorflow_and_no_server(built: dict[str, Path], tmp_path: Path) -> None:
-    alone = environment.install(tmp_path / "env", built["client"])
+@pytest.fixture(scope="session")
+def alone(built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment with the client's wheel."""
+    return environment.install(tmp_path_factory.mktemp("alone") / "env", built["client"])
+
+
+def test_installed_client_has_no_tensorflow_and_no_server(alone: Environment, tmp_path: Path) -> None:
     code = """
 import importlib, pkgutil, sys
 import estimator_client
@@ -162,6 +169,36 @@ print({name.split(".")[0] for name in sys.modules} & {"tensorflow", "numpy", "pa
 
     assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr
     assert alone.run("estimator-service", "--version", cwd=tmp_path).stdout.split()[-1] == version()
+
+
+def test_every_documented_command_of_the_installed_client_answers(alone: Environment, tmp_path: Path) -> None:
+    """In one process: the help of each, and whether what lists things takes --json and --output."""
+    code = """
+import sys
+from typer.testing import CliRunner
+from estimator_client.cli.root import app
+for command in sys.argv[1:]:
+    done = CliRunner().invoke(app, [*command.split(), "--help"], prog_name="estimator-service", env={"COLUMNS": "200"})
+    assert done.exit_code == 0, (command, done.output)
+    assert f"Usage: estimator-service {command} " in done.output, done.output
+    if command.split()[-1] in ("list", "show", "preview", "compare", "workers", "evaluate"):
+        assert "--json" in done.output and "table|json|csv" in done.output, done.output
+    print(command)
+"""
+    releases = {f"models release {verb}" for verb in ("start", "list", "show", "pause", "resume", "abort")}
+    commands = sorted(documented() | releases)
+
+    done = alone.run("python", "-c", code, *commands, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == commands
+    assert {
+        *("serve", "demo", "login", "train", "predict", "evaluate", "report", "doctor", "export", "workers"),
+        *(f"datasets {verb}" for verb in ("add", "list", "show", "preview", "delete")),
+        *(f"jobs {verb}" for verb in ("list", "show", "watch", "logs", "cancel", "retry", "compare", "open")),
+        *(f"models {verb}" for verb in ("list", "show", "promote", "rollback")),
+        *(f"admin {verb}" for verb in ("drain", "backup", "check")),
+    } <= set(commands)
 
 
 def test_command_line_loads_nothing_for_its_help_but_what_draws_it(whole: Environment, tmp_path: Path) -> None:

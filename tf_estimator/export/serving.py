@@ -12,12 +12,13 @@ import tensorflow as tf
 from ..export_output import ClassificationOutput, PredictOutput, RegressionOutput
 from ..keys import ModeKeys
 from ..version import __version__
-from . import feature
+from . import feature, rows
 from .directory import ASSETS_EXTRA, whole
 from .feature import FeatureInfo
 from .receiver_fn import EXAMPLES
 from .saved_model import checkpoint, write
 from .signature import DEFAULT, export_outputs
+from .warm_up_requests import WARM_UP_REQUESTS, write_warm_up_requests
 
 FORMAT = 1
 SERVING_JSON = "serving.json"
@@ -51,7 +52,8 @@ def export_for_serving(
         estimator: an `Estimator`.
         directory: made; it must not hold anything yet.
         features: what a client sends; None derives it from the estimator's feature columns.
-        examples: rows for warming up and for documentation, `{feature: value}`.
+        examples: rows for warming up and for documentation, `{feature: value}`. TensorFlow Serving finds them as its
+            own warm-up requests (`assets.extra/tf_serving_warmup_requests`), for each signature that takes features.
         checkpoint_path: the checkpoint to export, None for the newest.
         label_vocabulary: names of the classes, for serving.json; the head's by default.
 
@@ -59,7 +61,7 @@ def export_for_serving(
         the content of `assets.extra/serving.json`.
 
     Raises:
-        ValueError: no checkpoint, no features, or no predictions.
+        ValueError: no checkpoint, no features, or no predictions; or an example does not fit the features.
         FileExistsError: `directory` is not empty.
     """
     infos = feature.infos(estimator, features)
@@ -87,10 +89,18 @@ def export_for_serving(
             "examples": [dict(row) for row in examples],
             **_MADE_BY,
         }
-        assets = temporary / ASSETS_EXTRA
-        assets.mkdir()
-        (assets / SERVING_JSON).write_text(json.dumps(content, ensure_ascii=False, allow_nan=False))
+        _write_assets(temporary / ASSETS_EXTRA, content, examples, infos)
     return content
+
+
+def _write_assets(
+    assets: Path, content: Mapping[str, Any], examples: Sequence[Mapping[str, Any]], infos: Sequence[FeatureInfo]
+) -> None:
+    assets.mkdir()
+    (assets / SERVING_JSON).write_text(json.dumps(content, ensure_ascii=False, allow_nan=False))
+    if examples:
+        names = [name for name, signature in content["signatures"].items() if signature["input"] == "features"]
+        write_warm_up_requests(assets / WARM_UP_REQUESTS, names, rows.arrays(examples, infos))
 
 
 def _label_vocabulary(estimator: Any, given: Sequence[str] | None) -> list[str] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.jobs.spec import EvaluateSpec
 from workers.attempt.attempt import RunningAttempt
+from workers.attempt.progress import ProgressBuffer
 from workers.data.dataset_inputs import Inputs
 from workers.jobs.checkpoint_source import open_source, open_table
 from workers.jobs.evaluation_report import make_report
@@ -23,16 +24,19 @@ def evaluate(
     name: str,
     steps: int | None = None,
     checkpoint_path: str | None = None,
+    progress: ProgressBuffer | None = None,
 ) -> dict[str, float | None]:
     """Metrics by name, without the global step; null where one is not finite.
+
+    Args:
+        progress: told the batches that were done, where the evaluation is all that the attempt does.
 
     Raises:
         Stopped: the attempt is to end.
     """
     attempt.check()
-    measured = estimator.evaluate(
-        input_fn, steps=steps, hooks=[StopHook(attempt.stop_signal)], checkpoint_path=checkpoint_path, name=name
-    )
+    hook = StopHook(attempt.stop_signal, progress)
+    measured = estimator.evaluate(input_fn, steps=steps, hooks=[hook], checkpoint_path=checkpoint_path, name=name)
     attempt.check()
     found: dict[str, float | None] = {}
     for key, value in measured.items():
@@ -50,7 +54,9 @@ def run(attempt: RunningAttempt, spec: EvaluateSpec) -> None:
     missing = spec.train_spec.data.train.missing
     inputs = Inputs(table, source.spec, attempt.spill_directory, part=data.part, labels=data.labels, missing=missing)
     estimator = make_estimator(source.spec, attempt.directory)
-    attempt.progress.update(step=0, max_steps=math.ceil(inputs.count / data.batch_size))
+    rows = inputs.count if spec.steps is None else min(inputs.count, spec.steps * data.batch_size)
+    batches = math.ceil(rows / data.batch_size)
+    attempt.progress.update(step=0, max_steps=batches)
     metrics = evaluate(
         attempt,
         estimator,
@@ -58,8 +64,9 @@ def run(attempt: RunningAttempt, spec: EvaluateSpec) -> None:
         name=spec.name,
         steps=spec.steps,
         checkpoint_path=str(source.path),
+        progress=attempt.progress,
     )
-    rows = inputs.count if spec.steps is None else min(inputs.count, spec.steps * data.batch_size)
+    attempt.progress.update(step=batches)
     made = make_report(attempt, estimator, inputs, checkpoint_path=str(source.path), rows=rows)
     row = attempt.record_evaluation(
         train_job_id=source.job,

@@ -31,6 +31,7 @@ from app.serving.export_description import (
 from app.serving.packing import PackedInput, RowPacker
 from app.serving.predictor.graph_check import check
 from app.serving.predictor.response import ResponseEncoder
+from app.serving.predictor.warm_up_file import run_warm_up_file
 from app.serving.protocol import NO_INSTANCE, BadFrame, Column, Form
 
 # TensorFlow's modules look their names up anew each time, which costs 10 µs.
@@ -52,7 +53,8 @@ class Loaded:
         max_rows: rows of one TensorFlow call; more are run in parts.
 
     Raises:
-        BadExport: it is not what the registry says, or may not be loaded, or cannot run its own examples.
+        BadExport: it is not what the registry says, or may not be loaded, or cannot run its own examples or warm-up
+            records.
     """
 
     def __init__(self, directory: str, digest: str, *, max_rows: int) -> None:
@@ -71,6 +73,7 @@ class Loaded:
         self.cell_bytes = max((runner.cell_bytes for runner in self._signatures.values()), default=0)
         self.bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         self._warm_up()
+        run_warm_up_file(path, self.export, self.run)
 
     def run(self, signature: str, columns: Sequence[Column], counts: Sequence[int], forms: Sequence[int]) -> Any:
         """As `BatchResult.bodies`, one a request, and the call's time in microseconds.

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 import tf_estimator as est
+from app.protocols.tfs_schema import PUBLIC
 from tests.estimator import small_model
 from tf_estimator import export
 from tf_estimator.export import feature, rows
@@ -101,6 +103,22 @@ def test_export_for_serving_is_called_by_the_raw_operation(written):
         np.testing.assert_array_equal(answer, ordinary[name])
 
 
+def test_examples_are_warm_up_requests_of_tensorflow_serving(written):
+    path = written[0] / "assets.extra" / "tf_serving_warmup_requests"
+    message = PUBLIC.message("tensorflow.serving.PredictionLog")
+    logs = [message.FromString(data.numpy()) for data in tf.data.TFRecordDataset(str(path))]
+    requests = [log.predict_log.request for log in logs]
+    # All that take raw features.
+    wanted = ["serving_default", "predict", "classification", "regression"]
+    assert sorted(request.model_spec.signature_name for request in requests) == sorted(wanted)
+    for request in requests:
+        tensors = {
+            name: tf.make_ndarray(TensorProto.FromString(proto.SerializeToString())).tolist()
+            for name, proto in request.inputs.items()
+        }
+        assert tensors == {"x": [[0.5, -1.0], [0.0, 2.0]], "w": [b"a", b""]}
+
+
 def test_example_without_a_value_takes_its_replacement(written):
     directory, _ = written
     example = tf.train.Example()
@@ -119,6 +137,7 @@ def test_skew_of_another_checkpoint_is_found(trained, written, tmp_path):
     path = f"{trained.model_dir}/model.ckpt-0"
     directory = str(tmp_path / "old")
     export.export_for_serving(trained, directory, features=FEATURES, checkpoint_path=path)
+    assert [file.name for file in (tmp_path / "old" / "assets.extra").iterdir()] == ["serving.json"]  # no example rows
     now = [row["logits"] for row in trained.predict(lambda: tf.data.Dataset.from_tensors(_tensors()))]
     then = [
         row["logits"] for row in trained.predict(lambda: tf.data.Dataset.from_tensors(_tensors()), checkpoint_path=path)

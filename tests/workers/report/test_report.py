@@ -93,6 +93,8 @@ def test_evaluate_job_reports_the_rows_that_it_evaluated(service: Service, data:
         service, {"type": "evaluate", "job": trained, "data": {"eval": {"dataset": data, "batch_size": 16}}, "steps": 3}
     )
     assert row.rows == made["heads"][""]["rows"] == 48
+    progress = service.job(row.job_id).progress
+    assert (progress["step"], progress["max_steps"]) == (3, 3)
     assert made["heads"][""]["metrics"]["accuracy"] == pytest.approx(row.metrics["accuracy"], abs=1e-6)
     assert all(entry["row"] < 60 for entry in made["heads"][""]["worst_rows"])
 

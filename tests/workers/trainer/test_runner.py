@@ -154,6 +154,8 @@ def test_evaluate_job_measures_the_same_again(service: Service, data: str, train
     body = {"type": "evaluate", "job": trained, "data": {"eval": part}, "name": "again"}
     job_id = service.submit(body)
     assert service.run(job_id) == "succeeded"
+    progress = service.job(job_id).progress
+    assert progress["step"] == progress["max_steps"] > 0
     evaluations = service.look(EvaluationRepository, "of_checkpoint", trained, 60)
     first = evaluations[0]
     again = next(evaluation for evaluation in evaluations if evaluation.name == "again")

@@ -1,0 +1,132 @@
+"""Calls about models, asynchronous. `model_calls.py` is made from this file by `scripts/sync_client.py`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import IO, Any
+
+from estimator_client.async_transport import AsyncTransport
+from estimator_client.errors import Json
+from estimator_client.request_parts import once
+
+
+class AsyncModelCalls:
+    """What the client does with models: versions, labels, releases, exports, and what became of predictions."""
+
+    _transport: AsyncTransport
+
+    async def models(self, *, states: bool = False) -> AsyncIterator[Json]:
+        """All models; with `states` each with its newest versions and their states (`model_version_status`)."""
+        async for model in self._transport.pages("/v1/models", "models", {"states": "true"} if states else None):
+            yield model
+
+    async def model(self, model: str) -> Json:
+        """The model's labels and its newest versions."""
+        return await self._transport.json("GET", f"/v1/models/{model}")
+
+    async def versions(self, model: str) -> AsyncIterator[Json]:
+        """All versions of a model, newest first."""
+        async for version in self._transport.pages(f"/v1/models/{model}", "versions"):
+            yield version
+
+    async def version(self, model: str, version: int) -> Json:
+        """A version with its lineage and evaluations."""
+        return dict((await self._transport.json("GET", f"/v1/models/{model}/versions/{version}"))["versions"][0])
+
+    async def label(self, model: str, label: str = "latest") -> Json:
+        """The version behind a label, with its lineage, and the version that the label pointed to before."""
+        answer = await self._transport.json("GET", f"/v1/models/{model}/labels/{label}")
+        return dict(answer["versions"][0]) | {"previous": answer.get("previous")}
+
+    async def set_label(
+        self, model: str, label: str, version: int, *, canary: Json | None = None, shadow: int | None = None
+    ) -> Json:
+        """Points a label to a version: promote, or roll back.
+
+        Args:
+            canary: another version that gets a share of the requests: `{"version": 8, "per_mille": 50}`, and `by`, the
+                header that keeps a caller to one version. None: all requests go to `version`.
+            shadow: another version that is asked copies of requests, to compare its answers.
+        """
+        body: Json = {"version": version} | ({} if canary is None else {"canary": canary})
+        body |= {} if shadow is None else {"shadow": shadow}
+        return await self._transport.json("PUT", f"/v1/models/{model}/labels/{label}", json=body)
+
+    async def load_version(self, model: str, version: int) -> Json:
+        """Loads a version that was only stored, or failed to load; returns before it is there."""
+        return await self._transport.json("POST", f"/v1/models/{model}/versions/{version}/load")
+
+    async def delete_label(self, model: str, label: str, *, dry_run: bool = False) -> Json | None:
+        return await self._transport.delete(f"/v1/models/{model}/labels/{label}", dry_run)
+
+    async def delete_version(self, model: str, version: int, *, dry_run: bool = False) -> Json | None:
+        """Deletes a version that no label points to, with its export."""
+        return await self._transport.delete(f"/v1/models/{model}/versions/{version}", dry_run)
+
+    async def delete_model(self, model: str, *, dry_run: bool = False) -> Json | None:
+        """Deletes a model without labels, with its versions and their exports."""
+        return await self._transport.delete(f"/v1/models/{model}", dry_run)
+
+    async def delete_export(self, export_id: str, *, dry_run: bool = False) -> Json | None:
+        """Deletes an export that is no version."""
+        return await self._transport.delete(f"/v1/exports/{export_id}", dry_run)
+
+    async def create_release(self, model: str, version: int, **plan: Any) -> Json:
+        """Begins to bring a version behind a label; `label`, `steps`, `guards` and `by` as in the API."""
+        path, body = f"/v1/models/{model}/releases", {"version": version, **plan}
+        return await self._transport.json("POST", path, repeatable=True, json=body, headers=once(None))
+
+    async def releases(self, model: str) -> AsyncIterator[Json]:
+        """A model's releases, newest first."""
+        async for release in self._transport.pages(f"/v1/models/{model}/releases", "releases"):
+            yield release
+
+    async def release(self, model: str, release: str) -> Json:
+        """A release with what its guards say now, and its events with their evidence."""
+        return await self._transport.json("GET", f"/v1/models/{model}/releases/{release}")
+
+    async def change_release(self, model: str, release: str, change: str) -> Json:
+        """`pause`, `resume` or `abort`."""
+        return await self._transport.json("POST", f"/v1/models/{model}/releases/{release}/{change}")
+
+    async def keep(self, model: str) -> Json:
+        """Which requests of a model are kept."""
+        return await self._transport.json("GET", f"/v1/models/{model}/keep")
+
+    async def set_keep(self, model: str, per_mille: int, **more: Any) -> Json:
+        """Keeps so many of 1,000 requests; `days`, `bytes` and `redact` as in the API. 0: none."""
+        return await self._transport.json("PUT", f"/v1/models/{model}/keep", json={"per_mille": per_mille, **more})
+
+    async def feedback(self, model: str, labels: Mapping[str, Any]) -> Json:
+        """Prediction id → what it should have been; at most 1,000."""
+        items = [{"prediction_id": name, "label": label} for name, label in labels.items()]
+        return await self._transport.json(
+            "POST", f"/v1/models/{model}/feedback", repeatable=True, json={"items": items}
+        )
+
+    async def quality(self, model: str, *, days: float = 30.0, by: str | None = None) -> list[Json]:
+        """How good each version's predictions were, by the labels that came back."""
+        params = {"days": days} | ({} if by is None else {"by": by})
+        return list((await self._transport.json("GET", f"/v1/models/{model}/quality", params=params))["versions"])
+
+    async def feedback_dataset(self, model: str, name: str, **more: Any) -> Json:
+        """Makes a data set of kept instances and their labels; `label`, `days` and `version` as in the API."""
+        path, body = f"/v1/models/{model}/feedback/dataset", {"name": name, **more}
+        return await self._transport.json("POST", path, repeatable=True, json=body, headers=once(None))
+
+    async def model_evaluations(self, model: str, *, dataset_id: str | None = None) -> list[Json]:
+        """What was measured of a model's versions, to compare them."""
+        params = {} if dataset_id is None else {"dataset": dataset_id}
+        return list(
+            (await self._transport.json("GET", f"/v1/models/{model}/evaluations", params=params))["evaluations"]
+        )
+
+    async def download_export(self, model: str, version: int, file: IO[bytes]) -> None:
+        """Writes a version's SavedModel to a file, as a tar archive."""
+        await self._transport.download(f"/v1/models/{model}/versions/{version}/saved_model", file, timeout=None)
+
+    async def version_files(self, model: str, version: int, *, valid_s: int = 900) -> Json:
+        """Addresses in the object store of a version's files, each with its size and SHA-256, good for `valid_s`
+        seconds and without a token. Raises ApiError (409) where artifacts are in no object store."""
+        path = f"/v1/models/{model}/versions/{version}/files"
+        return await self._transport.json("GET", path, params={"valid_s": valid_s})
