@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import tf_estimator as est
 from tf_estimator import inputs
-from tf_estimator.inputs import columns_input
+from tf_estimator.inputs import windows
 
 v1 = tf.compat.v1
 ROWS, GLOBAL_BATCH = 64, 16
@@ -192,15 +192,15 @@ class EachStep(v1.train.SessionRunHook):
 
 def check_columns_with_a_hook():
     """Batches whose step spans two windows of the order, which are held before it, among steps that take their own."""
-    rows = columns_input._ORDER_ROWS
+    rows = windows.ORDER_ROWS
     found = []
     for devices in (1, 2):
-        columns_input._ORDER_ROWS = 40 if devices == 2 else rows  # five batches of a replica, so every third step
+        windows.ORDER_ROWS = 40 if devices == 2 else rows  # five batches of a replica, so every third step
         source = inputs.columns_input_fn(FEATURES, LABELS, batch_size=GLOBAL_BATCH // devices, shuffle=True, seed=3)
         estimator = classifier("Adagrad")(str(DIRECTORY / f"hooked-columns-{devices}"), config(devices))
         estimator.train(source, max_steps=12, hooks=[EachStep()])
         found.append(values(estimator))
-    columns_input._ORDER_ROWS = rows
+    windows.ORDER_ROWS = rows
     return {"difference": difference(*found)}
 
 

@@ -154,10 +154,11 @@ def test_thousand_records_are_run_and_the_version_is_loaded(load: Callable[[byte
         (GOOD * 2 + framed(log(predict=predict_request(x=integers(1, 9)))), "record 3 .* cannot compute it"),
         (GOOD + framed(log(predict=predict_request(y=integers(1)))), "record 2 .*no input 'y'"),
         (GOOD * 1001, "more than 1000 records"),
-        (GOOD[:-3], "no whole TFRecord file"),
+        (GOOD + GOOD[:-3], "no whole TFRecord file: record 2"),
+        (GOOD[:20] + b"\0" + GOOD[21:], "no whole TFRecord file: record 1"),
         (b"neither records nor anything else", "no whole TFRecord file"),
     ],
-    ids=["not computed", "unknown input", "too many", "cut", "no records"],
+    ids=["not computed", "unknown input", "too many", "cut", "damaged", "no records"],
 )
 def test_wrong_file_makes_the_load_fail(load: Callable[[bytes], str | None], file: bytes, reason: str) -> None:
     found = load(file)
