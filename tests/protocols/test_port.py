@@ -12,6 +12,7 @@ import pytest
 from app.config import Settings
 from app.http.request_metrics import Traffic
 from app.protocols.port import GrpcPort
+from estimator_client import Client
 from tests.ports import free_port
 from tests.protocols.conftest import Port, message
 
@@ -61,6 +62,9 @@ def test_with_tls_files_the_port_speaks_tls_only(port: Port, certificates: Path,
         address = f"127.0.0.1:{served.number}"
         with grpc.secure_channel(address, grpc.ssl_channel_credentials(authority, *own)) as channel:
             assert len(ask(channel).model_version_status) == 2
+        credentials = grpc.ssl_channel_credentials(authority, *own)
+        with Client("http://127.0.0.1:9", "asker", grpc=f"grpcs://{address}", grpc_credentials=credentials) as client:
+            assert client.predict("half", [{"x": 1.0}]) == [2.5]
         refused = [grpc.insecure_channel(address)]
         if mutual:
             refused.append(grpc.secure_channel(address, grpc.ssl_channel_credentials(authority)))
