@@ -29,6 +29,19 @@ _NO_ADDRESSES = "This service keeps its artifacts in no object store: there are 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
+def remove_tree(path: Path) -> None:
+    """Removes a file or directory, if there is one; a directory is renamed first, so none is ever seen half removed."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    doomed = path.with_name(f".removing-{path.name}-{os.urandom(4).hex()}")
+    try:
+        path.rename(doomed)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
 class Holding:
     """Files of an artifact that stay where they are until `release` is called.
 
@@ -234,16 +247,7 @@ class Storage:
     def remove(self, key: str) -> None:
         """Removes a file or a directory with all that is in it; links in it are removed, not followed. Nothing there
         is no error. A directory is renamed first, so that none is ever seen half removed."""
-        path = self.path(key)
-        if not path.is_dir():
-            path.unlink(missing_ok=True)
-            return
-        doomed = path.with_name(f".removing-{path.name}-{os.urandom(4).hex()}")
-        try:
-            path.rename(doomed)
-        except FileNotFoundError:
-            return
-        shutil.rmtree(doomed, ignore_errors=True)
+        remove_tree(self.path(key))
 
     def size(self, key: str) -> int:
         """Bytes of a file, or of all files of a directory.

@@ -25,6 +25,7 @@ import structlog
 from app.errors import NotFound
 from app.object_store.file_lock import FileLock, take_patiently
 from app.object_store.manifest import Manifest
+from app.storage import remove_tree
 
 log = structlog.get_logger("app.object_store")
 
@@ -179,17 +180,6 @@ class Cache:
 
     def _lock_path(self, entry: str) -> Path:
         return self._locks / ("use+" + entry.replace("/", "+"))
-
-
-def remove_tree(path: Path) -> None:
-    """Removes a file or directory; a directory is renamed first, so that none is ever seen half removed."""
-    if not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    doomed = path.with_name(f".removing-{path.name}-{os.urandom(4).hex()}")
-    with contextlib.suppress(FileNotFoundError):
-        path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _changed(path: Path) -> float:

@@ -13,9 +13,9 @@ import structlog
 
 from app.errors import Conflict, InvalidInput, NotFound, TooLarge, Unavailable
 from app.object_store.bucket import Bucket
-from app.object_store.cache import Cache, remove_tree
-from app.object_store.manifest import Manifest, manifest_path
-from app.storage import Holding, SignedFile, Storage
+from app.object_store.cache import Cache
+from app.object_store.manifest import Manifest, StoredFile, manifest_path
+from app.storage import Holding, SignedFile, Storage, remove_tree
 
 log = structlog.get_logger("app.object_store")
 
@@ -206,20 +206,19 @@ class ObjectStorage(Storage):
             self._cache.trim(room_for=manifest.size)
             with self._cache.incoming() as directory:
                 for file in manifest.files:
-                    self._download(key, manifest, file.name, directory)
+                    self._download(key, file, directory)
                 self._put_in_place(key, manifest, directory)
             self._cache.add(key, manifest)
         finally:
             lock.release()
 
-    def _download(self, key: str, manifest: Manifest, name: str, directory: Path) -> None:
-        file = next(file for file in manifest.files if file.name == name)
-        target = directory / f"it{name}"
+    def _download(self, key: str, file: StoredFile, directory: Path) -> None:
+        target = directory / f"it{file.name}"
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as content:
-            came = self._bucket.download(key + name, file.bytes, content)
+            came = self._bucket.download(key + file.name, file.bytes, content)
         if came.hex() != file.sha256:
-            log.error("an artifact is damaged in the store", key=key, file=name)
+            log.error("an artifact is damaged in the store", key=key, file=file.name)
             raise NotFound("The artifact is damaged in the store.")
 
     def _put_in_place(self, key: str, manifest: Manifest, directory: Path) -> None:

@@ -23,6 +23,7 @@ from app.http.request_metrics import Traffic
 from app.serving.decode import Decoded
 from app.serving.version_queue import PredictionResult
 from tests.api.conftest import served
+from tests.http import raw
 
 TOKENS = {
     "asker": TokenInfo("tok_1", "asker", frozenset({"predict"})),
@@ -125,16 +126,8 @@ def request(body: bytes, *, path: str = "/v1/models/m:predict", headers: bytes =
 
 def receive(connection: socket.socket) -> tuple[int, dict[bytes, bytes], bytes]:
     """One answer."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        piece = connection.recv(65536)
-        assert piece, data
-        data += piece
-    head, _, body = data.partition(b"\r\n\r\n")
-    found = SIZE.search(head)
-    assert found
-    while len(body) < int(found[1]):
-        body += connection.recv(65536)
+    head, body = raw.read_parts(connection)
+    assert SIZE.search(head)
     status, *lines = head.split(b"\r\n")
     headers = dict(queue.split(b": ", 1) for queue in lines)
     assert len(headers) == len(lines)

@@ -37,8 +37,8 @@ def read_all(connection: socket.socket) -> bytes:
     return received
 
 
-def read_response(connection: socket.socket) -> tuple[int, bytes]:
-    """Status and body of one response with a Content-Length."""
+def read_parts(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Head and body of one response with a Content-Length."""
     data = b""
     while b"\r\n\r\n" not in data:
         piece = connection.recv(65536)
@@ -52,6 +52,12 @@ def read_response(connection: socket.socket) -> tuple[int, bytes]:
         assert piece, data
         body += piece
     assert len(body) == int(found[1])
+    return head, body
+
+
+def read_response(connection: socket.socket) -> tuple[int, bytes]:
+    """Status and body of one response with a Content-Length."""
+    head, body = read_parts(connection)
     return int(head.split(b" ")[1]), body
 
 
