@@ -39,8 +39,8 @@ def started(container: str) -> Iterator[str]:
     """The address of one with an empty container."""
     port = free_port()
     options = ["--blobPort", str(port), "--silent", "--skipApiVersionCheck", "--inMemoryPersistence"]
-    command = tied(["node", _PROGRAM, *options, "--disableTelemetry"])
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    command = ["node", _PROGRAM, *options, "--disableTelemetry"]
+    with subprocess.Popen(tied(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             wait_for(lambda: process.poll() is not None or _listens(port), seconds=60)
             _make_container(port, container)
