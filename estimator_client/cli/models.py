@@ -18,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Models, their versions and labels.
 
 app.add_typer(release.app, name="release")
 app.command("serving")(model_options.serving)
+app.command("keep")(model_options.keep)
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
 Label = Annotated[str, typer.Option(help="The label that clients ask for.")]

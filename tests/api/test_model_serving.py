@@ -1,4 +1,4 @@
-"""How a model is served: set, shown, refused."""
+"""What of a model can be set while it answers: how it is served, and which requests are kept."""
 
 from __future__ import annotations
 
@@ -81,3 +81,18 @@ def test_settings_on_the_command_line_keep_what_is_not_named(api: Api) -> None:
     assert {row["setting"]: row["in_force"] for row in shown}["batch_rows"] == 1024
     assert run(api, "models", "serving", "things", "--unset", "speed").exit_code == Exit.USAGE
     assert run(api, "models", "serving", "things", "--batch-rows", "2000").exit_code == Exit.REFUSED
+
+
+def test_kept_requests_on_the_command_line(api: Api) -> None:
+    publish(api)
+    assert run(api, "models", "keep", "things", "--days", "3").exit_code == Exit.USAGE
+    good(api, "models", "keep", "things", "--per-mille", "100", "--redact", "size", "--redact", "words")
+    good(api, "models", "keep", "things", "--days", "3", "--bytes", "2000000")
+    shown = json.loads(good(api, "models", "keep", "things", "--json"))
+    set_now = {"per_mille": 100, "days": 3.0, "bytes": 2_000_000, "redact": ["size", "words"]}
+    assert shown == {"model": "things", **set_now, "files": 0, "rows": 0, "kept_bytes": 0}
+    assert json.loads(good(api, "models", "keep", "things", "--redact", "", "--json"))["redact"] == []
+    assert "100" in good(api, "models", "keep", "things")
+    assert run(api, "models", "keep", "things", "--days", "0").exit_code == Exit.REFUSED
+    good(api, "models", "keep", "things", "--per-mille", "0")
+    assert api.http.get("/v1/models/things/keep").json()["per_mille"] == 0
