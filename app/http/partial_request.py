@@ -1,4 +1,4 @@
-"""A prediction whose head is known and whose body is still on its way: most clients send the two apart."""
+"""Prediction whose head is known and whose body is still on its way: most clients send the two apart."""
 
 from __future__ import annotations
 

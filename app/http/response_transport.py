@@ -1,4 +1,4 @@
-"""Where uvicorn's cycle writes a response."""
+"""Transport that uvicorn's cycle writes a response to."""
 
 from __future__ import annotations
 
