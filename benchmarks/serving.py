@@ -150,7 +150,8 @@ def _compared(
     least: bool,
 ) -> dict[str, Any] | None:
     """A row's figure by that of the best of its peers; None without one."""
-    theirs = [found[(peer, *cell)][what] for peer in peers if (peer, *cell) in found]
+    known = [found[(peer, *cell)][what] for peer in peers if (peer, *cell) in found]
+    theirs = [value for value in known if value]  # one that answered nothing has none
     best = max(theirs, default=0.0) if least else min(theirs, default=0.0)
     if not best:
         return None
