@@ -48,6 +48,7 @@ from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
 from app.http.server import LaneServer, serve
 from app.http.traced import TracedFastPath, TracedRequests
+from app.label_flips import LabelFlips
 from app.lanes.exposition import Exposition
 from app.lanes.host_versions import HostVersions
 from app.lanes.link import LanePlace, ParentLink
@@ -63,8 +64,8 @@ from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
 from app.registry.tokens import TokenRepository
-from app.serving.batcher import BatchLimits
 from app.serving.metrics import ServingCollector
+from app.serving.model_limits import BatchLimits
 from app.serving.service import ServingService
 from app.startup import prepare
 from app.storage import Storage
@@ -115,6 +116,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
         dispatch=Dispatch(settings, database, queue),
         feed=EventFeed(database, promotions, most_per_token=settings.event_streams_per_token),
         promotions=promotions,
+        flips=LabelFlips(serving),
         authenticate=Authenticator(lambda secret: _find_token(app_state, secret), version=database.commits.version),
         metrics=Exposition(metrics, JobCollector(database), link),
         readiness=ReadinessMonitor(database, queue, storage),
@@ -357,7 +359,7 @@ def _serving(settings: Settings, storage: Storage, link: ParentLink | None) -> S
         hold=hold,
         predictors=link,
         validates=link.index == 0,
-        host=HostVersions(link.table) if link.lanes > 1 else None,
+        neighbours=HostVersions(link.table) if link.lanes > 1 else None,
     )
 
 
