@@ -48,6 +48,7 @@ from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
 from app.http.server import LaneServer, serve
 from app.http.traced import TracedFastPath, TracedRequests
+from app.label_flips import LabelFlips
 from app.lanes.exposition import Exposition
 from app.lanes.host_versions import HostVersions
 from app.lanes.link import LanePlace, ParentLink
@@ -115,6 +116,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
         dispatch=Dispatch(settings, database, queue),
         feed=EventFeed(database, promotions, most_per_token=settings.event_streams_per_token),
         promotions=promotions,
+        flips=LabelFlips(serving),
         authenticate=Authenticator(lambda secret: _find_token(app_state, secret), version=database.commits.version),
         metrics=Exposition(metrics, JobCollector(database), link),
         readiness=ReadinessMonitor(database, queue, storage, on_ray=settings.executor == "ray"),
@@ -358,7 +360,7 @@ def _serving(settings: Settings, storage: Storage, link: ParentLink | None) -> S
         hold=hold,
         predictors=link,
         validates=link.index == 0,
-        host=HostVersions(link.table) if link.lanes > 1 else None,
+        neighbours=HostVersions(link.table) if link.lanes > 1 else None,
     )
 
 
