@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
@@ -60,6 +61,13 @@ def trained(service: Service, data: str) -> str:
     job_id = service.submit(request(data))
     assert service.run(job_id, timings={"submitted": time.time(), "claimed": time.time()}) == "succeeded"
     return job_id
+
+
+def test_attempt_leaves_no_event_file_open(service: Service, trained: str) -> None:
+    files = [path for path in Path(service.storage.root).rglob("*tfevents*") if trained in str(path)]
+
+    assert files
+    assert not {Path(file.path) for file in psutil.Process().open_files()} & {path.resolve() for path in files}
 
 
 def test_training_leaves_everything_on_record(service: Service, trained: str) -> None:
