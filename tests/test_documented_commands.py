@@ -49,6 +49,7 @@ RUN_BY = {
     "scripts/build": "tests/packages/test_wheels.py",
     "scripts/chaos": "tests/chaos/test_run.py::test_five_jobs_survive_every_kind_of_fault",
     "scripts/check": "tests/test_scripts.py",
+    "scripts/cluster-test": "tests/chaos/test_cluster_parts.py",  # its parts: a run takes minutes
     "scripts/demo": _SCRIPT,
     "scripts/docs": "tests/docs/test_site.py",
     "scripts/pictures": "tests/docs/test_pictures.py",
