@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests import databases, rabbitmq, seaweedfs
 from tests.e2e import browser
+from tests.object_store import azurite
 from tests.protocols import serving_clients
 
 
@@ -83,6 +84,12 @@ FACILITIES = (
         lambda: not serving_clients.missing(),
         "protocols are tested with messages only, not with the clients that docs/serving-protocols.md names",
         "scripts/serving-clients",
+    ),
+    Facility(
+        "Azurite",
+        lambda: not azurite.MISSING,
+        "object stores are tested by S3 only, not by Azure's requests",
+        "scripts/azurite (needs npm)",
     ),
     Facility(
         "a file system of one's own",

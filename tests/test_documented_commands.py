@@ -45,6 +45,7 @@ RUN_BY = {
     "python3 -c 'import sqlite3": "tests/test_operations.py",
     "scripts/api_table.py": "tests/estimator/test_documents.py",
     "scripts/bench": _BENCHMARK,
+    "scripts/azurite": "tests/object_store/test_object_storage.py",
     "scripts/browser": "tests/test_scripts.py",
     "scripts/build": "tests/packages/test_wheels.py",
     "scripts/chaos": "tests/chaos/test_run.py::test_five_jobs_survive_every_kind_of_fault",
