@@ -63,8 +63,8 @@ from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
 from app.registry.tokens import TokenRepository
-from app.serving.batcher import BatchLimits
 from app.serving.metrics import ServingCollector
+from app.serving.model_limits import BatchLimits
 from app.serving.service import ServingService
 from app.startup import prepare
 from app.storage import Storage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy.orm import Session
@@ -21,7 +21,7 @@ from app.api.deps import (
     VersionNumber,
     problems,
 )
-from app.api.etag import etag, expected_revision
+from app.api.etag import ETAG, etag, expected_revision
 from app.api.request_sample import request_sample
 from app.api.schemas.job import EvaluationView
 from app.api.schemas.model import (
@@ -63,7 +63,6 @@ _SHOWN = {
     VersionState.REFUSED: "END",
 }
 _MOST_STATES = 100
-_ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "description": "For `If-Match`."}}}
 
 
 @router.get("/v1/models", operation_id="list_models", summary="List models")
@@ -146,12 +145,12 @@ def get_version(app_state: AppStateDep, model: ModelName, version: VersionNumber
     "/v1/models/{model}/labels/{label}",
     operation_id="get_label",
     summary="Status and lineage of the version behind a label",
-    responses={**problems(404), 200: _ETAG},
+    responses={**problems(404), 200: ETAG},
 )
 def get_label(app_state: AppStateDep, model: ModelName, label: LabelName, response: Response) -> ModelStatus:
     with app_state.database.read() as session:
         row = ModelRepository(session).label(model, label)
-        response.headers["ETag"] = etag(row)
+        response.headers["ETag"] = etag(row.revision)
         status = _one(session, model, ModelRepository(session).version(model, row.version))
         status.previous = row.previous
         status.canary = _canary(row)
@@ -169,7 +168,7 @@ def get_label(app_state: AppStateDep, model: ModelName, label: LabelName, respon
     "/v1/models/{model}/labels/{label}",
     operation_id="set_label",
     summary="Promote a version, or roll back",
-    responses={**problems(404, 409, 412), 200: _ETAG},
+    responses={**problems(404, 409, 412), 200: ETAG},
     dependencies=[JsonOnly],
 )
 def set_label(
@@ -192,7 +191,7 @@ def set_label(
         division = replace(division, shadow=body.shadow)
         row = ModelRepository(session).set_label(model, label, body.version, expected, token.id, division=division)
         session.refresh(row)
-        response.headers["ETag"] = etag(row)
+        response.headers["ETag"] = etag(row.revision)
         return LabelView(
             model=model,
             label=label,

@@ -45,6 +45,7 @@ class ServedVersion:
     previous: bool = False
     shares: list[ServedShare] = field(default_factory=list)
     keep: dict[str, Any] | None = None
+    serving: dict[str, Any] | None = None
 
 
 class ServedVersionRepository:
@@ -78,7 +79,14 @@ class ServedVersionRepository:
             chosen.append(tuple_(Version.model, Version.number).in_(sorted(keys)))
         query = (
             select(
-                Version.model, Version.number, Export.path, Export.digest, Version.lineage_id, Version.state, Model.keep
+                Version.model,
+                Version.number,
+                Export.path,
+                Export.digest,
+                Version.lineage_id,
+                Version.state,
+                Model.keep,
+                Model.serving,
             )
             .join(Export, Export.id == Version.export_id)
             .join(Model, Model.name == Version.model)
@@ -97,6 +105,7 @@ class ServedVersionRepository:
                 previous=(row.model, row.number) in keys and (row.model, row.number) not in labels,
                 shares=shares.get((row.model, row.number), []),
                 keep=row.keep,
+                serving=row.serving,
             )
             for row in self.session.execute(query)
         ]
