@@ -159,6 +159,7 @@ class ModelSync:
             digest=version.digest,
             lineage_id=version.lineage_id,
             labels=tuple(version.labels) if labelled else (),
+            revisions=version.revisions if labelled else {},
             staged=labelled and version.staged,
             previous=labelled and version.previous,
             shares=tuple(Share(**vars(share)) for share in version.shares) if labelled else (),

@@ -15,6 +15,7 @@ from tests import databases, rabbitmq, seaweedfs
 from tests.e2e import browser
 from tests.object_store import azurite
 from tests.protocols import serving_clients
+from tests.workers.on_ray import local_ray
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,12 @@ FACILITIES = (
         lambda: not serving_clients.missing(),
         "protocols are tested with messages only, not with the clients that docs/serving-protocols.md names",
         "scripts/serving-clients",
+    ),
+    Facility(
+        "Ray",
+        lambda: not local_ray.MISSING,
+        "jobs on Ray are tested with a table in its place",
+        "scripts/ray",
     ),
     Facility(
         "Azurite",

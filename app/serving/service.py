@@ -25,11 +25,12 @@ from app.serving.loading import load_in
 from app.serving.metadata import metadata, status
 from app.serving.metrics import VersionMetrics
 from app.serving.model_limits import BatchLimits
+from app.serving.neighbours import Neighbours
 from app.serving.own_predictors import OwnPredictors, PredictorSource
 from app.serving.predictor_process import Fork, PredictorDied, PredictorProcess
 from app.serving.split import Headers
 from app.serving.version_files import Hold, VersionFiles
-from app.serving.versions import HostVersionsLike, Models, ServingVersion, State
+from app.serving.versions import Models, ServingVersion, State
 from app.serving.wanted_version import WantedVersion
 
 log = structlog.get_logger("app.serving")
@@ -50,7 +51,7 @@ class ServingService:
         load_timeout_s: of one load with its warm-up; twice that while others are served.
         predictors: where they come from; None: from this process, with a spare.
         hold: fetches and keeps the files of a version; None: they are there.
-        host: what others on this host have in memory; None: nobody else serves here.
+        neighbours: who else serves on this host; None: nobody.
         validates: tries and loads staged versions; else they are loaded once they are not staged any more.
         on_loaded, on_failed: called with staged versions, on the event loop; must not block.
     """
@@ -65,7 +66,7 @@ class ServingService:
         predictors: PredictorSource | None = None,
         hold: Hold | None = None,
         validates: bool = True,
-        host: HostVersionsLike | None = None,
+        neighbours: Neighbours | None = None,
         on_loaded: Callable[[str, int], None] | None = None,
         on_failed: Callable[[str, int, str], None] | None = None,
     ) -> None:
@@ -80,9 +81,8 @@ class ServingService:
         self._load_timeout_s = load_timeout_s
         self.leak_check = LeakCheck(leak_bytes)
         self._validates = validates
-        self._host = host
-        if host is not None:
-            self.models.everywhere = host.everywhere
+        if neighbours is not None:
+            self.models.neighbours = neighbours
         self.predictors = predictors or OwnPredictors()
         self._predictor: PredictorProcess | None = None
         self._batcher: Batcher | None = None
@@ -233,8 +233,7 @@ class ServingService:
     def _wake(self) -> None:
         """Something changed: the loop looks again, and so do requests that wait for a model."""
         self._changed.set()
-        if self._host is not None:
-            self._host.tell(self.models.versions.values())
+        self.models.neighbours.tell(self.models)
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(None)
             self._settled = asyncio.get_running_loop().create_future()
@@ -250,6 +249,7 @@ class ServingService:
                 self._changed.clear()
                 if self.models.waits:
                     self.models.apply_labels()
+                    self.models.neighbours.tell(self.models)
             except PredictorDied as error:
                 log.warning("predictor", event_detail=str(error))
                 await asyncio.sleep(_RESTART_S)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import Protocol
 
 from app.errors import Conflict, NotFound, quote_name
 from app.releases.keep import KeptBuffer
@@ -14,6 +13,7 @@ from app.serving.description import Description
 from app.serving.export_description import BadExport, ExportDescription
 from app.serving.metrics import VersionMetrics
 from app.serving.model_limits import AS_THE_SERVICE, ModelSettings
+from app.serving.neighbours import Neighbours, NoNeighbours
 from app.serving.response_head import ResponseHead
 from app.serving.split import Arm, Headers, Split
 from app.serving.version_queue import VersionQueue
@@ -134,16 +134,6 @@ class ServingVersion:
         self.retry_at = self._clock() + RETRY_S
 
 
-class HostVersionsLike(Protocol):
-    """Versions that others on this host have in memory."""
-
-    def tell(self, versions: Iterable[ServingVersion]) -> None:
-        """Told of ours after each change."""
-
-    def everywhere(self, version: ServingVersion) -> bool:
-        """Whether all others that serve have it, or cannot."""
-
-
 class Models:
     """All versions and labels. `sync` brings the registry's word; a label follows it once its new version is loaded.
 
@@ -158,8 +148,8 @@ class Models:
         self._settings: dict[str, ModelSettings] = {}
         self._labels: dict[tuple[str, str], ServingVersion] = {}
         self._previous: dict[str, ServingVersion] = {}
-        self.everywhere: Callable[[ServingVersion], bool] = lambda version: True
-        """Whether whoever serves beside us has a version too; labels move for all at once."""
+        self.neighbours: Neighbours = NoNeighbours()
+        """Whoever serves beside us; labels move for all at once."""
         self.waits = False
         """A label could move, but for others."""
         self._splits: dict[tuple[str, str], Split[ServingVersion]] = {}
@@ -216,7 +206,7 @@ class Models:
             serves = current is not None and current.loaded and current not in self.gone
             if current is target or (serves and not target.loaded):
                 continue
-            if serves and not self.everywhere(target):
+            if serves and not self.neighbours.everywhere(target):
                 self.waits = True
                 continue
             if current is not None:
@@ -249,6 +239,21 @@ class Models:
         now = self._clock()
         self._closed = [(since, arm) for since, arm in self._closed if now - since < UNUSED_S]
         return [arm for split in self._splits.values() for arm in split.arms] + [arm for _, arm in self._closed]
+
+    def in_force(self) -> dict[tuple[str, str], int]:
+        """Model and label → revision, of labels by which requests are answered as the registry says."""
+        found = {}
+        for place, base in self._labels.items():
+            split = self._splits.get(place)
+            ready = split is None or split.canary is None or split.canary.loaded
+            if base.loaded and ready and (revision := base.wanted.revisions.get(place[1])):
+                found[place] = revision
+        return found
+
+    def follow(self, model: str, label: str, revision: int) -> bool:
+        """Whether we, and all who serve beside us, answer by a label as that revision of it says, or a later one."""
+        known = self.in_force().get((model, label), 0)
+        return known >= revision and self.neighbours.follow(model, label, revision)
 
     def labelled(self, model: str, label: str) -> ServingVersion | None:
         """The version that serves a label now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.releases.keep import KeepPolicy
 from app.serving.model_limits import AS_THE_SERVICE, ModelSettings
@@ -22,6 +22,7 @@ class WantedVersion:
         keep: which of its requests are kept; None: none.
         shares: how labels that point to it divide their requests.
         settings: of its model.
+        revisions: of the labels.
     """
 
     model: str
@@ -35,3 +36,4 @@ class WantedVersion:
     shares: tuple[Share, ...] = ()
     keep: KeepPolicy | None = None
     settings: ModelSettings = AS_THE_SERVICE
+    revisions: dict[str, int] = field(default_factory=dict)

@@ -71,6 +71,8 @@ def promote(
     with client() as service:
         made = service.set_label(model, label, version)
     say(f"{model} {label} → {made['version']}")
+    if made.get("pending"):
+        note("Some lanes still answer as before; they follow in a moment.")
     if made["previous"] is not None:
         note(f"Before: {made['previous']}. Back again: estimator-service models rollback {model} --label {label}")
 

@@ -90,6 +90,22 @@ def test_label_moves_in_both_lanes_together(host: Host) -> None:
     assert last - first < max(0.5, (first - published) / 2)  # each at its own time, they would be a load apart
 
 
+def test_label_that_was_set_is_answered_by_both_lanes_at_once(host: Host) -> None:
+    number = host.publish("plus2")
+    connections = [host.connect() for _ in range(8)]
+    wait_for(lambda: all(host.predict(connection).version == str(number) for connection in connections))
+    pending = 0
+    for turn in range(6):
+        wanted = number - (turn + 1) % 2
+        made = host.ask("PUT", "/v1/models/m/labels/latest", json={"version": wanted}).json()
+        answers = {host.predict(connection).version for connection in connections}
+        pending += made["pending"]
+        assert made["pending"] or answers == {str(wanted)}
+    assert pending < 6
+    for connection in connections:
+        connection.close()
+
+
 def test_settings_of_a_model_hold_in_every_lane_and_protocol(host: Host) -> None:
     publish(host.database, host.storage, "slow", host.exports / "slow")
     sent = {"authorization": f"Bearer {host.secret}", "content-type": "application/json"}
