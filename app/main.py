@@ -59,7 +59,7 @@ from app.promotion import Promotions
 from app.protocols.inference import Inference
 from app.protocols.open_inference_rest import OpenInferenceApp
 from app.protocols.port import GrpcPort
-from app.queue import CeleryQueue, Queue, is_amqp
+from app.queue import CeleryQueue, Queue, RayQueue, is_amqp, make_queue
 from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
@@ -101,7 +101,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
         link: to the serving parent, in a lane.
     """
     database = Database(make_engine(settings))
-    queue = queue or CeleryQueue(settings.broker, settings.broker_queue_type)
+    queue = queue or make_queue(settings)
     traffic = Traffic()
     metrics = CollectorRegistry()
     metrics.register(traffic)
@@ -119,7 +119,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
         flips=LabelFlips(serving),
         authenticate=Authenticator(lambda secret: _find_token(app_state, secret), version=database.commits.version),
         metrics=Exposition(metrics, JobCollector(database), link),
-        readiness=ReadinessMonitor(database, queue, storage),
+        readiness=ReadinessMonitor(database, queue, storage, on_ray=settings.executor == "ray"),
         lanes=(lambda: (link.serving(), link.lanes)) if link is not None else (lambda: (1, 1)),
     )
     api = create_api(app_state)
@@ -189,7 +189,8 @@ def main() -> None:
 
 def import_all(settings: Settings) -> None:
     """Imports what the first requests would wait for, before lanes are forked; opens nothing and starts no thread."""
-    importlib.import_module("kombu.transport.pyamqp" if is_amqp(settings.broker) else "kombu.transport.redis")
+    if settings.uses_celery:
+        importlib.import_module("kombu.transport.pyamqp" if is_amqp(settings.broker) else "kombu.transport.redis")
     create_app(settings)
 
 
@@ -320,7 +321,7 @@ class Lifespan:
             await self._serving.stop()
         elif self._link is not None:
             await self._link.stop()
-        if isinstance(self._state.queue, CeleryQueue):
+        if isinstance(self._state.queue, CeleryQueue | RayQueue):
             self._state.queue.close()
         self._state.database.close()
 

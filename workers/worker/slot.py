@@ -32,8 +32,6 @@ log = structlog.get_logger("worker")
 
 _TRIES = 3
 """Trainers that one claim may use up before one of them starts the attempt."""
-_MAX_ATTEMPTS = 50
-"""Attempts that one trainer process runs before a fresh one takes its place."""
 
 
 class Slot:
@@ -42,6 +40,7 @@ class Slot:
     Args:
         draining: whether the worker is asked to stop.
         start_trainer: makes a trainer process on the slot's devices; `start_member`: one for a member of a gang.
+        keep_warm: starts the next trainer after an attempt, before anybody asks for it.
         oom_kills: how often the kernel ended a process because memory ran out; None if that is not known.
     """
 
@@ -54,10 +53,11 @@ class Slot:
         start_trainer: Callable[[Devices], TrainerProcess] = TrainerProcess,
         start_member: Callable[[Devices], TrainerProcess] = member_trainer,
         worker: str | None = None,
+        keep_warm: bool = True,
         oom_kills: Callable[[], int | None] = memory.oom_kills,
     ) -> None:
         self._settings, self._database = settings, database
-        self._draining, self._oom_kills = draining, oom_kills
+        self._draining, self._oom_kills, self._keep_warm = draining, oom_kills, keep_warm
         self._start_trainer, self._start_member = start_trainer, start_member
         self._worker = worker or f"{socket.gethostname()}:{os.getpid()}"
         self._storage = open_storage(settings)
@@ -123,7 +123,7 @@ class Slot:
             if self.trainer is not None:
                 self.trainer.kill()
                 self.trainer = None
-            if not self._draining():
+            if self._keep_warm and not self._draining():
                 self.warm_up()
 
     def _run(self, claim: Claim, submitted: float, seat: HeldSeat | None = None) -> str:
@@ -158,7 +158,6 @@ class Slot:
             self.warm_up()
             trainer = self.trainer
             assert trainer is not None
-            trainer.attempts += 1
             trainer.oom_kills_before = self._oom_kills()
             trainer.send(message)
             outcome = self._watch(trainer, claim, seat).wait(may_try_again=tries_left > 0)
@@ -166,7 +165,7 @@ class Slot:
                 self.trainer = None
                 # its last lines are those that tell why
                 AttemptMirror(self._storage, self._storage.attempt_key(claim.job_id, claim.attempt)).send()
-            elif seat or trainer.attempts >= _MAX_ATTEMPTS or outcome in ("failed", "lost"):
+            elif seat or trainer.has_grown() or outcome in ("failed", "lost"):
                 trainer.close()  # its memory, or whatever made it fail, goes with it
                 self.trainer = None
             if outcome is not None:
@@ -174,7 +173,7 @@ class Slot:
             bound.warning("the trainer died before it started the attempt; another one takes it")
         assert outcome is not None
         bound.info("ended", outcome=outcome)
-        if not self._draining():
+        if self._keep_warm and not self._draining():
             self.warm_up()
         return outcome
 
