@@ -16,7 +16,7 @@ gc.disable()  # while it is imported: nothing is garbage yet, and looking for it
 import asyncio
 import json
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ from app.dispatch import Dispatch
 from app.errors import ServiceError, Unavailable
 from app.http.admission import AdmissionMiddleware, token_limits
 from app.http.auth import Authenticator, TokenInfo
-from app.http.connections import ConnectionLimits
+from app.http.connections import ConnectionLimits, ConnectionTable
 from app.http.fast_predict import FastPath
 from app.http.host_limits import HostConnections, account_maker
 from app.http.predict_app import PredictApp
@@ -46,11 +46,11 @@ from app.http.problems import problem
 from app.http.public import PublicApp
 from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
-from app.http.server import LaneServer, serve
+from app.http.server import serve
 from app.http.traced import TracedFastPath, TracedRequests
 from app.lanes.exposition import Exposition
 from app.lanes.host_versions import HostVersions
-from app.lanes.link import LanePlace, ParentLink
+from app.lanes.link import ParentLink
 from app.log import configure
 from app.model_sync import ModelSync
 from app.private_files import only_for_us, protect
@@ -84,20 +84,31 @@ class Application(NamedTuple):
         asgi: outermost layer first: admission, predict app, FastAPI.
         fast_path: answers predictions for a server that can ask it; None: there is none, or it is switched off.
         state: the parts behind it.
+        grpc_port: that the lifespan opens; None: nothing is predicted here.
     """
 
     asgi: AdmissionMiddleware
     fast_path: FastPath | None
     state: AppState
+    grpc_port: GrpcPort | None
 
 
-def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLink | None = None) -> Application:
+def create_app(
+    settings: Settings,
+    *,
+    queue: Queue | None = None,
+    link: ParentLink | None = None,
+    table: ConnectionTable | None = None,
+    grpc_listeners: Sequence[socket.socket] | None = None,
+) -> Application:
     """Nothing is opened or started before the lifespan begins, but the database's engine and the store's directory are
     made.
 
     Args:
         queue: a stand-in for the broker, in tests.
         link: to the serving parent, in a lane.
+        table: counts the connections of HTTP and gRPC together; None: gRPC's are counted alone.
+        grpc_listeners: of the gRPC port, where somebody else opened it.
     """
     database = Database(make_engine(settings))
     queue = queue or CeleryQueue(settings.broker, settings.broker_queue_type)
@@ -128,15 +139,22 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
         ready=lambda: current(app_state).model_dump_json().encode(),
         guide=Guide(),
     )
-    table = link.table if link is not None and link.lanes > 1 else None
-    accounts = Accounts(token_limits(settings), make=account_maker(table))
+    host = link.table if link is not None and link.lanes > 1 else None
+    accounts = Accounts(token_limits(settings), make=account_maker(host))
     model_sync = front = grpc_port = None
     if serving is not None:
         metrics.register(ServingCollector(serving))
         model_sync = ModelSync(database, app_state.storage, serving, poll_s=settings.serving_poll_s)
         inference = Inference(serving, app_state.authenticate, accounts, max_message_bytes=settings.max_body_bytes)
         inner = front = _prediction_app(inner, app_state, serving, inference, accounts)
-        grpc_port = GrpcPort(settings, inference, traffic, partial(is_ready, app_state), shared=link is not None)
+        grpc_port = GrpcPort(
+            settings,
+            inference,
+            traffic,
+            partial(is_ready, app_state),
+            table=table or connection_table(settings),
+            listeners=grpc_listeners,
+        )
     inner = Lifespan(inner, app_state, serving, model_sync, grpc_port, link)
     tracing = make_tracing(settings, "estimator-api")
     if tracing is not None:
@@ -149,7 +167,7 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
     if front is not None and settings.fast_path:
         make = FastPath if tracing is None else partial(TracedFastPath, tracing)
         fast_path = make(admission, front, app_state.authenticate.remembered, max_body_bytes=settings.max_body_bytes)
-    return Application(admission, fast_path, app_state)
+    return Application(admission, fast_path, app_state, grpc_port)
 
 
 def _prediction_app(
@@ -180,34 +198,24 @@ def main() -> None:
     only_for_us(*settings.broker_directories)
     for found in protect(settings.private_directories, settings.private_files):
         log.warning("files were not for this user alone", found=found)
-    app = create_app(settings)
+    table = connection_table(settings)
+    app = create_app(settings, table=table)
+    serve(app.asgi, host=settings.host, port=settings.port, fast_path=app.fast_path, table=table)
+
+
+def connection_table(settings: Settings, elsewhere: HostConnections | None = None) -> ConnectionTable:
+    """
+    Args:
+        elsewhere: what other lanes have.
+    """
     limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
-    serve(app.asgi, host=settings.host, port=settings.port, fast_path=app.fast_path, limits=limits)
+    return ConnectionTable(limits, elsewhere=elsewhere)
 
 
 def import_all(settings: Settings) -> None:
     """Imports what the first requests would wait for, before lanes are forked; opens nothing and starts no thread."""
     importlib.import_module("kombu.transport.pyamqp" if is_amqp(settings.broker) else "kombu.transport.redis")
     create_app(settings)
-
-
-def serve_lane(
-    settings: Settings,
-    control: socket.socket,
-    listeners: list[socket.socket],
-    place: LanePlace,
-) -> None:
-    """Serves as one of the lanes of a host."""
-    structlog.contextvars.bind_contextvars(lane=place.index)
-    link = ParentLink(control, place)
-    app = create_app(settings, link=link)
-    limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
-    elsewhere = HostConnections(place.table) if place.lanes > 1 else None
-    server = LaneServer(
-        app.asgi, fast_path=app.fast_path, limits=limits, on_accepting=link.now_serves, elsewhere=elsewhere
-    )
-    link.stand_in, link.stand_back, link.drain = server.stand_in, server.stand_back, server.drain
-    server.run(sockets=listeners)
 
 
 class Lifespan:
@@ -246,7 +254,7 @@ class Lifespan:
             await self._serving.start()
         if self._grpc_port is not None:
             try:
-                await self._grpc_port.start()
+                await self._grpc_port.open()
             except OSError as error:
                 log.error("cannot open the gRPC port", why=str(error))
                 if self._serving is not None:
@@ -256,6 +264,8 @@ class Lifespan:
         self._preparing = asyncio.create_task(self._prepare(), name="prepare")
         if self._link is not None:
             await self._wait(self._link.patience_s)
+        if self._grpc_port is not None:
+            self._grpc_port.accept()
         await send({"type": "lifespan.startup.complete"})
         warming = asyncio.create_task(self._warm_up(), name="warm-up")
         await receive()

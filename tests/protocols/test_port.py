@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from app.config import Settings
+from app.http.connections import ConnectionLimits, ConnectionTable
 from app.http.request_metrics import Traffic
 from app.protocols.port import GrpcPort
 from estimator_client import Client
@@ -36,8 +37,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(port: Port, **settings: Any) -> GrpcPort:
-    made = GrpcPort(Settings(**settings), port.inference, Traffic(), ready=lambda: True)
-    port.server.call(made.start())
+    table = ConnectionTable(ConnectionLimits())
+    made = GrpcPort(Settings(**settings), port.inference, Traffic(), ready=lambda: True, table=table)
+
+    async def open_port() -> None:
+        await made.open()
+        made.accept()
+
+    port.server.call(open_port())
     return made
 
 
