@@ -152,7 +152,7 @@ def create_app(
             inference,
             traffic,
             partial(is_ready, app_state),
-            table=table or connection_table(settings),
+            table=connection_table(settings) if table is None else table,
             listeners=grpc_listeners,
         )
     inner = Lifespan(inner, app_state, serving, model_sync, grpc_port, link)

@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
             )
         )
         self._fast_path = fast_path
-        self.table = table or ConnectionTable(limits or ConnectionLimits(), elsewhere=elsewhere)
+        self.table = ConnectionTable(limits or ConnectionLimits(), elsewhere=elsewhere) if table is None else table
         self._on_accepting = on_accepting
         self._drained_by = 0.0
         self._others: dict[int, list[Acceptor]] = {}

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 from app.errors import InvalidInput, ServiceError
 from app.http2.frames import ErrorCode
@@ -141,8 +143,7 @@ class GrpcConnection(ServerConnection):
         except InvalidInput as error:
             self._fail(stream, call, error)
             return
-        self._running += 1
-        call.task = self._loop.create_task(self._answer(stream, call, message))
+        call.task = self._start(self._answer(stream, call, message))
 
     def on_gone(self, stream: Stream) -> None:
         call, stream.request = stream.request, None
@@ -164,7 +165,7 @@ class GrpcConnection(ServerConnection):
         self._calls += 1
         self.waits_since = math.inf
         if call.token is None:
-            call.admission = self._loop.create_task(self._admit(stream, call))
+            call.admission = self._start(self._admit(stream, call))
         elif call.method.scope is not None and not self._trusted:
             self._trust()
 
@@ -209,25 +210,30 @@ class GrpcConnection(ServerConnection):
             call.reserve()
             self.grant(stream, missing)
 
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that is counted until it has ended: one that is cancelled before it began runs no line of its own."""
+        self._running += 1
+        task = self._loop.create_task(work)
+        task.add_done_callback(self._has_run)
+        return task
+
+    def _has_run(self, task: asyncio.Task[None]) -> None:
+        self._running -= 1
+
     async def _answer(self, stream: Stream, call: UnaryCall, message: bytes) -> None:
-        try:
-            head, port = call.head, self.port
-            if call.compressed:
-                try:
-                    message = await asyncio.to_thread(inflate, message, head.encoding, port.max_message_bytes)
-                except ServiceError as error:
-                    call.task = None
-                    self._fail(stream, call, error)
-                    return
-            call.release()
-            assert call.token is not None
-            answer = await port.methods.answer(
-                head.path, call.token, message, head.headers, call.started, call.deadline
-            )
-            call.task = None
-            self._finish(stream, call, answer)
-        finally:
-            self._running -= 1
+        head, port = call.head, self.port
+        if call.compressed:
+            try:
+                message = await asyncio.to_thread(inflate, message, head.encoding, port.max_message_bytes)
+            except ServiceError as error:
+                call.task = None
+                self._fail(stream, call, error)
+                return
+        call.release()
+        assert call.token is not None
+        answer = await port.methods.answer(head.path, call.token, message, head.headers, call.started, call.deadline)
+        call.task = None
+        self._finish(stream, call, answer)
 
     def _fail(self, stream: Stream, call: UnaryCall, error: Exception) -> None:
         self._finish(stream, call, self.port.methods.refused(call.head.path, error, call.started))

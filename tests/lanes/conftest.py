@@ -15,11 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+import grpc
 import httpx
 import psutil
 import pytest
 
 from app.config import Settings
+from app.protocols import tfs_schema
 from app.registry.db import Database, make_engine, migrate
 from app.registry.tokens import TokenRepository
 from app.serving import forkserver
@@ -51,8 +53,9 @@ class Host:
     """`python -m app.lanes` and ways to ask it. Version 1 of the model `m` gives x / 2 + 2."""
 
     def __init__(self, data_dir: Path, exports: Path, **environment: str) -> None:
-        self.port = free_port()
+        self.port, self.grpc_port = free_port(), free_port()
         own = {
+            "GRPC_PORT": str(self.grpc_port),
             "DATABASE_URL": "",
             "REDIS_URL": "redis://127.0.0.1:1",
             "ARTIFACTS_URL": "",
@@ -174,6 +177,7 @@ class SteadyClient:
     def __init__(self, host: Host, *, anew: bool = False) -> None:
         self.answers: list[Answer] = []
         self.broken = self.failed = 0
+        self.errors: list[str] = []
         self._host = host
         self._anew = anew
         self._stop = threading.Event()
@@ -209,6 +213,34 @@ class SteadyClient:
             if self._anew:
                 connection.close()
         connection.close()
+
+
+class SteadyCaller(SteadyClient):
+    """The same by gRPC. What its client does not send again by itself is tried once more."""
+
+    def _run(self) -> None:
+        request = tfs_schema.PUBLIC.message("tensorflow.serving.PredictRequest")()
+        request.model_spec.name = "m"
+        request.inputs["x"].dtype = 1
+        request.inputs["x"].float_val.append(1.0)
+        request.inputs["x"].tensor_shape.dim.add(size=1)
+        message = request.SerializeToString()
+        metadata = [("authorization", f"Bearer {self._host.secret}")]
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(f"127.0.0.1:{self._host.grpc_port}", options=options) as channel:
+            call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+            while not self._stop.wait(0.002):
+                for _ in range(2):
+                    try:
+                        body = call(message, metadata=metadata, timeout=60)
+                    except grpc.RpcError as error:
+                        self.broken += 1
+                        self.errors.append(str(error))
+                        continue
+                    self.answers.append(Answer(200, body, "", time.monotonic()))
+                    break
+                else:
+                    self.failed += 1
 
 
 @pytest.fixture(scope="session")
