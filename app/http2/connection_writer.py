@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from app.http2.frames import DATA, END_HEADERS, END_STREAM, HEAD, HEADERS, frame
 from app.http2.header_blocks import EMPTY_TABLE
+from app.http2.http2_frames import DATA, END_HEADERS, END_STREAM, HEAD, HEADERS, frame
 from app.http2.send_queue import Outgoing, SendQueue, UnsentBytes
 
 

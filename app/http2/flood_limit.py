@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 
-from app.http2.frames import ConnectionFault, ErrorCode
+from app.http2.http2_frames import ConnectionFault, ErrorCode
 
 _BURST = 2000.0
 _PER_S = 200.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.http2.frames import (
+from app.http2.header_blocks import MAX_BLOCK_BYTES
+from app.http2.http2_frames import (
     ACK,
     CONTINUATION,
     DATA,
@@ -26,7 +27,6 @@ from app.http2.frames import (
     ErrorCode,
     read_number,
 )
-from app.http2.header_blocks import MAX_BLOCK_BYTES
 
 if TYPE_CHECKING:
     from app.http2.server_connection import ServerConnection

@@ -13,7 +13,7 @@ from hpack import Decoder
 from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
-from app.http2.frames import ConnectionFault, ErrorCode
+from app.http2.http2_frames import ConnectionFault, ErrorCode
 
 T = TypeVar("T")
 

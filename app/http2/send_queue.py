@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from app.http2.frames import (
+from app.http2.http2_frames import (
     DATA,
     DEFAULT_MAX_FRAME,
     DEFAULT_WINDOW,

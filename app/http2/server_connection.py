@@ -11,7 +11,8 @@ from typing import Any
 from app.http2.connection_writer import ConnectionWriter
 from app.http2.flood_limit import FloodLimit
 from app.http2.frame_reader import MAX_FRAME, FrameReader
-from app.http2.frames import (
+from app.http2.header_blocks import MAX_HEADER_LIST_BYTES, MalformedRequest
+from app.http2.http2_frames import (
     ACK,
     DEFAULT_TABLE,
     DEFAULT_WINDOW,
@@ -36,7 +37,6 @@ from app.http2.frames import (
     settings_frame,
     window_update,
 )
-from app.http2.header_blocks import MAX_HEADER_LIST_BYTES, MalformedRequest
 from app.http2.send_queue import Outgoing, UnsentBytes
 
 MAX_STREAMS = 256

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from app.errors import InvalidInput, ServiceError
-from app.http2.frames import ErrorCode
 from app.http2.header_blocks import HeaderBlocks
+from app.http2.http2_frames import ErrorCode
 from app.http2.server_connection import ServerConnection, Stream
 from app.protocols.grpc_wire import (
     HEAD,

@@ -43,13 +43,13 @@ class HealthService:
     def __init__(self, services: Collection[str], ready: Callable[[], bool]) -> None:
         self._services = {"", *services}
         self._ready = ready
-        self._watches: set[_Watch] = set()
+        self._watches: set[HealthWatch] = set()
 
     def methods(self) -> dict[str, Method]:
         return {f"/{SERVICE}/Check": Method(_Request, None, self.check)}
 
     def streaming(self) -> dict[str, Callable[[], StreamingMethod]]:
-        return {f"/{SERVICE}/Watch": lambda: _Watch(self)}
+        return {f"/{SERVICE}/Watch": lambda: HealthWatch(self)}
 
     async def check(self, caller: Caller, request: Any) -> bytes:
         """Raises NotFound: there is no such service."""
@@ -63,10 +63,10 @@ class HealthService:
             return _SERVICE_UNKNOWN
         return _SERVING if self._ready() else _NOT_SERVING
 
-    def watch(self, watch: _Watch) -> None:
+    def watch(self, watch: HealthWatch) -> None:
         self._watches.add(watch)
 
-    def unwatch(self, watch: _Watch) -> None:
+    def unwatch(self, watch: HealthWatch) -> None:
         self._watches.discard(watch)
 
     def tell(self) -> None:
@@ -75,7 +75,7 @@ class HealthService:
             watch.tell()
 
 
-class _Watch:
+class HealthWatch:
     """One client that watches one service."""
 
     def __init__(self, health: HealthService) -> None:

@@ -125,6 +125,7 @@ class Inference:
                 account,
                 charged=caller.charged,
                 deadline=caller.deadline,
+                gather=True,
             )
             result = await reply
         except ServiceError as error:

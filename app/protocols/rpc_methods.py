@@ -31,7 +31,6 @@ class Status(IntEnum):
     """gRPC's status codes that are answered here."""
 
     OK = 0
-    CANCELLED = 1
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5

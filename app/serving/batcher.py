@@ -22,6 +22,7 @@ from app.serving.version_queue import Batch, Pending, PredictionResult, QueueAcc
 
 RETRY_AFTER_S = 1.0
 _SWEEP_S = 0.25
+_GATHER_TURNS = 8
 
 
 class BatchRunner(Protocol):
@@ -80,6 +81,7 @@ class Batcher:
         self._running: dict[int, Batch] = {}
         self._next_id = 0
         self._pump_planned = False
+        self._gathers = False  # the last request came where `submit` says so
         self._queues: set[VersionQueue] = set()  # with requests waiting
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -93,6 +95,7 @@ class Batcher:
         *,
         charged: int = 0,
         deadline: float = math.inf,
+        gather: bool = False,
     ) -> None:
         """Queues a request; `reply` gets its result or a ServiceError, not before this returns.
 
@@ -100,6 +103,8 @@ class Batcher:
             size: bytes of its body.
             account: of its caller: has the request's rows, and `charged` bytes, until it is answered.
             deadline: of the caller (`time.perf_counter`), where it comes before ours.
+            gather: the next ones may be on their way though this turn of the loop does not bring them: a call waits for
+                them a few turns.
 
         Raises:
             QueueFull: there is no room for it.
@@ -122,10 +127,11 @@ class Batcher:
         queue.waiting.append(pending)
         queue.last_used = now
         self._queues.add(queue)
+        self._gathers = gather
         if queue.key is not None and queue.running is None and not queue.due:
             queue.due = True
             self._turns.append(queue)
-            if queue.alone and size <= self.limits.batch_bytes and len(self._turns) == 1:
+            if queue.alone and not gather and size <= self.limits.batch_bytes and len(self._turns) == 1:
                 self._pump()  # nobody comes beside it
             else:
                 self._plan_pump()
@@ -162,7 +168,10 @@ class Batcher:
         self._ended(batch)
         queue.alone = len(batch.members) == 1 and not queue.waiting
         self._due(queue)
-        self._pump()  # the next batch runs while these answers go out
+        if self._gathers:
+            self._plan_pump()
+        else:
+            self._pump()  # the next batch runs while these answers go out
         queue.metrics.ran(batch.rows, answer.run_us)
         for pending, body in zip(batch.members, answer.bodies, strict=False):
             if pending.account is not None:
@@ -214,10 +223,19 @@ class Batcher:
             self._turns.append(queue)
 
     def _plan_pump(self) -> None:
-        """Makes the next calls after the other requests that this turn of the loop brings."""
+        """Makes the next calls after the other requests that this turn of the loop brings, or the next few turns."""
         if not self._pump_planned:
             self._pump_planned = True
-            self._loop.call_soon(self._pump)
+            turns = _GATHER_TURNS if self._gathers else 0
+            self._loop.call_soon(self._gather, self.rows_waiting, turns, turns)
+
+    def _gather(self, rows: int, turns: int, most: int) -> None:
+        """Waits on as long as one of the last `most` turns brought rows."""
+        if not turns or self.rows_waiting >= self.limits.batch_rows:
+            self._pump()
+            return
+        left = most if self.rows_waiting > rows else turns - 1
+        self._loop.call_soon(self._gather, self.rows_waiting, left, most)
 
     def _pump(self) -> None:
         self._pump_planned = False

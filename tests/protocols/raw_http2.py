@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from hpack import Decoder
 
-from app.http2 import frames
+from app.http2 import http2_frames as frames
 from app.http2.header_blocks import encode_literals
 
 HEALTH = "/grpc.health.v1.Health/Check"

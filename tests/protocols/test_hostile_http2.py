@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from hpack import Encoder
 
-from app.http2 import frames
-from app.http2.frames import ErrorCode
+from app.http2 import http2_frames as frames
+from app.http2.http2_frames import ErrorCode
 from tests.protocols.conftest import MESSAGE_BYTES, Port
 from tests.protocols.raw_http2 import (
     HEALTH,

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from app.http.connections import ConnectionLimits, ConnectionTable
-from app.http2 import frames
-from app.http2.frames import ErrorCode
+from app.http2 import http2_frames as frames
 from app.http2.header_blocks import encode_literals
+from app.http2.http2_frames import ErrorCode
 from app.protocols.grpc_connection import GrpcConnection
 from app.protocols.health_service import HealthService
 from app.protocols.port_state import PortState

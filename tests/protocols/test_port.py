@@ -15,8 +15,8 @@ import pytest
 from app.config import Settings
 from app.http.connections import ConnectionLimits, ConnectionTable
 from app.http.request_metrics import Traffic
-from app.http2 import frames
-from app.http2.frames import ErrorCode, rst_stream
+from app.http2 import http2_frames as frames
+from app.http2.http2_frames import ErrorCode, rst_stream
 from app.protocols.port import GrpcPort
 from estimator_client import Client
 from tests.ports import free_port
