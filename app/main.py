@@ -68,7 +68,7 @@ from app.serving.metrics import ServingCollector
 from app.serving.service import ServingService
 from app.startup import prepare
 from app.storage import Storage
-from app.traces import make_tracing
+from app.traces import Tracing, make_tracing
 
 gc.enable()
 
@@ -131,14 +131,7 @@ def create_app(
         readiness=ReadinessMonitor(database, queue, storage),
         lanes=(lambda: (link.serving(), link.lanes)) if link is not None else (lambda: (1, 1)),
     )
-    api = create_api(app_state)
-    inner: ASGIApp = PublicApp(
-        api,
-        pages=pages(),
-        document=lambda: json.dumps(api.openapi(), ensure_ascii=False, separators=(",", ":")).encode(),
-        ready=lambda: current(app_state).model_dump_json().encode(),
-        guide=Guide(),
-    )
+    inner: ASGIApp = _public_app(app_state)
     host = link.table if link is not None and link.lanes > 1 else None
     accounts = Accounts(token_limits(settings), make=account_maker(host))
     model_sync = front = grpc_port = None
@@ -147,14 +140,9 @@ def create_app(
         model_sync = ModelSync(database, app_state.storage, serving, poll_s=settings.serving_poll_s)
         inference = Inference(serving, app_state.authenticate, accounts, max_message_bytes=settings.max_body_bytes)
         inner = front = _prediction_app(inner, app_state, serving, inference, accounts)
-        grpc_port = GrpcPort(
-            settings,
-            inference,
-            traffic,
-            partial(is_ready, app_state),
-            table=connection_table(settings) if table is None else table,
-            listeners=grpc_listeners,
-        )
+        own = connection_table(settings) if table is None else table
+        ready = partial(is_ready, app_state)
+        grpc_port = GrpcPort(settings, inference, traffic, ready, table=own, listeners=grpc_listeners)
     inner = Lifespan(inner, app_state, serving, model_sync, grpc_port, link)
     tracing = make_tracing(settings, "estimator-api")
     if tracing is not None:
@@ -163,11 +151,28 @@ def create_app(
     admission = AdmissionMiddleware(
         inner, settings, app_state.authenticate, refused=refused, traffic=traffic, accounts=accounts
     )
-    fast_path = None
-    if front is not None and settings.fast_path:
-        make = FastPath if tracing is None else partial(TracedFastPath, tracing)
-        fast_path = make(admission, front, app_state.authenticate.remembered, max_body_bytes=settings.max_body_bytes)
+    fast_path = None if front is None or not settings.fast_path else _fast_path(admission, front, app_state, tracing)
     return Application(admission, fast_path, app_state, grpc_port)
+
+
+def _public_app(app_state: AppState) -> PublicApp:
+    """All that HTTP serves but predictions; public paths in front of it."""
+    api = create_api(app_state)
+    return PublicApp(
+        api,
+        pages=pages(),
+        document=lambda: json.dumps(api.openapi(), ensure_ascii=False, separators=(",", ":")).encode(),
+        ready=lambda: current(app_state).model_dump_json().encode(),
+        guide=Guide(),
+    )
+
+
+def _fast_path(
+    admission: AdmissionMiddleware, front: PredictApp, app_state: AppState, tracing: Tracing | None
+) -> FastPath:
+    make = FastPath if tracing is None else partial(TracedFastPath, tracing)
+    most_bytes = app_state.settings.max_body_bytes
+    return make(admission, front, app_state.authenticate.remembered, max_body_bytes=most_bytes)
 
 
 def _prediction_app(
@@ -204,7 +209,8 @@ def main() -> None:
 
 
 def connection_table(settings: Settings, elsewhere: HostConnections | None = None) -> ConnectionTable:
-    """
+    """An empty table with the limits of the settings.
+
     Args:
         elsewhere: what other lanes have.
     """

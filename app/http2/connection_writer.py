@@ -1,4 +1,4 @@
-"""What goes out on an HTTP/2 connection: written once a turn of the event loop, and within the client's windows."""
+"""The writing half of an HTTP/2 connection: written once a turn of the event loop, within the client's windows."""
 
 from __future__ import annotations
 

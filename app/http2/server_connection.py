@@ -10,7 +10,6 @@ from typing import Any
 
 from app.http2.connection_writer import ConnectionWriter
 from app.http2.flood_limit import FloodLimit
-from app.http2.frame_reader import MAX_FRAME, FrameReader
 from app.http2.header_blocks import MAX_HEADER_LIST_BYTES, MalformedRequest
 from app.http2.http2_frames import (
     ACK,
@@ -37,6 +36,7 @@ from app.http2.http2_frames import (
     settings_frame,
     window_update,
 )
+from app.http2.http2_reader import MAX_FRAME, Http2Reader
 from app.http2.send_queue import Outgoing, UnsentBytes
 
 MAX_STREAMS = 256
@@ -75,7 +75,7 @@ class ServerConnection(ConnectionWriter):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, unsent: UnsentBytes) -> None:
         super().__init__(loop, unsent)
-        self.reader = FrameReader(self)
+        self.reader = Http2Reader(self)
         self.flood = FloodLimit()
         self.streams: dict[int, Stream] = {}
         self.last_stream = 0

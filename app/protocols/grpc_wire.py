@@ -1,4 +1,4 @@
-"""What gRPC puts into HTTP/2: a call's headers, its messages' frames, and the status behind an answer.
+"""gRPC's form in HTTP/2: a call's headers, its messages' frames, and the status behind an answer.
 
 Form of each: gRPC's "PROTOCOL-HTTP2" document.
 """

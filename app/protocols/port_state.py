@@ -1,4 +1,4 @@
-"""What the connections of the gRPC port share."""
+"""Limits that the connections of the gRPC port share, and what is in use of them."""
 
 from __future__ import annotations
 

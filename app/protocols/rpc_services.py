@@ -35,7 +35,8 @@ class Services(NamedTuple):
 
 
 def all_services(inference: Inference, ready: Callable[[], bool]) -> Services:
-    """
+    """The services of a version registry.
+
     Args:
         ready: whether predictions are answered now.
     """

@@ -40,7 +40,7 @@ _OF_CONNECTION = frozenset({SETTINGS, PING, GOAWAY})
 _STREAM_BITS = 0x7FFFFFFF
 
 
-class FrameReader:
+class Http2Reader:
     """The client's bytes, as they come. It holds one frame that is not whole at most, and one header block."""
 
     def __init__(self, connection: ServerConnection) -> None:
