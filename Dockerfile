@@ -1,7 +1,8 @@
 # syntax=docker/dockerfile:1
-# Two variants from one file:
+# Variants from one file:
 #   docker build --target cpu -t estimator-service:cpu .
 #   docker build --target gpu -t estimator-service:gpu .
+#   docker build --target ray -t estimator-service:ray .      nodes of Ray, and the part that places jobs there
 # One image runs every part: the API (default), a worker, the reconciler; see docker-compose.yml.
 
 FROM python:3.12-slim-bookworm AS base
@@ -14,6 +15,10 @@ RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --requi
 FROM base AS install-gpu
 COPY requirements-gpu.lock /tmp/requirements.lock
 RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r /tmp/requirements.lock
+
+FROM install-cpu AS install-ray
+COPY requirements-ray.lock /tmp/requirements-ray.lock
+RUN /opt/venv/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r /tmp/requirements-ray.lock
 
 FROM base AS guide
 COPY requirements-docs.lock /tmp/requirements.lock
@@ -43,6 +48,9 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
 CMD ["python", "-m", "app.lanes"]
+
+FROM service AS ray
+COPY --from=install-ray /opt/venv /opt/venv
 
 FROM service AS gpu
 COPY --from=install-gpu /opt/venv /opt/venv

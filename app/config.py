@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.process import machine_memory_bytes, processors
 
 _MOST_LANES_BY_DEFAULT = 16
+NO_RAY = "EXECUTOR=ray needs the package ray: pip install -r requirements-ray.lock."
+"""What the parts say that need it where it is missing."""
 
 
 _FILE = os.environ.get("SETTINGS_FILE") or None
@@ -95,6 +97,17 @@ class Settings(BaseSettings):
 
     queues: str = "default"
     """Queues that a worker of this process group serves, with commas."""
+    executor: str = Field(default="celery", pattern="^(celery|ray)$")
+    """What runs jobs: Celery's workers, or a Ray cluster, on which `python -m workers.on_ray` places them."""
+    ray_address: str = Field(default="", pattern=r"^(auto|[^/\s]+:\d+)?$")
+    """With `executor=ray`: `host:port` of the cluster's head, or `auto` on one of its nodes."""
+    ray_queues: str = ""
+    """Queues whose jobs Ray runs, with commas; those of others are Celery's, by the broker. Empty: Ray runs all jobs,
+    and there is no broker."""
+    ray_device: str = Field(default="CPU", pattern="^(CPU|GPU)$")
+    """Which of Ray's resources a job's devices are."""
+    ray_name: str = Field(default="estimator", pattern=r"^[\w-]+$")
+    """Name of this service on Ray; another one for each service that shares a cluster."""
     queue_caps: str = ""
     """How many jobs of a queue may run at once over all workers, as `gpu=2,nightly=1`; others are not limited."""
     hang_s: float = Field(default=30.0, ge=1)
@@ -169,6 +182,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _whole_ray(self) -> Settings:
+        if self.executor == "ray" and not self.ray_address:
+            raise ValueError("EXECUTOR=ray needs RAY_ADDRESS: host:port of the cluster's head, or auto.")
+        if self.executor != "ray" and self.ray_queues:
+            raise ValueError("RAY_QUEUES is for EXECUTOR=ray.")
+        return self
+
+    @model_validator(mode="after")
     def _file_is_there(self) -> Settings:
         if _FILE is not None and not Path(_FILE).is_file():
             raise ValueError(f"SETTINGS_FILE is {_FILE}, where there is no file.")
@@ -204,7 +225,12 @@ class Settings(BaseSettings):
     @property
     def broker_is_supervised(self) -> bool:
         """Whether the service starts a broker of its own."""
-        return not (self.broker_url or self.redis_url)
+        return self.uses_celery and not (self.broker_url or self.redis_url)
+
+    @property
+    def uses_celery(self) -> bool:
+        """Whether Celery's workers run jobs, those of some queues at least."""
+        return self.executor == "celery" or bool(self.ray_queue_names)
 
     @property
     def broker(self) -> str:
@@ -263,4 +289,12 @@ class Settings(BaseSettings):
 
     @property
     def queue_names(self) -> list[str]:
-        return [name for name in (part.strip() for part in self.queues.split(",")) if name]
+        return _names(self.queues)
+
+    @property
+    def ray_queue_names(self) -> list[str]:
+        return _names(self.ray_queues)
+
+
+def _names(listed: str) -> list[str]:
+    return [name for name in (part.strip() for part in listed.split(",")) if name]

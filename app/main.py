@@ -48,6 +48,7 @@ from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
 from app.http.server import serve
 from app.http.traced import TracedFastPath, TracedRequests
+from app.label_flips import LabelFlips
 from app.lanes.exposition import Exposition
 from app.lanes.host_versions import HostVersions
 from app.lanes.link import ParentLink
@@ -58,13 +59,13 @@ from app.promotion import Promotions
 from app.protocols.inference import Inference
 from app.protocols.open_inference_rest import OpenInferenceApp
 from app.protocols.port import GrpcPort
-from app.queue import CeleryQueue, Queue, is_amqp
+from app.queue import CeleryQueue, Queue, RayQueue, is_amqp, make_queue
 from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
 from app.registry.tokens import TokenRepository
-from app.serving.batcher import BatchLimits
 from app.serving.metrics import ServingCollector
+from app.serving.model_limits import BatchLimits
 from app.serving.service import ServingService
 from app.startup import prepare
 from app.storage import Storage
@@ -111,7 +112,7 @@ def create_app(
         grpc_listeners: of the gRPC port, where somebody else opened it.
     """
     database = Database(make_engine(settings))
-    queue = queue or CeleryQueue(settings.broker, settings.broker_queue_type)
+    queue = queue or make_queue(settings)
     traffic = Traffic()
     metrics = CollectorRegistry()
     metrics.register(traffic)
@@ -126,9 +127,10 @@ def create_app(
         dispatch=Dispatch(settings, database, queue),
         feed=EventFeed(database, promotions, most_per_token=settings.event_streams_per_token),
         promotions=promotions,
+        flips=LabelFlips(serving),
         authenticate=Authenticator(lambda secret: _find_token(app_state, secret), version=database.commits.version),
         metrics=Exposition(metrics, JobCollector(database), link),
-        readiness=ReadinessMonitor(database, queue, storage),
+        readiness=ReadinessMonitor(database, queue, storage, on_ray=settings.executor == "ray"),
         lanes=(lambda: (link.serving(), link.lanes)) if link is not None else (lambda: (1, 1)),
     )
     inner: ASGIApp = _public_app(app_state)
@@ -220,7 +222,8 @@ def connection_table(settings: Settings, elsewhere: HostConnections | None = Non
 
 def import_all(settings: Settings) -> None:
     """Imports what the first requests would wait for, before lanes are forked; opens nothing and starts no thread."""
-    importlib.import_module("kombu.transport.pyamqp" if is_amqp(settings.broker) else "kombu.transport.redis")
+    if settings.uses_celery:
+        importlib.import_module("kombu.transport.pyamqp" if is_amqp(settings.broker) else "kombu.transport.redis")
     create_app(settings)
 
 
@@ -323,7 +326,7 @@ class Lifespan:
             await self._serving.stop()
         elif self._link is not None:
             await self._link.stop()
-        if isinstance(self._state.queue, CeleryQueue):
+        if isinstance(self._state.queue, CeleryQueue | RayQueue):
             self._state.queue.close()
         self._state.database.close()
 
@@ -373,7 +376,7 @@ def _serving(settings: Settings, storage: Storage, link: ParentLink | None) -> S
         hold=hold,
         predictors=link,
         validates=link.index == 0,
-        host=HostVersions(link.table) if link.lanes > 1 else None,
+        neighbours=HostVersions(link.table) if link.lanes > 1 else None,
     )
 
 

@@ -14,9 +14,10 @@ from app.registry.db import Database
 from app.registry.models import ModelRepository
 from app.registry.served_versions import ServedVersion, ServedVersionRepository
 from app.releases.keep import KeepPolicy
+from app.serving.model_limits import ModelSettings
 from app.serving.service import ServingService
 from app.serving.split import Share
-from app.serving.versions import WantedVersion
+from app.serving.wanted_version import WantedVersion
 from app.storage import Storage
 
 log = structlog.get_logger("app.model_sync")
@@ -158,10 +159,10 @@ class ModelSync:
             digest=version.digest,
             lineage_id=version.lineage_id,
             labels=tuple(version.labels) if labelled else (),
+            revisions=version.revisions if labelled else {},
             staged=labelled and version.staged,
             previous=labelled and version.previous,
             shares=tuple(Share(**vars(share)) for share in version.shares) if labelled else (),
-            keep=None
-            if version.keep is None
-            else KeepPolicy(**{**version.keep, "redact": tuple(version.keep["redact"])}),
+            keep=None if version.keep is None else KeepPolicy.of(version.keep),
+            settings=ModelSettings(**(version.serving or {})),
         )

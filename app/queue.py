@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.errors import Unavailable
+from app.jobs.routes import queue_of
 
 if TYPE_CHECKING:
     from celery import Celery
     from kombu import Queue as BrokerQueue
+
+    from app.config import Settings
 
 TASK_NAME = "workers.tasks.run_attempt"
 ANSWER_WITHIN_S = 2.0
@@ -194,6 +198,38 @@ class CeleryQueue:
                 settings = celery_settings(self._broker_url) | _to_send(self._broker_url)
                 self._app = Celery("app.queue", set_as_current=False, config_source=settings)
             return self._app
+
+
+class RayQueue:
+    """The queue where Ray runs jobs: `workers.on_ray` reads them from SQL, and no message is sent.
+
+    Args:
+        queues: whose jobs Ray runs; empty: all.
+        others: sends messages of the other queues.
+    """
+
+    def __init__(self, queues: Sequence[str], others: CeleryQueue | None) -> None:
+        self._queues, self._others = frozenset(queues), others
+
+    def send(self, job_id: str, attempt: int, *, queue: str, priority: int) -> None:
+        if self._others is not None and queue_of(queue) not in self._queues:
+            self._others.send(job_id, attempt, queue=queue, priority=priority)
+
+    def ping(self) -> bool:
+        return self._others is None or self._others.ping()
+
+    def close(self) -> None:
+        if self._others is not None:
+            self._others.close()
+
+
+def make_queue(settings: Settings) -> Queue:
+    """The queue that the settings name."""
+    celery = CeleryQueue(settings.broker, settings.broker_queue_type) if settings.uses_celery else None
+    if settings.executor == "ray":
+        return RayQueue(settings.ray_queue_names, celery)
+    assert celery is not None
+    return celery
 
 
 def _broker_errors() -> tuple[type[Exception], ...]:

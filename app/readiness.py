@@ -25,6 +25,9 @@ _REVISIONS = {
     "ahead": "The database belongs to a newer release of the service. Start that one.",
     "empty": "The database has no tables yet.",
 }
+_NO_RAY = (
+    "Ray does not answer, or `python -m workers.on_ray` does not run: jobs are taken, and start when both are back."
+)
 _ALL_S = 5.0
 """So often the database is asked although nothing was committed: workers die, and jobs fall due, without a commit."""
 _MOST_QUEUES = 10
@@ -46,8 +49,16 @@ class Readiness:
     problems: tuple[str, ...]
 
 
-def _look_at_database(database: Database) -> dict[str, int]:
-    """Number of waiting jobs per queue without a worker; may wait some seconds.
+@dataclass(frozen=True)
+class _Found:
+    """Number of waiting jobs per queue without a worker, and whether jobs are placed on Ray."""
+
+    unserved: dict[str, int]
+    ray: bool
+
+
+def _look_at_database(database: Database) -> _Found:
+    """May wait some seconds.
 
     Raises:
         Unavailable: the database does not answer, is damaged or is of another revision; `detail` says which.
@@ -57,7 +68,8 @@ def _look_at_database(database: Database) -> dict[str, int]:
         raise Unavailable(_REVISIONS[state])
     database.check()
     with database.read() as session:
-        return dict(WorkerRepository(session).queues_without_worker())
+        workers = WorkerRepository(session)
+        return _Found(dict(workers.queues_without_worker()), workers.ray_answers())
 
 
 def _look_at_store(storage: Storage) -> str:
@@ -76,11 +88,11 @@ class _DatabaseLook:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._commits = CommitWatcher(database.engine)
-        self._found: dict[str, int] | None = None
+        self._found: _Found | None = None
         self._seen: tuple[int, int] | None = None
         self._looked = -math.inf
 
-    def __call__(self) -> dict[str, int]:
+    def __call__(self) -> _Found:
         """Raises as `_look_at_database` does."""
         seen, now = self._commits.version(), time.monotonic()
         if self._found is None or seen is None or seen != self._seen or now - self._looked >= _ALL_S:
@@ -93,11 +105,13 @@ class _DatabaseLook:
         self._commits.close()
 
 
-def _readiness(unserved: dict[str, int], broker: bool, store: str = "") -> Readiness:
-    problems = [store] if store else []
+def _readiness(found: _Found, broker: bool, store: str = "", *, on_ray: bool = False) -> Readiness:
+    unserved, problems = found.unserved, [store] if store else []
     problems += [] if broker else ["The broker does not answer: jobs are taken, and start when it is back."]
+    problems += [_NO_RAY] if on_ray and not found.ray else []
+    remedy = "Ray needs a node with as many devices, or start a worker" if on_ray else "start one"
     problems += [
-        f"No living worker serves the queue {name}, where {_jobs(count)}: start one with QUEUES={name}."
+        f"No living worker serves the queue {name}, where {_jobs(count)}: {remedy} with QUEUES={name}."
         for name, count in list(unserved.items())[:_MOST_QUEUES]
     ]
     return Readiness(broker, tuple(unserved)[:_MOST_QUEUES], tuple(problems))
@@ -113,6 +127,7 @@ class ReadinessMonitor:
 
     Args:
         every_s: pause between two looks; the artifact store is asked every `store_every_s`.
+        on_ray: whether Ray runs jobs; then it is told when nothing places them there.
         silent_s: a database or broker that has not answered a look for so long counts as down.
     """
 
@@ -122,10 +137,12 @@ class ReadinessMonitor:
         queue: Queue,
         storage: Storage | None = None,
         *,
+        on_ray: bool = False,
         every_s: float = 0.5,
         store_every_s: float = 10.0,
         silent_s: float = 3.0,
     ) -> None:
+        self._on_ray = on_ray
         look = _DatabaseLook(database)
         self._database = _Watch("database", look, every_s, silent_s, look.close)
         self._broker = _Watch("broker", queue.ping, every_s, silent_s)
@@ -161,7 +178,7 @@ class ReadinessMonitor:
         if found is None or (broker is None and not silent):
             raise Unavailable("The service starts.")
         store = self._store.last()[0] if self._store is not None else None
-        return _readiness(found, broker is not False and not silent, str(store or ""))
+        return _readiness(found, broker is not False and not silent, str(store or ""), on_ray=self._on_ray)
 
 
 class _Watch:

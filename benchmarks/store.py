@@ -35,7 +35,7 @@ from app.object_store.object_storage import ObjectStorage
 from app.registry.tables import Export
 from app.serving.own_predictors import OwnPredictors
 from app.serving.service import ServingService
-from app.serving.versions import WantedVersion
+from app.serving.wanted_version import WantedVersion
 from tests import databases
 from tests.workers.in_process import Service, flowers
 

@@ -97,6 +97,20 @@ class AsyncModelCalls:
         """Keeps so many of 1,000 requests; `days`, `bytes` and `redact` as in the API. 0: none."""
         return await self._transport.json("PUT", f"/v1/models/{model}/keep", json={"per_mille": per_mille, **more})
 
+    async def serving_settings(self, model: str) -> Json:
+        """How a model is served: what is set for it, and with the service's settings what is `in_force`."""
+        return await self._transport.json("GET", f"/v1/models/{model}/serving")
+
+    async def set_serving_settings(self, model: str, *, revision: int | None = None, **settings: Any) -> Json:
+        """Takes the place of all that was set; what is left out is the service's again.
+
+        Args:
+            revision: only while the settings are those of this `revision`; else ApiError (412).
+            settings: `batch_rows`, `queue_rows`, `timeout_s`, `memory_bytes`, `priority`, as in the API.
+        """
+        headers = {} if revision is None else {"If-Match": f'"{revision}"'}
+        return await self._transport.json("PUT", f"/v1/models/{model}/serving", json=settings, headers=headers)
+
     async def feedback(self, model: str, labels: Mapping[str, Any]) -> Json:
         """Prediction id → what it should have been; at most 1,000."""
         items = [{"prediction_id": name, "label": label} for name, label in labels.items()]

@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,13 +46,15 @@ class Circumstances:
 
 @dataclass
 class Result:
-    """Of one run. `failed`: ids of tests; `broken`: why there is no report, if there is none."""
+    """Of one run. `failed`: ids of tests; `broken`: why there is no report, if there is none; `logs`: where pytest's
+    output and reports are, of a run that did not succeed."""
 
     circumstances: Circumstances
     tests: int = 0
     seconds: float = 0.0
     failed: list[str] = field(default_factory=list)
     broken: str = ""
+    logs: str = ""
 
 
 def plan(runs: int, seed: int, cores: list[int]) -> list[Circumstances]:
@@ -86,21 +89,24 @@ def _keep_to(cores: tuple[int, ...]) -> None:
 
 
 def run(circumstances: Circumstances, arguments: list[str]) -> Result:
-    """Runs the tests once."""
+    """Runs the tests once. Logs of a run without a failure are removed."""
     result = Result(circumstances)
-    with tempfile.TemporaryDirectory() as directory, load(circumstances.busy, circumstances.cores):
+    directory = Path(tempfile.mkdtemp(prefix=f"flaky-{circumstances.number}-"))
+    with load(circumstances.busy, circumstances.cores):
         begin = time.monotonic()
-        running = [
-            (name, _start(Path(directory) / name, circumstances, own)) for name, own in _groups(arguments).items()
-        ]
+        running = [(name, _start(directory / name, circumstances, own)) for name, own in _groups(arguments).items()]
         for name, process in running:
             process.wait()
-            report = Path(directory) / f"{name}.xml"
+            report = directory / f"{name}.xml"
             if report.exists():
                 read_report(report, result)
             else:
-                result.broken += f"{name}: {(Path(directory) / f'{name}.log').read_text(errors='replace')[-4000:]}\n"
+                result.broken += f"{name}: {(directory / f'{name}.log').read_text(errors='replace')[-4000:]}\n"
         result.seconds = round(time.monotonic() - begin, 1)
+    if result.failed or result.broken:
+        result.logs = str(directory)
+    else:
+        shutil.rmtree(directory)
     return result
 
 
@@ -163,7 +169,8 @@ def main() -> int:
         results.append(result)
         state = f"{len(result.failed)} of {result.tests} failed" if not result.broken else "no report"
         where = f"{len(circumstances.cores)} core(s), {circumstances.busy} busy loop(s), order {circumstances.seed}"
-        print(f"run {circumstances.number}: {state}, {result.seconds:.0f} s; {where}", flush=True)
+        kept = f"; logs: {result.logs}" if result.logs else ""
+        print(f"run {circumstances.number}: {state}, {result.seconds:.0f} s; {where}{kept}", flush=True)
         if options.json:
             options.json.write_text(json.dumps([asdict(each) for each in results], indent=1))
     print(summary(results))

@@ -115,6 +115,13 @@ def moto_s3() -> Iterator[str]:
         yield endpoint
 
 
+@pytest.fixture(scope="session")
+def azurite_blobs() -> Iterator[str]:
+    """The address of Azurite with an empty container."""
+    with stores.store("az") as endpoint:
+        yield endpoint
+
+
 @pytest.fixture
 def s3(moto_s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The address of an S3, which this process' environment names meanwhile."""

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from tests import databases, rabbitmq
 from tests.e2e import browser
+from tests.object_store import azurite
 from tests.protocols import serving_clients
+from tests.workers.on_ray import local_ray
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,18 @@ FACILITIES = (
         lambda: not serving_clients.missing(),
         "protocols are tested with messages only, not with the clients that docs/serving-protocols.md names",
         "scripts/serving-clients",
+    ),
+    Facility(
+        "Ray",
+        lambda: not local_ray.MISSING,
+        "jobs on Ray are tested with a table in its place",
+        "scripts/ray",
+    ),
+    Facility(
+        "Azurite",
+        lambda: not azurite.MISSING,
+        "object stores are tested by S3 only, not by Azure's requests",
+        "scripts/azurite (needs npm)",
     ),
     Facility(
         "a file system of one's own",

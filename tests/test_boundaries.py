@@ -108,6 +108,10 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
         {"workers.worker", "workers.memory", "workers.attempt", *_WORKER, *_LEAVES},
         {"fastapi", "tensorflow"},
     ),
+    "workers.on_ray": (
+        {"workers.on_ray", "workers.worker", *_WORKER, *_LEAVES} - {"workers"},
+        {"fastapi", "celery", "tensorflow"},
+    ),
     "workers.service": ({"workers.service", *_WORKER, *_LEAVES} - {"workers"}, {"fastapi", "tensorflow"}),
     "workers.estimator_json": (
         {

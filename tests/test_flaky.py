@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,12 +41,19 @@ def test_what_fails_now_and_then_is_summed_up(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(TESTS)
     out = tmp_path / "out.json"
     command = [sys.executable, "scripts/flaky.py", "--runs", "4", "--json", str(out), str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    (tmp_path / "kept").mkdir()
+    # plug-ins that nothing here uses take most of the time of four runs, and of the busy loops beside them
+    environment = os.environ | {"TMPDIR": str(tmp_path / "kept"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "failed in run 1: " in done.stdout
     assert "3 of 4 runs without a failure" in done.stdout
     results = json.loads(out.read_text())
     assert [result["tests"] for result in results] == [4] * 4
+    (logs,) = (tmp_path / "kept").glob("flaky-*")  # of the run that failed
+    assert [result["logs"] for result in results] == [str(logs), "", "", ""]
+    assert f"; logs: {logs}\n" in done.stdout
+    assert "the first run fails" in (logs / "chosen.log").read_text()
     lines = [line.split() for line in (tmp_path / "seen").read_text().splitlines()]
     orders = {tuple(name for name, _ in lines[start : start + 4]) for start in range(0, 16, 4)}
     assert len(orders) > 1

@@ -16,7 +16,7 @@ from app.jobs.state import VersionState
 from app.model_sync import ModelSync
 from app.registry.db import Database
 from app.registry.models import ModelRepository
-from app.serving.versions import WantedVersion
+from app.serving.wanted_version import WantedVersion
 from app.storage import Storage
 from tests.fakes import ManualClock
 from tests.published_models import publish

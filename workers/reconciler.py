@@ -30,7 +30,7 @@ from app.errors import Unavailable
 from app.log import configure
 from app.private_files import only_for_us
 from app.process import pulse
-from app.queue import CeleryQueue, Queue
+from app.queue import Queue, make_queue
 from app.registry.db import Database, make_engine, revision_state
 from app.registry.jobs.outbox import OutboxRepository
 from app.registry.jobs.reconcile import ReconcileRepository
@@ -203,7 +203,7 @@ def main() -> None:
     configure(settings.log_level)
     only_for_us(*settings.broker_directories)
     database = Database(make_engine(settings))
-    queue = CeleryQueue(settings.broker, settings.broker_queue_type)
+    queue = make_queue(settings)
     reconciler = Reconciler(settings, database, queue, open_storage(settings), pulse=pulse)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

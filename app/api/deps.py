@@ -17,6 +17,7 @@ from app.dispatch import Dispatch
 from app.errors import UnsupportedMedia
 from app.http.auth import Authenticator, TokenInfo
 from app.ids import NAME_PATTERN
+from app.label_flips import LabelFlips
 from app.promotion import Promotions
 from app.queue import Queue
 from app.readiness import ReadinessMonitor
@@ -46,6 +47,7 @@ class AppState:
     lanes: Callable[[], tuple[int, int]]
     """How many lanes of this host serve, and how many there are to be."""
     promotions: Promotions = field(default_factory=Promotions)
+    flips: LabelFlips = field(default_factory=LabelFlips)
     large_bodies: LargeBodyReader = field(default_factory=LargeBodyReader)
     ingesting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     """Uploads that are read at once: each needs its share of memory."""

@@ -1,19 +1,22 @@
-"""ETags of labels: their revision."""
+"""ETags of labels and settings: their revision."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from app.errors import InvalidInput
-from app.registry.tables import Label
+
+ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "description": "For `If-Match`."}}}
+"""Of an answer, in the OpenAPI document."""
 
 
-def etag(row: Label) -> str:
-    return f'"{row.revision}"'
+def etag(revision: int) -> str:
+    return f'"{revision}"'
 
 
 def expected_revision(if_match: str | None, if_none_match: str | None) -> int | None:
-    """The revision that the label must have by the request's headers: 0 for none yet, None for any.
+    """The revision that the thing must have by the request's headers: 0 for none yet, None for any.
 
     Raises:
         InvalidInput: a header is not of the form that is taken.
@@ -26,5 +29,5 @@ def expected_revision(if_match: str | None, if_none_match: str | None) -> int | 
         return None
     found = re.fullmatch(r'"?(\d{1,9})"?', if_match.strip())
     if found is None:
-        raise InvalidInput('If-Match is the ETag that GET gave for this label, for example "3".')
+        raise InvalidInput('If-Match is the ETag that GET gave, for example "3".')
     return int(found[1])

@@ -37,9 +37,9 @@ async def health() -> Alive:
 
 @router.get("/readyz", operation_id="ready", summary="The service can work", responses=problems(503))
 async def ready(app_state: AppStateDep) -> Ready:
-    """`degraded`: the broker is down, or a queue with waiting jobs has no living worker. Jobs are taken all the same
-    and start later; predictions are not affected. 503 only when the database or its migrations are not right. Having
-    no models yet is ready. The answer is half a second old at most, and costs no look at database or broker."""
+    """`degraded`: the broker or Ray is down, or a queue with waiting jobs has no living worker. Jobs are taken all the
+    same and start later; predictions are not affected. 503 only when the database or its migrations are not right.
+    Having no models yet is ready. The answer is half a second old at most, and costs no look at database or broker."""
     return current(app_state)
 
 

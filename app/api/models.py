@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from app.api.deps import (
     DATASET_PATTERN,
+    AppState,
     AppStateDep,
     Caller,
     JsonOnly,
@@ -21,7 +23,7 @@ from app.api.deps import (
     VersionNumber,
     problems,
 )
-from app.api.etag import etag, expected_revision
+from app.api.etag import ETAG, etag, expected_revision
 from app.api.request_sample import request_sample
 from app.api.schemas.job import EvaluationView
 from app.api.schemas.model import (
@@ -63,7 +65,6 @@ _SHOWN = {
     VersionState.REFUSED: "END",
 }
 _MOST_STATES = 100
-_ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "description": "For `If-Match`."}}}
 
 
 @router.get("/v1/models", operation_id="list_models", summary="List models")
@@ -146,12 +147,12 @@ def get_version(app_state: AppStateDep, model: ModelName, version: VersionNumber
     "/v1/models/{model}/labels/{label}",
     operation_id="get_label",
     summary="Status and lineage of the version behind a label",
-    responses={**problems(404), 200: _ETAG},
+    responses={**problems(404), 200: ETAG},
 )
 def get_label(app_state: AppStateDep, model: ModelName, label: LabelName, response: Response) -> ModelStatus:
     with app_state.database.read() as session:
         row = ModelRepository(session).label(model, label)
-        response.headers["ETag"] = etag(row)
+        response.headers["ETag"] = etag(row.revision)
         status = _one(session, model, ModelRepository(session).version(model, row.version))
         status.previous = row.previous
         status.canary = _canary(row)
@@ -169,10 +170,10 @@ def get_label(app_state: AppStateDep, model: ModelName, label: LabelName, respon
     "/v1/models/{model}/labels/{label}",
     operation_id="set_label",
     summary="Promote a version, or roll back",
-    responses={**problems(404, 409, 412), 200: _ETAG},
+    responses={**problems(404, 409, 412), 200: ETAG},
     dependencies=[JsonOnly],
 )
-def set_label(
+async def set_label(
     app_state: AppStateDep,
     token: Caller,
     model: ModelName,
@@ -183,16 +184,25 @@ def set_label(
     if_none_match: Annotated[str | None, Header(max_length=200, description="`*`: only if there is none yet.")] = None,
 ) -> LabelView:
     """Only to an AVAILABLE version: one that was loaded and warmed up (409). With `If-Match`: only if no other request
-    has changed the label since (412). With `canary` the label divides its requests until it is set again."""
+    has changed the label since (412). With `canary` the label divides its requests until it is set again. The answer
+    comes when all lanes of this host follow, or after two seconds, and says so (`pending`)."""
+    expected = expected_revision(if_match, if_none_match)
+    view = await run_in_threadpool(_set_label, app_state, token.id, model, label, body, expected)
+    view.pending = not await app_state.flips.followed(model, label, view.revision)
+    response.headers["ETag"] = etag(view.revision)
+    return view
+
+
+def _set_label(
+    app_state: AppState, token_id: str, model: str, label: str, body: LabelUpdate, expected: int | None
+) -> LabelView:
+    division = WHOLE
+    if body.canary is not None:
+        division = Division(body.canary.version, body.canary.per_mille, body.canary.by)
+    division = replace(division, shadow=body.shadow)
     with app_state.database.session() as session:
-        expected = expected_revision(if_match, if_none_match)
-        division = WHOLE
-        if body.canary is not None:
-            division = Division(body.canary.version, body.canary.per_mille, body.canary.by)
-        division = replace(division, shadow=body.shadow)
-        row = ModelRepository(session).set_label(model, label, body.version, expected, token.id, division=division)
+        row = ModelRepository(session).set_label(model, label, body.version, expected, token_id, division=division)
         session.refresh(row)
-        response.headers["ETag"] = etag(row)
         return LabelView(
             model=model,
             label=label,
@@ -202,6 +212,7 @@ def set_label(
             previous=row.previous,
             revision=row.revision,
             updated_at=must_time(row.updated_at),
+            pending=True,
         )
 
 

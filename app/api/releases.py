@@ -6,8 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from app.api.deps import (
+    AppState,
     AppStateDep,
     Caller,
     IdempotentRequestDep,
@@ -127,11 +129,18 @@ def resume_release(app_state: AppStateDep, token: Caller, model: ModelName, rele
     summary="End a release and go back",
     responses=problems(404, 409),
 )
-def abort_release(app_state: AppStateDep, token: Caller, model: ModelName, release: ReleaseId) -> ReleaseDetail:
-    """All requests go to the version from before, at once."""
+async def abort_release(app_state: AppStateDep, token: Caller, model: ModelName, release: ReleaseId) -> ReleaseDetail:
+    """All requests go to the version from before. The answer comes when all lanes of this host follow, or after two
+    seconds."""
+    detail, revision = await run_in_threadpool(_abort, app_state, token.id, model, release)
+    await app_state.flips.followed(model, detail.label, revision)
+    return detail
+
+
+def _abort(app_state: AppState, token_id: str, model: str, release: str) -> tuple[ReleaseDetail, int]:
     with app_state.database.session() as session:
-        releases = ReleaseRepository(session)
-        return _detail(session, releases.abort(model, release, token.id, "Aborted by request."))
+        ended = ReleaseRepository(session).abort(model, release, token_id, "Aborted by request.")
+        return _detail(session, ended), ended.label_revision
 
 
 def _detail(session: Session, release: Release) -> ReleaseDetail:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -12,6 +14,7 @@ from app.datasets.chunk import Chunk
 from app.datasets.limits import Limits
 from app.datasets.readers.csv import CsvReader
 from app.datasets.readers.decompress import file_format, open_source
+from app.datasets.readers.doubt import Doubt
 from app.datasets.readers.jsonl import JsonlReader
 from app.datasets.readers.parquet import ParquetReader
 from app.datasets.readers.tfrecord import TFRecordReader
@@ -19,6 +22,7 @@ from app.datasets.readers.transcode import as_utf8
 from app.datasets.upload_schema import Schema, parse_schema
 from app.datasets.warnings import column_warnings
 from app.datasets.writers.table_writer import TableWriter
+from app.errors import ServiceError
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,40 @@ class FormatReader(Protocol):
     def chunks(self) -> Iterator[Chunk]: ...
 
 
-_READERS: dict[str, Callable[[BinaryIO, Limits, Schema], FormatReader]] = {
-    "csv": CsvReader,
-    "jsonl": JsonlReader,
-    "parquet": ParquetReader,
-    "tfrecord": TFRecordReader,
-}
+def _readers(form: str, file: BinaryIO, limits: Limits, schema: Schema) -> Iterator[FormatReader]:
+    """Readers of the same file, to be taken one after the other until one reads it without an error."""
+    if form == "csv":
+        careful = CsvReader(file, limits, schema)
+        yield careful.quick()
+        yield careful
+    elif form == "tfrecord":
+        yield TFRecordReader(file, limits, schema, quick=True)
+        yield TFRecordReader(file, limits, schema)
+    elif form == "jsonl":
+        yield JsonlReader(file, limits, schema)
+    else:
+        yield ParquetReader(file, limits, schema)
+
+
+def _ahead(chunks: Iterator[Chunk]) -> Generator[Chunk]:
+    """The chunks, each read by a thread while the one before it is written."""
+    with ThreadPoolExecutor(1, "reader") as thread:
+        coming = thread.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = thread.submit(next, chunks, None)
+            yield chunk
+
+
+def _store(
+    reader: FormatReader, form: str, directory: Path, limits: Limits, schema: Schema
+) -> tuple[dict[str, Any], list[str]]:
+    """What stands in meta.json then, and the warnings of the reader."""
+    applied = SchemaApplied(reader.names, schema, spelled=form == "csv")
+    writer = TableWriter(directory, limits, schema, applied.names)
+    with contextlib.closing(_ahead(reader.chunks())) as chunks:
+        for chunk in chunks:
+            writer.write(applied.chunk(chunk))
+    return writer.close(), reader.warnings
 
 
 def ingest(
@@ -78,14 +110,23 @@ def ingest(
     """
     form, compression = file_format(filename)
     parsed = parse_schema(schema, limits.max_sequence)
-    with open_source(stream, form, compression, directory, limits) as (source, size):
-        with as_utf8(source, parsed.encoding, form, directory) as file:
-            reader = _READERS[form](file, limits, parsed)
-            applied = SchemaApplied(reader.names, parsed, spelled=form == "csv")
-            writer = TableWriter(directory, limits, parsed, applied.names)
-            for chunk in reader.chunks():
-                writer.write(applied.chunk(chunk))
-        meta = writer.close()
+    with (
+        open_source(stream, form, compression, directory, limits) as (source, size),
+        as_utf8(source, parsed.encoding, form, directory) as file,
+    ):
+        failed: Exception | None = None
+        # The quick way meets another fault first than the careful one does, which words all of them.
+        for reader in _readers(form, file, limits, parsed):
+            try:
+                meta, warnings = _store(reader, form, directory, limits, parsed)
+                break
+            except (Doubt, ServiceError) as error:
+                failed = error
+                for path in directory.iterdir():
+                    path.unlink()
+        else:
+            assert failed is not None
+            raise failed
     infos = [column["info"] for column in meta["columns"]]
-    warnings = [*reader.warnings, *column_warnings(infos, meta["rows"])]
+    warnings = [*warnings, *column_warnings(infos, meta["rows"])]
     return IngestedDataset(meta["digest"], form, meta["rows"], size, infos, warnings)

@@ -34,11 +34,12 @@ def digest_numbers(values: np.ndarray[Any, Any]) -> _UInts:
     return mix((np.asarray(values, np.float64) + 0.0).view(np.uint64))
 
 
-def digest_strings(values: Sequence[bytes]) -> _UInts:
-    """One digest a byte string."""
+def digest_strings(values: Sequence[bytes], lengths: np.ndarray[Any, Any] | None = None) -> _UInts:
+    """One digest a byte string; `lengths` are the strings', where they are known."""
     checks = np.fromiter(map(zlib.crc32, values), np.uint64, len(values))
-    lengths = np.fromiter(map(len, values), np.uint64, len(values))
-    return mix(checks ^ (lengths << np.uint64(32)))
+    if lengths is None:
+        lengths = np.fromiter(map(len, values), np.uint64, len(values))
+    return mix(checks ^ (lengths.astype(np.uint64) << np.uint64(32)))
 
 
 def digest_lists(elements: _UInts, row_splits: np.ndarray[Any, Any]) -> _UInts:

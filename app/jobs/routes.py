@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 
@@ -13,3 +14,8 @@ def route(queue: str, devices: int) -> str:
 def routes(queues: Sequence[str], devices: int) -> list[str]:
     """The broker's queues of a worker that has so many devices, those of the widest jobs first."""
     return [route(queue, number) for number in range(devices, 0, -1) for queue in queues]
+
+
+def queue_of(route: str) -> str:
+    """The jobs' queue of a broker's queue."""
+    return re.sub(r":\d+-devices$", "", route)

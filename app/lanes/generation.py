@@ -24,8 +24,8 @@ from app.lanes.messages import (
     close_all,
 )
 from app.lanes.pool import PredictorPool
-from app.serving.batcher import BatchLimits
 from app.serving.forkserver import Forked, ForkServer, ForkServerDied
+from app.serving.model_limits import BatchLimits
 
 log = structlog.get_logger("app.lanes")
 

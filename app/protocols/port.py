@@ -24,7 +24,7 @@ class GrpcPort:
     Args:
         ready: whether predictions are answered now, for health checks.
         table: counts the port's connections.
-        listeners: of the port; None: it opens its own.
+        listeners: of the port; none in the list: there is no port; None: it opens its own.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class GrpcPort:
         """Clients can connect; `accept` lets them in. Raises OSError where the port cannot be opened or a TLS file
         cannot be read."""
         settings = self._settings
-        if not settings.grpc_port and not self._listeners:
+        if not (settings.grpc_port if self._listeners is None else self._listeners):
             return
         from app.protocols.grpc_server import GrpcServer, TlsFiles
         from app.protocols.rpc_methods import Methods
@@ -68,7 +68,7 @@ class GrpcPort:
             max_message_bytes=settings.max_body_bytes,
             tls=tls,
         )
-        if not self._listeners:
+        if self._listeners is None:
             try:
                 self._listeners = await listen(settings.host, settings.grpc_port)
             except OSError as error:

@@ -15,7 +15,7 @@ from app.registry.outage import translating_outages
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0009"
+HEAD = "0010"
 """The revision that this code works with: the last file of `migrations/versions`. Known here, so that a start with an
 up-to-date database need not import Alembic."""
 

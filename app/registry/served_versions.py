@@ -32,7 +32,8 @@ class ServedShare:
 class ServedVersion:
     """A version to be held: labelled, labelled just before (kept for a quick way back), beside one that is, or STAGED.
 
-    `path` is the export's key in the artifact store, `digest` that of its directory; `labels` point to it now.
+    `path` is the export's key in the artifact store, `digest` that of its directory; `labels` point to it now,
+    and have `revisions`.
     """
 
     model: str
@@ -45,6 +46,8 @@ class ServedVersion:
     previous: bool = False
     shares: list[ServedShare] = field(default_factory=list)
     keep: dict[str, Any] | None = None
+    serving: dict[str, Any] | None = None
+    revisions: dict[str, int] = field(default_factory=dict)
 
 
 class ServedVersionRepository:
@@ -57,7 +60,7 @@ class ServedVersionRepository:
         Args:
             available: also every other AVAILABLE version: one may be asked for by its number.
         """
-        labels: dict[tuple[str, int], list[str]] = {}
+        labels: dict[tuple[str, int], dict[str, int]] = {}
         shares: dict[tuple[str, int], list[ServedShare]] = {}
         keys: set[tuple[str, int]] = set()
         columns = select(
@@ -66,7 +69,7 @@ class ServedVersionRepository:
         )  # fmt: skip
         for row in self.session.execute(columns.order_by(Label.model, Label.label)):
             model, label, version, previous, revision, canary, per_mille, split_by, shadow = row
-            labels.setdefault((model, version), []).append(label)
+            labels.setdefault((model, version), {})[label] = revision
             keys |= {(model, number) for number in (version, previous, canary, shadow) if number is not None}
             if canary is not None or shadow is not None:
                 share = ServedShare(label, revision, canary, per_mille, split_by, shadow)
@@ -78,7 +81,14 @@ class ServedVersionRepository:
             chosen.append(tuple_(Version.model, Version.number).in_(sorted(keys)))
         query = (
             select(
-                Version.model, Version.number, Export.path, Export.digest, Version.lineage_id, Version.state, Model.keep
+                Version.model,
+                Version.number,
+                Export.path,
+                Export.digest,
+                Version.lineage_id,
+                Version.state,
+                Model.keep,
+                Model.serving,
             )
             .join(Export, Export.id == Version.export_id)
             .join(Model, Model.name == Version.model)
@@ -93,10 +103,12 @@ class ServedVersionRepository:
                 digest=row.digest,
                 lineage_id=row.lineage_id,
                 staged=row.state == VersionState.STAGED,
-                labels=labels.get((row.model, row.number), []),
+                labels=list(labels.get((row.model, row.number), ())),
                 previous=(row.model, row.number) in keys and (row.model, row.number) not in labels,
                 shares=shares.get((row.model, row.number), []),
                 keep=row.keep,
+                serving=row.serving,
+                revisions=labels.get((row.model, row.number), {}),
             )
             for row in self.session.execute(query)
         ]

@@ -20,13 +20,17 @@ ALIVE_S = 15.0
 KEEP_S = 3600.0
 """A dead worker is listed for so many seconds, so that an operator can see what is missing."""
 
+RAY = "ray:"
+"""With it begins the name of the part that places jobs on Ray; it reports while Ray answers, as one worker."""
+
 
 @dataclass(frozen=True)
 class WorkerReport:
     """What a worker says of itself.
 
     Attributes:
-        name: `host:pid` of its Celery main process; the same as in `jobs.worker` and `attempts.worker`.
+        name: `host:pid` of its Celery main process, or of its seat on Ray; the same as in
+            `jobs.worker` and `attempts.worker`.
         devices: `gpu:N` for the GPU that it holds, `cpu` for the CPU alone, `any` for whatever TensorFlow finds; empty
             while it waits for a GPU.
     """
@@ -115,6 +119,11 @@ class WorkerRepository:
         living = select(Worker.queues).where(Worker.seen_at >= now() - ALIVE_S)
         served = {queue for queues in self.session.scalars(living) for queue in queues}
         return {queue: count for queue, count in queued.items() if queue not in served}
+
+    def ray_answers(self) -> bool:
+        """Whether a part that places jobs on Ray has reached it lately."""
+        alive = select(func.count()).where(Worker.name.startswith(RAY), Worker.seen_at >= now() - ALIVE_S)
+        return bool(self.session.scalar(alive))
 
     def purge(self) -> int:
         """Removes workers that have been dead for `KEEP_S` seconds, and says how many."""

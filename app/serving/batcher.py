@@ -11,12 +11,12 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from app.errors import InvalidInput, QueueFull, ServiceError, Timeout, TooLarge, Unavailable
 from app.serving.batch_columns import batch_columns
 from app.serving.decode import Decoded
+from app.serving.model_limits import BatchLimits
 from app.serving.protocol import NO_INSTANCE, BadFrame, BatchResult, Form, RunBatch
 from app.serving.version_queue import Batch, Pending, PredictionResult, QueueAccount, Reply, VersionQueue
 
@@ -33,34 +33,6 @@ class BatchRunner(Protocol):
 
     def quiet_s(self, since: float) -> float:
         """For how long it has computed nothing, though it has had work since `since` (`time.perf_counter`)."""
-
-
-@dataclass(frozen=True)
-class BatchLimits:
-    """Limits on batches, on the queue before them, and on times.
-
-    Attributes:
-        batch_rows: rows of one batch; a single request may have more and runs alone then.
-        batch_cells: rows times longest sequence, where there are sequences: they are padded to the longest.
-        request_memory, batch_memory: bytes that the padded sequences of one request, or of one batch, may take in the
-            predictor, by the version's own measure (`VersionQueue.cell_bytes`).
-        batch_bytes, queue_bytes: of request bodies, in one batch and waiting in all.
-        queue_rows: rows waiting in all.
-        timeout_s: of a request, from its arrival; and of one call, after which the predictor counts as hung.
-        quiet_s: a predictor that has work and computes nothing for so long counts as hung too.
-        in_flight: calls at the same time, of different versions.
-    """
-
-    batch_rows: int = 1024
-    batch_cells: int = 2**22
-    request_memory: int = 2**30
-    batch_memory: int = 2**28
-    batch_bytes: int = 16 * 2**20
-    queue_rows: int = 65_536
-    queue_bytes: int = 256 * 2**20
-    timeout_s: float = 10.0
-    quiet_s: float = 1.0
-    in_flight: int = 2
 
 
 class Batcher:
@@ -116,10 +88,14 @@ class Batcher:
         full = self.rows_waiting + rows > self.limits.queue_rows or self.bytes_waiting + size > self.limits.queue_bytes
         if full and self.rows_waiting:  # the first one is always taken
             raise QueueFull("Too many requests wait for predictions. Try again.", retry_after_s=RETRY_AFTER_S)
+        most = queue.settings.queue_rows
+        if most is not None and queue.rows and queue.rows + rows > most:
+            raise QueueFull("Too many requests wait for this model. Try again.", retry_after_s=RETRY_AFTER_S)
+        queue.rows += rows
         self.rows_waiting += rows
         self.bytes_waiting += size
         now = self._clock()
-        ends = now + self.limits.timeout_s
+        ends = now + self._timeout_s(queue)
         pending = Pending(request, size, now, reply, account, charged, ends if ends < deadline else deadline)
         if account is not None:
             account.rows += rows
@@ -213,6 +189,7 @@ class Batcher:
 
     def _back(self, queue: VersionQueue, pending: Pending) -> None:
         queue.waiting.appendleft(pending)
+        queue.rows += pending.request.count
         self._queues.add(queue)
         self.rows_waiting += pending.request.count
         self.bytes_waiting += pending.size
@@ -240,10 +217,23 @@ class Batcher:
     def _pump(self) -> None:
         self._pump_planned = False
         while self._turns and len(self._running) < self.limits.in_flight and self.predictor is not None:
-            queue = self._turns.popleft()
+            queue = self._next_turn()
             queue.due = False
             if queue.key is not None and queue.waiting and (members := self._take(queue)):
                 self._send(queue, members)
+
+    def _next_turn(self) -> VersionQueue:
+        """The queue whose priority is first. One that is passed over gains a step each time, so that none waits for
+        ever."""
+        turns = self._turns
+        if len(turns) == 1:
+            return turns.popleft()
+        chosen = min(turns, key=lambda queue: queue.settings.priority - queue.passed)
+        turns.remove(chosen)
+        chosen.passed = 0
+        for queue in turns:
+            queue.passed += 1
+        return chosen
 
     def _take(self, queue: VersionQueue) -> list[Pending]:
         """The next batch: requests of one signature, in order, within the limits; none when no caller waits."""
@@ -256,6 +246,7 @@ class Batcher:
             return members
         rows, size, longest = first.request.count, first.size, first.request.longest
         signature = first.request.signature
+        most_rows = min(limits.batch_rows, queue.settings.batch_rows or limits.batch_rows)
         waiting = queue.waiting
         now = self._clock()
         while waiting:
@@ -268,7 +259,7 @@ class Batcher:
             size += pending.size
             longest = max(longest, request.longest)
             if (
-                rows > limits.batch_rows
+                rows > most_rows
                 or size > limits.batch_bytes
                 or request.signature != signature
                 or pending.tried
@@ -310,6 +301,7 @@ class Batcher:
 
     def _pop(self, queue: VersionQueue) -> Pending:
         pending = queue.waiting.popleft()
+        queue.rows -= pending.request.count
         self.rows_waiting -= pending.request.count
         self.bytes_waiting -= pending.size
         if not queue.waiting:
@@ -328,6 +320,7 @@ class Batcher:
             [pending.request.form for pending in members],
             batch_columns(queue.decoder.packers[signature], [pending.request for pending in members]),
             alone=not self._running and not self._turns,
+            call_rows=queue.settings.batch_rows or 0,
         )
         try:
             self.predictor.run(run)
@@ -355,16 +348,22 @@ class Batcher:
 
     def _end_hung_predictor(self, now: float) -> None:
         """One that computes nothing, or whose call takes too long. What it has is tried by the spare."""
-        sent = min((batch.sent for batch in self._running.values()), default=now)
+        running = self._running.values()
+        sent = min((batch.sent for batch in running), default=now)
         if self.predictor is None or now - sent < _SWEEP_S:
             return
-        if now - sent >= self.limits.timeout_s or self.predictor.quiet_s(sent) >= self.limits.quiet_s:
+        late = any(now - one.sent >= max(self.limits.timeout_s, self._timeout_s(one.queue)) for one in running)
+        if late or self.predictor.quiet_s(sent) >= self.limits.quiet_s:
             self.predictor.kill()
 
     def _too_late(self, queue: VersionQueue) -> ServiceError:
         if queue.key is None:
             return Unavailable("The model is being loaded. Try again.", retry_after_s=RETRY_AFTER_S)
-        return Timeout(f"No prediction within {self.limits.timeout_s:g} s, or within the time that the caller gave.")
+        return Timeout(f"No prediction within {self._timeout_s(queue):g} s, or within the time that the caller gave.")
+
+    def _timeout_s(self, queue: VersionQueue) -> float:
+        own = queue.settings.timeout_s
+        return self.limits.timeout_s if own is None else own
 
     def _fail(self, pending: Pending, error: ServiceError) -> None:
         if pending.account is not None:

@@ -67,6 +67,7 @@ class RunBatch(msgspec.Struct, array_like=True, tag=3, frozen=True):
         forms: the form in which each request wants its answer (`Form`).
         alone: no other batch runs or waits.
         columns: as `app.serving.packing.RowPacker` lays them out.
+        call_rows: rows of one TensorFlow call, where that is to be fewer than the predictor's own; 0: it is not.
     """
 
     id: int
@@ -76,6 +77,7 @@ class RunBatch(msgspec.Struct, array_like=True, tag=3, frozen=True):
     forms: list[int]
     columns: list[Column]
     alone: bool = False
+    call_rows: int = 0
 
 
 class LoadedVersion(msgspec.Struct, array_like=True, frozen=True):

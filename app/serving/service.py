@@ -17,18 +17,21 @@ from typing import Any
 import structlog
 
 from app.errors import Conflict, NotFound, ServiceError, Unavailable
-from app.serving.batcher import Batcher, BatchLimits
+from app.serving.batcher import Batcher
 from app.serving.description import read_description
 from app.serving.export_description import BadExport
 from app.serving.leak_check import LeakCheck
 from app.serving.loading import load_in
 from app.serving.metadata import metadata, status
 from app.serving.metrics import VersionMetrics
+from app.serving.model_limits import BatchLimits
+from app.serving.neighbours import Neighbours
 from app.serving.own_predictors import OwnPredictors, PredictorSource
 from app.serving.predictor_process import Fork, PredictorDied, PredictorProcess
 from app.serving.split import Headers
 from app.serving.version_files import Hold, VersionFiles
-from app.serving.versions import HostVersionsLike, Models, ServingVersion, State, WantedVersion
+from app.serving.versions import Models, ServingVersion, State
+from app.serving.wanted_version import WantedVersion
 
 log = structlog.get_logger("app.serving")
 
@@ -48,7 +51,7 @@ class ServingService:
         load_timeout_s: of one load with its warm-up; twice that while others are served.
         predictors: where they come from; None: from this process, with a spare.
         hold: fetches and keeps the files of a version; None: they are there.
-        host: what others on this host have in memory; None: nobody else serves here.
+        neighbours: who else serves on this host; None: nobody.
         validates: tries and loads staged versions; else they are loaded once they are not staged any more.
         on_loaded, on_failed: called with staged versions, on the event loop; must not block.
     """
@@ -63,7 +66,7 @@ class ServingService:
         predictors: PredictorSource | None = None,
         hold: Hold | None = None,
         validates: bool = True,
-        host: HostVersionsLike | None = None,
+        neighbours: Neighbours | None = None,
         on_loaded: Callable[[str, int], None] | None = None,
         on_failed: Callable[[str, int, str], None] | None = None,
     ) -> None:
@@ -78,9 +81,8 @@ class ServingService:
         self._load_timeout_s = load_timeout_s
         self.leak_check = LeakCheck(leak_bytes)
         self._validates = validates
-        self._host = host
-        if host is not None:
-            self.models.everywhere = host.everywhere
+        if neighbours is not None:
+            self.models.neighbours = neighbours
         self.predictors = predictors or OwnPredictors()
         self._predictor: PredictorProcess | None = None
         self._batcher: Batcher | None = None
@@ -148,7 +150,7 @@ class ServingService:
             Conflict: it cannot be loaded.
             Unavailable: the model's first version did not come in time.
         """
-        deadline = time.monotonic() + self.limits.timeout_s
+        deadline = time.monotonic() + (self.models.settings_of(model).timeout_s or self.limits.timeout_s)
         looked = self.look_again is None
         while True:
             try:
@@ -210,7 +212,7 @@ class ServingService:
     def gauges(self) -> Iterable[tuple[str, str, float]]:
         yield "serving_queue_rows", "Instances that wait for a call", self.batcher.rows_waiting
         yield "serving_versions_loaded", "Versions in memory", sum(1 for _ in self.models.loaded())
-        yield "serving_model_bytes", "Memory counted for loaded versions", self._used_bytes()
+        yield "serving_model_bytes", "Memory counted for loaded versions", self.models.used_bytes
         yield "serving_predictor_restarts", "Predictor processes that were replaced", self.restarts
         memory = self._predictor.memory_bytes() if self.predictor_pid and self._predictor else 0
         yield "serving_predictor_memory_bytes", "Private memory of the predictor process", memory
@@ -218,7 +220,7 @@ class ServingService:
     async def _describe(self, version: ServingVersion) -> None:
         """Raises BadExport, Unavailable."""
         if version.queue is None:
-            await self._files.bring(version, self.limits.timeout_s)
+            await self._files.bring(version, version.wanted.settings.timeout_s or self.limits.timeout_s)
             version.describe(await asyncio.to_thread(read_description, version.wanted.path, self.limits.queue_rows))
 
     async def _described(self, version: ServingVersion) -> None:
@@ -231,8 +233,7 @@ class ServingService:
     def _wake(self) -> None:
         """Something changed: the loop looks again, and so do requests that wait for a model."""
         self._changed.set()
-        if self._host is not None:
-            self._host.tell(self.models.versions.values())
+        self.models.neighbours.tell(self.models)
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(None)
             self._settled = asyncio.get_running_loop().create_future()
@@ -248,6 +249,7 @@ class ServingService:
                 self._changed.clear()
                 if self.models.waits:
                     self.models.apply_labels()
+                    self.models.neighbours.tell(self.models)
             except PredictorDied as error:
                 log.warning("predictor", event_detail=str(error))
                 await asyncio.sleep(_RESTART_S)
@@ -282,7 +284,7 @@ class ServingService:
             version = self.models.next_to_validate()
             if version is not None and self._files.ready(version):
                 self._trial = asyncio.create_task(self._validate_apart(version), name="try-version")
-        self.leak_check.check(self._predictor, self._used_bytes())
+        self.leak_check.check(self._predictor, self.models.used_bytes)
         return False
 
     async def _replace_predictor(self) -> None:
@@ -376,14 +378,11 @@ class ServingService:
             self.on_failed(version.wanted.model, version.wanted.number, reason)
 
     async def _make_room(self, size: int) -> None:
-        while self._used_bytes() + size > self._memory_bytes:
+        while self.models.used_bytes + size > self._memory_bytes:
             victim = self.models.to_evict()
             if victim is None:
                 return
             await self._unload(victim)
-
-    def _used_bytes(self) -> int:
-        return sum(version.bytes for version in self.models.loaded())
 
     async def _unload(self, version: ServingVersion) -> None:
         queue = version.queue

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from app.errors import ServiceError
 from app.serving.decode import Decoded, Decoder
 from app.serving.metrics import VersionMetrics
+from app.serving.model_limits import AS_THE_SERVICE, ModelSettings
 
 
 class PredictionResult(NamedTuple):
@@ -71,15 +72,20 @@ class VersionQueue:
     """The requests of one version, in their order.
 
     Attributes:
+        settings: of its model.
         key: under which the predictor has the version; None while it is not loaded, so that requests wait.
         running: the batch that is with the predictor.
         alone: the last batch was one request, and none waited behind it: the next one need not wait for others.
         cell_bytes: memory that one step of one padded sequence takes in the predictor; 0 until it is loaded.
+        rows: that wait.
+        passed: how often another queue took the turn that was this one's, since its last.
     """
 
-    def __init__(self, decoder: Decoder, metrics: VersionMetrics) -> None:
+    def __init__(self, decoder: Decoder, metrics: VersionMetrics, settings: ModelSettings = AS_THE_SERVICE) -> None:
         self.decoder = decoder
         self.metrics = metrics
+        self.settings = settings
+        self.rows = self.passed = 0
         self.key: int | None = None
         self.cell_bytes = 0
         self.waiting: deque[Pending] = deque()

@@ -5,50 +5,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from app.errors import Conflict, NotFound, quote_name
-from app.releases.keep import KeepPolicy, KeptBuffer
+from app.releases.keep import KeptBuffer
 from app.serving.description import Description
 from app.serving.export_description import BadExport, ExportDescription
 from app.serving.metrics import VersionMetrics
+from app.serving.model_limits import AS_THE_SERVICE, ModelSettings
+from app.serving.neighbours import Neighbours, NoNeighbours
 from app.serving.response_head import ResponseHead
-from app.serving.split import Arm, Headers, Share, Split
+from app.serving.split import Arm, Headers, Split
 from app.serving.version_queue import VersionQueue
+from app.serving.wanted_version import WantedVersion
 
 DEFAULT_LABEL = "latest"
 UNUSED_S = 60.0
 """A version without a label that somebody asked for by number is kept so long after the last time."""
 RETRY_S = 30.0
 PUT_OFF_S = 2.0
-
-
-@dataclass(frozen=True)
-class WantedVersion:
-    """A version as the registry has it.
-
-    Attributes:
-        path: the export's directory.
-        digest: `app.digest.directory_digest` of it.
-        labels: that point to it now.
-        staged: not validated yet: it is loaded, warmed up and reported through `on_loaded` or `on_failed`.
-        previous: had a label just before, or stands beside one: it is kept in memory.
-        keep: which of its requests are kept; None: none.
-        shares: how labels that point to it divide their requests.
-    """
-
-    model: str
-    number: int
-    path: str
-    digest: str
-    lineage_id: str
-    labels: tuple[str, ...] | list[str] = ()
-    staged: bool = False
-    previous: bool = False
-    shares: tuple[Share, ...] = ()
-    keep: KeepPolicy | None = None
 
 
 class State(StrEnum):
@@ -126,7 +101,7 @@ class ServingVersion:
         """Takes what was read of it; requests can be checked and queued from now on."""
         if self.queue is None:
             self.export = description.export
-            self.queue = VersionQueue(description.decoder, self.metrics)
+            self.queue = VersionQueue(description.decoder, self.metrics, self.wanted.settings)
             self.bytes = description.bytes
 
     def set_cell_bytes(self, size: int) -> None:
@@ -135,9 +110,12 @@ class ServingVersion:
             self.queue.cell_bytes = size
 
     def check_fits(self, memory_bytes: int) -> None:
-        """Raises BadExport when it needs more than there is for all models."""
+        """Raises BadExport when it needs more than there is for all models, or, a new one, than its model may take."""
         if self.bytes > memory_bytes:
             raise BadExport(f"It needs {self.bytes} bytes of memory; {memory_bytes} is for all models together.")
+        most = self.wanted.settings.memory_bytes
+        if self.wanted.staged and most is not None and self.bytes > most:
+            raise BadExport(f"It needs {self.bytes} bytes of memory; the model's setting memory_bytes is {most}.")
 
     def forget(self) -> None:
         """Drops what was read of it and counted, as if no request had asked for it yet. Only while it is idle."""
@@ -156,16 +134,6 @@ class ServingVersion:
         self.retry_at = self._clock() + RETRY_S
 
 
-class HostVersionsLike(Protocol):
-    """Versions that others on this host have in memory."""
-
-    def tell(self, versions: Iterable[ServingVersion]) -> None:
-        """Told of ours after each change."""
-
-    def everywhere(self, version: ServingVersion) -> bool:
-        """Whether all others that serve have it, or cannot."""
-
-
 class Models:
     """All versions and labels. `sync` brings the registry's word; a label follows it once its new version is loaded.
 
@@ -177,11 +145,11 @@ class Models:
         self._clock = clock
         self.versions: dict[tuple[str, int], ServingVersion] = {}
         self.gone: list[ServingVersion] = []
-        self._names: frozenset[str] = frozenset()
+        self._settings: dict[str, ModelSettings] = {}
         self._labels: dict[tuple[str, str], ServingVersion] = {}
         self._previous: dict[str, ServingVersion] = {}
-        self.everywhere: Callable[[ServingVersion], bool] = lambda version: True
-        """Whether whoever serves beside us has a version too; labels move for all at once."""
+        self.neighbours: Neighbours = NoNeighbours()
+        """Whoever serves beside us; labels move for all at once."""
         self.waits = False
         """A label could move, but for others."""
         self._splits: dict[tuple[str, str], Split[ServingVersion]] = {}
@@ -215,9 +183,11 @@ class Models:
                 newly = newly or (item.previous and not version.wanted.previous)
                 version.due = version.due or (newly and not version.loaded)
                 version.wanted = item
+                if version.queue is not None:
+                    version.queue.settings = item.settings
                 changed = True
         if changed:
-            self._names = frozenset(item.model for item in wanted)
+            self._settings = {item.model: item.settings for item in wanted}
             self.apply_labels()
         return changed
 
@@ -236,7 +206,7 @@ class Models:
             serves = current is not None and current.loaded and current not in self.gone
             if current is target or (serves and not target.loaded):
                 continue
-            if serves and not self.everywhere(target):
+            if serves and not self.neighbours.everywhere(target):
                 self.waits = True
                 continue
             if current is not None:
@@ -269,6 +239,21 @@ class Models:
         now = self._clock()
         self._closed = [(since, arm) for since, arm in self._closed if now - since < UNUSED_S]
         return [arm for split in self._splits.values() for arm in split.arms] + [arm for _, arm in self._closed]
+
+    def in_force(self) -> dict[tuple[str, str], int]:
+        """Model and label → revision, of labels by which requests are answered as the registry says."""
+        found = {}
+        for place, base in self._labels.items():
+            split = self._splits.get(place)
+            ready = split is None or split.canary is None or split.canary.loaded
+            if base.loaded and ready and (revision := base.wanted.revisions.get(place[1])):
+                found[place] = revision
+        return found
+
+    def follow(self, model: str, label: str, revision: int) -> bool:
+        """Whether we, and all who serve beside us, answer by a label as that revision of it says, or a later one."""
+        known = self.in_force().get((model, label), 0)
+        return known >= revision and self.neighbours.follow(model, label, revision)
 
     def labelled(self, model: str, label: str) -> ServingVersion | None:
         """The version that serves a label now."""
@@ -318,6 +303,9 @@ class Models:
         what = f"version {number}" if number is not None else f"label {quote_name(label or DEFAULT_LABEL)}"
         raise NotFound(f"The model has no {what}.")
 
+    def settings_of(self, model: str) -> ModelSettings:
+        return self._settings.get(model, AS_THE_SERVICE)
+
     def versions_of(self, model: str) -> list[ServingVersion]:
         """Versions of a model, the newest first. Raises NotFound."""
         found = [version for version in self.versions.values() if version.wanted.model == model]
@@ -352,7 +340,7 @@ class Models:
                 due.append(version)
         if waiting:
             return min(waiting, key=lambda version: version.queue.waiting[0].arrived if version.queue else 0.0)
-        return min(due, key=lambda version: (not version.wanted.labels, version.wanted.number), default=None)
+        return min(due, key=lambda v: (not v.wanted.labels, v.wanted.settings.priority, v.wanted.number), default=None)
 
     def to_unload(self) -> ServingVersion | None:
         """A loaded version that is not needed any more and has no requests left."""
@@ -369,19 +357,27 @@ class Models:
         return None
 
     def to_evict(self) -> ServingVersion | None:
-        """The loaded version that was used least recently: an idle one first, then one without a label."""
+        """The loaded version that goes where memory is short: of the last priority; an idle one first, then one without
+        a label, then the one that was used least recently."""
         loaded = [version for version in self.versions.values() if version.loaded]
         return min(
             loaded,
-            key=lambda v: (not v.idle, bool(v.wanted.labels), v.queue.last_used if v.queue else 0.0),
+            key=lambda v: (
+                -v.wanted.settings.priority, not v.idle, bool(v.wanted.labels), v.queue.last_used if v.queue else 0.0
+            ),
             default=None,
-        )
+        )  # fmt: skip
 
     def loaded(self) -> Iterable[ServingVersion]:
         return (version for version in [*self.versions.values(), *self.gone] if version.loaded)
 
+    @property
+    def used_bytes(self) -> int:
+        """Memory that what is loaded is counted with."""
+        return sum(version.bytes for version in self.loaded())
+
     def _check_on_its_way(self, model: str, label: str | None) -> None:
-        if model not in self._names:
+        if model not in self._settings:
             raise NotFound(f"There is no model {quote_name(model)}.")
         versions = self.versions_of(model)
         if any(version.wanted.staged and version.error is None for version in versions):

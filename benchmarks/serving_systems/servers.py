@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -199,8 +200,13 @@ class Server:
                 return
             time.sleep(1)
 
-    def cpu_seconds(self) -> float:
-        times = [process.cpu_times() for process in self._family()]
+    def cpu_seconds(self, *, shared: bool = False) -> float:
+        """Of all its processes; `shared`: only of those of ours that are neither a lane nor a lane's predictor. The
+        spare predictor, which does nothing, counts as a predictor."""
+        family = self._family()
+        if shared:
+            family = [one for one in family if not re.fullmatch(r"lane-\d+|predictor", one.name())]
+        times = [process.cpu_times() for process in family]
         return sum(spent.user + spent.system for spent in times)
 
     def rss_mb(self) -> float:

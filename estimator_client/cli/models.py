@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from estimator_client.archive import unpack
-from estimator_client.cli import release
+from estimator_client.cli import model_options, release
 from estimator_client.cli.deletion import DryRun, told
 from estimator_client.cli.exits import Exit
 from estimator_client.cli.output import CommandResult, fail, note, printed, say
@@ -17,6 +17,8 @@ from estimator_client.cli.target import client
 app = typer.Typer(no_args_is_help=True, help="Models, their versions and labels.")
 
 app.add_typer(release.app, name="release")
+app.command("serving")(model_options.serving)
+app.command("keep")(model_options.keep)
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
 Label = Annotated[str, typer.Option(help="The label that clients ask for.")]
@@ -69,6 +71,8 @@ def promote(
     with client() as service:
         made = service.set_label(model, label, version)
     say(f"{model} {label} → {made['version']}")
+    if made.get("pending"):
+        note("Some lanes still answer as before; they follow in a moment.")
     if made["previous"] is not None:
         note(f"Before: {made['previous']}. Back again: estimator-service models rollback {model} --label {label}")
 

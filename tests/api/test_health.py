@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
+from app.readiness import _Found
 from app.registry.db import HEAD
 from app.registry.workers import WorkerReport, WorkerRepository
 from app.version import __version__ as VERSION
@@ -83,7 +84,7 @@ def test_public_paths_are_answered_while_all_worker_threads_and_the_database_han
     """A thousand requests, and one that needs a worker thread: none of them waits for a thread or for the database."""
     go_on = threading.Event()
     monkeypatch.setattr("app.readiness._ALL_S", 0.0)
-    monkeypatch.setattr("app.readiness._look_at_database", lambda database: go_on.wait(60) and {})
+    monkeypatch.setattr("app.readiness._look_at_database", lambda database: go_on.wait(60) and _Found({}, ray=False))
     monkeypatch.setattr(api.queue, "ping", lambda: go_on.wait(60))
     wait_for(lambda: api.http.get("/readyz").status_code == 503)  # after 3 s without an answer
     paths = ["/readyz", "/healthz", "/docs", "/openapi.json", "/static/swagger-ui-bundle.js", "/"]

@@ -160,5 +160,7 @@ def test_images_are_the_dockerfile_s(built: dict[str, list[Manifest]]) -> None:
     targets = re.findall(r"^FROM service AS (\w+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     used = {c["image"] for m in built.values() for _, pod in pods(m) for c in pod["spec"]["containers"]}
     assert {image for image in used if image.startswith("estimator-service")} == {
-        f"estimator-service:{target}" for target in targets
+        f"estimator-service:{target}"
+        for target in targets
+        if target != "ray"  # for clusters that are run by others
     }

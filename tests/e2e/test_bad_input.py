@@ -19,6 +19,12 @@ def changed(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return body
 
 
+@pytest.fixture(scope="module")
+def service(embedded: RunningService) -> RunningService:
+    """What is wrong is found before the registry is asked: its kind makes no difference."""
+    return embedded
+
+
 JOBS: list[tuple[str, str, Any, str]] = [
     ("unknown label column", "data/train/label", "specie", "/data/train/label"),
     ("unknown dataset", "data/train/dataset", "ds_00000000000000000000000000", "/data/train/dataset"),

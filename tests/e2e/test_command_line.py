@@ -27,6 +27,12 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
+def service(embedded: RunningService) -> RunningService:
+    """Command line and client speak HTTP: what is behind it makes no difference to them."""
+    return embedded
+
+
+@pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     folder = tmp_path_factory.mktemp("client")
     return environment.install(folder / "env", environment.build(folder / "wheel", ROOT / "estimator_client"))

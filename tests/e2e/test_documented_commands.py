@@ -106,8 +106,8 @@ def test_parts_started_by_documented_commands_train_and_predict(tmp_path: Path, 
         if source == "README":
             follow_curl(running, http, tmp_path)
         else:
-            check_health_as_compose(running)
             train(http)
+            check_health_as_compose(running)
         (worker,) = http.get("/v1/workers").json()["workers"]
         assert (worker["alive"], worker["queues"], worker["jobs"]) == (True, ["default"], [])
         assert http.get("/readyz").json()["status"] == "ok"
@@ -121,7 +121,8 @@ def train(http: httpx.Client) -> None:
 
 
 def check_health_as_compose(running: Parts) -> None:
-    """The health checks of the containers, as their commands stand."""
+    """The health checks of the containers, as their commands stand. The worker's loads all of Celery each time: while
+    the worker still starts, it is asked in vain again and again."""
     services = compose()["services"]
     _, *api = services["api"]["healthcheck"]["test"]
     running.succeeds([part.replace(":8000/", f":{running.port}/") for part in api])

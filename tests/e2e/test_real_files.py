@@ -27,24 +27,24 @@ def predict(service: RunningService, model: str, body: dict[str, Any]) -> Any:
     return service.http.post(f"/v1/models/{model}:predict", json=body)
 
 
-def test_row_of_the_preview_is_answered_with_its_booleans_and_further_columns(service: RunningService) -> None:
+def test_row_of_the_preview_is_answered_with_its_booleans_and_further_columns(embedded: RunningService) -> None:
     rows = "".join(
         f'{{"vip": {("true", "false")[n % 2]}, "x": {n % 7}, "label": "{"yn"[n % 2]}"}}\n' for n in range(60)
     )
-    made = service.upload("booleans", rows.encode(), "data.jsonl").json()
-    job = service.succeeded(
-        service.submit(train_body("booleans", "booleans", {"type": "LinearClassifier", "args": {}}))
+    made = embedded.upload("booleans", rows.encode(), "data.jsonl").json()
+    job = embedded.succeeded(
+        embedded.submit(train_body("booleans", "booleans", {"type": "LinearClassifier", "args": {}}))
     )
-    row = service.get(f"/v1/datasets/{made['id']}/preview?rows=1")["rows"][0]
+    row = embedded.get(f"/v1/datasets/{made['id']}/preview?rows=1")["rows"][0]
     assert row == {"vip": True, "x": 0, "label": "y"}
     assert job["result"]["version_state"] == "AVAILABLE", job["result"]
-    assert predict(service, "booleans", {"instances": [{"vip": False, "x": 1}]}).status_code == 200
-    refused = predict(service, "booleans", {"instances": [row]})
+    assert predict(embedded, "booleans", {"instances": [{"vip": False, "x": 1}]}).status_code == 200
+    refused = predict(embedded, "booleans", {"instances": [row]})
     assert refused.status_code == 422
     assert '"ignore_unknown": true' in refused.json()["detail"]
-    answer = predict(service, "booleans", {"instances": [row], "ignore_unknown": True})
+    answer = predict(embedded, "booleans", {"instances": [row], "ignore_unknown": True})
     assert answer.status_code == 200, answer.text
-    told = predict(service, "booleans", {"instances": [{"vip": None, "x": 1e9}], "warnings": True}).json()
+    told = predict(embedded, "booleans", {"instances": [{"vip": None, "x": 1e9}], "warnings": True}).json()
     assert len(told["predictions"]) == 1
     assert [warning["feature"] for warning in told["warnings"]] == ["vip", "x"]
 

@@ -54,25 +54,27 @@ def test_job_runs_by_way_of_rabbitmq_without_redis(tmp_path: Path) -> None:
             running.stop()
 
 
-def test_batch_predictions_are_downloaded_and_versions_compared(service: RunningService) -> None:
-    known = service.dataset("penguins", KNOWN_CSV)
-    service.succeeded(service.submit(train_job(known, "batch")))
-    kept_back = service.dataset("penguins-kept-back", demo.as_csv(KEPT_BACK))
+def test_batch_predictions_are_downloaded_and_versions_compared(embedded: RunningService) -> None:
+    known = embedded.dataset("penguins", KNOWN_CSV)
+    embedded.succeeded(embedded.submit(train_job(known, "batch")))
+    kept_back = embedded.dataset("penguins-kept-back", demo.as_csv(KEPT_BACK))
     source = {"model": "batch", "version": 1}
-    job = service.succeeded(service.submit({"type": "predict", **source, "data": {"predict": {"dataset": kept_back}}}))
+    job = embedded.succeeded(
+        embedded.submit({"type": "predict", **source, "data": {"predict": {"dataset": kept_back}}})
+    )
 
     path = f"/v1/jobs/{job['id']}/predictions"
-    lines = service.http.get(path)
+    lines = embedded.http.get(path)
     assert lines.headers["content-type"].startswith("application/jsonl")
     rows = [json.loads(line) for line in lines.text.splitlines()]
     assert [row["classes"] for row in rows].count("Adelie") > 10
-    columns = pq.read_table(io.BytesIO(service.http.get(path, params={"format": "parquet"}).content))
+    columns = pq.read_table(io.BytesIO(embedded.http.get(path, params={"format": "parquet"}).content))
     assert columns["classes"].to_pylist() == [row["classes"] for row in rows]
     assert sum(row["classes"] == truth for row, truth in zip(rows, TRUTH, strict=True)) >= 0.9 * len(TRUTH)
 
     judge = {"type": "evaluate", **source, "data": {"eval": {"dataset": kept_back}}, "name": "kept-back"}
-    service.succeeded(service.submit(judge))
-    found = service.http.get("/v1/models/batch/evaluations", params={"dataset": kept_back}).json()["evaluations"]
+    embedded.succeeded(embedded.submit(judge))
+    found = embedded.http.get("/v1/models/batch/evaluations", params={"dataset": kept_back}).json()["evaluations"]
     assert [(row["version"], row["name"], row["rows"]) for row in found] == [(1, "kept-back", len(TRUTH))]
     assert found[0]["metrics"]["accuracy"] >= 0.9
 
@@ -129,21 +131,22 @@ def test_killed_worker_ends_in_the_same_job(service: RunningService) -> None:
     assert [attempt["state"] for attempt in job["attempts"]] == ["LOST", "SUCCEEDED"]
 
 
-def test_killed_predictor_gives_no_wrong_answer(service: RunningService) -> None:
-    dataset = service.dataset("penguins", KNOWN_CSV)
-    service.succeeded(service.submit(train_job(dataset, "predictor-killed", 500)))
+def test_killed_predictor_gives_no_wrong_answer(embedded: RunningService) -> None:
+    dataset = embedded.dataset("penguins", KNOWN_CSV)
+    embedded.succeeded(embedded.submit(train_job(dataset, "predictor-killed", 500)))
     path = PREDICT.format("predictor-killed")
-    right = service.http.post(path, json={"instances": INSTANCES}).json()
+    right = embedded.http.post(path, json={"instances": INSTANCES}).json()
 
-    for predictor in service.processes("app.serving.predictor"):  # the one that answers, its spare, and what forks them
+    # the one that answers, its spare, and what forks them
+    for predictor in embedded.processes("app.serving.predictor"):
         with contextlib.suppress(psutil.NoSuchProcess):  # they end with the one that forked them
             predictor.kill()
     answers = []
     end = time.monotonic() + 120
     while time.monotonic() < end:
-        answer = service.http.post(path, json={"instances": INSTANCES})
+        answer = embedded.http.post(path, json={"instances": INSTANCES})
         answers.append(answer)
-        if answer.status_code == 200 and service.processes("app.serving.predictor"):
+        if answer.status_code == 200 and embedded.processes("app.serving.predictor"):
             break
 
     assert answers[-1].json() == right

@@ -10,6 +10,7 @@ import time
 
 from app.registry.tokens import TokenRepository
 from tests.lanes.conftest import Host, SteadyCaller, SteadyClient
+from tests.published_models import publish
 from tests.waiting import wait_for
 
 
@@ -87,6 +88,51 @@ def test_label_moves_in_both_lanes_together(host: Host) -> None:
     first = min(at for at, version in seen if version == number)
     last = max(at for at, version in seen if version != number)
     assert last - first < max(0.5, (first - published) / 2)  # each at its own time, they would be a load apart
+
+
+def test_label_that_was_set_is_answered_by_both_lanes_at_once(host: Host) -> None:
+    number = host.publish("plus2")
+    connections = [host.connect() for _ in range(8)]
+    wait_for(lambda: all(host.predict(connection).version == str(number) for connection in connections))
+    pending = 0
+    for turn in range(6):
+        wanted = number - (turn + 1) % 2
+        made = host.ask("PUT", "/v1/models/m/labels/latest", json={"version": wanted}).json()
+        answers = {host.predict(connection).version for connection in connections}
+        pending += made["pending"]
+        assert made["pending"] or answers == {str(wanted)}
+    assert pending < 6
+    for connection in connections:
+        connection.close()
+
+
+def test_settings_of_a_model_hold_in_every_lane_and_protocol(host: Host) -> None:
+    publish(host.database, host.storage, "slow", host.exports / "slow")
+    sent = {"authorization": f"Bearer {host.secret}", "content-type": "application/json"}
+    tensor = {"name": "x", "shape": [40], "datatype": "FP32", "data": [1.0] * 40}
+    bodies = {"/v1/models/slow:predict": {"instances": [1.0] * 40}, "/v2/models/slow/infer": {"inputs": [tensor]}}
+
+    def statuses(path: str) -> set[int]:
+        """What both lanes answer: of 16 connections each has some."""
+        connections = [host.connect() for _ in range(16)]
+        for connection in connections:
+            connection.request("POST", path, json.dumps(bodies[path]), sent)
+        found = set()
+        for connection in connections:
+            answer = connection.getresponse()
+            answer.read()
+            found.add(answer.status)
+            connection.close()
+        return found
+
+    wait_for(lambda: statuses("/v1/models/slow:predict") == {200})
+    # a call takes 10 ms and more whatever its rows: 40 calls of one row take longer than a request may
+    put = host.ask("PUT", "/v1/models/slow/serving", json={"batch_rows": 1, "timeout_s": 0.05})
+    assert put.status_code == 200, put.text
+    wait_for(lambda: statuses("/v1/models/slow:predict") == {504})
+    assert statuses("/v2/models/slow/infer") == {504}
+    assert host.ask("PUT", "/v1/models/slow/serving", json={}).status_code == 200
+    wait_for(lambda: [statuses(path) for path in bodies] == [{200}, {200}])
 
 
 def test_killed_lane_is_replaced_with_its_predictor_while_the_other_serves(host: Host) -> None:

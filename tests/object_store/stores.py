@@ -1,11 +1,10 @@
-"""Object stores for tests: moto's server, and a proxy before it that has faults."""
+"""Object stores for tests: moto's server and Azurite, and a proxy before them that has faults."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -17,14 +16,20 @@ from pathlib import Path
 from app.object_store.bucket import Bucket
 from app.object_store.cache import Cache
 from app.object_store.object_storage import ObjectStorage
+from tests.object_store import azurite
+from tests.ports import free_port
 from tests.tied import tied
 from tests.waiting import wait_for
 
 BUCKET = "artifacts"
+KINDS = ["s3"] if azurite.MISSING else ["s3", "az"]
+"""Schemes of the stores that there are here."""
 
 
-def environment(endpoint: str) -> dict[str, str]:
+def environment(endpoint: str, kind: str = "s3") -> dict[str, str]:
     """By which clients find the store."""
+    if kind == "az":
+        return azurite.environment(endpoint)
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "testing",
@@ -33,15 +38,13 @@ def environment(endpoint: str) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @contextlib.contextmanager
-def store() -> Iterator[str]:
-    """The address of an S3 with a bucket: that of `TEST_S3_ENDPOINT`, else moto's."""
+def store(kind: str = "s3") -> Iterator[str]:
+    """The address of a store with a bucket: Azurite's; of an S3 that of `TEST_S3_ENDPOINT`, else moto's."""
+    if kind == "az":
+        with azurite.started(BUCKET) as endpoint:
+            yield endpoint
+        return
     given = os.environ.get("TEST_S3_ENDPOINT")
     if given:
         with contextlib.suppress(OSError):
@@ -60,7 +63,7 @@ def _make_bucket(endpoint: str) -> None:
 @contextlib.contextmanager
 def moto() -> Iterator[str]:
     """The address of moto's S3 with an empty bucket."""
-    port = _free_port()
+    port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(
@@ -87,14 +90,15 @@ def _answers(address: str) -> bool:
 
 class FaultProxy:
     """Stands before a store. `fault` is one of: none; `down`: connections end without an answer; `500`; `slow`: an
-    answer takes `delay_s`; `overwrites`: conditions of a write are ignored; `deaf`: the next write to a path with
+    answer takes `delay_s`; `overwrites`: a write whose condition did not hold is answered as
+    if it had been done; `deaf`: the next write to a path with
     `deaf_to` in it is done, and its answer lost. `seen`: method and path of each request."""
 
     def __init__(self, endpoint: str) -> None:
         self.fault, self.delay_s, self.deaf_to = "", 0.0, ""
         self.seen: list[tuple[str, str]] = []
         self._waiting = threading.Event()
-        host = endpoint.removeprefix("http://")
+        host, _, path = endpoint.removeprefix("http://").partition("/")
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -114,17 +118,17 @@ class FaultProxy:
                 if proxy.fault == "500":
                     self._answer(500, {}, b"<Error><Code>InternalError</Code></Error>")
                     return
-                headers = dict(self.headers)
-                if proxy.fault == "overwrites":
-                    headers.pop("If-None-Match", headers.pop("if-none-match", None))
                 connection = http.client.HTTPConnection(host, timeout=30)
-                connection.request(self.command, self.path, body, headers)
+                connection.request(self.command, self.path, body, dict(self.headers))
                 answer = connection.getresponse()
                 content = answer.read()
                 connection.close()
                 if proxy.fault == "deaf" and self.command == "PUT" and proxy.deaf_to in self.path:
                     proxy.fault = ""
                     self.close_connection = True
+                    return
+                if proxy.fault == "overwrites" and answer.status in (409, 412):
+                    self._answer(201, {"ETag": '"1"'}, b"")
                     return
                 with contextlib.suppress(OSError):  # who asked does not wait any more
                     self._answer(answer.status, dict(answer.getheaders()), content)
@@ -134,8 +138,9 @@ class FaultProxy:
                 for name, value in headers.items():
                     if name.lower() not in {"connection", "transfer-encoding", "content-length"}:
                         self.send_header(name, value)
-                length = headers.get("Content-Length", str(len(content))) if self.command == "HEAD" else len(content)
-                self.send_header("Content-Length", str(length))
+                written = {name.lower(): value for name, value in headers.items()}
+                length = written.get("content-length") if self.command == "HEAD" else None
+                self.send_header("Content-Length", length or str(len(content)))
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(content)
@@ -146,7 +151,7 @@ class FaultProxy:
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="faults", daemon=True)
         self._thread.start()
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}/{path}".rstrip("/")
 
     def break_down(self, fault: str, *, delay_s: float = 0.0) -> None:
         self._waiting.clear()
@@ -170,8 +175,9 @@ class FaultProxy:
 class Hosts:
     """Hosts that share a bucket below a prefix of their own, each with its own cache."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory, self.url = directory, f"s3://{BUCKET}/{os.urandom(8).hex()}"
+    def __init__(self, directory: Path, kind: str = "s3") -> None:
+        self.directory, self.kind = directory, kind
+        self.url = f"{kind}://{BUCKET}/{os.urandom(8).hex()}"
 
     def storage(
         self,

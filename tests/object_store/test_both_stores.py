@@ -1,4 +1,4 @@
-"""Promises that a path and an object store both keep: the same artifacts, seen from two hosts."""
+"""Promises that a path and every object store keep: the same artifacts, seen from two hosts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ import pytest
 
 from app.errors import NotFound
 from app.storage import Storage
-from tests.object_store.stores import Hosts
+from tests.object_store.stores import KINDS, Hosts
 from tests.test_storage import fill
 
 Host = Callable[[str], Storage]
 
 
-@pytest.fixture(params=["path", "s3"])
-def on(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
+@pytest.fixture(params=["path", *KINDS])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def on(request: pytest.FixtureRequest, kind: str, tmp_path: Path) -> Host:
     """The store as a host has it."""
-    if request.param == "path":
+    if kind == "path":
         return lambda host: Storage(tmp_path / "artifacts")
     hosts: Hosts = request.getfixturevalue("hosts")
     made: dict[str, Storage] = {}

@@ -16,7 +16,7 @@ from app.model_sync import ModelSync
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.jobs.repository import JobRepository
 from app.registry.metric_points import MetricRepository
-from app.serving.batcher import BatchLimits
+from app.serving.model_limits import BatchLimits
 from app.serving.own_predictors import OwnPredictors
 from app.serving.version_files import Held
 from app.storage import Storage

@@ -25,10 +25,10 @@ from app.protocols.inference import Inference
 from app.protocols.open_inference_rest import OpenInferenceApp
 from app.protocols.rpc_methods import Methods
 from app.protocols.rpc_services import all_services
-from app.serving.batcher import BatchLimits
+from app.serving.model_limits import BatchLimits
 from app.serving.own_predictors import OwnPredictors
 from app.serving.split import Share
-from app.serving.versions import WantedVersion
+from app.serving.wanted_version import WantedVersion
 from tests.fork_server import Lender
 from tests.serving.conftest import Server, exports, wanted  # noqa: F401  fixtures
 

@@ -15,11 +15,11 @@ import pytest
 from app.digest import directory_digest
 from app.errors import ServiceError
 from app.protocols.warm_up_records import decode_record
-from app.serving.batcher import BatchLimits
 from app.serving.decode import Decoder
 from app.serving.export_description import read_export
+from app.serving.model_limits import BatchLimits
 from app.serving.own_predictors import OwnPredictors
-from app.serving.versions import WantedVersion
+from app.serving.wanted_version import WantedVersion
 from tests.datasets.test_tfrecord import record as framed
 from tests.fork_server import Lender
 from tests.protocols.conftest import message

@@ -118,6 +118,26 @@ def test_lost_seat_ends_the_attempt_and_the_next_forms_anew(session: Session) ->
     assert [take(session, job, name) for name in "cd"] == [SeatKey(job.id, 2, 0), SeatKey(job.id, 2, 1)]
 
 
+def test_seat_that_ran_out_while_its_gang_forms_is_not_kept(session: Session) -> None:
+    older, younger = make_gang(session, 2), make_gang(session, 2)
+    late = take(session, older, "a")
+    assert late is not None
+    expire_seat(session, late)
+    session.execute(update(Job).where(Job.id == older.id).values(forming_after=now() + 60))
+    assert take(session, younger, "b") == SeatKey(younger.id, 1, 0)
+    assert not gangs(session).keep_seat(late, 60)  # or both would form, and each might hold half of the workers
+
+
+def test_member_that_was_late_goes_on_while_its_attempt_runs(session: Session) -> None:
+    job = make_gang(session, 2)
+    take(session, job, "a")
+    member = take(session, job, "b")
+    assert member is not None
+    expire_seat(session, member)
+    assert gangs(session).keep_seat(member, 60)
+    assert gangs(session).expire() == []
+
+
 def test_cancel_while_forming_frees_the_seats(session: Session) -> None:
     job = make_gang(session, 2)
     key = take(session, job, "a")

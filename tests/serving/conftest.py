@@ -21,11 +21,11 @@ import uvicorn
 from app.digest import directory_digest
 from app.http.predict_app import PredictApp
 from app.http.problems import plain_problem, problem
-from app.serving.batcher import BatchLimits
 from app.serving.large_body import LargeBodyReader
+from app.serving.model_limits import BatchLimits
 from app.serving.own_predictors import OwnPredictors
 from app.serving.service import ServingService
-from app.serving.versions import WantedVersion
+from app.serving.wanted_version import WantedVersion
 from tests.fork_server import Lender
 
 ROOT = Path(__file__).parents[2]

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidInput, Overloaded, Timeout, TooLarge, Unavailable
-from app.serving.batcher import Batcher, BatchLimits
+from app.serving.batcher import Batcher
 from app.serving.decode import Decoded, Decoder
 from app.serving.export_description import ExportDescription, InputFeature, Output, Signature
 from app.serving.metrics import VersionMetrics
+from app.serving.model_limits import BatchLimits
 from app.serving.protocol import BatchResult, Form
 from app.serving.version_queue import VersionQueue
 from tests.fakes import FakePredictor, ManualClock

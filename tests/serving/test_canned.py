@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from app.digest import directory_digest
-from app.serving.batcher import BatchLimits
+from app.serving.model_limits import BatchLimits
 from app.serving.own_predictors import OwnPredictors
-from app.serving.versions import WantedVersion
+from app.serving.wanted_version import WantedVersion
 from tests.fork_server import Lender
 from tests.serving.canned_cases import CASES
 from tests.serving.conftest import ROOT, Server

@@ -10,7 +10,8 @@ from app.errors import Conflict, NotFound
 from app.serving.decode import Decoder
 from app.serving.export_description import ExportDescription, InputFeature, Output, Signature
 from app.serving.version_queue import VersionQueue
-from app.serving.versions import RETRY_S, UNUSED_S, Description, Models, ServingVersion, WantedVersion
+from app.serving.versions import RETRY_S, UNUSED_S, Description, Models, ServingVersion
+from app.serving.wanted_version import WantedVersion
 from tests.fakes import ManualClock
 
 EXPORT = ExportDescription(

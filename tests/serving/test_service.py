@@ -16,10 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.serving.batcher import BatchLimits
 from app.serving.leak_check import LeakCheck
+from app.serving.model_limits import BatchLimits
 from app.serving.own_predictors import OwnPredictors
-from app.serving.versions import WantedVersion
+from app.serving.wanted_version import WantedVersion
 from tests.fork_server import Lender
 from tests.serving.conftest import ROOT, Server
 from tests.waiting import wait_for

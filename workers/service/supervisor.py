@@ -3,14 +3,16 @@
     python -m workers.service [--host 127.0.0.1] [--port 8000] [--data-dir data]
 
 Parts: the broker (unless BROKER_URL or REDIS_URL is set), the serving parent (which runs the API and predictors), one
-Celery worker a slot (each runs its trainer), and the reconciler. Every part is a process of its own that can also be
-started alone, with the same environment variables (`app/config.py`); `docker-compose.yml` does that.
+Celery worker a slot (each runs its trainer), the reconciler, and with EXECUTOR=ray the part that places jobs on Ray.
+Every part is a process of its own that can also be started alone, with the same environment variables
+(`app/config.py`); `docker-compose.yml` does that.
 """
 
 from __future__ import annotations
 
 import argparse
 import fcntl
+import importlib.util
 import os
 import signal
 import socket
@@ -27,7 +29,7 @@ from typing import IO
 
 import structlog
 
-from app.config import Settings
+from app.config import NO_RAY, Settings
 from app.log import configure
 from app.private_files import UnsafePath, only_for_us, protect
 from app.process import die_with_parent
@@ -46,6 +48,10 @@ _START_S = 120.0
 _PAUSE_S = 2.0
 """A round that comes so much later than it should: this process, or the machine, stood still meanwhile."""
 _BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
+
+
+class RayMissing(Exception):
+    """Ray, which the settings ask for, is not installed."""
 
 
 @dataclass
@@ -95,7 +101,13 @@ def parts_of(settings: Settings) -> list[ServicePart]:
     reconciler = ServicePart("reconciler", [*python, "workers.reconciler"], 5.0, delay_s=_API_FIRST_S)
     reconciler.life, reconciler.hang_s = Pulse(), _STATEMENT_S + settings.hang_s
     parts.append(reconciler)
-    for slot in range(settings.worker_slots):
+    if settings.executor == "ray":
+        if importlib.util.find_spec("ray") is None:
+            raise RayMissing(NO_RAY)
+        placer = ServicePart("on-ray", [*python, "workers.on_ray"], 10.0, delay_s=_API_FIRST_S)
+        placer.life, placer.hang_s = Pulse(), _STATEMENT_S + settings.hang_s
+        parts.append(placer)
+    for slot in range(settings.worker_slots if settings.uses_celery else 0):
         worker = [*python, "celery", "-A", "workers.celery_app", "worker", "--pool=prefork", "--concurrency=1"]
         options = [f"--hostname=slot{slot}-{os.getpid()}@%h"]
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", f"--loglevel={settings.log_level}"]
@@ -310,7 +322,7 @@ def main(arguments: list[str] | None = None) -> None:
     address = f"http://{'127.0.0.1' if settings.host in ('0.0.0.0', '::') else shown_host}:{settings.port}"
     try:
         parts = parts_of(settings)
-    except (broker.BrokerMissing, UnsafePath) as error:
+    except (broker.BrokerMissing, RayMissing, UnsafePath) as error:
         raise SystemExit(str(error)) from None
     supervisor = Supervisor(parts, environment, Announcement(address, settings))
 

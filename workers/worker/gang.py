@@ -19,7 +19,7 @@ from app.registry.jobs.gangs import GangRepository, SeatKey
 log = structlog.get_logger("worker")
 
 _LOOK_S = 0.2
-_PAUSES = 2.0
+PAUSES = 2.0
 """A job whose gang did not fill lets others form first for so many times the waiting limit."""
 
 
@@ -64,7 +64,7 @@ class HeldSeat:
 
     @property
     def _pause_s(self) -> float:
-        return _PAUSES * self._settings.gang_timeout_s
+        return PAUSES * self._settings.gang_timeout_s
 
     def _gangs(self, session: Session) -> GangRepository:
         attempts = AttemptRepository(session, retry_backoff_s=self._settings.retry_backoff_s)

@@ -42,6 +42,7 @@ class Slot:
     Args:
         draining: whether the worker is asked to stop.
         start_trainer: makes a trainer process on the slot's devices; `start_member`: one for a member of a gang.
+        keep_warm: starts the next trainer after an attempt, before anybody asks for it.
         oom_kills: how often the kernel ended a process because memory ran out; None if that is not known.
     """
 
@@ -54,10 +55,11 @@ class Slot:
         start_trainer: Callable[[Devices], TrainerProcess] = TrainerProcess,
         start_member: Callable[[Devices], TrainerProcess] = member_trainer,
         worker: str | None = None,
+        keep_warm: bool = True,
         oom_kills: Callable[[], int | None] = memory.oom_kills,
     ) -> None:
         self._settings, self._database = settings, database
-        self._draining, self._oom_kills = draining, oom_kills
+        self._draining, self._oom_kills, self._keep_warm = draining, oom_kills, keep_warm
         self._start_trainer, self._start_member = start_trainer, start_member
         self._worker = worker or f"{socket.gethostname()}:{os.getpid()}"
         self._storage = open_storage(settings)
@@ -123,7 +125,7 @@ class Slot:
             if self.trainer is not None:
                 self.trainer.kill()
                 self.trainer = None
-            if not self._draining():
+            if self._keep_warm and not self._draining():
                 self.warm_up()
 
     def _run(self, claim: Claim, submitted: float, seat: HeldSeat | None = None) -> str:
@@ -174,7 +176,7 @@ class Slot:
             bound.warning("the trainer died before it started the attempt; another one takes it")
         assert outcome is not None
         bound.info("ended", outcome=outcome)
-        if not self._draining():
+        if self._keep_warm and not self._draining():
             self.warm_up()
         return outcome
 

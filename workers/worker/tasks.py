@@ -67,7 +67,12 @@ def _prepare(sender: Any, **_: Any) -> None:
     """In the main process, before it forks."""
     if fault := wrong_pool(sender):
         raise SystemExit(fault)
-    only_for_us(*Settings().broker_directories)
+    settings = Settings()
+    if not settings.uses_celery:
+        raise SystemExit(
+            "With EXECUTOR=ray all jobs run on Ray; name their queues in RAY_QUEUES to leave others to Celery."
+        )
+    only_for_us(*settings.broker_directories)
     _Pipe.read, _Pipe.write = os.pipe()
     _Main.pulse.start()
     log.info("serves queues", queues=list(app.amqp.queues.consume_from))

@@ -40,6 +40,10 @@ class LabelView(View):
     previous: int | None = Field(description="The version before, kept warm for a quick way back.")
     revision: int = Field(description="Raised by each change; the ETag.")
     updated_at: Time
+    pending: bool = Field(
+        description="Lanes of this host may still answer by the label as it was: not all followed within two seconds. "
+        "False where predictions are answered elsewhere."
+    )
 
 
 class LabelUpdate(Request):

@@ -1,10 +1,13 @@
 """CSV: comma (or what the schema says), RFC 4180 quotes, UTF-8 with or without a BOM, a header, any line end.
 
-Two passes over the file: the first checks it and finds every column's type, the second gives typed chunks.
+Two passes over the file: the first checks it and finds every column's type, the second gives typed chunks. The quick
+way is the first pass alone: it gives its chunks by the types that each column has so far, and gives up where they were
+others.
 """
 
 from __future__ import annotations
 
+import copy
 import secrets
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -17,6 +20,7 @@ from app.datasets.limits import Limits
 from app.datasets.readers.csv_bytes import CheckedText
 from app.datasets.readers.csv_text import Dialect, find_fault, line_of_row, read_header
 from app.datasets.readers.csv_types import NULLS, CellType, Kind, NotOfKind
+from app.datasets.readers.doubt import Doubt
 from app.datasets.readers.shared_file import SharedFile
 from app.datasets.upload_schema import Schema
 from app.errors import FieldError, InvalidInput, TooLarge, quote_name
@@ -37,7 +41,7 @@ class CsvReader:
 
     Attributes:
         names: columns, by the header.
-        warnings: what somebody should know of the columns; complete after the first chunk.
+        warnings: what somebody should know of the columns; complete after the last chunk.
 
     Raises (all methods): InvalidInput or TooLarge, naming the line and where possible the column.
     """
@@ -51,11 +55,23 @@ class CsvReader:
         schema.check_names(self.names)
         self._schema = schema
         self._types: list[CellType] = []
+        self._quick = False
         # Work on a column costs the same for a few rows as for many: wide tables take more rows at a time.
         self._block = min(max(_BLOCK, len(self.names) * 2000), 8 * _BLOCK)
 
+    def quick(self) -> CsvReader:
+        """A reader of the same file that also raises Doubt. The two share the file, which Arrow's threads may still be
+        reading for the one when the other begins."""
+        reader = copy.copy(self)
+        reader.warnings = []
+        reader._quick = True
+        return reader
+
     def chunks(self) -> Iterator[Chunk]:
         """The rows, typed."""
+        if self._quick:
+            yield from self._first_pass()
+            return
         try:
             self._find_types()
         except _Straddles:
@@ -77,6 +93,11 @@ class CsvReader:
         return f"Line {line_of_row(self._data(), self._line, row, self._limits, self._dialect)}"
 
     def _find_types(self) -> None:
+        for _ in self._first_pass():
+            pass
+
+    def _first_pass(self) -> Iterator[Chunk]:
+        """The rows as their types are so far; of no use in the careful way."""
         self._types = [CellType(self._schema[name]) for name in self.names]
         # A row of our own behind the last one: when it does not come out again, an open quote has swallowed it.
         mark = secrets.token_hex(16)
@@ -86,12 +107,13 @@ class CsvReader:
         last: pa.RecordBatch | None = None
         for batch in self._batches(checked, [pa.large_string()] * len(self.names)):
             if last is not None:
-                self._see(last, rows)
+                yield self._see(last, rows)
                 rows += len(last)
             last = batch
         if last is None or not len(last) or last.column(0)[-1].as_py() != mark:
             raise find_fault(self._data(), self._line, self.names, self._limits, self._dialect) or self._unreadable()
-        self._see(last.slice(0, len(last) - 1), rows)
+        if len(last) > 1:
+            yield self._see(last.slice(0, len(last) - 1), rows)
         self._judge()
 
     def _judge(self) -> None:
@@ -123,16 +145,23 @@ class CsvReader:
         if errors:
             raise InvalidInput(errors=[FieldError("/file", error) for error in errors])
 
-    def _see(self, batch: pa.RecordBatch, rows_before: int) -> None:
+    def _see(self, batch: pa.RecordBatch, rows_before: int) -> Chunk:
+        columns = {}
         for name, cells, array in zip(self.names, self._types, batch.columns, strict=True):
+            before = cells.kind
             try:
-                cells.see(array, rows_before)
+                values = cells.see(array, rows_before)
             except NotOfKind as error:
                 raise InvalidInput.at(
                     "/file",
                     f"{self._where(rows_before + error.row)}, column {quote_name(name)}: the cell is not "
                     f"{_EXPECTED[cells.kind]}, as the schema says. Correct it, leave it empty, or change the schema.",
                 ) from None
+            if self._quick:
+                if not cells.follows(before):
+                    raise Doubt
+                columns[name] = cells.values(array) if values is None else values
+        return Chunk(columns, len(batch), lambda row: self._where(rows_before + row))
 
     def _unreadable(self) -> InvalidInput:
         return InvalidInput.at("/file", "The file does not read as CSV. Put cells with separators or quotes in quotes.")

@@ -19,7 +19,8 @@ NULLS = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None"]
 """Cells that mean "no value", quoted or not."""
 
 _BOOLS = {"true": 1, "false": 0}
-_LEADING_ZERO = r"^\s*[+-]?0\d"
+_LEADING_ZERO = r"^\s*[+-]?0\d+\s*$"
+_HEAD = 64
 
 
 class Kind(StrEnum):
@@ -69,16 +70,16 @@ class CellType:
         #: cells that keep it from being one of truth values or of lists
         self.odd = OddCells()
 
-    def see(self, cells: pa.Array, rows_before: int) -> None:
-        """Takes the next cells (string, null where the file says so)."""
+    def see(self, cells: pa.Array, rows_before: int) -> pa.Array | None:
+        """Takes the next cells (large_string, null where the file says so); their values, if it had to find them."""
         if self.kind is Kind.TEXT and (self.forced or (self.strays.settled and self.odd.settled)):
-            return
+            return None
         cells = without_nulls(cells, self._spelling)
         if cells.null_count == len(cells):
-            return
+            return None
         if self.kind is Kind.TEXT:
             self._add_text(cells, rows_before)
-            return
+            return None
         for kind in self._candidates():
             try:
                 tidy, values = convert(cells, kind, self._spelling)
@@ -87,7 +88,7 @@ class CellType:
                     raise
                 continue
             self._found(kind, tidy, cells, values, rows_before)
-            return
+            return values
         if self._numeric:
             self.kind = Kind.FLOAT
             convert(cells, Kind.FLOAT, self._spelling)  # raises at the first cell that is no number
@@ -95,6 +96,7 @@ class CellType:
             self.strays.settled = True
         self.kind = Kind.TEXT
         self._add_text(cells, rows_before)
+        return None
 
     def _add_text(self, cells: pa.Array, rows_before: int) -> None:
         self.strays.add(cells, rows_before)
@@ -112,11 +114,8 @@ class CellType:
             row = _beyond_int64(cells, values)
             self.beyond = None if row is None else rows_before + row
         if self.leading_zero is None:
-            zeros = pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(cells, _LEADING_ZERO), False))
-            if len(zeros):
-                whole = pc.match_substring_regex(cells.take(zeros), r"^\s*[+-]?\d+\s*$")
-                rows = zeros.filter(whole)
-                self.leading_zero = rows_before + rows[0].as_py() if len(rows) else None
+            row = _leading_zero(cells)
+            self.leading_zero = None if row is None else rows_before + row
 
     def problem(self, name: str) -> StrayCell | None:
         """What keeps the column `name` from being one of numbers, truth values or lists; None for text."""
@@ -126,6 +125,12 @@ class CellType:
         """After the last cell: integers of which some begin with a zero (codes, not quantities) are text."""
         if self.kind is Kind.INTEGER and self.leading_zero is not None and not self._numeric:
             self.kind = Kind.TEXT
+
+    def follows(self, before: Kind) -> bool:
+        """Whether values that were found when the kind was `before` are those that it has at the end too, so far."""
+        if self.kind is Kind.INTEGER and self.leading_zero is not None and not self._numeric:
+            return False
+        return self.beyond is None and before in (Kind.UNKNOWN, self.kind)
 
     def _candidates(self) -> list[Kind]:
         if self.forced or self.kind in (Kind.FLOAT, Kind.BOOL, Kind.LIST):
@@ -164,17 +169,22 @@ def convert(cells: pa.Array, kind: Kind, spelling: Spelling = _PLAIN) -> tuple[b
     if kind is Kind.UNKNOWN:
         return True, pa.nulls(len(cells))
     target = pa.int64() if kind is Kind.INTEGER else pa.float64()
+    # A cast words a message for every bad cell, which costs a hundred times as much as a good one: a column that is
+    # none of numbers mostly shows it at once.
+    tidy = len(cells) <= _HEAD or convert(cells.slice(0, _HEAD), kind, spelling)[0]
     try:
-        if spelling.plain:
+        if not spelling.plain:
+            return False, pc.cast(plain_numbers(cells, spelling), target)
+        if tidy:
             return True, pc.cast(cells, target)
-        return False, pc.cast(plain_numbers(cells, spelling), target)
     except pa.ArrowInvalid:
-        trimmed = plain_numbers(cells, spelling)
-        trimmed = pc.if_else(pc.is_in(trimmed, pa.array(NULLS, trimmed.type)), None, trimmed)
-        try:
-            return False, pc.cast(trimmed, target)
-        except pa.ArrowInvalid:
-            raise NotOfKind(_first_bad(trimmed, target)) from None
+        pass
+    trimmed = plain_numbers(cells, spelling)
+    trimmed = pc.if_else(pc.is_in(trimmed, pa.array(NULLS, trimmed.type)), None, trimmed)
+    try:
+        return False, pc.cast(trimmed, target)
+    except pa.ArrowInvalid:
+        raise NotOfKind(_first_bad(trimmed, target)) from None
 
 
 def _first_bad(cells: pa.Array, target: pa.DataType) -> int:
@@ -226,6 +236,29 @@ def _lists(cells: pa.Array) -> pa.Array:
         return pa.array(lists, pa.large_list(pa.large_string())).cast(pa.large_list(pa.large_binary()))
     element = pa.float64() if float in kinds else pa.int64() if kinds else pa.null()
     return pa.array(lists, pa.large_list(element))
+
+
+def _leading_zero(cells: pa.Array) -> int | None:
+    """First row whose text is an integer of two digits or more that begins with a zero.
+
+    Args:
+        cells: large_string, with empty texts where they are null.
+    """
+    _, offsets, data = cells.buffers()
+    if data is None or not data.size:
+        return None
+    texts = np.frombuffer(data, np.uint8)
+    starts = np.frombuffer(offsets, np.int64)[cells.offset : cells.offset + len(cells) + 1]
+    sizes = np.diff(starts)
+    # Of the bytes that may come first, only blanks, signs and a zero are in question.
+    first = texts[np.minimum(starts[:-1], len(texts) - 1)]
+    rows = np.flatnonzero((first <= ord("0")) & (sizes > 1))
+    starts, first = starts[rows], first[rows]
+    zero = (first == ord("0")) & (texts[starts + 1] - ord("0") <= 9)  # wraps around below the digits
+    signed = (first < ord("0")) & ((first <= ord(" ")) | (texts[starts + 1] == ord("0")))
+    rows = rows[zero | signed]
+    rows = rows[pc.match_substring_regex(cells.take(pa.array(rows)), _LEADING_ZERO).fill_null(False).to_numpy(False)]
+    return int(rows[0]) if len(rows) else None
 
 
 def _beyond_int64(cells: pa.Array, values: pa.Array) -> int | None:

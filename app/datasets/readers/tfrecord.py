@@ -13,6 +13,7 @@ import pyarrow as pa
 from app.datasets.chunk import Chunk
 from app.datasets.limits import Limits
 from app.datasets.readers import tf_example_fast
+from app.datasets.readers.doubt import Doubt
 from app.datasets.readers.tf_example import BadExample, Feature, decode_example
 from app.datasets.readers.tf_example_fast import Lists, Unusual, ranges
 from app.datasets.readers.tfrecord_frames import Group, groups
@@ -32,7 +33,11 @@ class _Column:
 
 
 class TFRecordReader:
-    """Reads one file in two passes: the first checks it and finds which features are lists.
+    """Reads one file in two passes: the first checks it and finds which features are lists. The quick way takes its
+    first records for all of it in this, checks the others while it reads them, and gives up where they are different.
+
+    Args:
+        quick: `chunks` then also raises Doubt.
 
     A feature that never has more than one value is a column of single values; an absent or empty one is null there.
 
@@ -43,10 +48,11 @@ class TFRecordReader:
     Raises (all methods): InvalidInput or TooLarge, naming the record and its byte offset.
     """
 
-    def __init__(self, file: BinaryIO, limits: Limits, schema: Schema) -> None:
+    def __init__(self, file: BinaryIO, limits: Limits, schema: Schema, *, quick: bool = False) -> None:
         self._file = file
         self._limits = limits
         self._schema = schema
+        self._quick = quick
         self.warnings: list[str] = []
         self._columns: dict[str, _Column] = {}
         for group in groups(file, limits.max_line_bytes, check=True):
@@ -54,6 +60,8 @@ class TFRecordReader:
                 for index, record in enumerate(group.records()):
                     place = group.place(index)
                     self._learn(_decode(record, place), place)
+            if quick:
+                break
         self.names = sorted(self._columns)
 
     def _learn_all(self, group: Group) -> bool:
@@ -98,16 +106,27 @@ class TFRecordReader:
 
     def chunks(self) -> Iterator[Chunk]:
         """The records as rows."""
-        for group in groups(self._file, self._limits.max_line_bytes, check=False):
+        for group in groups(self._file, self._limits.max_line_bytes, check=self._quick):
             yield Chunk(self._arrays(group), len(group), group.place)
 
     def _arrays(self, group: Group) -> dict[str, pa.Array]:
         try:
             found = tf_example_fast.decode(group.data, group.starts, group.ends)
         except Unusual:
+            if self._quick:
+                raise Doubt from None
             rows = [_decode(record, group.place(index)) for index, record in enumerate(group.records())]
             return {name: self._array(name, [row.get(name) for row in rows]) for name in self.names}
+        if self._quick and not all(self._known(name, lists) for name, lists in found.items()):
+            raise Doubt
         return {name: self._array_of_lists(name, group.data, found[name]) for name in self.names if name in found}
+
+    def _known(self, name: str, lists: Lists) -> bool:
+        """Whether nothing new is to be learned from these."""
+        column = self._columns.get(name)
+        if column is None or lists.kind not in (None, column.kind):
+            return False
+        return column.longest > 1 or int(lists.counts.max()) <= 1
 
     def _array_of_lists(self, name: str, data: bytes, lists: Lists) -> pa.Array:
         """The same as `_array`, for all records at once."""

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from app.datasets.writers.memory_budget import MemoryBudget
 
@@ -49,9 +50,9 @@ class NumberStatistics:
         self._squares += squares + shift * shift * self.count * values.size / total
         self.count = total
         if self._distinct is not None:
-            self._distinct.update(np.unique(values[: 2 * DISTINCT_CAP]).tolist())
-            if values.size > 2 * DISTINCT_CAP and len(self._distinct) <= DISTINCT_CAP:
-                self._distinct.update(np.unique(values).tolist())
+            self._distinct.update(_different(values[: 2 * DISTINCT_CAP]))
+            if len(self._distinct) <= DISTINCT_CAP:
+                self._distinct.update(_different(values[2 * DISTINCT_CAP :]))
             cost = len(self._distinct) * _BYTES_A_VALUE - self._spent
             self._spent += cost
             self._budget.left -= cost
@@ -72,12 +73,19 @@ class NumberStatistics:
         }
 
 
-def string_info(counts: dict[bytes, int] | None) -> dict[str, Any]:
+def _different(values: np.ndarray[Any, Any]) -> list[float | int]:
+    """Each value once (-0.0 beside 0.0), by hashing, which takes a fraction of the time of sorting."""
+    different: list[float | int] = pa.array(values).unique().to_numpy(zero_copy_only=False).tolist()
+    return different
+
+
+def string_info(counts: dict[bytes, int] | None, distinct: int | None = None) -> dict[str, Any]:
     """The same keys for a column of strings.
 
     Args:
         counts: how often each string occurs; None when there were too many to count. Strings that are not UTF-8
             or hold a NUL (which PostgreSQL cannot store) cannot be shown; then there is no vocabulary.
+        distinct: how many strings there are, where `counts` does not say it.
     """
     vocabulary = None
     if counts is not None and len(counts) <= VOCABULARY_CAP and not any(b"\0" in text for text in counts):
@@ -91,6 +99,6 @@ def string_info(counts: dict[bytes, int] | None) -> dict[str, Any]:
         "max": None,
         "mean": None,
         "stddev": None,
-        "distinct": len(counts) if counts is not None else None,
+        "distinct": len(counts) if counts is not None else distinct,
         "vocabulary": vocabulary,
     }

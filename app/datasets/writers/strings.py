@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 from app.datasets.npy import NpyFile
 from app.datasets.row_hash import digest_strings
 from app.datasets.timestamps import looks_like_dates
-from app.datasets.writers.column_statistics import string_info
+from app.datasets.writers.column_statistics import VOCABULARY_CAP, string_info
 from app.datasets.writers.memory_budget import MemoryBudget
 
 #: Different texts that say whether a column holds dates.
@@ -54,29 +55,37 @@ class StringWriter:
         """Appends a large_binary array of n rows; returns uint64 [n], their digests (any value where null)."""
         self._null_count += array.null_count
         encoded = array.dictionary_encode()
-        texts: list[bytes] = encoded.dictionary.to_pylist()
+        lengths = np.diff(binary_parts(encoded.dictionary)[0])
+        texts: list[bytes] = encoded.dictionary.to_numpy(zero_copy_only=False).tolist()
         self._sample += texts[: max(0, _SAMPLE - len(self._sample))]
         indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         if self._codes is not None:
-            self._write_codes(texts, indices)
+            self._write_codes(texts, lengths, indices)
         else:
             self._write_plain(array)
         # One entry more, for index -1 of the nulls.
-        digests: np.ndarray[Any, Any] = np.append(digest_strings(texts), np.uint64(0))[indices]
+        digests: np.ndarray[Any, Any] = np.append(digest_strings(texts, lengths), np.uint64(0))[indices]
         return digests
 
-    def _write_codes(self, texts: list[bytes], indices: np.ndarray[Any, Any]) -> None:
+    def _write_codes(self, texts: list[bytes], lengths: np.ndarray[Any, Any], indices: np.ndarray[Any, Any]) -> None:
+        """Appends the texts `texts[indices]`; `lengths` are those of the texts, which differ."""
         assert self._codes is not None
         codes = self._codes
         known = len(codes)
-        new_codes = np.fromiter((codes.setdefault(text, len(codes)) for text in texts), np.int32, len(texts))
+        # No loop in Python over the texts: a column of names has as many as rows.
+        new_codes = np.fromiter(map(codes.get, texts, repeat(-1)), np.int32, len(texts))
+        new = np.flatnonzero(new_codes < 0)
+        if len(new):
+            new_codes[new] = np.arange(known, known + len(new))
+            new_texts = texts if len(new) == len(texts) else [texts[index] for index in new.tolist()]
+            codes.update(zip(new_texts, range(known, known + len(new)), strict=True))
         if len(codes) > len(self._counts):
             self._counts = np.concatenate([self._counts, np.zeros(len(codes), np.int64)])
         if texts:
             self._counts[new_codes] += np.bincount(indices[indices >= 0], minlength=len(texts))
         self._code_file.append(np.append(new_codes, np.int32(-1))[indices])
         if len(codes) > known:
-            cost = sum(len(text) + _BYTES_AN_ENTRY for text in texts[-(len(codes) - known) :])
+            cost = int(lengths[new].sum()) + len(new) * _BYTES_AN_ENTRY
             self._spent += cost
             self._budget.left -= cost
             if self._budget.left < 0 or len(codes) > self._budget.dictionary_entries:
@@ -109,7 +118,7 @@ class StringWriter:
 
     def close(self) -> dict[str, Any]:
         """Completes the files; returns the column's information."""
-        counts = None
+        counts = distinct = None
         if self._codes is None:
             if self._nulls.rows:
                 self._nulls.append_zeros(self._offsets.rows - 1 - self._nulls.rows)
@@ -118,13 +127,15 @@ class StringWriter:
             self._bytes.close()
         else:
             self._code_file.close()
-            counts = dict(zip(self._codes, self._counts.tolist(), strict=False))
+            distinct = len(self._codes)
+            if distinct <= VOCABULARY_CAP:
+                counts = dict(zip(self._codes, self._counts.tolist(), strict=False))
             offsets, data = binary_parts(pa.array(list(self._codes), pa.large_binary()))
             for part, values in (("dictionary.offsets", offsets), ("dictionary.bytes", data)):
                 file = self._file(part, values.dtype)
                 file.append(values)
                 file.close()
-        info = {"dtype": "string", "shape": [], "nulls": self._null_count, **string_info(counts)}
+        info = {"dtype": "string", "shape": [], "nulls": self._null_count, **string_info(counts, distinct)}
         if looks_like_dates([text.decode("utf-8", "replace") for text in self._sample]):
             info["looks_like"] = "date"
         return info

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, delete, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from app.jobs.state import JobState
@@ -85,14 +85,13 @@ class GangRepository:
         return key
 
     def keep_seat(self, key: SeatKey, lease_s: float) -> bool:
-        """Extends a seat's lease. False: the seat is lost, or its attempt is over or will never be."""
-        alive = update(Seat).where(_is(key)).values(lease_expires_at=now() + lease_s).returning(Seat.number)
-        if self.session.execute(alive, execution_options=_UNSYNCHRONIZED).one_or_none() is None:
-            return False
-        forming = (Job.state == JobState.QUEUED) & (Job.attempt == key.attempt - 1)
+        """Extends a seat's lease. False: the seat is lost, or its attempt is over or will never be. A lease that ran
+        out while the gang forms is not extended: another job may form since."""
+        forming = (Job.state == JobState.QUEUED) & (Job.attempt == key.attempt - 1) & (Seat.lease_expires_at >= now())
         running = (Job.state == JobState.RUNNING) & (Job.attempt == key.attempt)
-        stands = select(Job.id).where(Job.id == key.job_id, forming | running)
-        return self.session.scalar(stands) is not None
+        stands = exists().where(Job.id == Seat.job_id, forming | running)
+        kept = update(Seat).where(_is(key), stands).values(lease_expires_at=now() + lease_s).returning(Seat.number)
+        return self.session.execute(kept, execution_options=_UNSYNCHRONIZED).one_or_none() is not None
 
     def member(self, key: SeatKey) -> Claim | None:
         """The right to take part in the attempt, once it runs; None while the gang forms."""

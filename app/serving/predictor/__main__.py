@@ -193,7 +193,9 @@ class PredictorServer:
         held = self._models.get(run.key)
         if held is not None:
             try:
-                bodies, took = held.model.run(run.signature, run.columns, run.counts, run.forms)
+                bodies, took = held.model.run(
+                    run.signature, run.columns, run.counts, run.forms, call_rows=run.call_rows
+                )
             except MemoryError:
                 give_memory_back()
         self._took_s[run.key] = took / 1e6

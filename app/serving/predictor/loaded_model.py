@@ -1,16 +1,14 @@
 """A SavedModel in memory and the call of its signatures. Imported by the predictor process only.
 
 Each signature gets one packed function around it, traced once at load: its inputs are the few tensors of
-`app.serving.packing` instead of one a feature. It is called as a flat `AtomicFunction`, which costs half of a call
-through Python's `ConcreteFunction`. The raw op `StatefulPartitionedCall` would cost 13 µs less, but TensorFlow's cache
-of kernels keeps what such a call made of a function (40 kB and more) after the function is gone.
+`app.serving.packing` instead of one a feature, and it is called as `app.serving.predictor.flat_call` says.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +27,12 @@ from app.serving.export_description import (
     read_export,
 )
 from app.serving.packing import PackedInput, RowPacker
+from app.serving.predictor.flat_call import FlatCall
 from app.serving.predictor.graph_check import check
 from app.serving.predictor.response import ResponseEncoder
 from app.serving.predictor.warm_up_file import run_warm_up_file
 from app.serving.protocol import NO_INSTANCE, BadFrame, Column, Form
 
-# TensorFlow's modules look their names up anew each time, which costs 10 µs.
-_constant = tf.constant
 _WARM_UP_ROWS = (1, 16, 128)
 _VALUE_BYTES = 4
 _CALL_BYTES = 2**30
@@ -75,15 +72,26 @@ class Loaded:
         self._warm_up()
         run_warm_up_file(path, self.export, self.run)
 
-    def run(self, signature: str, columns: Sequence[Column], counts: Sequence[int], forms: Sequence[int]) -> Any:
+    def run(
+        self,
+        signature: str,
+        columns: Sequence[Column],
+        counts: Sequence[int],
+        forms: Sequence[int],
+        *,
+        call_rows: int = 0,
+    ) -> Any:
         """As `BatchResult.bodies`, one a request, and the call's time in microseconds.
+
+        Args:
+            call_rows: as in `RunBatch`.
 
         Raises BadFrame when the columns do not fit the signature.
         """
         runner = self._signatures.get(signature)
         if runner is None:
             raise BadFrame("The run names a signature that the model does not have.")
-        return runner.run(columns, counts, forms)
+        return runner.run(columns, counts, forms, call_rows)
 
     def _warm_up(self) -> None:
         """Runs every signature on the export's own examples, in several batch sizes."""
@@ -126,28 +134,28 @@ class _Runner:
             return [answer[output] for output in names]
 
         specs = _specs(tensors)
-        self._function = packed.get_concrete_function(*specs)
-        self._captured = list(self._function.captured_inputs)
-        self._call_flat = _call_flat(self._function)
+        self._flat_call = FlatCall(packed.get_concrete_function(*specs), specs)
         self._answers = ResponseEncoder(names)
         self._max_rows = max_rows
         self._row_bytes, self.cell_bytes = activation_bytes(function.graph.as_graph_def(add_shapes=True))
-        self._specs = [(spec.dtype, spec.dtype == tf.string) for spec in specs]
 
-    def run(self, columns: Sequence[Column], counts: Sequence[int], forms: Sequence[int]) -> Any:
+    def run(self, columns: Sequence[Column], counts: Sequence[int], forms: Sequence[int], call_rows: int = 0) -> Any:
+        most = min(self._max_rows, call_rows or self._max_rows)
         rows = sum(counts)
         inputs = self._packer.unpack(columns, rows)
         started = time.perf_counter()
         try:
-            arrays = self._compute(inputs, rows)
+            arrays = self._compute(inputs, rows, most)
             took = time.perf_counter() - started
             bodies: list[bytes | int] = list(self._answers.encode(arrays, counts, forms))
         except _FAILURES:
-            bodies = self._one_by_one(inputs, counts, forms)
+            bodies = self._one_by_one(inputs, counts, forms, most)
             took = time.perf_counter() - started
         return bodies, round(took * 1e6)
 
-    def _one_by_one(self, inputs: list[Any], counts: Sequence[int], forms: Sequence[int]) -> list[bytes | int]:
+    def _one_by_one(
+        self, inputs: list[Any], counts: Sequence[int], forms: Sequence[int], most: int
+    ) -> list[bytes | int]:
         """After a batch failed: each request alone, so that only the one at fault fails."""
         bodies: list[bytes | int] = []
         start = 0
@@ -155,28 +163,28 @@ class _Runner:
             part = [array[start : start + count] for array in inputs]
             start += count
             try:
-                bodies += self._answers.encode(self._compute(part, count), [count], [form])
+                bodies += self._answers.encode(self._compute(part, count, most), [count], [form])
             except _FAILURES:
-                bodies.append(self._at_fault(part, count))
+                bodies.append(self._at_fault(part, count, most))
         return bodies
 
-    def _at_fault(self, inputs: list[Any], rows: int) -> int:
+    def _at_fault(self, inputs: list[Any], rows: int, most: int) -> int:
         """Number of a row that fails alone, found by halving; NO_INSTANCE when only rows together fail."""
         low, high = 0, rows
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if self._fails(inputs, low, middle) else (middle, high)
-        return low if self._fails(inputs, low, high) else NO_INSTANCE
+            low, high = (low, middle) if self._fails(inputs, low, middle, most) else (middle, high)
+        return low if self._fails(inputs, low, high, most) else NO_INSTANCE
 
-    def _fails(self, inputs: list[Any], start: int, end: int) -> bool:
+    def _fails(self, inputs: list[Any], start: int, end: int, most: int) -> bool:
         try:
-            self._compute([array[start:end] for array in inputs], end - start)
+            self._compute([array[start:end] for array in inputs], end - start, most)
         except _FAILURES:
             return True
         return False
 
-    def _compute(self, inputs: list[Any], rows: int) -> list[Any]:
-        step = self._rows_of_a_call(inputs)
+    def _compute(self, inputs: list[Any], rows: int, most: int) -> list[Any]:
+        step = self._rows_of_a_call(inputs, most)
         if rows <= step:
             return self._call(inputs, rows)
         parts = []
@@ -185,12 +193,12 @@ class _Runner:
             parts.append(self._call([array[start:end] for array in inputs], end - start))
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
-    def _rows_of_a_call(self, inputs: list[Any]) -> int:
-        """As many as `max_rows`, and fewer where rows are so wide that a call would take too much memory."""
+    def _rows_of_a_call(self, inputs: list[Any], most: int) -> int:
+        """As many as `most`, and fewer where rows are so wide that a call would take too much memory."""
         if not self._row_bytes and not self.cell_bytes:
-            return self._max_rows
+            return most
         longest = max((array.shape[1] for array in self._sequences(inputs)), default=0)
-        return max(1, min(self._max_rows, _CALL_BYTES // max(1, self._row_bytes + longest * self.cell_bytes)))
+        return max(1, min(most, _CALL_BYTES // max(1, self._row_bytes + longest * self.cell_bytes)))
 
     def _sequences(self, inputs: list[Any]) -> Iterator[Any]:
         rest = iter(inputs)
@@ -201,15 +209,7 @@ class _Runner:
                 yield array
 
     def _call(self, inputs: list[Any], rows: int) -> list[Any]:
-        tensors = [
-            _constant(array, dtype) if string else _constant(array)
-            for array, (dtype, string) in zip(inputs, self._specs, strict=True)
-        ]
-        if self._call_flat is None:
-            outputs = tf.nest.flatten(self._function(*tensors))
-        else:
-            outputs = self._call_flat(*tensors, *self._captured)
-        return [_batched(output.numpy(), rows) for output in outputs]
+        return [_batched(array, rows) for array in self._flat_call(inputs)]
 
 
 def activation_bytes(graph: Any) -> tuple[int, int]:
@@ -231,12 +231,6 @@ def activation_bytes(graph: Any) -> tuple[int, int]:
             elif unknown > 1:
                 cell_bytes += size
     return row_bytes, cell_bytes
-
-
-def _call_flat(function: Any) -> Callable[..., Sequence[Any]] | None:
-    """The function's call on a flat list of tensors; None in a TensorFlow whose functions have none."""
-    call: Callable[..., Sequence[Any]] | None = getattr(getattr(function, "inference_fn", None), "call_flat", None)
-    return call
 
 
 def _verified(path: Path, digest: str) -> ExportDescription:

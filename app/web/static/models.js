@@ -25,6 +25,9 @@ const HEALTH = [
   {title: "Rows per call", cell: (one) => number(one.mean_batch_rows), number: true, wide: true},
 ];
 
+/** Of a model, where they differ from the service's. */
+const SETTINGS = ["batch_rows", "queue_rows", "timeout_s", "memory_bytes", "priority"];
+
 export const models = {
   title: () => "Models",
   section: "models",
@@ -51,6 +54,7 @@ export const model = {
     const serving = status.versions.find((version) => version.labels.includes(LATEST));
     const {versions: health} = await json("/v1/serving", {signal});
     const asked = health.filter((one) => one.model === name);
+    const settings = status.versions.length ? await json(`${path}/serving`, {signal}) : {};
     const released = status.versions.length ? await releasesOf(name, signal) : [];
     const measured = serving ? await json(`${path}/versions/${serving.version}`, {signal}) : null;
     return [
@@ -58,6 +62,7 @@ export const model = {
       make("h1", {}, name),
       summary([
         ["Labels", Object.entries(status.labels).map(([label, version]) => `${label} → ${version}`).join(", ") || "none"],
+        ["Serving settings", SETTINGS.filter((one) => settings[one] != null).map((one) => `${one} ${settings[one]}`).join(", ")],
         ["Jobs", link(`jobs?model=${encodeURIComponent(name)}`, "of this model")],
         ["Ask it", serving ? link(`ask/${encodeURIComponent(name)}`, "with a form, curl or Python") : make("code", {}, `POST ${path}:predict`)],
       ]),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ NUMBERS = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
 IDS = np.array([1, 2, 3, 1])
 LABELS = np.array([0, 1, 0, 1])
 
-#: Name, and what the old library made of it in most variables.
+#: Name, and what the old library made of it in most variables. No two became one: all are in one model.
 NAMES = {
     "Marital Status": "Marital_Status",
     "größe": "gr__e",
@@ -28,8 +29,8 @@ NAMES = {
     "/x": "_x",
     "x/": "x_",
     "a/b": "a_b",
-    "a>b": "a_b",
-    "a\\b": "a_b",
+    "c>d": "c_d",
+    "e\\f": "e_f",
     "x (m) & 'y', [z] 5% #1 +:": "x__m_____y____z__5___1___",
 }
 
@@ -57,8 +58,8 @@ KINDS: dict[str, tuple[Callable[[str, Path], Any], Any, str]] = {
 }
 
 
-def _input(key: str, values: Any) -> Callable[[], tf.data.Dataset]:
-    features = {key: values, "z": WORDS, "w": NUMBERS}
+def _input(features: dict[str, Any]) -> Callable[[], tf.data.Dataset]:
+    features = {"z": WORDS, "w": NUMBERS} | features
     return lambda: tf.data.Dataset.from_tensor_slices((features, LABELS)).batch(2)
 
 
@@ -74,84 +75,92 @@ def _run(estimator: Any, input_fn: Any, columns: list[Any], directory: Path) -> 
     return [name for name in estimator.get_variable_names() if name.endswith(("/weights", "/embedding_weights"))]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_linear_column_of_each_kind_works(tmp_path: Path, kind: str) -> None:
-    key = "Marital Status"
-    make, values, suffix = KINDS[kind]
-    column = make(key, tmp_path)
-    estimator = est.LinearClassifier([column], model_dir=str(tmp_path / "m"), optimizer="SGD")
-    (name,) = _run(estimator, _input(key, values), [column], tmp_path)
-    # A crossed column is called after its keys in their order.
-    column_name = NAMES[key] + suffix if suffix is not None else "_X_".join(NAMES.get(k, k) for k in sorted([key, "z"]))
-    assert name == f"linear/linear_model/{column_name}/weights"
+def _plain(key: str) -> str:
+    """The key as variables have it: signs and letters that no scope takes become `_`."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", key)
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if k not in {"numeric", "bucketized"}])
-def test_embedding_and_indicator_of_each_kind_work(tmp_path: Path, kind: str) -> None:
-    key = "größe"
-    make, values, _ = KINDS[kind]
-    columns = [fc.embedding_column(make(key, tmp_path), 2), fc.indicator_column(make(key, tmp_path))]
+def _column_name(key: str, suffix: str | None) -> str:
+    """What the column of `KINDS` is called in its variables: a crossed one after its keys in their order."""
+    return _plain(key) + suffix if suffix is not None else "_X_".join(_plain(k) for k in sorted([key, "z"]))
+
+
+def _of_each_kind(key: str, kinds: Iterable[str], directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A column and the values of each kind, in one model: a graph for each would take most of the time."""
+    made = {f"{key} {kind}": KINDS[kind] for kind in kinds}
+    columns = {name: make(name, directory) for name, (make, _, _) in made.items()}
+    return columns, {name: values for name, (_, values, _) in made.items()}
+
+
+def test_linear_column_of_each_kind_works(tmp_path: Path) -> None:
+    columns, features = _of_each_kind("Marital Status", KINDS, tmp_path)
+    estimator = est.LinearClassifier([*columns.values()], model_dir=str(tmp_path / "m"), optimizer="SGD")
+    names = _run(estimator, _input(features), [*columns.values()], tmp_path)
+    wanted = (_column_name(f"Marital Status {kind}", suffix) for kind, (_, _, suffix) in KINDS.items())
+    assert sorted(names) == sorted(f"linear/linear_model/{name}/weights" for name in wanted)
+
+
+def test_embedding_and_indicator_of_each_kind_work(tmp_path: Path) -> None:
+    kinds = [kind for kind in KINDS if kind not in {"numeric", "bucketized"}]
+    made, features = _of_each_kind("größe", kinds, tmp_path)
+    columns = [wrapped for one in made.values() for wrapped in (fc.embedding_column(one, 2), fc.indicator_column(one))]
     estimator = est.DNNClassifier([2], columns, model_dir=str(tmp_path / "m"), optimizer="SGD")
-    (name,) = _run(estimator, _input(key, values), columns, tmp_path)
-    assert name.startswith("dnn/input_from_feature_columns/input_layer/")
+    names = _run(estimator, _input(features), columns, tmp_path)
+    wanted = (_column_name(f"größe {kind}", KINDS[kind][2]) for kind in kinds)
+    scope = "dnn/input_from_feature_columns/input_layer"
+    assert sorted(names) == sorted(f"{scope}/{name}_embedding/embedding_weights" for name in wanted)
 
 
-@pytest.mark.parametrize("key", NAMES)
-def test_any_name_has_the_old_librarys_variables(tmp_path: Path, key: str) -> None:
-    columns = [fc.embedding_column(_hashed(key), 2)]
-    combined: dict[str, Any] = {
-        "linear_feature_columns": [_hashed(key)],
-        "dnn_feature_columns": columns,
-        "dnn_hidden_units": [2],
-    }
-    both = [_hashed(key), *columns]
-    for kind, directory in ((est.DNNLinearCombinedClassifier, "v2"), (est.v1.DNNLinearCombinedClassifier, "v1")):
-        estimator = kind(**combined, model_dir=str(tmp_path / directory))
-        names = _run(estimator, _input(key, WORDS), both, tmp_path / directory)
-        # The network of v2 kept / and >; names that it could not train get what the other layers make of them.
-        kept = key if key in {"/x", "x/", "a/b", "a>b"} and directory == "v2" else NAMES[key]
-        assert names == [
-            f"dnn/input_from_feature_columns/input_layer/{kept}_embedding/embedding_weights",
-            f"linear/linear_model/{NAMES[key]}/weights",
-        ]
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_any_name_has_the_old_librarys_variables(tmp_path: Path, api: str) -> None:
+    keys = list(NAMES)
+    hashed = [_hashed(key) for key in keys]
+    embedded = [fc.embedding_column(column, 2) for column in hashed]
+    kind = est.DNNLinearCombinedClassifier if api == "v2" else est.v1.DNNLinearCombinedClassifier
+    estimator = kind(
+        linear_feature_columns=hashed,
+        dnn_feature_columns=embedded,
+        dnn_hidden_units=[2],
+        model_dir=str(tmp_path / "m"),
+    )
+    names = _run(estimator, _input(dict.fromkeys(keys, WORDS)), [*hashed, *embedded], tmp_path)
+    # The network of v2 kept / and >; names that it could not train get what the other layers make of them.
+    kept = {key: key if key in {"/x", "x/", "a/b", "c>d"} and api == "v2" else NAMES[key] for key in keys}
+    scope = "dnn/input_from_feature_columns/input_layer"
+    wanted = [f"{scope}/{kept[key]}_embedding/embedding_weights" for key in keys]
+    assert sorted(names) == sorted([*wanted, *(f"linear/linear_model/{NAMES[key]}/weights" for key in keys)])
 
 
-@pytest.mark.parametrize("key", ["Marital Status", "a/b", "größe"])
-def test_recurrent_columns_work(tmp_path: Path, key: str) -> None:
-    steps = fc.embedding_column(fc.sequence_categorical_column_with_hash_bucket(key, 10), 2)
-    context = fc.embedding_column(_hashed(f"{key}2"), 2)
-    estimator = est.experimental.RNNClassifier([steps], [context], units=[2], model_dir=str(tmp_path / "m"))
+def test_recurrent_columns_work(tmp_path: Path) -> None:
+    keys = ["Marital Status", "a/b", "größe"]
+    steps = [fc.embedding_column(fc.sequence_categorical_column_with_hash_bucket(key, 10), 2) for key in keys]
+    context = [fc.embedding_column(_hashed(f"{key}2"), 2) for key in keys]
+    estimator = est.experimental.RNNClassifier(steps, context, units=[2], model_dir=str(tmp_path / "m"))
 
     def input_fn() -> tf.data.Dataset:
-        rows = tf.data.Dataset.from_tensor_slices(({key: WORDS[:, None], f"{key}2": WORDS}, LABELS)).batch(2)
-        return rows.map(lambda f, y: ({key: tf.sparse.from_dense(f[key]), f"{key}2": f[f"{key}2"]}, y))
+        features = dict.fromkeys(keys, WORDS[:, None]) | {f"{key}2": WORDS for key in keys}
+        rows = tf.data.Dataset.from_tensor_slices((features, LABELS)).batch(2)
+        return rows.map(lambda f, y: (f | {key: tf.sparse.from_dense(f[key]) for key in keys}, y))
 
-    names = _run(estimator, input_fn, [steps, context], tmp_path)
-    assert names == [
-        f"dense_features/{NAMES[key]}2_embedding/embedding_weights",
-        f"sequence_features/{NAMES[key]}_embedding/embedding_weights",
-    ]
+    names = _run(estimator, input_fn, [*steps, *context], tmp_path)
+    wanted = [f"dense_features/{NAMES[key]}2_embedding/embedding_weights" for key in keys]
+    wanted += [f"sequence_features/{NAMES[key]}_embedding/embedding_weights" for key in keys]
+    assert sorted(names) == sorted(wanted)
 
 
-def _shared(key: str) -> list[Any]:
+def test_shared_embedding_works(tmp_path: Path) -> None:
+    keys = ["a/b", "größe", "_id"]
     with tf.Graph().as_default():
-        return list(fc.shared_embeddings([_hashed(key), _hashed("z")], 2))
-
-
-@pytest.mark.parametrize(
-    ("key", "name"),
-    [
-        ("a/b", "a/b_z_shared_embedding"),
-        ("größe", "gr__e_z_shared_embedding"),
-        ("_id", "private_id_z_shared_embedding"),
-    ],
-)
-def test_shared_embedding_works(tmp_path: Path, key: str, name: str) -> None:
-    columns = _shared(key)
+        columns = [column for key in keys for column in fc.shared_embeddings([_hashed(key), _hashed(f"z{key[-1]}")], 2)]
     estimator = est.DNNClassifier([2], columns, model_dir=str(tmp_path / "m"))
-    _run(estimator, _input(key, WORDS), columns, tmp_path)
-    (found,) = (n for n in estimator.get_variable_names() if "shared" in n)
-    assert found == name
+    features = {name: WORDS for key in keys for name in (key, f"z{key[-1]}")}
+    _run(estimator, _input(features), columns, tmp_path)
+    found = [n for n in estimator.get_variable_names() if "shared" in n]
+    assert sorted(found) == [
+        "a/b_zb_shared_embedding",
+        "gr__e_ze_shared_embedding",
+        "private_id_zd_shared_embedding",
+    ]
 
 
 def test_two_names_that_become_one_stay_two_variables(tmp_path: Path) -> None:
