@@ -50,7 +50,7 @@ class Answer(NamedTuple):
 
 
 class Host:
-    """`python -m app.lanes` and ways to ask it. Version 1 of the model `m` gives x / 2 + 2."""
+    """`python -m app.lanes`, with a gRPC port, and ways to ask it. Version 1 of the model `m` gives x / 2 + 2."""
 
     def __init__(self, data_dir: Path, exports: Path, **environment: str) -> None:
         self.port, self.grpc_port = free_port(), free_port()
@@ -61,6 +61,7 @@ class Host:
             "ARTIFACTS_URL": "",
             "SERVING_LANES": "2",
             "HANG_S": "10",
+            "PREDICT_TIMEOUT_S": "60",
             "RATE_PER_S": "1",
             "RATE_BURST": "40",
         }
@@ -100,6 +101,22 @@ class Host:
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
+    def channel(self) -> grpc.Channel:
+        """A connection of its own to the gRPC port."""
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 100)]
+        return grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}", options)
+
+    def predict_by_grpc(self, channel: grpc.Channel, values: list[float], model: str = "m") -> grpc.Future:
+        """A call of TensorFlow Serving's `Predict` that is under way."""
+        request = tfs_schema.PUBLIC.message("tensorflow.serving.PredictRequest")()
+        request.model_spec.name = model
+        request.inputs["x"].dtype = 1
+        request.inputs["x"].float_val.extend(values)
+        request.inputs["x"].tensor_shape.dim.add(size=len(values))
+        call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+        token = [("authorization", f"Bearer {self.secret}")]
+        return call.future(request.SerializeToString(), metadata=token, timeout=60)
 
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {self.secret}", **more.pop("headers", {})}
@@ -219,20 +236,11 @@ class SteadyCaller(SteadyClient):
     """The same by gRPC. What its client does not send again by itself is tried once more."""
 
     def _run(self) -> None:
-        request = tfs_schema.PUBLIC.message("tensorflow.serving.PredictRequest")()
-        request.model_spec.name = "m"
-        request.inputs["x"].dtype = 1
-        request.inputs["x"].float_val.append(1.0)
-        request.inputs["x"].tensor_shape.dim.add(size=1)
-        message = request.SerializeToString()
-        metadata = [("authorization", f"Bearer {self._host.secret}")]
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        with grpc.insecure_channel(f"127.0.0.1:{self._host.grpc_port}", options=options) as channel:
-            call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+        with self._host.channel() as channel:
             while not self._stop.wait(0.002):
                 for _ in range(2):
                     try:
-                        body = call(message, metadata=metadata, timeout=60)
+                        body = self._host.predict_by_grpc(channel, [1.0]).result()
                     except grpc.RpcError as error:
                         self.broken += 1
                         self.errors.append(str(error))
