@@ -247,18 +247,14 @@ class Lifespan:
             self._link.start()
         if self._serving is not None:
             await self._serving.start()
-        if self._grpc_port is not None:
-            try:
-                await self._grpc_port.start()
-            except OSError as error:
-                log.error("cannot open the gRPC port", why=str(error))
-                if self._serving is not None:
-                    await self._serving.stop()
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
-                return
         self._preparing = asyncio.create_task(self._prepare(), name="prepare")
-        if self._link is not None:
-            await self._wait(self._link.patience_s)
+        try:
+            await self._open_ports()
+        except OSError as error:
+            log.error("cannot open the gRPC port", why=str(error))
+            await self._stop()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
         await send({"type": "lifespan.startup.complete"})
         warming = asyncio.create_task(self._warm_up(), name="warm-up")
         await receive()
@@ -268,12 +264,27 @@ class Lifespan:
         await self._stop()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _wait(self, patience_s: float) -> None:
-        """Until predictions can be answered, or for so long."""
+    async def _open_ports(self) -> None:
+        """Returns when connections are to be accepted: at once, or, in the place of a lane that died, when predictions
+        can be answered, a while later at most. Raises OSError: the gRPC port cannot be opened.
+
+        gRPC's listener is each lane's own and ends with it, so that the kernel gives connections to living lanes only.
+        While there are some, a new lane opens its own last; else its callers rather wait for versions than find nobody.
+        """
+        patience_s = 0.0 if self._link is None else self._link.patience_s
+        until = asyncio.get_running_loop().time() + patience_s
+        others = self._link is not None and bool(self._link.table.serving_elsewhere())
+        await self._wait(until, versions=others)
+        if self._grpc_port is not None:
+            await self._grpc_port.start()
+        await self._wait(until, versions=True)
+
+    async def _wait(self, until: float, *, versions: bool) -> None:
+        """Until the registry can be asked, and `versions` can be, or that time has come."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout_at(until):
                 await self._ready.wait()
-                if self._serving is not None:
+                if versions and self._serving is not None:
                     await self._serving.wait_for_all()
 
     async def _prepare(self) -> None:

@@ -81,7 +81,8 @@ class Api:
     """Calls the service; a moment without an answer (a part that is being restarted) is waited out."""
 
     def __init__(self, address: str, token: str) -> None:
-        self._http = httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        self.headers = {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(base_url=address, headers=self.headers, timeout=30)
 
     def call(self, method: str, path: str, patience_s: float = 30.0, **options: Any) -> dict[str, Any]:
         give_up = time.monotonic() + patience_s

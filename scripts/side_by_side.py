@@ -22,10 +22,14 @@ ROOT = Path(__file__).resolve().parents[1]
 GROUPS = {
     "engine": [
         "tests/workers",
-        *(f"tests/estimator/{name}" for name in ("compat", "distribution", "doctor", "export", "training")),
+        *(f"tests/estimator/{name}" for name in ("compat", "distribution", "export", "training")),
     ],
     "programs": ["tests/estimator"],
-    "processes": [f"tests/{name}" for name in ("chaos", "deploy", "e2e", "packages", "upgrade", "test_operations.py")],
+    "processes": [
+        "tests/estimator/doctor",
+        *(f"tests/{name}" for name in ("chaos", "deploy", "e2e", "lanes", "packages", "upgrade")),
+        *(f"tests/{name}.py" for name in ("test_operations", "test_scripts")),
+    ],
     "others": ["tests"],
 }
 """Group → its places, without those in them that are another group's. About as long as each other."""

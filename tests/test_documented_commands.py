@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from app.errors import Unavailable
+from app.object_store.bucket import Bucket
+from tests import seaweedfs
 from tests.documented import ROOT, compose, on_pages, variables, words
 from tests.ports import free_port
 from tests.tied import tied
@@ -28,6 +31,7 @@ RUN_BY = {
     "docker compose --profile gpu up --build": "tests/deploy/test_kubernetes.py",  # the file's parts; there is no GPU
     "docker compose --profile rabbitmq up": _PROFILE,
     "docker compose --profile monitoring up": _PROFILE,
+    "docker compose --profile store up": _PROFILE,
     "docker compose up --build": _PARTS,  # each command of the file, without containers
     "python -m app.lanes": _PARTS,
     "estimator-service ": "tests/docs/test_cli.py",  # and the stories in tests/e2e
@@ -47,6 +51,7 @@ RUN_BY = {
     "scripts/build": "tests/packages/test_wheels.py",
     "scripts/chaos": "tests/chaos/test_run.py::test_five_jobs_survive_every_kind_of_fault",
     "scripts/check": "tests/test_scripts.py",
+    "scripts/cluster-test": "tests/chaos/test_cluster_parts.py",  # its parts: a run takes minutes
     "scripts/demo": _SCRIPT,
     "scripts/docs": "tests/docs/test_site.py",
     "scripts/pictures": "tests/docs/test_pictures.py",
@@ -126,6 +131,7 @@ def test_compose_file_asks_for_every_secret_and_has_none_of_its_own() -> None:
         ("rabbitmq", "rabbitmq", "RABBITMQ_PASSWORD", "RABBITMQ_DEFAULT_PASS", "docker-entrypoint.sh"),
         ("prometheus", "monitoring", "METRICS_TOKEN", "METRICS_TOKEN", "prometheus"),
         ("grafana", "monitoring", "GRAFANA_PASSWORD", "GF_SECURITY_ADMIN_PASSWORD", "run.sh"),
+        ("store", "store", "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY", "weed"),
     ],
 )
 def test_parts_of_a_profile_want_their_secret(
@@ -142,6 +148,33 @@ def test_parts_of_a_profile_want_their_secret(
         environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", variable: secret}
         run = subprocess.run([shell, option, script], env=environment, capture_output=True, text=True, check=False)
         assert (run.stdout, f"Set {asked}" in run.stderr) == (said, not secret)
+
+
+@pytest.mark.skipif(seaweedfs.find() is None, reason="needs weed, SeaweedFS' program (scripts/cluster-test has it)")
+def test_store_of_the_compose_file_takes_artifacts_of_who_has_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = compose()["services"]
+    shell, option, script = services["store"]["entrypoint"]
+    used = services["api"]["environment"]
+    assert used["AWS_ENDPOINT_URL"] == "${AWS_ENDPOINT_URL:-http://store:8333}"
+    assert used.items() >= {name: services["store"]["environment"][name] for name in seaweedfs.KEYS}.items()
+    (tmp_path / "data").mkdir()
+    script = script.replace("$$", "$").replace("/tmp/", f"{tmp_path}/").replace("-dir=/data", f"-dir={tmp_path}/data")
+    with seaweedfs.running([shell, option, script], tmp_path) as endpoint:
+        for name, value in seaweedfs.KEYS.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        path, health = services["store"]["healthcheck"]["test"][1].rsplit("/", 1)
+        assert path.endswith("//127.0.0.1:8333")
+        wait_for(lambda: seaweedfs.answers(f"{endpoint}/{health}"), "the store")
+        bucket = Bucket("s3://artifacts/estimator")
+        assert bucket.create("probe", b"first")
+        assert not bucket.create("probe", b"second")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
+        with pytest.raises(Unavailable, match="refuses this service"):
+            Bucket("s3://artifacts/estimator", patience_s=0.1).create("other", b"x")
 
 
 def test_redis_of_the_compose_file_answers_with_its_password_only(tmp_path: Path) -> None:

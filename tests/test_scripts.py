@@ -162,7 +162,8 @@ def test_dev_starts_the_service_anew_when_a_file_changes(tmp_path: Path) -> None
         shutil.copytree(ROOT / name, tmp_path / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "scripts" / "_venv").write_text(f"cd {tmp_path}\nPY={sys.executable}\n")
     port = free_port()
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "DATABASE_URL": "", "REDIS_URL": ""}
+    without = {"DATABASE_URL": "", "REDIS_URL": "", "PREDICTOR": "none"}  # nothing is predicted here
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), **without}
     command = ["scripts/dev", "--port", str(port), "--data-dir", str(tmp_path / "data")]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -8,19 +8,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-_TIE = f"""
+_TIE = """
 import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, {int(signal.SIGTERM)})  # PR_SET_PDEATHSIG, which outlives the exec
+ctypes.CDLL(None).prctl(1, int(sys.argv[2]))  # PR_SET_PDEATHSIG, which outlives the exec
 if os.getppid() == int(sys.argv[1]):  # else it died before we asked
-    os.execvp(sys.argv[2], sys.argv[2:])
+    os.execvp(sys.argv[3], sys.argv[3:])
 """
 
 
-def tied(command: Sequence[str | Path]) -> list[str]:
+def tied(command: Sequence[str | Path], *, by: int = signal.SIGTERM) -> list[str]:
     """The command of a process that the kernel sends SIGTERM when the thread that starts it ends; so start it from one
-    that lasts. Number, session and command line of the process are those of the command. Linux only; elsewhere the
-    command as it is."""
+    that lasts. `by`: another signal, for a program that does not end by that. Number, session and command line of the
+    process are those of the command. Linux only; elsewhere the command as it is."""
     words = [str(word) for word in command]
     if sys.platform != "linux":
         return words
-    return [sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()), *words]
+    return [sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()), str(int(by)), *words]

@@ -13,9 +13,12 @@ def wait_for(probe: Callable[[], T], what: str = "a condition", seconds: float =
     """The first true value that `probe` gives.
 
     A long time costs nothing where all is well, and a machine under load may take ten times as long as an idle one.
+    What takes long is asked less often: a request or a look at a page, fifty times a second, takes the processor from
+    what is waited for.
     """
-    end = time.monotonic() + seconds
+    begin = time.monotonic()
     while not (value := probe()):
-        assert time.monotonic() < end, f"waited {seconds:.0f} s in vain for {what}"
-        time.sleep(0.02)
+        waited = time.monotonic() - begin
+        assert waited < seconds, f"waited {seconds:.0f} s in vain for {what}"
+        time.sleep(min(0.02 + waited / 10, 0.15))
     return value

@@ -5,10 +5,8 @@ What is used of uvicorn's private attributes is listed in `tests/http/test_uvico
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import httptools
@@ -16,7 +14,9 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.http.connections import ConnectionTable
+from app.http.partial_request import PartialRequest
 from app.http.problems import plain_problem, response_bytes
+from app.http.response_transport import ResponseTransport
 
 log = structlog.get_logger("app.http")
 
@@ -29,7 +29,6 @@ _SLICE = 4096
 _OVERHEAD_BYTES, _OVERHEAD_PER_BYTE = 64 * 1024, 16
 """What framing (chunk sizes, extensions, trailers) may add to a body."""
 _LINGER_S, _LINGER_BYTES = 1.0, 2**20
-_JOINED_BYTES = 64 * 1024
 _PROBE_S = 2.0
 _PREDICTIONS = b"POST /v1/models/"
 _PROBE_PATHS = (b"/healthz", b"/readyz")
@@ -49,8 +48,8 @@ class FastPathLike(Protocol):
     """Answers some requests without an ASGI task."""
 
     def take(self, connection: Any, data: bytes) -> Any:
-        """Begins the request that `data` is, and returns what stands for uvicorn's cycle meanwhile; None: it is none
-        of those, nothing was done."""
+        """Begins the request that `data` is, and returns what stands for uvicorn's cycle meanwhile; a `PartialRequest`
+        when the rest of it is to be waited for; None: it is none of those, nothing was done."""
 
     def remember(self, head: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         """Takes the head of a request that came the usual way, and what the parser made of it."""
@@ -58,40 +57,6 @@ class FastPathLike(Protocol):
 
 class HeadRefused(Exception):
     """Ends the parsing of a request; `Connection` answers with the status it noted."""
-
-
-class ResponseTransport:
-    """What uvicorn's cycle writes a response to. The head goes out with the first piece of the body, when that follows
-    at once: a packet less, and a client that reads once has all of a short response."""
-
-    def __init__(self, transport: asyncio.Transport, soon: Callable[[Callable[[], None]], object]) -> None:
-        self._transport, self._soon = transport, soon
-        self._first: bytes | None = None
-
-    def write(self, data: bytes) -> None:
-        if self._first is None:
-            self._first = data
-            self._soon(self.flush)
-            return
-        first, self._first = self._first, b""
-        if first and len(data) <= _JOINED_BYTES:
-            self._transport.write(first + data)
-            return
-        if first:
-            self._transport.write(first)
-        self._transport.write(data)
-
-    def flush(self) -> None:
-        if self._first:
-            first, self._first = self._first, b""
-            self._transport.write(first)
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
 
 
 class Connection(HttpToolsProtocol):
@@ -131,6 +96,7 @@ class Connection(HttpToolsProtocol):
         self._closing_since = math.inf
         self._unsent, self._unsent_since = 0, 0.0
         self.last_head: tuple[bytes, Any] | None = None  # the fast path's, and what it found of it
+        self._partial: PartialRequest | None = None  # nothing of it was given to the parser
 
     @property
     def busy(self) -> bool:
@@ -140,6 +106,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._table.remove(self)
         self._held.clear()
+        self._wait_no_more()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -148,6 +115,11 @@ class Connection(HttpToolsProtocol):
             if self._discarded > _LINGER_BYTES:
                 self.transport.close()
             return
+        if self._partial is not None:
+            whole = self._partial.add(data)
+            if whole is None:
+                return
+            data, self._partial = whole, None
         if self._fast_path is not None and not self._in_message and data.startswith(_PREDICTIONS):
             if self._take_fast(self._fast_path, data):
                 return
@@ -182,6 +154,7 @@ class Connection(HttpToolsProtocol):
         else:
             self._unsent_since = now
         self._unsent = unsent
+        self._wait_no_more()  # a body that does not come is bounded in time on the usual way
         if now - self._discards_since >= _LINGER_S or now - self.waits_since >= self._patience():
             transport.close()
 
@@ -257,6 +230,7 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         self._held.clear()
+        self._wait_no_more()
         super().shutdown()
 
     def _response_is_complete(self) -> None:
@@ -280,13 +254,24 @@ class Connection(HttpToolsProtocol):
             return False  # as `busy`, without its call
         if self._held or self._refusal or self.probe or self.flow.write_paused:
             return False
-        cycle = fast_path.take(self, data)
-        if cycle is None:
+        found = fast_path.take(self, data)
+        if found is None:
             return False
-        self.cycle = cycle
+        if isinstance(found, PartialRequest):
+            found.begin(data)
+            self._partial = found
+        else:
+            self.cycle = found
         self.waits_since = math.inf
         self._used = True
         return True
+
+    def _wait_no_more(self) -> None:
+        """The request whose body is not whole goes the usual way, if there is one."""
+        if self._partial is not None:
+            data, self._partial = self._partial.end(), None
+            self._head = data[: data.find(b"\r\n\r\n") + 4]
+            self._feed(data)
 
     def _feed_held(self) -> None:
         """Gives the parser what came, a slice at a time, and no more while requests wait behind one."""

@@ -14,12 +14,15 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from app.errors import Forbidden, ServiceError
+from app.errors import Forbidden, Overloaded, ServiceError
 from app.http.access_log import new_ids
 from app.http.admission import AdmissionMiddleware
 from app.http.auth import TokenInfo, check_scope
+from app.http.partial_request import PartialRequest
 from app.http.predict_app import PredictApp, PredictTarget
 from app.http.problems import Misdirected, problem
+from app.http.read_body import BytesInFlight
+from app.serving.large_body import INLINE_BYTES
 from app.serving.metrics import VersionMetrics
 from app.serving.response_head import lines
 from app.serving.split import KEY_HEADER, Arm, Headers
@@ -73,8 +76,11 @@ class FastPath:
         self._general_of: list[tuple[bytes, bytes]] | None = None
         self._general = b""
 
-    def take(self, connection: Any, data: bytes) -> Exchange | None:
-        """Begins the prediction that `data` asks for; None when it is not a whole one with a known head."""
+    def take(self, connection: Any, data: bytes) -> Exchange | PartialRequest | None:
+        """Begins the prediction that `data` asks for; None when it is none with a known head.
+
+        A `PartialRequest` when the head is known and the body not whole: what it gives in the end is to be taken again.
+        """
         end = data.find(b"\r\n\r\n") + 4
         last = connection.last_head
         if last is not None and data.startswith(last[0]):  # it ends as a head does, and has no such end before
@@ -85,8 +91,9 @@ class FastPath:
             if plan is None:
                 return None
             connection.last_head = head, plan
-        if len(data) - end != plan.length:
-            return None
+        missing = plan.length - (len(data) - end)
+        if missing:
+            return self._wait(plan, missing)
         token = self._remembered(plan.token)
         if token is None:
             return None
@@ -117,6 +124,17 @@ class FastPath:
         if len(self._plans) >= _MOST_HEADS:
             self._plans.clear()
         self._plans[_digest(head)] = plan
+
+    def _wait(self, plan: Plan, missing: int) -> PartialRequest | None:
+        """None for a body that another process is to decode, or when something else came behind it."""
+        if missing < 0 or plan.length > INLINE_BYTES or (token := self._remembered(plan.token)) is None:
+            return None
+        accounts = self.admission.tokens.accounts
+        try:
+            in_flight = BytesInFlight(accounts, accounts.for_token(token.id))
+            return PartialRequest(plan.length - missing, missing, in_flight)
+        except Overloaded:
+            return None
 
     def _begin(self, connection: Any, path: str, token: TokenInfo) -> Exchange:
         return Exchange(self, connection, path, token)

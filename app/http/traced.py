@@ -9,6 +9,7 @@ from typing import Any
 from app.errors import ServiceError
 from app.http.auth import TokenInfo, is_public
 from app.http.fast_predict import Exchange, FastPath
+from app.http.partial_request import PartialRequest
 from app.http.predict_app import ASGIApp, Message, Receive, Send
 from app.http.problems import problem
 from app.serving.verbs import is_prediction
@@ -78,7 +79,7 @@ class TracedFastPath(FastPath):
         self._tracing = tracing
         self._parent: str | None = None  # of the request that is being taken
 
-    def take(self, connection: Any, data: bytes) -> Exchange | None:
+    def take(self, connection: Any, data: bytes) -> Exchange | PartialRequest | None:
         end = data.find(b"\r\n\r\n")
         head = data[:end]
         given = {name.lower(): value for name, value in reversed(_TRACE_HEADERS.findall(head))}

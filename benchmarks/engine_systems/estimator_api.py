@@ -78,8 +78,9 @@ class Measured:
     def train(self, kind: str) -> None:
         clock, steps = SteadyClock(min(100, self.job["steps"] // 4)), self.job["steps"]
         hooks = [self.clock_hook(clock, steps)]
-        if kind == "w1_hook":
-            hooks.append(clock_hooks.LossEveryStep())
+        if kind.startswith("w1_hook"):
+            reader = clock_hooks.LossAfterSteps if kind == "w1_hook_later" else clock_hooks.LossEveryStep
+            hooks.append(reader())
         how = {"group_by_length": True} if kind == "w3_lstm_grouped" else {}
         input_fn = self.input(
             self.job["input"], **({"shuffle": True, "seed": 1, **how} if self.job["input"] == "columns" else {})

@@ -44,11 +44,16 @@ ROWS = {
     "w1_cached": Row(3000, _all("cached"), unshuffled=True),
     "w1_jit": Row(30_000, {OURS: "columns", LIMIT: "columns"}, bars=(("w1_cached", SPEED, 4.5),), limit=0.9),
     "w1_hook": Row(3000, {OURS: "cached", PEER: "cached"}, unshuffled=True, bars=(("w1_hook", SPEED, 2.0),)),
+    "w1_hook_later": Row(
+        3000, {OURS: "cached", PEER: "cached"}, unshuffled=True, bars=(("w1_hook_later", SPEED, 2.3),)
+    ),
     "w2": Row(300, _all("rows"), unshuffled=True, bars=(("w2", SPEED, 1.0),), limit=0.95),
     "w2_bf16": Row(300, {OURS: "rows", LIMIT: "rows"}, bars=(("w2", SPEED, 2.2),), limit=0.95, unit="amx_bf16"),
     "w3_lstm": Row(200, _all("rows"), bars=(("w3_lstm", SPEED, 5.0),), limit=0.9),
     "w3_lstm_grouped": Row(200, {OURS: "columns"}, bars=(("w3_lstm", SPEED, 7.0),)),
     "w3_gru": Row(1000, _all("rows"), bars=(("w3_gru", SPEED, 3.8),), limit=0.9),
+    "w4_columns": Row(300, {OURS: "columns", PEER: "rows"}, bars=(("w4_columns", SPEED, 3.0),)),
+    "w4_cached": Row(300, {OURS: "cached", PEER: "cached"}, unshuffled=True),
     # The peer reads rows, as evaluations do, and as it did where its bar was measured: one call starts the input
     # anew, so that a cache only pays for batches that are evaluated twice.
     "evaluate": Row(

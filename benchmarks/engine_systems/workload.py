@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ class Workload:
         rate: learning rate of Adagrad, whose accumulators start at 0.1.
         estimator: `estimator(library, tf, **common)` makes the model with the names that `tf.estimator` uses;
             `library` is `tf.estimator` or ours.
-        keras: `keras(keras)` makes the same model, layers named so that `weights` finds their start.
+        keras: `keras(keras)` makes the same model, layers named so that `weights` finds their start; None without one.
         weights: Keras layer to the names of its weights in the starting checkpoint.
     """
 
@@ -30,8 +30,8 @@ class Workload:
     batch: int
     rate: float
     estimator: Callable[..., Any]
-    keras: Callable[[Any], Any]
-    weights: dict[str, list[str]]
+    keras: Callable[[Any], Any] | None = None
+    weights: dict[str, list[str]] = field(default_factory=dict)
 
 
 def find(name: str) -> Workload:
@@ -39,12 +39,13 @@ def find(name: str) -> Workload:
     import w1
     import w2
     import w3
+    import w4
 
     if name.startswith("w2"):
         return w2.WORKLOAD
     if name.startswith("w3"):
         return w3.GRU if "gru" in name else w3.LSTM
-    return w1.WORKLOAD
+    return w4.WORKLOAD if name.startswith("w4") else w1.WORKLOAD
 
 
 def head(features: dict[str, Any], labels: np.ndarray, rows: int) -> tuple[dict[str, Any], np.ndarray]:

@@ -87,7 +87,8 @@ def chaos(
         slots = {"WORKER_SLOTS": "4", "GANG_TIMEOUT_S": "30"} if gangs else {}
         service = Service(data_dir, backend.environment | artifacts.environment | slots)
         try:
-            witness.install(backend)
+            with backend.sql() as connection:
+                witness.install(connection, backend.dialect)
             begin = time.monotonic()
 
             def tell(text: str) -> None:

@@ -60,13 +60,7 @@ class S3Store(PathStore):
     def files(self) -> Path:
         shutil.rmtree(self._directory, ignore_errors=True)
         os.environ.update(servers.environment(self._endpoint))
-        bucket = Bucket(self._url)
-        for prefix in ("datasets", "exports", "jobs", "predictions"):
-            for found in bucket.list(prefix):
-                file = self._directory / found.path
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with file.open("wb") as content:
-                    bucket.download(found.path, found.size, content)
+        copy_bucket(self._url, self._directory)
         return self._directory
 
     def strike(self, kind: str, draw: random.Random) -> bool:
@@ -92,6 +86,17 @@ class S3Store(PathStore):
     def _mend_after(self, seconds: float) -> None:
         time.sleep(seconds)
         self._proxy.mend()
+
+
+def copy_bucket(url: str, directory: Path) -> None:
+    """All artifacts as files, for the checker. The store's variables are in the environment."""
+    bucket = Bucket(url)
+    for prefix in ("datasets", "exports", "jobs", "predictions"):
+        for found in bucket.list(prefix):
+            file = directory / found.path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("wb") as content:
+                bucket.download(found.path, found.size, content)
 
 
 def make(name: str, data_dir: Path) -> PathStore:

@@ -3,7 +3,7 @@ job. They see each write at its moment, whatever code made it."""
 
 from __future__ import annotations
 
-from scripts.chaos_parts.backends import Backend
+from typing import Any
 
 TABLE = "chaos_witness"
 
@@ -32,22 +32,25 @@ _RULES = [
 ]
 
 
-def install(backend: Backend) -> None:
-    """Once the registry is migrated, before the first fault."""
-    with backend.sql() as connection:
-        connection.execute(f"CREATE TABLE {TABLE} (job_id TEXT, what TEXT)")
-        for number, (table, operation, job, condition, what) in enumerate(_RULES):
-            insert = f"INSERT INTO {TABLE} (job_id, what) VALUES ({job}, '{what}')"
-            if backend.dialect == "sqlite":
-                connection.execute(
-                    f"CREATE TRIGGER chaos_{number} BEFORE {operation} ON {table} WHEN {condition} BEGIN {insert}; END"
-                )
-                continue
+def install(connection: Any, dialect: str) -> None:
+    """Once the registry is migrated, before the first fault.
+
+    Args:
+        connection: commits each statement.
+    """
+    connection.execute(f"CREATE TABLE {TABLE} (job_id TEXT, what TEXT)")
+    for number, (table, operation, job, condition, what) in enumerate(_RULES):
+        insert = f"INSERT INTO {TABLE} (job_id, what) VALUES ({job}, '{what}')"
+        if dialect == "sqlite":
             connection.execute(
-                f"CREATE FUNCTION chaos_{number}() RETURNS trigger LANGUAGE plpgsql AS "
-                f"$$ BEGIN IF {condition} THEN {insert}; END IF; RETURN NEW; END $$"
+                f"CREATE TRIGGER chaos_{number} BEFORE {operation} ON {table} WHEN {condition} BEGIN {insert}; END"
             )
-            connection.execute(
-                f"CREATE TRIGGER chaos_{number} BEFORE {operation} ON {table} "
-                f"FOR EACH ROW EXECUTE FUNCTION chaos_{number}()"
-            )
+            continue
+        connection.execute(
+            f"CREATE FUNCTION chaos_{number}() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN IF {condition} THEN {insert}; END IF; RETURN NEW; END $$"
+        )
+        connection.execute(
+            f"CREATE TRIGGER chaos_{number} BEFORE {operation} ON {table} "
+            f"FOR EACH ROW EXECUTE FUNCTION chaos_{number}()"
+        )

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from scripts.chaos_parts import checker, witness
-from scripts.chaos_parts.backends import Embedded
 
 STEPS = 20
 JOB, REFERENCE = "job_a", "job_r"
@@ -23,11 +22,10 @@ class PlantedRun:
 
     def __init__(self, data_dir: Path, migrated: Path) -> None:
         self.artifacts = data_dir / "artifacts"
-        self.backend = Embedded(data_dir)
         shutil.copy(migrated, data_dir / "registry.db")
         self.connection = sqlite3.connect(data_dir / "registry.db", isolation_level=None)
         self.connection.execute("PRAGMA synchronous=OFF")
-        witness.install(self.backend)
+        witness.install(self.connection, "sqlite")
         self.job(REFERENCE, attempts=1)
         self.job(JOB, attempts=2)
 

@@ -14,11 +14,14 @@ import pytest
 import yaml
 
 from app.config import Settings
+from app.object_store.bucket import Bucket
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "kubernetes"
 BIN = Path(sys.executable).parent
-OVERLAYS = ("cpu", "gpu", "one-node")
+OVERLAYS = ("cpu", "gpu", "one-node", "gpu-object-store")
+#: Variables of the object store's client; `Settings` does not know them.
+STORE_S_OWN = {"AWS_REGION", "AWS_ENDPOINT_URL"}
 #: Kinds of operators that a cluster may have; their schemas are not Kubernetes' own.
 CUSTOM = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule"}
 Manifest = dict[str, Any]
@@ -33,6 +36,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Manifest]]
     shutil.copytree(DEPLOY, copy)
     example = copy / "overlays" / "one-node" / "secrets.env.example"
     shutil.copy(example, example.with_suffix(""))
+    with_store = copy / "overlays" / "gpu-object-store" / "kustomization.yaml"  # as the component says
+    with_store.parent.mkdir()
+    with_store.write_text("resources: [../gpu]\ncomponents: [../../components/object-store]\n")
     found = {}
     for overlay in OVERLAYS:
         command = [str(BIN / "kubectl"), "kustomize", str(copy / "overlays" / overlay)]
@@ -89,7 +95,7 @@ def test_settings_of_the_manifests_are_settings_of_the_service(built: dict[str, 
     known = {name.upper() for name in Settings.model_fields}
     for manifest in built[overlay]:
         if manifest["kind"] == "ConfigMap":
-            assert set(manifest["data"]) <= known
+            assert set(manifest["data"]) - STORE_S_OWN <= known
     for name, pod in pods(built[overlay]):
         for container in pod["spec"]["containers"]:
             if container["image"].startswith("estimator-service"):
@@ -103,6 +109,44 @@ def test_worker_ends_within_its_grace(built: dict[str, list[Manifest]]) -> None:
             if name.startswith("estimator-worker"):
                 grace = pod["spec"]["terminationGracePeriodSeconds"]
                 assert grace >= float(settings["GRACE_S"]) + 10, (overlay, name)
+
+
+def test_with_an_object_store_pods_share_no_volume_and_have_a_cache(built: dict[str, list[Manifest]]) -> None:
+    manifests = built["gpu-object-store"]
+    assert "PersistentVolumeClaim" in {manifest["kind"] for manifest in built["gpu"]}
+    assert "PersistentVolumeClaim" not in {manifest["kind"] for manifest in manifests}
+    (settings,) = [m["data"] for m in manifests if m["kind"] == "ConfigMap"]
+    made = Settings(artifacts_url=settings["ARTIFACTS_URL"], cache_dir=settings["CACHE_DIR"])
+    Bucket(made.artifacts)  # raises where the address names no store
+    names = set()
+    for name, pod in pods(manifests):
+        names.add(name)
+        (container,) = pod["spec"]["containers"]
+        volumes = {volume.pop("name"): volume for volume in pod["spec"]["volumes"]}
+        mounted = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        assert volumes[mounted[settings["DATA_DIR"]]] == {"emptyDir": {}}, name
+        if name == "estimator-migrate":  # reads and writes the registry only
+            continue
+        cache = volumes[mounted[str(made.cache_directory)]]["emptyDir"]
+        assert int(cache["sizeLimit"].removesuffix("Gi")) * 2**30 > int(settings["CACHE_BYTES"]), name
+        secrets = [one["secretRef"]["name"] for one in container["envFrom"] if "secretRef" in one]
+        assert secrets == ["estimator-service", "estimator-store"], name
+    assert names >= {"estimator-api", "estimator-worker", "estimator-worker-gpu", "estimator-reconciler"}
+    egress = [m["spec"].get("egress", []) for m in manifests if m["kind"] == "NetworkPolicy"]
+    open_ports = {port["port"] for rules in egress for rule in rules for port in rule.get("ports", [])}
+    assert {443, 5432, 6379} <= open_ports
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_workers_reach_each_other_and_nobody_else_reaches_them(built: dict[str, list[Manifest]], overlay: str) -> None:
+    """Those that train one job together listen on ports that are free when it starts."""
+    role = {"app.kubernetes.io/component": "worker"}
+    for name, pod in pods(built[overlay]):
+        assert (role.items() <= pod["metadata"]["labels"].items()) == name.startswith("estimator-worker"), name
+    policies = [m["spec"] for m in built[overlay] if m["kind"] == "NetworkPolicy"]
+    (own,) = [spec for spec in policies if spec["podSelector"]["matchLabels"] == role]
+    assert own["ingress"] == [{"from": [{"podSelector": {"matchLabels": role}}]}]
+    assert own["egress"] == [{"to": [{"podSelector": {"matchLabels": role}}]}]
 
 
 def test_gpu_workers_serve_their_own_queue_with_one_gpu_each(built: dict[str, list[Manifest]]) -> None:

@@ -128,7 +128,7 @@ def test_job_and_prediction_are_one_trace_each(tmp_path: Path) -> None:
 
 
 def predict_request(service: RunningService, path: str, trace: str) -> bytes:
-    """In one piece, so that it can take the fast path: HTTP libraries send head and body one after the other."""
+    """The bytes of a prediction that is traced."""
     body = json.dumps({"instances": INSTANCES}).encode()
     headers = {
         "host": service.address.removeprefix("http://"),

@@ -84,19 +84,28 @@ class Echo:
 
 
 class Site:
-    def __init__(self, address: str, echo: Echo, tokens: dict[str, TokenInfo], traffic: Traffic) -> None:
+    def __init__(
+        self, address: str, echo: Echo, tokens: dict[str, TokenInfo], traffic: Traffic, fast_path: FastPath
+    ) -> None:
         host, port = address.removeprefix("http://").split(":")
         self.address = host, int(port)
         self.echo = echo
         self.tokens = tokens
         self.traffic = traffic
+        self.fast_path = fast_path
 
     def connect(self) -> socket.socket:
         return socket.create_connection(self.address, timeout=60)
 
 
 @contextmanager
-def running(limits: TokenLimits | None = None, *, idle_s: float = 60.0, body_timeout_s: float = 60.0) -> Iterator[Site]:
+def running(
+    limits: TokenLimits | None = None,
+    *,
+    idle_s: float = 60.0,
+    body_timeout_s: float = 60.0,
+    max_body_bytes: int = 1000,
+) -> Iterator[Site]:
     tokens = dict(TOKENS)
 
     async def authenticate(secret: str) -> TokenInfo | None:
@@ -111,11 +120,11 @@ def running(limits: TokenLimits | None = None, *, idle_s: float = 60.0, body_tim
     echo, traffic = Echo(), Traffic()
     accounts = Accounts(limits or TokenLimits())
     front = PredictApp(nothing, echo, problem, accounts=accounts)  # type: ignore[arg-type]
-    settings = Settings(host="127.0.0.1", max_body_bytes=1000, body_timeout_s=body_timeout_s)
+    settings = Settings(host="127.0.0.1", max_body_bytes=max_body_bytes, body_timeout_s=body_timeout_s)
     admission = AdmissionMiddleware(front, settings, authenticate, traffic=traffic, accounts=accounts)
-    direct = FastPath(admission, front, remembered, max_body_bytes=1000)
+    direct = FastPath(admission, front, remembered, max_body_bytes=max_body_bytes)
     with served(admission, fast_path=direct, limits=ConnectionLimits(idle_s=idle_s)) as address:
-        yield Site(address, echo, tokens, traffic)
+        yield Site(address, echo, tokens, traffic, direct)
 
 
 def request(body: bytes, *, path: str = "/v1/models/m:predict", headers: bytes = b"", token: str = "asker") -> bytes:

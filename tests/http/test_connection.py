@@ -14,8 +14,9 @@ from typing import Any
 import psutil
 import pytest
 
-from app.http.connection import MAX_HEADERS, ResponseTransport
+from app.http.connection import MAX_HEADERS
 from app.http.connections import ConnectionLimits
+from app.http.response_transport import ResponseTransport
 from tests.api.conftest import served
 from tests.http.raw import api_process, connect, echo, is_closed, read_all, read_response, statuses
 from tests.waiting import wait_for

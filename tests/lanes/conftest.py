@@ -15,11 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+import grpc
 import httpx
 import psutil
 import pytest
 
 from app.config import Settings
+from app.protocols import tfs_schema
 from app.registry.db import Database, make_engine, migrate
 from app.registry.tokens import TokenRepository
 from app.serving import forkserver
@@ -48,16 +50,18 @@ class Answer(NamedTuple):
 
 
 class Host:
-    """`python -m app.lanes` and ways to ask it. Version 1 of the model `m` gives x / 2 + 2."""
+    """`python -m app.lanes`, with a gRPC port, and ways to ask it. Version 1 of the model `m` gives x / 2 + 2."""
 
     def __init__(self, data_dir: Path, exports: Path, **environment: str) -> None:
-        self.port = free_port()
+        self.port, self.grpc_port = free_port(), free_port()
         own = {
+            "GRPC_PORT": str(self.grpc_port),
             "DATABASE_URL": "",
             "REDIS_URL": "redis://127.0.0.1:1",
             "ARTIFACTS_URL": "",
             "SERVING_LANES": "2",
             "HANG_S": "10",
+            "PREDICT_TIMEOUT_S": "60",
             "RATE_PER_S": "1",
             "RATE_BURST": "40",
         }
@@ -97,6 +101,22 @@ class Host:
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
+    def channel(self) -> grpc.Channel:
+        """A connection of its own to the gRPC port."""
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.initial_reconnect_backoff_ms", 100)]
+        return grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}", options)
+
+    def predict_by_grpc(self, channel: grpc.Channel, values: list[float], model: str = "m") -> grpc.Future:
+        """A call of TensorFlow Serving's `Predict` that is under way."""
+        request = tfs_schema.PUBLIC.message("tensorflow.serving.PredictRequest")()
+        request.model_spec.name = model
+        request.inputs["x"].dtype = 1
+        request.inputs["x"].float_val.extend(values)
+        request.inputs["x"].tensor_shape.dim.add(size=len(values))
+        call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+        token = [("authorization", f"Bearer {self.secret}")]
+        return call.future(request.SerializeToString(), metadata=token, timeout=60)
 
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {self.secret}", **more.pop("headers", {})}

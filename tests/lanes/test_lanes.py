@@ -109,30 +109,32 @@ def test_label_that_was_set_is_answered_by_both_lanes_at_once(host: Host) -> Non
 def test_settings_of_a_model_hold_in_every_lane_and_protocol(host: Host) -> None:
     publish(host.database, host.storage, "slow", host.exports / "slow")
     sent = {"authorization": f"Bearer {host.secret}", "content-type": "application/json"}
-    tensor = {"name": "x", "shape": [40], "datatype": "FP32", "data": [1.0] * 40}
-    bodies = {"/v1/models/slow:predict": {"instances": [1.0] * 40}, "/v2/models/slow/infer": {"inputs": [tensor]}}
+    tensor = {"name": "x", "shape": [30], "datatype": "FP32", "data": [1.0] * 30}
+    bodies = {"/v1/models/slow:predict": {"instances": [1.0] * 30}, "/v2/models/slow/infer": {"inputs": [tensor]}}
 
-    def statuses(path: str) -> set[int]:
-        """What both lanes answer: of 16 connections each has some."""
-        connections = [host.connect() for _ in range(16)]
+    def statuses(path: str, count: int) -> set[int]:
+        """Of so many requests at once, each over a connection of its own: of eight both lanes have some."""
+        connections = [host.connect() for _ in range(count)]
         for connection in connections:
             connection.request("POST", path, json.dumps(bodies[path]), sent)
-        found = set()
-        for connection in connections:
-            answer = connection.getresponse()
+        answers = [connection.getresponse() for connection in connections]
+        for answer, connection in zip(answers, connections, strict=True):
             answer.read()
-            found.add(answer.status)
             connection.close()
-        return found
+        return {answer.status for answer in answers}
 
-    wait_for(lambda: statuses("/v1/models/slow:predict") == {200})
-    # a call takes 10 ms and more whatever its rows: 40 calls of one row take longer than a request may
+    predict, infer = bodies
+    wait_for(lambda: statuses(predict, 1) == {200})
+    # a call takes 10 ms and more whatever its rows: 30 calls of one row take longer than a request may
     put = host.ask("PUT", "/v1/models/slow/serving", json={"batch_rows": 1, "timeout_s": 0.05})
     assert put.status_code == 200, put.text
-    wait_for(lambda: statuses("/v1/models/slow:predict") == {504})
-    assert statuses("/v2/models/slow/infer") == {504}
+    wait_for(lambda: statuses(predict, 1) == {504})
+    wait_for(lambda: statuses(predict, 8) == {504})
+    wait_for(lambda: statuses(infer, 1) == {504})
+    with host.channel() as channel:
+        wait_for(lambda: host.predict_by_grpc(channel, [1.0] * 30, "slow").code().name == "DEADLINE_EXCEEDED")
     assert host.ask("PUT", "/v1/models/slow/serving", json={}).status_code == 200
-    wait_for(lambda: [statuses(path) for path in bodies] == [{200}, {200}])
+    wait_for(lambda: statuses(predict, 8) == {200})
 
 
 def test_killed_lane_is_replaced_with_its_predictor_while_the_other_serves(host: Host) -> None:

@@ -54,6 +54,24 @@ def test_attempt_runs_when_all_seats_are_held(session: Session) -> None:
     assert (attempt.state, attempt.worker) == ("RUNNING", "a")
 
 
+def test_chief_keeps_its_seat_as_long_as_its_job_runs(session: Session) -> None:
+    """Its worker extends the lease of the job, not that of the seat."""
+    job = make_gang(session, 2)
+    chief, member = take(session, job, "a"), take(session, job, "b")
+    assert chief is not None
+    assert member is not None
+    session.execute(update(Seat).where(Seat.number == 0).values(lease_expires_at=now() - 3600))
+
+    gangs(session).purge()
+    row = JobRepository(session).get(job.id)
+    assert [(seat.number, seat.worker) for seat in JobRepository(session).seats(row)] == [(0, "a"), (1, "b")]
+    expire_seat(session, member)
+    assert [seat.worker for seat in JobRepository(session).seats(row)] == ["a"]
+    assert attempts(session).succeed(job.id, 1, {})
+    gangs(session).purge()
+    assert session.scalar(select(func.count()).select_from(Seat).where(Seat.number == 0)) == 0
+
+
 def test_only_the_first_gang_of_a_queue_forms(session: Session) -> None:
     older, younger = make_gang(session, 2), make_gang(session, 2)
     urgent = make_gang(session, 2, priority=1)

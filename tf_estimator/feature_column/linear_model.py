@@ -11,6 +11,7 @@ from ..model_fn import plain_shapes
 from .column_state import FeatureCache, model_variable, parts_of
 from .dense import is_scalar, stack_scalars
 from .layer import ColumnLayer
+from .single_ids import look_up_rows
 
 v1 = tf.compat.v1
 _COMBINERS = ("mean", "sqrtn", "sum")
@@ -94,12 +95,14 @@ class LinearModel(ColumnLayer):
         return tf.nn.bias_add(sums[0] if len(sums) == 1 else tf.add_n(sums), self._bias)
 
     def _categories(self, column: Any, cache: FeatureCache) -> tf.Tensor:
+        table = self._weights(column, column.num_buckets)
+        single = look_up_rows(column, table, cache, self._state)  # alone in its row, whatever the combiner
+        if single is not None:
+            return single
         pair = column.get_sparse_tensors(cache, self._state)
         ids = _as_matrix(pair.id_tensor)
         weights = None if pair.weight_tensor is None else _as_matrix(pair.weight_tensor)
-        return tf.nn.safe_embedding_lookup_sparse(
-            self._weights(column, column.num_buckets), ids, sparse_weights=weights, combiner=self._combiner
-        )
+        return tf.nn.safe_embedding_lookup_sparse(table, ids, sparse_weights=weights, combiner=self._combiner)
 
     def _weights(self, column: Any, rows: int) -> Any:
         zeros = v1.zeros_initializer()

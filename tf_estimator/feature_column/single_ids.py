@@ -1,4 +1,4 @@
-"""Embeddings of features that have one id per step or row: a gather, where TensorFlow's general lookup sorts, fills,
+"""Weights of features that have one id per step or row: a gather, where TensorFlow's general lookup sorts, fills,
 makes unique and averages, and reads the whole table when its optimizer rewrites that lookup."""
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def embed_steps(
     lengths = tf.maximum(tf.math.unsorted_segment_max(steps + 1, rows, batch), 0)
     places = tf.stack([steps, rows], axis=1) if time_major else ids.indices
     shape = [time, batch] if time_major else [batch, time]
-    return _placed(column, categorical, state, ids.values, places, shape), lengths
+    table = state.get_variable(column, "embedding_weights")
+    return _placed(table, categorical, ids.values, places, shape), lengths
 
 
 def embed_rows(column: Any, cache: FeatureCache, state: ColumnState) -> tf.Tensor | None:
@@ -52,25 +53,39 @@ def embed_rows(column: Any, cache: FeatureCache, state: ColumnState) -> tf.Tenso
     no id; None where the general way is needed."""
     if not _is_plain_embedding(column) or type(column.categorical_column).__name__ not in _PLAIN:
         return None
-    if is_partitioned(state.get_variable(column, "embedding_weights")):
+    return look_up_rows(column.categorical_column, state.get_variable(column, "embedding_weights"), cache, state)
+
+
+def look_up_rows(categorical: Any, table: Any, cache: FeatureCache, state: ColumnState) -> tf.Tensor | None:
+    """The rows of a table that a column of one id per row names, `[batch, dimension]`, zeros where there is no id.
+
+    Args:
+        categorical: any categorical column.
+        table: its weights `[ids, dimension]`.
+        cache: the features.
+        state: of the layer.
+
+    Returns:
+        None where the general way is needed: ids of another kind, a feature that is not dense, a partitioned table.
+    """
+    if type(categorical).__name__ not in _PLAIN or is_partitioned(table):
         return None
-    given = cache.plain(column.categorical_column.key)
+    given = cache.plain(categorical.key)
     if not isinstance(given, tf.Tensor) or not (given.shape.rank == 1 or given.shape[1:] == [1]):
         return None
-    ids = cache.get(column.categorical_column, state)
-    places = ids.indices[:, :1]
-    return _placed(column, column.categorical_column, state, ids.values, places, [ids.dense_shape[0]])
+    ids = cache.get(categorical, state)
+    return _placed(table, categorical, ids.values, ids.indices[:, :1], [ids.dense_shape[0]])
 
 
 def _is_plain_embedding(column: Any) -> bool:
     return type(column).__name__ == "EmbeddingColumn" and column.max_norm is None and not column.ckpt_to_load_from
 
 
-def _placed(column: Any, categorical: Any, state: ColumnState, ids: Any, places: Any, shape: list[Any]) -> tf.Tensor:
-    """The rows of the table for `ids` at their places in zeros of `shape` and the column's dimension."""
+def _placed(table: Any, categorical: Any, ids: Any, places: Any, shape: list[Any]) -> tf.Tensor:
+    """The rows of the table for `ids` at their places in zeros of `shape` and the table's width."""
     if type(categorical).__name__ != _HASHED:
-        known = ids >= 0
-        places, ids = tf.boolean_mask(places, known), tf.boolean_mask(ids, known)
-    embedded = tf.gather(state.get_variable(column, "embedding_weights"), ids)
-    placed = tf.scatter_nd(places, embedded, tf.stack([*shape, column.dimension]))
-    return tf.ensure_shape(placed, [None] * len(shape) + [column.dimension])
+        known = tf.where(ids >= 0)[:, 0]  # once for both; two boolean masks are four times the operations
+        places, ids = tf.gather(places, known), tf.gather(ids, known)
+    width = table.shape[1]
+    placed = tf.scatter_nd(places, tf.gather(table, ids), tf.stack([*shape, width]))
+    return tf.ensure_shape(placed, [None] * len(shape) + [width])

@@ -76,6 +76,7 @@ class MultiStep(LoopFunction):
         loss: whether to watch the loss.
         compiled: whether the loop is one program compiled by XLA, for `source.compiled_steps` steps at most.
         after: tensors that need no batch, computed after the steps; not with `compiled`.
+        kept: variables for the values of the first tensors of `elements` at each step; see `KeptValues`.
 
     Attributes:
         values: those of `after`, of the last call.
@@ -90,6 +91,7 @@ class MultiStep(LoopFunction):
         loss: bool = True,
         compiled: bool = False,
         after: Sequence[tf.Tensor] = (),
+        kept: Sequence[tf.Variable] = (),
     ) -> None:
         then = trace.functions.subgraph(after, []) if after else None
         inputs = StepInput(trace, elements, source)
@@ -98,7 +100,8 @@ class MultiStep(LoopFunction):
         def repeat(steps: tf.Tensor, goal: tf.Tensor, *arguments: Any) -> list[tf.Tensor]:
             if program is not None:
                 return list(program(steps, goal, *inputs.padded_block(steps, list(arguments))))
-            return repeated(inputs, trace, counter, loss, steps, goal, inputs.block(steps, list(arguments)), then)
+            block = inputs.block(steps, list(arguments))
+            return repeated(inputs, trace, counter, loss, steps, goal, block, then, kept)
 
         int64 = tf.TensorSpec([], tf.int64)
         super().__init__(trace.captures, wrapped(repeat, [int64, int64, *source.specs()]))

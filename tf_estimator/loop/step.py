@@ -14,7 +14,7 @@ from .while_loop import GraphLoop
 
 v1 = tf.compat.v1
 
-_INPUT = "engine.input"
+_INPUT, _KEPT = "engine.input", "engine.loop/kept"
 
 
 class StepInput:
@@ -100,7 +100,15 @@ def one_step(
 
 
 def repeated(
-    inputs: StepInput, trace: TracedModel, counter: str, loss: bool, steps: Any, goal: Any, block: list[Any], after: Any
+    inputs: StepInput,
+    trace: TracedModel,
+    counter: str,
+    loss: bool,
+    steps: Any,
+    goal: Any,
+    block: list[Any],
+    after: Any,
+    kept: Sequence[tf.Variable] = (),
 ) -> list[Any]:
     """Adds a loop over the step to the current graph.
 
@@ -113,14 +121,14 @@ def repeated(
         goal: value of the counter to stop at, int64.
         block: what the batches are made from.
         after: a `Subgraph` without feeds whose tensors are computed after the loop, or None.
+        kept: a variable `[most steps, …]` for each of the first fetched tensors, whose rows take their values.
 
     Returns:
         Steps done, value of the counter, last loss, then the tensors of `after`.
     """
     subgraph, variable = inputs.subgraph, trace.captures.variable(counter)
-    key = next(t.key for t in trace.variables.all() if t.name == counter)
     start = tf.cast(variable.read_value(), tf.int64)
-    by_one = _counts_by_one(subgraph.definition, key)
+    by_one = counts_by_one(trace, subgraph, counter)
     given = {f"{_INPUT}/block_{i}:0": tensor for i, tensor in enumerate(block)}
     given |= {"engine.loop/steps:0": tf.minimum(steps, goal - start) if by_one else steps}
     given |= {"engine.loop/goal:0": goal, "engine.loop/start:0": start}
@@ -128,8 +136,9 @@ def repeated(
         "engine.loop/counter:0": v1.get_default_graph().capture(variable.handle),
         **trace.captures.handles_for(subgraph),
     }
+    given |= {f"{_KEPT}_{i}:0": v1.get_default_graph().capture(rows.handle) for i, rows in enumerate(kept)}
     loop = GraphLoop({name: tensor.dtype for name, tensor in given.items()})
-    done = _add_step(loop, inputs, block)
+    done = _add_step(loop, inputs, block, len(kept))
     conditions = []
     if loss:
         first = subgraph.tensors[0]
@@ -146,8 +155,8 @@ def repeated(
     return made if after is None else _with_values(trace, after, made)
 
 
-def _add_step(loop: GraphLoop, inputs: StepInput, block: list[Any]) -> list[str]:
-    """Adds input and step to the loop; returns the operations that make a step."""
+def _add_step(loop: GraphLoop, inputs: StepInput, block: list[Any], kept: int) -> list[str]:
+    """Adds input and step to the loop, which keeps so many of the fetched tensors; the operations that make a step."""
     with tf.Graph().as_default() as graph, tf.name_scope(_INPUT):
         index = v1.placeholder(tf.int64, [], name="index")
         parts = [v1.placeholder(t.dtype, t.shape, name=f"block_{i}") for i, t in enumerate(block)]
@@ -163,6 +172,9 @@ def _add_step(loop: GraphLoop, inputs: StepInput, block: list[Any]) -> list[str]
     replaced = {feed.name: tensor.name for feed, tensor in zip(subgraph.feeds, batch, strict=True)}
     loop.add_nodes(subgraph.definition.node, replaced, ready)
     fetched = [tensor.op.name for tensor in subgraph.tensors if tensor.name not in replaced]
+    for number, tensor in enumerate(subgraph.tensors[:kept]):
+        value = replaced.get(tensor.name, tensor.name)
+        fetched.append(loop.store(f"keep_{number}", loop.enter(f"{_KEPT}_{number}"), value, tensor.dtype))
     return [*fetched, *(operation.name for operation in subgraph.operations), *(made if inputs.source.may_end else [])]
 
 
@@ -185,8 +197,9 @@ def _with_values(trace: TracedModel, after: Subgraph, made: list[Any]) -> list[A
     return [*made, *after.add_to_graph(handles, [])[0]]
 
 
-def _counts_by_one(definition: Any, key: str) -> bool:
+def counts_by_one(trace: TracedModel, subgraph: Subgraph, counter: str) -> bool:
     """Whether a step raises the counter by one, whatever it computes."""
+    key, definition = next(t.key for t in trace.variables.all() if t.name == counter), subgraph.definition
     constants = {node.name: node for node in definition.node if node.op == "Const"}
     handles = {key, f"{key}:0"}
     writers = [node for node in definition.node if node.op != "ReadVariableOp" and handles.intersection(node.input)]

@@ -128,6 +128,11 @@ class GraphLoop:
         inputs = [handle, *(f"^{operation}" for operation in after)]
         return str(self._add("ReadVariableOp", f"{_SCOPE}/{name}", inputs, dtype=dtype).name)
 
+    def store(self, name: str, handle: str, tensor: str, dtype: tf.DType) -> str:
+        """An operation that writes `tensor` to the row of a variable that has the number of the step."""
+        inputs = [handle, self.index, tensor]
+        return str(self._add("ResourceScatterUpdate", f"{_SCOPE}/{name}", inputs, dtype=dtype, Tindices=tf.int64).name)
+
     def wait(self, name: str, operations: Sequence[str]) -> str:
         """An operation that runs when the `operations` are done."""
         return str(self._add("NoOp", f"{_SCOPE}/{name}", [f"^{operation}" for operation in operations]).name)

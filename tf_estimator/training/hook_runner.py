@@ -14,6 +14,7 @@ from ..graph.fetches import Fetches, feed_items, to_numpy
 from ..graph.traced_model import TracedModel
 from ..inputs.source import BatchSource
 from ..loop.functions import single_step
+from ..loop.kept_values import KeptValues, keep_values
 from ..loop.step_function import StepFunction
 from ..variables import VariableSet
 from .builtin_hooks import BeforeCheckpointHook, BuiltinHook
@@ -35,6 +36,16 @@ class _Plan:
     feeds: list[tuple[Any, Any]] = field(default_factory=list)
 
 
+@dataclass
+class _LatePlan:
+    """How to run several steps for a set of requests; `values` is None where they have to run one by one."""
+
+    held: list[Any]
+    signature: Any
+    fetches: list[Fetches | None]
+    values: KeptValues | None
+
+
 class HookRunner:
     """The hooks of one run.
 
@@ -44,10 +55,23 @@ class HookRunner:
         trace: what they hook into.
         session: given to them.
         base: tensors and operations that each step runs; the first tensor of them comes back from `step`.
+        late: whether hooks with a true `values_later` may get their values after several steps, by `steps`.
+
+    Attributes:
+        late: those hooks.
     """
 
-    def __init__(self, hooks: Sequence[Any], trace: TracedModel, session: EngineSession, base: Sequence[Any]) -> None:
+    def __init__(
+        self,
+        hooks: Sequence[Any],
+        trace: TracedModel,
+        session: EngineSession,
+        base: Sequence[Any],
+        *,
+        late: bool = False,
+    ) -> None:
         self.hooks = list(hooks)
+        self.late = [hook for hook in self.hooks if _wants_values_later(hook)] if late else []
         self._builtin = [hook for hook in self.hooks if isinstance(hook, BuiltinHook)]
         self.stop_requested = False
         self._trace = trace
@@ -55,6 +79,7 @@ class HookRunner:
         self._base = list(base)
         self._original = v1.train.SessionRunArgs(list(base))
         self._plans: list[_Plan] = []  # those without feeds, the newest first
+        self._late_plan: _LatePlan | None = None
 
     def begin(self) -> None:
         with self._trace.graph.as_default():
@@ -85,10 +110,13 @@ class HookRunner:
     def due(self, step: int) -> tuple[list[Any], int | None]:
         """The hooks to call for the step that makes `step + 1`, and the first step at which some hook is to be called.
 
-        The latter is None if no hook wants any.
+        The latter is None if no hook wants any; the `late` ones want all steps and are not counted.
         """
         found, first = [], None
         for hook in self.hooks:
+            if hook in self.late:
+                found.append(hook)
+                continue
             wanted = getattr(hook, "next_step", None)
             at = step + 1 if wanted is None else wanted(step)
             if at is None:
@@ -111,11 +139,50 @@ class HookRunner:
         Raises:
             OutOfRangeError: the input has ended.
         """
+        context, requests = self._ask(hooks)
+        return self._one(hooks, context, requests, source, state, counter)
+
+    def steps(
+        self, count: int, goal: int, source: BatchSource, state: VariableSet, counter: str
+    ) -> tuple[int, int, float, BaseException | None]:
+        """Runs at most `count` steps, and then calls the `late` hooks for each of them.
+
+        Returns:
+            Steps done, value of the counter, last loss, and the error that ended the call, if one did.
+        """
+        context, requests = self._ask(self.late)
+        plan = self._late_planned(requests, source, counter)
+        if plan.values is None:
+            loss, after = self._one(self.late, context, requests, source, state, counter)
+            return 1, after, float(loss), None
+        done, after, loss, kept, error = plan.values(count, goal, source, state)
+        source.advance(done)
+        with self._trace.graph.as_default():
+            for values in kept:
+                for hook, request, fetches in zip(self.late, requests, plan.fetches, strict=True):
+                    results = None if fetches is None else fetches.values(values)
+                    options = getattr(request, "options", None)
+                    hook.after_run(context, v1.train.SessionRunValues(results, options, v1.RunMetadata()))
+        self.stop_requested |= context.stop_requested
+        return done, after, loss, error
+
+    def _ask(self, hooks: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """The context of a step, and what each hook requests in it."""
         context = v1.train.SessionRunContext(self._original, self._session)
-        requests = []
-        if hooks:
-            with self._trace.graph.as_default():
-                requests = [hook.before_run(context) for hook in hooks]
+        if not hooks:
+            return context, []
+        with self._trace.graph.as_default():
+            return context, [hook.before_run(context) for hook in hooks]
+
+    def _one(
+        self,
+        hooks: Sequence[Any],
+        context: Any,
+        requests: list[Any],
+        source: BatchSource,
+        state: VariableSet,
+        counter: str | None,
+    ) -> tuple[Any, Any]:
         plan = self._planned(requests, source, counter)
         outputs = plan.step(source, state, [value for _, value in plan.feeds])
         source.advance(1)
@@ -175,6 +242,24 @@ class HookRunner:
         wanted = [(i, name) for i, name in enumerate(names) if name in asked]
         return _Plan(held, source.signature, fetches, step, names, wanted, feeds)
 
+    def _late_planned(self, requests: list[Any], source: BatchSource, counter: str) -> _LatePlan:
+        held = [None if r is None else r.fetches for r in requests]
+        one_by_one = any(r is not None and (r.feed_dict or getattr(r.options, "trace_level", 0)) for r in requests)
+        old = self._late_plan
+        if old is not None and _same(old.held, held) and old.signature == source.signature and not one_by_one:
+            return old
+        fetches = [None if h is None else Fetches(self._trace.variables, h) for h in held]
+        first, rest = self._base[0], {e.name: e for e in self._base[1:]}
+        tensors = {first.name: first}
+        for element in (e for part in fetches if part is not None for e in part.elements):
+            (tensors if isinstance(element, tf.Tensor) else rest)[element.name] = element
+        others = [element for name, element in rest.items() if name not in tensors]
+        found = None if one_by_one else keep_values(self._trace, list(tensors.values()), others, source, counter)
+        plan = _LatePlan(held, source.signature, fetches, found)
+        if not one_by_one:
+            self._late_plan = plan
+        return plan
+
     def _feeds(self, requests: list[Any]) -> list[tuple[Any, Any]]:
         """The tensors that the requests feed, each with its value as a tensor."""
         feeds: dict[str, tuple[Any, Any]] = {}
@@ -184,6 +269,10 @@ class HookRunner:
                 raise RuntimeError(f"Two hooks feed the same tensor: {sorted(set(items) & set(feeds))}.")
             feeds.update(items)
         return [(tensor, tf.constant(np.asarray(value), tensor.dtype)) for tensor, value in feeds.values()]
+
+
+def _wants_values_later(hook: Any) -> bool:
+    return bool(getattr(hook, "values_later", False)) and not hasattr(hook, "next_step")
 
 
 def _same(one: list[Any], other: list[Any]) -> bool:

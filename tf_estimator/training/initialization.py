@@ -85,7 +85,7 @@ def _initialize(trace: TracedModel, state: VariableSet, variables: list[TracedVa
     initializers = [t.variable.initializer for t in variables]
     if not trace.initial.keep:
         if variables:
-            trace.functions.function(initializers, [])([], state)
+            trace.functions.new_function(initializers)([], state)  # a kept one would keep its large constants
         return
     names, kept = [t.name for t in variables], trace.initial.values
     if kept.keys() >= set(names):

@@ -75,7 +75,7 @@ class TrainingRun:
         self._keeps_position = any(isinstance(hook, KeepInputPosition) for hook in everybody)
         if config.is_chief:
             own = self._builtin_hooks(config, loss, everybody)
-        self._hook_runner = HookRunner([*everybody, *own], trace, self.session, self._base)
+        self._hook_runner = HookRunner([*everybody, *own], trace, self.session, self._base, late=trace.strategy is None)
         self._rate = 0.0
         self._compiled = source.compiled_steps if config.jit_compile else 0
         if config.jit_compile and not self._compiled:
@@ -205,6 +205,8 @@ class TrainingRun:
         return self._repeat(count, goal, step)
 
     def _repeat(self, count: int, goal: int | None, step: int) -> int:
+        if self._hook_runner.late:
+            return self._repeat_with_values(count, goal)
         # Fewer steps are not worth it: the program gathers all the batches that it can take.
         compiled = count >= self._compiled // 2 > 0
         loop = self._trace.memo.get(("repeat", self._source.signature, compiled), lambda: self._multi_step(compiled))
@@ -218,6 +220,18 @@ class TrainingRun:
         self._rate = done / max(time.perf_counter() - started, 1e-9)
         _check_loss(loss, after)
         return int(after)
+
+    def _repeat_with_values(self, count: int, goal: int | None) -> int:
+        """As `_repeat`, with hooks that get the values of each step afterwards."""
+        started = time.perf_counter()
+        limit = 2**62 if goal is None else goal
+        done, after, loss, error = self._hook_runner.steps(count, limit, self._source, self._state, GLOBAL_STEP)
+        self._stall.batches += done
+        if error is not None:
+            raise error
+        self._rate = done / max(time.perf_counter() - started, 1e-9)
+        _check_loss(loss, after)
+        return after
 
     def _multi_step(self, compiled: bool) -> LoopFunction:
         return multi_step(self._trace, self._base, self._source, GLOBAL_STEP, compiled=compiled)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from app.jobs.spec import PredictSpec
 from workers.attempt.attempt import RunningAttempt
 from workers.data.dataset_inputs import Inputs
 from workers.jobs.checkpoint_source import open_source, open_table
 from workers.jobs.make_estimator import make_estimator
+from workers.jobs.prediction_files import JSONL, PARQUET, PredictionFiles
 from workers.jobs.stop_hook import StopHook
-
-JSONL, PARQUET = "predictions.jsonl", "predictions.parquet"
 
 
 def run(attempt: RunningAttempt, spec: PredictSpec) -> None:
@@ -58,48 +50,13 @@ def run(attempt: RunningAttempt, spec: PredictSpec) -> None:
 
 def _write(attempt: RunningAttempt, batches: Iterator[dict[str, Any]], directory: Path) -> int:
     """Rows written, in the data set's order."""
-    rows, writer = 0, None
-    with (directory / JSONL).open("w") as lines:
-        try:
-            for number, batch in enumerate(batches):
-                attempt.check()
-                columns = {_key(name): plain(values) for name, values in batch.items()}
-                count = len(next(iter(columns.values())))
-                for row in range(count):
-                    lines.write(json.dumps({name: column[row] for name, column in columns.items()}) + "\n")
-                table = pa.table(columns) if writer is None else pa.table(columns, schema=writer.schema)
-                writer = writer or pq.ParquetWriter(directory / PARQUET, table.schema)
-                writer.write_table(table)
-                rows += count
-                attempt.progress.update(step=number + 1, rows=rows)
-        finally:
-            if writer is not None:
-                writer.close()
-        lines.flush()
-        os.fsync(lines.fileno())
-    return rows
-
-
-def _key(name: Any) -> str:
-    """A prediction's name; with several heads it is (head, name)."""
-    return "/".join(name) if isinstance(name, tuple) else str(name)
-
-
-def plain(values: Any) -> list[Any]:
-    """A batch of predictions as JSON values: bytes as text (or {"b64": …}), a vector of one number as that number,
-    what is not finite as null."""
-    array = np.asarray(values)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    return [_json(value) for value in array.tolist()]
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_json(item) for item in value]
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return {"b64": base64.b64encode(value).decode()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    files, complete = PredictionFiles(directory), False
+    try:
+        for number, batch in enumerate(batches):
+            attempt.check()
+            files.add(batch)
+            attempt.progress.update(step=number + 1, rows=files.rows)
+        complete = True
+    finally:
+        files.close(complete=complete)
+    return files.rows

@@ -156,8 +156,8 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
         parent.busy = False
         if tracing is not None:
             tracing.flush()
+        give_memory_back()  # before it is measured what this process holds
         parent.say({"ended": outcome, **attempt})
-        give_memory_back()
 
 
 def main() -> None:

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, assert_never
 
+import tensorflow as tf
+
 import tf_estimator as est
 from app.config import Settings
 from app.jobs.spec import EvaluateSpec, ExportSpec, PredictSpec, TrainSpec
@@ -78,6 +80,8 @@ def run(
         outcome = _run(attempt)
     finally:
         heartbeat.stop()
+        # Each writer of an event file has a thread, and would keep both as long as the process lives.
+        tf.compat.v1.summary.FileWriterCache.clear()
         attempt_files.clear(attempt.spill_directory)
         attempt.close()
     log.info("The attempt ended: %s.", outcome)

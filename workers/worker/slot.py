@@ -32,8 +32,6 @@ log = structlog.get_logger("worker")
 
 _TRIES = 3
 """Trainers that one claim may use up before one of them starts the attempt."""
-_MAX_ATTEMPTS = 50
-"""Attempts that one trainer process runs before a fresh one takes its place."""
 
 
 class Slot:
@@ -160,7 +158,6 @@ class Slot:
             self.warm_up()
             trainer = self.trainer
             assert trainer is not None
-            trainer.attempts += 1
             trainer.oom_kills_before = self._oom_kills()
             trainer.send(message)
             outcome = self._watch(trainer, claim, seat).wait(may_try_again=tries_left > 0)
@@ -168,7 +165,7 @@ class Slot:
                 self.trainer = None
                 # its last lines are those that tell why
                 AttemptMirror(self._storage, self._storage.attempt_key(claim.job_id, claim.attempt)).send()
-            elif seat or trainer.attempts >= _MAX_ATTEMPTS or outcome in ("failed", "lost"):
+            elif seat or trainer.has_grown() or outcome in ("failed", "lost"):
                 trainer.close()  # its memory, or whatever made it fail, goes with it
                 self.trainer = None
             if outcome is not None:

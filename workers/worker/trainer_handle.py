@@ -22,6 +22,9 @@ from workers.worker.trainer_protocol import encode
 
 log = structlog.get_logger("trainer")
 
+_MOST_GROWN = 512 * 2**20
+"""Bytes that an idle trainer may hold beyond what it held at first. The traces that it keeps take up to 250 MB."""
+
 
 @dataclass(frozen=True)
 class Death:
@@ -64,7 +67,7 @@ class TrainerProcess:
         os.set_blocking(self._out, False)
         self._buffer = b""
         self.ready = False
-        self.attempts = 0
+        self._held_at_first: int | None = None
         self.oom_kills_before: int | None = None  # the kernel's count when the attempt began
         self.death: Death | None = None
 
@@ -75,6 +78,11 @@ class TrainerProcess:
     def memory_bytes(self) -> int:
         """What it holds now; 0 when it is dead."""
         return memory.held_bytes(self.pid) if self.death is None else 0
+
+    def has_grown(self) -> bool:
+        """Whether it holds so much more than when it was ready that a fresh one should take its place; ask after an
+        attempt, when it has given memory back."""
+        return self._held_at_first is not None and self.memory_bytes() - self._held_at_first > _MOST_GROWN
 
     def send(self, message: dict[str, Any]) -> bool:
         """False: the trainer is dead."""
@@ -94,7 +102,8 @@ class TrainerProcess:
             if newline:
                 self._buffer = rest
                 message: dict[str, Any] = json.loads(line)
-                self.ready = self.ready or "ready" in message
+                if "ready" in message:
+                    self.ready, self._held_at_first = True, self.memory_bytes()
                 return message
             if self.death is not None:
                 return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +72,12 @@ class StringWriter:
         codes = self._codes
         known = len(codes)
         # No loop in Python over the texts: a column of names has as many as rows.
-        new_codes = np.fromiter(map(codes.get, texts, repeat(-1)), np.int32, len(texts))
-        new = np.flatnonzero(new_codes < 0)
-        if len(new):
-            new_codes[new] = np.arange(known, known + len(new))
-            new_texts = texts if len(new) == len(texts) else [texts[index] for index in new.tolist()]
-            codes.update(zip(new_texts, range(known, known + len(new)), strict=True))
+        numbers = range(known, known + len(texts))
+        new_codes = np.fromiter(map(codes.setdefault, texts, numbers), np.int32, len(texts))
+        new = np.flatnonzero(new_codes >= known)
+        if 0 < len(new) < len(texts):  # then without gaps
+            codes.update(zip([texts[index] for index in new.tolist()], numbers, strict=False))
+            new_codes[new] = numbers[: len(new)]
         if len(codes) > len(self._counts):
             self._counts = np.concatenate([self._counts, np.zeros(len(codes), np.int64)])
         if texts:

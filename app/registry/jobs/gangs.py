@@ -157,8 +157,9 @@ class GangRepository:
         return lost
 
     def purge(self) -> None:
-        """Removes seats of attempts that are over."""
-        gone = delete(Seat).where(Seat.lease_expires_at < now() - _KEEP_S)
+        """Removes seats of attempts that are over: the chief of one that runs has the job's lease, not its seat's."""
+        runs = exists().where(Job.id == Seat.job_id, Job.attempt == Seat.attempt, Job.state == JobState.RUNNING)
+        gone = delete(Seat).where(Seat.lease_expires_at < now() - _KEEP_S, ~runs)
         self.session.execute(gone, execution_options=_UNSYNCHRONIZED)
 
     def _first(self, queue: str) -> str | None:

@@ -148,9 +148,12 @@ class JobRepository:
         the next one while it forms."""
         if job.seats == 1 or job.state not in (JobState.QUEUED, JobState.RUNNING):
             return []
-        number = job.attempt + (job.state == JobState.QUEUED)
-        held = select(Seat).where(Seat.job_id == job.id, Seat.attempt == number, Seat.lease_expires_at >= now())
-        return list(self.session.scalars(held.order_by(Seat.number)))
+        runs = job.state == JobState.RUNNING
+        held = Seat.lease_expires_at >= now()
+        if runs:
+            held |= Seat.number == 0  # the chief's lease is the job's
+        seats = select(Seat).where(Seat.job_id == job.id, Seat.attempt == job.attempt + (not runs), held)
+        return list(self.session.scalars(seats.order_by(Seat.number)))
 
     def attempts_by_job(self, job_ids: builtins.list[str]) -> dict[str, builtins.list[Attempt]]:
         """Job → its attempts, first to last, with one query; jobs without one are left out."""

@@ -1,16 +1,14 @@
 """A SavedModel in memory and the call of its signatures. Imported by the predictor process only.
 
 Each signature gets one packed function around it, traced once at load: its inputs are the few tensors of
-`app.serving.packing` instead of one a feature. It is called as a flat `AtomicFunction`, which costs half of a call
-through Python's `ConcreteFunction`. The raw op `StatefulPartitionedCall` would cost 13 µs less, but TensorFlow's cache
-of kernels keeps what such a call made of a function (40 kB and more) after the function is gone.
+`app.serving.packing` instead of one a feature, and it is called as `app.serving.predictor.flat_call` says.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +27,12 @@ from app.serving.export_description import (
     read_export,
 )
 from app.serving.packing import PackedInput, RowPacker
+from app.serving.predictor.flat_call import FlatCall
 from app.serving.predictor.graph_check import check
 from app.serving.predictor.response import ResponseEncoder
 from app.serving.predictor.warm_up_file import run_warm_up_file
 from app.serving.protocol import NO_INSTANCE, BadFrame, Column, Form
 
-# TensorFlow's modules look their names up anew each time, which costs 10 µs.
-_constant = tf.constant
 _WARM_UP_ROWS = (1, 16, 128)
 _VALUE_BYTES = 4
 _CALL_BYTES = 2**30
@@ -137,13 +134,10 @@ class _Runner:
             return [answer[output] for output in names]
 
         specs = _specs(tensors)
-        self._function = packed.get_concrete_function(*specs)
-        self._captured = list(self._function.captured_inputs)
-        self._call_flat = _call_flat(self._function)
+        self._flat_call = FlatCall(packed.get_concrete_function(*specs), specs)
         self._answers = ResponseEncoder(names)
         self._max_rows = max_rows
         self._row_bytes, self.cell_bytes = activation_bytes(function.graph.as_graph_def(add_shapes=True))
-        self._specs = [(spec.dtype, spec.dtype == tf.string) for spec in specs]
 
     def run(self, columns: Sequence[Column], counts: Sequence[int], forms: Sequence[int], call_rows: int = 0) -> Any:
         most = min(self._max_rows, call_rows or self._max_rows)
@@ -215,15 +209,7 @@ class _Runner:
                 yield array
 
     def _call(self, inputs: list[Any], rows: int) -> list[Any]:
-        tensors = [
-            _constant(array, dtype) if string else _constant(array)
-            for array, (dtype, string) in zip(inputs, self._specs, strict=True)
-        ]
-        if self._call_flat is None:
-            outputs = tf.nest.flatten(self._function(*tensors))
-        else:
-            outputs = self._call_flat(*tensors, *self._captured)
-        return [_batched(output.numpy(), rows) for output in outputs]
+        return [_batched(array, rows) for array in self._flat_call(inputs)]
 
 
 def activation_bytes(graph: Any) -> tuple[int, int]:
@@ -245,12 +231,6 @@ def activation_bytes(graph: Any) -> tuple[int, int]:
             elif unknown > 1:
                 cell_bytes += size
     return row_bytes, cell_bytes
-
-
-def _call_flat(function: Any) -> Callable[..., Sequence[Any]] | None:
-    """The function's call on a flat list of tensors; None in a TensorFlow whose functions have none."""
-    call: Callable[..., Sequence[Any]] | None = getattr(getattr(function, "inference_fn", None), "call_flat", None)
-    return call
 
 
 def _verified(path: Path, digest: str) -> ExportDescription:

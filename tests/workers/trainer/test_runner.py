@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
@@ -78,6 +79,8 @@ def test_training_leaves_everything_on_record(service: Service, trained: str) ->
     assert [step for step, _ in losses] == list(range(1, 61))
     (attempt,) = service.look(JobRepository, "attempts", trained)
     assert (attempt.state, attempt.last_step) == ("SUCCEEDED", 60)
+    assert list(service.storage.root.rglob("*.tfevents.*"))
+    assert not [file.path for file in psutil.Process().open_files() if ".tfevents." in file.path]
     assert attempt.peak_memory_bytes > 50e6
 
 

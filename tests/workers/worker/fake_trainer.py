@@ -40,6 +40,7 @@ def main() -> None:
             eaten = b"x" * 200_000_000
             time.sleep(60)
             del eaten
+        kept = b"x" * (40_000_000 if do == "keep" else 0)  # noqa: F841
         if do == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if do == "exit":

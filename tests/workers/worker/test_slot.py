@@ -17,6 +17,7 @@ from app.registry.db import HEAD, Database
 from tests.repositories import attempts, reconcile
 from tests.waiting import wait_for
 from tests.workers import job_rows
+from workers.worker import trainer_handle
 from workers.worker.devices import Devices
 from workers.worker.slot import Slot
 from workers.worker.trainer_handle import TrainerProcess
@@ -53,6 +54,19 @@ def test_trainer_stays_warm_for_the_next_attempt(slot: Slot, database: Database)
         assert slot.trainer is not None
         pids.add(slot.trainer.pid)
     assert len(pids) == 1
+
+
+def test_trainer_that_keeps_much_memory_is_replaced(
+    slot: Slot, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer_handle, "_MOST_GROWN", 20_000_000)  # one attempt keeps 40 MB
+    pids = []
+    for do in ("succeed", "keep", "succeed"):
+        assert slot.run(job_rows.submit(database, do).id, 0) == "succeeded"
+        assert slot.trainer is not None
+        pids.append(slot.trainer.pid)
+
+    assert pids[0] != pids[1] == pids[2]
 
 
 @pytest.mark.parametrize(("do", "number", "word"), [("die", signal.SIGKILL, "SIGKILL"), ("exit", None, "code 3")])

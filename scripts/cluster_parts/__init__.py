@@ -1,0 +1,1 @@
+"""`scripts/cluster-test`: five hosts made of namespaces, what is checked on them, and how they are broken."""
