@@ -149,9 +149,8 @@ def create_app(
     tracing = make_tracing(settings, "estimator-api")
     if tracing is not None:
         inner = TracedRequests(inner, tracing)
-    refused = Refusals(app_state)
     admission = AdmissionMiddleware(
-        inner, settings, app_state.authenticate, refused=refused, traffic=traffic, accounts=accounts
+        inner, settings, app_state.authenticate, refused=Refusals(app_state), traffic=traffic, accounts=accounts
     )
     fast_path = None if front is None or not settings.fast_path else _fast_path(admission, front, app_state, tracing)
     return Application(admission, fast_path, app_state, grpc_port)
