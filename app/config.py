@@ -66,8 +66,8 @@ class Settings(BaseSettings):
     traces_share: float = Field(default=0.01, ge=0, le=1)
     """Of the requests that come without a `traceparent`, which says itself; and of the jobs and predictions in them."""
     max_connections: int = Field(2000, ge=16)
-    """Client connections at once; the limit of descriptors of the process may set a lower one. One more ends the one
-    that has waited longest for a request."""
+    """Client connections at once, of HTTP and gRPC together; the limit of descriptors of the process may set a lower
+    one. One more ends the one that has waited longest for a request."""
     max_connections_per_address: int = Field(1000, ge=1)
     """Of these, connections of one client address (IPv6: of one /64 network). Raise it behind a proxy."""
     fast_path: bool = True

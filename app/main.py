@@ -16,7 +16,7 @@ gc.disable()  # while it is imported: nothing is garbage yet, and looking for it
 import asyncio
 import json
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ from app.dispatch import Dispatch
 from app.errors import ServiceError, Unavailable
 from app.http.admission import AdmissionMiddleware, token_limits
 from app.http.auth import Authenticator, TokenInfo
-from app.http.connections import ConnectionLimits
+from app.http.connections import ConnectionLimits, ConnectionTable
 from app.http.fast_predict import FastPath
 from app.http.host_limits import HostConnections, account_maker
 from app.http.predict_app import PredictApp
@@ -46,12 +46,12 @@ from app.http.problems import problem
 from app.http.public import PublicApp
 from app.http.rate_limit import Accounts
 from app.http.request_metrics import Traffic
-from app.http.server import LaneServer, serve
+from app.http.server import serve
 from app.http.traced import TracedFastPath, TracedRequests
 from app.label_flips import LabelFlips
 from app.lanes.exposition import Exposition
 from app.lanes.host_versions import HostVersions
-from app.lanes.link import LanePlace, ParentLink
+from app.lanes.link import ParentLink
 from app.log import configure
 from app.model_sync import ModelSync
 from app.private_files import only_for_us, protect
@@ -69,7 +69,7 @@ from app.serving.model_limits import BatchLimits
 from app.serving.service import ServingService
 from app.startup import prepare
 from app.storage import Storage
-from app.traces import make_tracing
+from app.traces import Tracing, make_tracing
 
 gc.enable()
 
@@ -85,20 +85,31 @@ class Application(NamedTuple):
         asgi: outermost layer first: admission, predict app, FastAPI.
         fast_path: answers predictions for a server that can ask it; None: there is none, or it is switched off.
         state: the parts behind it.
+        grpc_port: that the lifespan opens; None: nothing is predicted here.
     """
 
     asgi: AdmissionMiddleware
     fast_path: FastPath | None
     state: AppState
+    grpc_port: GrpcPort | None
 
 
-def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLink | None = None) -> Application:
+def create_app(
+    settings: Settings,
+    *,
+    queue: Queue | None = None,
+    link: ParentLink | None = None,
+    table: ConnectionTable | None = None,
+    grpc_listeners: Sequence[socket.socket] | None = None,
+) -> Application:
     """Nothing is opened or started before the lifespan begins, but the database's engine and the store's directory are
     made.
 
     Args:
         queue: a stand-in for the broker, in tests.
         link: to the serving parent, in a lane.
+        table: counts the connections of HTTP and gRPC together; None: gRPC's are counted alone.
+        grpc_listeners: of the gRPC port, where somebody else opened it.
     """
     database = Database(make_engine(settings))
     queue = queue or make_queue(settings)
@@ -122,36 +133,47 @@ def create_app(settings: Settings, *, queue: Queue | None = None, link: ParentLi
         readiness=ReadinessMonitor(database, queue, storage, on_ray=settings.executor == "ray"),
         lanes=(lambda: (link.serving(), link.lanes)) if link is not None else (lambda: (1, 1)),
     )
-    api = create_api(app_state)
-    inner: ASGIApp = PublicApp(
-        api,
-        pages=pages(),
-        document=lambda: json.dumps(api.openapi(), ensure_ascii=False, separators=(",", ":")).encode(),
-        ready=lambda: current(app_state).model_dump_json().encode(),
-        guide=Guide(),
-    )
-    table = link.table if link is not None and link.lanes > 1 else None
-    accounts = Accounts(token_limits(settings), make=account_maker(table))
+    inner: ASGIApp = _public_app(app_state)
+    host = link.table if link is not None and link.lanes > 1 else None
+    accounts = Accounts(token_limits(settings), make=account_maker(host))
     model_sync = front = grpc_port = None
     if serving is not None:
         metrics.register(ServingCollector(serving))
         model_sync = ModelSync(database, app_state.storage, serving, poll_s=settings.serving_poll_s)
         inference = Inference(serving, app_state.authenticate, accounts, max_message_bytes=settings.max_body_bytes)
         inner = front = _prediction_app(inner, app_state, serving, inference, accounts)
-        grpc_port = GrpcPort(settings, inference, traffic, partial(is_ready, app_state), shared=link is not None)
+        own = connection_table(settings) if table is None else table
+        ready = partial(is_ready, app_state)
+        grpc_port = GrpcPort(settings, inference, traffic, ready, table=own, listeners=grpc_listeners)
     inner = Lifespan(inner, app_state, serving, model_sync, grpc_port, link)
     tracing = make_tracing(settings, "estimator-api")
     if tracing is not None:
         inner = TracedRequests(inner, tracing)
-    refused = Refusals(app_state)
     admission = AdmissionMiddleware(
-        inner, settings, app_state.authenticate, refused=refused, traffic=traffic, accounts=accounts
+        inner, settings, app_state.authenticate, refused=Refusals(app_state), traffic=traffic, accounts=accounts
     )
-    fast_path = None
-    if front is not None and settings.fast_path:
-        make = FastPath if tracing is None else partial(TracedFastPath, tracing)
-        fast_path = make(admission, front, app_state.authenticate.remembered, max_body_bytes=settings.max_body_bytes)
-    return Application(admission, fast_path, app_state)
+    fast_path = None if front is None or not settings.fast_path else _fast_path(admission, front, app_state, tracing)
+    return Application(admission, fast_path, app_state, grpc_port)
+
+
+def _public_app(app_state: AppState) -> PublicApp:
+    """All that HTTP serves but predictions; public paths in front of it."""
+    api = create_api(app_state)
+    return PublicApp(
+        api,
+        pages=pages(),
+        document=lambda: json.dumps(api.openapi(), ensure_ascii=False, separators=(",", ":")).encode(),
+        ready=lambda: current(app_state).model_dump_json().encode(),
+        guide=Guide(),
+    )
+
+
+def _fast_path(
+    admission: AdmissionMiddleware, front: PredictApp, app_state: AppState, tracing: Tracing | None
+) -> FastPath:
+    make = FastPath if tracing is None else partial(TracedFastPath, tracing)
+    most_bytes = app_state.settings.max_body_bytes
+    return make(admission, front, app_state.authenticate.remembered, max_body_bytes=most_bytes)
 
 
 def _prediction_app(
@@ -182,9 +204,19 @@ def main() -> None:
     only_for_us(*settings.broker_directories)
     for found in protect(settings.private_directories, settings.private_files):
         log.warning("files were not for this user alone", found=found)
-    app = create_app(settings)
+    table = connection_table(settings)
+    app = create_app(settings, table=table)
+    serve(app.asgi, host=settings.host, port=settings.port, fast_path=app.fast_path, table=table)
+
+
+def connection_table(settings: Settings, elsewhere: HostConnections | None = None) -> ConnectionTable:
+    """An empty table with the limits of the settings.
+
+    Args:
+        elsewhere: what other lanes have.
+    """
     limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
-    serve(app.asgi, host=settings.host, port=settings.port, fast_path=app.fast_path, limits=limits)
+    return ConnectionTable(limits, elsewhere=elsewhere)
 
 
 def import_all(settings: Settings) -> None:
@@ -192,25 +224,6 @@ def import_all(settings: Settings) -> None:
     if settings.uses_celery:
         importlib.import_module("kombu.transport.pyamqp" if is_amqp(settings.broker) else "kombu.transport.redis")
     create_app(settings)
-
-
-def serve_lane(
-    settings: Settings,
-    control: socket.socket,
-    listeners: list[socket.socket],
-    place: LanePlace,
-) -> None:
-    """Serves as one of the lanes of a host."""
-    structlog.contextvars.bind_contextvars(lane=place.index)
-    link = ParentLink(control, place)
-    app = create_app(settings, link=link)
-    limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
-    elsewhere = HostConnections(place.table) if place.lanes > 1 else None
-    server = LaneServer(
-        app.asgi, fast_path=app.fast_path, limits=limits, on_accepting=link.now_serves, elsewhere=elsewhere
-    )
-    link.stand_in, link.stand_back, link.drain = server.stand_in, server.stand_back, server.drain
-    server.run(sockets=listeners)
 
 
 class Lifespan:
@@ -247,14 +260,20 @@ class Lifespan:
             self._link.start()
         if self._serving is not None:
             await self._serving.start()
+        if self._grpc_port is not None:
+            try:
+                await self._grpc_port.open()
+            except OSError as error:
+                log.error("cannot open the gRPC port", why=str(error))
+                if self._serving is not None:
+                    await self._serving.stop()
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
         self._preparing = asyncio.create_task(self._prepare(), name="prepare")
-        try:
-            await self._open_ports()
-        except OSError as error:
-            log.error("cannot open the gRPC port", why=str(error))
-            await self._stop()
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
+        if self._link is not None:
+            await self._wait(self._link.patience_s)
+        if self._grpc_port is not None:
+            self._grpc_port.accept()
         await send({"type": "lifespan.startup.complete"})
         warming = asyncio.create_task(self._warm_up(), name="warm-up")
         await receive()
@@ -264,27 +283,12 @@ class Lifespan:
         await self._stop()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _open_ports(self) -> None:
-        """Returns when connections are to be accepted: at once, or, in the place of a lane that died, when predictions
-        can be answered, a while later at most. Raises OSError: the gRPC port cannot be opened.
-
-        gRPC's listener is each lane's own and ends with it, so that the kernel gives connections to living lanes only.
-        While there are some, a new lane opens its own last; else its callers rather wait for versions than find nobody.
-        """
-        patience_s = 0.0 if self._link is None else self._link.patience_s
-        until = asyncio.get_running_loop().time() + patience_s
-        others = self._link is not None and bool(self._link.table.serving_elsewhere())
-        await self._wait(until, versions=others)
-        if self._grpc_port is not None:
-            await self._grpc_port.start()
-        await self._wait(until, versions=True)
-
-    async def _wait(self, until: float, *, versions: bool) -> None:
-        """Until the registry can be asked, and `versions` can be, or that time has come."""
+    async def _wait(self, patience_s: float) -> None:
+        """Until predictions can be answered, or for so long."""
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout(patience_s):
                 await self._ready.wait()
-                if versions and self._serving is not None:
+                if self._serving is not None:
                     await self._serving.wait_for_all()
 
     async def _prepare(self) -> None:

@@ -97,9 +97,11 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
     "app.http": ({"app.http", "app.serving", "app.registry", "app.config", "app.traces", *_LEAVES}, _SERVICE),
     "app.traces": ({"app.config"}, _SERVICE),
     "app.http.predict_app": ({"app.http", "app.serving", *_LEAVES}, _SERVICE),
-    "app.protocols": ({"app.protocols", "app.http", "app.serving", "app.config", *_LEAVES}, _SERVICE),
+    "app.http2": ({"app.http2"}, _SERVICE),
+    "app.protocols": ({"app.protocols", "app.http2", "app.http", "app.serving", "app.config", *_LEAVES}, _SERVICE),
     "app.lanes": ({"app.lanes", "app.serving", "app.config", "app.log", *_LEAVES}, _SERVICE),
     "app.lanes.nursery": ({"app"}, {"tensorflow"}),
+    "app.lanes.lane": ({"app"}, {"tensorflow"}),
     "app.api": ({"app"}, {"celery", "tensorflow"}),
     "app": ({"app"}, {"tensorflow"}),
     "workers.worker": (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -22,11 +23,13 @@ log = structlog.get_logger("app.http")
 _AT_ONCE = 16
 _PAUSE_S = 0.05
 _NONE_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_FULL = plain_problem(
-    503,
-    "/",
-    "All connections of the service are taken. Try again.",
-    [(b"retry-after", b"1"), (b"connection", b"close")],
+_FULL = response_bytes(
+    *plain_problem(
+        503,
+        "/",
+        "All connections of the service are taken. Try again.",
+        [(b"retry-after", b"1"), (b"connection", b"close")],
+    )
 )
 
 
@@ -35,6 +38,8 @@ class Acceptor:
 
     Args:
         make: (address, probe) → the protocol of a new connection.
+        tls: of the connections; None: they have none.
+        refusal: what a connection over the caps hears.
     """
 
     def __init__(
@@ -43,6 +48,9 @@ class Acceptor:
         table: ConnectionTable,
         make: Callable[[str, bool], Any],
         loop: asyncio.AbstractEventLoop,
+        *,
+        tls: ssl.SSLContext | None = None,
+        refusal: bytes = _FULL,
     ) -> None:
         listener.setblocking(False)
         self.sockets = (listener,)
@@ -50,6 +58,8 @@ class Acceptor:
         self._table = table
         self._make = make
         self._loop = loop
+        self._refusal = refusal
+        self._tls: dict[str, Any] = {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": table.limits.head_s}
         self._opening: set[asyncio.Task[None]] = set()
         self._closed = False
         self._told_at = float("-inf")
@@ -81,7 +91,7 @@ class Acceptor:
         answer = self._table.admit(address)
         client.setblocking(False)
         if answer == "no":
-            _refuse(client)
+            _refuse(client, self._refusal)
             return
         connection = self._make(address, answer == "probe")
         self._table.add(connection)
@@ -94,7 +104,7 @@ class Acceptor:
 
     async def _connect(self, client: socket.socket, connection: Any) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: connection, client)
+            await self._loop.connect_accepted_socket(lambda: connection, client, **self._tls)
         except OSError:  # the client left in this moment
             client.close()
             self._table.remove(connection)
@@ -114,9 +124,9 @@ class Acceptor:
             self._loop.add_reader(self._listener.fileno(), self._accept)
 
 
-def _refuse(client: socket.socket) -> None:
+def _refuse(client: socket.socket, refusal: bytes) -> None:
     try:
-        client.send(response_bytes(*_FULL))
+        client.send(refusal)
     except OSError:
         pass
     finally:

@@ -10,6 +10,7 @@ import os
 import resource
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Protocol
@@ -73,7 +74,10 @@ class ConnectionTable:
     """All open connections of a server."""
 
     def __init__(
-        self, limits: ConnectionLimits, loop: asyncio.AbstractEventLoop, elsewhere: OtherConnections | None = None
+        self,
+        limits: ConnectionLimits,
+        loop: asyncio.AbstractEventLoop | None = None,
+        elsewhere: OtherConnections | None = None,
     ) -> None:
         self.limits = limits
         self._elsewhere = elsewhere
@@ -91,13 +95,22 @@ class ConnectionTable:
     def __len__(self) -> int:
         return len(self._clients)
 
+    def __iter__(self) -> Iterator[TrackedConnection]:
+        return iter(list(self._clients))
+
+    def __contains__(self, client: TrackedConnection) -> bool:
+        return client in self._clients
+
     def start(self) -> None:
-        raise_descriptor_limit(self.limits.total)
-        self._check()
+        """Looks after the connections from now on; once more is no error."""
+        if self._timer is None:
+            raise_descriptor_limit(self.limits.total)
+            self._check()
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
 
     def admit(self, address: str) -> str:
         """`yes`; `probe` when only a health probe may still be answered; or `no`. Makes room by ending connections
@@ -164,7 +177,8 @@ class ConnectionTable:
         for client in list(self._clients):
             client.check(now)
         self._count_room()
-        self._timer = self._loop.call_later(self.limits.check_every_s, self._check)
+        loop = self._loop or asyncio.get_running_loop()
+        self._timer = loop.call_later(self.limits.check_every_s, self._check)
 
     def _count_room(self) -> None:
         """How many connections the descriptors of the process allow: the limit can change while it runs."""

@@ -18,12 +18,12 @@ from uvicorn.config import STARTUP_FAILURE
 from app.http.acceptor import Acceptor
 from app.http.connection import Connection, FastPathLike
 from app.http.connections import ConnectionLimits, ConnectionTable, OtherConnections
+from app.http.listen import listen
 
 log = structlog.get_logger("app.http")
 
 STOP_WITHIN_S = 10
 DRAIN_WITHIN_S = 15
-_BACKLOG = 2048
 
 
 class Server(uvicorn.Server):
@@ -34,6 +34,7 @@ class Server(uvicorn.Server):
         fast_path: answers predictions before an ASGI task is made; None: all requests go through `app`.
         on_accepting: called when connections are accepted.
         elsewhere: what other lanes have, which counts for the limits too.
+        table: counts the connections, where others are to be counted with them; it has limits and `elsewhere` then.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Server(uvicorn.Server):
         limits: ConnectionLimits | None = None,
         on_accepting: Callable[[], None] = lambda: None,
         elsewhere: OtherConnections | None = None,
+        table: ConnectionTable | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -62,12 +64,10 @@ class Server(uvicorn.Server):
             )
         )
         self._fast_path = fast_path
-        self._limits = limits or ConnectionLimits()
+        self.table = ConnectionTable(limits or ConnectionLimits(), elsewhere=elsewhere) if table is None else table
         self._on_accepting = on_accepting
-        self._elsewhere = elsewhere
         self._drained_by = 0.0
         self._others: dict[int, list[Acceptor]] = {}
-        self.table: ConnectionTable
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts the application, then to accept."""
@@ -76,12 +76,11 @@ class Server(uvicorn.Server):
             sys.exit(STARTUP_FAILURE)
         loop = asyncio.get_running_loop()
         try:
-            listeners = sockets or await self._listen(loop)
+            listeners = sockets or await listen(self.config.host, self.config.port)
         except OSError as error:
             log.error("cannot listen", host=self.config.host, port=self.config.port, why=str(error))
             await self.lifespan.shutdown()
             sys.exit(STARTUP_FAILURE)
-        self.table = ConnectionTable(self._limits, loop, self._elsewhere)
         self.table.start()
         self.servers = [Acceptor(listener, self.table, self._connection, loop) for listener in listeners]  # type: ignore[misc]
         if sockets is None:
@@ -103,21 +102,6 @@ class Server(uvicorn.Server):
             server_state=self.server_state,
             app_state=self.lifespan.state,
         )
-
-    async def _listen(self, loop: asyncio.AbstractEventLoop) -> list[socket.socket]:
-        """Sockets for all addresses of the host, with one port."""
-        host, port = self.config.host or None, self.config.port
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        listeners: list[socket.socket] = []
-        try:
-            for family, _, _, _, address in dict.fromkeys(found):
-                listeners.append(socket.create_server((address[0], port), family=family, backlog=_BACKLOG))
-                port = listeners[0].getsockname()[1]
-        except OSError:
-            for listener in listeners:
-                listener.close()
-            raise
-        return listeners
 
 
 class LaneServer(Server):
@@ -163,7 +147,7 @@ class LaneServer(Server):
 
 
 def serve(
-    app: Any, *, host: str, port: int, fast_path: FastPathLike | None = None, limits: ConnectionLimits | None = None
+    app: Any, *, host: str, port: int, fast_path: FastPathLike | None = None, table: ConnectionTable | None = None
 ) -> None:
     """Serves until SIGTERM or SIGINT; requests under way get `STOP_WITHIN_S` to end."""
-    Server(app, host=host, port=port, fast_path=fast_path, limits=limits).run()
+    Server(app, host=host, port=port, fast_path=fast_path, table=table).run()

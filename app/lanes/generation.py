@@ -92,6 +92,7 @@ class Generation:
     """Lanes, nursery and predictors that began with one state of code and settings.
 
     Args:
+        listeners: of each lane: HTTP's, and those of the gRPC port where there is one.
         on_change: called with a lane that began to serve.
         on_end: called with a lane that ended.
         on_metrics: called with a lane that asks for metrics, and with each that answers.
@@ -103,6 +104,7 @@ class Generation:
         listeners: Sequence[Sequence[socket.socket]],
         seats: Seats,
         *,
+        grpc_port: int = 0,
         on_change: Callable[[Lane], None],
         on_end: Callable[[Lane], None],
         on_metrics: Callable[[Lane, WantsMetrics | Metrics, list[int]], None],
@@ -114,6 +116,7 @@ class Generation:
         self.nursery = ForkServer(NURSERY)
         self._listeners = listeners
         self._seats = seats
+        self._grpc_port = grpc_port
         self._on_change, self._on_end, self._on_metrics = on_change, on_end, on_metrics
         self._giving: set[asyncio.Task[None]] = set()
 
@@ -127,7 +130,8 @@ class Generation:
         """A new lane. It accepts once it has all versions, or after `patience_s`. Raises ForkServerDied."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         seat = self._seats.take()
-        words = [str(word) for word in (index, len(self._listeners), self._seats.table.seats, seat, patience_s)]
+        numbers = (index, len(self._listeners), self._seats.table.seats, seat, patience_s, self._grpc_port)
+        words = [str(number) for number in numbers]
         try:
             with theirs:
                 given: list[socket.socket | int] = [self._seats.table.descriptor, theirs, *self._listeners[index]]

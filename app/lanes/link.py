@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -46,12 +46,21 @@ class LanePlace:
         lanes: number of lanes on this host.
         table: what they share, with this lane's seat.
         patience_s: how long to wait for the versions before connections are accepted.
+        grpc_port: that the parent has opened; 0: none.
     """
 
     index: int
     lanes: int
     table: HostTable
     patience_s: float
+    grpc_port: int = 0
+
+    def sort(self, listeners: Iterable[socket.socket]) -> tuple[list[socket.socket], list[socket.socket]]:
+        """Those for HTTP, and those for gRPC."""
+        found: tuple[list[socket.socket], list[socket.socket]] = ([], [])
+        for listener in listeners:
+            found[listener.getsockname()[1] == self.grpc_port].append(listener)
+        return found
 
 
 class ParentLink:

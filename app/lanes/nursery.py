@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     from app import main as api
     from app.config import Settings
+    from app.lanes.lane import serve_lane
     from app.lanes.link import LanePlace
     from app.log import configure
 
@@ -37,13 +38,13 @@ def main(arguments: list[str]) -> None:
     gc.collect()
     gc.freeze()
     words, descriptors = _serve_forks(socket.socket(fileno=int(descriptor)), int(parent))
-    index, lanes, seats, seat, patience_s = words
+    index, lanes, seats, seat, patience_s, grpc_port = words
     control, *listeners = (socket.socket(fileno=descriptor) for descriptor in descriptors[1:])
     name_process(f"lane-{index}")
     show_command("-m", "app.main", f"lane-{index}")
     table = HostTable(descriptors[0], int(seats), int(seat))
-    place = LanePlace(int(index), int(lanes), table, float(patience_s))
-    api.serve_lane(settings, control, listeners, place)
+    place = LanePlace(int(index), int(lanes), table, float(patience_s), int(grpc_port))
+    serve_lane(settings, control, listeners, place)
 
 
 def _serve_forks(asked: socket.socket, parent: int) -> tuple[list[str], list[int]]:

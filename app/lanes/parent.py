@@ -22,7 +22,7 @@ import structlog
 
 from app.config import Settings
 from app.lanes.generation import Generation, Lane, Seats
-from app.lanes.listeners import check_free, listen
+from app.lanes.listeners import listen
 from app.lanes.metrics_desk import MetricsDesk
 from app.lanes.rolling import roll
 from app.lanes.stand_ins import StandIns
@@ -50,10 +50,12 @@ class ServingParent:
 
     Args:
         listeners: of each lane.
+        grpc_port: that some of them are of; 0: none.
     """
 
-    def __init__(self, settings: Settings, listeners: Sequence[Sequence[socket.socket]]) -> None:
+    def __init__(self, settings: Settings, listeners: Sequence[Sequence[socket.socket]], *, grpc_port: int = 0) -> None:
         self._settings = settings
+        self._grpc_port = grpc_port
         self._rolling: asyncio.Task[None] | None = None
         self._listeners = listeners
         self._metrics = MetricsDesk(lambda: self.lanes)
@@ -104,7 +106,7 @@ class ServingParent:
             self._rolling = None
             return
         if _kept(settings) != _kept(self._settings):
-            log.warning("HOST, PORT and SERVING_LANES change with a restart of the serving parent only")
+            log.warning("HOST, PORT, GRPC_PORT and SERVING_LANES change with a restart of the serving parent only")
         old, new = self._generation, self._new_generation(settings)
         self._generations.append(new)
         log.info("rolling restart begins")
@@ -122,6 +124,7 @@ class ServingParent:
             settings,
             self._listeners,
             self._seats,
+            grpc_port=self._grpc_port,
             on_change=self._serves,
             on_end=self._ended,
             on_metrics=self._metrics.hear,
@@ -208,8 +211,8 @@ class ServingParent:
             self._empty.set()
 
 
-def _kept(settings: Settings) -> tuple[str, int, int]:
-    return settings.host, settings.port, settings.lanes
+def _kept(settings: Settings) -> tuple[str, int, int, int]:
+    return settings.host, settings.port, settings.grpc_port, settings.lanes
 
 
 def _clear_away_the_dead() -> None:
@@ -231,15 +234,18 @@ def main() -> None:
         log.warning("files were not for this user alone", found=found)
     try:
         listeners = listen(settings.host, settings.port, settings.lanes)
-        if settings.grpc_port:
-            check_free(settings.host, settings.grpc_port)  # the lanes open it, each for itself
+        port = listeners[0][0].getsockname()[1]
+        if settings.grpc_port and settings.predictor != "none":
+            grpc_listeners = listen(settings.host, settings.grpc_port, settings.lanes)
+            listeners = [[*own, *grpc] for own, grpc in zip(listeners, grpc_listeners, strict=True)]
     except OSError as error:
         raise SystemExit(f"Cannot listen on {settings.host}, PORT or GRPC_PORT: {error}") from None
     adopt_orphans()
     name_process("serving-parent")
-    log.info("listens", host=settings.host, port=listeners[0][0].getsockname()[1], lanes=settings.lanes)
+    log.info("listens", host=settings.host, port=port, lanes=settings.lanes)
     asyncio.run(_run(settings, listeners))
 
 
 async def _run(settings: Settings, listeners: Sequence[Sequence[socket.socket]]) -> None:
-    await ServingParent(settings, listeners).run()
+    grpc_port = settings.grpc_port if settings.predictor != "none" else 0
+    await ServingParent(settings, listeners, grpc_port=grpc_port).run()

@@ -1,4 +1,4 @@
-"""The gRPC port: grpcio's server on the event loop, which hands each call's bytes to `Methods`.
+"""The gRPC port: accepts connections within the caps that HTTP's have, and ends them in order.
 
 Imported only where there is a port to open. Health (`grpc.health.v1`) and reflection need no token, as `/healthz` and
 the OpenAPI document need none.
@@ -7,25 +7,26 @@ the OpenAPI document need none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import socket
+import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
-from app.protocols.rpc_methods import Methods, Status
+from app.http.acceptor import Acceptor
+from app.http.connections import ConnectionTable
+from app.protocols.grpc_connection import GrpcConnection
+from app.protocols.port_state import PortState
+from app.protocols.rpc_methods import Methods
+from app.protocols.rpc_services import Services
 
 log = structlog.get_logger("app.protocols")
 
 _HEALTH_S = 1.0
-_STREAMS = 256
-_CALLS = 4096
+_LOOK_S = 0.02
 _MESSAGE_OVERHEAD = 64 * 1024
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 @dataclass(frozen=True)
@@ -36,114 +37,97 @@ class TlsFiles:
     key: Path
     client_ca: Path | None = None
 
-    def credentials(self) -> Any:
-        """Raises OSError where a file cannot be read."""
-        authority = None if self.client_ca is None else self.client_ca.read_bytes()
-        pair = (self.key.read_bytes(), self.certificate.read_bytes())
-        return grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)
+    def context(self) -> ssl.SSLContext:
+        """Raises OSError, naming the file, where one cannot be read or is none."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["h2"])
+        for path in filter(None, (self.certificate, self.key, self.client_ca)):
+            path.read_bytes()  # names the file that is missing, which OpenSSL does not
+        try:
+            context.load_cert_chain(self.certificate, self.key)
+            if self.client_ca is not None:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(self.client_ca)
+        except ssl.SSLError as error:
+            raise OSError(f"The TLS files of the gRPC port cannot be used: {error}") from None
+        return context
 
 
 class GrpcServer:
     """The server of one port.
 
     Args:
-        methods: what can be called.
-        services: names of the services; `pool` describes them to reflection.
-        ready: whether predictions are answered now, for health checks.
+        table: that counts the port's connections, with HTTP's where there is one service.
         max_message_bytes: of a request; a longer one is RESOURCE_EXHAUSTED before it is read.
     """
 
     def __init__(
         self,
+        table: ConnectionTable,
         methods: Methods,
+        services: Services,
         *,
-        services: Sequence[str],
-        pool: Any,
-        ready: Callable[[], bool],
         max_message_bytes: int,
         tls: TlsFiles | None = None,
-        shared: bool = False,
     ) -> None:
-        self._shared = shared
-        self._methods = methods
-        self._services = list(services)
-        self._pool = pool
-        self._ready = ready
-        self._max_message_bytes = max_message_bytes
-        self._tls = tls
-        self._server: Any = None
-        self._health = health.aio.HealthServicer()
+        most = max_message_bytes + _MESSAGE_OVERHEAD
+        self.state = PortState(table, methods, services.streaming, max_message_bytes=most)
+        self._health = services.health
+        self._tls = None if tls is None else tls.context()
+        self._acceptors: list[Acceptor] = []
+        self._others: dict[int, list[Acceptor]] = {}
         self._watch: asyncio.Task[None] | None = None
 
-    async def start(self, host: str, port: int) -> int:
-        """Opens the port; its number. Raises OSError where that cannot be."""
-        self._server = grpc.aio.server(
-            options=[
-                ("grpc.max_receive_message_length", self._max_message_bytes + _MESSAGE_OVERHEAD),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.max_concurrent_streams", _STREAMS),
-                ("grpc.so_reuseport", int(self._shared)),
-            ],
-            maximum_concurrent_rpcs=_CALLS,
-        )
-        self._server.add_generic_rpc_handlers([_Handlers(self._methods)])
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection(names, self._server, pool=self._pool)
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        try:
-            if self._tls is None:
-                bound = self._server.add_insecure_port(address)
-            else:
-                bound = self._server.add_secure_port(address, self._tls.credentials())
-        except RuntimeError as error:
-            raise OSError(f"The gRPC port {address} cannot be opened: {error}") from None
-        await self._server.start()
+    def start(self, listeners: Sequence[socket.socket]) -> None:
+        """Accepts from the listeners."""
+        self._acceptors = self._accept(listeners)
         self._watch = asyncio.create_task(self._tell_health(), name="grpc-health")
-        log.info("gRPC port open", host=host, port=bound, tls=self._tls is not None)
-        return int(bound)
+        log.info("gRPC port open", port=listeners[0].getsockname()[1], tls=self._tls is not None)
+
+    def stand_in(self, lane: int, listeners: Sequence[socket.socket]) -> None:
+        """Accepts from another lane's listeners too, until `stand_back`."""
+        self.stand_back(lane)
+        self._others[lane] = self._accept(listeners)
+
+    def stand_back(self, lane: int) -> None:
+        for acceptor in self._others.pop(lane, ()):
+            acceptor.close()
+
+    def drain(self) -> None:
+        """Accepts no more, takes no new calls; those that run are answered."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+        for lane in list(self._others):
+            self.stand_back(lane)
+        self.state.draining = True
+        for connection in self._connections():
+            connection.drain()
 
     async def stop(self, grace_s: float) -> None:
-        """Takes no new calls; those that run get `grace_s` to end."""
+        """As `drain`; calls get `grace_s` to end."""
+        self.drain()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace_s
+        while self._connections() and loop.time() < end:  # noqa: ASYNC110  the table tells it no other way
+            await asyncio.sleep(_LOOK_S)
+        for connection in self._connections():
+            connection.abort()
         if self._watch is not None:
             self._watch.cancel()
-        if self._server is not None:
-            await self._health.enter_graceful_shutdown()
-            await self._server.stop(grace_s)
+
+    def _connections(self) -> list[GrpcConnection]:
+        return [one for one in self.state.table if isinstance(one, GrpcConnection) and one.port is self.state]
+
+    def _accept(self, listeners: Sequence[socket.socket]) -> list[Acceptor]:
+        table, loop = self.state.table, asyncio.get_running_loop()
+        return [Acceptor(listener, table, self._connection, loop, tls=self._tls, refusal=b"") for listener in listeners]
+
+    def _connection(self, address: str, probe: bool) -> GrpcConnection:
+        return GrpcConnection(self.state, asyncio.get_running_loop(), address, probe=probe)
 
     async def _tell_health(self) -> None:
-        """Keeps what health checks say in step with readiness."""
+        """Keeps what those that watch were told in step with readiness."""
         while True:
-            kinds = health_pb2.HealthCheckResponse
-            status = kinds.SERVING if self._ready() else kinds.NOT_SERVING
-            for name in ("", *self._services):
-                await self._health.set(name, status)
+            self._health.tell()
             await asyncio.sleep(_HEALTH_S)
-
-
-class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
-    def __init__(self, methods: Methods) -> None:
-        self._methods = methods
-        self._handlers: dict[str, Any] = {}
-
-    def service(self, handler_call_details: Any) -> Any:
-        """The handler of a path; None where there is no such method, which gRPC answers with UNIMPLEMENTED."""
-        path = handler_call_details.method
-        if path not in self._methods:
-            return None
-        handler = self._handlers.get(path)
-        if handler is None:
-            handler = self._handlers[path] = grpc.unary_unary_rpc_method_handler(self._handler(path))
-        return handler
-
-    def _handler(self, path: str) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        async def handle(message: bytes, context: Any) -> bytes:
-            metadata = dict(context.invocation_metadata() or ())
-            answer = await self._methods(path, message, metadata, context.time_remaining())
-            if answer.status is not Status.OK:
-                wait_s = answer.retry_after_s
-                trailing = () if wait_s is None else (("retry-after", str(wait_s)),)
-                await context.abort(_CODES[answer.status], answer.detail, trailing)
-            return answer.message
-
-        return handle

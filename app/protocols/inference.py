@@ -52,15 +52,16 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a version answered: all its outputs, the batch first.
-
-    Attributes:
-        headers: that HTTP tells of it: which version answered, and how.
-    """
+    """What a version answered: all its outputs, the batch first."""
 
     version: ServingVersion
     tensors: dict[str, Tensor]
-    headers: list[tuple[bytes, bytes]]
+    result: PredictionResult
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What HTTP tells of it: which version answered, and how."""
+        return self.version.head.pairs(self.result, prediction_id_of(new_request_id()))
 
 
 class Inference:
@@ -77,7 +78,7 @@ class Inference:
         self.service = service
         self.max_message_bytes = max_message_bytes
         self._authenticate = authenticate
-        self._accounts = accounts
+        self.accounts = accounts
 
     async def admit(self, authorization: str, scope: str) -> TokenInfo:
         """The token of an `authorization` value, once it may do that. Raises Unauthenticated and Forbidden."""
@@ -90,9 +91,14 @@ class Inference:
         check_scope(token, scope)
         return token
 
+    def remembered(self, digest: bytes, scope: str) -> TokenInfo | None:
+        """The token whose secret has this digest, if it may do that and nobody has to be asked."""
+        token = self._authenticate.remembered(digest)
+        return token if token is not None and (scope in token.scopes or "admin" in token.scopes) else None
+
     def count_request(self, token: TokenInfo) -> None:
         """Counts a call that is no prediction. Raises Overloaded."""
-        self._accounts.take_request(self._accounts.for_token(token.id))
+        self.accounts.take_request(self.accounts.for_token(token.id))
 
     async def run(self, caller: Caller, choice: ModelChoice, decode: Callable[[Decoder], Decoded]) -> Outputs:
         """Waits until the version can be asked, decodes the rows for it, and waits for their outputs.
@@ -107,9 +113,9 @@ class Inference:
             request = decode(version.queue.decoder)
             if not request.count:
                 raise InvalidInput("The request has no rows.")
-            account = self._accounts.for_token(caller.token.id)
-            self._accounts.check_bytes(account, caller.charged)
-            self._accounts.take_prediction(account, request.count)
+            account = self.accounts.for_token(caller.token.id)
+            self.accounts.check_bytes(account, caller.charged)
+            self.accounts.take_prediction(account, request.count)
             reply: asyncio.Future[PredictionResult] = asyncio.get_running_loop().create_future()
             self.service.batcher.submit(
                 version.queue,
@@ -127,6 +133,4 @@ class Inference:
                 version.counters(choice.number, choice.label).failed(status_of(error))
             raise
         version.counters(choice.number, choice.label).answered(request.count, time.perf_counter() - started)
-        return Outputs(
-            version, decode_outputs(result.body), version.head.pairs(result, prediction_id_of(new_request_id()))
-        )
+        return Outputs(version, decode_outputs(result.body), result)

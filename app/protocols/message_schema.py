@@ -5,12 +5,12 @@ the same process. A line of the table is one of
 
     package NAME              messages that follow belong to it
     message NAME              fields that follow belong to it; dots for a message inside another
-    enum NAME                 values that follow belong to it
+    enum NAME                 values that follow belong to it; dots as above
     values A=0 B=1 …
     NUMBER [repeated] TYPE FIELD        TYPE is a scalar, `map<string,TYPE>`, or a message or enum by its full name
     NUMBER TYPE FIELD oneof CHOICE
     service NAME              methods that follow belong to it
-    rpc NAME REQUEST ANSWER
+    rpc NAME REQUEST ANSWER   a type with `*` behind it comes any number of times
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ class MessageSchema:
             if kind == "message":
                 message = _nested(file, words[0])
             elif kind == "enum":
-                enum = file.enum_type.add(name=words[0])
+                outer, _, name = words[0].rpartition(".")
+                enum = (_found(file, outer) if outer else file).enum_type.add(name=name)
             elif kind == "values":
                 for word in words:
                     name, _, number = word.partition("=")
@@ -81,7 +82,14 @@ class MessageSchema:
             elif kind == "service":
                 service = file.service.add(name=words[0])
             elif kind == "rpc":
-                service.method.add(name=words[0], input_type=f".{words[1]}", output_type=f".{words[2]}")
+                name, asked, answered = words
+                service.method.add(
+                    name=name,
+                    input_type=f".{asked.rstrip('*')}",
+                    output_type=f".{answered.rstrip('*')}",
+                    client_streaming=asked.endswith("*"),
+                    server_streaming=answered.endswith("*"),
+                )
             elif kind:
                 self._add_field(file, message, int(kind), words, enums)
 
@@ -112,11 +120,17 @@ class MessageSchema:
 
 def _nested(file: Any, name: str) -> Any:
     """The message of a dotted name, made where it stands."""
-    *outer, last = name.split(".")
-    place = file.message_type
-    for part in outer:
-        place = next(message for message in place if message.name == part).nested_type
-    return place.add(name=last)
+    outer, _, last = name.rpartition(".")
+    return (_found(file, outer).nested_type if outer else file.message_type).add(name=last)
+
+
+def _found(file: Any, name: str) -> Any:
+    """A message that is there, by its dotted name."""
+    place, found = file.message_type, None
+    for part in name.split("."):
+        found = next(message for message in place if message.name == part)
+        place = found.nested_type
+    return found
 
 
 def _path(file: Any, message: Any) -> str:

@@ -17,6 +17,7 @@ from app import errors
 from app.errors import InvalidInput, ServiceError
 from app.http.auth import TokenInfo
 from app.http.problems import status_of, whole_seconds
+from app.http.rate_limit import Account
 from app.http.request_metrics import Traffic
 from app.protocols.inference import Caller, Inference
 
@@ -36,6 +37,7 @@ class Status(IntEnum):
     PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
     FAILED_PRECONDITION = 9
+    UNIMPLEMENTED = 12
     INTERNAL = 13
     UNAVAILABLE = 14
     UNAUTHENTICATED = 16
@@ -90,45 +92,72 @@ class Methods:
         self._methods = methods
         self._traffic = traffic
 
-    def __contains__(self, path: str) -> bool:
-        return path in self._methods
+    def find(self, path: str) -> Method | None:
+        return self._methods.get(path)
 
-    async def __call__(
-        self, path: str, message: bytes, metadata: Mapping[str, Any], time_left_s: float | None
+    def remembered(self, method: Method, digest: bytes) -> TokenInfo | None:
+        """Whose call it is, where that is known without asking anybody; None: `admit` has to find out."""
+        if method.scope is None:
+            return NOBODY
+        return self._inference.remembered(digest, method.scope)
+
+    async def admit(self, method: Method, authorization: str) -> TokenInfo:
+        """Whose call it is. Raises Unauthenticated, Forbidden, Unavailable."""
+        return await self._inference.admit(authorization, method.scope or "")
+
+    def account(self, token: TokenInfo) -> Account:
+        return self._inference.accounts.for_token(token.id)
+
+    def check_bytes(self, account: Account, size: int) -> None:
+        """Raises Overloaded: the token's messages are too large together."""
+        self._inference.accounts.check_bytes(account, size)
+
+    async def answer(
+        self,
+        path: str,
+        token: TokenInfo,
+        message: bytes,
+        headers: Mapping[bytes, bytes],
+        started: float,
+        deadline: float,
     ) -> Answer:
         """The answer to a call; nothing is raised.
 
         Args:
-            path: one that is known here.
-            time_left_s: until the caller wants no answer any more; None: it waits as long as we do.
+            path: of a method.
+            headers: the call's metadata.
+            started: when it came; deadline: until when its answer is of use (`time.perf_counter`).
         """
-        started = time.perf_counter()
-        deadline = started + (float("inf") if time_left_s is None else time_left_s)
+        method = self._methods[path]
         status = 200
         try:
-            return Answer(Status.OK, await self._run(self._methods[path], message, metadata, deadline))
-        except ServiceError as error:
-            status = status_of(error)
-            return Answer(grpc_status(error), detail=error.detail, retry_after_s=whole_seconds(error.retry_after_s))
+            if method.scope not in (None, "predict"):
+                self._inference.count_request(token)
+            try:
+                request = method.request.FromString(message)
+            except DecodeError:
+                raise InvalidInput("The message is no valid protobuf of this method's request.") from None
+            size = len(message)
+            return Answer(Status.OK, await method.run(Caller(token, size, size, deadline, headers), request))
         except Exception as error:
-            status = 500
-            log.error("call failed", path=path, exc_info=error)
-            return Answer(Status.INTERNAL, detail=_INTERNAL)
+            status, answer = self._failed(path, error)
+            return answer
         finally:
             self._traffic.add("gRPC", path, status, time.perf_counter() - started)
 
-    async def _run(self, method: Method, message: bytes, metadata: Mapping[str, Any], deadline: float) -> bytes:
-        token = NOBODY
-        if method.scope is not None:
-            token = await self._inference.admit(str(metadata.get("authorization", "")), method.scope)
-            if method.scope != "predict":
-                self._inference.count_request(token)
-        headers = {name.encode(): value.encode() for name, value in metadata.items() if isinstance(value, str)}
-        try:
-            request = method.request.FromString(message)
-        except DecodeError:
-            raise InvalidInput("The message is no valid protobuf of this method's request.") from None
-        return await method.run(Caller(token, len(message), len(message), deadline, headers), request)
+    def refused(self, path: str, error: Exception, started: float) -> Answer:
+        """The answer to a call that failed before its message was read."""
+        status, answer = self._failed(path, error)
+        self._traffic.add("gRPC", path, status, time.perf_counter() - started)
+        return answer
+
+    def _failed(self, path: str, error: Exception) -> tuple[int, Answer]:
+        """The status that HTTP would have, and the answer."""
+        if isinstance(error, ServiceError):
+            retry_after_s = whole_seconds(error.retry_after_s)
+            return status_of(error), Answer(grpc_status(error), detail=error.detail, retry_after_s=retry_after_s)
+        log.error("call failed", path=path, exc_info=error)
+        return 500, Answer(Status.INTERNAL, detail=_INTERNAL)
 
 
 def grpc_status(error: BaseException) -> Status:

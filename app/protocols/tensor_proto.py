@@ -58,6 +58,12 @@ KINDS = {
     "uint64": _Kind(23, "uint64_val", True, "<u8"),
 }
 _NAMES = {kind.number: name for name, kind in KINDS.items()}
+_PLAIN = {
+    kind.number: (name, np.dtype(kind.stored), None if kind.varints else kind.field)
+    for name, kind in KINDS.items()
+    if kind.stored and name != "bfloat16"
+}
+"""By number: name, how values are stored, and the field that has them as they are stored, where there is one."""
 _TypedProto = PUBLIC.message("tensorflow.TensorProto")
 
 
@@ -66,7 +72,7 @@ def decode_protos(protos: Mapping[str, Any], most_bytes: int) -> dict[str, Tenso
     found: dict[str, Tensor] = {}
     left = most_bytes
     for name, proto in protos.items():
-        found[name] = decode_proto(name, proto, left)
+        found[name] = _decode_plain(proto, left) or decode_proto(name, proto, left)
         left -= _bytes(found[name])
     return found
 
@@ -75,6 +81,32 @@ def _bytes(tensor: Tensor) -> int:
     if tensor.dtype != "string":
         return int(tensor.values.nbytes)
     return sum(map(len, tensor.values)) + _REFERENCE * len(tensor.values)
+
+
+def _decode_plain(proto: Any, most_bytes: int) -> Tensor | None:
+    """The tensor of a proto with as many raw numbers as its shape needs, as nearly all are; None for all others, also
+    for those that are wrong."""
+    plain = _PLAIN.get(proto.dtype)
+    if plain is None:
+        return None
+    name, stored, field = plain
+    shape = proto.tensor_shape
+    sizes = tuple([dim.size for dim in shape.dim])
+    content = proto.tensor_content
+    if not content and field is not None and len(pieces := getattr(proto, field)) == 1:
+        content = pieces[0]
+    size = len(content)
+    if (
+        not size
+        or size > most_bytes
+        or not 0 < len(sizes) <= _MOST_DIMENSIONS
+        or min(sizes) < 1
+        or math.prod(sizes) * stored.itemsize != size
+        or shape.unknown_rank
+    ):
+        return None
+    values = np.frombuffer(content, stored)
+    return Tensor(name, sizes, values if len(sizes) == 1 else values.reshape(sizes))
 
 
 def decode_proto(name: str, proto: Any, most_bytes: int) -> Tensor:

@@ -128,7 +128,7 @@ def _rows(tensors: Mapping[str, Tensor]) -> int:
         if not tensor.shape:
             raise InvalidInput(f"Input {quote_name(name)} is a scalar; its first dimension has to be the batch.")
     counts = {name: tensor.shape[0] for name, tensor in tensors.items()}
-    if len(set(counts.values())) > 1:
+    if len({*counts.values()}) > 1:
         counted = ", ".join(f"{quote_name(name)} {count}" for name, count in list(counts.items())[:5])
         raise InvalidInput(f"The inputs have different numbers of rows: {counted}.")
     return next(iter(counts.values()))
@@ -147,6 +147,8 @@ def _absent(feature: InputFeature, rows: int) -> Any:
 def _values(feature: InputFeature, tensor: Tensor, shape: tuple[int, ...]) -> Any:
     """The tensor's values in the feature's dtype, the batch first; a flat list for strings."""
     wanted = (tensor.shape[0], *shape)
+    if tensor.shape == wanted and tensor.dtype == feature.dtype:
+        return tensor.values
     same = tensor.shape == wanted or (shape in ((), (1,)) and tensor.shape in (wanted[:1], (wanted[0], 1)))
     if not same:
         expected = ", ".join(["batch", *map(str, shape)])

@@ -194,6 +194,7 @@ class SteadyClient:
     def __init__(self, host: Host, *, anew: bool = False) -> None:
         self.answers: list[Answer] = []
         self.broken = self.failed = 0
+        self.errors: list[str] = []
         self._host = host
         self._anew = anew
         self._stop = threading.Event()
@@ -229,6 +230,25 @@ class SteadyClient:
             if self._anew:
                 connection.close()
         connection.close()
+
+
+class SteadyCaller(SteadyClient):
+    """The same by gRPC. What its client does not send again by itself is tried once more."""
+
+    def _run(self) -> None:
+        with self._host.channel() as channel:
+            while not self._stop.wait(0.002):
+                for _ in range(2):
+                    try:
+                        body = self._host.predict_by_grpc(channel, [1.0]).result()
+                    except grpc.RpcError as error:
+                        self.broken += 1
+                        self.errors.append(str(error))
+                        continue
+                    self.answers.append(Answer(200, body, "", time.monotonic()))
+                    break
+                else:
+                    self.failed += 1
 
 
 @pytest.fixture(scope="session")

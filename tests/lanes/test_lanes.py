@@ -9,7 +9,7 @@ import statistics
 import time
 
 from app.registry.tokens import TokenRepository
-from tests.lanes.conftest import Host, SteadyClient
+from tests.lanes.conftest import Host, SteadyCaller, SteadyClient
 from tests.published_models import publish
 from tests.waiting import wait_for
 
@@ -144,12 +144,14 @@ def test_killed_lane_is_replaced_with_its_predictor_while_the_other_serves(host:
     for name in ("lane-0", "lane-1"):
         before = host.serving()
         [lane] = host.named(name)
-        with SteadyClient(host) as kept, SteadyClient(host, anew=True) as new:
+        with SteadyClient(host) as kept, SteadyClient(host, anew=True) as new, SteadyCaller(host) as caller:
             lane.send_signal(signal.SIGKILL)
             wait_for(lambda before=before: host.serving() > before)  # type: ignore[misc]
             seen = len(new.answers)
             wait_for(lambda new=new, seen=seen: len(new.answers) > seen + 10)  # type: ignore[misc]
-        assert (kept.failed, new.failed) == (0, 0)
+            called = len(caller.answers)
+            wait_for(lambda caller=caller, called=called: len(caller.answers) > called + 10)  # type: ignore[misc]
+        assert (kept.failed, new.failed, caller.failed) == (0, 0, 0), caller.errors
         assert len(host.lanes()) == 2
     assert {predictor.pid for predictor in host.predictors()} == predictors
 
@@ -191,13 +193,13 @@ def test_rolling_restart_fails_no_request_and_takes_new_settings(host: Host) -> 
     before = {process.pid for process in [*host.lanes(), *host.predictors(), *host.nurseries()]}
     host.settings_file.write_text("ALLOWED_ORIGINS=http://rolled.example\n")
     began = host.serving()
-    with SteadyClient(host) as kept, SteadyClient(host, anew=True) as new, SteadyClient(host) as another:
+    with SteadyClient(host) as kept, SteadyClient(host, anew=True) as new, SteadyCaller(host) as another:
         host.process.send_signal(signal.SIGHUP)
         wait_for(lambda: host.says("rolling restart done"), seconds=100)
         seen = len(kept.answers)
         wait_for(lambda: len(kept.answers) > seen + 10)
     for client in (kept, new, another):
-        assert (client.broken, client.failed) == (0, 0)
+        assert (client.broken, client.failed) == (0, 0), client.errors
     assert host.serving() == began + 2
     wait_for(lambda: len(host.predictors()) == 3)
     assert not before & {process.pid for process in [*host.lanes(), *host.predictors(), *host.nurseries()]}

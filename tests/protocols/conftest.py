@@ -15,6 +15,7 @@ import pytest
 from app.config import Settings
 from app.http.admission import AdmissionMiddleware
 from app.http.auth import Authenticator, TokenInfo
+from app.http.connections import ConnectionLimits, ConnectionTable
 from app.http.rate_limit import Accounts, TokenLimits
 from app.http.request_metrics import Traffic
 from app.http.server import Server as HttpServer
@@ -23,7 +24,7 @@ from app.protocols.grpc_server import GrpcServer
 from app.protocols.inference import Inference
 from app.protocols.open_inference_rest import OpenInferenceApp
 from app.protocols.rpc_methods import Methods
-from app.protocols.rpc_services import all_methods, descriptors
+from app.protocols.rpc_services import all_services
 from app.serving.model_limits import BatchLimits
 from app.serving.own_predictors import OwnPredictors
 from app.serving.split import Share
@@ -56,14 +57,11 @@ class Port:
         accounts = Accounts(TokenLimits(rows_in_flight=1000))
         authenticator = Authenticator(TOKENS.get)
         self.inference = Inference(self.server.service, authenticator, accounts, max_message_bytes=MESSAGE_BYTES)
-        methods = all_methods(self.inference, lambda: self.ready)
-        self.grpc = GrpcServer(
-            Methods(self.inference, methods, self.traffic),
-            services=sorted({path.split("/")[1] for path in methods}),
-            pool=descriptors(),
-            ready=lambda: self.ready,
-            max_message_bytes=MESSAGE_BYTES,
-        )
+        services = all_services(self.inference, lambda: self.ready)
+        methods = Methods(self.inference, services.methods, self.traffic)
+        self.table = ConnectionTable(ConnectionLimits())
+        self.table.start()
+        self.grpc = GrpcServer(self.table, methods, services, max_message_bytes=MESSAGE_BYTES)
         admission = AdmissionMiddleware(
             OpenInferenceApp(_nothing, self.inference, lambda: self.ready),
             Settings(host="127.0.0.1", max_body_bytes=MESSAGE_BYTES),
@@ -75,7 +73,9 @@ class Port:
         listener = socket.create_server(("127.0.0.1", 0))
         self.http_address = f"127.0.0.1:{listener.getsockname()[1]}"
         self.serving = asyncio.create_task(self.http._serve([listener]))
-        return await self.grpc.start("127.0.0.1", 0)
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.grpc.start([listener])
+        return int(listener.getsockname()[1])
 
     def raw(
         self, path: str, message: bytes, *, token: str | None = "asker", timeout: float = 60.0, **metadata: str

@@ -91,7 +91,7 @@ def test_tokens_and_their_scopes_are_those_of_http(port: Port, token: str, statu
 
 
 def test_a_token_over_its_limit_is_told_when_to_come_again(port: Port, client: Client) -> None:
-    account = port.inference._accounts.for_token("tok_1")
+    account = port.inference.accounts.for_token("tok_1")
     account.rows += 1000  # as many as it may have in flight
     try:
         with pytest.raises(ApiError) as refused:

@@ -6,6 +6,7 @@ Groups and actors are detached: they outlive the process that made them, and are
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -126,8 +127,11 @@ class RayCluster:
         try:
             if not ray.is_initialized():
                 namespace, address = self._settings.ray_name, self._settings.ray_address
+                if address != "auto":  # Ray itself would wait for minutes for one that is not there
+                    host, _, port = address.rpartition(":")
+                    socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
                 ray.init(address, namespace=namespace, log_to_driver=False, configure_logging=False)
             yield
-        except (RayError, ConnectionError, TimeoutError, RuntimeError) as error:
+        except (RayError, OSError, RuntimeError) as error:
             ray.shutdown()
             raise RayUnreachable(str(error).partition("\n")[0]) from error

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,8 @@ from app.registry.checkpoints import CheckpointRepository
 from app.registry.jobs.repository import JobRepository
 from app.registry.tables import Seat
 from app.registry.workers import RAY, WorkerRepository
+from tests.ports import free_port
+from tests.tied import tied
 from tests.waiting import wait_for
 from tests.workers.in_process import Service, flowers
 from tests.workers.on_ray import local_ray
@@ -111,3 +116,23 @@ def test_seat_that_is_asked_to_stop_gives_its_job_back_and_cancel_ends_it(
     with service.database.session() as session:
         JobRepository(session).request_cancel(job_id)
     wait_for(lambda: service.job(job_id).state == "CANCELLED", "the cancellation", seconds=_S)
+
+
+def test_ray_that_is_not_there_is_told_and_waited_for(tmp_path: Path, migrated_sqlite: Path) -> None:
+    shutil.copy(migrated_sqlite, tmp_path / "registry.db")
+    environment = os.environ | {
+        "EXECUTOR": "ray",
+        "RAY_ADDRESS": f"127.0.0.1:{free_port()}",
+        "DATA_DIR": str(tmp_path),
+        "DATABASE_URL": "",
+    }
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        command = [str(local_ray.PYTHON), "-m", "workers.on_ray"]
+        process = subprocess.Popen(tied(command), env=environment, stdout=output, stderr=output)
+    try:
+        wait_for(lambda: log.read_text().count("jobs are not placed for now") > 1, "two tries", seconds=_S)
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        process.wait()
