@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     one. One more ends the one that has waited longest for a request."""
     max_connections_per_address: int = Field(1000, ge=1)
     """Of these, connections of one client address (IPv6: of one /64 network). Raise it behind a proxy."""
+    keep_alive_s: float = Field(5.0, ge=1, le=3600)
+    """How long an HTTP connection may wait for its next request. Above what a proxy in front keeps its own open for,
+    else it may send a request into a connection that ends."""
     fast_path: bool = True
     """Answer predictions before an ASGI task is made. False: all go through the admission layer, with four
     times the work."""

@@ -215,7 +215,11 @@ def connection_table(settings: Settings, elsewhere: HostConnections | None = Non
     Args:
         elsewhere: what other lanes have.
     """
-    limits = ConnectionLimits(total=settings.max_connections, per_address=settings.max_connections_per_address)
+    limits = ConnectionLimits(
+        total=settings.max_connections,
+        per_address=settings.max_connections_per_address,
+        idle_s=settings.keep_alive_s,
+    )
     return ConnectionTable(limits, elsewhere=elsewhere)
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.config import Settings
+from app.main import connection_table
+from tests.ports import free_port
 from tests.tied import tied
 from tests.waiting import wait_for
 
@@ -23,7 +26,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def test_process_starts_answers_and_stops_cleanly(environment: dict[str, str], tmp_path: Path) -> None:
-    port = 18_000 + os.getpid() % 2000
+    port = free_port()
     log = (tmp_path / "log").open("wb")
     command = [sys.executable, "-m", "app.main"]
     process = subprocess.Popen(tied(command), cwd=ROOT, env={**environment, "PORT": str(port)}, stdout=log, stderr=log)
@@ -69,3 +72,7 @@ def test_application_holds_neither_tensorflow_nor_celery_nor_arrow(environment: 
     loaded = set(done.stdout.split())
     assert "fastapi" in loaded
     assert loaded.isdisjoint({"tensorflow", "keras", "celery", "kombu", "pyarrow", "alembic", "workers"})
+
+
+def test_keep_alive_is_the_time_between_two_requests() -> None:
+    assert connection_table(Settings(keep_alive_s=75.0)).limits.idle_s == 75.0
