@@ -18,6 +18,7 @@ from app.http.access_log import new_request_id, prediction_id_of
 from app.http.auth import TokenInfo
 from app.http.body import ClientGone
 from app.http.rate_limit import Accounts
+from app.serving.arrow_answers import ArrowAnswers
 from app.serving.arrow_body import MEDIA_TYPE
 from app.serving.decode import Decoded
 from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBodyReader
@@ -113,6 +114,7 @@ class PredictApp:
         self._service = service
         self._problem = problem
         self._large_bodies = large_bodies or LargeBodyReader()
+        self._arrow_answers = ArrowAnswers(self._large_bodies)
         self._accounts = accounts
         self._max_body_bytes = max_body_bytes
         self._targets: dict[str, PredictTarget | None] = {}
@@ -151,7 +153,7 @@ class PredictApp:
             else:
                 result = _nothing(version, request)
             if arrow.answer:
-                result = result._replace(body=await self._large_bodies.encode_arrow(result.body))
+                result = result._replace(body=await self._arrow_answers.encode(result.body))
         except ServiceError as error:
             await self._refuse(error, path, version, target, send)
             return
