@@ -121,11 +121,13 @@ class ConnectionTable:
         if self._elsewhere is not None:
             all_of_address += self._elsewhere.of_address(address)
             held += self._elsewhere.all()
-        if all_of_address >= limits.per_address and not self._evict(address):
-            return self._refuse(address)
-        if (all_here >= self._room or held >= limits.total) and not self._evict(None):
-            return self._refuse(address)
-        return "yes"
+        evicted = 0
+        if all_of_address >= limits.per_address:
+            evicted = self._evict(address)
+            if not evicted:
+                return self._refuse(address)
+        full = all_here - evicted >= self._room or held - evicted >= limits.total
+        return self._refuse(address) if full and not self._evict(None) else "yes"
 
     def add(self, client: TrackedConnection) -> None:
         self._clients.add(client)
@@ -157,8 +159,8 @@ class ConnectionTable:
         self.refused += 1
         return "probe" if is_loopback(address) and self._probes < _PROBE_CONNECTIONS else "no"
 
-    def _evict(self, address: str | None) -> bool:
-        """Ends some of the connections that wait for a request. False when all have one under way."""
+    def _evict(self, address: str | None) -> int:
+        """Ends some of the connections that wait for a request; how many: 0 when all have one under way."""
         now = time.monotonic()
         waiting = [
             client
@@ -166,11 +168,12 @@ class ConnectionTable:
             if client.waits_since <= now and not client.probe and (address is None or client.address == address)
         ]
         waiting.sort(key=lambda client: client.waits_since)
-        for client in waiting[: max(1, min(_EVICTED_AT_ONCE, len(waiting) // 8))]:
+        ended = waiting[: max(1, min(_EVICTED_AT_ONCE, len(waiting) // 8))]
+        for client in ended:
             self.evicted += 1
             self.remove(client)
             client.abort()
-        return bool(waiting)
+        return len(ended)
 
     def _check(self) -> None:
         now = time.monotonic()

@@ -264,9 +264,22 @@ def test_client_over_the_cap_takes_the_place_of_the_one_that_waits_longest() -> 
             another.sendall(GET)
             assert read_response(another)[0] == 200
         wait_for(lambda: is_closed(idle[0]))
-        assert not is_closed(idle[3])
+        assert not any(is_closed(connection) for connection in idle[1:])
         for connection in idle:
             connection.close()
+
+
+def test_place_that_was_made_for_an_address_counts_for_all() -> None:
+    unfinished = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    limits = ConnectionLimits(total=2, per_address=2, idle_s=60)
+    with served(echo, limits=limits) as url, connect(url) as busy, connect(url) as idle:
+        busy.sendall(unfinished)
+        assert b" 100 " in busy.recv(1000)
+        idle.sendall(GET)
+        assert read_response(idle)[0] == 200
+        with connect(url) as another:
+            another.sendall(GET.replace(b"/healthz", b"/v1/jobs"))
+            assert read_response(another)[0] == 200
 
 
 def test_full_server_answers_503_but_still_probes() -> None:
