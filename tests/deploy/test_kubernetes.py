@@ -122,9 +122,9 @@ def test_with_an_object_store_pods_share_no_volume_and_have_a_cache(built: dict[
     for name, pod in pods(manifests):
         names.add(name)
         (container,) = pod["spec"]["containers"]
-        volumes = {volume.pop("name"): volume for volume in pod["spec"]["volumes"]}
+        volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
         mounted = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
-        assert volumes[mounted[settings["DATA_DIR"]]] == {"emptyDir": {}}, name
+        assert volumes[mounted[settings["DATA_DIR"]]] == {"name": "data", "emptyDir": {}}, name
         if name == "estimator-migrate":  # reads and writes the registry only
             continue
         cache = volumes[mounted[str(made.cache_directory)]]["emptyDir"]

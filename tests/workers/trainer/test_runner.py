@@ -71,7 +71,7 @@ def test_training_leaves_everything_on_record(service: Service, trained: str) ->
     for row in checkpoints:
         files = list(service.storage.root.glob(f"{row.path}.*"))
         assert sum(file.stat().st_size for file in files) == row.bytes
-    (evaluation,) = service.look(EvaluationRepository, "for_job", trained)
+    (evaluation,) = [one for one in service.look(EvaluationRepository, "for_job", trained) if one.job_id == trained]
     assert (evaluation.step, evaluation.split) == (60, "holdout")
     assert 40 < evaluation.rows < 80  # about 30 % of 200
     assert 0.5 < evaluation.metrics["accuracy"] <= 1
@@ -123,7 +123,7 @@ def test_tensorboard_reads_every_job(service: Service, data: str, trained: str) 
 
 
 def test_training_publishes_one_version(service: Service, trained: str) -> None:
-    (export,) = service.look(ExportRepository, "for_job", trained)
+    (export,) = [one for one in service.look(ExportRepository, "for_job", trained) if one.job_id == trained]
     assert service.storage.digest(export.path) == export.digest
     serving = json.loads((service.storage.path(export.path) / "assets.extra/serving.json").read_text())
     policies = {feature["name"]: feature["missing"] for feature in serving["features"]}
@@ -359,7 +359,8 @@ def test_warm_start_begins_where_the_other_ended(service: Service, data: str, tr
 
 def test_warm_start_from_a_version_and_from_an_older_step(service: Service, data: str, trained: str) -> None:
     series = dict(losses(service, trained))
-    for source, step in (({"model": "flowers", "version": 1}, 60), ({"job": trained, "step": 20}, 20)):
+    (version,) = service.look(ModelRepository, "versions_of_job", trained)
+    for source, step in (({"model": "flowers", "version": version.number}, 60), ({"job": trained, "step": 20}, 20)):
         job_id = service.submit(request(data, train={"max_steps": 1}, export="none") | {"warm_start_from": source})
         assert service.job(job_id).spec["warm_start_from"]["step"] == step
         assert service.run(job_id) == "succeeded"
