@@ -10,7 +10,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -122,6 +122,32 @@ class Acceptor:
     def _resume(self) -> None:
         if not self._closed:
             self._loop.add_reader(self._listener.fileno(), self._accept)
+
+
+class OtherLanes:
+    """Listeners of lanes that do not accept now, which nobody else looks after.
+
+    Args:
+        accept: begins to accept from a lane's listeners.
+    """
+
+    def __init__(self, accept: Callable[[Sequence[socket.socket]], list[Acceptor]]) -> None:
+        self._accept = accept
+        self._acceptors: dict[int, list[Acceptor]] = {}
+
+    def stand_in(self, lane: int, listeners: Sequence[socket.socket]) -> None:
+        """Accepts from another lane's listeners too, until `stand_back`."""
+        self.stand_back(lane)
+        self._acceptors[lane] = self._accept(listeners)
+
+    def stand_back(self, lane: int) -> None:
+        for acceptor in self._acceptors.pop(lane, ()):
+            acceptor.close()
+
+    def close(self) -> None:
+        """Stands back everywhere."""
+        for lane in list(self._acceptors):
+            self.stand_back(lane)
 
 
 def _refuse(client: socket.socket, refusal: bytes) -> None:

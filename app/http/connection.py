@@ -17,6 +17,7 @@ from app.http.connections import ConnectionTable
 from app.http.partial_request import PartialRequest
 from app.http.problems import plain_problem, response_bytes
 from app.http.response_transport import ResponseTransport
+from app.http.send_times import SendTimes
 
 log = structlog.get_logger("app.http")
 
@@ -93,8 +94,7 @@ class Connection(HttpToolsProtocol):
         self._refusal = 0
         self._discarded = 0
         self._discards_since = math.inf
-        self._closing_since = math.inf
-        self._unsent, self._unsent_since = 0, 0.0
+        self._send_times = SendTimes(table.limits)
         self.last_head: tuple[bytes, Any] | None = None  # the fast path's, and what it found of it
         self._partial: PartialRequest | None = None  # nothing of it was given to the parser
 
@@ -138,22 +138,14 @@ class Connection(HttpToolsProtocol):
 
     def check(self, now: float) -> None:
         """Ends the connection when it is over one of its times. Called about once per second."""
-        transport, limits = self.transport, self._limits
+        transport = self.transport
         if transport is None:
             return
-        if transport.is_closing():
-            self._closing_since = min(self._closing_since, now)
-            if now - self._closing_since >= limits.flush_s:
-                transport.abort()
+        if self._send_times.are_over(transport, now):
+            transport.abort()
             return
-        unsent = transport.get_write_buffer_size()
-        if unsent and unsent >= self._unsent > 0:
-            if now - self._unsent_since >= limits.stalled_s:
-                transport.abort()
-                return
-        else:
-            self._unsent_since = now
-        self._unsent = unsent
+        if transport.is_closing():
+            return
         self._wait_no_more()  # a body that does not come is bounded in time on the usual way
         if now - self._discards_since >= _LINGER_S or now - self.waits_since >= self._patience():
             transport.close()

@@ -76,12 +76,10 @@ class ConnectionTable:
     def __init__(
         self,
         limits: ConnectionLimits,
-        loop: asyncio.AbstractEventLoop | None = None,
         elsewhere: OtherConnections | None = None,
     ) -> None:
         self.limits = limits
         self._elsewhere = elsewhere
-        self._loop = loop
         self._clients: set[TrackedConnection] = set()
         self._by_address: Counter[str] = Counter()
         self._probes = 0
@@ -180,8 +178,7 @@ class ConnectionTable:
         for client in list(self._clients):
             client.check(now)
         self._count_room()
-        loop = self._loop or asyncio.get_running_loop()
-        self._timer = loop.call_later(self.limits.check_every_s, self._check)
+        self._timer = asyncio.get_running_loop().call_later(self.limits.check_every_s, self._check)
 
     def _count_room(self) -> None:
         """How many connections the descriptors of the process allow: the limit can change while it runs."""

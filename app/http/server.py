@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -15,9 +15,9 @@ import structlog
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from app.http.acceptor import Acceptor
+from app.http.acceptor import Acceptor, OtherLanes
 from app.http.connection import Connection, FastPathLike
-from app.http.connections import ConnectionLimits, ConnectionTable, OtherConnections
+from app.http.connections import ConnectionLimits, ConnectionTable
 from app.http.listen import listen
 
 log = structlog.get_logger("app.http")
@@ -33,8 +33,7 @@ class Server(uvicorn.Server):
         app: the ASGI application.
         fast_path: answers predictions before an ASGI task is made; None: all requests go through `app`.
         on_accepting: called when connections are accepted.
-        elsewhere: what other lanes have, which counts for the limits too.
-        table: counts the connections, where others are to be counted with them; it has limits and `elsewhere` then.
+        table: counts the connections, and has their limits; None: one with the usual limits.
     """
 
     def __init__(
@@ -44,9 +43,7 @@ class Server(uvicorn.Server):
         host: str = "127.0.0.1",
         port: int = 0,
         fast_path: FastPathLike | None = None,
-        limits: ConnectionLimits | None = None,
         on_accepting: Callable[[], None] = lambda: None,
-        elsewhere: OtherConnections | None = None,
         table: ConnectionTable | None = None,
     ) -> None:
         super().__init__(
@@ -64,17 +61,16 @@ class Server(uvicorn.Server):
             )
         )
         self._fast_path = fast_path
-        self.table = ConnectionTable(limits or ConnectionLimits(), elsewhere=elsewhere) if table is None else table
+        self.table = ConnectionTable(ConnectionLimits()) if table is None else table
         self._on_accepting = on_accepting
         self._drained_by = 0.0
-        self._others: dict[int, list[Acceptor]] = {}
+        self.other_lanes = OtherLanes(self._accept)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts the application, then to accept."""
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
-        loop = asyncio.get_running_loop()
         try:
             listeners = sockets or await listen(self.config.host, self.config.port)
         except OSError as error:
@@ -82,7 +78,7 @@ class Server(uvicorn.Server):
             await self.lifespan.shutdown()
             sys.exit(STARTUP_FAILURE)
         self.table.start()
-        self.servers = [Acceptor(listener, self.table, self._connection, loop) for listener in listeners]  # type: ignore[misc]
+        self.servers = self._accept(listeners)  # type: ignore[assignment]
         if sockets is None:
             self._log_started_message(listeners)
         self.started = True
@@ -91,6 +87,10 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
         self.table.stop()
+
+    def _accept(self, listeners: Sequence[socket.socket]) -> list[Acceptor]:
+        loop = asyncio.get_running_loop()
+        return [Acceptor(listener, self.table, self._connection, loop) for listener in listeners]
 
     def _connection(self, address: str, probe: bool) -> Connection:
         return Connection(
@@ -107,19 +107,12 @@ class Server(uvicorn.Server):
 class LaneServer(Server):
     """One of several that share an address. Ctrl-C is for the parent, which ends its lanes in order."""
 
-    def stand_in(self, lane: int, listeners: list[socket.socket]) -> None:
-        """Accepts from another lane's listeners too, until `stand_back`: nobody does so now."""
-        self.stand_back(lane)
-        loop = asyncio.get_running_loop()
-        self._others[lane] = [Acceptor(listener, self.table, self._connection, loop) for listener in listeners]
-
     def drain(self) -> None:
         """Accepts no more, ends each connection with its next response, and then the server."""
         if not self.started:
             self.should_exit = True
             return
-        for lane in list(self._others):
-            self.stand_back(lane)
+        self.other_lanes.close()
         for server in self.servers:
             server.close()
         self.table.draining = True
@@ -132,13 +125,8 @@ class LaneServer(Server):
         drained = self.table.draining and (not len(self.table) or time.monotonic() > self._drained_by)
         return await super().on_tick(counter) or drained
 
-    def stand_back(self, lane: int) -> None:
-        for acceptor in self._others.pop(lane, ()):
-            acceptor.close()
-
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for lane in list(self._others):
-            self.stand_back(lane)
+        self.other_lanes.close()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from typing import cast
 
 from app.http2.header_blocks import EMPTY_TABLE
@@ -43,9 +44,9 @@ class ConnectionWriter(asyncio.Protocol):
             self.transport.resume_reading()
             self.sending.pump()
 
+    @abstractmethod
     def sent_all(self, number: int) -> None:
         """The last frame of a stream's answer was written."""
-        raise NotImplementedError
 
     def write_answer(self, out: Outgoing, head: bytes, data: bytes, trailers: bytes) -> None:
         """A whole answer, of header blocks and DATA."""

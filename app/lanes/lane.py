@@ -40,12 +40,12 @@ def _hand_on(link: ParentLink, place: LanePlace, server: LaneServer, grpc_port: 
 
     def stand_in(lane: int, listeners: list[socket.socket]) -> None:
         for_http, for_grpc = place.sort(listeners)
-        server.stand_in(lane, for_http)
+        server.other_lanes.stand_in(lane, for_http)
         if grpc_port is not None:
             grpc_port.stand_in(lane, for_grpc)
 
     def stand_back(lane: int) -> None:
-        server.stand_back(lane)
+        server.other_lanes.stand_back(lane)
         if grpc_port is not None:
             grpc_port.stand_back(lane)
 

@@ -235,17 +235,17 @@ def main() -> None:
     try:
         listeners = listen(settings.host, settings.port, settings.lanes)
         port = listeners[0][0].getsockname()[1]
-        if settings.grpc_port and settings.predictor != "none":
-            grpc_listeners = listen(settings.host, settings.grpc_port, settings.lanes)
+        grpc_port = settings.grpc_port if settings.predictor != "none" else 0
+        if grpc_port:
+            grpc_listeners = listen(settings.host, grpc_port, settings.lanes)
             listeners = [[*own, *grpc] for own, grpc in zip(listeners, grpc_listeners, strict=True)]
     except OSError as error:
         raise SystemExit(f"Cannot listen on {settings.host}, PORT or GRPC_PORT: {error}") from None
     adopt_orphans()
     name_process("serving-parent")
     log.info("listens", host=settings.host, port=port, lanes=settings.lanes)
-    asyncio.run(_run(settings, listeners))
+    asyncio.run(_run(settings, listeners, grpc_port))
 
 
-async def _run(settings: Settings, listeners: Sequence[Sequence[socket.socket]]) -> None:
-    grpc_port = settings.grpc_port if settings.predictor != "none" else 0
+async def _run(settings: Settings, listeners: Sequence[Sequence[socket.socket]], grpc_port: int) -> None:
     await ServingParent(settings, listeners, grpc_port=grpc_port).run()

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from app.errors import InvalidInput, ServiceError
+from app.http.send_times import SendTimes
 from app.http2.header_blocks import HeaderBlocks
 from app.http2.http2_frames import ErrorCode
 from app.http2.server_connection import ServerConnection, Stream
@@ -67,8 +68,8 @@ class GrpcConnection(ServerConnection):
         self._trusted = False
         self._calls = 0  # unary ones that are open
         self._running = 0  # tasks of calls, also of those that were given up
-        self._reads_since = self._drains_since = self._closes_since = math.inf
-        self._unsent, self._unsent_since = 0, 0.0
+        self._reads_since = self._drains_since = math.inf
+        self._send_times = SendTimes(self._limits)
 
     # What `ServerConnection` asks for.
 
@@ -256,19 +257,16 @@ class GrpcConnection(ServerConnection):
 
     def check(self, now: float) -> None:
         """Ends the connection, or calls, that are over one of their times."""
-        transport, limits = self.transport, self._limits
+        transport = self.transport
         if transport is None:
             return  # TLS is being set up, which has a time of its own
-        if transport.is_closing():
-            self._closes_since = min(self._closes_since, now)
-            if now - self._closes_since >= limits.flush_s:
-                transport.abort()
-            return
-        if self._is_stalled(transport, now):
+        if self._send_times.are_over(transport, now, self.sending.stalled_since()):
             transport.abort()
             return
+        if transport.is_closing():
+            return
         self._reads_since = min(self._reads_since, now) if self.reader.waits else math.inf
-        if now - self._reads_since >= limits.head_s:
+        if now - self._reads_since >= self._limits.head_s:
             self.end(ErrorCode.SETTINGS_TIMEOUT, "A frame did not come in time.")
             return
         self._check_calls()
@@ -294,15 +292,6 @@ class GrpcConnection(ServerConnection):
         if self.probe:
             return _PROBE_S
         return IDLE_S if self._trusted else _UNUSED_S
-
-    def _is_stalled(self, transport: asyncio.Transport, now: float) -> bool:
-        """The client reads nothing, or gives no window for what waits."""
-        unsent = transport.get_write_buffer_size()
-        if not unsent or unsent < self._unsent or not self._unsent:
-            self._unsent_since = now
-        self._unsent = unsent
-        since = min(self._unsent_since, self.sending.stalled_since())
-        return now - since >= self._limits.stalled_s
 
     def _check_calls(self) -> None:
         now = time.perf_counter()

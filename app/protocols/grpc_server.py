@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from app.http.acceptor import Acceptor
+from app.http.acceptor import Acceptor, OtherLanes
 from app.http.connections import ConnectionTable
 from app.protocols.grpc_connection import GrpcConnection
 from app.protocols.port_state import PortState
@@ -76,7 +76,7 @@ class GrpcServer:
         self._health = services.health
         self._tls = None if tls is None else tls.context()
         self._acceptors: list[Acceptor] = []
-        self._others: dict[int, list[Acceptor]] = {}
+        self.other_lanes = OtherLanes(self._accept)
         self._watch: asyncio.Task[None] | None = None
 
     def start(self, listeners: Sequence[socket.socket]) -> None:
@@ -85,21 +85,11 @@ class GrpcServer:
         self._watch = asyncio.create_task(self._tell_health(), name="grpc-health")
         log.info("gRPC port open", port=listeners[0].getsockname()[1], tls=self._tls is not None)
 
-    def stand_in(self, lane: int, listeners: Sequence[socket.socket]) -> None:
-        """Accepts from another lane's listeners too, until `stand_back`."""
-        self.stand_back(lane)
-        self._others[lane] = self._accept(listeners)
-
-    def stand_back(self, lane: int) -> None:
-        for acceptor in self._others.pop(lane, ()):
-            acceptor.close()
-
     def drain(self) -> None:
         """Accepts no more, takes no new calls; those that run are answered."""
         for acceptor in self._acceptors:
             acceptor.close()
-        for lane in list(self._others):
-            self.stand_back(lane)
+        self.other_lanes.close()
         self.state.draining = True
         for connection in self._connections():
             connection.drain()

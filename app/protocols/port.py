@@ -87,11 +87,11 @@ class GrpcPort:
             for listener in listeners:
                 listener.close()
         else:
-            self._server.stand_in(lane, listeners)
+            self._server.other_lanes.stand_in(lane, listeners)
 
     def stand_back(self, lane: int) -> None:
         if self._server is not None:
-            self._server.stand_back(lane)
+            self._server.other_lanes.stand_back(lane)
 
     def drain(self) -> None:
         """Accepts no more; clients are told to go elsewhere with their next calls, and those that run are answered."""

@@ -242,9 +242,7 @@ class Model(Base):
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     created_at: Mapped[float] = mapped_column(Float)
     keep: Mapped[dict[str, Any] | None] = mapped_column(Json)  # `app.releases.keep.KeepPolicy`; null: nothing
-    serving: Mapped[dict[str, Any] | None] = mapped_column(
-        Json
-    )  # `app.serving.model_limits.ModelSettings`, what is set
+    serving: Mapped[dict[str, Any] | None] = mapped_column(Json)  # what is set, as `ModelSettings`
     serving_revision: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # raised by each change of it
     newest: Mapped[int | None] = mapped_column(Integer)  # the highest number that was given, also if it is deleted
 

@@ -18,7 +18,7 @@ from app.api.deps import AppState
 from app.config import Settings
 from app.http.admission import AdmissionMiddleware
 from app.http.connection import FastPathLike
-from app.http.connections import ConnectionLimits
+from app.http.connections import ConnectionLimits, ConnectionTable
 from app.http.server import Server
 from app.log import configure
 from app.main import create_app
@@ -116,7 +116,7 @@ def run_api(settings: Settings) -> Iterator[Api]:
 def served(app: Any, *, fast_path: FastPathLike | None = None, limits: ConnectionLimits | None = None) -> Iterator[str]:
     """Runs an ASGI application on a free port; its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(app, fast_path=fast_path, limits=limits)
+    server = Server(app, fast_path=fast_path, table=None if limits is None else ConnectionTable(limits))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

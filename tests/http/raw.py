@@ -61,6 +61,18 @@ def read_response(connection: socket.socket) -> tuple[int, bytes]:
     return int(head.split(b" ")[1]), body
 
 
+def read_next_body(connection: socket.socket) -> bytes:
+    """The body of the next response with a Content-Length, and not a byte of the one after it."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += connection.recv(1)
+    size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    body = b""
+    while len(body) < size:
+        body += connection.recv(size - len(body))
+    return body
+
+
 def statuses(data: bytes) -> list[int]:
     return [int(status) for status in STATUS.findall(data)]
 

@@ -18,7 +18,7 @@ from app.http.connection import MAX_HEADERS
 from app.http.connections import ConnectionLimits
 from app.http.response_transport import ResponseTransport
 from tests.api.conftest import served
-from tests.http.raw import api_process, connect, echo, is_closed, read_all, read_response, statuses
+from tests.http.raw import api_process, connect, echo, is_closed, read_all, read_next_body, read_response, statuses
 from tests.waiting import wait_for
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -187,20 +187,8 @@ def test_bodies_among_pipelined_requests_stay_whole(address: str) -> None:
     post = b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
     with connect(address) as connection:
         connection.sendall((post + body + GET) * 5)
-        sizes = [json.loads(read_response_of_many(connection))["size"] for _ in range(10)]
+        sizes = [json.loads(read_next_body(connection))["size"] for _ in range(10)]
     assert sizes == [100_000, 0] * 5
-
-
-def read_response_of_many(connection: socket.socket) -> bytes:
-    """The body of the next response, and not a byte of the one after it."""
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        head += connection.recv(1)
-    size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-    body = b""
-    while len(body) < size:
-        body += connection.recv(size - len(body))
-    return body
 
 
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n"
@@ -238,8 +226,8 @@ def test_offer_to_upgrade_with_a_chunked_body_changes_nothing(address: str) -> N
     head = b"POST /outer HTTP/1.1\r\nHost: x\r\n" + H2C + b"Transfer-Encoding: chunked\r\n\r\n"
     with connect(address) as connection:
         connection.sendall(head + b"5\r\nhello\r\n0\r\n\r\n" + GET)
-        assert json.loads(read_response_of_many(connection))["body"] == "hello"
-        assert json.loads(read_response_of_many(connection))["path"] == "/healthz"
+        assert json.loads(read_next_body(connection))["body"] == "hello"
+        assert json.loads(read_next_body(connection))["path"] == "/healthz"
 
 
 def test_connect_is_refused_and_what_follows_is_no_request(address: str) -> None:

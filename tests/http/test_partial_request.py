@@ -19,7 +19,7 @@ from app.http.partial_request import PartialRequest
 from app.http.rate_limit import TokenLimits
 from app.serving.large_body import INLINE_BYTES
 from tests.http.fast_site import Site, ask, receive, request, running
-from tests.http.raw import read_all
+from tests.http.raw import read_all, read_next_body
 from tests.waiting import wait_for
 
 HEADERS = {"Authorization": "Bearer asker", "Content-Type": "application/json"}
@@ -146,9 +146,9 @@ def test_bytes_behind_the_body_are_the_next_request(site: Site) -> None:
     with site.connect() as connection:
         begun(site, connection)
         connection.sendall(b"hello" + request(b"next") + request(b"last")[:-1])
-        assert [receive_next(connection) for _ in range(2)] == [b"hello", b"next"]
+        assert [read_next_body(connection) for _ in range(2)] == [b"hello", b"next"]
         connection.sendall(b"t")
-        assert receive_next(connection) == b"last"
+        assert read_next_body(connection) == b"last"
 
 
 def test_client_that_leaves_before_its_body_is_counted_and_harms_nobody(site: Site) -> None:
@@ -262,16 +262,4 @@ def test_requests_cut_anywhere_are_answered_in_order(site: Site) -> None:
             cuts += [data.index(b"\r\n\r\n") + 4] if choose.random() < 0.5 else []
             for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(data)], strict=True):
                 connection.sendall(data[start:end])
-            assert [receive_next(connection) for _ in bodies] == bodies
-
-
-def receive_next(connection: socket.socket) -> bytes:
-    """The body of the next answer, and no byte of what follows it."""
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        head += connection.recv(1)
-    size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-    body = b""
-    while len(body) < size:
-        body += connection.recv(size - len(body))
-    return body
+            assert [read_next_body(connection) for _ in bodies] == bodies

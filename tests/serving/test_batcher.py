@@ -66,6 +66,15 @@ class Desk:
             bodies.append(part.index(-1.0) if -1.0 in part else str(part).encode())
         self.batcher.answered(BatchResult(run.id, bodies, 7))
 
+    async def turns(self, count: int) -> list[int]:
+        """Of which versions the next batches are, one after the other."""
+        keys = []
+        for _ in range(count):
+            await settle()
+            keys.append(self.predictor.runs[0].key)
+            self.answer()
+        return keys
+
 
 async def settle() -> None:
     for _ in range(3):
@@ -140,12 +149,7 @@ async def test_versions_take_turns() -> None:
     for _ in range(3):
         desk.ask(busy, 0.0)
     desk.ask(quiet, 0.0)
-    keys = []
-    for _ in range(4):
-        await settle()
-        keys.append(desk.predictor.runs[0].key)
-        desk.answer()
-    assert keys == [1, 2, 1, 1]
+    assert await desk.turns(4) == [1, 2, 1, 1]
 
 
 @in_loop

@@ -90,17 +90,12 @@ async def test_call_that_outlasts_a_models_short_deadline_ends_no_predictor() ->
 async def test_first_priority_has_its_turns_first_and_the_last_one_still_gets_some() -> None:
     desk = Desk(in_flight=1, batch_rows=1)
     queues = {key: own(desk.queue(key), priority=priority) for key, priority in ((1, 8), (2, 5))}
-    keys = []
     for _ in range(8):
         desk.ask(queues[1], 0.0)
         desk.ask(queues[2], 0.0)
     await settle()
-    for _ in range(10):
-        await settle()
-        keys.append(desk.predictor.runs[0].key)
-        desk.answer()
     # 8 - 5 = 3: it is passed over three times, and has the fourth turn
-    assert keys == [2, 2, 2, 1, 2, 2, 2, 1, 2, 2]
+    assert await desk.turns(10) == [2, 2, 2, 1, 2, 2, 2, 1, 2, 2]
 
 
 @in_loop
@@ -109,12 +104,7 @@ async def test_equal_priorities_take_turns_in_their_order() -> None:
     queues = [desk.queue(key) for key in (1, 2, 3)]
     for queue in [*queues, *queues]:
         desk.ask(queue, 0.0)
-    keys = []
-    for _ in range(6):
-        await settle()
-        keys.append(desk.predictor.runs[0].key)
-        desk.answer()
-    assert keys == [1, 2, 3, 1, 2, 3]
+    assert await desk.turns(6) == [1, 2, 3, 1, 2, 3]
 
 
 def test_last_priority_is_unloaded_first_and_loaded_last() -> None:

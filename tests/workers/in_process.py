@@ -112,3 +112,7 @@ class Service:
         """What a method of a repository gives."""
         with self.database.read() as session:
             return getattr(repository(session), method)(*args)
+
+    def made_by(self, job_id: str, repository: Any) -> list[Any]:
+        """What a job made itself, of what the repository has for it: others may use its checkpoints."""
+        return [one for one in self.look(repository, "for_job", job_id) if one.job_id == job_id]

@@ -22,13 +22,13 @@ from app.config import Settings
 from app.errors import ServiceError
 from app.jobs.routes import routes
 from app.registry.db import Database, revision_state
-from app.registry.jobs.attempts import AttemptRepository
+from app.registry.jobs.attempts import AttemptRepository, jobs_running
 from app.registry.jobs.gangs import GangRepository, SeatKey
 from app.registry.jobs.placing import PlacingRepository, WaitingJob
 from app.registry.leases import LeaseRepository
 from app.registry.workers import RAY, WorkerReport
 from app.version import __version__
-from workers.worker.gang import PAUSES
+from workers.worker.gang import pause_s
 from workers.worker.presence import Presence
 
 log = structlog.get_logger("on_ray")
@@ -133,7 +133,7 @@ class Placer:
             found = PlacingRepository(session)
             waiting = found.waiting(self._queues)
             needed = {place: found.needs(place.job_id, place.attempt) for place in places}
-            room = {name: cap - found.running(name) for name, cap in self._settings.queue_caps_by_name.items()}
+            room = {name: cap - jobs_running(session, name) for name, cap in self._settings.queue_caps_by_name.items()}
         changed = False
         for place, job in needed.items():
             changed |= self._look_after(place, job)
@@ -215,7 +215,7 @@ class Placer:
         settings = self._settings
         with self._database.session() as session:
             gangs = GangRepository(session, AttemptRepository(session, retry_backoff_s=settings.retry_backoff_s))
-            gangs.give_back(SeatKey(job.id, job.attempt + 1, 0), PAUSES * settings.gang_timeout_s)
+            gangs.give_back(SeatKey(job.id, job.attempt + 1, 0), pause_s(settings))
         log.info("Ray had no place in time; other jobs go first for a while", job_id=job.id)
         self._ray.give_back(place)
 

@@ -19,8 +19,7 @@ from app.registry.jobs.gangs import GangRepository, SeatKey
 log = structlog.get_logger("worker")
 
 _LOOK_S = 0.2
-PAUSES = 2.0
-"""A job whose gang did not fill lets others form first for so many times the waiting limit."""
+_PAUSES = 2.0
 
 
 class HeldSeat:
@@ -45,7 +44,7 @@ class HeldSeat:
                     if claim is not None:
                         return claim
                     late = time.monotonic() > until
-                    if (late or draining()) and gangs.give_back(self.key, self._pause_s if late else 0.0):
+                    if (late or draining()) and gangs.give_back(self.key, pause_s(self._settings) if late else 0.0):
                         log.info("the other workers did not come; the seat is given back", job_id=self.key.job_id)
                         return None
             except Unavailable:
@@ -62,13 +61,14 @@ class HeldSeat:
         except Unavailable:
             log.warning("the seat could not be given back; its lease will run out", job_id=self.key.job_id)
 
-    @property
-    def _pause_s(self) -> float:
-        return PAUSES * self._settings.gang_timeout_s
-
     def _gangs(self, session: Session) -> GangRepository:
         attempts = AttemptRepository(session, retry_backoff_s=self._settings.retry_backoff_s)
         return GangRepository(session, attempts)
+
+
+def pause_s(settings: Settings) -> float:
+    """For how long a job whose gang did not fill lets others form first."""
+    return _PAUSES * settings.gang_timeout_s
 
 
 def free_address(settings: Settings) -> str:

@@ -306,5 +306,10 @@ class AttemptRepository:
         take the last place."""
         queue = self.session.scalar(select(Job.queue).where(Job.id == job_id))
         one_at_a_time(self.session, f"queue {queue}")
-        running = select(func.count()).where(Job.state == JobState.RUNNING, Job.queue == queue)
-        return (self.session.scalar(running) or 0) >= cap
+        return jobs_running(self.session, queue) >= cap
+
+
+def jobs_running(session: Session, queue: str | None) -> int:
+    """How many jobs of a queue run."""
+    count = select(func.count()).where(Job.state == JobState.RUNNING, Job.queue == queue)
+    return session.scalar(count) or 0

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.jobs.state import JobState
@@ -61,11 +61,6 @@ class PlacingRepository:
         if job.state == JobState.RUNNING and job.attempt == attempt + 1:
             return _waiting(job, attempt, running=True)
         return None
-
-    def running(self, queue: str) -> int:
-        """How many jobs of a queue run."""
-        count = select(func.count()).where(Job.state == JobState.RUNNING, Job.queue == queue)
-        return self.session.scalar(count) or 0
 
     def queues_that_wait(self) -> list[str]:
         """Queues with waiting jobs."""

@@ -71,7 +71,7 @@ def test_training_leaves_everything_on_record(service: Service, trained: str) ->
     for row in checkpoints:
         files = list(service.storage.root.glob(f"{row.path}.*"))
         assert sum(file.stat().st_size for file in files) == row.bytes
-    (evaluation,) = [one for one in service.look(EvaluationRepository, "for_job", trained) if one.job_id == trained]
+    (evaluation,) = service.made_by(trained, EvaluationRepository)
     assert (evaluation.step, evaluation.split) == (60, "holdout")
     assert 40 < evaluation.rows < 80  # about 30 % of 200
     assert 0.5 < evaluation.metrics["accuracy"] <= 1
@@ -123,7 +123,7 @@ def test_tensorboard_reads_every_job(service: Service, data: str, trained: str) 
 
 
 def test_training_publishes_one_version(service: Service, trained: str) -> None:
-    (export,) = [one for one in service.look(ExportRepository, "for_job", trained) if one.job_id == trained]
+    (export,) = service.made_by(trained, ExportRepository)
     assert service.storage.digest(export.path) == export.digest
     serving = json.loads((service.storage.path(export.path) / "assets.extra/serving.json").read_text())
     policies = {feature["name"]: feature["missing"] for feature in serving["features"]}
