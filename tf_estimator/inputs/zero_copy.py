@@ -42,7 +42,7 @@ def _placed(memory: Any, shape: tuple[int, ...], dtype: Any) -> Any:
 class ReusedMemory:
     """Memory for arrays of which one follows the other.
 
-    New memory has to be cleared by the system page by page, which takes a third as long as filling it with rows does.
+    New memory has to be cleared by the system page by page, which takes a fifth as long as filling it with rows does.
     The memory of an array is taken again once nothing refers to the array, tensors over it included.
     """
 
