@@ -36,8 +36,8 @@ def write(database: Database, storage: Storage, requests: Iterable[KeptRequest])
     by_model: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for request in requests:
         try:
-            by_model[request.model] += _rows(request)
-        except BadExample as error:  # TensorFlow reads some that are none
+            by_model[request.model] += rows_of(request)
+        except (BadExample, ValueError) as error:  # TensorFlow reads examples that are none
             log.warning("a kept request is lost", model=request.model, why=str(error))
     for model, rows in by_model.items():
         if not rows:
@@ -70,7 +70,7 @@ def read(path: Path, ids: Collection[str]) -> Iterator[tuple[str, dict[str, Any]
             yield number, json.loads(text)
 
 
-def _rows(request: KeptRequest) -> list[dict[str, Any]]:
+def rows_of(request: KeptRequest) -> list[dict[str, Any]]:
     features = {feature.name: feature for feature in request.answered.decoder.export.features}
     rows = zip(request.answered.instances(), request.answered.predictions(), strict=True)
     return [
