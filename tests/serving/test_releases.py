@@ -27,6 +27,8 @@ from tests.serving.test_split import CHI_SQUARE_1, chi_square
 from tests.waiting import wait_for
 from workers.release_keeper import ReleaseKeeper
 
+FEW = [float(number) for number in range(10)]
+"""Quality is told by 20 values of a feature at most."""
 MODELS = {"good": "plus3", "fails": "failing", "lags": "slow", "told": "plus3"}
 
 
@@ -307,7 +309,7 @@ def test_version_with_worse_labels_is_rolled_back(keeping: Api) -> None:
     end = time.monotonic() + 120
     while (seen := show(keeping, "good", release))["state"] == "RUNNING":
         assert time.monotonic() < end, seen
-        labels = {predict(keeping, [float(x)]).headers["x-prediction-id"]: x / 2 + 2.1 for x in range(20)}
+        labels = {predict(keeping, [x]).headers["x-prediction-id"]: x / 2 + 2.1 for x in FEW * 2}
         send(keeping, labels)
         ReleaseKeeper(keeping.service.database).round()
     assert seen["state"] == "ROLLED_BACK", seen
@@ -377,7 +379,7 @@ def test_version_with_worse_labels_is_rolled_back_where_all_callers_speak_grpc(k
     end = time.monotonic() + 120
     while (seen := show(keeping, "good", release))["state"] == "RUNNING":
         assert time.monotonic() < end, seen
-        send(keeping, {caller.ask("good", float(x))[1]: x / 2 + 2.1 for x in range(20)})
+        send(keeping, {caller.ask("good", x)[1]: x / 2 + 2.1 for x in FEW * 2})
         ReleaseKeeper(keeping.service.database).round()
     assert seen["state"] == "ROLLED_BACK", seen
     settled(keeping, "good", 1)
