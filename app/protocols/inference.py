@@ -149,7 +149,8 @@ class Inference:
         counters.answered(request.count, time.perf_counter() - started)
         prediction_id = new_prediction_id()
         if counters.mirror is not None or version.wanted.keep is not None:
-            answered = Answered(asked, queue.decoder, result.body, as_tensors=True, size=size_of(request, caller.size))
+            size = size_of(request, caller.size)
+            answered = Answered(asked, queue.decoder, result.body, as_tensors=True, rows=request.count, size=size)
             if counters.mirror is not None:
                 counters.mirror.take(answered)
             version.offer(prediction_id, answered)
