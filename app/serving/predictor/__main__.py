@@ -20,7 +20,15 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from app.process import NOT_FOR_MODELS, die_with_parent, fork_child_of, give_memory_back, name_process
+from app.process import (
+    NOT_FOR_MODELS,
+    die_with_parent,
+    fork_child_of,
+    give_memory_back,
+    let_go_of_file_pages,
+    name_process,
+    show_command,
+)
 from app.serving.forkserver import PID
 from app.serving.predictor.turns import SLOW_S, ReadingTurn
 
@@ -36,44 +44,78 @@ during a load take 0.6 ms then and not 4; the load takes five times as long."""
 def main(arguments: list[str]) -> None:
     kind, parent, *numbers = arguments
     die_with_parent(parent=int(parent))
+    ignore_the_terminal()
     gc.disable()  # while TensorFlow is imported: nothing is garbage yet, and looking for it took a quarter of that
-    sys.modules.update(dict.fromkeys(NOT_FOR_MODELS))  # type: ignore[arg-type]
-    for number in (signal.SIGINT, signal.SIGHUP):  # they reach a terminal's whole group; the API ends us when it ends
-        signal.signal(number, signal.SIG_IGN)
+    _leave_out()
     if kind == "nursery":
         name_process("fork-server")
         numbers = _serve_forks(socket.socket(fileno=int(*numbers)), int(parent))
+    predict(numbers)
+
+
+def ignore_the_terminal() -> None:
+    """Its signals reach its whole group; the API ends us when it ends."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def predict(words: list[str]) -> None:
+    """Is a predictor. Never returns.
+
+    Args:
+        words: threads, rows and descriptor, after `pooled` for one of `app.lanes`.
+    """
+    _leave_out()
     name_process("predictor")
-    *pooled, threads, max_rows, descriptor = numbers
+    show_command("-m", "app.serving.predictor")
+    *pooled, threads, max_rows, descriptor = words
     _predict(int(threads), int(max_rows), socket.socket(fileno=int(descriptor)), pooled=bool(pooled))
+
+
+def _leave_out() -> None:
+    for name in NOT_FOR_MODELS:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+def import_all() -> None:
+    """What predictors need, TensorFlow among it; no operation may run here, that would start threads."""
+    import app.serving.predictor.loaded_model  # noqa: F401
 
 
 def _serve_forks(control: socket.socket, parent: int) -> list[str]:
     """Forks a predictor for each socket that comes. Returns in those only: with their arguments."""
-    import app.serving.predictor.loaded_model  # noqa: F401  imports TensorFlow; no operation may run here, that would start threads
-
+    import_all()
+    let_go_of_file_pages()
     gc.freeze()  # a collection in a predictor does not write to the pages that it shares with us
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel clears them away
-    ourselves = os.getpid()
     while True:
-        words, descriptors, *_ = socket.recv_fds(control, 1024, 1)
-        if not descriptors:
-            os._exit(0)  # the API is gone
-        arguments = [*words.decode().split(), str(descriptors[0])]
-        if arguments[0] == "pooled":
-            born = fork_child_of(parent, lambda pid: control.sendall(PID.pack(pid)))
-        else:
-            pid = os.fork()
-            born = pid == 0
-            if born:
-                die_with_parent(parent=ourselves)
-            else:
-                control.sendall(PID.pack(pid))
+        if (words := fork_predictor(control, parent)) is not None:
+            return words
+
+
+def fork_predictor(control: socket.socket, parent: int) -> list[str] | None:
+    """Waits for a request, forks a predictor and tells its number. Returns its arguments in the predictor, None here.
+    Ends the process when nobody will ask any more. SIGCHLD has to be ignored."""
+    words, descriptors, *_ = socket.recv_fds(control, 1024, 1)
+    if not descriptors:
+        os._exit(0)  # the API is gone
+    ourselves = os.getpid()
+    arguments = [*words.decode().split(), str(descriptors[0])]
+    if arguments[0] == "pooled":
+        born = fork_child_of(parent, lambda pid: control.sendall(PID.pack(pid)))
+    else:
+        pid = os.fork()
+        born = pid == 0
         if born:
-            control.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            return arguments
-        os.close(descriptors[0])
+            die_with_parent(parent=ourselves)
+        else:
+            control.sendall(PID.pack(pid))
+    if born:
+        control.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return arguments
+    os.close(descriptors[0])
+    return None
 
 
 def _predict(threads: int, max_rows: int, given: socket.socket, *, pooled: bool) -> None:
