@@ -71,6 +71,7 @@ from app.startup import prepare
 from app.storage import Storage
 from app.traces import Tracing, make_tracing
 
+gc.freeze()  # or the first collection looks at all of it now
 gc.enable()
 
 log = structlog.get_logger("app.main")
