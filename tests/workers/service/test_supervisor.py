@@ -231,8 +231,9 @@ def test_forked_part_shares_imports_is_executed_again_and_dies_with_the_supervis
 
 @pytest.mark.skipif(not POSSIBLE, reason="parts are forked on Linux only")
 def test_forked_part_is_stopped_in_order_or_killed_when_it_does_not_stop(tmp_path: Path) -> None:
-    (tmp_path / "polite.py").write_text("import time\nprint('UP', flush=True)\ntime.sleep(60)\n")
-    (tmp_path / "stubborn.py").write_text(STUBBORN[2].replace("'up'", "'UP'"))
+    (tmp_path / "polite.py").write_text("import os, time\nos.write(1, b'UP\\n')\ntime.sleep(60)\n")
+    says = "__import__('os').write(1, b'UP\\n')"  # at once: two of them write to one pipe
+    (tmp_path / "stubborn.py").write_text(STUBBORN[2].replace("print('up', flush=True)", says))
     code = (
         "import os, sys\n"
         "from app.log import configure\n"
