@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.errors import InvalidInput, ServiceError, Unauthenticated
-from app.http.access_log import new_request_id, prediction_id_of
+from app.http.access_log import new_prediction_id
 from app.http.auth import Authenticator, TokenInfo, check_scope
 from app.http.problems import status_of
 from app.http.rate_limit import Accounts
-from app.serving.decode import Decoded, Decoder
+from app.serving.asked import Answered, AskedHere, size_of
+from app.serving.metrics import CLIENT_LEFT
 from app.serving.service import ServingService
 from app.serving.split import Headers
 from app.serving.tensors import Tensor, decode_outputs
@@ -23,8 +23,7 @@ from app.serving.version_queue import PredictionResult
 from app.serving.versions import ServingVersion
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(NamedTuple):
     """Who calls, with how much, and until when the answer is of use.
 
     Attributes:
@@ -41,8 +40,7 @@ class Caller:
     headers: Headers
 
 
-@dataclass(frozen=True)
-class ModelChoice:
+class ModelChoice(NamedTuple):
     """The model that a call names, with a version or a label or neither."""
 
     model: str
@@ -50,18 +48,18 @@ class ModelChoice:
     label: str | None = None
 
 
-@dataclass(frozen=True)
-class Outputs:
+class Outputs(NamedTuple):
     """What a version answered: all its outputs, the batch first."""
 
     version: ServingVersion
     tensors: dict[str, Tensor]
     result: PredictionResult
+    prediction_id: bytes
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What HTTP tells of it: which version answered, and how."""
-        return self.version.head.pairs(self.result, prediction_id_of(new_request_id()))
+        return self.version.head.pairs(self.result, self.prediction_id)
 
 
 class Inference:
@@ -100,17 +98,31 @@ class Inference:
         """Counts a call that is no prediction. Raises Overloaded."""
         self.accounts.take_request(self.accounts.for_token(token.id))
 
-    async def run(self, caller: Caller, choice: ModelChoice, decode: Callable[[Decoder], Decoded]) -> Outputs:
-        """Waits until the version can be asked, decodes the rows for it, and waits for their outputs.
+    async def find(self, caller: Caller, choice: ModelChoice) -> ServingVersion:
+        """The version that answers, as soon as it can be asked; of a divided label the one that is the caller's.
+
+        Raises ServiceError.
+        """
+        return await self.service.wait_until_loadable(choice.model, choice.number, choice.label, caller.headers)
+
+    async def run(
+        self, caller: Caller, choice: ModelChoice, asked: AskedHere, version: ServingVersion | None = None
+    ) -> Outputs:
+        """Decodes the rows for a version, and waits for their outputs.
+
+        Args:
+            version: what `find` said; None: it is to be found.
 
         Raises ServiceError.
         """
         started = time.perf_counter()
-        version: ServingVersion | None = None
-        try:
+        if version is None:
             version = await self.service.wait_until_loadable(choice.model, choice.number, choice.label, caller.headers)
-            assert version.queue is not None
-            request = decode(version.queue.decoder)
+        counters = version.counters(choice.number, choice.label)
+        queue = version.queue
+        assert queue is not None
+        try:
+            request = asked.decode(queue.decoder)
             if not request.count:
                 raise InvalidInput("The request has no rows.")
             account = self.accounts.for_token(caller.token.id)
@@ -118,7 +130,7 @@ class Inference:
             self.accounts.take_prediction(account, request.count)
             reply: asyncio.Future[PredictionResult] = asyncio.get_running_loop().create_future()
             self.service.batcher.submit(
-                version.queue,
+                queue,
                 request,
                 caller.size,
                 reply,
@@ -129,8 +141,17 @@ class Inference:
             )
             result = await reply
         except ServiceError as error:
-            if version is not None:
-                version.counters(choice.number, choice.label).failed(status_of(error))
+            counters.failed(status_of(error))
             raise
-        version.counters(choice.number, choice.label).answered(request.count, time.perf_counter() - started)
-        return Outputs(version, decode_outputs(result.body), result)
+        except asyncio.CancelledError:
+            counters.failed(CLIENT_LEFT)
+            raise
+        counters.answered(request.count, time.perf_counter() - started)
+        prediction_id = new_prediction_id()
+        if counters.mirror is not None or version.wanted.keep is not None:
+            size = size_of(request, caller.size)
+            answered = Answered(asked, queue.decoder, result.body, as_tensors=True, rows=request.count, size=size)
+            if counters.mirror is not None:
+                counters.mirror.take(answered)
+            version.offer(prediction_id, answered)
+        return Outputs(version, decode_outputs(result.body), result, prediction_id)
