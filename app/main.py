@@ -64,6 +64,7 @@ from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
 from app.registry.tokens import TokenRepository
+from app.serving.engines import engine_of
 from app.serving.metrics import ServingCollector
 from app.serving.model_limits import BatchLimits
 from app.serving.service import ServingService
@@ -128,6 +129,7 @@ def create_app(
         feed=EventFeed(database, promotions, most_per_token=settings.event_streams_per_token),
         promotions=promotions,
         flips=LabelFlips(serving),
+        engine_of=(lambda model, number: None) if serving is None else partial(engine_of, serving.models),
         authenticate=Authenticator(lambda secret: _find_token(app_state, secret), version=database.commits.version),
         metrics=Exposition(metrics, JobCollector(database), link),
         readiness=ReadinessMonitor(database, queue, storage, on_ray=settings.executor == "ray"),
@@ -369,14 +371,13 @@ def _serving(settings: Settings, storage: Storage, link: ParentLink | None) -> S
         request_memory=settings.predict_request_memory,
     )
     hold = (lambda path, digest: storage.hold(storage.key(path), digest)) if storage.remote else None
+    make = partial(ServingService, limits=limits, hold=hold, conversions=settings.cache_directory / "onnx")
     if link is None:
-        return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes, hold=hold)
+        return make(memory_bytes=settings.predict_memory_bytes)
     # Each lane has the same versions in a predictor of its own, and the first one tries new ones for all.
     memory_bytes = settings.predict_memory_bytes // link.lanes
-    return ServingService(
-        limits=limits,
+    return make(
         memory_bytes=memory_bytes,
-        hold=hold,
         predictors=link,
         validates=link.index == 0,
         neighbours=HostVersions(link.table) if link.lanes > 1 else None,
