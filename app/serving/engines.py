@@ -175,6 +175,8 @@ class Engines:
 def note_engine(version: ServingVersion, directory: str) -> None:
     """The predictor has the version, and uses those conversions for it; with an empty name none."""
     assert version.export is not None
+    if version.onnx:
+        version.why_tensorflow = {}  # that of some signatures; it must not keep the others from being taken again
     version.onnx, version.onnx_bytes, names = directory, 0, set[str]()
     if directory:
         try:

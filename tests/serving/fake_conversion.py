@@ -26,4 +26,5 @@ if __name__ == "__main__":
         OnnxReport({}, {"serving_default": "for a test"}).write(place)
     else:
         (place / "0.onnx").write_bytes(b"0123456789")
-        OnnxReport({"serving_default": OnnxFile("0.onnx", "")}).write(place)
+        reasons = {"other": "for a test"} if what == "partly" else {}
+        OnnxReport({"serving_default": OnnxFile("0.onnx", "")}, reasons).write(place)

@@ -146,6 +146,23 @@ def test_version_that_cannot_be_converted_stays_tensorflows_and_says_why(
     run()
 
 
+def test_conversion_is_taken_again_by_the_next_predictor(host: Callable[..., Host]) -> None:
+    """Also where it is of some signatures only."""
+
+    @in_loop
+    async def run() -> None:
+        one = host("partly")
+        await one.settle()
+        assert one.shown == {**BY_ONNX, "reasons": {"other": "for a test"}}
+        note_engine(one.version, "")  # as after a load
+        assert one.shown == {**BY_ONNX, "signatures": {"serving_default": "tensorflow"}}
+        await one.settle()
+        assert one.shown == {**BY_ONNX, "reasons": {"other": "for a test"}}
+        assert len(one.predictor.told) == 2
+
+    run()
+
+
 def test_predictor_that_cannot_load_or_dies_is_not_asked_again(host: Callable[..., Host]) -> None:
     @in_loop
     async def run() -> None:

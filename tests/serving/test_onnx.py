@@ -7,6 +7,7 @@ import base64
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,7 @@ call = OnnxCall(model.SerializeToString(), ["x", "unused", "i"])
 values = np.array([1.0, 2.0], np.float32)
 assert call([values, None, np.array([1, 0])])[0].tolist() == [2.0, 1.0]
 assert len(os.listdir("/proc/self/task")) == before, "ONNX Runtime has started a thread"
+assert os.listdir(os.environ["HOME"]) == [], "ONNX Runtime keeps what it would send"
 for bad in (([values, None, np.array([2])]), ([np.array([np.nan], np.float32), None, np.array([0])])):
     try:
         call(bad)
@@ -135,9 +137,10 @@ for bad in (([values, None, np.array([2])]), ([np.array([np.nan], np.float32), N
 """
 
 
-def test_what_onnx_runtime_refuses_or_may_not_be_given_is_told_apart() -> None:
+def test_what_onnx_runtime_refuses_or_may_not_be_given_is_told_apart(tmp_path: Path) -> None:
     """In a process of its own, which has the packages."""
-    environment = {"PYTHONPATH": f"{onnx_packages.SITE.parents[3].parent}:{onnx_packages.SITE}"}
+    root = Path(__file__).parents[2]
+    environment = {"PYTHONPATH": f"{root}:{onnx_packages.SITE}", "HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", COMPUTES], capture_output=True, text=True, env=environment, check=False
     )

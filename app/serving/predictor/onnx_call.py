@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+"""Since 1.29 it sends events to its maker otherwise, from a thread that starts with its import."""
 
 
 class NotComputed(Exception):
