@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import structlog
+
+from app.datasets.readers.tf_example import BadExample, decode_example
 from app.registry.db import Database
 from app.registry.feedback import FeedbackRepository, new_file_id
-from app.releases.keep import KeptRequest
 from app.releases.quality import decision
+from app.serving.export_description import InputFeature
+from app.serving.kept_buffer import KeptRequest
+from app.serving.tensor_rows import plain
 from app.storage import Storage
 
-_ANSWERS = ("predictions", "results", "outputs", "result")
+log = structlog.get_logger("app.kept_requests")
 
 
 def write(database: Database, storage: Storage, requests: Iterable[KeptRequest]) -> None:
@@ -29,7 +35,10 @@ def write(database: Database, storage: Storage, requests: Iterable[KeptRequest])
 
     by_model: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for request in requests:
-        by_model[request.model] += _rows(request)
+        try:
+            by_model[request.model] += rows_of(request)
+        except (BadExample, ValueError) as error:  # TensorFlow reads examples that are none
+            log.warning("a kept request is lost", model=request.model, why=str(error))
     for model, rows in by_model.items():
         if not rows:
             continue
@@ -61,37 +70,44 @@ def read(path: Path, ids: Collection[str]) -> Iterator[tuple[str, dict[str, Any]
             yield number, json.loads(text)
 
 
-def _rows(request: KeptRequest) -> list[dict[str, Any]]:
-    asked, answered = json.loads(request.body), json.loads(request.answer)
-    instances = _instances(asked)
-    found: Any = next((answered[name] for name in _ANSWERS if name in answered), [])
-    predictions = _by_row(found) if "outputs" in answered else found
+def rows_of(request: KeptRequest) -> list[dict[str, Any]]:
+    features = {feature.name: feature for feature in request.answered.decoder.export.features}
+    rows = zip(request.answered.instances(), request.answered.predictions(), strict=True)
     return [
         {
             "id": f"{request.prediction_id}.{index}",
             "version": request.version,
             "at": request.at,
-            "instance": json.dumps(_redacted(instance, request.redact)),
-            "prediction": json.dumps(prediction),
+            "instance": _text(_redacted(_values(instance, features), request.redact)),
+            "prediction": _text(prediction),
             "predicted": decision(prediction),
         }
-        for index, (instance, prediction) in enumerate(zip(instances, predictions, strict=False))
+        for index, (instance, prediction) in enumerate(rows)
     ]
 
 
-def _instances(asked: dict[str, Any]) -> list[Any]:
-    if "inputs" in asked:
-        return _by_row(asked["inputs"])
-    return list(asked.get("instances") or asked.get("examples") or [])
+def _text(value: Any) -> str:
+    """JSON; a number that it cannot express (NaN, infinite) is null."""
+    return msgspec.json.encode(value).decode()
 
 
-def _by_row(columns: Any) -> list[Any]:
-    if not isinstance(columns, dict):
-        return list(columns)
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=False)]
+def _values(instance: Any, features: Mapping[str, InputFeature]) -> dict[str, Any]:
+    """An instance's values by feature; of a serialized `tf.Example` all that it has."""
+    if not isinstance(instance, bytes):
+        return dict(instance)
+    return {
+        name: _one(values, features.get(name))
+        for name, values in ((name, found[1]) for name, found in decode_example(instance).items() if found)
+        if values
+    }
 
 
-def _redacted(instance: Any, names: tuple[str, ...]) -> Any:
-    if not isinstance(instance, dict):  # the only feature's value
-        return None if names else instance
+def _one(values: list[Any], feature: InputFeature | None) -> Any:
+    """The values of a feature of an example: a list where the model takes one."""
+    found = [plain(value) if isinstance(value, bytes) else value for value in values]
+    is_list = len(found) > 1 if feature is None else feature.sequence or feature.shape
+    return found if is_list else found[0]
+
+
+def _redacted(instance: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: None if name in names else value for name, value in instance.items()}

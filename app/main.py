@@ -129,7 +129,6 @@ def create_app(
         feed=EventFeed(database, promotions, most_per_token=settings.event_streams_per_token),
         promotions=promotions,
         flips=LabelFlips(serving),
-        engine_of=(lambda model, number: None) if serving is None else partial(engine_of, serving.models),
         authenticate=Authenticator(lambda secret: _find_token(app_state, secret), version=database.commits.version),
         metrics=Exposition(metrics, JobCollector(database), link),
         readiness=ReadinessMonitor(database, queue, storage, on_ray=settings.executor == "ray"),
@@ -182,6 +181,7 @@ def _prediction_app(
     app: ASGIApp, app_state: AppState, serving: ServingService, inference: Inference, accounts: Accounts
 ) -> PredictApp:
     """Predictions in front of all else that HTTP serves."""
+    app_state.engine_of = partial(engine_of, serving.models)
     return PredictApp(
         OpenInferenceApp(app, inference, partial(is_ready, app_state)),
         serving,

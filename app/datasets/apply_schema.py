@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.datasets.chunk import Chunk, Where
+from app.datasets.readers.integer_cells import integers
 from app.datasets.readers.spelling import plain_numbers, without_nulls
 from app.datasets.timestamps import is_text
 from app.datasets.upload_schema import ColumnSchema, Schema
@@ -74,9 +75,10 @@ def _spelled(array: pa.Array, name: str, schema: ColumnSchema, where: Where) -> 
     numbers = plain_numbers(cells, schema.spelling)
     numbers = pc.if_else(pc.equal(numbers, ""), None, numbers)
     try:
-        return pc.cast(numbers, pa.float64() if schema.dtype != "int64" else pa.int64())
+        return integers(numbers) if schema.dtype == "int64" else pc.cast(numbers, pa.float64())
     except pa.ArrowInvalid:
-        readable = pc.match_substring_regex(numbers, r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
+        number = r"\d+" if schema.dtype == "int64" else r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+        readable = pc.match_substring_regex(numbers, f"^[+-]?{number}$")
         bad = pc.indices_nonzero(pc.invert(pc.fill_null(readable, True)))
         row = bad[0].as_py() if len(bad) else 0
         raise InvalidInput.at(

@@ -27,18 +27,20 @@ class NpyFile:
         self.dtype = np.dtype(dtype)
         self.width = width
         self.rows = 0
-        self._waiting: list[bytes] = []
+        self._waiting: list[bytes | memoryview] = []
         self._waiting_bytes = 0
         self._started = False
 
     def append(self, values: np.ndarray[Any, Any]) -> None:
         """Adds `values`, cast to the file's dtype; shape [n] or [n, width]."""
         self.rows += len(values)
-        data = np.ascontiguousarray(values, self.dtype).tobytes()
-        self._waiting.append(data)
-        self._waiting_bytes += len(data)
+        data = np.ascontiguousarray(values, self.dtype)
+        self._waiting_bytes += data.nbytes
         if self._waiting_bytes >= _BUFFER_BYTES:
+            self._waiting.append(data.reshape(-1).view(np.uint8).data)
             self._flush()
+        else:
+            self._waiting.append(data.tobytes())
 
     def append_zeros(self, count: int) -> None:
         """Adds `count` rows of zeros."""

@@ -20,18 +20,24 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 def mix(values: _UInts) -> _UInts:
     """The finalizer of splitmix64 (Steele, Lea, Flood 2014) over an array of uint64; a bijection."""
-    values = values + _GOLDEN
-    values ^= values >> np.uint64(30)
+    return _mixed(np.array(values))
+
+
+def _mixed(values: _UInts) -> _UInts:
+    """The same array, mixed in place, for making arrays takes as long as computing them."""
+    values += _GOLDEN
+    shifted = values >> np.uint64(30)
+    values ^= shifted
     values *= np.uint64(0xBF58476D1CE4E5B9)
-    values ^= values >> np.uint64(27)
+    values ^= np.right_shift(values, np.uint64(27), out=shifted)
     values *= np.uint64(0x94D049BB133111EB)
-    values ^= values >> np.uint64(31)
+    values ^= np.right_shift(values, np.uint64(31), out=shifted)
     return values
 
 
 def digest_numbers(values: np.ndarray[Any, Any]) -> _UInts:
     """One digest a number, the same for an integer and the equal float, for -0.0 and 0.0."""
-    return mix((np.asarray(values, np.float64) + 0.0).view(np.uint64))
+    return _mixed(np.add(values, 0.0, dtype=np.float64).view(np.uint64))
 
 
 def digest_strings(values: Sequence[bytes], lengths: np.ndarray[Any, Any] | None = None) -> _UInts:
@@ -57,10 +63,12 @@ def digest_lists(elements: _UInts, row_splits: np.ndarray[Any, Any]) -> _UInts:
     return ends
 
 
-def digest_column(name: str, cells: _UInts, present: np.ndarray[Any, Any]) -> _UInts:
-    """What one column adds (modulo 2**64) to its rows' digests: nothing where the cell is not `present`."""
+def digest_column(name: str, cells: _UInts, present: np.ndarray[Any, Any] | None = None) -> _UInts:
+    """What one column adds (modulo 2**64) to its rows' digests: nothing where the cell is not `present` (None: it is
+    in every row)."""
     salt = digest_strings([name.encode("utf-8")])[0]
-    return np.where(present, mix(cells ^ salt), np.uint64(0))
+    mixed = _mixed(cells ^ salt)
+    return mixed if present is None else np.where(present, mixed, np.uint64(0))
 
 
 def holdout_mask(digests: _UInts, holdout: float) -> np.ndarray[Any, np.dtype[np.bool_]]:

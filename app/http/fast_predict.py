@@ -22,8 +22,9 @@ from app.http.partial_request import PartialRequest
 from app.http.predict_app import PredictApp, PredictTarget
 from app.http.problems import Misdirected, problem
 from app.http.read_body import BytesInFlight
+from app.serving.asked import Answered, JsonAsked
 from app.serving.large_body import INLINE_BYTES
-from app.serving.metrics import VersionMetrics
+from app.serving.metrics import CLIENT_LEFT, VersionMetrics
 from app.serving.response_head import lines
 from app.serving.split import KEY_HEADER, Arm, Headers
 from app.serving.verbs import PATH_ENDINGS, VERBS
@@ -199,7 +200,10 @@ class Exchange:
         self.response_complete = False
 
     def set(self) -> None:
-        """The client left. There is no task to wake; `done` sees it."""
+        """The client left, perhaps because it would wait no longer. There is no task to wake; `done` sees it."""
+        if self.disconnected and not self.response_complete:
+            self.response_complete = True
+            self.counters.failed(CLIENT_LEFT)
 
     def done(self) -> bool:
         return self.response_complete or self.disconnected
@@ -211,9 +215,15 @@ class Exchange:
         self._answer(200, self.version.head.lines(result, prediction_id), request_id, result.body)
         self._fast_path.good.add(took)
         if self.asked is not None:
-            if self.counters.mirror is not None:
-                self.counters.mirror.take(*self.asked, result.body)
-            self.version.offer(prediction_id, *self.asked, result.body)
+            self._record(self.asked, prediction_id, result.body)
+
+    def _record(self, asked: tuple[str, bytes], prediction_id: bytes, answer: bytes) -> None:
+        """For a shadow, and to be kept."""
+        assert self.version.queue is not None
+        answered = Answered(JsonAsked(*asked), self.version.queue.decoder, answer, as_tensors=False, size=len(asked[1]))
+        if self.counters.mirror is not None:
+            self.counters.mirror.take(answered)
+        self.version.offer(prediction_id, answered)
 
     def set_exception(self, error: ServiceError) -> None:
         status, headers, body = problem(error, self._path)

@@ -13,13 +13,15 @@ from urllib.parse import parse_qsl
 import msgspec
 import numpy as np
 
-from app.errors import InvalidInput, NotFound, ServiceError, TooLarge, UnsupportedMedia, quote_name
+from app.errors import InvalidInput, ServiceError, TooLarge, UnsupportedMedia
 from app.http.access_log import new_request_id, prediction_id_of
 from app.http.auth import TokenInfo
 from app.http.body import ClientGone
 from app.http.rate_limit import Accounts
 from app.serving.arrow_answers import ArrowAnswers
+from app.serving.arrow_asked import ArrowAsked
 from app.serving.arrow_body import MEDIA_TYPE
+from app.serving.asked import Answered, Asked, JsonAsked, size_of
 from app.serving.decode import Decoded
 from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES, LargeBodyReader
 from app.serving.notes import with_ids, with_warnings
@@ -144,7 +146,8 @@ class PredictApp:
             ids = b"ids=true" in query.split(b"&")
             if ids and arrow != NO_ARROW:
                 raise InvalidInput("Arrow's format has no place for ids: leave out ids=true.")
-            request = await self._decode(version, target.verb, body, arrow)
+            asked = self._asked(target.verb, body, arrow)
+            request = await self._decode(version, asked, arrow)
             if request.count:
                 reply: asyncio.Future[PredictionResult] = asyncio.get_running_loop().create_future()
                 account = self._account(scope, request.count)
@@ -152,8 +155,9 @@ class PredictApp:
                 result = await reply
             else:
                 result = _nothing(version, request)
+            outputs = result.body
             if arrow.answer:
-                result = result._replace(body=await self._arrow_answers.encode(result.body))
+                result = result._replace(body=await self._arrow_answers.encode(outputs))
         except ServiceError as error:
             await self._refuse(error, path, version, target, send)
             return
@@ -164,10 +168,13 @@ class PredictApp:
         counters.warned(request.warnings)
         prediction_id = prediction_id_of(new_request_id())
         await self._answer(send, version, request, result, prediction_id, arrow, ids=ids)
-        if arrow == NO_ARROW and request.count:
+        if request.count and (counters.mirror is not None or version.wanted.keep is not None):
+            answered = Answered(
+                asked, queue.decoder, outputs, as_tensors=arrow.answer, size=size_of(request, len(body))
+            )
             if counters.mirror is not None:
-                counters.mirror.take(target.verb, body, result.body)
-            version.offer(prediction_id, target.verb, body, result.body)
+                counters.mirror.take(answered)
+            version.offer(prediction_id, answered)
 
     async def _answer(
         self,
@@ -221,30 +228,24 @@ class PredictApp:
         self._service.models.put_back(target.model, target.label)
         return None
 
-    async def _decode(self, version: ServingVersion, verb: str, body: bytes, arrow: ArrowChoice) -> Decoded:
+    def _asked(self, verb: str, body: bytes, arrow: ArrowChoice) -> Asked:
+        if arrow.request:
+            return ArrowAsked(self._large_bodies, body, arrow.signature, ignore_unknown=arrow.ignore_unknown)
+        return JsonAsked(verb, body)
+
+    async def _decode(self, version: ServingVersion, asked: Asked, arrow: ArrowChoice) -> Decoded:
         """The request, in the form that its answer is to have.
 
         Raises what `Decoder.decode` and `decode_arrow` raise.
         """
-        if arrow.request:
-            request = await self._decode_arrow(version, body, arrow)
+        if isinstance(asked, JsonAsked):
+            request = await self._decode_json(version, asked.verb, asked.body)
         else:
-            request = await self._decode_json(version, verb, body)
+            request = await asked.decode_for(version)
         if arrow.answer and request.warnings is not None:
             raise InvalidInput.at("/warnings", "An answer in Arrow's format has no place for warnings.")
         form = Form.TENSORS if arrow.answer else Form.ROW if arrow.request else request.form
         return request if form == request.form else msgspec.structs.replace(request, form=form)
-
-    async def _decode_arrow(self, version: ServingVersion, body: bytes, arrow: ArrowChoice) -> Decoded:
-        assert version.queue is not None
-        decoder, wanted = version.queue.decoder, version.wanted
-        if arrow.signature not in decoder.export.signatures:
-            known = ", ".join(sorted(decoder.export.signatures))
-            raise NotFound(f"The model has no signature {quote_name(arrow.signature)}; it has {known}.")
-        return await self._large_bodies.decode_arrow(
-            wanted.path, wanted.digest, arrow.signature, body,
-            max_rows=decoder.max_rows, ignore_unknown=arrow.ignore_unknown,
-        )  # fmt: skip
 
     async def _decode_json(self, version: ServingVersion, verb: str, body: bytes) -> Decoded:
         """Small bodies here, large ones in their own process. Raises what `Decoder.decode` raises."""

@@ -24,19 +24,14 @@ def decode_input(decoder: Decoder, signature: str, given: Any, most_bytes: int) 
         InvalidInput: naming the example, the feature and what is expected.
         TooLarge: too many examples, or too large a context for them.
     """
-    kind = given.WhichOneof("kind")
-    if kind is None:
-        raise InvalidInput("The request's input is empty: it needs an example_list.")
-    listed = getattr(given, kind)
-    context = listed.context if kind == "example_list_with_context" else None
+    listed, context = _listed(given)
     if not listed.examples:
         raise InvalidInput("The request's input has no examples.")
     decoder.check_count(len(listed.examples))
     if context is not None and context.ByteSize() * len(listed.examples) > most_bytes:
         raise TooLarge(f"The context, once for each example, takes more than {most_bytes} bytes. Send fewer examples.")
     if decoder.export.signatures[signature].input == "examples":
-        serialized = [_merged(example, context).SerializeToString() for example in listed.examples]
-        rows = decoder.rows(signature, [{"examples": value} for value in serialized])
+        rows = decoder.rows(signature, [{"examples": value} for value in serialized_examples(given)])
     else:
         features = inputs_of(decoder.export, decoder.export.signatures[signature])
         shared = {} if context is None else _values(context, features)
@@ -44,6 +39,21 @@ def decode_input(decoder: Decoder, signature: str, given: Any, most_bytes: int) 
             signature, [{**shared, **_values(example, features)} for example in listed.examples]
         )
     return decoder.decoded(signature, Form.TENSORS, rows)
+
+
+def serialized_examples(given: Any) -> list[bytes]:
+    """The examples, each with the context's features. Raises InvalidInput: there is no list of them."""
+    listed, context = _listed(given)
+    return [_merged(example, context).SerializeToString() for example in listed.examples]
+
+
+def _listed(given: Any) -> tuple[Any, Any]:
+    """The list of examples, and their context or None."""
+    kind = given.WhichOneof("kind")
+    if kind is None:
+        raise InvalidInput("The request's input is empty: it needs an example_list.")
+    listed = getattr(given, kind)
+    return listed, listed.context if kind == "example_list_with_context" else None
 
 
 def _merged(example: Any, context: Any) -> Any:

@@ -20,9 +20,9 @@ from app.http2.http2_frames import ErrorCode
 from app.http2.server_connection import ServerConnection, Stream
 from app.protocols.grpc_wire import (
     HEAD,
-    OK_TRAILERS,
     CallHead,
     inflate,
+    ok_trailers,
     plain_http,
     read_head,
     trailers_only,
@@ -244,7 +244,7 @@ class GrpcConnection(ServerConnection):
             return
         call.answered = True
         if answer.status is Status.OK:
-            self.answer(stream, HEAD, write_message(answer.message), OK_TRAILERS)
+            self.answer(stream, HEAD, write_message(answer.message), ok_trailers(answer.predictions))
         else:
             self.answer_head(stream, trailers_only(answer))
 

@@ -32,7 +32,9 @@ _UNESCAPED = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%"
 
 HEAD = STATUS_200 + encode_literals([(b"content-type", _CONTENT_TYPE)])
 """Header block of each answer that has a message."""
-OK_TRAILERS = encode_literals([(b"grpc-status", b"0")])
+_OK = encode_literals([(b"grpc-status", b"0")])
+_PREDICTION = encode_literals([(b"x-prediction-id", b"")])[:-1]
+"""A literal up to the length of its value."""
 
 
 class CallHead(NamedTuple):
@@ -109,6 +111,17 @@ def _sorted(headers: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes],
 
 def write_message(message: bytes) -> bytes:
     return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+def ok_trailers(predictions: Sequence[bytes]) -> bytes:
+    """Header block behind a message.
+
+    Args:
+        predictions: identifiers, each shorter than 127 bytes.
+    """
+    if not predictions:
+        return _OK
+    return _OK + b"".join([b"%b%c%b" % (_PREDICTION, len(one), one) for one in predictions])
 
 
 def trailers(answer: Answer) -> bytes:

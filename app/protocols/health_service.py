@@ -51,11 +51,11 @@ class HealthService:
     def streaming(self) -> dict[str, Callable[[], StreamingMethod]]:
         return {f"/{SERVICE}/Watch": lambda: HealthWatch(self)}
 
-    async def check(self, caller: Caller, request: Any) -> bytes:
+    async def check(self, caller: Caller, request: Any) -> Answer:
         """Raises NotFound: there is no such service."""
         if request.service not in self._services:
             raise NotFound("There is no such service.")
-        return self.status(request.service)
+        return Answer(Status.OK, self.status(request.service))
 
     def status(self, service: str) -> bytes:
         """A response's bytes."""

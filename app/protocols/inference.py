@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.errors import InvalidInput, ServiceError, Unauthenticated
-from app.http.access_log import new_request_id, prediction_id_of
+from app.http.access_log import new_ids
 from app.http.auth import Authenticator, TokenInfo, check_scope
 from app.http.problems import status_of
 from app.http.rate_limit import Accounts
-from app.serving.decode import Decoded, Decoder
+from app.serving.asked import Answered, AskedHere, size_of
+from app.serving.metrics import CLIENT_LEFT
 from app.serving.service import ServingService
 from app.serving.split import Headers
 from app.serving.tensors import Tensor, decode_outputs
@@ -50,18 +51,18 @@ class ModelChoice:
     label: str | None = None
 
 
-@dataclass(frozen=True)
-class Outputs:
+class Outputs(NamedTuple):
     """What a version answered: all its outputs, the batch first."""
 
     version: ServingVersion
     tensors: dict[str, Tensor]
     result: PredictionResult
+    prediction_id: bytes
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What HTTP tells of it: which version answered, and how."""
-        return self.version.head.pairs(self.result, prediction_id_of(new_request_id()))
+        return self.version.head.pairs(self.result, self.prediction_id)
 
 
 class Inference:
@@ -100,17 +101,31 @@ class Inference:
         """Counts a call that is no prediction. Raises Overloaded."""
         self.accounts.take_request(self.accounts.for_token(token.id))
 
-    async def run(self, caller: Caller, choice: ModelChoice, decode: Callable[[Decoder], Decoded]) -> Outputs:
-        """Waits until the version can be asked, decodes the rows for it, and waits for their outputs.
+    async def find(self, caller: Caller, choice: ModelChoice) -> ServingVersion:
+        """The version that answers, as soon as it can be asked; of a divided label the one that is the caller's.
+
+        Raises ServiceError.
+        """
+        return await self.service.wait_until_loadable(choice.model, choice.number, choice.label, caller.headers)
+
+    async def run(
+        self, caller: Caller, choice: ModelChoice, asked: AskedHere, version: ServingVersion | None = None
+    ) -> Outputs:
+        """Decodes the rows for a version, and waits for their outputs.
+
+        Args:
+            version: what `find` said; None: it is to be found.
 
         Raises ServiceError.
         """
         started = time.perf_counter()
-        version: ServingVersion | None = None
-        try:
+        if version is None:
             version = await self.service.wait_until_loadable(choice.model, choice.number, choice.label, caller.headers)
-            assert version.queue is not None
-            request = decode(version.queue.decoder)
+        counters = version.counters(choice.number, choice.label)
+        queue = version.queue
+        assert queue is not None
+        try:
+            request = asked.decode(queue.decoder)
             if not request.count:
                 raise InvalidInput("The request has no rows.")
             account = self.accounts.for_token(caller.token.id)
@@ -118,7 +133,7 @@ class Inference:
             self.accounts.take_prediction(account, request.count)
             reply: asyncio.Future[PredictionResult] = asyncio.get_running_loop().create_future()
             self.service.batcher.submit(
-                version.queue,
+                queue,
                 request,
                 caller.size,
                 reply,
@@ -129,8 +144,16 @@ class Inference:
             )
             result = await reply
         except ServiceError as error:
-            if version is not None:
-                version.counters(choice.number, choice.label).failed(status_of(error))
+            counters.failed(status_of(error))
             raise
-        version.counters(choice.number, choice.label).answered(request.count, time.perf_counter() - started)
-        return Outputs(version, decode_outputs(result.body), result)
+        except asyncio.CancelledError:
+            counters.failed(CLIENT_LEFT)
+            raise
+        counters.answered(request.count, time.perf_counter() - started)
+        _, prediction_id = new_ids()
+        if counters.mirror is not None or version.wanted.keep is not None:
+            answered = Answered(asked, queue.decoder, result.body, as_tensors=True, size=size_of(request, caller.size))
+            if counters.mirror is not None:
+                counters.mirror.take(answered)
+            version.offer(prediction_id, answered)
+        return Outputs(version, decode_outputs(result.body), result, prediction_id)

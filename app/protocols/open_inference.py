@@ -10,15 +10,19 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from app.errors import InvalidInput, NotFound, ServiceError, TooLarge, quote_name
 from app.protocols.inference import Caller, Inference, ModelChoice, Outputs
+from app.serving.asked import AskedHere
 from app.serving.decode import Decoded, Decoder
 from app.serving.export_description import inputs_of
+from app.serving.large_body import INLINE_BYTES
 from app.serving.service import ServingService
+from app.serving.tensor_rows import rows_of_tensors
 from app.serving.tensors import Tensor, decode_tensors
 from app.serving.verbs import VERBS
 
@@ -26,6 +30,9 @@ NAME = "estimator-service"
 EXTENSIONS = ["binary_tensor_data"]
 PLATFORM = "tensorflow_savedmodel"
 SIGNATURE_PARAMETER = "signature_name"
+IDS_PARAMETER = "ids"
+"""Of a request: whether its answer is to have the parameter `PREDICTION_PARAMETER`."""
+PREDICTION_PARAMETER = "prediction_id"
 _MOST_DIMENSIONS = 32
 _LENGTH = struct.Struct("<I")
 
@@ -141,20 +148,51 @@ async def infer(
         InvalidInput: the tensors do not fit; or there is no such output.
         NotFound: no such model, version, label or signature.
     """
-    name = signature or VERBS["predict"].signature
+    asked = InferAsked(signature or VERBS["predict"].signature, tensors, wanted)
+    outputs = await inference.run(caller, choice, asked)
+    return outputs, [(output, outputs.tensors[output]) for output in wanted or outputs.tensors]
 
-    def decode(decoder: Decoder) -> Decoded:
+
+class InferAsked(AskedHere):
+    """A request of the protocol, as it came.
+
+    Args:
+        tensors: reads them.
+        wanted: names of outputs; none: all.
+    """
+
+    most_copied = INLINE_BYTES
+
+    def __init__(self, signature: str, tensors: Callable[[], Mapping[str, Tensor]], wanted: list[str]) -> None:
+        self._signature, self._tensors, self._wanted = signature, tensors, wanted
+
+    def decode(self, decoder: Decoder) -> Decoded:
+        name = self._signature
         found = decoder.export.signatures.get(name)
         if found is None:
             known = ", ".join(sorted(decoder.export.signatures))
             raise NotFound(f"The model has no signature {quote_name(name)}; it has {known}.")
-        unknown = set(wanted) - {output.name for output in found.outputs}
+        unknown = set(self._wanted) - {output.name for output in found.outputs}
         if unknown:
             raise InvalidInput(f"The signature has no output {quote_name(min(unknown))}.")
-        return decode_tensors(decoder, name, tensors())
+        return decode_tensors(decoder, name, self._tensors())
 
-    outputs = await inference.run(caller, choice, decode)
-    return outputs, [(output, outputs.tensors[output]) for output in wanted or outputs.tensors]
+    def instances(self, decoder: Decoder) -> list[Any]:
+        return rows_of_tensors(decoder, self._signature, self._tensors())
+
+
+def with_parameters(caller: Caller, parameters: Mapping[str, Any]) -> Caller:
+    """The caller of a request with these parameters.
+
+    One that is called as a header, `x-…`, stands for it where there is none: not all clients of the protocol can send
+    headers.
+    """
+    given = {
+        name.encode(): value.encode()
+        for name, value in parameters.items()
+        if name.startswith("x-") and isinstance(value, str)
+    }
+    return replace(caller, headers={**given, **caller.headers}) if given else caller
 
 
 def is_ready(service: ServingService, choice: ModelChoice) -> bool:

@@ -13,7 +13,9 @@ from app.protocols.inference import Caller, Inference
 from app.protocols.oip_schema import PUBLIC, SERVICE
 from app.protocols.open_inference import (
     EXTENSIONS,
+    IDS_PARAMETER,
     NAME,
+    PREDICTION_PARAMETER,
     SIGNATURE_PARAMETER,
     checked_shape,
     choice_of,
@@ -23,8 +25,9 @@ from app.protocols.open_inference import (
     infer,
     is_ready,
     model_metadata,
+    with_parameters,
 )
-from app.protocols.rpc_methods import Method
+from app.protocols.rpc_methods import Answer, Method, answer_with
 from app.serving.tensors import Tensor
 from app.version import __version__
 
@@ -52,7 +55,7 @@ def methods(inference: Inference, ready: Callable[[], bool]) -> dict[str, Method
     """
     served = OpenInference(inference, ready)
 
-    def method(name: str, scope: str | None, run: Callable[[Caller, Any], Awaitable[bytes]]) -> tuple[str, Method]:
+    def method(name: str, scope: str | None, run: Callable[[Caller, Any], Awaitable[Answer]]) -> tuple[str, Method]:
         return f"/{SERVICE}/{name}", Method(PUBLIC.message(f"inference.{name}Request"), scope, run)
 
     return dict(
@@ -68,38 +71,43 @@ def methods(inference: Inference, ready: Callable[[], bool]) -> dict[str, Method
 
 
 class OpenInference:
-    """The methods. Each takes a request of `oip_schema.PUBLIC` and returns the bytes of its response."""
+    """The methods. Each takes a request of `oip_schema.PUBLIC`."""
 
     def __init__(self, inference: Inference, ready: Callable[[], bool]) -> None:
         self._inference = inference
         self._ready = ready
 
-    async def live(self, caller: Caller, request: Any) -> bytes:
-        return _bytes("ServerLiveResponse", live=True)
+    async def live(self, caller: Caller, request: Any) -> Answer:
+        return _answer("ServerLiveResponse", live=True)
 
-    async def ready(self, caller: Caller, request: Any) -> bytes:
-        return _bytes("ServerReadyResponse", ready=self._ready())
+    async def ready(self, caller: Caller, request: Any) -> Answer:
+        return _answer("ServerReadyResponse", ready=self._ready())
 
-    async def metadata(self, caller: Caller, request: Any) -> bytes:
-        return _bytes("ServerMetadataResponse", name=NAME, version=__version__, extensions=EXTENSIONS)
+    async def metadata(self, caller: Caller, request: Any) -> Answer:
+        return _answer("ServerMetadataResponse", name=NAME, version=__version__, extensions=EXTENSIONS)
 
-    async def model_ready(self, caller: Caller, request: Any) -> bytes:
+    async def model_ready(self, caller: Caller, request: Any) -> Answer:
         """A model that is not there is not ready, which is no error."""
         try:
             ready = is_ready(self._inference.service, choice_of(request.name, request.version))
         except NotFound:
             ready = False
-        return _bytes("ModelReadyResponse", ready=ready)
+        return _answer("ModelReadyResponse", ready=ready)
 
-    async def model_metadata(self, caller: Caller, request: Any) -> bytes:
+    async def model_metadata(self, caller: Caller, request: Any) -> Answer:
         found = await model_metadata(self._inference.service, choice_of(request.name, request.version))
         response = json_format.ParseDict(found, _new("ModelMetadataResponse"), descriptor_pool=PUBLIC.pool)
-        return response.SerializeToString()  # type: ignore[no-any-return]
+        return answer_with(response)
 
-    async def infer(self, caller: Caller, request: Any) -> bytes:
+    async def infer(self, caller: Caller, request: Any) -> Answer:
         """Outputs are raw where the inputs were, or where their datatype has no other form; else in `contents`."""
         choice = choice_of(request.model_name, request.model_version)
-        signature = request.parameters[SIGNATURE_PARAMETER].string_param if request.parameters else None
+        signature, ids = None, False
+        if request.parameters:
+            texts = {name: value.string_param for name, value in request.parameters.items()}
+            signature = texts.get(SIGNATURE_PARAMETER)
+            ids = IDS_PARAMETER in texts and request.parameters[IDS_PARAMETER].bool_param
+            caller = with_parameters(caller, texts)
         outputs, found = await infer(
             self._inference,
             caller,
@@ -111,6 +119,8 @@ class OpenInference:
         response = _new("ModelInferResponse")
         response.model_name, response.id = choice.model, request.id
         response.model_version = str(outputs.version.wanted.number)
+        if ids:
+            response.parameters[PREDICTION_PARAMETER].string_param = outputs.prediction_id.decode()
         raw = bool(request.raw_input_contents) or any(tensor.dtype not in _CONTENTS for _, tensor in found)
         for name, tensor in found:
             output = response.outputs.add(name=name, datatype=datatype_of(name, tensor), shape=tensor.shape)
@@ -119,7 +129,7 @@ class OpenInference:
             else:
                 values = tensor.values if tensor.dtype == "string" else tensor.values.ravel().tolist()
                 getattr(output.contents, _CONTENTS[tensor.dtype]).extend(values)
-        return response.SerializeToString()  # type: ignore[no-any-return]
+        return answer_with(response, outputs.prediction_id)
 
     def _tensors(self, request: Any) -> dict[str, Tensor]:
         """Raises InvalidInput."""
@@ -164,5 +174,5 @@ def _new(name: str) -> Any:
     return PUBLIC.message(f"inference.{name}")()
 
 
-def _bytes(message_name: str, **fields: Any) -> bytes:
-    return PUBLIC.message(f"inference.{message_name}")(**fields).SerializeToString()  # type: ignore[no-any-return]
+def _answer(message_name: str, **fields: Any) -> Answer:
+    return answer_with(PUBLIC.message(f"inference.{message_name}")(**fields))

@@ -20,7 +20,9 @@ from app.http.problems import problem
 from app.protocols.inference import Caller, Inference, ModelChoice, Outputs
 from app.protocols.open_inference import (
     EXTENSIONS,
+    IDS_PARAMETER,
     NAME,
+    PREDICTION_PARAMETER,
     SIGNATURE_PARAMETER,
     checked_shape,
     choice_of,
@@ -30,6 +32,7 @@ from app.protocols.open_inference import (
     infer,
     is_ready,
     model_metadata,
+    with_parameters,
 )
 from app.serving.tensors import Tensor
 from app.strict_json import read_json
@@ -132,6 +135,8 @@ class OpenInferenceApp:
         if signature is not None and not isinstance(signature, str):
             raise InvalidInput(f"The parameter {SIGNATURE_PARAMETER} has to be a string.")
         caller = Caller(scope["state"]["token"], len(body), 0, math.inf, headers)
+        if request.parameters:
+            caller = with_parameters(caller, request.parameters)
         outputs, found = await infer(
             self._inference, caller, choice, signature, lambda: self._tensors(request, binary),
             [output.name for output in request.outputs],
@@ -245,6 +250,8 @@ def _response(request: _Request, choice: ModelChoice, outputs: Outputs, found: l
     }
     if request.id:
         content["id"] = request.id
+    if request.parameters.get(IDS_PARAMETER) is True:
+        content["parameters"] = {PREDICTION_PARAMETER: outputs.prediction_id.decode()}
     head = msgspec.json.encode(content)
     headers = [header for header in outputs.headers if header[0] != b"content-type"]
     if not raw:

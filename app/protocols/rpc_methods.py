@@ -5,6 +5,7 @@ The statuses are gRPC's; a transport that is not gRPC sends them in its own way.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from enum import IntEnum
@@ -20,6 +21,7 @@ from app.http.problems import status_of, whole_seconds
 from app.http.rate_limit import Account
 from app.http.request_metrics import Traffic
 from app.protocols.inference import Caller, Inference
+from app.serving.metrics import CLIENT_LEFT
 
 log = structlog.get_logger("app.protocols")
 
@@ -61,6 +63,7 @@ class Answer(NamedTuple):
     """A status with the message's bytes, or with what is wrong, for a person.
 
     Attributes:
+        predictions: identifiers of the predictions that the message holds, in their order.
         retry_after_s: whole seconds after which it is worth trying again; None: it is not, as it stands.
     """
 
@@ -68,6 +71,12 @@ class Answer(NamedTuple):
     message: bytes = b""
     detail: str = ""
     retry_after_s: int | None = None
+    predictions: tuple[bytes, ...] = ()
+
+
+def answer_with(response: Any, *predictions: bytes) -> Answer:
+    """The answer that is a message."""
+    return Answer(Status.OK, response.SerializeToString(), predictions=predictions)
 
 
 class Method(NamedTuple):
@@ -76,12 +85,12 @@ class Method(NamedTuple):
     Attributes:
         request: class of its message.
         scope: that a token needs; `predict`: counted as a prediction; None: no token is needed.
-        run: answers a request with a message, whose bytes are sent.
+        run: answers a request.
     """
 
     request: Any
     scope: str | None
-    run: Callable[[Caller, Any], Awaitable[bytes]]
+    run: Callable[[Caller, Any], Awaitable[Answer]]
 
 
 class Methods:
@@ -138,7 +147,10 @@ class Methods:
             except DecodeError:
                 raise InvalidInput("The message is no valid protobuf of this method's request.") from None
             size = len(message)
-            return Answer(Status.OK, await method.run(Caller(token, size, size, deadline, headers), request))
+            return await method.run(Caller(token, size, size, deadline, headers), request)
+        except asyncio.CancelledError:
+            status = CLIENT_LEFT
+            raise
         except Exception as error:
             status, answer = self._failed(path, error)
             return answer

@@ -13,13 +13,14 @@ from typing import Any
 from google.protobuf import json_format
 
 from app.errors import InvalidInput, ServiceError, quote_name
+from app.protocols.asked_messages import ExamplesAsked, PredictAsked
 from app.protocols.inference import Caller, Inference, ModelChoice, Outputs
-from app.protocols.rpc_methods import Method
-from app.protocols.serving_requests import decode_examples, decode_predict, signature_of, verbs_of
+from app.protocols.rpc_methods import Answer, Method, answer_with
+from app.protocols.serving_requests import signature_of, verbs_of
 from app.protocols.tensor_proto import encode_proto
 from app.protocols.tfs_schema import WIRE
-from app.serving.decode import Decoded, Decoder
 from app.serving.tensors import Tensor
+from app.serving.versions import ServingVersion
 
 _PREFIX = "tensorflow.serving"
 _SIGNATURES = "signature_def"
@@ -35,7 +36,7 @@ def services(inference: Inference) -> dict[str, Method]:
     """The methods of both services by path."""
     served = TensorFlowServing(inference)
 
-    def predicting(name: str, request: str, run: Callable[[Caller, Any], Awaitable[bytes]]) -> tuple[str, Method]:
+    def predicting(name: str, request: str, run: Callable[[Caller, Any], Awaitable[Answer]]) -> tuple[str, Method]:
         return f"/{_PREFIX}.PredictionService/{name}", Method(_message[request], "predict", run)
 
     return dict(
@@ -56,49 +57,50 @@ def services(inference: Inference) -> dict[str, Method]:
 
 
 class TensorFlowServing:
-    """The methods. Each takes a request of `tfs_schema.WIRE` and returns the bytes of its response."""
+    """The methods. Each takes a request of `tfs_schema.WIRE`."""
 
     def __init__(self, inference: Inference) -> None:
         self._inference = inference
 
-    async def predict(self, caller: Caller, request: Any) -> bytes:
+    async def predict(self, caller: Caller, request: Any) -> Answer:
         """Raises InvalidInput, and Conflict for a signature that the version does not have."""
         choice = _choice(request)
-        most_bytes = self._inference.max_message_bytes
-
-        def decode(decoder: Decoder) -> Decoded:
-            return decode_predict(decoder, request, request.inputs, most_bytes)
-
-        outputs = await self._inference.run(caller, choice, decode)
+        asked = PredictAsked(request, self._inference.max_message_bytes)
+        outputs = await self._inference.run(caller, choice, asked)
         response = _message["PredictResponse"]()
         for name in request.output_filter or outputs.tensors:
             encode_proto(response.outputs[name], outputs.tensors[name])
         _fill_spec(response.model_spec, choice, outputs, signature_of(request, "predict"))
-        return response.SerializeToString()  # type: ignore[no-any-return]
+        return answer_with(response, outputs.prediction_id)
 
-    async def classify(self, caller: Caller, request: Any) -> bytes:
+    async def classify(self, caller: Caller, request: Any) -> Answer:
         outputs, signature = await self._examples(caller, request, request.input, "classify")
         response = _message["ClassificationResponse"]()
         _fill_classes(response.result, outputs)
         _fill_spec(response.model_spec, _choice(request), outputs, signature)
-        return response.SerializeToString()  # type: ignore[no-any-return]
+        return answer_with(response, outputs.prediction_id)
 
-    async def regress(self, caller: Caller, request: Any) -> bytes:
+    async def regress(self, caller: Caller, request: Any) -> Answer:
         outputs, signature = await self._examples(caller, request, request.input, "regress")
         response = _message["RegressionResponse"]()
         _fill_values(response.result, outputs)
         _fill_spec(response.model_spec, _choice(request), outputs, signature)
-        return response.SerializeToString()  # type: ignore[no-any-return]
+        return answer_with(response, outputs.prediction_id)
 
-    async def multi_inference(self, caller: Caller, request: Any) -> bytes:
-        """Several signatures of one model over the same examples; an answer a task, in their order."""
+    async def multi_inference(self, caller: Caller, request: Any) -> Answer:
+        """Several signatures of one version over the same examples; an answer and a prediction a task, in their
+        order."""
         tasks = list(request.tasks)
         verbs = verbs_of(tasks)
         if len({_choice(task) for task in tasks}) > 1:
             raise InvalidInput("All tasks of a MultiInferenceRequest have to name the same model and version.")
+        version = await self._inference.find(caller, _choice(tasks[0]))
         # Each is charged alone; the message itself is in memory once.
         answers = await asyncio.gather(
-            *(self._examples(caller, task, request.input, verb) for task, verb in zip(tasks, verbs, strict=True))
+            *(
+                self._examples(caller, task, request.input, verb, version)
+                for task, verb in zip(tasks, verbs, strict=True)
+            )
         )
         response = _message["MultiInferenceResponse"]()
         for task, verb, (outputs, signature) in zip(tasks, verbs, answers, strict=True):
@@ -108,9 +110,9 @@ class TensorFlowServing:
             else:
                 _fill_values(result.regression_result, outputs)
             _fill_spec(result.model_spec, _choice(task), outputs, signature)
-        return response.SerializeToString()  # type: ignore[no-any-return]
+        return answer_with(response, *(outputs.prediction_id for outputs, _ in answers))
 
-    async def model_metadata(self, caller: Caller, request: Any) -> bytes:
+    async def model_metadata(self, caller: Caller, request: Any) -> Answer:
         fields = list(request.metadata_field)
         if not fields:
             raise InvalidInput("GetModelMetadataRequest must specify at least one metadata_field.")
@@ -127,22 +129,21 @@ class TensorFlowServing:
         packed = response.metadata[_SIGNATURES]
         packed.type_url = f"type.googleapis.com/{_PREFIX}.SignatureDefMap"
         packed.value = signatures.SerializeToString()
-        return response.SerializeToString()  # type: ignore[no-any-return]
+        return answer_with(response)
 
-    async def model_status(self, caller: Caller, request: Any) -> bytes:
+    async def model_status(self, caller: Caller, request: Any) -> Answer:
         choice = _choice(request)
         found = self._inference.service.status(choice.model, choice.number, choice.label)
         response = _message["GetModelStatusResponse"]()
         json_format.ParseDict(found, response, ignore_unknown_fields=True, descriptor_pool=WIRE.pool)
-        return response.SerializeToString()  # type: ignore[no-any-return]
+        return answer_with(response)
 
-    async def _examples(self, caller: Caller, asked: Any, given: Any, verb: str) -> tuple[Outputs, str]:
+    async def _examples(
+        self, caller: Caller, asked: Any, given: Any, verb: str, version: ServingVersion | None = None
+    ) -> tuple[Outputs, str]:
         """Outputs of a signature over `tf.Example`s, and its name."""
-
-        def decode(decoder: Decoder) -> Decoded:
-            return decode_examples(decoder, asked, given, verb, self._inference.max_message_bytes)
-
-        outputs = await self._inference.run(caller, _choice(asked), decode)
+        examples = ExamplesAsked(asked, given, verb, self._inference.max_message_bytes)
+        outputs = await self._inference.run(caller, _choice(asked), examples, version)
         return outputs, signature_of(asked, verb)
 
 

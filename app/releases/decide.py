@@ -98,6 +98,10 @@ def decide(plan: ReleasePlan, step: int, ran_s: float, *, whole: Observed, windo
         return Decision("wait", f"The step lasts {wanted.seconds:g} s; {ran_s:.0f} s are over.", findings)
     if whole.new.requests < wanted.min_requests:
         why = f"The step needs {wanted.min_requests} requests to the new version; it had {whole.new.requests}."
+        if wanted.shadow and whole.new.skipped:
+            why += (
+                f" {whole.new.skipped} copies were left out: a version was busy, or a request too large to be copied."
+            )
         return Decision("wait", why, findings)
     for found in findings:
         if found.guard == "quality" and found.verdict is Verdict.UNKNOWN:

@@ -18,7 +18,7 @@ def decision(prediction: Any) -> dict[str, Any]:
         if "predictions" in prediction:
             return decision(prediction["predictions"])
         return decision(next(iter(prediction.values()))) if len(prediction) == 1 else {}
-    if _is_ranking(prediction):
+    if is_ranking(prediction):
         return {"class": max(prediction, key=lambda pair: pair[1])[0]}
     value = _one(prediction)
     if isinstance(value, bool | str):
@@ -26,7 +26,7 @@ def decision(prediction: Any) -> dict[str, Any]:
     return {} if value is None else {"number": float(value)}
 
 
-def _is_ranking(value: Any) -> bool:
+def is_ranking(value: Any) -> bool:
     """Whether it is `:classify`'s answer for an example: pairs of a class and its score."""
     return (
         isinstance(value, list)

@@ -1,4 +1,4 @@
-"""What computes a version's answers: TensorFlow, or ONNX Runtime where its model asks for it and its answers are
+"""Engines that compute a version's answers: TensorFlow, or ONNX Runtime where the model asks for it and its answers are
 TensorFlow's.
 
 A version is loaded and answers by TensorFlow first. Meanwhile a process converts it, if this host has no conversion

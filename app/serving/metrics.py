@@ -13,6 +13,9 @@ from app.serving.notes import Warned
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 _LABELS = ("model", "version")
+CLIENT_LEFT = 499
+"""Stands for the status of a request whose caller left before it was answered. Of a version that is too slow for its
+callers nothing else would tell."""
 
 
 class Histogram:

@@ -12,28 +12,17 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 from app.errors import ServiceError
-from app.releases.compare import compare
 from app.releases.counts import Counts
-from app.serving.large_body import INLINE_UNTYPED_BYTES
-from app.serving.version_queue import PredictionResult, VersionQueue
+from app.serving.asked import Answered, AskedVersion
+from app.serving.version_queue import PredictionResult
 
 IDLE_S = 0.002
 EVERY_S = 0.1
 _BUSY_S = 0.02
 """After a look that found the live version at work the next one is so much later: looks cost its callers time too."""
 _LONGEST = 64
-
-
-class Shadowed(Protocol):
-    """What a mirror needs of both versions."""
-
-    queue: VersionQueue | None
-
-    @property
-    def loaded(self) -> bool: ...
 
 
 class Mirror:
@@ -45,20 +34,21 @@ class Mirror:
     """
 
     def __init__(
-        self, live: Shadowed, shadow: Shadowed, submit: Callable[..., None], counts: Callable[[], Counts]
+        self, live: AskedVersion, shadow: AskedVersion, submit: Callable[..., None], counts: Callable[[], Counts]
     ) -> None:
         self._live, self._shadow, self._submit, self._counts = live, shadow, submit, counts
-        self._waiting: deque[tuple[str, bytes, bytes]] = deque()
-        self._running = False
+        self._waiting: deque[Answered] = deque()
+        self._copying: asyncio.Task[None] | None = None
         self._last = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def take(self, verb: str, body: bytes, answer: bytes) -> None:
+    def take(self, answered: Answered) -> None:
         """Takes a request that was answered well."""
-        if not self._shadow.loaded or len(body) > INLINE_UNTYPED_BYTES or len(self._waiting) >= _LONGEST:
+        too_large = answered.size > answered.asked.most_copied
+        if too_large or not self._shadow.loaded or len(self._waiting) >= _LONGEST:
             self._counts().skipped += 1
             return
-        self._waiting.append((verb, body, answer))
+        self._waiting.append(answered)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(IDLE_S, self._look)
 
@@ -71,42 +61,32 @@ class Mirror:
         now = time.perf_counter()
         live = self._live.queue
         busy = live is not None and (not live.idle or now - live.last_used < IDLE_S)
-        if not self._running and (not busy or now - self._last >= EVERY_S):
-            self._last = now
-            self._copy(*self._waiting.popleft())
         loop = asyncio.get_running_loop()
+        if (self._copying is None or self._copying.done()) and (not busy or now - self._last >= EVERY_S):
+            self._last = now
+            self._copying = loop.create_task(self._copy(self._waiting.popleft()), name="copy for a shadow")
         self._timer = loop.call_later(_BUSY_S if busy else IDLE_S, self._look) if self._waiting else None
 
-    def _copy(self, verb: str, body: bytes, answer: bytes) -> None:
+    async def _copy(self, answered: Answered) -> None:
         queue, started = self._shadow.queue, time.perf_counter()
         if queue is None or queue.key is None:
             self._counts().skipped += 1
             return
-        reply: asyncio.Future[PredictionResult] = asyncio.get_running_loop().create_future()
         try:
-            request = queue.decoder.decode(verb, body)
+            request = await answered.decode_for(self._shadow)
             if not request.count:
                 return
-            self._submit(queue, request, len(body), reply)
+            reply: asyncio.Future[PredictionResult] = asyncio.get_running_loop().create_future()
+            self._submit(queue, request, answered.size, reply)
+            result = await reply
         except ServiceError:
-            self._failed()
-            return
-        self._running = True
-        reply.add_done_callback(lambda done: self._answered(done, answer, started))
-
-    def _answered(self, reply: asyncio.Future[PredictionResult], answer: bytes, started: float) -> None:
-        self._running = False
-        if reply.cancelled() or reply.exception() is not None:
-            self._failed()
+            counts = self._counts()
+            counts.requests += 1
+            counts.errors += 1
             return
         counts = self._counts()
         counts.add(time.perf_counter() - started)
-        agrees, difference = compare(answer, reply.result().body)
+        agrees, difference = answered.compare(result.body)
         counts.mirrored += 1
         counts.disagreed += not agrees
         counts.difference = max(counts.difference, difference)
-
-    def _failed(self) -> None:
-        counts = self._counts()
-        counts.requests += 1
-        counts.errors += 1

@@ -1,5 +1,5 @@
-"""What came of converting a version's signatures for ONNX Runtime: written by the process that converts, read by the
-API and by predictors."""
+"""Reports of conversions of versions for ONNX Runtime: written by the process that converts, read by the API and by
+predictors."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ class OnnxFile(msgspec.Struct, frozen=True):
 
 
 class OnnxReport(msgspec.Struct, frozen=True):
-    """Attributes:
-    files: of the signatures that ONNX Runtime answers as TensorFlow does.
-    reasons: of all others, why not, for a person.
+    """What came of a version's signatures.
+
+    Attributes:
+        files: of the signatures that ONNX Runtime answers as TensorFlow does.
+        reasons: of all others, why not, for a person.
     """
 
     files: dict[str, OnnxFile] = {}

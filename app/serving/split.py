@@ -9,13 +9,16 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from app.releases.counts import Counts
 from app.serving.metrics import VersionMetrics
 from app.serving.mirror import Mirror
 from app.serving.notes import Warned
 from app.serving.version_queue import VersionQueue
+
+if TYPE_CHECKING:
+    from app.serving.wanted_version import WantedVersion
 
 KEY_HEADER = "x-request-key"
 _TOO_MANY_REQUESTS = 429
@@ -48,6 +51,7 @@ class Servable(Protocol):
     arms: dict[str, Arm]
     metrics: VersionMetrics
     queue: VersionQueue | None
+    wanted: WantedVersion
 
     @property
     def loaded(self) -> bool: ...

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 
 from app.errors import Conflict, NotFound, quote_name
-from app.releases.keep import KeptBuffer
+from app.serving.asked import Answered
 from app.serving.description import Description
 from app.serving.export_description import BadExport, ExportDescription
+from app.serving.kept_buffer import KeptBuffer
 from app.serving.metrics import VersionMetrics
 from app.serving.model_limits import AS_THE_SERVICE, ModelSettings
 from app.serving.neighbours import Neighbours, NoNeighbours
@@ -92,11 +93,11 @@ class ServingVersion:
     def idle(self) -> bool:
         return self.queue is None or self.queue.idle
 
-    def offer(self, prediction_id: bytes, verb: str, body: bytes, answer: bytes) -> None:
+    def offer(self, prediction_id: bytes, answered: Answered) -> None:
         """A request that was answered well, to be kept if this is asked for and its turn."""
         keep = self.wanted.keep
         if keep is not None:
-            self.kept.offer(keep, prediction_id, self.wanted.model, self.wanted.number, verb, body, answer)
+            self.kept.offer(keep, prediction_id, self.wanted.model, self.wanted.number, answered)
 
     def counters(self, number: int | None, label: str | None) -> VersionMetrics | Arm:
         """Where a request is counted that came by a number or a label: `answered`, `warned`, `failed`."""

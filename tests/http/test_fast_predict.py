@@ -140,6 +140,18 @@ def test_client_that_leaves_harms_nobody(site: Site) -> None:
         assert ask(site, connection, request(b"x"))[0] == 200
 
 
+def test_client_that_leaves_before_its_answer_counts_as_failed(site: Site) -> None:
+    with site.connect() as connection:
+        ask(site, connection, request(b"x"))
+        assert ask(site, connection, request(b"x"))[0] == 200
+    site.echo.delay_s = 3600.0
+    with site.connect() as connection:
+        connection.sendall(request(b"x"))
+    metrics = site.echo.version.metrics
+    wait_for(lambda: metrics.errors == {499: 1}, "that the server sees the end of the connection")
+    assert metrics.requests == 2
+
+
 def test_idle_connection_is_closed_and_a_used_one_is_not() -> None:
     idle_s = 0.3
     with running(idle_s=idle_s) as site:

@@ -233,22 +233,26 @@ class SteadyClient:
 
 
 class SteadyCaller(SteadyClient):
-    """The same by gRPC. What its client does not send again by itself is tried once more."""
+    """The same by gRPC. What its client does not send again by itself is tried once more, over another connection: a
+    channel gives out one whose peer has reset it until its last write has failed too."""
 
     def _run(self) -> None:
-        with self._host.channel() as channel:
-            while not self._stop.wait(0.002):
-                for _ in range(2):
-                    try:
-                        body = self._host.predict_by_grpc(channel, [1.0]).result()
-                    except grpc.RpcError as error:
-                        self.broken += 1
-                        self.errors.append(str(error))
-                        continue
-                    self.answers.append(Answer(200, body, "", time.monotonic()))
-                    break
-                else:
-                    self.failed += 1
+        channel = self._host.channel()
+        while not self._stop.wait(0.002):
+            for _ in range(2):
+                try:
+                    body = self._host.predict_by_grpc(channel, [1.0]).result()
+                except grpc.RpcError as error:
+                    self.broken += 1
+                    self.errors.append(f"{error.code()}: {error.details()}")  # type: ignore[attr-defined]
+                    channel.close()
+                    channel = self._host.channel()
+                    continue
+                self.answers.append(Answer(200, body, "", time.monotonic()))
+                break
+            else:
+                self.failed += 1
+        channel.close()
 
 
 @pytest.fixture(scope="session")

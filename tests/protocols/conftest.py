@@ -25,6 +25,7 @@ from app.protocols.inference import Inference
 from app.protocols.open_inference_rest import OpenInferenceApp
 from app.protocols.rpc_methods import Methods
 from app.protocols.rpc_services import all_services
+from app.releases.keep import KeepPolicy
 from app.serving.model_limits import BatchLimits
 from app.serving.own_predictors import OwnPredictors
 from app.serving.split import Share
@@ -138,7 +139,11 @@ def message(name: str) -> Any:
 
 @pytest.fixture(scope="session")
 def port(wanted: Callable[..., WantedVersion], fork_server: Lender) -> Iterator[Port]:  # noqa: F811
-    """With the models half (versions 1 and 2, 2 as `canary`), mixed and picky."""
+    """With the models half (versions 1 and 2, 2 as `canary`), mixed and picky.
+
+    Half of the requests for `divided` are answered by its version 2; version 2 of `shadowed` gets copies of all; all
+    requests for `shadowed` and `recorded` are kept.
+    """
     with fork_server.lent():
         server = Server(limits=BatchLimits(timeout_s=50), predictors=OwnPredictors(spare=False))
     server.sync(
@@ -148,6 +153,9 @@ def port(wanted: Callable[..., WantedVersion], fork_server: Lender) -> Iterator[
         wanted("picky", 1, "picky"),
         wanted("divided", 1, "plus2", shares=(Share("latest", 1, canary=2, per_mille=500),)),
         wanted("divided", 2, "plus3", labels=(), previous=True),
+        wanted("shadowed", 1, "plus2", shares=(Share("latest", 1, shadow=2),), keep=KeepPolicy(1000, 30.0, 2**30)),
+        wanted("shadowed", 2, "plus3", labels=(), previous=True),
+        wanted("recorded", 1, "mixed", keep=KeepPolicy(1000, 30.0, 2**30, redact=("s",))),
     )
     port = Port(server)
     port.until(lambda: all(version.loaded for version in server.service.models.versions.values()))

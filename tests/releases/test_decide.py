@@ -38,6 +38,14 @@ def test_as_good_version_goes_on_once_time_and_requests_are_reached() -> None:
     assert ask(counts(100), ran_s=59.9).action == "wait"
     assert ask(counts(99)).action == "wait"
     assert "needs 100 requests to the new version; it had 99" in ask(counts(99)).reason
+
+
+def test_shadow_that_waits_says_what_was_not_copied() -> None:
+    plan = ReleasePlan((ReleaseStep(0, 60.0, 100, shadow=True),))
+    new = counts(99)
+    assert "copies" not in ask(new, plan=plan).reason
+    new.skipped = 7
+    assert "7 copies were left out" in ask(new, plan=plan).reason
     assert ask(counts(100)).action == "advance"
 
 

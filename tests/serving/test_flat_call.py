@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 
-from app.serving.predictor.flat_call import FlatCall
+from app.serving.predictor.flat_call import LEFTOVERS, MOST_LEFT, FlatCall, wrapper_name
 
 
 def made(function: Any, *specs: tf.TensorSpec) -> tuple[FlatCall, Any]:
@@ -79,3 +81,38 @@ def test_function_goes_with_its_call() -> None:
     del call, concrete
     gc.collect()
     assert gone() is None
+
+
+def test_call_runs_in_the_thread_that_makes_it() -> None:
+    def noted(x: np.ndarray) -> np.ndarray:
+        seen.append(threading.get_ident())
+        return x
+
+    seen: list[int] = []
+    call, _ = made(lambda x: [tf.numpy_function(noted, [x * 2.0], tf.float32) + 1.0], tf.TensorSpec([None], tf.float32))
+    assert [call([np.full(1, n, np.float32)])[0].tolist() for n in range(3)] == [[1.0], [3.0], [5.0]]
+    assert seen == [threading.get_ident()] * 3
+
+
+def test_what_a_function_writes_stays_for_the_next_call() -> None:
+    calls = tf.Variable(0.0)
+    call, concrete = made(lambda x: [x + calls.assign_add(1.0)], tf.TensorSpec([None], tf.float32))
+    assert [call([np.zeros(1, np.float32)])[0].tolist() for _ in range(3)] == [[1.0], [2.0], [3.0]]
+    assert concrete(tf.zeros(1))[0].numpy().tolist() == [4.0]
+
+
+def test_what_is_left_of_functions_is_dropped_and_the_living_ones_run_on() -> None:
+    specs = [tf.TensorSpec([None], tf.float32)] * 19  # a number of inputs that no other test has
+    values = [np.ones(1, np.float32)] * len(specs)
+    living, _ = made(lambda *x: [sum(x)], *specs)
+    for number in range(MOST_LEFT):
+        gone, _ = made(lambda *x, plus=float(number): [sum(x) + plus], *specs)
+        assert gone(values)[0].tolist() == [19.0 + number]
+        LEFTOVERS.drop()
+        assert wrapper_name(19, 1) in context.context().list_function_names()
+    del gone, _
+    gc.collect()
+    LEFTOVERS.drop()
+    assert wrapper_name(19, 1) not in context.context().list_function_names()
+    assert living(values)[0].tolist() == [19.0]
+    assert wrapper_name(19, 1) in context.context().list_function_names()

@@ -7,23 +7,28 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
+from app.protocols.oip_schema import PUBLIC
 from app.registry.models import ModelRepository
 from app.serving.split import Share, Split
 from tests.api.conftest import Api, run_api, sqlite_settings
 from tests.fork_server import Lender
+from tests.ports import free_port
 from tests.published_models import publish
 from tests.serving.test_split import CHI_SQUARE_1, chi_square
 from tests.waiting import wait_for
 from workers.release_keeper import ReleaseKeeper
 
+FEW = [float(number) for number in range(10)]
+"""Quality is told by 20 values of a feature at most."""
 MODELS = {"good": "plus3", "fails": "failing", "lags": "slow", "told": "plus3"}
 
 
@@ -32,7 +37,9 @@ def site(
     tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, exports: Path, fork_server: Lender
 ) -> Iterator[Api]:
     settings = sqlite_settings(tmp_path_factory.mktemp("releases") / "data", migrated_sqlite)
-    settings = settings.model_copy(update={"predictor": "process", "serving_poll_s": 0.05, "release_counts_s": 0.1})
+    settings = settings.model_copy(
+        update={"predictor": "process", "serving_poll_s": 0.05, "release_counts_s": 0.1, "grpc_port": free_port()}
+    )
     with fork_server.lent(), contextmanager(run_api)(settings) as api:
         for model, worse in MODELS.items():
             publish(api.service.database, api.service.storage, model, exports / "plus2")
@@ -302,11 +309,77 @@ def test_version_with_worse_labels_is_rolled_back(keeping: Api) -> None:
     end = time.monotonic() + 120
     while (seen := show(keeping, "good", release))["state"] == "RUNNING":
         assert time.monotonic() < end, seen
-        labels = {predict(keeping, [float(x)]).headers["x-prediction-id"]: x / 2 + 2.1 for x in range(20)}
+        labels = {predict(keeping, [x]).headers["x-prediction-id"]: x / 2 + 2.1 for x in FEW * 2}
         send(keeping, labels)
         ReleaseKeeper(keeping.service.database).round()
     assert seen["state"] == "ROLLED_BACK", seen
     broken = next(found for found in seen["findings"] if found["guard"] == "quality")
     assert broken["live"] == pytest.approx(0.1)
     assert broken["new"] == pytest.approx(0.9)
+    settled(keeping, "good", 1)
+
+
+@pytest.fixture
+def caller(site: Api) -> Iterator[Caller]:
+    with grpc.insecure_channel(f"127.0.0.1:{site.service.settings.grpc_port}") as channel:
+        yield Caller(channel, site.http.headers["Authorization"])
+
+
+class Caller:
+    """Speaks gRPC only."""
+
+    def __init__(self, channel: grpc.Channel, authorization: str) -> None:
+        self._infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        self._metadata = [("authorization", authorization)]
+
+    def ask(self, model: str, x: float = 1.0) -> tuple[str, str]:
+        """Status, and the identifier of the prediction."""
+        request = PUBLIC.message("inference.ModelInferRequest")(model_name=model)
+        request.inputs.add(name="x", datatype="FP32", shape=[1]).contents.fp32_contents.append(x)
+        try:
+            _, call = self._infer.with_call(request.SerializeToString(), metadata=self._metadata, timeout=60)
+        except grpc.RpcError as error:
+            return error.code().name, ""
+        return "OK", dict(call.trailing_metadata())["x-prediction-id"]
+
+
+def drive_by_grpc(api: Api, caller: Caller, model: str, release: str, until: Callable[[dict[str, Any]], bool]) -> Any:
+    """Asks by gRPC only, and has the reconciler look, until the release is so; the release, and the statuses."""
+    statuses: Counter[str] = Counter()
+    end = time.monotonic() + 120
+    while not until(seen := show(api, model, release)):
+        assert time.monotonic() < end, seen
+        statuses.update(caller.ask(model, float(number % 10))[0] for number in range(20))
+        ReleaseKeeper(api.service.database).round()
+    return seen, statuses
+
+
+def test_shadow_goes_on_to_the_first_share_where_all_callers_speak_grpc(site: Api, caller: Caller) -> None:
+    steps = [{"shadow": True, "seconds": 0.1, "min_requests": 5}, {"per_mille": 500, "seconds": 600}]
+    release = begin(site, "lags", steps=steps, guards={"p99_ratio": None, "disagreement": 0.05, "window_s": 5.0})
+    seen, statuses = drive_by_grpc(site, caller, "lags", release, lambda seen: seen["step"] == 1)
+    assert set(statuses) == {"OK"}
+    compared = seen["events"][1]["detail"]["arms"][1]
+    assert (compared["agreement"], compared["largest_difference"]) == (1.0, 0.0)
+    site.http.post(f"/v1/models/lags/releases/{release}/abort")
+    settled(site, "lags", 1)
+
+
+def test_version_that_fails_calls_by_grpc_is_rolled_back(site: Api, caller: Caller) -> None:
+    release = begin(site, "fails")
+    seen, statuses = drive_by_grpc(site, caller, "fails", release, lambda seen: seen["state"] == "ROLLED_BACK")
+    assert statuses["INVALID_ARGUMENT"] > 3
+    assert "error rate" in seen["reason"]
+    settled(site, "fails", 1)
+
+
+def test_version_with_worse_labels_is_rolled_back_where_all_callers_speak_grpc(keeping: Api, caller: Caller) -> None:
+    release = begin(keeping, "good", steps=[{"per_mille": 500, "seconds": 600}],
+                    guards={"error_rate": None, "p99_ratio": None, "quality": 0.1, "window_s": 5.0})  # fmt: skip
+    end = time.monotonic() + 120
+    while (seen := show(keeping, "good", release))["state"] == "RUNNING":
+        assert time.monotonic() < end, seen
+        send(keeping, {caller.ask("good", x)[1]: x / 2 + 2.1 for x in FEW * 2})
+        ReleaseKeeper(keeping.service.database).round()
+    assert seen["state"] == "ROLLED_BACK", seen
     settled(keeping, "good", 1)

@@ -197,7 +197,7 @@ def test_fork_server_that_is_killed_is_replaced_with_its_predictors(own: Server,
 
 
 def test_versions_that_come_and_go_leave_no_memory(own: Server, wanted: Wanted) -> None:
-    """Each kept 46 kB (1.8 MB in all) when the packed function was called by the raw op."""
+    """Each keeps 0.12 MB (5 MB in all) while what is left of functions is not dropped."""
 
     def change(first: int, last: int) -> int:
         for number in range(first, last):

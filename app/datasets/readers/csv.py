@@ -2,14 +2,15 @@
 
 Two passes over the file: the first checks it and finds every column's type, the second gives typed chunks. The quick
 way is the first pass alone: it gives its chunks by the types that each column has so far, and gives up where they were
-others.
+others. Columns of floats, by the file's first rows, are converted by Arrow's parser there, without their texts.
 """
 
 from __future__ import annotations
 
 import copy
+import io
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -21,11 +22,13 @@ from app.datasets.readers.csv_bytes import CheckedText
 from app.datasets.readers.csv_text import Dialect, find_fault, line_of_row, read_header
 from app.datasets.readers.csv_types import NULLS, CellType, Kind, NotOfKind
 from app.datasets.readers.doubt import Doubt
+from app.datasets.readers.integer_cells import IntegerDigits
 from app.datasets.readers.shared_file import SharedFile
 from app.datasets.upload_schema import Schema
 from app.errors import FieldError, InvalidInput, TooLarge, quote_name
 
 _BLOCK = 2 << 20
+_HEAD_BYTES = 1 << 16
 
 
 class _Straddles(TooLarge):
@@ -90,7 +93,10 @@ class CsvReader:
         return self._file.view(self._start)
 
     def _where(self, row: int) -> str:
-        return f"Line {line_of_row(self._data(), self._line, row, self._limits, self._dialect)}"
+        return f"Line {self._line_of(row)}"
+
+    def _line_of(self, row: int) -> int:
+        return line_of_row(self._data(), self._line, row, self._limits, self._dialect)
 
     def _find_types(self) -> None:
         for _ in self._first_pass():
@@ -98,35 +104,57 @@ class CsvReader:
 
     def _first_pass(self) -> Iterator[Chunk]:
         """The rows as their types are so far; of no use in the careful way."""
+        floats = self._floats_of_head() if self._quick else [False] * len(self.names)
         self._types = [CellType(self._schema[name]) for name in self.names]
+        for cells, is_float in zip(self._types, floats, strict=True):
+            cells.kind = Kind.FLOAT if is_float else cells.kind
         # A row of our own behind the last one: when it does not come out again, an open quote has swallowed it.
-        mark = secrets.token_hex(16)
-        tail = f"\n{mark}{self._schema.separator * (len(self.names) - 1)}\n".encode("ascii")
+        mark, marked = secrets.token_hex(16), floats.index(False)
+        separator = self._schema.separator
+        tail = f"\n{separator * marked}{mark}{separator * (len(self.names) - 1 - marked)}\n".encode("ascii")
         checked = CheckedText(self._data(), self._line, self.names, tail, self._limits, self._dialect)
         rows = 0
         last: pa.RecordBatch | None = None
-        for batch in self._batches(checked, [pa.large_string()] * len(self.names)):
+        for batch in self._batches(checked, [pa.float64() if is_float else pa.large_string() for is_float in floats]):
             if last is not None:
                 yield self._see(last, rows)
                 rows += len(last)
             last = batch
-        if last is None or not len(last) or last.column(0)[-1].as_py() != mark:
+        if last is None or not len(last) or last.column(marked)[-1].as_py() != mark:
             raise find_fault(self._data(), self._line, self.names, self._limits, self._dialect) or self._unreadable()
         if len(last) > 1:
             yield self._see(last.slice(0, len(last) - 1), rows)
         self._judge()
 
+    def _floats_of_head(self) -> list[bool]:
+        """Which columns Arrow's parser may convert itself: those of the first rows' that are of floats, whatever may
+        come; never all of them."""
+        head = self._data().read(_HEAD_BYTES)
+        try:
+            parsed = self._parsed(io.BytesIO(head[: head.rfind(b"\n") + 1]), [pa.large_string()] * len(self.names))
+            batch = next(iter(parsed))
+        except (pa.ArrowInvalid, StopIteration):  # no whole row, or a quote that goes on
+            return [False] * len(self.names)
+        found = [self._is_of_floats(name, batch.column(name)) for name in self.names]
+        found[0] = found[0] and not all(found)
+        return found
+
+    def _is_of_floats(self, name: str, cells: pa.Array) -> bool:
+        kind = CellType(self._schema[name])
+        try:
+            kind.see(cells, 0)
+        except NotOfKind:
+            return False
+        return kind.plainly_float
+
     def _judge(self) -> None:
         """Refuses columns that are numbers but for a few cells, all at once, and gathers the warnings."""
-        errors = []
+        errors: list[str] = []
         for name, cells in zip(self.names, self._types, strict=True):
             cells.decide()
             column = f"column {quote_name(name)}"
-            if cells.kind is Kind.FLOAT and cells.beyond is not None:
-                errors.append(
-                    f"{self._where(cells.beyond)}, {column}: an integer beyond int64. Give the column "
-                    "dtype string (or float32, which rounds) in the schema."
-                )
+            if cells.kind is Kind.FLOAT and not cells.forced:
+                self._judge_floats(cells.digits, column, errors)
             if cells.kind is not Kind.TEXT or cells.forced:
                 continue
             if cells.leading_zero is not None:
@@ -145,10 +173,34 @@ class CsvReader:
         if errors:
             raise InvalidInput(errors=[FieldError("/file", error) for error in errors])
 
+    def _judge_floats(self, digits: IntegerDigits, column: str, errors: list[str]) -> None:
+        """What became of the integers in a column of which some number is not written as one."""
+        if digits.beyond is not None:
+            errors.append(
+                f"{self._where(digits.beyond)}, {column}: an integer beyond int64. Give the column "
+                "dtype string (or float32, which rounds) in the schema."
+            )
+        elif digits.rounded is not None and digits.other is not None:
+            self.warnings.append(
+                f"{self._where(digits.rounded)}, {column}: an integer of more digits than float32 keeps, which the "
+                f"column is since a number on line {self._line_of(digits.other)} is not written as an integer. Write "
+                'that one as an integer, or give the column dtype "string" if it holds codes.'
+            )
+        elif digits.needless and digits.other is not None:
+            self.warnings.append(
+                f"{self._where(digits.other)}, {column}: a number that is not written as an integer, so the column is "
+                "float32, though all of its numbers are whole. Write it as an integer to have int64."
+            )
+
     def _see(self, batch: pa.RecordBatch, rows_before: int) -> Chunk:
         columns = {}
         for name, cells, array in zip(self.names, self._types, batch.columns, strict=True):
             before = cells.kind
+            if array.type == pa.float64():
+                if not cells.are_plainly_float(array):
+                    raise Doubt
+                columns[name] = array
+                continue
             try:
                 values = cells.see(array, rows_before)
             except NotOfKind as error:
@@ -166,17 +218,19 @@ class CsvReader:
     def _unreadable(self) -> InvalidInput:
         return InvalidInput.at("/file", "The file does not read as CSV. Put cells with separators or quotes in quotes.")
 
+    def _parsed(self, file: Any, types: list[pa.DataType]) -> Iterable[pa.RecordBatch]:
+        return arrow_csv.open_csv(  # type: ignore[no-any-return]
+            pa.PythonFile(file, "r"),
+            arrow_csv.ReadOptions(column_names=self.names, block_size=self._block, use_threads=True),
+            arrow_csv.ParseOptions(newlines_in_values=True, delimiter=self._schema.separator),
+            arrow_csv.ConvertOptions(
+                column_types=dict(zip(self.names, types, strict=True)), null_values=NULLS, strings_can_be_null=True
+            ),
+        )
+
     def _batches(self, file: Any, types: list[pa.DataType]) -> Iterator[pa.RecordBatch]:
         try:
-            reader = arrow_csv.open_csv(
-                pa.PythonFile(file, "r"),
-                arrow_csv.ReadOptions(column_names=self.names, block_size=self._block, use_threads=True),
-                arrow_csv.ParseOptions(newlines_in_values=True, delimiter=self._schema.separator),
-                arrow_csv.ConvertOptions(
-                    column_types=dict(zip(self.names, types, strict=True)), null_values=NULLS, strings_can_be_null=True
-                ),
-            )
-            yield from reader
+            yield from self._parsed(file, types)
         except pa.ArrowInvalid as error:
             if str(error).startswith("Empty CSV"):
                 return

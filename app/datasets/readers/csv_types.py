@@ -10,6 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from app.datasets.readers.integer_cells import (
+    IntegerDigits,
+    hexadecimal,
+    integers,
+    leading_zero,
+    may_be_rounded,
+)
 from app.datasets.readers.odd_cells import OddCells
 from app.datasets.readers.spelling import plain_numbers, without_nulls
 from app.datasets.readers.stray_cells import StrayCell, StrayCells
@@ -19,7 +26,6 @@ NULLS = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None"]
 """Cells that mean "no value", quoted or not."""
 
 _BOOLS = {"true": 1, "false": 0}
-_LEADING_ZERO = r"^\s*[+-]?0\d+\s*$"
 _HEAD = 64
 
 
@@ -61,8 +67,8 @@ class CellType:
             self.forced = False
         #: some number has blanks around it, or is spelled as the schema says: Arrow's own conversion would refuse it
         self.untidy = not schema.spelling.plain or bool(schema.spelling.null_values)
-        #: row of the file with the first integer that no int64 holds
-        self.beyond: int | None = None
+        #: what the type of a column of numbers does to its integers
+        self.digits = IntegerDigits(schema.spelling)
         #: row of the file with the first integer that begins with a zero
         self.leading_zero: int | None = None
         #: cells that keep the column from being one of numbers
@@ -110,11 +116,12 @@ class CellType:
         if self.forced or kind not in (Kind.INTEGER, Kind.FLOAT):
             return
         self.strays.add_numbers(cells)
-        if kind is Kind.FLOAT and self.beyond is None:
-            row = _beyond_int64(cells, values)
-            self.beyond = None if row is None else rows_before + row
+        if kind is Kind.FLOAT:
+            self.digits.add_floats(cells, values, rows_before)
+        else:
+            self.digits.add_integers(values, rows_before)
         if self.leading_zero is None:
-            row = _leading_zero(cells)
+            row = leading_zero(cells)
             self.leading_zero = None if row is None else rows_before + row
 
     def problem(self, name: str) -> StrayCell | None:
@@ -130,7 +137,20 @@ class CellType:
         """Whether values that were found when the kind was `before` are those that it has at the end too, so far."""
         if self.kind is Kind.INTEGER and self.leading_zero is not None and not self._numeric:
             return False
-        return self.beyond is None and before in (Kind.UNKNOWN, self.kind)
+        return self.digits.beyond is None and before in (Kind.UNKNOWN, self.kind)
+
+    @property
+    def plainly_float(self) -> bool:
+        """Whether the column is one of floats, with no question about integers among them."""
+        if self.kind is not Kind.FLOAT or self.untidy:
+            return False
+        return self.forced or (self.digits.fractions and not self.digits.large)
+
+    def are_plainly_float(self, values: pa.Array) -> bool:
+        """Whether float64 values that Arrow's parser found are those that it would find in their texts, and raise no
+        question about integers among them."""
+        numbers = (values.fill_null(0) if values.null_count else values).to_numpy(zero_copy_only=False)
+        return bool(np.isfinite(numbers).all()) and (self.forced or not may_be_rounded(numbers).any())
 
     def _candidates(self) -> list[Kind]:
         if self.forced or self.kind in (Kind.FLOAT, Kind.BOOL, Kind.LIST):
@@ -168,31 +188,34 @@ def convert(cells: pa.Array, kind: Kind, spelling: Spelling = _PLAIN) -> tuple[b
         return True, _bools(cells)
     if kind is Kind.UNKNOWN:
         return True, pa.nulls(len(cells))
-    target = pa.int64() if kind is Kind.INTEGER else pa.float64()
     # A cast words a message for every bad cell, which costs a hundred times as much as a good one: a column that is
     # none of numbers mostly shows it at once.
     tidy = len(cells) <= _HEAD or convert(cells.slice(0, _HEAD), kind, spelling)[0]
-    try:
-        if not spelling.plain:
-            return False, pc.cast(plain_numbers(cells, spelling), target)
-        if tidy:
-            return True, pc.cast(cells, target)
-    except pa.ArrowInvalid:
-        pass
+    if tidy and spelling.plain:
+        try:
+            values = pc.cast(cells, pa.int64() if kind is Kind.INTEGER else pa.float64())
+            if kind is not Kind.INTEGER or hexadecimal(cells) is None:
+                return True, values
+        except pa.ArrowInvalid:
+            pass
     trimmed = plain_numbers(cells, spelling)
     trimmed = pc.if_else(pc.is_in(trimmed, pa.array(NULLS, trimmed.type)), None, trimmed)
     try:
-        return False, pc.cast(trimmed, target)
+        return False, _numbers(trimmed, kind)
     except pa.ArrowInvalid:
-        raise NotOfKind(_first_bad(trimmed, target)) from None
+        raise NotOfKind(_first_bad(trimmed, kind)) from None
 
 
-def _first_bad(cells: pa.Array, target: pa.DataType) -> int:
+def _numbers(trimmed: pa.Array, kind: Kind) -> pa.Array:
+    return integers(trimmed) if kind is Kind.INTEGER else pc.cast(trimmed, pa.float64())
+
+
+def _first_bad(cells: pa.Array, kind: Kind) -> int:
     low, high = 0, len(cells)  # a bad cell lies in [low, high)
     while high - low > 1:
         middle = (low + high) // 2
         try:
-            pc.cast(cells.slice(low, middle - low), target)
+            _numbers(cells.slice(low, middle - low), kind)
             low = middle
         except pa.ArrowInvalid:
             high = middle
@@ -200,8 +223,10 @@ def _first_bad(cells: pa.Array, target: pa.DataType) -> int:
 
 
 def _bools(cells: pa.Array) -> pa.Array:
+    if len(cells) > _HEAD:
+        _bools(cells.slice(0, _HEAD))  # a column of texts mostly shows it at once
     encoded = cells.dictionary_encode()
-    words = [word.strip().lower() for word in encoded.dictionary.slice(0, 100).to_pylist()]
+    words = [word.strip().lower() for word in encoded.dictionary.to_pylist()]
     bad = [index for index, word in enumerate(words) if word not in _BOOLS]
     if bad:
         raise NotOfKind(int(np.flatnonzero(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False) == bad[0])[0]))
@@ -236,37 +261,3 @@ def _lists(cells: pa.Array) -> pa.Array:
         return pa.array(lists, pa.large_list(pa.large_string())).cast(pa.large_list(pa.large_binary()))
     element = pa.float64() if float in kinds else pa.int64() if kinds else pa.null()
     return pa.array(lists, pa.large_list(element))
-
-
-def _leading_zero(cells: pa.Array) -> int | None:
-    """First row whose text is an integer of two digits or more that begins with a zero.
-
-    Args:
-        cells: large_string, with empty texts where they are null.
-    """
-    _, offsets, data = cells.buffers()
-    if data is None or not data.size:
-        return None
-    texts = np.frombuffer(data, np.uint8)
-    starts = np.frombuffer(offsets, np.int64)[cells.offset : cells.offset + len(cells) + 1]
-    sizes = np.diff(starts)
-    # Of the bytes that may come first, only blanks, signs and a zero are in question.
-    first = texts[np.minimum(starts[:-1], len(texts) - 1)]
-    rows = np.flatnonzero((first <= ord("0")) & (sizes > 1))
-    starts, first = starts[rows], first[rows]
-    zero = (first == ord("0")) & (texts[starts + 1] - ord("0") <= 9)  # wraps around below the digits
-    signed = (first < ord("0")) & ((first <= ord(" ")) | (texts[starts + 1] == ord("0")))
-    rows = rows[zero | signed]
-    rows = rows[pc.match_substring_regex(cells.take(pa.array(rows)), _LEADING_ZERO).fill_null(False).to_numpy(False)]
-    return int(rows[0]) if len(rows) else None
-
-
-def _beyond_int64(cells: pa.Array, values: pa.Array) -> int | None:
-    """First row whose text is a plain integer that no int64 holds, for it would be rounded."""
-    large = np.abs(values.fill_null(0).to_numpy(zero_copy_only=False)) >= 2.0**63
-    if not large.any():
-        return None
-    rows = np.flatnonzero(large)
-    texts = cells.take(pa.array(rows)).to_pylist()
-    found = [row for row, text in zip(rows.tolist(), texts, strict=True) if text.strip().lstrip("+-").isdigit()]
-    return found[0] if found else None

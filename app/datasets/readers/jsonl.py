@@ -54,15 +54,18 @@ class JsonlReader:
 
     def _blocks(self) -> Iterator[bytes]:
         """The file in pieces of whole lines, each of which ends with a newline."""
-        rest = self._file.read(_FIRST_BLOCK_BYTES).removeprefix(b"\xef\xbb\xbf")
+        piece = self._file.read(_FIRST_BLOCK_BYTES).removeprefix(b"\xef\xbb\xbf")
+        tail = b""  # a line's beginning in the pieces before
         while more := self._file.read(_BLOCK_BYTES):
-            whole, newline, tail = rest.rpartition(b"\n")
-            if newline:
-                yield whole + newline
+            if end := piece.rfind(b"\n") + 1:
+                yield b"".join((tail, memoryview(piece)[:end]))
+                tail = piece[end:]
+            else:
+                tail += piece
             if len(tail) > self._limits.max_line_bytes + 2:
                 raise TooLarge.at("/file", f"Line {self._next}: longer than {self._limits.max_line_bytes} bytes.")
-            rest = tail + more
-        rest = rest.rstrip(_BLANK)
+            piece = more
+        rest = (tail + piece).rstrip(_BLANK)
         if rest:
             yield rest + b"\n"
 

@@ -9,10 +9,15 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from app.datasets.readers.first_bytes import matches
 from app.datasets.readers.stray_cells import StrayCell, is_placeholder
 from app.errors import quote_name
 
 _BOOL = r"(?i)^\s*(true|false)\s*$"
+_BLANKS = bytes(range(9, 14)) + bytes(range(28, 33))
+_BEGIN_BOOL = _BLANKS + b"tTfF"
+#: Blanks of Unicode, too.
+_BEGIN_LIST = _BLANKS + b"[" + bytes(range(0x80, 0x100))
 _GIVE_UP_BELOW = 0.5
 #: Different other cells that a message's remedy may name, and that make a column of names rather than of truth values.
 _MAX_WORDS = 3
@@ -64,13 +69,13 @@ class OddCells:
     def add(self, cells: pa.Array, rows_before: int) -> None:
         """Takes cells (string, null for no value); `rows_before` is how many rows came before them."""
         if not self._bools.settled:
-            good = pc.match_substring_regex(cells, _BOOL)
+            good = matches(cells, _BEGIN_BOOL, lambda some: pc.match_substring_regex(some, _BOOL))
             self._bools.add(good, rows_before)
             if not self._bools.settled and len(self._words) <= _MAX_WORDS:
                 others = cells.filter(pc.invert(good.fill_null(True))).unique().slice(0, _MAX_WORDS + 1)
                 self._words.update(word.strip() for word in others.to_pylist())
         if not self._lists.settled:
-            begins = pc.starts_with(pc.utf8_ltrim_whitespace(cells), "[")
+            begins = matches(cells, _BEGIN_LIST, lambda some: pc.starts_with(pc.utf8_ltrim_whitespace(some), "["))
             if begins.true_count:
                 begins = pa.array([None if cell is None else _is_list(cell) for cell in cells.to_pylist()], pa.bool_())
             self._lists.add(begins, rows_before)

@@ -15,11 +15,15 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from app.datasets.readers.first_bytes import matches
 from app.errors import quote_name
 
 _NUMBER = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$"
+_BEGIN_NUMBER = b"\t\n\f\r +-.0123456789"
 _CORE = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _GROUPS = re.compile(r"[+-]?\d{1,3}(?:([,.' _\u00a0\u202f\u2019])\d{3})(?:\1\d{3})*(?:([.,])\d+)?")
+#: Of letters, a number has only the one before an exponent.
+_LETTER = re.compile(r"[^\W\d_eE]")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _CURRENCY = "$€£¥₹₽₩"
 
@@ -115,7 +119,9 @@ class StrayCells:
             self._count(cells.slice(_SAMPLE), rows_before + _SAMPLE)
 
     def _count(self, cells: pa.Array, rows_before: int) -> None:
-        numeric = pc.fill_null(pc.match_substring_regex(cells, _NUMBER), True)
+        numeric = pc.fill_null(
+            matches(cells, _BEGIN_NUMBER, lambda some: pc.match_substring_regex(some, _NUMBER)), True
+        )
         self.numbers += pc.sum(pc.and_(numeric, cells.is_valid())).as_py() or 0
         rows = pc.indices_nonzero(pc.invert(numeric))
         strays = cells.take(rows).dictionary_encode()
@@ -202,6 +208,8 @@ def classify(text: str) -> Stray | None:
     """What a cell that is no number is; None for any other text."""
     if text in _PLACEHOLDERS:
         return Stray(_PLACEHOLDERS[text], (("null_values", text),), hidden=False)
+    if _LETTER.search(text):
+        return None
     core, what, remedy = text, [], []
     bare = core.strip(_CURRENCY + " \u00a0")
     bare = re.sub(rf"^([+-])[{re.escape(_CURRENCY)}\s]+", r"\1", bare)

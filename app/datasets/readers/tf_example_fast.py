@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from app.datasets.readers.tf_example import KINDS
+from app.datasets.readers.unaligned import numbers_at
 
 _Ints = np.ndarray[tuple[int], np.dtype[np.int64]]
 _Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
@@ -87,10 +88,7 @@ def _names(buffer: _Bytes, data: bytes, keys: _Ints, lengths: _Ints) -> Iterator
         at, length = keys[waiting], lengths[waiting]
         begin, size = int(at[0]), int(length[0])
         name = data[begin : begin + size]
-        same = length == size
-        alike = np.flatnonzero(same)
-        wanted = np.frombuffer(name, np.uint8)
-        same[alike] = (buffer[at[alike, None] + np.arange(size)] == wanted).all(axis=1)
+        same = _same_names(buffer, name, at, length)
         if same.all():
             yield name, waiting
             return
@@ -99,17 +97,32 @@ def _names(buffer: _Bytes, data: bytes, keys: _Ints, lengths: _Ints) -> Iterator
         waiting = indices[~same]
 
 
+def _same_names(buffer: _Bytes, name: bytes, at: _Ints, lengths: _Ints) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which keys are `name`."""
+    same: np.ndarray[Any, np.dtype[np.bool_]] = lengths == len(name)
+    rows = slice(None) if same.all() else np.flatnonzero(same)
+    at = at[rows]
+    for place in range(0, len(name), 8):
+        word = name[place : place + 8]
+        mask = np.uint64(256 ** len(word) - 1)
+        found = numbers_at(buffer, at + place, "<u8") & mask
+        same[rows] &= found == np.uint64(int.from_bytes(word, "little"))
+    return same
+
+
 def _lists(buffer: _Bytes, records: int, parts: list[tuple[_Ints, _Ints, _Ints]]) -> Lists:
     """The values of one feature, from where its Feature messages lie."""
-    record, first, last = (np.concatenate(column) for column in zip(*parts, strict=True))
+    record, first, last = parts[0]
     if len(parts) > 1:
+        record, first, last = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.argsort(record, kind="stable")
         record, first, last = record[order], first[order], last[order]
         _check(record[1:] != record[:-1])
     present = np.zeros(records, np.bool_)
     filled = last > first
     present[record[filled]] = True
-    record, first, last = record[filled], first[filled], last[filled]
+    if not filled.all():
+        record, first, last = record[filled], first[filled], last[filled]
     counts = np.zeros(records, np.int64)
     if not len(record):
         return Lists(None, counts, present, np.zeros(0, np.int64))
@@ -117,14 +130,15 @@ def _lists(buffer: _Bytes, records: int, parts: list[tuple[_Ints, _Ints, _Ints]]
     begin, stop = _message(buffer, first, last, None)
     _check(stop == last)
     full = stop > begin
-    kinds = np.unique(tags[full])
-    _check(np.isin(tags, (0x0A, 0x12, 0x1A)))
-    if not len(kinds):
+    _check(_IS_KIND[tags])
+    if not full.any():
         return Lists(None, counts, present, np.zeros(0, np.int64))
-    _check(len(kinds) == 1)
-    kind = KINDS[int(kinds[0]) >> 3]
-    values, many = _DECODERS[kind](buffer, begin[full], stop[full])
-    counts[record[full]] = many
+    if not full.all():
+        tags, record, begin, stop = tags[full], record[full], begin[full], stop[full]
+    _check(tags == tags[0])
+    kind = KINDS[int(tags[0]) >> 3]
+    values, many = _DECODERS[kind](buffer, begin, stop)
+    counts[record] = many
     return Lists(kind if many.any() else None, counts, present, values)
 
 
@@ -135,8 +149,12 @@ def _floats(buffer: _Bytes, begin: _Ints, stop: _Ints) -> tuple[np.ndarray[Any, 
     position, end = np.where(alone, begin + 1, position), np.where(alone, stop, end)
     _check(end == stop)
     sizes = end - position
-    _check(sizes % 4 == 0)
-    return buffer[ranges(position, sizes)].view("<f4"), sizes // 4
+    _check(sizes & 3 == 0)
+    counts = sizes >> 2
+    if not (counts == 1).all():
+        before = np.cumsum(counts) - counts
+        position = np.repeat(position - 4 * before, counts) + 4 * np.arange(int(counts.sum()))
+    return numbers_at(buffer, position, "<f4"), counts
 
 
 def _integers(buffer: _Bytes, begin: _Ints, stop: _Ints) -> tuple[np.ndarray[Any, Any], _Ints]:
@@ -184,6 +202,8 @@ def _strings(buffer: _Bytes, begin: _Ints, stop: _Ints) -> tuple[np.ndarray[Any,
     raise Unusual
 
 
+_IS_KIND = np.zeros(256, np.bool_)
+_IS_KIND[[0x0A, 0x12, 0x1A]] = True
 _DECODERS: dict[str, Any] = {"float": _floats, "int64": _integers, "bytes": _strings}
 
 
@@ -213,12 +233,16 @@ def _message(
 
 def _varints(buffer: _Bytes, position: _Ints, skip: Any) -> tuple[_Ints, _Ints]:
     """Numbers of at most four bytes, and how many bytes each takes."""
-    digits = buffer[position[:, None] + np.arange(4)].astype(np.int64)
-    goes_on = np.cumprod(digits > 127, axis=1)
-    _check((goes_on[:, 3] == 0) | skip)
-    counted = np.concatenate([np.ones((len(position), 1), np.int64), goes_on[:, :3]], axis=1)
-    values = (((digits & 127) * counted) << np.array([0, 7, 14, 21])).sum(axis=1)
-    return values, counted.sum(axis=1)
+    digits = numbers_at(buffer, position, "<u4").astype(np.int64)
+    ends = ~digits & 0x80808080  # in a varint's last byte the highest bit is not set
+    _check((ends != 0) | skip)
+    last = ends & -ends
+    digits &= last - 1
+    values = digits & 127
+    for place in (1, 2, 3):
+        values |= (digits >> place) & (127 << 7 * place)
+    used = 1 + (last > 1 << 7) + (last > 1 << 15).astype(np.int64) + (last > 1 << 23)
+    return values, used
 
 
 def ranges(starts: _Ints, sizes: _Ints) -> _Ints:
@@ -229,5 +253,5 @@ def ranges(starts: _Ints, sizes: _Ints) -> _Ints:
 
 
 def _check(good: Any) -> None:
-    if not np.all(good):
+    if not good.all():
         raise Unusual

@@ -9,11 +9,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from google_crc32c import value as crc32c
 
+from app.datasets.readers.unaligned import numbers_at
 from app.errors import InvalidInput, TooLarge
 
 _GROUP_BYTES = 2 << 20
@@ -101,20 +102,20 @@ def _fault(kind: type[InvalidInput | TooLarge], what: str) -> _Fault:
 
 def _frames(data: bytes) -> tuple[_Ints, _Ints]:
     """Where the data of each whole record begin and end, if the lengths are right."""
-    starts: list[int] = []
+    places: list[int] = []
     # the inner loop of small records: one number is kept of each
-    found, unpack, start, last = starts.append, _LENGTH.unpack_from, _HEAD, len(data) - _FOOT
+    found, unpack, place, size, frame = places.append, _LENGTH.unpack_from, 0, len(data), _HEAD + _FOOT
     try:
         for _ in range(_GROUP_RECORDS):
-            end = start + unpack(data, start - _HEAD)[0]
-            if end > last:
+            behind = place + frame + unpack(data, place)[0]
+            if behind > size:
                 break
-            found(start)
-            start = end + _FOOT + _HEAD
+            found(place)
+            place = behind
     except struct.error:  # the data end within a length
         pass
-    begins = np.array(starts, np.int64)
-    return begins, np.append(begins[1:], start)[: len(begins)] - (_FOOT + _HEAD)
+    begins = np.array(places, np.int64)
+    return begins + _HEAD, np.append(begins[1:], place)[: len(begins)] - _FOOT
 
 
 def _checked(
@@ -127,13 +128,13 @@ def _checked(
         heads = np.append(heads, behind)
     if not len(heads):
         return starts, ends, None
-    lengths = _numbers(data, heads, "<u8")
+    lengths = numbers_at(data, heads, "<u8")
     long = lengths > max_record_bytes
     wrong = np.zeros(len(heads), np.bool_)
     if check:
         different, which = np.unique(lengths, return_inverse=True)
         expected = [masked(crc32c(_LENGTH.pack(length))) for length in different.tolist()]
-        wrong = np.array(expected, np.uint32)[which] != _numbers(data, heads + _LENGTH.size, "<u4")
+        wrong = np.array(expected, np.uint32)[which] != numbers_at(data, heads + _LENGTH.size, "<u4")
     bad = np.flatnonzero(wrong | long)
     if not len(bad):
         return starts, ends, None
@@ -147,21 +148,16 @@ def _checked(
 
 def _compare(group: Group) -> None:
     """Raises InvalidInput for the first record whose data are not those of its checksum."""
-    found = np.array([crc32c(data) for data in group.records()], np.uint32)
-    stored = _numbers(group.data, group.ends, "<u4")
+    data = group.data
+    spans = zip(group.starts.tolist(), group.ends.tolist(), strict=True)
+    found = np.array([crc32c(data[start:end]) for start, end in spans], np.uint32)
+    stored = numbers_at(data, group.ends, "<u4")
     # unmasked: the constant taken away, rotated back
     rotated = stored - np.uint32(0xA282EAD8)
     bad = np.flatnonzero(found != (rotated >> np.uint32(17) | rotated << np.uint32(15)))
     if len(bad):
         place = group.place(int(bad[0]))
         raise InvalidInput.at("/file", f"{place}: wrong CRC of the record's data. Write the file again.")
-
-
-def _numbers(data: bytes, places: _Ints, dtype: str) -> np.ndarray[Any, Any]:
-    """The numbers at these places."""
-    size = np.dtype(dtype).itemsize
-    gathered = np.frombuffer(data, np.uint8)[places[:, None] + np.arange(size)]
-    return np.ascontiguousarray(gathered).view(dtype)[:, 0]
 
 
 def _frame_size(data: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,19 @@ from app.datasets.writers.memory_budget import MemoryBudget
 from app.datasets.writers.numbers import NumberWriter
 from app.datasets.writers.strings import StringWriter
 from app.errors import InvalidInput, TooLarge, quote_name
+
+Digested = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]
+"""Digests of some rows (uint64 [n]) and which of them have one (bool [n]; None: all)."""
+
+
+@functools.lru_cache(maxsize=1)
+def _row_factors(first: int, rows: int) -> np.ndarray[Any, Any]:
+    """Odd factors that differ from row to row, so that the order counts; the same for all columns of a chunk."""
+    factors = np.arange(first, first + rows, dtype=np.uint64)
+    factors *= np.uint64(2)
+    factors += np.uint64(1)
+    factors *= np.uint64(0x9E3779B97F4A7C15)  # wraps
+    return factors
 
 
 class ColumnWriter:
@@ -54,21 +68,21 @@ class ColumnWriter:
         elif self._elements is not None:
             self._elements.write_nulls(count)
 
-    def write(self, array: pa.Array, where: Where) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
+    def write(self, array: pa.Array, where: Where) -> Digested | None:
         """As `write_rows`, and adds the rows to the fingerprint, which two columns share whose cells all are equal."""
         first = self._rows
         written = self.write_rows(array, where)
         if written is not None:
             digests, valued = written
-            places = np.arange(first, first + len(digests), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-            # Odd factors differ from row to row, so that the order counts; uint64 wraps.
-            mixed = (digests ^ (digests >> np.uint64(29))) * (places * np.uint64(0x9E3779B97F4A7C15))
-            self._fingerprint = (self._fingerprint + int(mixed[valued].sum())) % 2**64
+            mixed = digests >> np.uint64(29)
+            mixed ^= digests
+            mixed *= _row_factors(first, len(digests))
+            self._fingerprint = (self._fingerprint + int((mixed if valued is None else mixed[valued]).sum())) % 2**64
         return written
 
-    def write_rows(self, array: pa.Array, where: Where) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
-        """Appends the rows of an array of a chunk's types, booleans as 0 and 1; returns digests (uint64 [n]) and which
-        rows have one (bool [n]), None for rows that are all null.
+    def write_rows(self, array: pa.Array, where: Where) -> Digested | None:
+        """Appends the rows of an array of a chunk's types, booleans as 0 and 1, NaN as null; None for rows that are
+        all null.
         """
         if array.null_count == len(array):
             self.write_nulls(len(array))
@@ -79,12 +93,9 @@ class ColumnWriter:
         if self._sequence or self._schema.shape:
             raise self._mixed(array, "a single value", "a list", where)
         self._sequence = False
-        null = array.is_null().to_numpy(zero_copy_only=False)
-        digests = self._write_elements(array, where, null, self._rows)
+        digests, null = self._write_elements(array, where, self._rows)
         self._rows += len(array)
-        if array.type == pa.float64():
-            null |= np.isnan(array.fill_null(np.nan).to_numpy(zero_copy_only=False))
-        return digests, ~null
+        return digests, None if null is None else ~null
 
     def _without_booleans(self, array: pa.Array) -> pa.Array:
         is_list = pa.types.is_large_list(array.type)
@@ -98,8 +109,9 @@ class ColumnWriter:
         return array.cast(pa.large_list(pa.int64()) if is_list else pa.int64())
 
     def _write_elements(
-        self, array: pa.Array, where: Where, null: np.ndarray[Any, Any], rows_before: int
-    ) -> np.ndarray[Any, Any]:
+        self, array: pa.Array, where: Where, rows_before: int
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
+        """Digests (uint64 [n]), and which elements are null or NaN (bool [n]; None: none of them)."""
         text = pa.types.is_large_binary(array.type)
         writer = self._elements
         if writer is None:
@@ -108,12 +120,18 @@ class ColumnWriter:
                 writer.write_nulls(rows_before)
         if isinstance(writer, StringWriter) != text:
             wrong, right = ("text", "a number") if text else ("a number", "text")
-            raise self._mixed_at(int(np.flatnonzero(~null)[0]), wrong, right, where)
+            raise self._mixed(array, wrong, right, where)
+        null = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
         if isinstance(writer, StringWriter):
-            return writer.write(array)
-        return writer.write(array.fill_null(0).to_numpy(zero_copy_only=False), null, where)
+            return writer.write(array), null
+        values = (array if null is None else array.fill_null(0)).to_numpy(zero_copy_only=False)
+        if values.dtype.kind == "f" and np.isnan(values.min()):
+            nan = np.isnan(values)
+            null = nan if null is None else null | nan
+            values = np.where(nan, 0.0, values)
+        return writer.write(values, null, where), null
 
-    def _write_lists(self, array: pa.Array, where: Where) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def _write_lists(self, array: pa.Array, where: Where) -> Digested:
         if self._sequence is None and self._elements is None:
             self._sequence = True
             self._append_splits(np.zeros(self._rows, np.int64))
@@ -139,10 +157,10 @@ class ColumnWriter:
         def where_element(index: int) -> str:
             return where(int(np.searchsorted(splits, index, side="right")) - 1)
 
-        digests = self._write_elements(flat, where_element, np.zeros(len(flat), np.bool_), 0)
+        digests, _ = self._write_elements(flat, where_element, 0)
         return digest_lists(digests, splits), lengths > 0
 
-    def _write_dense(self, array: pa.Array, where: Where) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def _write_dense(self, array: pa.Array, where: Where) -> Digested:
         width = self._schema.width or 1
         null = array.is_null().to_numpy(zero_copy_only=False)
         lengths = _lengths(array)

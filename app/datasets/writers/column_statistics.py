@@ -43,7 +43,8 @@ class NumberStatistics:
         self.minimum = low if self.minimum is None else min(self.minimum, low)
         self.maximum = high if self.maximum is None else max(self.maximum, high)
         mean = float(values.mean(dtype=np.float64))
-        squares = float(np.square(values - mean).sum())
+        distances = values - mean
+        squares = float(np.square(distances, out=distances).sum())
         total = self.count + values.size
         shift = mean - self._mean
         self._mean += shift * values.size / total

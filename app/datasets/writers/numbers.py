@@ -39,28 +39,27 @@ class NumberWriter:
         self._null_count = 0
         self._statistics = NumberStatistics(budget)
 
-    def write(self, values: np.ndarray[Any, Any], null: np.ndarray[Any, Any], where: Where) -> np.ndarray[Any, Any]:
+    def write(
+        self, values: np.ndarray[Any, Any], null: np.ndarray[Any, Any] | None, where: Where
+    ) -> np.ndarray[Any, Any]:
         """Appends rows and returns the digests of all their numbers (uint64, [n] or [n * width]).
 
         Args:
-            values: int64 or float64 [n], or [n, width] for a column with a shape. NaN counts as null.
-            null: bool [n].
+            values: int64 or float64 [n], or [n, width] for a column with a shape; 0 where null, never NaN.
+            null: bool [n]; None when no row is null.
             where: place of row i, for messages.
 
         Raises:
             InvalidInput: a number that the dtype cannot hold.
         """
-        if values.dtype.kind == "f":
-            nan = np.isnan(values)
-            null = null | (nan if values.ndim == 1 else nan.any(axis=1))
-        values = np.where(null if values.ndim == 1 else null[:, None], values.dtype.type(0), values)
         stored = self._stored(values, where)
-        if null.any() or self._null_count:
+        nulls = 0 if null is None else int(np.count_nonzero(null))
+        if null is not None and nulls:
             self._nulls.append_zeros(self._values.rows - self._nulls.rows)
             self._nulls.append(null)
-            self._null_count += int(null.sum())
+            self._null_count += nulls
         self._values.append(stored)
-        self._statistics.add(values[~null].ravel() if self._null_count else values.ravel())
+        self._statistics.add((values[~null] if null is not None and nulls else values).ravel())
         return digest_numbers(values.ravel())
 
     @property
@@ -83,7 +82,7 @@ class NumberWriter:
                 whole = (np.floor(values) == values) & (np.abs(values) < 2.0**63)
                 self._check(whole, "a number that is no int64", "Correct it, or give dtype float32", where)
                 return values.astype(np.int64)
-        if self.dtype == "float32":
+        if self.dtype == "float32" and not (values.min() >= -_FLOAT32_MAX and values.max() <= _FLOAT32_MAX):
             self._check(
                 np.abs(values.astype(np.float64)) <= _FLOAT32_MAX,
                 "a number that is infinite or beyond the range of float32",

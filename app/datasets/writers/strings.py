@@ -37,6 +37,9 @@ class StringWriter:
         self._codes: dict[bytes, int] | None = {}
         self._counts = np.zeros(16, np.int64)
         self._code_file = self._file("codes", np.int32)
+        self._dictionary_offsets = self._file("dictionary.offsets", np.int64)
+        self._dictionary_offsets.append(np.zeros(1, np.int64))
+        self._dictionary_bytes = self._file("dictionary.bytes", np.uint8)
         self._offsets = self._file("offsets", np.int64)
         self._bytes = self._file("bytes", np.uint8)
         self._nulls = self._file("nulls", np.uint8)
@@ -54,20 +57,29 @@ class StringWriter:
         """Appends a large_binary array of n rows; returns uint64 [n], their digests (any value where null)."""
         self._null_count += array.null_count
         encoded = array.dictionary_encode()
-        lengths = np.diff(binary_parts(encoded.dictionary)[0])
-        texts: list[bytes] = encoded.dictionary.to_numpy(zero_copy_only=False).tolist()
+        dictionary = encoded.dictionary
+        lengths = np.diff(binary_parts(dictionary)[0])
+        texts: list[bytes] = dictionary.to_numpy(zero_copy_only=False).tolist()
         self._sample += texts[: max(0, _SAMPLE - len(self._sample))]
-        indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        indices = None
+        if len(texts) < len(array):  # else each row has a text of its own, in their order
+            indices = (encoded.indices.fill_null(-1) if array.null_count else encoded.indices).to_numpy(False)
         if self._codes is not None:
-            self._write_codes(texts, lengths, indices)
+            self._write_codes(dictionary, texts, lengths, indices)
         else:
             self._write_plain(array)
-        # One entry more, for index -1 of the nulls.
-        digests: np.ndarray[Any, Any] = np.append(digest_strings(texts, lengths), np.uint64(0))[indices]
-        return digests
+        digests = digest_strings(texts, lengths)
+        return digests if indices is None else _taken(digests, indices, 0)
 
-    def _write_codes(self, texts: list[bytes], lengths: np.ndarray[Any, Any], indices: np.ndarray[Any, Any]) -> None:
-        """Appends the texts `texts[indices]`; `lengths` are those of the texts, which differ."""
+    def _write_codes(
+        self,
+        dictionary: pa.Array,
+        texts: list[bytes],
+        lengths: np.ndarray[Any, Any],
+        indices: np.ndarray[Any, Any] | None,
+    ) -> None:
+        """Appends the texts `texts[indices]` (-1 is null; None: all of them in their order), which differ and are those
+        of `dictionary`; `lengths` are theirs."""
         assert self._codes is not None
         codes = self._codes
         known = len(codes)
@@ -80,15 +92,23 @@ class StringWriter:
             new_codes[new] = numbers[: len(new)]
         if len(codes) > len(self._counts):
             self._counts = np.concatenate([self._counts, np.zeros(len(codes), np.int64)])
-        if texts:
-            self._counts[new_codes] += np.bincount(indices[indices >= 0], minlength=len(texts))
-        self._code_file.append(np.append(new_codes, np.int32(-1))[indices])
+        if indices is None:
+            self._counts[new_codes] += 1
+        elif texts:
+            self._counts[new_codes] += np.bincount(indices + 1, minlength=len(texts) + 1)[1:]
+        self._code_file.append(new_codes if indices is None else _taken(new_codes, indices, -1))
         if len(codes) > known:
+            self._append_to_dictionary(dictionary if len(new) == len(texts) else dictionary.take(pa.array(new)))
             cost = int(lengths[new].sum()) + len(new) * _BYTES_AN_ENTRY
             self._spent += cost
             self._budget.left -= cost
             if self._budget.left < 0 or len(codes) > self._budget.dictionary_entries:
                 self._become_plain()
+
+    def _append_to_dictionary(self, texts: pa.Array) -> None:
+        offsets, data = binary_parts(texts)
+        self._dictionary_offsets.append(offsets[1:] + self._dictionary_bytes.rows)
+        self._dictionary_bytes.append(data)
 
     def _become_plain(self) -> None:
         assert self._codes is not None
@@ -97,7 +117,8 @@ class StringWriter:
         self._budget.left += self._spent
         for part in self._code_file.chunks(1 << 14):
             self._write_plain(dictionary.take(pa.array(part, mask=part < 0)))
-        self._code_file.remove()
+        for file in (self._code_file, self._dictionary_offsets, self._dictionary_bytes):
+            file.remove()
 
     def _write_plain(self, array: pa.Array) -> None:
         if array.null_count:
@@ -129,15 +150,17 @@ class StringWriter:
             distinct = len(self._codes)
             if distinct <= VOCABULARY_CAP:
                 counts = dict(zip(self._codes, self._counts.tolist(), strict=False))
-            offsets, data = binary_parts(pa.array(list(self._codes), pa.large_binary()))
-            for part, values in (("dictionary.offsets", offsets), ("dictionary.bytes", data)):
-                file = self._file(part, values.dtype)
-                file.append(values)
-                file.close()
+            self._dictionary_offsets.close()
+            self._dictionary_bytes.close()
         info = {"dtype": "string", "shape": [], "nulls": self._null_count, **string_info(counts, distinct)}
         if looks_like_dates([text.decode("utf-8", "replace") for text in self._sample]):
             info["looks_like"] = "date"
         return info
+
+
+def _taken(values: np.ndarray[Any, Any], indices: np.ndarray[Any, Any], null: int) -> np.ndarray[Any, Any]:
+    """`values[indices]`, and `null` where the index is -1, which is the last."""
+    return np.append(values, values.dtype.type(null)).take(indices)
 
 
 def binary_parts(array: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

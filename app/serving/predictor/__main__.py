@@ -107,8 +107,10 @@ class PredictorServer:
         from app.serving import export_description as export
         from app.serving import protocol as messages
         from app.serving.predictor import loaded_model as loaded
+        from app.serving.predictor.flat_call import LEFTOVERS
 
         self._loaded = loaded
+        self._leftovers = LEFTOVERS
         self._export = export
         self._messages = messages
         self._control = given if pooled else None
@@ -257,6 +259,7 @@ class PredictorServer:
                     self._models.pop(message.key, None)
                     self._took_s.pop(message.key, None)
         if error is not None or not isinstance(message, self._messages.Load):
+            self._leftovers.drop()
             give_memory_back()
         took = time.perf_counter() - started
         self._send(connection, self._messages.LoadResult(message.id, error, took, size, cell_bytes))

@@ -5,12 +5,16 @@ Python than a small network takes to compute. Here is what those come down to, f
 device scopes. These are private parts of TensorFlow: its version is pinned, and `tests/serving/test_flat_call.py`
 compares.
 
-The function is called by its own name. The raw op `StatefulPartitionedCall` would cost as little, but TensorFlow's
-cache of kernels keeps what such a call made of a function (40 kB and more) after the function is gone.
+The function is called by the operation `StatefulPartitionedCall`, not by its own name: TensorFlow runs a single
+operation in the thread that calls it, wherever none of the function's own operations forbids that, and a function that
+is called by its name always in a thread of its pool. To wake that thread and wait for it takes longer than a small
+network does.
 """
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +22,10 @@ from numpy.typing import NDArray
 from tensorflow.python import pywrap_tfe
 from tensorflow.python.eager import context, core
 from tensorflow.python.framework import ops
+
+MOST_LEFT = 16
+"""Functions of one form that are gone, at which what is left of them is dropped."""
+_OPERATION = "StatefulPartitionedCall"
 
 
 class FlatCall:
@@ -33,11 +41,17 @@ class FlatCall:
         current.ensure_initialized()
         self._context = current
         self._function = function  # its definition lives as long
-        self._name = function.inference_fn.name.decode()
-        self._attributes = tuple(part for pair in current.function_call_options.as_attrs().items() for part in pair)
         self._captured = list(function.captured_inputs)
         self._types = [spec.dtype.as_datatype_enum for spec in specs]
         self._outputs = len(function.outputs)
+        types = [*self._types, *(tensor.dtype.as_datatype_enum for tensor in self._captured)]
+        self._attributes = (
+            *("f", function.inference_fn.name.decode()),
+            *("Tin", types),
+            *("Tout", [tensor.dtype.as_datatype_enum for tensor in function.outputs]),
+            *(part for pair in current.function_call_options.as_attrs().items() for part in pair),
+        )
+        self._form = len(types), self._outputs
 
     def __call__(self, values: Sequence[Any]) -> list[NDArray[Any]]:
         """The outputs as arrays, whose memory is TensorFlow's: not to be written to.
@@ -54,8 +68,52 @@ class FlatCall:
         inputs = [make(value, device, kind) for value, kind in zip(values, self._types, strict=True)]
         try:
             outputs = pywrap_tfe.TFE_Py_Execute(
-                self._context._handle, device, self._name, inputs + self._captured, self._attributes, self._outputs
+                self._context._handle, device, _OPERATION, inputs + self._captured, self._attributes, self._outputs
             )
         except core._NotOkStatusException as error:
             raise core._status_to_exception(error) from None
         return [output._numpy() for output in outputs]
+
+    def __del__(self) -> None:
+        if hasattr(self, "_form"):
+            LEFTOVERS.add(self._form)
+
+
+class Leftovers:
+    """What TensorFlow keeps of functions that are gone: 0.1 MB and more of each, in its cache of kernels.
+
+    The cache has an entry for each function, all under the name of the wrapper that it makes for each number of inputs
+    and outputs. They can be dropped by that name only, all at once, so this is done now and then: after it the first
+    call of each living function with that many inputs and outputs is prepared again, which takes 50 ms or so.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._gone: Counter[tuple[int, int]] = Counter()
+
+    def add(self, form: tuple[int, int]) -> None:
+        """A function with that many inputs (captured ones too) and outputs is gone."""
+        with self._lock:
+            self._gone[form] += 1
+
+    def drop(self) -> None:
+        """Drops them where there are `MOST_LEFT` or more. A call that begins meanwhile may fail, and not when it is
+        made again."""
+        with self._lock:
+            many = [form for form, count in self._gone.items() if count >= MOST_LEFT]
+            for form in many:
+                del self._gone[form]
+        current = context.context()
+        for form in many:
+            name = wrapper_name(*form)
+            if current.has_function(name):
+                current.remove_function(name)
+
+
+def wrapper_name(inputs: int, outputs: int) -> str:
+    """Of the function that TensorFlow wraps our operation in."""
+    device = "/job:localhost/replica:0/task:0/device:CPU:0"
+    return f"__wrapped__{_OPERATION}_Tin_{inputs}_Tout_{outputs}_device_{device}"
+
+
+LEFTOVERS = Leftovers()
