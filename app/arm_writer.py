@@ -52,6 +52,8 @@ class ArmWriter:
     async def _write_kept(self) -> None:
         """What cannot be written is dropped: kept requests are samples."""
         kept = self._service.models.kept.take()
+        if dropped := self._service.models.kept.take_dropped():
+            log.warning("kept requests are left out: too many came at once", requests=dropped)
         if not kept:
             return
         try:

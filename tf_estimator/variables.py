@@ -11,6 +11,7 @@ import contextlib
 import functools
 import re
 import sys
+import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -153,6 +154,9 @@ class VariableSet:
         device: where the variables live; None leaves it to TensorFlow.
         handles_only: whether only the variables' handles are wanted, which stand for those of other sets while
             functions are made; the variables then take no memory and can't be read.
+
+    Attributes:
+        bound: functions, and what they take of this set in a call.
     """
 
     def __init__(self, device: str | None = None, *, handles_only: bool = False) -> None:
@@ -162,6 +166,7 @@ class VariableSet:
         self._handles_only = handles_only
         self._variables: dict[str, tf.Variable] = {}
         self._copies: dict[str, dict[str, tf.Variable]] = {}
+        self.bound: weakref.WeakKeyDictionary[Any, list[tf.Tensor]] = weakref.WeakKeyDictionary()
 
     def __contains__(self, name: str) -> bool:
         return name in self._variables

@@ -33,6 +33,11 @@ def new_ids() -> tuple[bytes, bytes]:
     return _process_id + number, _prediction_prefix + number
 
 
+def new_prediction_id() -> bytes:
+    """The identifier of a prediction whose request has none that a client is told."""
+    return b"%b%010x" % (_prediction_prefix, next(_numbers))
+
+
 def prediction_id_of(request_id: bytes) -> bytes:
     """The identifier of the prediction that answers a request with an identifier of ours."""
     return b"pred" + request_id[3:]

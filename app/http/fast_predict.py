@@ -220,7 +220,8 @@ class Exchange:
     def _record(self, asked: tuple[str, bytes], prediction_id: bytes, answer: bytes) -> None:
         """For a shadow, and to be kept."""
         assert self.version.queue is not None
-        answered = Answered(JsonAsked(*asked), self.version.queue.decoder, answer, as_tensors=False, size=len(asked[1]))
+        decoder, size = self.version.queue.decoder, len(asked[1])
+        answered = Answered(JsonAsked(*asked), decoder, answer, as_tensors=False, rows=self.rows, size=size)
         if self.counters.mirror is not None:
             self.counters.mirror.take(answered)
         self.version.offer(prediction_id, answered)

@@ -170,7 +170,12 @@ class PredictApp:
         await self._answer(send, version, request, result, prediction_id, arrow, ids=ids)
         if request.count and (counters.mirror is not None or version.wanted.keep is not None):
             answered = Answered(
-                asked, queue.decoder, outputs, as_tensors=arrow.answer, size=size_of(request, len(body))
+                asked,
+                queue.decoder,
+                outputs,
+                as_tensors=arrow.answer,
+                rows=request.count,
+                size=size_of(request, len(body)),
             )
             if counters.mirror is not None:
                 counters.mirror.take(answered)

@@ -35,6 +35,7 @@ HEAD = STATUS_200 + encode_literals([(b"content-type", _CONTENT_TYPE)])
 _OK = encode_literals([(b"grpc-status", b"0")])
 _PREDICTION = encode_literals([(b"x-prediction-id", b"")])[:-1]
 """A literal up to the length of its value."""
+_LENGTHS = [bytes((size,)) for size in range(127)]
 
 
 class CallHead(NamedTuple):
@@ -119,9 +120,10 @@ def ok_trailers(predictions: Sequence[bytes]) -> bytes:
     Args:
         predictions: identifiers, each shorter than 127 bytes.
     """
-    if not predictions:
-        return _OK
-    return _OK + b"".join([b"%b%c%b" % (_PREDICTION, len(one), one) for one in predictions])
+    found = _OK
+    for one in predictions:
+        found += _PREDICTION + _LENGTHS[len(one)] + one
+    return found
 
 
 def trailers(answer: Answer) -> bytes:

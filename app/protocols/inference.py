@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.errors import InvalidInput, ServiceError, Unauthenticated
-from app.http.access_log import new_ids
+from app.http.access_log import new_prediction_id
 from app.http.auth import Authenticator, TokenInfo, check_scope
 from app.http.problems import status_of
 from app.http.rate_limit import Accounts
@@ -24,8 +23,7 @@ from app.serving.version_queue import PredictionResult
 from app.serving.versions import ServingVersion
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(NamedTuple):
     """Who calls, with how much, and until when the answer is of use.
 
     Attributes:
@@ -42,8 +40,7 @@ class Caller:
     headers: Headers
 
 
-@dataclass(frozen=True)
-class ModelChoice:
+class ModelChoice(NamedTuple):
     """The model that a call names, with a version or a label or neither."""
 
     model: str
@@ -150,9 +147,10 @@ class Inference:
             counters.failed(CLIENT_LEFT)
             raise
         counters.answered(request.count, time.perf_counter() - started)
-        _, prediction_id = new_ids()
+        prediction_id = new_prediction_id()
         if counters.mirror is not None or version.wanted.keep is not None:
-            answered = Answered(asked, queue.decoder, result.body, as_tensors=True, size=size_of(request, caller.size))
+            size = size_of(request, caller.size)
+            answered = Answered(asked, queue.decoder, result.body, as_tensors=True, rows=request.count, size=size)
             if counters.mirror is not None:
                 counters.mirror.take(answered)
             version.offer(prediction_id, answered)

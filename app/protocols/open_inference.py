@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -192,7 +191,7 @@ def with_parameters(caller: Caller, parameters: Mapping[str, Any]) -> Caller:
         for name, value in parameters.items()
         if name.startswith("x-") and isinstance(value, str)
     }
-    return replace(caller, headers={**given, **caller.headers}) if given else caller
+    return caller._replace(headers={**given, **caller.headers}) if given else caller
 
 
 def is_ready(service: ServingService, choice: ModelChoice) -> bool:

@@ -45,6 +45,7 @@ class Status(IntEnum):
     UNAUTHENTICATED = 16
 
 
+_OK = Status.OK
 _STATUS: dict[type[Exception], Status] = {
     errors.InvalidInput: Status.INVALID_ARGUMENT,
     errors.UnsupportedMedia: Status.INVALID_ARGUMENT,
@@ -76,7 +77,7 @@ class Answer(NamedTuple):
 
 def answer_with(response: Any, *predictions: bytes) -> Answer:
     """The answer that is a message."""
-    return Answer(Status.OK, response.SerializeToString(), predictions=predictions)
+    return Answer(_OK, response.SerializeToString(), "", None, predictions)
 
 
 class Method(NamedTuple):

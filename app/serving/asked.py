@@ -117,13 +117,15 @@ class Answered:
     Attributes:
         decoder: of the version that answered.
         as_tensors: the answer is outputs as the predictor sends them (`Form.TENSORS`), else JSON.
-        size: bytes that the request takes.
+        rows: of the request.
+        size: bytes that it takes.
     """
 
     asked: Asked
     decoder: Decoder
     answer: bytes
     as_tensors: bool
+    rows: int
     size: int
 
     async def decode_for(self, version: AskedVersion) -> Decoded:

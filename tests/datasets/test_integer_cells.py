@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.datasets.readers.integer_cells import IntegerDigits, hexadecimal, leading_zero
@@ -92,6 +92,7 @@ def test_integer_beyond_int64_is_seen_behind_its_thousands_separators() -> None:
     assert rows_of(column("+9_223_372_036_854_775_807"), "x.csv", schema)[0]["a"] == 2**63 - 1
 
 
+@settings(deadline=None)
 @given(st.integers(-(2**63), 2**63 - 1))
 @example(2**53 + 1)
 @example(-(2**63))
@@ -106,6 +107,7 @@ def test_rounded_integers_are_those_that_float32_does_not_hold(number: int) -> N
     assert with_floats.beyond is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.text("0179xX+- .\té", max_size=4), min_size=1))
 def test_first_cells_of_a_kind_are_found(texts: list[str | None]) -> None:
     def first(good: Any) -> int | None:

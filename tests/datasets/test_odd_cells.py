@@ -25,6 +25,11 @@ def test_sign_for_no_value_among_truth_values_is_refused_and_the_remedy_works(ce
     assert rows_of(data, "x.csv", {"columns": {"seen": {"dtype": "string"}}})[2]["seen"] == cell
 
 
+def test_truth_values_may_be_written_in_more_ways_than_a_hundred() -> None:
+    cells = [" " * blanks + "true" for blanks in range(150)]
+    assert [row["seen"] for row in rows_of(csv(cells), "x.csv")] == [1] * 150
+
+
 def test_word_among_truth_values_is_a_warning_with_its_line() -> None:
     with ingested(csv(["true", "false", "maybe", "true"]), "x.csv") as (made, _):
         warnings = made.warnings

@@ -47,6 +47,18 @@ def test_digests_do_not_depend_on_how_strings_are_stored(tmp_path: Path) -> None
     assert plain.row_digests[:3].tolist() == coded.row_digests.tolist()
 
 
+def test_digests_of_names_are_the_same_once_nobody_looks_for_equal_ones(tmp_path: Path) -> None:
+    cells = pa.array([*(b"n%d" % number for number in range(600)), None, b"n7", b"", b"n7"], pa.large_binary())
+    often, once = (StringWriter(name, tmp_path / name, MemoryBudget(total=500)) for name in "01")
+
+    digests = [often.write(cells.slice(start, 200)) for start in range(0, len(cells), 200)]
+    assert np.concatenate(digests)[cells.is_valid()].tolist() == once.write(cells)[cells.is_valid()].tolist()
+
+    assert often.close() == once.close()
+    for kind in ("bytes", "offsets", "nulls"):
+        assert (tmp_path / f"0.{kind}.npy").read_bytes() == (tmp_path / f"1.{kind}.npy").read_bytes()
+
+
 def test_all_columns_share_one_budget(tmp_path: Path) -> None:
     # Each new string costs 150 bytes and its own: two fit into 400, a third does not.
     assert string_writer._BYTES_AN_ENTRY == 150

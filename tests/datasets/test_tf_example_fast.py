@@ -108,6 +108,27 @@ def test_damaged_records_are_refused_or_read_as_before(records: list[bytes], dat
     assert read(file, fast=True) == read(file, fast=False)
 
 
+def test_lengths_of_one_to_four_bytes_are_read_and_longer_ones_are_not() -> None:
+    numbers = [0, 1, 127, 128, 300, 2**14 - 1, 2**14, 2**21 - 1, 2**21, 2**28 - 1]
+    data = b"".join(map(varint, numbers)) + b"\xff" * 5
+    sizes = np.array([len(varint(number)) for number in numbers])
+    places = np.cumsum(sizes) - sizes
+    buffer = np.frombuffer(data, np.uint8)
+
+    values, used = tf_example_fast._varints(buffer, places, np.False_)
+
+    assert values.tolist() == numbers
+    assert used.tolist() == sizes.tolist()
+    with pytest.raises(Unusual):
+        tf_example_fast._varints(buffer, np.array([len(data) - 5]), np.False_)
+
+
+def test_signalling_nan_is_read_as_any_other() -> None:
+    example = serialized([("x", feature("float", [1.5, 2.5]))]).replace(struct.pack("<f", 2.5), b"\x01\x00\xa0\x7f")
+
+    assert read(record(example), fast=True) == read(record(example), fast=False)
+
+
 def read(file: bytes, *, fast: bool) -> Any:
     """All rows and places of a file, or what was refused."""
     with pytest.MonkeyPatch.context() as patch:

@@ -11,6 +11,7 @@ from ..distribution.replicate import prefix, replicate
 from ..distribution.strategy import ReplicaStrategy
 from ..variables import TracedVariable, VariableSet
 from .captures import Captures
+from .direct_call import run_function
 from .subgraph import Subgraph, taken_by
 from .threads import wrapped
 
@@ -34,13 +35,17 @@ class CapturedFunction:
 
     def bind(self, state: VariableSet) -> list[tf.Tensor]:
         """The arguments that follow those of a call: handles of `state` for model variables."""
-        return [
-            capture if variable is None else state.variable_on(*variable).handle for capture, variable in self._captured
-        ]
+        bound = state.bound.get(self)
+        if bound is None:
+            bound = state.bound[self] = [
+                capture if variable is None else state.variable_on(*variable).handle
+                for capture, variable in self._captured
+            ]
+        return bound
 
     def __call__(self, arguments: Sequence[tf.Tensor], state: VariableSet) -> list[tf.Tensor]:
         """Runs it; returns its outputs."""
-        return call(self, [*arguments, *self.bind(state)])
+        return run_function(self.concrete, [*arguments, *self.bind(state)], self.output_types, self.config)
 
 
 class Function(CapturedFunction):
@@ -124,7 +129,7 @@ def _fed(
 
 
 def call(function: CapturedFunction, arguments: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """Runs a function on all of its arguments, or adds its call to the graph that is being made."""
+    """Adds the call of a function, with all of its arguments, to the graph that is being made."""
     return list(
         tf.raw_ops.StatefulPartitionedCall(
             args=list(arguments), Tout=function.output_types, f=function.concrete, config_proto=function.config

@@ -151,11 +151,13 @@ class Packing:
             return_freed_memory()
         return packed
 
-    def gather(self, rows: Any, size: int, stopped: threading.Event | None = None) -> list[Any]:
+    def gather(
+        self, rows: Any, size: int, memory: zero_copy.ReusedMemory, stopped: threading.Event | None = None
+    ) -> list[Any]:
         """Packed arrays of the rows of a window, which are batches of `size`, or a smaller one.
 
-        As `pack` gives them, but packs of scalar numbers as `[batches, columns, size]`. Not complete once `stopped` is
-        set.
+        As `pack` gives them, but packs of scalar numbers as `[batches, columns, size]`, in `memory`. Not complete once
+        `stopped` is set.
         """
         packed, chosen = [], RowSelection(rows)
         for pack in self.packs:
@@ -164,7 +166,7 @@ class Packing:
             dtype = np.result_type(*arrays)
             if self._by_batch(pack):
                 offsets = [self._offsets[dense.path] for dense in columns]
-                packed.append(gather_batches(arrays, offsets, chosen, size, dtype, stopped))
+                packed.append(gather_batches(arrays, offsets, chosen, size, dtype, memory, stopped))
                 continue
             matrix = zero_copy.empty((len(rows), self._widths[pack]), dtype)
             # One after the other: the rows of all at once would be held twice.

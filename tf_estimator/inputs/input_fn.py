@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -75,6 +75,10 @@ def _from_dataset(dataset: tf.data.Dataset, graph: tf.Graph) -> BatchSource:
     names = [variant.name, *(op.name for op in initializers)]
     nodes = {node.name: node for node in graph_def.node}
     needed = [nodes[name] for name in ancestors(nodes, names, set())[0]]
+    direct = _runs_no_function(needed)
+    if direct and _prefetches_cached(nodes, variant.op.name):
+        names[0] = f"{nodes[variant.op.name].input[0]}:0"
+        stamp += " without prefetch"  # another position is saved
     rows = _take_rows(needed)
     part = v1.GraphDef(versions=graph_def.versions, library=graph_def.library, node=needed)
 
@@ -89,7 +93,7 @@ def _from_dataset(dataset: tf.data.Dataset, graph: tf.Graph) -> BatchSource:
     eager = tf.data.experimental.from_variant(made, dataset.element_spec)
     # Tables die with the function, Python functions with the graph.
     kept = (function, graph) if _calls_python(part) else (function,)
-    return IteratorSource(eager, stamp, direct=_runs_no_function(part), keep_alive=kept)
+    return IteratorSource(eager, stamp, direct=direct, keep_alive=kept)
 
 
 #: Constants of more bytes are taken for the rows of a data set.
@@ -121,11 +125,28 @@ _WITHOUT_FUNCTIONS = {
 }  # fmt: skip
 
 
-def _runs_no_function(graph_def: Any) -> bool:
-    """Whether all data sets of a graph do without TensorFlow's pool of threads."""
-    made = [node for node in graph_def.node if "Dataset" in node.op]
+def _runs_no_function(nodes: Sequence[Any]) -> bool:
+    """Whether all data sets among the nodes do without TensorFlow's pool of threads."""
+    made = [node for node in nodes if "Dataset" in node.op]
     parallel = any("parallel_copy" in node.attr and node.attr["parallel_copy"].b for node in made)
     return not parallel and all(node.op in _WITHOUT_FUNCTIONS for node in made)
+
+
+def _prefetches_cached(nodes: Mapping[str, Any], name: str) -> bool:
+    """Whether the data set `name` only makes a thread of its own take what is kept in memory.
+
+    That thread, and waiting for it, costs 13 µs a batch, which is more than taking a batch out of memory does.
+    """
+    node = nodes[name]
+    if node.op != "PrefetchDataset":
+        return False
+    node = nodes[node.input[0]]
+    while node.op in {"RepeatDataset", "SkipDataset", "TakeDataset"}:
+        node = nodes[node.input[0]]
+    if node.op not in {"CacheDataset", "CacheDatasetV2"}:
+        return False
+    file = nodes[node.input[1]]
+    return file.op == "Const" and not tf.make_ndarray(file.attr["value"].tensor).item()
 
 
 def _calls_python(graph_def: Any) -> bool:

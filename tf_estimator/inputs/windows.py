@@ -25,7 +25,7 @@ WINDOW_BYTES = 1 << 26
 #: Of shuffled columns a window is at least this part, so that an epoch reads them so many times, however big they are.
 WINDOWS_PER_EPOCH = 32
 #: The same for columns in memory, of which a window costs a pass over all of them.
-_RESIDENT_WINDOWS_PER_EPOCH = 4
+_RESIDENT_WINDOWS_PER_EPOCH = 2
 _WINDOW_EPOCHS = 256
 
 
@@ -68,7 +68,8 @@ class Windows:
             wanted = ORDER_ROWS if shuffled else ORDER_ROWS // 4
         else:
             wanted = _window_bytes(packing, shuffled) * packing.rows // max(packing.bytes, 1)
-        self._gatherer = _Gatherer(packing, rows, order, batch_size, wanted, resident is None)
+        self._memory = zero_copy.ReusedMemory()
+        self._gatherer = _Gatherer(packing, rows, order, batch_size, wanted, resident is None, self._memory)
         self._window: Window | None = None
         self._ahead: _Ahead | None = None
 
@@ -91,6 +92,7 @@ class Windows:
         if self._ahead is not None:
             self._ahead.close()
             self._ahead = None
+        self._memory.close()
 
     def _open(self, begin: int) -> Window:
         if self._resident is not None:
@@ -119,6 +121,7 @@ class _Gatherer:
     size: int
     wanted: int
     whole_batches: bool  # and a smaller last one in a window of its own
+    memory: zero_copy.ReusedMemory
 
     def rows_from(self, begin: int) -> Any:
         """Row numbers of the window at `begin`."""
@@ -132,7 +135,7 @@ class _Gatherer:
     def gather(self, begin: int, stopped: threading.Event | None = None) -> tuple[int, list[Any]]:
         """Number of rows and packed arrays of the window at `begin`; not complete once `stopped` is set."""
         rows = self.rows_from(begin)
-        return len(rows), self.packing.gather(rows, self.size, stopped)
+        return len(rows), self.packing.gather(rows, self.size, self.memory, stopped)
 
 
 class _Ahead:

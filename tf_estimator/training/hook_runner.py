@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ..graph.direct_call import DefaultGraph
 from ..graph.fetches import Fetches, feed_items, to_numpy
 from ..graph.traced_model import TracedModel
 from ..inputs.source import BatchSource
@@ -75,6 +76,7 @@ class HookRunner:
         self._builtin = [hook for hook in self.hooks if isinstance(hook, BuiltinHook)]
         self.stop_requested = False
         self._trace = trace
+        self._graph = DefaultGraph(trace.graph)
         self._session = session
         self._base = list(base)
         self._original = v1.train.SessionRunArgs(list(base))
@@ -157,7 +159,7 @@ class HookRunner:
             return 1, after, float(loss), None
         done, after, loss, kept, error = plan.values(count, goal, source, state)
         source.advance(done)
-        with self._trace.graph.as_default():
+        with self._graph:
             for values in kept:
                 for hook, request, fetches in zip(self.late, requests, plan.fetches, strict=True):
                     results = None if fetches is None else fetches.values(values)
@@ -171,7 +173,7 @@ class HookRunner:
         context = v1.train.SessionRunContext(self._original, self._session)
         if not hooks:
             return context, []
-        with self._trace.graph.as_default():
+        with self._graph:
             return context, [hook.before_run(context) for hook in hooks]
 
     def _one(
@@ -211,8 +213,8 @@ class HookRunner:
         # The engine's own come first, as in tf.estimator: users' hooks find the checkpoint of the step.
         for hook, run_values in own:
             hook.after_run(context, run_values)
-        if graph_hooks:  # In the graph, as users' code expects; entering it costs as much as a hook, so once for all.
-            with self._trace.graph.as_default():
+        if graph_hooks:  # In the graph, as users' code expects.
+            with self._graph:
                 for hook, run_values in graph_hooks:
                     hook.after_run(context, run_values)
         if context.stop_requested:

@@ -164,7 +164,8 @@ def _values(data: bytes, lists: Lists, element: pa.DataType) -> pa.Array:
     if lists.kind is None:
         return pa.nulls(0, element)
     if lists.kind != "bytes":
-        return pa.array(lists.values.astype(element.to_pandas_dtype(), copy=False))
+        with np.errstate(invalid="ignore"):  # a NaN may be one that signals
+            return pa.array(lists.values.astype(element.to_pandas_dtype(), copy=False))
     sizes = lists.values[:, 1] - lists.values[:, 0]
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
     if sizes.mean() > _LONG_STRING:

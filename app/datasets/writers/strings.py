@@ -45,6 +45,7 @@ class StringWriter:
         self._nulls = self._file("nulls", np.uint8)
         self._null_count = 0
         self._sample: list[bytes] = []
+        self._all_differ = False  # those of the last chunk that was looked at
 
     def _file(self, part: str, dtype: Any) -> NpyFile:
         return NpyFile(self._stem.with_name(f"{self._stem.name}.{part}.npy"), dtype)
@@ -56,6 +57,10 @@ class StringWriter:
     def write(self, array: pa.Array) -> np.ndarray[Any, Any]:
         """Appends a large_binary array of n rows; returns uint64 [n], their digests (any value where null)."""
         self._null_count += array.null_count
+        if self._codes is None and self._all_differ and len(self._sample) >= _SAMPLE:
+            self._write_plain(array)
+            cells = array.fill_null(b"") if array.null_count else array
+            return digest_strings(cells.to_numpy(zero_copy_only=False).tolist(), np.diff(binary_parts(cells)[0]))
         encoded = array.dictionary_encode()
         dictionary = encoded.dictionary
         lengths = np.diff(binary_parts(dictionary)[0])
@@ -64,6 +69,7 @@ class StringWriter:
         indices = None
         if len(texts) < len(array):  # else each row has a text of its own, in their order
             indices = (encoded.indices.fill_null(-1) if array.null_count else encoded.indices).to_numpy(False)
+        self._all_differ = indices is None
         if self._codes is not None:
             self._write_codes(dictionary, texts, lengths, indices)
         else:

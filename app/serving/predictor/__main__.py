@@ -160,7 +160,7 @@ class PredictorServer:
         self._models: dict[int, _Held] = {}
         self._turn, self._writing = ReadingTurn(), threading.Lock()
         self._took_s: dict[int, float] = {}  # the last call of each version
-        self._loads: queue.SimpleQueue[tuple[socket.socket, messages.Load | messages.Unload]] = queue.SimpleQueue()
+        self._loads: queue.SimpleQueue[tuple[socket.socket, messages.Change]] = queue.SimpleQueue()
         self._tensorflow = tf.__version__
         tf.constant(0.0)  # starts its threads and devices now
         gc.collect()
@@ -198,7 +198,7 @@ class PredictorServer:
             self._turn.give()
             self._run(connection, message)
             return False
-        if isinstance(message, self._messages.Load | self._messages.Unload):
+        if isinstance(message, self._messages.Change):
             self._loads.put((connection, message))
         return True
 
@@ -226,7 +226,7 @@ class PredictorServer:
 
     def _greet(self) -> None:
         versions = [
-            self._messages.LoadedVersion(key, held.path, held.digest, held.model.cell_bytes)
+            self._messages.LoadedVersion(key, held.path, held.digest, held.model.cell_bytes, held.model.onnx)
             for key, held in list(self._models.items())
         ]
         self._send(self._connection, self._messages.PredictorReady(self._tensorflow, versions))
@@ -250,7 +250,7 @@ class PredictorServer:
             connection, message = self._loads.get()
             if connection is not self._connection:
                 continue  # the requester is gone
-            if isinstance(message, self._messages.Load) and message.low_priority:
+            if isinstance(message, self._messages.UseOnnx) or getattr(message, "low_priority", False):
                 arguments = (connection, message)
                 thread = threading.Thread(target=self._load_at_low_priority, args=arguments, name="load-low-priority")
                 thread.start()
@@ -258,11 +258,28 @@ class PredictorServer:
             else:
                 self._load_or_unload(connection, message)
 
-    def _load_at_low_priority(self, connection: socket.socket, message: messages.Load) -> None:
+    def _load_at_low_priority(self, connection: socket.socket, message: messages.Load | messages.UseOnnx) -> None:
         """In a thread that ends with it, for a thread may not raise its priority again."""
         if sys.platform == "linux":
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY_NICENESS)
-        self._load_or_unload(connection, message)
+        if isinstance(message, self._messages.UseOnnx):
+            self._use_onnx(connection, message)
+        else:
+            self._load_or_unload(connection, message)
+
+    def _use_onnx(self, connection: socket.socket, message: messages.UseOnnx) -> None:
+        started = time.perf_counter()
+        error: str | None = None
+        held = self._models.get(message.key)
+        try:
+            if held is not None:
+                held.model.use_onnx(message.directory)
+        except Exception as failure:  # ONNX Runtime's exceptions have no class in common
+            error = f"ONNX Runtime cannot load it ({type(failure).__name__})."
+            print(f"predictor: no ONNX from {message.directory}: {failure!r}", file=sys.stderr, flush=True)
+        if not message.directory:
+            give_memory_back()
+        self._send(connection, self._messages.LoadResult(message.id, error, time.perf_counter() - started, 0))
 
     def _load_or_unload(self, connection: socket.socket, message: messages.Load | messages.Unload) -> None:
         started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -342,3 +343,46 @@ def test_dataset_is_asked_directly_where_it_runs_no_function(mapped: bool) -> No
     assert sorted(taken) == sorted([*range(6), *range(6)])
     with pytest.raises(tf.errors.OutOfRangeError):
         made()
+
+
+def open_dataset(make: Any) -> Any:
+    """The source of the data set that `make` makes of the numbers 0 to 6."""
+    return open_input(lambda: make(tf.data.Dataset.range(7)), tf.Graph(), VariableNames(), {})[0]
+
+
+def reads_without_prefetch(source: Any) -> bool:
+    return b"without prefetch" in source.state()["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("make", "read"),
+    [
+        (lambda d: d.batch(2).cache().prefetch(2), True),
+        (lambda d: d.batch(2).cache().repeat(3).skip(1).take(5).prefetch(1), True),
+        (lambda d: d.batch(2).prefetch(2), False),  # batches are made meanwhile
+        (lambda d: d.map(lambda x: x * 2).batch(2).cache().prefetch(2), False),  # so are they in the first pass
+        (lambda d: d.batch(2).cache().shuffle(2, seed=1).prefetch(2), False),
+        (lambda d: d.batch(2).cache().prefetch(2).take(2), False),
+    ],
+)
+def test_batches_kept_in_memory_are_read_without_a_thread(make: Any, read: bool) -> None:
+    def rest(source: Any) -> list[list[int]]:
+        found = []
+        with contextlib.suppress(StopIteration):
+            while True:
+                found.append(source.next()[0].numpy().tolist())
+        return found
+
+    source = open_dataset(make)
+    first = source.next()[0].numpy().tolist()
+    state = source.state()
+    assert reads_without_prefetch(source) is read
+    left = rest(source)
+    assert [first, *left] == [batch.tolist() for batch in make(tf.data.Dataset.range(7)).as_numpy_iterator()]
+    again = open_dataset(make)
+    assert again.restore(state)
+    assert rest(again) == left
+
+
+def test_batches_kept_in_a_file_are_read_beforehand(tmp_path: Path) -> None:
+    assert not reads_without_prefetch(open_dataset(lambda d: d.batch(2).cache(str(tmp_path / "kept")).prefetch(2)))

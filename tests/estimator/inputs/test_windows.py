@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import tf_estimator as est
 from tests.waiting import wait_for
-from tf_estimator.inputs import column_gathering, column_packing, columns_input, windows
+from tf_estimator.inputs import column_gathering, column_packing, columns_input, windows, zero_copy
 
 ROWS, BATCH = 500, 16
 
@@ -100,13 +100,13 @@ def test_training_from_windows_equals_training_from_memory(monkeypatch: pytest.M
 def test_window_is_a_part_of_shuffled_columns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(column_packing, "RESIDENT_BYTES", 10)
     monkeypatch.setattr(windows, "WINDOW_BYTES", 1 << 10)
-    x = np.arange(64_000, dtype=np.float32)  # 256,000 bytes: a 32nd is 8,000, which are 2,000 rows; a quarter 16,000
+    x = np.arange(64_000, dtype=np.float32)  # 256,000 bytes: a 32nd is 8,000, which are 2,000 rows; half of them 32,000
     np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     for two, shuffle, column, expected in (
         (False, False, x, 250),
-        (False, True, x, 16_000),
-        (True, True, x, 8_000),
+        (False, True, x, 32_000),
+        (True, True, x, 16_000),
         (False, True, mapped, 2_000),
     ):
         monkeypatch.setattr(windows, "has_second_core", lambda two=two: two)
@@ -114,6 +114,30 @@ def test_window_is_a_part_of_shuffled_columns(monkeypatch: pytest.MonkeyPatch, t
         source = made.open_source()
         assert source.arguments()[1].shape[0] == expected
         source.close()
+
+
+def test_memory_of_a_window_is_taken_again_once_nothing_refers_to_it() -> None:
+    memory = zero_copy.ReusedMemory()
+    first = memory.empty((1000, 16), np.float32)
+    place = first.ctypes.data
+    first[:] = 1
+    tensor = zero_copy.as_tensor(first)
+    del first
+    second = memory.empty((1000, 16), np.float32)
+    assert second.ctypes.data != place
+    rest = tensor[10:]  # it may share the memory
+    del tensor
+    assert float(tf.reduce_sum(rest)) == 990 * 16
+    del rest
+    third = memory.empty((999, 16), np.float32)
+    assert third.ctypes.data == place
+    fourth = memory.empty((10, 16), np.int64)
+    assert not {fourth.ctypes.data} & {second.ctypes.data, third.ctypes.data}
+    last = weakref.ref(third)
+    memory.close()
+    del third
+    assert last() is None
+    assert memory.empty((10, 10), ">f4").dtype == ">f4"  # such an array has no memory to share
 
 
 @pytest.mark.usefixtures("windowed")
@@ -156,12 +180,13 @@ def test_forgotten_source_ends_its_thread(monkeypatch: pytest.MonkeyPatch) -> No
     gathering = threading.Event()
     stopped: list[threading.Event] = []
 
-    def wait(arrays: Any, places: Any, rows: Any, size: int, dtype: Any, stop: threading.Event | None) -> Any:
+    def wait(*given: Any) -> Any:
+        stop = given[-1]
         if stop is not None:
             stopped.append(stop)
             gathering.set()
             assert stop.wait(60)
-        return column_gathering.gather_batches(arrays, places, rows, size, dtype, stop)
+        return column_gathering.gather_batches(*given)
 
     monkeypatch.setattr(column_packing, "gather_batches", wait)
     source.next()
