@@ -40,7 +40,8 @@ class Settings(BaseSettings):
     """Root of the artifact store: a path shared by all hosts, or `s3://bucket/prefix`, `gs://…`, `az://…`; empty:
     `<data-dir>/artifacts`."""
     cache_dir: Path | None = None
-    """What this host has of an object store; None: `<data-dir>/cache`. All processes of a host share one."""
+    """What this host has of an object store, and of conversions for ONNX Runtime; None: `<data-dir>/cache`. All
+    processes of a host share one."""
     cache_bytes: int = Field(default=32 * 2**30, gt=0)
     """Of the cache. What is in use stays, though it is more."""
     store_patience_s: float = Field(default=600.0, gt=0)

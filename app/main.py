@@ -64,6 +64,7 @@ from app.readiness import ReadinessMonitor
 from app.registry.audit import AuditRepository
 from app.registry.db import Database, make_engine
 from app.registry.tokens import TokenRepository
+from app.serving.engines import engine_of
 from app.serving.metrics import ServingCollector
 from app.serving.model_limits import BatchLimits
 from app.serving.service import ServingService
@@ -71,6 +72,7 @@ from app.startup import prepare
 from app.storage import Storage
 from app.traces import Tracing, make_tracing
 
+gc.freeze()  # or the first collection looks at all of it now
 gc.enable()
 
 log = structlog.get_logger("app.main")
@@ -180,6 +182,7 @@ def _prediction_app(
     app: ASGIApp, app_state: AppState, serving: ServingService, inference: Inference, accounts: Accounts
 ) -> PredictApp:
     """Predictions in front of all else that HTTP serves."""
+    app_state.engine_of = partial(engine_of, serving.models)
     return PredictApp(
         OpenInferenceApp(app, inference, partial(is_ready, app_state)),
         serving,
@@ -369,14 +372,13 @@ def _serving(settings: Settings, storage: Storage, link: ParentLink | None) -> S
         request_memory=settings.predict_request_memory,
     )
     hold = (lambda path, digest: storage.hold(storage.key(path), digest)) if storage.remote else None
+    make = partial(ServingService, limits=limits, hold=hold, conversions=settings.cache_directory / "onnx")
     if link is None:
-        return ServingService(limits=limits, memory_bytes=settings.predict_memory_bytes, hold=hold)
+        return make(memory_bytes=settings.predict_memory_bytes)
     # Each lane has the same versions in a predictor of its own, and the first one tries new ones for all.
     memory_bytes = settings.predict_memory_bytes // link.lanes
-    return ServingService(
-        limits=limits,
+    return make(
         memory_bytes=memory_bytes,
-        hold=hold,
         predictors=link,
         validates=link.index == 0,
         neighbours=HostVersions(link.table) if link.lanes > 1 else None,

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import os
+import runpy
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
+_MADV_DONTNEED = 4
 
 #: TensorFlow's own allocator keeps for good what was ever needed at once. Without it speed and peaks were the same.
 SYSTEM_ALLOCATOR = {"TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "1"}
+
+#: Numpy's threads are not used, and a process that forks others has one thread. Read when numpy is imported.
+ONE_NUMPY_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 NOT_FOR_MODELS = ("joblib", "pandas", "pyarrow", "scipy", "sklearn")
@@ -42,6 +49,12 @@ def without(names: Iterable[str]) -> Iterator[None]:
 PULSE_FD = "PULSE_FD"
 """Environment variable: the descriptor on which a supervisor waits for signs of life, one byte per second or more."""
 PULSE_EVERY_S = 1.0
+
+FORK_SERVER = "FORK_SERVER"
+"""Environment variable of a serving parent: the module of a fork server of more than predictors, and the descriptor of
+a socket that this fork server is to have."""
+TRAINERS_FD = "TRAINERS_FD"
+"""Environment variable of a worker: the descriptor of a socket whose other end a fork server of trainers reads."""
 
 
 def pulse() -> None:
@@ -109,6 +122,27 @@ def give_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def let_go_of_file_pages() -> None:
+    """Unmaps the pages of libraries that this process has read: an import reads hundreds of megabytes of TensorFlow's
+    once, to relocate it. They stay in the system's cache, and come back when they are used. Linux only.
+
+    Only mappings that nobody can have written to are touched: what `man 2 madvise` says of MADV_DONTNEED for a private
+    mapping of a file is that its pages are read from the file again.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    begin = end = 0
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first, *fields = line.split()
+        if not first.endswith(":"):
+            addresses, (access, _, _, inode, *_) = first.split("-"), fields
+            begin, end = (int(address, 16) for address in addresses) if "w" not in access and inode != "0" else (0, 0)
+        elif first == "Anonymous:" and fields[0] == "0" and begin:
+            libc.madvise(begin, end - begin, _MADV_DONTNEED)
+
+
 def name_process(name: str) -> None:
     """What `ps -o comm` and `top` call this process: forks of one program look alike otherwise. At most 15 letters."""
     if sys.platform == "linux":
@@ -117,16 +151,23 @@ def name_process(name: str) -> None:
 
 def show_command(*words: str) -> None:
     """What `ps -f` shows as the command line of this process after its program: a fork shows that of the process that
-    forked it otherwise. Nothing changes where the words are longer than what stands there. Linux only."""
+    forked it otherwise. Where there is too little room, the program loses its directory, then the line its last words.
+    Linux only."""
     if sys.platform != "linux":
         return
     shown = Path("/proc/self/cmdline").read_bytes()
-    first = shown.partition(b"\0")[0]
-    line = b"\0".join([first, *(word.encode() for word in words)]) + b"\0"
+    program = shown.partition(b"\0")[0]
     # Where the arguments begin and end; the second field, the name, may hold anything: see `man 5 proc_pid_stat`.
     start, end = map(int, Path("/proc/self/stat").read_text().rpartition(")")[2].split()[45:47])
-    if start and len(line) <= end - start:
-        ctypes.memmove(start, line.ljust(end - start, b"\0"), end - start)
+    said = [word.encode() for word in words]
+    lines = [
+        [program, *said],
+        *([Path(os.fsdecode(program)).name.encode(), *said[:n]] for n in range(len(said), 0, -1)),
+    ]
+    for line in (b"\0".join(line) + b"\0" for line in lines):
+        if start and len(line) <= end - start:
+            ctypes.memmove(start, line.ljust(end - start, b"\0"), end - start)
+            return
 
 
 def adopt_orphans() -> None:
@@ -168,3 +209,68 @@ def die_with_parent(by: signal.Signals = signal.SIGKILL, *, parent: int | None =
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, by)
         if os.getppid() != parent:  # it died before we asked; a parent may itself be process 1, as in a container
             os._exit(1)
+
+
+def fork_module(
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    keep: Sequence[int] = (),
+    standard: Sequence[int] = (),
+    first: Callable[[], None] = lambda: None,
+) -> int:
+    """Forks a process that does what `python -m WORDS` does, without importing again what is imported here, and shares
+    that memory. Only a process with one thread may call this. Linux only.
+
+    Args:
+        words: the module and its arguments.
+        environment: all variables of the new process.
+        keep: descriptors that it has beside the three first.
+        standard: what become its standard input, output and error; none: an empty input, and ours.
+        first: called in it before all else.
+
+    Returns the process' number.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    if pid := os.fork():
+        return pid
+    status = 1
+    try:
+        first()
+        _forget_the_parent(environment, keep, standard)
+        show_command("-m", *words)
+        sys.argv = list(words)
+        gc.enable()
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        # What an interpreter does at its end; the frames below us are the parent's, and nothing of them may run here.
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(status)
+
+
+def _forget_the_parent(environment: Mapping[str, str], keep: Sequence[int], standard: Sequence[int]) -> None:
+    """What an exec would do to signals, descriptors and variables."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for place, descriptor in enumerate(standard or [os.open(os.devnull, os.O_RDONLY)]):
+        os.dup2(descriptor, place)
+    edge = 3
+    for descriptor in [*sorted({one for one in keep if one > 2}), os.sysconf("SC_OPEN_MAX")]:
+        os.closerange(edge, descriptor)
+        edge = descriptor + 1
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)

@@ -1,6 +1,8 @@
 """The tests again and again, under circumstances that change from run to run: see scripts/flaky.
 
-Without pytest's arguments each run has all tests, in the groups that run side by side as CI has them.
+Without pytest's arguments each run has all tests, in the groups that run side by side as CI has them. Many runs take
+longer than anybody waits: with `--json FILE` those that the file holds are not made again, so that they can be made
+in parts. Delete it to begin anew.
 
 run            cores   busy loops beside it
 1, 5, 9 …      all     none
@@ -25,6 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -47,9 +50,10 @@ class Circumstances:
 @dataclass
 class Result:
     """Of one run. `failed`: ids of tests; `broken`: why there is no report, if there is none; `logs`: where pytest's
-    output and reports are, of a run that did not succeed."""
+    output and reports are, of a run that did not succeed; `commit`: of the code, "" outside Git."""
 
     circumstances: Circumstances
+    commit: str = ""
     tests: int = 0
     seconds: float = 0.0
     failed: list[str] = field(default_factory=list)
@@ -90,7 +94,7 @@ def _keep_to(cores: tuple[int, ...]) -> None:
 
 def run(circumstances: Circumstances, arguments: list[str]) -> Result:
     """Runs the tests once. Logs of a run without a failure are removed."""
-    result = Result(circumstances)
+    result = Result(circumstances, _commit())
     directory = Path(tempfile.mkdtemp(prefix=f"flaky-{circumstances.number}-"))
     with load(circumstances.busy, circumstances.cores):
         begin = time.monotonic()
@@ -108,6 +112,26 @@ def run(circumstances: Circumstances, arguments: list[str]) -> Result:
     else:
         shutil.rmtree(directory)
     return result
+
+
+def _commit() -> str:
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
+
+
+def read_results(file: Path) -> list[Result]:
+    """Those of former runs; none where there is no such file. Raises ValueError where it holds something else."""
+    if not file.exists():
+        return []
+    try:
+        rows = json.loads(file.read_text())
+        return [Result(**row | {"circumstances": _circumstances(row["circumstances"])}) for row in rows]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{file} does not hold results of scripts/flaky ({error}). Move it away.") from None
+
+
+def _circumstances(row: dict[str, Any]) -> Circumstances:
+    return Circumstances(**row | {"cores": tuple(row["cores"])})
 
 
 def _groups(arguments: list[str]) -> dict[str, list[str]]:
@@ -152,7 +176,9 @@ def summary(results: list[Result]) -> str:
         lines.append(f"failed in run {', '.join(map(str, runs))}: {test}")
     good = sum(not result.failed and not result.broken for result in results)
     slowest = max((result.seconds for result in results), default=0.0)
-    lines.append(f"{good} of {len(results)} runs without a failure; the slowest took {slowest:.0f} s.")
+    commits = {result.commit for result in results}
+    of = f" of {len(commits)} commits" if len(commits) > 1 else ""
+    lines.append(f"{good} of {len(results)} runs{of} without a failure; the slowest took {slowest:.0f} s.")
     return "\n".join(lines)
 
 
@@ -160,11 +186,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/flaky", description="Runs the tests again and again.")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1, help="of the orders")
-    parser.add_argument("--json", type=Path, help="write all results here")
+    parser.add_argument("--json", type=Path, help="all results; runs that it holds are not made again")
     options, arguments = parser.parse_known_args()
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-    results = []
+    try:
+        results = read_results(options.json) if options.json else []
+    except ValueError as error:
+        parser.error(str(error))
+    made = [result.circumstances for result in results]
     for circumstances in plan(options.runs, options.seed, cores):
+        if circumstances in made:
+            continue
         result = run(circumstances, arguments)
         results.append(result)
         state = f"{len(result.failed)} of {result.tests} failed" if not result.broken else "no report"

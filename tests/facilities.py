@@ -15,6 +15,7 @@ from tests import databases, rabbitmq, seaweedfs
 from tests.e2e import browser
 from tests.object_store import azurite
 from tests.protocols import serving_clients
+from tests.serving import onnx_packages
 from tests.workers.on_ray import local_ray
 
 
@@ -91,6 +92,12 @@ FACILITIES = (
         lambda: not local_ray.MISSING,
         "jobs on Ray are tested with a table in its place",
         "scripts/ray",
+    ),
+    Facility(
+        "tf2onnx and ONNX Runtime",
+        lambda: not onnx_packages.MISSING,
+        "the second engine is tested by what refuses it only",
+        "scripts/onnx",
     ),
     Facility(
         "Azurite",

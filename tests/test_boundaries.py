@@ -112,7 +112,12 @@ RULES: dict[str, tuple[set[str], set[str]]] = {
         {"workers.on_ray", "workers.worker", *_WORKER, *_LEAVES} - {"workers"},
         {"fastapi", "celery", "tensorflow"},
     ),
-    "workers.service": ({"workers.service", *_WORKER, *_LEAVES} - {"workers"}, {"fastapi", "tensorflow"}),
+    # whether forks are possible; what its parts import as well is imported by name
+    "workers.service": (
+        {"workers.service", "app.serving.forkserver", *_WORKER, *_LEAVES} - {"workers"},
+        {"fastapi", "tensorflow"},
+    ),
+    "workers.fork_server": ({"app.serving.predictor", "tf_estimator", *_WORKER, *_LEAVES}, {"fastapi"}),
     "workers.estimator_json": (
         {
             "workers.estimator_json",
@@ -263,7 +268,7 @@ def test_api_starts_without_tensorflow() -> None:
     assert loaded_after("import app.main").isdisjoint({"tensorflow", "keras", "workers", "opentelemetry.sdk"})
 
 
-def test_serving_parent_holds_nothing_that_lanes_can_hold() -> None:
+def test_serving_parent_imports_the_api_for_its_forks_only() -> None:
     heavy = {"fastapi", "starlette", "uvicorn", "sqlalchemy", "celery", "grpc", "tensorflow"}
     assert loaded_after("import app.lanes.parent").isdisjoint(heavy)
 

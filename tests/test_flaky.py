@@ -59,6 +59,25 @@ def test_what_fails_now_and_then_is_summed_up(tmp_path: Path) -> None:
     assert len(orders) > 1
     assert [int(cores) for _, cores in lines[8:]] == [1] * 8
 
+    more = subprocess.run(
+        [*command[:3], "5", *command[4:]], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert more.returncode == 1, more.stderr  # of the run before
+    assert "4 of 5 runs without a failure" in more.stdout
+    assert [line.split(":")[0] for line in more.stdout.splitlines() if line.startswith("run ")] == ["run 5"]
+    assert len((tmp_path / "seen").read_text().splitlines()) == 20
+    assert json.loads(out.read_text())[:4] == results
+
+
+def test_file_that_holds_something_else_is_not_written_over(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    out.write_text('{"place": 1}')
+    command = [sys.executable, "scripts/flaky.py", "--json", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "does not hold results of scripts/flaky" in done.stderr
+    assert out.read_text() == '{"place": 1}'
+
 
 def test_all_tests_run_in_the_groups_that_run_side_by_side() -> None:
     groups = flaky._groups([])
@@ -69,7 +88,10 @@ def test_all_tests_run_in_the_groups_that_run_side_by_side() -> None:
 
 def test_summary_names_the_runs_of_each_failure() -> None:
     first, second = flaky.plan(2, 1, [0])
-    results = [flaky.Result(first, 3, 1.0, ["x::a"]), flaky.Result(second, 3, 2.0, ["x::a", "x::b"])]
+    results = [
+        flaky.Result(first, tests=3, seconds=1.0, failed=["x::a"]),
+        flaky.Result(second, tests=3, seconds=2.0, failed=["x::a", "x::b"]),
+    ]
     assert flaky.summary(results).splitlines() == [
         "failed in run 1, 2: x::a",
         "failed in run 2: x::b",

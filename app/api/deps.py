@@ -48,6 +48,8 @@ class AppState:
     """How many lanes of this host serve, and how many there are to be."""
     promotions: Promotions = field(default_factory=Promotions)
     flips: LabelFlips = field(default_factory=LabelFlips)
+    engine_of: Callable[[str, int], dict[str, Any] | None] = lambda model, number: None
+    """What computes the answers of a version here; None: it is not loaded."""
     large_bodies: LargeBodyReader = field(default_factory=LargeBodyReader)
     ingesting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     """Uploads that are read at once: each needs its share of memory."""

@@ -14,7 +14,7 @@ from app.errors import InvalidInput
 from app.registry.models import ModelRepository
 from app.registry.serving_settings import ServingSettingsRepository
 from app.registry.tables import Model
-from app.serving.model_limits import DEFAULT_PRIORITY
+from app.serving.model_limits import DEFAULT_PRIORITY, TENSORFLOW
 
 router = APIRouter(tags=["models"], route_class=StrictRoute)
 
@@ -72,12 +72,13 @@ def _view(app_state: AppState, row: Model, response: Response) -> ServingView:
     names = ServingUpdate.model_fields
     own: dict[str, Any] = {name: (row.serving or {}).get(name) for name in names}
     settings = app_state.settings
-    service = {
+    service: dict[str, Any] = {
         "batch_rows": settings.predict_max_batch_rows,
         "queue_rows": settings.predict_max_queue_rows,
         "timeout_s": settings.predict_timeout_s,
         "memory_bytes": settings.predict_memory_bytes // app_state.lanes()[1],
         "priority": DEFAULT_PRIORITY,
+        "engine": TENSORFLOW,
     }
     in_force = service | {name: value for name, value in own.items() if value is not None}
     for name in ("batch_rows", "queue_rows", "memory_bytes"):

@@ -28,6 +28,7 @@ from app.api.request_sample import request_sample
 from app.api.schemas.job import EvaluationView
 from app.api.schemas.model import (
     CanaryView,
+    EngineView,
     LabelUpdate,
     LabelView,
     Metadata,
@@ -140,7 +141,10 @@ def list_evaluations(
 )
 def get_version(app_state: AppStateDep, model: ModelName, version: VersionNumber) -> ModelStatus:
     with app_state.database.read() as session:
-        return _one(session, model, ModelRepository(session).version(model, version))
+        status = _one(session, model, ModelRepository(session).version(model, version))
+    if (engine := app_state.engine_of(model, version)) is not None:
+        status.engine = EngineView(**engine)
+    return status
 
 
 @router.get(

@@ -120,6 +120,12 @@ class Generation:
         self._on_change, self._on_end, self._on_metrics = on_change, on_end, on_metrics
         self._giving: set[asyncio.Task[None]] = set()
 
+    def begin_as_forks(self) -> None:
+        """Starts the fork servers as forks of this process."""
+        self.nursery.begin_as_fork()
+        if self.pool is not None:
+            self.pool.fork_server.begin_as_fork()
+
     async def begin(self) -> None:
         """Starts the fork servers unless they live."""
         await self.nursery.begin()

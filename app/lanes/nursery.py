@@ -34,10 +34,16 @@ def main(arguments: list[str]) -> None:
 
     settings = Settings()
     configure(settings.log_level)
-    api.import_all(settings)
-    gc.collect()
     gc.freeze()
-    words, descriptors = _serve_forks(socket.socket(fileno=int(descriptor)), int(parent))
+    asked = socket.socket(fileno=int(descriptor))
+    given = _serve_fork(asked, int(parent))  # the first lane does not wait for what only later requests want
+    if given is None and settings.lanes > 1:  # a lane alone would not share it
+        api.import_all(settings)
+        gc.collect()
+        gc.freeze()
+    while given is None:
+        given = _serve_fork(asked, int(parent))
+    words, descriptors = given
     index, lanes, seats, seat, patience_s, grpc_port = words
     control, *listeners = (socket.socket(fileno=descriptor) for descriptor in descriptors[1:])
     name_process(f"lane-{index}")
@@ -47,19 +53,19 @@ def main(arguments: list[str]) -> None:
     serve_lane(settings, control, listeners, place)
 
 
-def _serve_forks(asked: socket.socket, parent: int) -> tuple[list[str], list[int]]:
-    """Forks a lane for each packet. Returns in those only: words and descriptors."""
+def _serve_fork(asked: socket.socket, parent: int) -> tuple[list[str], list[int]] | None:
+    """Waits for a packet and forks a lane for it. Words and descriptors in the lane, None here."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel clears away what stands between a lane and its parent
-    while True:
-        words, descriptors, *_ = socket.recv_fds(asked, 1024, _MOST_SOCKETS)
-        if not descriptors:
-            os._exit(0)  # the parent is gone
-        if fork_child_of(parent, lambda pid: asked.sendall(PID.pack(pid))):
-            asked.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            return words.decode().split(), descriptors
-        for descriptor in descriptors:
-            os.close(descriptor)
+    words, descriptors, *_ = socket.recv_fds(asked, 1024, _MOST_SOCKETS)
+    if not descriptors:
+        os._exit(0)  # the parent is gone
+    if fork_child_of(parent, lambda pid: asked.sendall(PID.pack(pid))):
+        asked.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return words.decode().split(), descriptors
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return None
 
 
 if __name__ == "__main__":

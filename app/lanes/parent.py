@@ -10,6 +10,8 @@ versions in memory.
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib
 import os
 import signal
 import socket
@@ -28,7 +30,7 @@ from app.lanes.rolling import roll
 from app.lanes.stand_ins import StandIns
 from app.log import configure
 from app.private_files import only_for_us, protect
-from app.process import adopt_orphans, name_process, pulse
+from app.process import ONE_NUMPY_THREAD, adopt_orphans, name_process, pulse
 from app.serving.forkserver import POSSIBLE, ForkServerDied
 
 log = structlog.get_logger("app.lanes")
@@ -73,6 +75,11 @@ class ServingParent:
         """All that live and were not told to end; during a rolling restart there may be two in one place."""
         found = (lane for generation in self._generations for lane in generation.lanes if not lane.drains)
         return sorted(found, key=lambda lane: lane.index)
+
+    def fork_nurseries(self) -> None:
+        """Starts those of the first lanes as forks of this process, before it runs. Later ones, after a death or for a
+        rolling restart, import the code as it is then."""
+        self._generation.begin_as_forks()
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT; then the lanes answer what they have."""
@@ -244,8 +251,9 @@ def main() -> None:
     adopt_orphans()
     name_process("serving-parent")
     log.info("listens", host=settings.host, port=port, lanes=settings.lanes)
-    asyncio.run(_run(settings, listeners, grpc_port))
-
-
-async def _run(settings: Settings, listeners: Sequence[Sequence[socket.socket]], grpc_port: int) -> None:
-    await ServingParent(settings, listeners, grpc_port=grpc_port).run()
+    os.environ.update(ONE_NUMPY_THREAD | os.environ)  # a second thread, and we could not fork
+    importlib.import_module("app.main")  # for those that are forked below: one import, one copy in memory
+    gc.freeze()
+    parent = ServingParent(settings, listeners, grpc_port=grpc_port)
+    parent.fork_nurseries()
+    asyncio.run(parent.run())

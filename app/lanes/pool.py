@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import structlog
 
 from app.lanes.messages import PacketSocket
-from app.serving.forkserver import Forked, ForkServer, ForkServerDied
+from app.serving.forkserver import Forked, ForkServerDied, of_this_host
 
 log = structlog.get_logger("app.lanes")
 
@@ -45,7 +45,7 @@ class PredictorPool:
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        self.fork_server = ForkServer()
+        self.fork_server = of_this_host()
         self.predictors: set[PooledPredictor] = set()
         self.replaced = 0
         self._arguments = ["pooled", *arguments]

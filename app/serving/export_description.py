@@ -95,6 +95,12 @@ def inputs_of(export: ExportDescription, signature: Signature) -> Sequence[Input
     return export.features if signature.input == "features" else (EXAMPLES_FEATURE,)
 
 
+def aliases_of(export: ExportDescription) -> dict[str, str]:
+    """Signatures that are another one: `serving_default` and `predict` usually are, and are traced once then."""
+    default, predict = export.signatures.get("serving_default"), export.signatures.get("predict")
+    return {"predict": "serving_default"} if default is not None and default == predict else {}
+
+
 def read_export(directory: str | Path) -> ExportDescription:
     """Reads and checks the description. Raises BadExport."""
     path = Path(directory) / SERVING_JSON

@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.process import SYSTEM_ALLOCATOR
+from app.process import FORK_SERVER, ONE_NUMPY_THREAD, SYSTEM_ALLOCATOR, fork_module
 
 ROOT = Path(__file__).resolve().parents[2]
 PID = struct.Struct("<I")
@@ -41,6 +41,14 @@ def _possible() -> bool:
 
 
 POSSIBLE = _possible()
+
+
+def of_this_host() -> ForkServer:
+    """A fork server of predictors; where a supervisor wants it, one that forks trainers for its workers as well."""
+    if wanted := os.environ.get(FORK_SERVER):
+        module, descriptor = wanted.split()
+        return ForkServer(module, [int(descriptor)])
+    return ForkServer()
 
 
 class ForkServerDied(Exception):
@@ -86,12 +94,13 @@ class ForkServer:
     """A process that forks others; started when the first one is wanted, and again when it died or hangs.
 
     Args:
-        module: what it runs, `MODULE nursery PARENT FD`.
+        module: what it runs, `MODULE nursery PARENT FD …`.
+        given: descriptors of ours that it has as well, and is told the numbers of.
     """
 
-    def __init__(self, module: str = PREDICTOR) -> None:
-        self._module = module
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self, module: str = PREDICTOR, given: Sequence[int] = ()) -> None:
+        self._module, self._given = module, tuple(given)
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self._control: socket.socket | None = None
         self._turn = asyncio.Lock()
         self._has_forked = False
@@ -109,6 +118,15 @@ class ForkServer:
         """Starts it unless it lives, so that the next fork need not wait for imports."""
         async with self._turn:
             self._begin()
+
+    def begin_as_fork(self) -> None:
+        """Starts it for the first time as a fork of this process: what it needs and we have imported is imported, and
+        shared, already. Only before this process has an event loop or a second thread."""
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            descriptors = [theirs.fileno(), *self._given]
+            words = [self._module, "nursery", str(os.getpid()), *map(str, descriptors)]
+            self._process = Forked(fork_module(words, _environment(), keep=descriptors))
 
     async def fork(self, theirs: Sequence[socket.socket | int], arguments: Sequence[str], timeout_s: float) -> Forked:
         """A new process that has those sockets and descriptors.
@@ -169,24 +187,28 @@ class ForkServer:
         """On the event loop's thread: the kernel ends it with the thread that started it, not with the process."""
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = start(self._module, "nursery", theirs)
+            self._process = start(self._module, "nursery", theirs, *self._given)
 
 
-def start(module: str, kind: str, *arguments: str | socket.socket) -> subprocess.Popen[bytes]:
-    """Runs a module (exec'd, never a fork that carries the API's state). Sockets among the arguments are
-    passed on, as their numbers."""
-    descriptors = [argument.fileno() for argument in arguments if isinstance(argument, socket.socket)]
-    words = [argument if isinstance(argument, str) else str(argument.fileno()) for argument in arguments]
-    environment = {
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-        **SYSTEM_ALLOCATOR,
-        "OPENBLAS_NUM_THREADS": "1",  # numpy's threads are not used, and the fork server forks with one thread only
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-    }
+def start(module: str, kind: str, *arguments: str | int | socket.socket) -> subprocess.Popen[bytes]:
+    """Runs a module (exec'd, never a fork that carries the API's state). Sockets and descriptors among the arguments
+    are passed on, as their numbers."""
+    plain = [argument.fileno() if isinstance(argument, socket.socket) else argument for argument in arguments]
+    descriptors = [argument for argument in plain if isinstance(argument, int)]
+    words = [str(argument) for argument in plain]
     return subprocess.Popen(
         [sys.executable, "-m", module, kind, str(os.getpid()), *words],
         pass_fds=descriptors,
-        env=environment,
+        env=_environment(),
         stdin=subprocess.DEVNULL,
     )
+
+
+def _environment() -> dict[str, str]:
+    return {
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        **SYSTEM_ALLOCATOR,
+        **ONE_NUMPY_THREAD,
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    }

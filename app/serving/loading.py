@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.serving.engines import note_engine
 from app.serving.export_description import BadExport
 from app.serving.predictor_process import PredictorDied, PredictorProcess
 from app.serving.versions import ServingVersion
@@ -25,9 +26,11 @@ async def load_in(
     if left is not None:
         version.key = left.key
         version.set_cell_bytes(left.cell_bytes)
+        note_engine(version, left.onnx)
         return
     timeout_s *= _LOW_PRIORITY_PATIENCE if low_priority else 1
     done = await process.load(version.key, wanted.path, wanted.digest, timeout_s, low_priority=low_priority)
     if done.error is not None:
         raise BadExport(done.error)
     version.set_cell_bytes(done.cell_bytes)
+    note_engine(version, "")

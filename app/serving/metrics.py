@@ -50,6 +50,7 @@ class VersionMetrics:
         seconds: of whole requests, from body to answer; only good ones.
         run_seconds: of the model's calls.
         batch_rows: rows of the calls.
+        engines: signatures that each computes ("tensorflow", "onnx").
     """
 
     def __init__(self) -> None:
@@ -61,6 +62,7 @@ class VersionMetrics:
         self.run_seconds = Histogram(_SECONDS)
         self.batch_rows = Histogram(_ROWS)
         self.loads = 0
+        self.engines: dict[str, int] = {}
 
     mirror: None = None
     """Copies are made of requests of divided labels only (`app.serving.split.Arm`)."""
@@ -109,11 +111,16 @@ class ServingCollector:
         seconds = HistogramMetricFamily("serving_request_seconds", "Time of a prediction", labels=_LABELS)
         runs = HistogramMetricFamily("serving_run_seconds", "Time of a call of the model", labels=_LABELS)
         batches = HistogramMetricFamily("serving_batch_rows", "Instances in a call of the model", labels=_LABELS)
+        engines = GaugeMetricFamily(
+            "serving_signatures", "Signatures that an engine computes", labels=(*_LABELS, "engine")
+        )
         for model, number, metrics in self._service.metrics():
             labels = [model, str(number)]
             requests.add_metric(labels, metrics.requests)
             rows.add_metric(labels, metrics.rows)
             loads.add_metric(labels, metrics.loads)
+            for engine, count in metrics.engines.items():
+                engines.add_metric([*labels, engine], count)
             for status, count in metrics.errors.items():
                 errors.add_metric([*labels, str(status)], count)
             for kind, count in metrics.warnings.items():
@@ -121,8 +128,21 @@ class ServingCollector:
             seconds.add_metric(labels, metrics.seconds.buckets(), metrics.seconds.total)
             runs.add_metric(labels, metrics.run_seconds.buckets(), metrics.run_seconds.total)
             batches.add_metric(labels, metrics.batch_rows.buckets(), metrics.batch_rows.total)
-        yield from (requests, rows, errors, warnings, loads, seconds, runs, batches)
+        yield from (requests, rows, errors, warnings, loads, engines, seconds, runs, batches)
         for name, text, value in self._service.gauges():
             gauge = GaugeMetricFamily(name, text)
             gauge.add_metric([], value)
             yield gauge
+
+
+def service_gauges(
+    waiting: int, loaded: int, model_bytes: int, restarts: int, memory: int
+) -> list[tuple[str, str, float]]:
+    """What `MetricsSource.gauges` gives."""
+    return [
+        ("serving_queue_rows", "Instances that wait for a call", waiting),
+        ("serving_versions_loaded", "Versions in memory", loaded),
+        ("serving_model_bytes", "Memory counted for loaded versions", model_bytes),
+        ("serving_predictor_restarts", "Predictor processes that were replaced", restarts),
+        ("serving_predictor_memory_bytes", "Private memory of the predictor process", memory),
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DEFAULT_PRIORITY = 5
+TENSORFLOW, ONNX = "tensorflow", "onnx"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class ModelSettings:
         timeout_s: of a request, from its arrival. One above the service's is also what one call may take.
         memory_bytes: that a new version may take; a larger one is not loaded.
         priority: 0 to 9; lower ones have their turn first, and stay in memory longer where that is short.
+        engine: "tensorflow", or "onnx": that where its answers are TensorFlow's (`app.serving.engines`).
     """
 
     batch_rows: int | None = None
@@ -52,6 +54,7 @@ class ModelSettings:
     timeout_s: float | None = None
     memory_bytes: int | None = None
     priority: int = DEFAULT_PRIORITY
+    engine: str = TENSORFLOW
 
 
 AS_THE_SERVICE = ModelSettings()

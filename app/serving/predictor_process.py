@@ -16,6 +16,7 @@ from app.serving.forkserver import PREDICTOR, Forked, ForkServerDied, start
 from app.serving.protocol import (
     BadFrame,
     BatchResult,
+    Change,
     FrameReader,
     Load,
     LoadedVersion,
@@ -24,6 +25,7 @@ from app.serving.protocol import (
     Reply,
     RunBatch,
     Unload,
+    UseOnnx,
     decode_reply,
     frame,
 )
@@ -142,6 +144,11 @@ class PredictorProcess(asyncio.Protocol):
         number = next(self._ids)
         return await self._told(Unload(number, key), number, timeout_s)
 
+    async def use_onnx(self, key: int, directory: str, timeout_s: float) -> LoadResult:
+        """As `UseOnnx`. Raises as `load` does."""
+        number = next(self._ids)
+        return await self._told(UseOnnx(number, key, directory), number, timeout_s)
+
     def leave(self) -> None:
         """Ends the connection, not the process, which is somebody else's."""
         self._leaving = True
@@ -218,7 +225,7 @@ class PredictorProcess(asyncio.Protocol):
             if future is not None and not future.done():
                 future.set_result(reply)
 
-    async def _told(self, message: Load | Unload, number: int, timeout_s: float) -> LoadResult:
+    async def _told(self, message: Change, number: int, timeout_s: float) -> LoadResult:
         if not self.alive or self._transport is None:
             raise PredictorDied("The predictor process ended.")
         future: asyncio.Future[LoadResult] = asyncio.get_running_loop().create_future()

@@ -80,13 +80,22 @@ class RunBatch(msgspec.Struct, array_like=True, tag=3, frozen=True):
     call_rows: int = 0
 
 
+class UseOnnx(msgspec.Struct, array_like=True, tag=7, frozen=True):
+    """Answer for `key` by ONNX Runtime where a signature was converted in `directory`; empty: by TensorFlow."""
+
+    id: int
+    key: int
+    directory: str
+
+
 class LoadedVersion(msgspec.Struct, array_like=True, frozen=True):
-    """A version that a predictor has, as it was loaded."""
+    """A version that a predictor has, as it was loaded; `onnx` is the last `UseOnnx.directory`."""
 
     key: int
     path: str
     digest: str
     cell_bytes: int
+    onnx: str = ""
 
 
 class PredictorReady(msgspec.Struct, array_like=True, tag=4, frozen=True):
@@ -101,7 +110,7 @@ class PredictorReady(msgspec.Struct, array_like=True, tag=4, frozen=True):
 
 
 class LoadResult(msgspec.Struct, array_like=True, tag=5, frozen=True):
-    """A load or unload is through.
+    """A load, an unload or a change of what computes is through.
 
     Attributes:
         error: why not, for a person; None when it is.
@@ -129,7 +138,8 @@ class BatchResult(msgspec.Struct, array_like=True, tag=6, frozen=True):
     run_us: int
 
 
-Request = Load | Unload | RunBatch
+Change = Load | Unload | UseOnnx
+Request = Change | RunBatch
 Reply = PredictorReady | LoadResult | BatchResult
 _encoder = msgspec.msgpack.Encoder()
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -19,11 +20,12 @@ import structlog
 from app.errors import Conflict, NotFound, ServiceError, Unavailable
 from app.serving.batcher import Batcher
 from app.serving.description import read_description
+from app.serving.engines import Engines
 from app.serving.export_description import BadExport
 from app.serving.leak_check import LeakCheck
 from app.serving.loading import load_in
 from app.serving.metadata import metadata, status
-from app.serving.metrics import VersionMetrics
+from app.serving.metrics import VersionMetrics, service_gauges
 from app.serving.model_limits import BatchLimits
 from app.serving.neighbours import Neighbours
 from app.serving.own_predictors import OwnPredictors, PredictorSource
@@ -53,6 +55,7 @@ class ServingService:
         hold: fetches and keeps the files of a version; None: they are there.
         neighbours: who else serves on this host; None: nobody.
         validates: tries and loads staged versions; else they are loaded once they are not staged any more.
+        conversions: directory for ONNX Runtime's models; None: TensorFlow computes all answers.
         on_loaded, on_failed: called with staged versions, on the event loop; must not block.
     """
 
@@ -67,6 +70,7 @@ class ServingService:
         hold: Hold | None = None,
         validates: bool = True,
         neighbours: Neighbours | None = None,
+        conversions: Path | None = None,
         on_loaded: Callable[[str, int], None] | None = None,
         on_failed: Callable[[str, int, str], None] | None = None,
     ) -> None:
@@ -81,8 +85,7 @@ class ServingService:
         self._load_timeout_s = load_timeout_s
         self.leak_check = LeakCheck(leak_bytes)
         self._validates = validates
-        if neighbours is not None:
-            self.models.neighbours = neighbours
+        self.models.neighbours = neighbours or self.models.neighbours
         self.predictors = predictors or OwnPredictors()
         self._predictor: PredictorProcess | None = None
         self._batcher: Batcher | None = None
@@ -92,6 +95,7 @@ class ServingService:
         self._trial: asyncio.Task[None] | None = None
         self._synced = False
         self._files = VersionFiles(hold, self._wake, self._refuse)
+        self._engines = Engines(conversions, self._changed.set, load_timeout_s)
 
     @property
     def batcher(self) -> Batcher:
@@ -122,6 +126,7 @@ class ServingService:
             await self._predictor.stop()
         await self.predictors.stop()
         await self._files.stop()
+        await self._engines.stop()
         for version in [*self.models.versions.values(), *self.models.gone]:
             if version.queue is not None:
                 self.batcher.refuse(version.queue, Unavailable("The service stops."))
@@ -186,9 +191,7 @@ class ServingService:
 
     def status(self, model: str, number: int | None = None, label: str | None = None) -> dict[str, Any]:
         """TensorFlow Serving's `model_version_status`: of all versions known here, of one, or of a label's.
-
-        Raises NotFound: no such model, version or label.
-        """
+        Raises NotFound: no such model, version or label."""
         versions = self.models.versions_of(model)
         if number is not None or label is not None:
             versions = [self.models.look_up(model, number, label)]
@@ -210,12 +213,9 @@ class ServingService:
         return [(v.wanted.model, v.wanted.number, v.metrics) for v in self.models.versions.values() if v.queue]
 
     def gauges(self) -> Iterable[tuple[str, str, float]]:
-        yield "serving_queue_rows", "Instances that wait for a call", self.batcher.rows_waiting
-        yield "serving_versions_loaded", "Versions in memory", sum(1 for _ in self.models.loaded())
-        yield "serving_model_bytes", "Memory counted for loaded versions", self.models.used_bytes
-        yield "serving_predictor_restarts", "Predictor processes that were replaced", self.restarts
         memory = self._predictor.memory_bytes() if self.predictor_pid and self._predictor else 0
-        yield "serving_predictor_memory_bytes", "Private memory of the predictor process", memory
+        loaded = sum(1 for _ in self.models.loaded())
+        return service_gauges(self.batcher.rows_waiting, loaded, self.models.used_bytes, self.restarts, memory)
 
     async def _describe(self, version: ServingVersion) -> None:
         """Raises BadExport, Unavailable."""
@@ -276,6 +276,8 @@ class ServingService:
             if version.idle:
                 version.forget()
             return True
+        if await self._engines.change_next(self._predictor, self.models, self._memory_bytes):
+            return True
         if self._synced and self._predictor.left:
             _, left = self._predictor.left.popitem()
             await self._predictor.unload(left.key, self._load_timeout_s)
@@ -320,8 +322,8 @@ class ServingService:
             self._wake()
 
     def _new_process(self, fork: Fork | None) -> PredictorProcess:
-        sizes = {"threads": self.limits.in_flight, "max_rows": self.limits.batch_rows}
-        return PredictorProcess(self.batcher.answered, self._died, fork=fork, **sizes)
+        threads, rows = self.limits.in_flight, self.limits.batch_rows
+        return PredictorProcess(self.batcher.answered, self._died, fork=fork, threads=threads, max_rows=rows)
 
     def _died(self, process: PredictorProcess) -> None:
         self.predictors.died(process)
@@ -368,14 +370,13 @@ class ServingService:
         self._wake()
 
     def _refuse(self, version: ServingVersion, reason: str) -> None:
+        model, number = version.wanted.model, version.wanted.number
         version.failed(reason)
-        log.warning("version failed", model=version.wanted.model, version=version.wanted.number, reason=reason)
+        log.warning("version failed", model=model, version=number, reason=reason)
         if version.queue is not None:
-            self.batcher.refuse(
-                version.queue, Conflict(f"Version {version.wanted.number} could not be loaded: {reason}")
-            )
+            self.batcher.refuse(version.queue, Conflict(f"Version {number} could not be loaded: {reason}"))
         if version.wanted.staged:
-            self.on_failed(version.wanted.model, version.wanted.number, reason)
+            self.on_failed(model, number, reason)
 
     async def _make_room(self, size: int) -> None:
         while self.models.used_bytes + size > self._memory_bytes:

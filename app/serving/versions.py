@@ -51,6 +51,9 @@ class ServingVersion:
         fetched_at: when they were (monotonic seconds).
         validated: it was loaded before, or, if staged, in a process that serves no requests, and nothing broke.
         arms: label → what is counted of it there, for labels that divide their requests.
+        onnx: directory of the conversions that the predictor uses for it; empty: TensorFlow computes all.
+        by_onnx: signatures that they are of; `onnx_bytes`: memory that they are counted with.
+        why_tensorflow: signature → why it is not of them, though the model asks for that.
     """
 
     def __init__(self, wanted: WantedVersion, key: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -73,6 +76,10 @@ class ServingVersion:
         self.head = ResponseHead(wanted.model, wanted.number, wanted.lineage_id)
         self.arms: dict[str, Arm] = {}
         self.kept = KeptBuffer()
+        self.onnx = ""
+        self.by_onnx: frozenset[str] = frozenset()
+        self.onnx_bytes = 0
+        self.why_tensorflow: dict[str, str] = {}
 
     @property
     def number(self) -> int:
@@ -109,6 +116,10 @@ class ServingVersion:
         """What the predictor found: memory of one step of a padded sequence."""
         if self.queue is not None:
             self.queue.cell_bytes = size
+
+    def stays_tensorflow(self, reason: str) -> None:
+        """All of it, though its model asks for ONNX Runtime."""
+        self.why_tensorflow = dict.fromkeys(self.export.signatures if self.export is not None else (), reason)
 
     def check_fits(self, memory_bytes: int) -> None:
         """Raises BadExport when it needs more than there is for all models, or, a new one, than its model may take."""
@@ -375,7 +386,7 @@ class Models:
     @property
     def used_bytes(self) -> int:
         """Memory that what is loaded is counted with."""
-        return sum(version.bytes for version in self.loaded())
+        return sum(version.bytes + version.onnx_bytes for version in self.loaded())
 
     def _check_on_its_way(self, model: str, label: str | None) -> None:
         if model not in self._settings:

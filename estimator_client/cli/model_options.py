@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,7 +12,7 @@ from estimator_client.cli.target import client
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
 _KEPT = ("per_mille", "days", "bytes", "redact")
-_SETTINGS = ("batch_rows", "queue_rows", "timeout_s", "memory_bytes", "priority")
+_SETTINGS = ("batch_rows", "queue_rows", "timeout_s", "memory_bytes", "priority", "engine")
 
 
 @printed
@@ -23,6 +23,9 @@ def serving(
     timeout_s: Annotated[float | None, typer.Option(min=0.05, help="Seconds that a request may take.")] = None,
     memory_bytes: Annotated[int | None, typer.Option(min=1, help="That a new version may take.")] = None,
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="0 comes first.")] = None,
+    engine: Annotated[
+        Literal["tensorflow", "onnx"] | None, typer.Option(help="What computes the answers, where it can.")
+    ] = None,
     unset: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A setting that is the service's again; may be repeated.")
     ] = None,
@@ -30,7 +33,7 @@ def serving(
     """Show or change how a model is served; settings that are not named stay."""
     unset = [name.replace("-", "_") for name in unset or []]
     given: dict[str, Any] = dict(
-        zip(_SETTINGS, (batch_rows, queue_rows, timeout_s, memory_bytes, priority), strict=True)
+        zip(_SETTINGS, (batch_rows, queue_rows, timeout_s, memory_bytes, priority, engine), strict=True)
     )
     given = {name: value for name, value in given.items() if value is not None}
     if wrong := [name for name in unset if name not in _SETTINGS or name in given]:

@@ -124,6 +124,7 @@ FAULTS: dict[str, Callable[[Ground], bool]] = {
     "worker_killed": lambda ground: _kill_one(ground, "worker"),
     "worker_paused": pause_worker,
     "api_killed": lambda ground: _kill_one(ground, "api"),
+    "fork_server_killed": lambda ground: _kill_one(ground, "fork-server"),
     "lane_killed": lambda ground: _kill_one(ground, "lane"),
     "reconciler_killed": lambda ground: _kill_one(ground, "reconciler"),
     "broker_killed": kill_broker,

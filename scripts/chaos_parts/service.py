@@ -85,15 +85,20 @@ class Service:
             time.sleep(0.3)
 
     def processes(self, kind: str) -> list[psutil.Process]:
-        """Living ones of a kind: broker api (the serving parent) lane reconciler worker child trainer."""
+        """Living ones of a kind: broker api (the serving parent) lane fork-server reconciler worker child
+        trainer."""
         return [process for found, process in self.family() if found == kind]
 
     def family_of(self, worker: psutil.Process) -> list[psutil.Process]:
-        """A worker's main process with its pool child and trainer."""
-        return [worker, *worker.children(recursive=True)]
+        """A worker's main process with its pool child and trainer, which may be a fork of another process: its
+        standard input is a pipe that the child has as well."""
+        found = [worker, *worker.children(recursive=True)]
+        pipes = {pipe for process in found[1:] for pipe in _pipes(process)}
+        others = [one for one in self.processes("trainer") if one not in found]
+        return [*found, *(one for one in others if pipes & set(_pipes(one, "0")))]
 
     def family(self) -> list[tuple[str, psutil.Process]]:
-        """All living processes of a kind that is known: those of `processes`, and reader (of uploads) and predictor."""
+        """All living processes of a kind that is known: those of `processes`, reader (of uploads) and predictor."""
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
             try:
@@ -139,6 +144,14 @@ class Service:
         reconciler.wait(20)
 
 
+def _pipes(process: psutil.Process, number: str = "*") -> list[str]:
+    try:
+        links = [str(path.readlink()) for path in Path(f"/proc/{process.pid}/fd").glob(number)]
+    except OSError:
+        return []
+    return [link for link in links if link.startswith("pipe:")]
+
+
 def _kind(command: str, is_part: bool) -> str | None:
     if "workers.trainer" in command:
         return "trainer"
@@ -147,6 +160,8 @@ def _kind(command: str, is_part: bool) -> str | None:
     for module, kind in (("app.datasets.ingest_process", "reader"), ("app.serving.", "predictor")):
         if module in command:
             return kind
+    if "workers.fork_server" in command:
+        return "trainer" if "keeper" in command else "fork-server"  # a keeper ends with its trainer, and it with that
     if "app.main" in command or "app.lanes.nursery" in command:
         return "lane"  # or what forks them
     if not is_part:

@@ -10,7 +10,14 @@ from tests.api.test_command_line import good, run
 from tests.api.test_models import publish
 
 PATH = "/v1/models/things/serving"
-SERVICE = {"batch_rows": 1024, "queue_rows": 65536, "timeout_s": 10.0, "memory_bytes": 2**32, "priority": 5}
+SERVICE = {
+    "batch_rows": 1024,
+    "queue_rows": 65536,
+    "timeout_s": 10.0,
+    "memory_bytes": 2**32,
+    "priority": 5,
+    "engine": "tensorflow",
+}
 
 
 def test_settings_take_the_place_of_those_before_and_show_what_is_in_force(api: Api) -> None:
@@ -42,6 +49,7 @@ OUT_OF_BOUNDS = [
     ({"priority": 10}, "/priority", "less"),
     ({"priority": "1"}, "/priority", "integer"),
     ({"lanes": 1}, "/lanes", ""),
+    ({"engine": "theano"}, "/engine", "tensorflow"),
 ]
 
 
@@ -69,11 +77,12 @@ def test_settings_that_another_changed_or_that_fit_no_version_are_refused(api: A
 def test_settings_on_the_command_line_keep_what_is_not_named(api: Api) -> None:
     publish(api)
     good(api, "models", "serving", "things", "--batch-rows", "64", "--priority", "2")
-    good(api, "models", "serving", "things", "--timeout-s", "2.5", "--unset", "batch-rows")
+    good(api, "models", "serving", "things", "--timeout-s", "2.5", "--unset", "batch-rows", "--engine", "onnx")
     shown = json.loads(good(api, "models", "serving", "things", "--json"))
     assert {row["setting"]: row["model"] for row in shown if row["model"] is not None} == {
         "timeout_s": 2.5,
         "priority": 2,
+        "engine": "onnx",
     }
     assert {row["setting"]: row["in_force"] for row in shown}["batch_rows"] == 1024
     assert run(api, "models", "serving", "things", "--unset", "speed").exit_code == Exit.USAGE

@@ -18,6 +18,7 @@ from tests.e2e.conftest import RunningService
 from tests.e2e.penguins import INSTANCES, KEPT_BACK, KNOWN_CSV, TRUTH, demo, share_right, train_job
 from tests.waiting import wait_for
 
+FORK_SERVER = "workers.fork_server nursery"
 PREDICT = "/v1/models/{}:predict"
 
 
@@ -103,10 +104,16 @@ def test_a_new_version_takes_over_without_a_failed_request(service: RunningServi
     assert {status for status, _ in seen} == {200}
 
 
-def test_killed_trainer_ends_in_the_same_job(service: RunningService) -> None:
+def test_killed_fork_server_and_trainer_end_in_the_same_job(service: RunningService) -> None:
     dataset = service.dataset("penguins", KNOWN_CSV)
     job_id = service.submit(train_job(dataset, "trainer-killed", 25_000, promote=None))
     wait_for(lambda: (service.job(job_id)["progress"] or {}).get("step", 0) > 2000, "some steps")
+    # what forked the trainer may go; the training does not mind
+    for fork_server in service.processes(FORK_SERVER):
+        fork_server.kill()
+    step = service.job(job_id)["progress"]["step"]
+    wait_for(lambda: service.job(job_id)["progress"]["step"] > step, "a step without the fork server")
+    wait_for(lambda: service.processes(FORK_SERVER), "the next fork server")
     for trainer in service.processes("workers.trainer"):
         trainer.kill()
 
@@ -138,7 +145,7 @@ def test_killed_predictor_gives_no_wrong_answer(embedded: RunningService) -> Non
     right = embedded.http.post(path, json={"instances": INSTANCES}).json()
 
     # the one that answers, its spare, and what forks them
-    for predictor in embedded.processes("app.serving.predictor"):
+    for predictor in [*embedded.processes("app.serving.predictor"), *embedded.processes(FORK_SERVER)]:
         with contextlib.suppress(psutil.NoSuchProcess):  # they end with the one that forked them
             predictor.kill()
     answers = []

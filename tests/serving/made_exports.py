@@ -151,6 +151,30 @@ def mixed(directory: Path) -> None:
     write(directory, features, functions, [row], examples_input=("examples",))
 
 
+def worded(directory: Path) -> None:
+    """score = number of the word, from 1, 0 for others, + x; class = "high" above 1.5. For what can be converted."""
+    words = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(["a", "b"], tf.constant([0, 1], tf.int64)), -1
+    )
+    features = [_feature("x", min=-1.0, max=1.0), _feature("w", "string", vocabulary=["a", "b"])]
+
+    def predict(x: tf.PackedInput, w: tf.PackedInput) -> dict[str, tf.PackedInput]:
+        score = tf.linalg.matvec(tf.one_hot(words.lookup(w), 2), [1.0, 2.0]) + x
+        return {"score": score, "class": tf.gather(["low", "high"], tf.cast(score > 1.5, tf.int64))}
+
+    def examples(examples: tf.PackedInput) -> dict[str, tf.PackedInput]:
+        parsed = tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([], tf.float32)})
+        return {"score": parsed["x"]}
+
+    functions = {
+        "serving_default": ("predict", predict),
+        "predict": ("predict", predict),
+        "examples": ("predict", examples),
+    }
+    rows = [{"x": 0.5, "w": "a"}, {"x": 0.25, "w": "b"}]
+    write(directory, features, functions, rows, examples_input=("examples",), kept=words)
+
+
 def picky(directory: Path) -> None:
     """Looks x up in a table of five: fails outside 0 … 4. With x = -1 it runs for a long while, to be killed."""
 
@@ -213,6 +237,7 @@ def main(root: Path) -> None:
     large(root / "large")
     mixed(root / "mixed")
     picky(root / "picky")
+    worded(root / "worded")
     failing(root / "failing")
     slow(root / "slow")
     reader(root / "reader")

@@ -116,3 +116,21 @@ def test_what_is_left_of_functions_is_dropped_and_the_living_ones_run_on() -> No
     assert wrapper_name(19, 1) not in context.context().list_function_names()
     assert living(values)[0].tolist() == [19.0]
     assert wrapper_name(19, 1) in context.context().list_function_names()
+
+
+def test_nothing_is_dropped_while_a_call_runs() -> None:
+    """TensorFlow crashes when that is done."""
+
+    def dropping(x: np.ndarray) -> np.ndarray:
+        LEFTOVERS.drop()
+        seen.append(wrapper_name(17, 1) in context.context().list_function_names())
+        return x
+
+    seen: list[bool] = []
+    specs = [tf.TensorSpec([None], tf.float32)] * 17  # a number of inputs that no other test has
+    call, _ = made(lambda *x: [tf.numpy_function(dropping, [sum(x)], tf.float32) + 1.0], *specs)
+    for _number in range(MOST_LEFT):
+        LEFTOVERS.add((17, 1))
+    assert call([np.ones(1, np.float32)] * 17)[0].tolist() == [18.0]
+    assert seen == [True]
+    assert wrapper_name(17, 1) not in context.context().list_function_names()

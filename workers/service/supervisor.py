@@ -4,6 +4,7 @@
 
 Parts: the broker (unless BROKER_URL or REDIS_URL is set), the serving parent (which runs the API and predictors), one
 Celery worker a slot (each runs its trainer), the reconciler, and with EXECUTOR=ray the part that places jobs on Ray.
+The supervisor imports the API first, and most parts begin as its forks: one import, and one copy in memory, for all.
 Every part is a process of its own that can also be started alone, with the same environment variables
 (`app/config.py`); `docker-compose.yml` does that.
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import gc
+import importlib
 import importlib.util
 import os
 import signal
@@ -21,7 +24,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -32,8 +35,10 @@ import structlog
 from app.config import NO_RAY, Settings
 from app.log import configure
 from app.private_files import UnsafePath, only_for_us, protect
-from app.process import die_with_parent
+from app.process import FORK_SERVER, ONE_NUMPY_THREAD, TRAINERS_FD, die_with_parent
+from app.serving.forkserver import POSSIBLE
 from workers.service import broker
+from workers.service.forked_part import ForkedPart
 from workers.service.liveness import Pulse, ReplyProbe, SignOfLife
 
 log = structlog.get_logger("service")
@@ -61,6 +66,9 @@ class ServicePart:
     Attributes:
         life: how it shows that it lives; None: only its exit is noticed.
         hang_s: after so many seconds without a sign of life it is killed and started again.
+        forks: it starts for the first time as a fork of the supervisor, and so shares what that has imported. Started
+            again, it imports the code as it is then.
+        once: it ends by itself, and is not started again.
     """
 
     name: str
@@ -70,11 +78,14 @@ class ServicePart:
     delay_s: float = 0.0
     life: SignOfLife | None = None
     hang_s: float = 30.0
-    process: subprocess.Popen[bytes] | None = None
+    forks: bool = False
+    once: bool = False
+    process: subprocess.Popen[bytes] | ForkedPart | None = None
     started_at: float = 0.0
     start_at: float = 0.0
     quick_exits: int = field(default=0)
     environment: dict[str, str] = field(default_factory=dict)
+    descriptors: tuple[int, ...] = ()
     alive_at: float = 0.0
     has_shown_life: bool = False
 
@@ -95,10 +106,16 @@ def parts_of(settings: Settings) -> list[ServicePart]:
         parts.append(
             ServicePart("broker", broker.command(settings), 5.0, start_empty, life=life, hang_s=settings.hang_s)
         )
+    if POSSIBLE:
+        tables = [*python, "workers.service.make_tables"]
+        parts.append(ServicePart("tables", tables, 5.0, import_registry, forks=True, once=True))
     # The serving parent; it looks after the API processes itself.
-    parts.append(ServicePart("api", [*python, "app.lanes"], 15.0, life=Pulse(), hang_s=settings.hang_s))
+    api = ServicePart("api", [*python, "app.lanes"], 15.0, life=Pulse(), hang_s=settings.hang_s, forks=POSSIBLE)
+    if POSSIBLE:
+        api.before_start = import_shared
+    parts.append(api)
     # It shows life between two of its statements, and the database may take half a minute for one.
-    reconciler = ServicePart("reconciler", [*python, "workers.reconciler"], 5.0, delay_s=_API_FIRST_S)
+    reconciler = ServicePart("reconciler", [*python, "workers.reconciler"], 5.0, delay_s=_API_FIRST_S, forks=POSSIBLE)
     reconciler.life, reconciler.hang_s = Pulse(), _STATEMENT_S + settings.hang_s
     parts.append(reconciler)
     if settings.executor == "ray":
@@ -112,12 +129,43 @@ def parts_of(settings: Settings) -> list[ServicePart]:
         options = [f"--hostname=slot{slot}-{os.getpid()}@%h"]
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", f"--loglevel={settings.log_level}"]
         argv = [*worker, *options, *quiet]
-        part = ServicePart(f"worker-{slot}", argv, settings.grace_s + 10.0, delay_s=_API_FIRST_S)
+        part = ServicePart(f"worker-{slot}", argv, settings.grace_s + 10.0, delay_s=_API_FIRST_S, forks=POSSIBLE)
         part.life, part.hang_s = Pulse(), settings.hang_s
         if settings.gpu_names and (slot + 1) * settings.slot_devices > len(settings.gpu_names):
             part.environment["GPUS"] = "none"
         parts.append(part)
     return parts
+
+
+def share_fork_server(parts: Sequence[ServicePart]) -> None:
+    """Has the serving parent's fork server fork the trainers of the workers as well: TensorFlow is imported once. Both
+    inherit a socket for it, of which we hold the ends: what was asked waits there while the fork server is replaced."""
+    asked, read = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    asked_fd, read_fd = asked.detach(), read.detach()
+    for part in parts:
+        if part.name == "api":
+            part.environment[FORK_SERVER] = f"workers.fork_server {read_fd}"
+            part.descriptors = (read_fd,)
+        elif part.name.startswith("worker-"):
+            part.environment[TRAINERS_FD] = str(asked_fd)
+            part.descriptors = (asked_fd,)
+
+
+def import_registry(quick_exits: int = 0) -> None:
+    """Imports what all parts need of the API; the tables are made beside the rest."""
+    os.environ.update(ONE_NUMPY_THREAD | os.environ)  # a second thread, and we could not fork
+    gc.disable()  # meanwhile: nothing is garbage yet, and looking for it took a quarter of the start
+    for module in ("app.registry.migrations", "app.registry.tables"):
+        importlib.import_module(module)
+
+
+def import_shared(quick_exits: int = 0) -> None:
+    """Imports what most parts need, so that they share it: one import, one copy in memory. Starts no thread."""
+    import_registry()
+    for module in ("app.main", "app.lanes.parent", "workers.release_keeper", "workers.sweep"):
+        importlib.import_module(module)
+    gc.disable()  # which the API's module ends
+    gc.freeze()
 
 
 class Supervisor:
@@ -140,14 +188,20 @@ class Supervisor:
 
     def start(self, part: ServicePart) -> None:
         given, inherited = part.life.begin() if part.life is not None else ({}, ())
-        part.process = subprocess.Popen(
-            part.argv,
-            env=self.environment | part.environment | given,
-            pass_fds=inherited,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops the parts in order
-            preexec_fn=lambda: die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - this process has one thread
-        )
+        environment = self.environment | part.environment | given
+        inherited = (*inherited, *part.descriptors)
+        if part.forks:
+            part.forks = False
+            part.process = ForkedPart(part.argv, environment, inherited)
+        else:
+            part.process = subprocess.Popen(
+                part.argv,
+                env=environment,
+                pass_fds=inherited,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops the parts in order
+                preexec_fn=lambda: die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - this process has one thread
+            )
         part.started_at = part.alive_at = self._clock()
         part.has_shown_life = False
         log.info("started", part=part.name, pid=part.process.pid)
@@ -197,6 +251,9 @@ class Supervisor:
                 return
             end_group(part.process, signal.SIGKILL)  # what it may have left behind
             part.process = None
+            if part.once:
+                part.start_at = float("inf")
+                return
             part.quick_exits = part.quick_exits + 1 if now - part.started_at < _QUICK_EXIT_S else 0
             wait = _BACKOFF_S[min(part.quick_exits, len(_BACKOFF_S) - 1)]
             part.start_at = now + wait
@@ -223,7 +280,7 @@ class Supervisor:
             part.process = None
 
 
-def end_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def end_group(process: subprocess.Popen[bytes] | ForkedPart, number: signal.Signals) -> None:
     """Signals everything in the process group that `process` led."""
     try:
         os.killpg(process.pid, number)
@@ -324,6 +381,8 @@ def main(arguments: list[str] | None = None) -> None:
         parts = parts_of(settings)
     except (broker.BrokerMissing, RayMissing, UnsafePath) as error:
         raise SystemExit(str(error)) from None
+    if POSSIBLE and settings.predictor != "none":
+        share_fork_server(parts)
     supervisor = Supervisor(parts, environment, Announcement(address, settings))
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -26,7 +26,14 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from app.process import NOT_FOR_MODELS, SYSTEM_ALLOCATOR, die_with_parent, give_memory_back, without
+from app.process import (
+    NOT_FOR_MODELS,
+    SYSTEM_ALLOCATOR,
+    die_with_parent,
+    give_memory_back,
+    let_go_of_file_pages,
+    without,
+)
 
 if TYPE_CHECKING:
     from app.registry.jobs.attempts import Claim
@@ -132,6 +139,7 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
         model_fns.announce(database)
     except Unavailable:
         logging.getLogger(__name__).warning("The registry does not answer; the catalogue is announced another time.")
+    let_go_of_file_pages()
     gc.freeze()  # a full collection would look at all that was imported, in the middle of a training
     gc.enable()
     parent.say({"ready": True})

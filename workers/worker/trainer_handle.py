@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -18,10 +16,12 @@ import structlog
 
 from workers import memory
 from workers.worker.devices import Devices
+from workers.worker.started_trainer import TrainerStart
 from workers.worker.trainer_protocol import encode
 
 log = structlog.get_logger("trainer")
 
+TRAINER = [sys.executable, "-m", "workers.trainer"]
 _MOST_GROWN = 512 * 2**20
 """Bytes that an idle trainer may hold beyond what it held at first. The traces that it keeps take up to 250 MB."""
 
@@ -49,21 +49,20 @@ class Death:
 
 
 class TrainerProcess:
-    """A warm trainer: exec'd, has imported TensorFlow, waits for an attempt."""
+    """A warm trainer: has imported TensorFlow, waits for an attempt."""
 
     def __init__(
         self, devices: Devices, command: list[str] | None = None, environment: Mapping[str, str] = os.environ
     ) -> None:
-        self._process = subprocess.Popen(
-            command or [sys.executable, "-m", "workers.trainer"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=devices.environment(environment),
-            pass_fds=devices.descriptors(),
-            start_new_session=True,  # a signal to the worker's group is the worker's, which passes it on itself
+        command = command or TRAINER
+        self._start = TrainerStart(
+            command,
+            devices.environment(environment),
+            devices.descriptors(),
+            fork=command[: len(TRAINER)] == TRAINER,
         )
-        assert self._process.stdout is not None
-        self._out = self._process.stdout.fileno()
+        self._in = os.fdopen(self._start.input, "wb")
+        self._out = self._start.output
         os.set_blocking(self._out, False)
         self._buffer = b""
         self.ready = False
@@ -73,11 +72,12 @@ class TrainerProcess:
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        """0 until there is a process."""
+        return self._start.pid
 
     def memory_bytes(self) -> int:
         """What it holds now; 0 when it is dead."""
-        return memory.held_bytes(self.pid) if self.death is None else 0
+        return memory.held_bytes(self.pid) if self.pid and self.death is None else 0
 
     def has_grown(self) -> bool:
         """Whether it holds so much more than when it was ready that a fresh one should take its place; ask after an
@@ -86,10 +86,9 @@ class TrainerProcess:
 
     def send(self, message: dict[str, Any]) -> bool:
         """False: the trainer is dead."""
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(encode(message))
-            self._process.stdin.flush()
+            self._in.write(encode(message))
+            self._in.flush()
         except (BrokenPipeError, ValueError):
             return False
         return True
@@ -108,28 +107,25 @@ class TrainerProcess:
             if self.death is not None:
                 return None
             wait = max(0.0, deadline - time.monotonic())
-            if select.select([self._out], [], [], wait)[0]:
+            if self._start.wait_for_output(wait):
                 data = os.read(self._out, 65536)
                 if not data:
                     self._reap()
                 self._buffer += data
-            elif wait == 0.0:
+            elif time.monotonic() >= deadline:
                 return None
 
     def kill(self) -> Death:
         """Ends it now."""
         if self.death is None:
-            # Popen.kill would first look whether it is dead already, and reap it without its usage
-            os.kill(self.pid, signal.SIGKILL)
-            self._reap()
+            self._note(*self._start.end())
         assert self.death is not None
         return self.death
 
     def close(self, within_s: float = 2.0) -> None:
         """Ends an idle trainer: it leaves at the end of its input."""
-        if self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._in.close()
         deadline = time.monotonic() + within_s
         while self.death is None and time.monotonic() < deadline:
             self.receive(0.1)
@@ -137,24 +133,22 @@ class TrainerProcess:
 
     def _reap(self) -> None:
         """Waits for the process, whose output has ended, and notes how it died."""
-        if self.death is not None:
-            return
-        _, status, usage = os.wait4(self._process.pid, 0)
-        self._process.returncode = os.waitstatus_to_exitcode(status)  # Popen must not wait for it again
+        if self.death is None:
+            self._note(*self._start.reap())
+
+    def _note(self, code: int, peak: int | None) -> None:
         unit = 1 if sys.platform == "darwin" else 1024
-        code = self._process.returncode
         self.death = Death(
             exit_code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
-            peak_memory_bytes=usage.ru_maxrss * unit,
+            peak_memory_bytes=None if peak is None else peak * unit,
         )
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._in.close()
+        os.close(self._out)
 
 
 def member_trainer(devices: Devices) -> TrainerProcess:
     """A trainer for a member of a gang: it has imported TensorFlow and not yet used it, for a process that has can join
     no cluster."""
-    return TrainerProcess(devices, [sys.executable, "-m", "workers.trainer", "--member"])
+    return TrainerProcess(devices, [*TRAINER, "--member"])

@@ -4,17 +4,30 @@ output.
     to the trainer     {"run": {claim}, "timings": {...}}    {"drain": true}
     from the trainer   {"ready": true}                       {"started": true, "job_id": …, "attempt": …}
                        {"ended": outcome, "job_id": …, "attempt": …}
+
+A trainer that is forked (`workers/fork_server.py`) has a keeper, with which the pool child exchanges packets over a
+socket:
+
+    to the keeper      {"words": […], "environment": {…}} with descriptors: standard input, output and error, others
+    from the keeper    KEEPER_READY first    FORKED: process number    ENDED: exit code or minus signal, peak (KiB)
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import struct
 from typing import Any
 
 from app.jobs.spec import decode as decode_spec
 from app.jobs.spec import encode as encode_spec
 from app.registry.jobs.attempts import CheckpointInfo, Claim, GangMember
+
+KEEPER_READY = b"?"
+FORKED = struct.Struct("<I")
+ENDED = struct.Struct("<iq")
+MOST_BYTES = 2**20
+MOST_DESCRIPTORS = 64
 
 
 def encode(message: dict[str, Any]) -> bytes:

@@ -89,6 +89,16 @@ class VersionView(View):
     evaluations: list[EvaluationView] | None = Field(default=None, description="Of the checkpoint it was made from.")
 
 
+class EngineView(View):
+    """What computes a version's answers in the API process that was asked."""
+
+    asked: str = Field(description="The model's serving setting `engine`.")
+    signatures: dict[str, str] = Field(
+        description="tensorflow or onnx, of each signature.", examples=[{"serving_default": "onnx"}]
+    )
+    reasons: dict[str, str] = Field(description="Of signatures: why TensorFlow, where `onnx` was asked for.")
+
+
 class ModelStatus(View):
     model_version_status: list[VersionStatus]
     name: str
@@ -102,6 +112,9 @@ class ModelStatus(View):
     arms: list[Json] | None = Field(
         default=None,
         description="Of one label that divides its requests: what was counted of each version since it was set so.",
+    )
+    engine: EngineView | None = Field(
+        default=None, description="Of one version that is in memory: what computes its answers."
     )
     next_page_token: str | None = None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import ConfigDict, Field
 
 from app.api.schemas.view import Request, View
@@ -44,6 +46,13 @@ class ServingUpdate(Request):
         "short, the last are unloaded first.",
     )
 
+    engine: Literal["tensorflow", "onnx"] | None = Field(
+        default=None,
+        description="What computes the answers; left out: tensorflow. onnx: ONNX Runtime, for the signatures that "
+        "tf2onnx converts and whose answers are TensorFlow's on the version's own rows and on made ones; TensorFlow "
+        "for all others. A version's status (`engine`) tells which, and why.",
+    )
+
     model_config = ConfigDict(
         extra="forbid", strict=True, json_schema_extra={"examples": [{"batch_rows": 256, "timeout_s": 30.0}]}
     )
@@ -55,6 +64,7 @@ class ServingInForce(View):
     timeout_s: float
     memory_bytes: int
     priority: int
+    engine: str
 
 
 class ServingView(View):
@@ -64,6 +74,7 @@ class ServingView(View):
     timeout_s: float | None
     memory_bytes: int | None
     priority: int | None
+    engine: str | None
     in_force: ServingInForce = Field(
         description="What holds on this host, the service's settings where the model has none of its own. "
         "`memory_bytes` is that of one lane."

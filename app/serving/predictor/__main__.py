@@ -20,7 +20,15 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from app.process import NOT_FOR_MODELS, die_with_parent, fork_child_of, give_memory_back, name_process
+from app.process import (
+    NOT_FOR_MODELS,
+    die_with_parent,
+    fork_child_of,
+    give_memory_back,
+    let_go_of_file_pages,
+    name_process,
+    show_command,
+)
 from app.serving.forkserver import PID
 from app.serving.predictor.turns import SLOW_S, ReadingTurn
 
@@ -36,44 +44,78 @@ during a load take 0.6 ms then and not 4; the load takes five times as long."""
 def main(arguments: list[str]) -> None:
     kind, parent, *numbers = arguments
     die_with_parent(parent=int(parent))
+    ignore_the_terminal()
     gc.disable()  # while TensorFlow is imported: nothing is garbage yet, and looking for it took a quarter of that
-    sys.modules.update(dict.fromkeys(NOT_FOR_MODELS))  # type: ignore[arg-type]
-    for number in (signal.SIGINT, signal.SIGHUP):  # they reach a terminal's whole group; the API ends us when it ends
-        signal.signal(number, signal.SIG_IGN)
+    _leave_out()
     if kind == "nursery":
         name_process("fork-server")
         numbers = _serve_forks(socket.socket(fileno=int(*numbers)), int(parent))
+    predict(numbers)
+
+
+def ignore_the_terminal() -> None:
+    """Its signals reach its whole group; the API ends us when it ends."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def predict(words: list[str]) -> None:
+    """Is a predictor. Never returns.
+
+    Args:
+        words: threads, rows and descriptor, after `pooled` for one of `app.lanes`.
+    """
+    _leave_out()
     name_process("predictor")
-    *pooled, threads, max_rows, descriptor = numbers
+    show_command("-m", "app.serving.predictor")
+    *pooled, threads, max_rows, descriptor = words
     _predict(int(threads), int(max_rows), socket.socket(fileno=int(descriptor)), pooled=bool(pooled))
+
+
+def _leave_out() -> None:
+    for name in NOT_FOR_MODELS:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+def import_all() -> None:
+    """What predictors need, TensorFlow among it; no operation may run here, that would start threads."""
+    import app.serving.predictor.loaded_model  # noqa: F401
 
 
 def _serve_forks(control: socket.socket, parent: int) -> list[str]:
     """Forks a predictor for each socket that comes. Returns in those only: with their arguments."""
-    import app.serving.predictor.loaded_model  # noqa: F401  imports TensorFlow; no operation may run here, that would start threads
-
+    import_all()
+    let_go_of_file_pages()
     gc.freeze()  # a collection in a predictor does not write to the pages that it shares with us
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel clears them away
-    ourselves = os.getpid()
     while True:
-        words, descriptors, *_ = socket.recv_fds(control, 1024, 1)
-        if not descriptors:
-            os._exit(0)  # the API is gone
-        arguments = [*words.decode().split(), str(descriptors[0])]
-        if arguments[0] == "pooled":
-            born = fork_child_of(parent, lambda pid: control.sendall(PID.pack(pid)))
-        else:
-            pid = os.fork()
-            born = pid == 0
-            if born:
-                die_with_parent(parent=ourselves)
-            else:
-                control.sendall(PID.pack(pid))
+        if (words := fork_predictor(control, parent)) is not None:
+            return words
+
+
+def fork_predictor(control: socket.socket, parent: int) -> list[str] | None:
+    """Waits for a request, forks a predictor and tells its number. Returns its arguments in the predictor, None here.
+    Ends the process when nobody will ask any more. SIGCHLD has to be ignored."""
+    words, descriptors, *_ = socket.recv_fds(control, 1024, 1)
+    if not descriptors:
+        os._exit(0)  # the API is gone
+    ourselves = os.getpid()
+    arguments = [*words.decode().split(), str(descriptors[0])]
+    if arguments[0] == "pooled":
+        born = fork_child_of(parent, lambda pid: control.sendall(PID.pack(pid)))
+    else:
+        pid = os.fork()
+        born = pid == 0
         if born:
-            control.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            return arguments
-        os.close(descriptors[0])
+            die_with_parent(parent=ourselves)
+        else:
+            control.sendall(PID.pack(pid))
+    if born:
+        control.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return arguments
+    os.close(descriptors[0])
+    return None
 
 
 def _predict(threads: int, max_rows: int, given: socket.socket, *, pooled: bool) -> None:
@@ -118,7 +160,7 @@ class PredictorServer:
         self._models: dict[int, _Held] = {}
         self._turn, self._writing = ReadingTurn(), threading.Lock()
         self._took_s: dict[int, float] = {}  # the last call of each version
-        self._loads: queue.SimpleQueue[tuple[socket.socket, messages.Load | messages.Unload]] = queue.SimpleQueue()
+        self._loads: queue.SimpleQueue[tuple[socket.socket, messages.Change]] = queue.SimpleQueue()
         self._tensorflow = tf.__version__
         tf.constant(0.0)  # starts its threads and devices now
         gc.collect()
@@ -156,7 +198,7 @@ class PredictorServer:
             self._turn.give()
             self._run(connection, message)
             return False
-        if isinstance(message, self._messages.Load | self._messages.Unload):
+        if isinstance(message, self._messages.Change):
             self._loads.put((connection, message))
         return True
 
@@ -184,7 +226,7 @@ class PredictorServer:
 
     def _greet(self) -> None:
         versions = [
-            self._messages.LoadedVersion(key, held.path, held.digest, held.model.cell_bytes)
+            self._messages.LoadedVersion(key, held.path, held.digest, held.model.cell_bytes, held.model.onnx)
             for key, held in list(self._models.items())
         ]
         self._send(self._connection, self._messages.PredictorReady(self._tensorflow, versions))
@@ -208,7 +250,7 @@ class PredictorServer:
             connection, message = self._loads.get()
             if connection is not self._connection:
                 continue  # the requester is gone
-            if isinstance(message, self._messages.Load) and message.low_priority:
+            if isinstance(message, self._messages.UseOnnx) or getattr(message, "low_priority", False):
                 arguments = (connection, message)
                 thread = threading.Thread(target=self._load_at_low_priority, args=arguments, name="load-low-priority")
                 thread.start()
@@ -216,11 +258,28 @@ class PredictorServer:
             else:
                 self._load_or_unload(connection, message)
 
-    def _load_at_low_priority(self, connection: socket.socket, message: messages.Load) -> None:
+    def _load_at_low_priority(self, connection: socket.socket, message: messages.Load | messages.UseOnnx) -> None:
         """In a thread that ends with it, for a thread may not raise its priority again."""
         if sys.platform == "linux":
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY_NICENESS)
-        self._load_or_unload(connection, message)
+        if isinstance(message, self._messages.UseOnnx):
+            self._use_onnx(connection, message)
+        else:
+            self._load_or_unload(connection, message)
+
+    def _use_onnx(self, connection: socket.socket, message: messages.UseOnnx) -> None:
+        started = time.perf_counter()
+        error: str | None = None
+        held = self._models.get(message.key)
+        try:
+            if held is not None:
+                held.model.use_onnx(message.directory)
+        except Exception as failure:  # ONNX Runtime's exceptions have no class in common
+            error = f"ONNX Runtime cannot load it ({type(failure).__name__})."
+            print(f"predictor: no ONNX from {message.directory}: {failure!r}", file=sys.stderr, flush=True)
+        if not message.directory:
+            give_memory_back()
+        self._send(connection, self._messages.LoadResult(message.id, error, time.perf_counter() - started, 0))
 
     def _load_or_unload(self, connection: socket.socket, message: messages.Load | messages.Unload) -> None:
         started = time.perf_counter()

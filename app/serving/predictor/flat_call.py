@@ -14,7 +14,7 @@ network does.
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,12 +66,15 @@ class FlatCall:
         device = self._context.device_name
         make = ops.EagerTensor
         inputs = [make(value, device, kind) for value, kind in zip(values, self._types, strict=True)]
+        LEFTOVERS.begin()
         try:
             outputs = pywrap_tfe.TFE_Py_Execute(
                 self._context._handle, device, _OPERATION, inputs + self._captured, self._attributes, self._outputs
             )
         except core._NotOkStatusException as error:
             raise core._status_to_exception(error) from None
+        finally:
+            LEFTOVERS.end()
         return [output._numpy() for output in outputs]
 
     def __del__(self) -> None:
@@ -88,26 +91,44 @@ class Leftovers:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a collection of garbage inside may bring `add`
+        self._running = 0
+        self._just_gone: deque[tuple[int, int]] = deque()
         self._gone: Counter[tuple[int, int]] = Counter()
+        self._wanted = False
 
     def add(self, form: tuple[int, int]) -> None:
         """A function with that many inputs (captured ones too) and outputs is gone."""
+        self._just_gone.append(form)
+
+    def begin(self) -> None:
+        """A call begins, as soon as nothing is being dropped: TensorFlow crashes where both go on at once."""
         with self._lock:
-            self._gone[form] += 1
+            self._running += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._running -= 1
+            if self._wanted and not self._running:
+                self._drop()
 
     def drop(self) -> None:
-        """Drops them where there are `MOST_LEFT` or more. A call that begins meanwhile may fail, and not when it is
-        made again."""
+        """Drops them where there are `MOST_LEFT` or more: now, or at the end of the calls that are under way."""
         with self._lock:
-            many = [form for form, count in self._gone.items() if count >= MOST_LEFT]
-            for form in many:
-                del self._gone[form]
+            while self._just_gone:
+                self._gone[self._just_gone.popleft()] += 1
+            self._wanted = any(count >= MOST_LEFT for count in self._gone.values())
+            if self._wanted and not self._running:
+                self._drop()
+
+    def _drop(self) -> None:
+        self._wanted = False
         current = context.context()
-        for form in many:
-            name = wrapper_name(*form)
-            if current.has_function(name):
-                current.remove_function(name)
+        for form, count in list(self._gone.items()):
+            if count >= MOST_LEFT:
+                del self._gone[form]
+                if current.has_function(name := wrapper_name(*form)):
+                    current.remove_function(name)
 
 
 def wrapper_name(inputs: int, outputs: int) -> str:

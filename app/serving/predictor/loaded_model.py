@@ -23,12 +23,15 @@ from app.serving.export_description import (
     ExportDescription,
     InputFeature,
     Signature,
+    aliases_of,
     inputs_of,
     read_export,
 )
+from app.serving.onnx_report import OnnxReport, checked_bytes
 from app.serving.packing import PackedInput, RowPacker
 from app.serving.predictor.flat_call import FlatCall
 from app.serving.predictor.graph_check import check
+from app.serving.predictor.onnx_call import NotComputed, OnnxCall
 from app.serving.predictor.response import ResponseEncoder
 from app.serving.predictor.warm_up_file import run_warm_up_file
 from app.serving.protocol import NO_INSTANCE, BadFrame, Column, Form
@@ -49,6 +52,10 @@ class Loaded:
         digest: what `directory_digest` has to find there.
         max_rows: rows of one TensorFlow call; more are run in parts.
 
+    Attributes:
+        runners: of the signatures, each once.
+        onnx: the directory of conversions that answer in TensorFlow's place; empty: none.
+
     Raises:
         BadExport: it is not what the registry says, or may not be loaded, or cannot run its own examples or warm-up
             records.
@@ -58,16 +65,18 @@ class Loaded:
         path = Path(directory)
         self.export = _verified(path, digest)
         try:
-            self._model = tf.saved_model.load(directory, tags=["serve"])
-            self._signatures = {
-                name: _Runner(self.export, name, signature, self._model.signatures[name], max_rows)
+            self.model = tf.saved_model.load(directory, tags=["serve"])
+            self.runners = {
+                name: Runner(self.export, name, signature, self.model.signatures[name], max_rows)
                 for name, signature in _different(self.export).items()
             }
         except (tf.errors.OpError, ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
             raise BadExport(f"TensorFlow cannot load the export ({type(error).__name__}).") from error
-        for name, same in _aliases(self.export).items():
+        self._signatures = {**self.runners}
+        for name, same in aliases_of(self.export).items():
             self._signatures[name] = self._signatures[same]
-        self.cell_bytes = max((runner.cell_bytes for runner in self._signatures.values()), default=0)
+        self.onnx = ""
+        self.cell_bytes = max((runner.cell_bytes for runner in self.runners.values()), default=0)
         self.bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         self._warm_up()
         run_warm_up_file(path, self.export, self.run)
@@ -93,6 +102,25 @@ class Loaded:
             raise BadFrame("The run names a signature that the model does not have.")
         return runner.run(columns, counts, forms, call_rows)
 
+    def runner(self, signature: str) -> Runner | None:
+        return self._signatures.get(signature)
+
+    def use_onnx(self, directory: str) -> None:
+        """From now on ONNX Runtime answers for the signatures that were converted there; with an empty name TensorFlow
+        does for all. When it fails nothing has changed.
+
+        Raises OSError, ValueError, ImportError, and what ONNX Runtime raises when it cannot load a model.
+        """
+        calls: dict[str, OnnxCall] = {}
+        if directory:
+            place = Path(directory)
+            for name, file in OnnxReport.read(place).files.items():
+                if name in self.runners:
+                    calls[name] = OnnxCall(checked_bytes(place, file), self.runners[name].inputs)
+        for name, runner in self.runners.items():
+            runner.onnx = calls.get(name)
+        self.onnx = directory
+
     def _warm_up(self) -> None:
         """Runs every signature on the export's own examples, in several batch sizes."""
         if not self.export.examples:
@@ -112,8 +140,15 @@ class Loaded:
                     raise BadExport(f"The signature {name!r} cannot compute the export's own examples.")
 
 
-class _Runner:
-    """Calls one signature."""
+class Runner:
+    """Calls one signature.
+
+    Attributes:
+        packed: the function around it, traced.
+        inputs: names of its tensors, without what it captured.
+        onnx: what computes in its place, but for values that are TensorFlow's.
+        call: TensorFlow's.
+    """
 
     def __init__(
         self, export: ExportDescription, name: str, signature: Signature, function: Any, max_rows: int
@@ -121,10 +156,10 @@ class _Runner:
         self._packer = RowPacker(inputs_of(export, signature))
         features = {feature.name: feature for feature in inputs_of(export, signature)}
         outputs = function.structured_outputs
-        self._names = [output.name for output in signature.outputs if output.name in outputs] or sorted(outputs)
+        self.names = [output.name for output in signature.outputs if output.name in outputs] or sorted(outputs)
         wanted = function.structured_input_signature[1]
         tensors = self._packer.tensors
-        names = self._names
+        names = self.names
 
         @tf.function(autograph=False)  # type: ignore[untyped-decorator]
         def packed(*inputs: Any) -> list[Any]:
@@ -134,15 +169,22 @@ class _Runner:
             return [answer[output] for output in names]
 
         specs = _specs(tensors)
-        self._flat_call = FlatCall(packed.get_concrete_function(*specs), specs)
+        self.packed = packed.get_concrete_function(*specs)
+        self.inputs = [tensor.name for tensor in self.packed.inputs[: len(specs)]]
+        self.call = FlatCall(self.packed, specs)
+        self.onnx: OnnxCall | None = None
         self._answers = ResponseEncoder(names)
         self._max_rows = max_rows
         self._row_bytes, self.cell_bytes = activation_bytes(function.graph.as_graph_def(add_shapes=True))
 
+    def unpack(self, columns: Sequence[Column], rows: int) -> list[Any]:
+        """What `call` takes. Raises BadFrame."""
+        return self._packer.unpack(columns, rows)
+
     def run(self, columns: Sequence[Column], counts: Sequence[int], forms: Sequence[int], call_rows: int = 0) -> Any:
         most = min(self._max_rows, call_rows or self._max_rows)
         rows = sum(counts)
-        inputs = self._packer.unpack(columns, rows)
+        inputs = self.unpack(columns, rows)
         started = time.perf_counter()
         try:
             arrays = self._compute(inputs, rows, most)
@@ -209,7 +251,13 @@ class _Runner:
                 yield array
 
     def _call(self, inputs: list[Any], rows: int) -> list[Any]:
-        return [_batched(array, rows) for array in self._flat_call(inputs)]
+        onnx = self.onnx
+        if onnx is not None:
+            try:
+                return [_batched(array, rows) for array in onnx(inputs)]
+            except NotComputed:
+                pass
+        return [_batched(array, rows) for array in self.call(inputs)]
 
 
 def activation_bytes(graph: Any) -> tuple[int, int]:
@@ -245,14 +293,8 @@ def _verified(path: Path, digest: str) -> ExportDescription:
 
 
 def _different(export: ExportDescription) -> dict[str, Signature]:
-    aliases = _aliases(export)
+    aliases = aliases_of(export)
     return {name: signature for name, signature in export.signatures.items() if name not in aliases}
-
-
-def _aliases(export: ExportDescription) -> dict[str, str]:
-    """`serving_default` and `predict` are usually one and the same: it is traced once then."""
-    default, predict = export.signatures.get("serving_default"), export.signatures.get("predict")
-    return {"predict": "serving_default"} if default is not None and default == predict else {}
 
 
 def _specs(tensors: Sequence[PackedInput]) -> list[Any]:

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from app.config import Settings
+from app.serving.forkserver import POSSIBLE
 from tests.fakes import ManualClock
 from tests.waiting import wait_for
 from workers.service.liveness import Pulse, ReplyProbe
-from workers.service.supervisor import ServicePart, Supervisor, check_port, lock_data_dir, parts_of
+from workers.service.supervisor import ServicePart, Supervisor, check_port, lock_data_dir, parts_of, share_fork_server
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 STUBBORN = [
@@ -202,6 +203,61 @@ def test_parts_die_when_the_supervisor_is_killed() -> None:
     wait_for(lambda: not alive(pid))
 
 
+@pytest.mark.skipif(not POSSIBLE, reason="parts are forked on Linux only")
+def test_forked_part_shares_imports_is_executed_again_and_dies_with_the_supervisor(tmp_path: Path) -> None:
+    told = "import os, sys, time\nprint('PART', os.getpid(), 'app.config' in sys.modules, flush=True)\ntime.sleep(60)\n"
+    (tmp_path / "part.py").write_text(told)
+    code = (
+        "import os, sys\n"
+        "from app.log import configure\n"
+        "from workers.service.supervisor import ServicePart, Supervisor\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "configure('INFO')\n"  # its lines go to standard error
+        "part = ServicePart('part', [sys.executable, '-m', 'part'], 5.0, forks=True)\n"
+        f"Supervisor([part], os.environ | {{'PYTHONPATH': {str(tmp_path)!r}}}, lambda: None).run()"
+    )
+    supervisor = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert supervisor.stdout
+    parts = (line.split()[1:] for line in supervisor.stdout if line.startswith(b"PART "))
+    pid, shares = next(parts)
+    assert (shares, os.getsid(int(pid))) == (b"True", int(pid))
+    os.kill(int(pid), signal.SIGKILL)
+    pid, shares = next(parts)
+    assert (shares, os.getsid(int(pid))) == (b"False", int(pid))
+    supervisor.kill()
+    supervisor.communicate()
+    wait_for(lambda: not alive(int(pid)))
+
+
+@pytest.mark.skipif(not POSSIBLE, reason="parts are forked on Linux only")
+def test_forked_part_is_stopped_in_order_or_killed_when_it_does_not_stop(tmp_path: Path) -> None:
+    (tmp_path / "polite.py").write_text("import os, time\nos.write(1, b'UP\\n')\ntime.sleep(60)\n")
+    says = "__import__('os').write(1, b'UP\\n')"  # at once: two of them write to one pipe
+    (tmp_path / "stubborn.py").write_text(STUBBORN[2].replace("print('up', flush=True)", says))
+    code = (
+        "import os, sys\n"
+        "from app.log import configure\n"
+        "from workers.service.supervisor import ServicePart, Supervisor\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "configure('INFO')\n"  # its lines go to standard error
+        "argv = [[sys.executable, '-m', name] for name in ('polite', 'stubborn')]\n"
+        "parts = [ServicePart(words[-1], words, 0.3, forks=True) for words in argv]\n"
+        "supervisor = Supervisor(parts, dict(os.environ), lambda: None)\n"
+        "supervisor.round()\n"
+        "processes = [part.process for part in parts]\n"
+        "input()\n"
+        "supervisor.stop()\n"
+        "print([process.returncode for process in processes])\n"
+    )
+    command, lines = [sys.executable, "-c", code], list[str]()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout
+        while lines.count("UP\n") < 2:
+            lines.append(supervisor.stdout.readline())
+        told, _ = supervisor.communicate("stop\n")
+    assert told.splitlines()[-1] == "[-15, -9]"
+
+
 def test_second_service_in_a_data_directory_is_refused(tmp_path: Path) -> None:
     with lock_data_dir(tmp_path), pytest.raises(SystemExit, match="--data-dir"):
         lock_data_dir(tmp_path)
@@ -219,9 +275,36 @@ def test_port_in_use_is_said() -> None:
 
 def test_configured_broker_is_not_started(tmp_path: Path) -> None:
     own = parts_of(Settings(data_dir=tmp_path, worker_slots=2))
-    assert [part.name for part in own] == ["broker", "api", "reconciler", "worker-0", "worker-1"]
+    tables = ["tables"] if POSSIBLE else []
+    assert [part.name for part in own] == ["broker", *tables, "api", "reconciler", "worker-0", "worker-1"]
     configured = parts_of(Settings(data_dir=tmp_path, redis_url="redis://127.0.0.1:6379/0"))
-    assert [part.name for part in configured] == ["api", "reconciler", "worker-0"]
+    assert [part.name for part in configured] == [*tables, "api", "reconciler", "worker-0"]
+
+
+def test_part_that_ends_by_itself_is_not_started_again() -> None:
+    part = ServicePart("once", [sys.executable, "-c", ""], 5.0, once=True)
+    with supervised(part) as supervisor:
+        wait_for(lambda: part.process is None)
+        supervisor.round()
+        assert part.process is None
+
+
+def test_fork_server_of_trainers_is_shared_with_the_workers_alone(tmp_path: Path) -> None:
+    parts = parts_of(Settings(data_dir=tmp_path, worker_slots=2))
+    share_fork_server(parts)
+    parts = [part for part in parts if part.name != "tables"]
+    given = {part.name: part.descriptors for part in parts}
+    (read,), (asked,) = given["api"], given["worker-0"]
+    os.close(read)
+    os.close(asked)
+    assert given == {"broker": (), "api": (read,), "reconciler": (), "worker-0": (asked,), "worker-1": (asked,)}
+    assert {part.name: part.environment for part in parts} == {
+        "broker": {},
+        "api": {"FORK_SERVER": f"workers.fork_server {read}"},
+        "reconciler": {},
+        "worker-0": {"TRAINERS_FD": str(asked)},
+        "worker-1": {"TRAINERS_FD": str(asked)},
+    }
 
 
 def test_slots_beyond_the_number_of_gpus_use_the_cpu(tmp_path: Path) -> None:
