@@ -72,6 +72,8 @@ class Engines:
             else:
                 free = memory_bytes - models.used_bytes
                 found = self._conversion(version, process.tensorflow, free)
+                if version.why_tensorflow:
+                    self._tell(version)
                 directory = None if found is None else str(found)
             if directory is not None:
                 await self._change(version, directory, process)
@@ -136,7 +138,6 @@ class Engines:
             version.stays_tensorflow(f"Its conversion needs {size} bytes of memory more; {free_bytes} are free.")
         else:
             version.why_tensorflow = report.reasons
-            self._tell(version)
         return None
 
     async def _convert(self, version: ServingVersion, place: Path, process: subprocess.Popen[bytes]) -> None:

@@ -139,6 +139,24 @@ def test_settings_of_a_model_hold_in_every_lane_and_protocol(host: Host) -> None
     wait_for(lambda: statuses(predict, 8) == {200})
 
 
+def test_engine_that_a_host_does_not_have_is_told_and_tensorflow_answers(host: Host) -> None:
+    publish(host.database, host.storage, "engines", host.exports / "plus2")
+
+    def told() -> set[int]:
+        """Lanes that told it of this model."""
+        entries = [json.loads(line) for line in host.log.read_text().splitlines() if '"engine of a version"' in line]
+        return {entry["lane"] for entry in entries if entry["model"] == "engines"}
+
+    with SteadyClient(host) as client:
+        assert host.ask("PUT", "/v1/models/engines/serving", json={"engine": "onnx"}).status_code == 200
+        wait_for(lambda: told() == {0, 1}, "both lanes to look for the engine")
+        engine = host.ask("GET", "/v1/models/engines/versions/1").json()["engine"]
+    assert (engine["asked"], set(engine["signatures"].values())) == ("onnx", {"tensorflow"})
+    assert engine["reasons"]
+    assert all("tf2onnx" in reason for reason in engine["reasons"].values())
+    assert (client.broken, client.failed) == (0, 0)
+
+
 def test_killed_lane_is_replaced_with_its_predictor_while_the_other_serves(host: Host) -> None:
     predictors = {predictor.pid for predictor in host.predictors()}
     for name in ("lane-0", "lane-1"):
