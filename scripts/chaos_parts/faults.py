@@ -145,11 +145,15 @@ def kinds_for(backend: Backend, store: PathStore) -> list[str]:
 
 
 def plan(kinds: list[str], jobs: int, draw: random.Random) -> list[str]:
-    """Three faults a job or more, each kind five times or more (with few jobs in proportion, at least once)."""
+    """Three faults a job or more, each kind five times or more (with few jobs in proportion, at least once). The last
+    comes first: a message is dropped while the first jobs wait, for later there may be none that waits."""
     least = min(5, max(1, jobs // 10))
     planned = [kind for kind in kinds for _ in range(least)]
     planned += draw.choices(kinds, k=max(0, 3 * jobs - len(planned)))
     draw.shuffle(planned)
+    if "message_dropped" in planned:
+        planned.remove("message_dropped")
+        planned.append("message_dropped")
     return planned
 
 

@@ -137,7 +137,7 @@ class Run:
                 continue
             misses[kind] += 1
             if misses[kind] < 50:
-                planned.insert(self._draw.randrange(len(planned) + 1), kind)
+                planned.insert(max(0, len(planned) - 1), kind)  # after one other: later there may be no job to harm
 
     def _wait_for_jobs(self) -> None:
         """Spreads the faults over the run: three for each job that has ended, and those for the next few."""

@@ -37,6 +37,7 @@ def test_plan_holds_every_kind_often_enough() -> None:
         planned = faults.plan(kinds, 50, random.Random(seed))
         assert len(planned) >= 150
         assert min(planned.count(kind) for kind in kinds) >= 5
+        assert planned[-1] == "message_dropped"  # the first
 
 
 def test_plan_follows_its_seed() -> None:
