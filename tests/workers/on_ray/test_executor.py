@@ -17,6 +17,7 @@ from app.queue import CeleryQueue, MemoryQueue, RayQueue, make_queue
 from app.readiness import ReadinessMonitor
 from app.registry.db import Database
 from app.registry.workers import RAY, WorkerReport, WorkerRepository
+from app.serving.forkserver import POSSIBLE
 from tests.registry.conftest import make_job
 from tests.waiting import wait_for
 from workers.service import supervisor
@@ -62,8 +63,9 @@ def test_service_on_ray_starts_no_broker_and_no_worker(tmp_path: Path, monkeypat
     with pytest.raises(supervisor.RayMissing, match=r"requirements-ray\.lock"):
         names()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    assert names() == ["api", "reconciler", "on-ray"]
-    assert names(ray_queues="big") == ["broker", "api", "reconciler", "on-ray", "worker-0"]
+    tables = ["tables"] if POSSIBLE else []
+    assert names() == [*tables, "api", "reconciler", "on-ray"]
+    assert names(ray_queues="big") == ["broker", *tables, "api", "reconciler", "on-ray", "worker-0"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
