@@ -75,9 +75,9 @@ def test_head_and_body_apart_take_the_fast_path(site: Site) -> None:
 
     def taken() -> bool:
         """False when the connections were looked at meanwhile, once a second: the request goes the usual way then."""
-        connection.sendall(head)
         before = len(seen.kinds)
-        wait_for(lambda: len(seen.kinds) > before)
+        connection.sendall(head)
+        wait_for(lambda: len(seen.kinds) > before, "the head to be looked at")
         assert ask(site, connection, body)[2] == b"hello"
         return seen.joined()
 
