@@ -123,7 +123,7 @@ class Connection(HttpToolsProtocol):
         if self._fast_path is not None and not self._in_message and data.startswith(_PREDICTIONS):
             if self._take_fast(self._fast_path, data):
                 return
-            self._head = data[: data.find(b"\r\n\r\n") + 4]
+            self._head = _whole_head(data)
         if not self._held and not self.pipeline and len(data) <= _SLICE:
             self._feed(data)
         else:
@@ -188,10 +188,10 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_headers = False
         self._head_bytes = self._header_count = 0
+        head, self._head = self._head, b""
         if self.parser.should_upgrade():
             self._upgrade = True  # see `_without_upgrade`
             return
-        head, self._head = self._head, b""
         if self.probe and self.url.partition(b"?")[0] not in _PROBE_PATHS:
             self._stop_parsing(503)
         if head and self._fast_path is not None and self._stays_open():
@@ -262,7 +262,7 @@ class Connection(HttpToolsProtocol):
         """The request whose body is not whole goes the usual way, if there is one."""
         if self._partial is not None:
             data, self._partial = self._partial.end(), None
-            self._head = data[: data.find(b"\r\n\r\n") + 4]
+            self._head = _whole_head(data)
             self._feed(data)
 
     def _feed_held(self) -> None:
@@ -359,3 +359,9 @@ class Connection(HttpToolsProtocol):
         self.transport.write(response_bytes(status, [*self.server_state.default_headers, *headers], body))
         if self.transport.can_write_eof():
             self.transport.write_eof()
+
+
+def _whole_head(data: bytes) -> bytes:
+    """The head that data begin with; empty while it is not whole: a part of one must not stand for what it is of."""
+    end = data.find(b"\r\n\r\n")
+    return b"" if end < 0 else data[: end + 4]

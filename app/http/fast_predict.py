@@ -83,6 +83,8 @@ class FastPath:
         A `PartialRequest` when the head is known and the body not whole: what it gives in the end is to be taken again.
         """
         end = data.find(b"\r\n\r\n") + 4
+        if end < 4:
+            return None
         last = connection.last_head
         if last is not None and data.startswith(last[0]):  # it ends as a head does, and has no such end before
             plan = last[1]

@@ -14,12 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
+from app.http.connection import Connection
 from app.http.fast_predict import Exchange
 from app.http.partial_request import PartialRequest
 from app.http.rate_limit import TokenLimits
 from app.serving.large_body import INLINE_BYTES
 from tests.http.fast_site import Site, ask, receive, request, running
-from tests.http.raw import read_all, read_next_body
+from tests.http.raw import STATUS, read_all, read_next_body
 from tests.waiting import wait_for
 
 HEADERS = {"Authorization": "Bearer asker", "Content-Type": "application/json"}
@@ -45,6 +46,25 @@ class Seen:
     def joined(self) -> bool:
         """Whether the last request was begun after its body was waited for."""
         return self.kinds[-2:] == [PartialRequest, Exchange]
+
+
+class Pieces:
+    """Counts what connections receive, so that a test knows that the next piece comes apart from the one before."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.received = 0
+        receive_data = Connection.data_received
+
+        def counted(connection: Connection, data: bytes) -> None:
+            receive_data(connection, data)
+            self.received += 1
+
+        monkeypatch.setattr(Connection, "data_received", counted)
+
+    def send(self, connection: socket.socket, piece: bytes) -> None:
+        before = self.received
+        connection.sendall(piece)
+        wait_for(lambda: self.received > before, "the server to have read this much")
 
 
 @pytest.fixture
@@ -263,3 +283,29 @@ def test_requests_cut_anywhere_are_answered_in_order(site: Site) -> None:
             for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(data)], strict=True):
                 connection.sendall(data[start:end])
             assert [read_next_body(connection) for _ in bodies] == bodies
+
+
+def test_head_that_comes_in_pieces_stands_for_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = Pieces(monkeypatch)
+    good, unknown = request(b"hello"), request(b"hello", token="nobody")
+    cut = good.index(b"Authorization")
+    for _ in range(2):  # what the first could leave behind, and what the second could find
+        with site.connect() as connection:
+            pieces.send(connection, good[:cut])
+            assert ask(site, connection, good[cut:])[::2] == (200, b"hello")
+            assert ask(site, connection, request(b"longer"))[::2] == (200, b"longer")
+            assert ask(site, connection, unknown)[0] == 401
+
+
+def test_heads_that_wait_behind_others_stand_for_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = Pieces(monkeypatch)
+    site.echo.delay_s = 0.2
+    known = [request(body) for body in (b"abc", b"abcd", b"hello")]
+    unknown = request(b"hello", token="nobody")
+    with site.connect() as connection:
+        for data in (*known, unknown):
+            pieces.send(connection, data)
+        assert STATUS.findall(read_all(connection)) == [b"200", b"200", b"200", b"401"]
+    for _ in range(2):
+        with site.connect() as connection:
+            assert ask(site, connection, unknown)[0] == 401
