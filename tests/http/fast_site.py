@@ -48,11 +48,15 @@ class Echo:
         self.error: ServiceError | None = None
         self.delay_s = 0.0
         self.futures = 0
+        self.asked: list[tuple[bytes, int | None, Any]] = []  # body, version, account of its token
+        self._number: int | None = None
 
     def get_if_loaded(self, model: str, number: int | None, label: str | None, headers: Any = None) -> Any:
+        self._number = number
         return self.version if model == "m" else None
 
     async def wait_until_loadable(self, model: str, number: int | None, label: str | None, headers: Any = None) -> Any:
+        self._number = number
         return self.version
 
     def put_back(self, model: str, label: str | None) -> None:
@@ -72,6 +76,7 @@ class Echo:
         self, queue: Any, request: Decoded, size: int, reply: Any, account: Any = None, *, charged: int = 0
     ) -> None:
         self.futures += isinstance(reply, asyncio.Future)
+        self.asked.append((request.rows[0], self._number, account))
         asyncio.get_running_loop().call_later(self.delay_s, self._answer, request.rows[0], reply)
 
     def _answer(self, body: bytes, reply: Any) -> None:

@@ -19,7 +19,7 @@ from app.http.fast_predict import Exchange
 from app.http.partial_request import PartialRequest
 from app.http.rate_limit import TokenLimits
 from app.serving.large_body import INLINE_BYTES
-from tests.http.fast_site import Site, ask, receive, request, running
+from tests.http.fast_site import TOKENS, Site, ask, receive, request, running
 from tests.http.raw import STATUS, read_all, read_next_body
 from tests.waiting import wait_for
 
@@ -268,21 +268,32 @@ def refuses(site: Site) -> bool:
     return False
 
 
-def test_requests_cut_anywhere_are_answered_in_order(site: Site) -> None:
+def test_requests_cut_anywhere_are_answered_in_order_each_under_its_own_head(site: Site) -> None:
     choose = random.Random(7)
+    account_of = {
+        secret: site.fast_path.admission.tokens.accounts.for_token(token.id) for secret, token in TOKENS.items()
+    }
+    expected = []
+
+    def one() -> tuple[bytes, bytes]:
+        """A request, and its body: many are of one length, with another token and version."""
+        body = b"%0*d" % (choose.randint(1, 4), choose.randrange(10))
+        secret, number = choose.choice(("asker", "another")), choose.choice((1, 2))
+        odd = choose.choice((b"", b"X-Odd: 1\r\n", b"Accept: */*\r\n"))
+        expected.append((body, number, account_of[secret]))
+        return request(body, path=f"/v1/models/m/versions/{number}:predict", headers=odd, token=secret), body
+
     with site.connect() as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(300):
-            bodies = [
-                b"%0*d" % (choose.randint(1, 4), choose.randrange(10)) for _ in range(choose.choice((1, 1, 2, 3)))
-            ]
-            heads = [choose.choice((b"", b"X-Odd: 1\r\n", b"Accept: */*\r\n")) for _ in bodies]
-            data = b"".join(request(body, headers=head) for body, head in zip(bodies, heads, strict=True))
+            asked, bodies = zip(*(one() for _ in range(choose.choice((1, 1, 2, 3)))), strict=True)
+            data = b"".join(asked)
             cuts = sorted(choose.randrange(len(data)) for _ in range(choose.randrange(5)))
             cuts += [data.index(b"\r\n\r\n") + 4] if choose.random() < 0.5 else []
             for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(data)], strict=True):
                 connection.sendall(data[start:end])
-            assert [read_next_body(connection) for _ in bodies] == bodies
+            assert tuple(read_next_body(connection) for _ in bodies) == bodies
+    assert site.echo.asked == expected
 
 
 def test_head_that_comes_in_pieces_stands_for_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
