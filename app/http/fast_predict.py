@@ -224,9 +224,7 @@ class Exchange:
         assert self.version.queue is not None
         decoder, size = self.version.queue.decoder, len(asked[1])
         answered = Answered(JsonAsked(*asked), decoder, answer, as_tensors=False, rows=self.rows, size=size)
-        if self.counters.mirror is not None:
-            self.counters.mirror.take(answered)
-        self.version.offer(prediction_id, answered)
+        self.version.record(self.counters, prediction_id, answered)
 
     def set_exception(self, error: ServiceError) -> None:
         status, headers, body = problem(error, self._path)

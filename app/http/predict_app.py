@@ -177,9 +177,7 @@ class PredictApp:
                 rows=request.count,
                 size=size_of(request, len(body)),
             )
-            if counters.mirror is not None:
-                counters.mirror.take(answered)
-            version.offer(prediction_id, answered)
+            version.record(counters, prediction_id, answered)
 
     async def _answer(
         self,

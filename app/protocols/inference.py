@@ -151,7 +151,5 @@ class Inference:
         if counters.mirror is not None or version.wanted.keep is not None:
             size = size_of(request, caller.size)
             answered = Answered(asked, queue.decoder, result.body, as_tensors=True, rows=request.count, size=size)
-            if counters.mirror is not None:
-                counters.mirror.take(answered)
-            version.offer(prediction_id, answered)
+            version.record(counters, prediction_id, answered)
         return Outputs(version, decode_outputs(result.body), result, prediction_id)

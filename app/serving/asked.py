@@ -17,7 +17,7 @@ from app.serving.decode import Decoded, Decoder
 from app.serving.export_description import inputs_of
 from app.serving.large_body import INLINE_UNTYPED_BYTES
 from app.serving.protocol import Form
-from app.serving.tensor_rows import compare_outputs, json_answer
+from app.serving.tensor_rows import compare_outputs, json_answer, rows_of_columns
 from app.serving.verbs import VERBS
 from app.serving.version_queue import VersionQueue
 
@@ -102,8 +102,7 @@ def _named(instance: Any, name: str) -> dict[str, Any]:
 
 
 def _by_row(columns: Any, name: str) -> list[dict[str, Any]]:
-    columns = _named(columns, name)
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return rows_of_columns(_named(columns, name))
 
 
 def _serialized(value: Any) -> bytes:
@@ -150,7 +149,7 @@ class Answered:
         found: Any = next((answered[name] for name in _ANSWERS if name in answered), [])
         if "outputs" not in answered or not isinstance(found, dict):
             return list(found)
-        return [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+        return rows_of_columns(found)
 
 
 def size_of(request: Decoded, size: int) -> int:

@@ -91,10 +91,9 @@ class Engines:
             raise
         if done.error is not None:
             version.stays_tensorflow(done.error)
-            self._tell(version)
         else:
             note_engine(version, directory)
-            self._tell(version)
+        self._tell(version)
 
     async def stop(self) -> None:
         """Ends a conversion that is under way."""
@@ -128,7 +127,7 @@ class Engines:
         try:
             (place / REPORT).touch()
             report = OnnxReport.read(place)
-            size = sum((place / file.name).stat().st_size for file in report.files.values())
+            size = report.size(place)
         except (OSError, ValueError):
             version.stays_tensorflow("Its conversion cannot be read.")
             return None
@@ -182,7 +181,7 @@ def note_engine(version: ServingVersion, directory: str) -> None:
     if directory:
         try:
             report = OnnxReport.read(Path(directory))
-            version.onnx_bytes = sum((Path(directory) / file.name).stat().st_size for file in report.files.values())
+            version.onnx_bytes = report.size(Path(directory))
         except (OSError, ValueError):
             report = OnnxReport()  # removed since, as those are that no lane has taken for long
         version.why_tensorflow = report.reasons

@@ -36,6 +36,10 @@ class OnnxReport(msgspec.Struct, frozen=True):
         """Raises OSError, ValueError."""
         return msgspec.json.decode((directory / REPORT).read_bytes(), type=cls)
 
+    def size(self, directory: Path) -> int:
+        """Bytes of its files. Raises OSError."""
+        return sum((directory / file.name).stat().st_size for file in self.files.values())
+
     def write(self, directory: Path) -> None:
         """The report comes last: a directory that has one is whole."""
         (directory / REPORT).write_bytes(msgspec.json.encode(self))

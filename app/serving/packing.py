@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.serving.export_description import InputFeature
 from app.serving.protocol import BadFrame, Column
@@ -154,10 +155,15 @@ def _padded(tensor: PackedInput, flat: Column, lengths: Column, rows: int) -> li
     mask = np.arange(longest) < sizes[:, None]
     if tensor.dtype == "string":
         padded = np.full((rows, longest, *tensor.shape), b"", object)
-        flat_values = np.empty(len(values), object)
-        flat_values[:] = values
-        padded[mask] = flat_values
+        padded[mask] = object_array(values, (len(values),))
     else:
         padded = np.zeros((rows, longest, *tensor.shape), _NUMPY[tensor.dtype])
         padded[mask] = values
     return [padded, sizes]
+
+
+def object_array(values: Sequence[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Values, in the order of their places, as an array that takes each for one thing, lists among them too."""
+    made = np.empty(len(values), object)
+    made[:] = values
+    return made.reshape(shape)

@@ -5,7 +5,7 @@ agree, as `app.releases.compare` says of JSON's.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from app.releases.compare import ABSOLUTE, DECISIONS, RELATIVE
 from app.serving.decode import Decoder
 from app.serving.export_description import EXAMPLES_FEATURE, InputFeature, inputs_of
+from app.serving.packing import object_array
 from app.serving.predictor.response import ResponseEncoder
 from app.serving.tensors import Tensor, decode_outputs
 from app.serving.verbs import VERBS
@@ -30,15 +31,18 @@ def rows_of_tensors(decoder: Decoder, signature: str, tensors: Mapping[str, Tens
         if feature.name in tensors:
             lengths = tensors.get(feature.length_input or f"{feature.name}_length") if feature.sequence else None
             columns[feature.name] = _values(feature, tensors[feature.name], lengths)
+    return rows_of_columns(columns)
+
+
+def rows_of_columns(columns: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
+    """A dictionary a row; all columns have as many values. Raises ValueError where they have not."""
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _values(feature: InputFeature, tensor: Tensor, lengths: Tensor | None) -> list[Any]:
     """A row's value each."""
     if tensor.dtype == "string":
-        array = np.empty(len(tensor.values), object)
-        array[:] = [plain(value) for value in tensor.values]
-        array = array.reshape(tensor.shape)
+        array = object_array([plain(value) for value in tensor.values], tensor.shape)
     else:
         array = tensor.values
     if not feature.sequence:
@@ -65,9 +69,7 @@ def json_answer(verb: str, outputs: bytes) -> bytes:
 
 def _array(tensor: Tensor) -> NDArray[Any]:
     if tensor.dtype == "string":
-        array = np.empty(len(tensor.values), object)
-        array[:] = tensor.values
-        return array.reshape(tensor.shape)
+        return object_array(tensor.values, tensor.shape)
     if tensor.dtype == "bfloat16":
         return (tensor.values.astype(np.uint32) << np.uint32(16)).view(np.float32)  # type: ignore[no-any-return]
     return tensor.values  # type: ignore[no-any-return]

@@ -93,8 +93,10 @@ class ServingVersion:
     def idle(self) -> bool:
         return self.queue is None or self.queue.idle
 
-    def offer(self, prediction_id: bytes, answered: Answered) -> None:
-        """A request that was answered well, to be kept if this is asked for and its turn."""
+    def record(self, counters: VersionMetrics | Arm, prediction_id: bytes, answered: Answered) -> None:
+        """Takes a request that was answered well: for a shadow, and to be kept, if this is asked for and its turn."""
+        if counters.mirror is not None:
+            counters.mirror.take(answered)
         keep = self.wanted.keep
         if keep is not None:
             self.kept.offer(keep, prediction_id, self.wanted.model, self.wanted.number, answered)

@@ -214,8 +214,8 @@ def call(port: Port, name: str, request: Any, **options: Any) -> Any:
     return PUBLIC.message(f"inference.{name}Response").FromString(answer)
 
 
-def infer_request(values: list[float], *, raw: bool = False, **changes: Any) -> Any:
-    request = new("ModelInferRequest", model_name="half", **changes)
+def infer_request(values: list[float], *, model: str = "half", raw: bool = False, **changes: Any) -> Any:
+    request = new("ModelInferRequest", model_name=model, **changes)
     given = request.inputs.add(name="x", datatype="FP32", shape=[len(values)])
     if raw:
         request.raw_input_contents.append(np.array(values, "<f4").tobytes())

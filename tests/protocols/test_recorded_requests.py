@@ -17,7 +17,7 @@ from app.kept_requests import rows_of
 from app.protocols.oip_schema import PUBLIC
 from app.releases.counts import Counts
 from tests.protocols.conftest import Port, message
-from tests.protocols.test_open_inference import LENGTH, binary, strings, tensor
+from tests.protocols.test_open_inference import LENGTH, binary, infer_request, strings, tensor
 from tests.protocols.test_tensorflow_serving import examples_request, floats, mixed_inputs, predict_request
 from tests.waiting import wait_for
 
@@ -67,16 +67,6 @@ def one(ids: list[str]) -> str:
     return ids[0]
 
 
-def infer_message(model: str, values: list[float], *, raw: bool = False) -> Any:
-    request = PUBLIC.message("inference.ModelInferRequest")(model_name=model)
-    given = request.inputs.add(name="x", datatype="FP32", shape=[len(values)])
-    if raw:
-        request.raw_input_contents.append(np.array(values, "<f4").tobytes())
-    else:
-        given.contents.fp32_contents.extend(values)
-    return request
-
-
 def by_predict(port: Port) -> str:
     request = predict_request("shadowed", x=floats(1, 2))
     return one(rpc(port, "/tensorflow.serving.PredictionService/Predict", request)[1])
@@ -92,11 +82,11 @@ def by_regress(port: Port) -> str:
 
 
 def by_infer(port: Port) -> str:
-    return one(rpc(port, INFER, infer_message("shadowed", [1.0, 2.0]))[1])
+    return one(rpc(port, INFER, infer_request([1.0, 2.0], model="shadowed"))[1])
 
 
 def by_raw_infer(port: Port) -> str:
-    return one(rpc(port, INFER, infer_message("shadowed", [1.0, 2.0], raw=True))[1])
+    return one(rpc(port, INFER, infer_request([1.0, 2.0], model="shadowed", raw=True))[1])
 
 
 def over_http(port: Port, body: bytes, headers: dict[str, str] | None = None) -> httpx.Response:
@@ -336,7 +326,7 @@ def test_key_may_be_a_parameter_of_the_open_inference_protocol(port: Port) -> No
         body = {"inputs": [tensor("x", "FP32", [1], [1.0])]}
         by_header = httpx.post(url, json=body, headers={**headers, "x-request-key": key}, trust_env=False)
         rest = httpx.post(url, json={**body, "parameters": {"x-request-key": key}}, headers=headers, trust_env=False)
-        request = infer_message("divided", [1.0])
+        request = infer_request([1.0], model="divided")
         request.parameters["x-request-key"].string_param = key
         by_rpc = PUBLIC.message("inference.ModelInferResponse").FromString(rpc(port, INFER, request)[0])
         versions = {by_header.json()["model_version"], rest.json()["model_version"], by_rpc.model_version}
@@ -346,7 +336,7 @@ def test_key_may_be_a_parameter_of_the_open_inference_protocol(port: Port) -> No
 
 
 def test_identifier_is_a_parameter_of_the_answer_where_asked(port: Port) -> None:
-    request = infer_message("half", [1.0])
+    request = infer_request([1.0], model="half")
     assert not PUBLIC.message("inference.ModelInferResponse").FromString(rpc(port, INFER, request)[0]).parameters
     request.parameters["ids"].bool_param = True
     sent, ids = rpc(port, INFER, request)

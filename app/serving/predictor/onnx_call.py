@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.serving.packing import object_array
+
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 """Since 1.29 it sends events to its maker otherwise, from a thread that starts with its import."""
 
@@ -71,7 +73,7 @@ def _texts(values: Any) -> NDArray[Any]:
             texts = [value.decode() if isinstance(value, bytes) else value for value in texts]
         except UnicodeDecodeError:
             raise NotComputed from None
-        array = _objects(texts, array.shape)
+        array = object_array(texts, array.shape)
     if "\0" in "".join(texts):
         raise NotComputed
     return array
@@ -79,10 +81,4 @@ def _texts(values: Any) -> NDArray[Any]:
 
 def _bytes(array: NDArray[Any]) -> NDArray[Any]:
     """Strings as TensorFlow gives them."""
-    return _objects(list(map(str.encode, array.ravel().tolist())), array.shape)
-
-
-def _objects(values: list[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    made = np.empty(len(values), object)
-    made[:] = values
-    return made.reshape(shape)
+    return object_array(list(map(str.encode, array.ravel().tolist())), array.shape)

@@ -203,16 +203,22 @@ def test_parts_die_when_the_supervisor_is_killed() -> None:
     wait_for(lambda: not alive(pid))
 
 
+def has_parts_in(folder: Path) -> str:
+    """How a program begins that supervises modules of that folder. Its log goes to standard error."""
+    return (
+        "import os, sys\n"
+        "from app.log import configure\n"
+        "from workers.service.supervisor import ServicePart, Supervisor\n"
+        f"sys.path.insert(0, {str(folder)!r})\n"
+        "configure('INFO')\n"
+    )
+
+
 @pytest.mark.skipif(not POSSIBLE, reason="parts are forked on Linux only")
 def test_forked_part_shares_imports_is_executed_again_and_dies_with_the_supervisor(tmp_path: Path) -> None:
     told = "import os, sys, time\nprint('PART', os.getpid(), 'app.config' in sys.modules, flush=True)\ntime.sleep(60)\n"
     (tmp_path / "part.py").write_text(told)
-    code = (
-        "import os, sys\n"
-        "from app.log import configure\n"
-        "from workers.service.supervisor import ServicePart, Supervisor\n"
-        f"sys.path.insert(0, {str(tmp_path)!r})\n"
-        "configure('INFO')\n"  # its lines go to standard error
+    code = has_parts_in(tmp_path) + (
         "part = ServicePart('part', [sys.executable, '-m', 'part'], 5.0, forks=True)\n"
         f"Supervisor([part], os.environ | {{'PYTHONPATH': {str(tmp_path)!r}}}, lambda: None).run()"
     )
@@ -234,12 +240,7 @@ def test_forked_part_is_stopped_in_order_or_killed_when_it_does_not_stop(tmp_pat
     (tmp_path / "polite.py").write_text("import os, time\nos.write(1, b'UP\\n')\ntime.sleep(60)\n")
     says = "__import__('os').write(1, b'UP\\n')"  # at once: two of them write to one pipe
     (tmp_path / "stubborn.py").write_text(STUBBORN[2].replace("print('up', flush=True)", says))
-    code = (
-        "import os, sys\n"
-        "from app.log import configure\n"
-        "from workers.service.supervisor import ServicePart, Supervisor\n"
-        f"sys.path.insert(0, {str(tmp_path)!r})\n"
-        "configure('INFO')\n"  # its lines go to standard error
+    code = has_parts_in(tmp_path) + (
         "argv = [[sys.executable, '-m', name] for name in ('polite', 'stubborn')]\n"
         "parts = [ServicePart(words[-1], words, 0.3, forks=True) for words in argv]\n"
         "supervisor = Supervisor(parts, dict(os.environ), lambda: None)\n"
