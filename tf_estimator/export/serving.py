@@ -12,7 +12,7 @@ import tensorflow as tf
 from ..export_output import ClassificationOutput, PredictOutput, RegressionOutput
 from ..keys import ModeKeys
 from ..version import __version__
-from . import feature, rows
+from . import feature, rows, serving_graph
 from .directory import ASSETS_EXTRA, whole
 from .feature import FeatureInfo
 from .receiver_fn import EXAMPLES
@@ -78,8 +78,13 @@ def export_for_serving(
         return {**definitions, EXAMPLES: _definition(outputs[PREDICT], alternative)}
 
     with whole(Path(directory)) as temporary:
-        receiver_fns = {ModeKeys.PREDICT: lambda: feature.receiver(infos)}
-        write(estimator, temporary, receiver_fns, path, signatures_of=signatures_of)
+        kept = serving_graph.kept(estimator, infos, path)
+        if kept is not None and path is not None and kept.write(temporary, path):
+            described.update(kept.described)
+        else:
+            receiver_fns = {ModeKeys.PREDICT: lambda: feature.receiver(infos)}
+            write(estimator, temporary, receiver_fns, path, signatures_of=signatures_of)
+            serving_graph.keep(estimator, infos, path, temporary, described)
         content = {
             "estimator": type(estimator).__name__,
             "global_step": 0 if path is None else _global_step(path),
