@@ -1,4 +1,4 @@
-"""What two exports for serving of equal models have in common: all but the values of their variables.
+"""SavedModels without values: all that two exports for serving of equal models have in common.
 
 To call model_fn once more, restore its variables in a session and write both takes fifty times what writing the values
 does. So the first export of a model leaves its `saved_model.pb` in the store where the model's traces are.
