@@ -40,6 +40,11 @@ if TYPE_CHECKING:
     from app.storage import Storage
 
 
+_IDLE_S = 0.5
+_MOST_GARBAGE = 64 << 20
+"""Bytes that a trainer may hold more than after it last gave memory back, when its parent measures it."""
+
+
 class Parent:
     """The pool child. Its messages are read in a thread, because an attempt can be stopped while it runs."""
 
@@ -106,6 +111,16 @@ def _log_path(storage: Storage, claim: Claim) -> Path:
     return storage.path(key)
 
 
+def next_attempt(parent: Parent) -> dict[str, Any] | None:
+    """What the parent sends; memory is given back where that takes a while, and not between two small jobs: looking for
+    garbage takes as long as a tenth of one."""
+    try:
+        return parent.attempts.get(timeout=_IDLE_S)
+    except queue.Empty:
+        give_memory_back()
+        return parent.attempts.get()
+
+
 def run_attempts(parent: Parent, *, member: bool) -> None:
     """Runs the attempts that the parent sends, until it closes the pipe. TensorFlow is imported here.
 
@@ -121,6 +136,7 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
     from app.errors import Unavailable
     from app.registry.db import Database, make_engine
     from app.traces import Trace, make_tracing
+    from workers import memory
     from workers.attempt.attempt_mirror import AttemptMirror
     from workers.estimator_json import model_fns
     from workers.jobs import job_devices
@@ -143,7 +159,8 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
     gc.freeze()  # a full collection would look at all that was imported, in the middle of a training
     gc.enable()
     parent.say({"ready": True})
-    while (message := parent.attempts.get()) is not None:
+    held = memory.held_bytes(os.getpid())
+    while (message := next_attempt(parent)) is not None:
         parent.busy = True
         claim = claim_from_json(message["run"])
         attempt = {"job_id": claim.job_id, "attempt": claim.attempt}
@@ -164,7 +181,9 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
         parent.busy = False
         if tracing is not None:
             tracing.flush()
-        give_memory_back()  # before it is measured what this process holds
+        if memory.held_bytes(os.getpid()) > held + _MOST_GARBAGE:
+            give_memory_back()  # before the parent measures what this process holds
+            held = memory.held_bytes(os.getpid())
         parent.say({"ended": outcome, **attempt})
 
 
