@@ -27,8 +27,8 @@ def told(data: bytes, name: str, dtype: str | None = None) -> list[str]:
     return [warning.partition(":")[0] for warning in found]
 
 
-def lines(*values: object, key: str = "a") -> bytes:
-    return "".join(f'{{"{key}": {json.dumps(value)}}}\n' for value in values).encode()
+def lines(*values: object) -> bytes:
+    return "".join(f'{{"a": {json.dumps(value)}}}\n' for value in values).encode()
 
 
 def parquet(values: pa.Array) -> bytes:
@@ -53,6 +53,18 @@ def parquet(values: pa.Array) -> bytes:
 )
 def test_json_integers_that_a_fraction_rounds_are_told(values: list[object], places: list[str]) -> None:
     assert told(lines(*values), "x.jsonl") == places
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"a": 16777217}', '{"b": "x", "a":-16777217}', '{"a":16777217 ,"b":""}', '{"\\u0061":\t16777217}\r',
+        '{"b": "16777219.0", "a": 123456789012345}',
+    ],
+)  # fmt: skip
+def test_json_integer_is_found_however_it_stands(line: str) -> None:
+    rows = b'{"a": 0.5, "b": "x"}\n' + b'{"a": 16777217.0, "b": "16777217"}\n' * MANY
+    assert told(rows + line.encode() + b"\n", "x.jsonl") == [f"Line {MANY + 2}, key 'a'"]
 
 
 def test_json_line_of_the_fraction_is_told() -> None:

@@ -6,12 +6,13 @@ import functools
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from app.datasets.chunk import Chunk
 from app.datasets.limits import Limits
-from app.datasets.readers.jsonl_fast import line_ends, one_object_a_line, parse
+from app.datasets.readers.jsonl_fast import line_ends, lines_with_long_integers, one_object_a_line, parse
 from app.datasets.readers.rounded import RoundedNumbers
 from app.datasets.upload_schema import Schema
 from app.errors import InvalidInput, TooLarge, quote_name
@@ -25,6 +26,7 @@ _FIRST_BLOCK_BYTES = 1 << 16
 _INT64 = 2**63
 _BLANK = b" \t\r\n"
 _FLOATS = (pa.float64(), pa.list_(pa.float64()))
+_ROW = msgspec.json.Decoder(dict[str, Any])
 
 
 class JsonlReader:
@@ -92,12 +94,9 @@ class JsonlReader:
         def where(row: int) -> str:
             return f"Line {number + row}"
 
-        @functools.cache
-        def row_of(row: int) -> dict[str, Any]:
-            return _parse(block[ends[row - 1] + 1 if row else 0 : ends[row]].strip(), number + row)
-
+        lines = _Lines(block, ends, number)
         for name, array in columns.items():
-            self._rounded.add(name, array, where, lambda row, name=name: row_of(row).get(name))  # type: ignore[misc]
+            self._rounded.add(name, array, where, functools.partial(lines.values, name))
             if pa.types.is_large_binary(array.type) and (nulls := self._schema[name].spelling.null_values):
                 cells = [None if cell is None or cell.decode().strip() in nulls else cell for cell in array.to_pylist()]
                 columns[name] = pa.array(cells, pa.large_binary())
@@ -156,11 +155,37 @@ class JsonlReader:
             cells = _Cells(name, plain, lines, self._rounds(name))
             columns[name] = cells.array()
             cells.check_follows(self._types[name])
-            self._rounded.add(name, columns[name], where, plain.__getitem__)
+            self._rounded.add(name, columns[name], where, lambda some, cells=plain: ((row, cells[row]) for row in some))  # type: ignore[misc]
             if cells.kind in _FLOATS and name not in self._floats:
                 self._floats[name] = f"on line {lines[cells.first_float]}"
             self._types[name] = _either(self._types[name], cells.kind)
         return Chunk(columns, len(rows), where)
+
+
+class _Lines:
+    """Lines that Arrow has read, for what it does not say: whether a number is written as an integer."""
+
+    def __init__(self, block: bytes, ends: np.ndarray[Any, Any], number: int) -> None:
+        self._block = block
+        self._number = number  # of the first
+        self._ends = ends
+        self._rows: dict[int, dict[str, Any]] = {}
+
+    @functools.cached_property
+    def _long(self) -> set[int]:
+        return lines_with_long_integers(self._block, self._ends)
+
+    def values(self, name: str, rows: list[int]) -> Iterator[tuple[int, Any]]:
+        """Row and value for those of the rows that have integers of eight digits, as all have that float32 rounds."""
+        for row in sorted(self._long.intersection(rows)) if self._long else ():
+            if row not in self._rows:
+                begin = int(self._ends[row - 1]) + 1 if row else 0
+                text = self._block[begin : int(self._ends[row])]
+                try:
+                    self._rows[row] = _ROW.decode(text)
+                except (msgspec.MsgspecError, ValueError):
+                    self._rows[row] = _parse(text.strip(), self._number + row)
+            yield row, self._rows[row].get(name)
 
 
 def _either(known: pa.DataType, seen: pa.DataType) -> pa.DataType:

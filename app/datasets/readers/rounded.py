@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from app.datasets.upload_schema import Schema
 from app.errors import quote_name
 
 _HEAD = 64
+
+_Written = Callable[[list[int]], Iterable[tuple[int, Any]]]
 
 
 class RoundedNumbers:
@@ -33,13 +35,14 @@ class RoundedNumbers:
         #: columns in which some number has a fraction
         self._fractions: set[str] = set()
 
-    def add(self, name: str, array: pa.Array, where: Where, cell: Callable[[int], Any] | None = None) -> None:
+    def add(self, name: str, array: pa.Array, where: Where, written: _Written | None = None) -> None:
         """Takes the next cells of a column.
 
         Args:
             array: in a chunk's types.
             where: see `Chunk`.
-            cell: the value of a row as the file writes it, where some of the floats may be integers there.
+            written: which of some rows, in their order, may have integers where `array` has floats, and the value of
+                each as the file has it; None: none of them.
         """
         if self._schema[name].dtype is not None or name in self._integers:
             return
@@ -49,7 +52,8 @@ class RoundedNumbers:
         elif flat.type == pa.float64():
             rows = self._rows(array, may_be_rounded(_numbers(flat)))
             self._add_floats(name, flat, rows, where)
-            rows = [] if cell is None else [row for row in rows if _has_rounded(cell(row))][:1]
+            values = () if written is None or not rows else written(rows)
+            rows = next(([row] for row, value in values if _has_rounded(value)), [])
         else:
             return
         if len(rows):
