@@ -91,26 +91,18 @@ class Batcher:
         most = queue.settings.queue_rows
         if most is not None and queue.rows and queue.rows + rows > most:
             raise QueueFull("Too many requests wait for this model. Try again.", retry_after_s=RETRY_AFTER_S)
-        queue.rows += rows
-        self.rows_waiting += rows
-        self.bytes_waiting += size
         now = self._clock()
         ends = now + self._timeout_s(queue)
         pending = Pending(request, size, now, reply, account, charged, ends if ends < deadline else deadline)
         if account is not None:
             account.rows += rows
             account.bytes += charged
-        queue.waiting.append(pending)
         queue.last_used = now
-        self._queues.add(queue)
         self._gathers = gather
-        if queue.key is not None and queue.running is None and not queue.due:
-            queue.due = True
-            self._turns.append(queue)
-            if queue.alone and not gather and size <= self.limits.batch_bytes and len(self._turns) == 1:
-                self._pump()  # nobody comes beside it
-            else:
-                self._plan_pump()
+        if queue.alone and not gather and now < deadline and size <= self.limits.batch_bytes and self._is_free(queue):
+            self._send(queue, [pending])  # nobody comes beside it
+        else:
+            self._wait(queue, pending)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self.sweep)
 
@@ -148,7 +140,6 @@ class Batcher:
             self._plan_pump()
         else:
             self._pump()  # the next batch runs while these answers go out
-        queue.metrics.ran(batch.rows, answer.run_us)
         for pending, body in zip(batch.members, answer.bodies, strict=False):
             if pending.account is not None:
                 _pay_back(pending)
@@ -160,6 +151,7 @@ class Batcher:
             else:
                 queued = int((batch.sent - pending.arrived) * 1e6)
                 reply.set_result(PredictionResult(body, batch.rows, queued, answer.run_us))
+        queue.metrics.ran(batch.rows, answer.run_us)  # what nobody waits for comes last
 
     def lost(self) -> None:
         """The predictor died. What it had is tried once more, each request alone; after that it is given up."""
@@ -187,12 +179,30 @@ class Batcher:
         error = Unavailable("The predictor ended while it ran this request. Try again.", retry_after_s=RETRY_AFTER_S)
         self._fail(pending, error)
 
+    def _is_free(self, queue: VersionQueue) -> bool:
+        """Nobody waits, and a call of it can run now."""
+        if queue.waiting or queue.running is not None or queue.key is None or self._turns:
+            return False
+        return len(self._running) < self.limits.in_flight and self.predictor is not None
+
+    def _wait(self, queue: VersionQueue, pending: Pending) -> None:
+        queue.waiting.append(pending)
+        self._count(queue, pending)
+        if queue.key is not None and queue.running is None and not queue.due:
+            queue.due = True
+            self._turns.append(queue)
+            self._plan_pump()
+
     def _back(self, queue: VersionQueue, pending: Pending) -> None:
         queue.waiting.appendleft(pending)
-        queue.rows += pending.request.count
-        self._queues.add(queue)
-        self.rows_waiting += pending.request.count
+        self._count(queue, pending)
+
+    def _count(self, queue: VersionQueue, pending: Pending) -> None:
+        rows = pending.request.count
+        queue.rows += rows
+        self.rows_waiting += rows
         self.bytes_waiting += pending.size
+        self._queues.add(queue)
 
     def _due(self, queue: VersionQueue) -> None:
         if queue.waiting and queue.key is not None and queue.running is None and not queue.due:
@@ -238,17 +248,14 @@ class Batcher:
     def _take(self, queue: VersionQueue) -> list[Pending]:
         """The next batch: requests of one signature, in order, within the limits; none when no caller waits."""
         limits = self.limits
-        first = self._next_wanted(queue)
-        if first is None:
+        if (first := self._next_wanted(queue)) is None:
             return []
         members = [first]
         if first.tried or first.request.packed is not None:
             return members
-        rows, size, longest = first.request.count, first.size, first.request.longest
-        signature = first.request.signature
+        rows, size, longest, signature = first.request.count, first.size, first.request.longest, first.request.signature
         most_rows = min(limits.batch_rows, queue.settings.batch_rows or limits.batch_rows)
-        waiting = queue.waiting
-        now = self._clock()
+        waiting, now = queue.waiting, self._clock()
         while waiting:
             pending = waiting[0]
             if pending.reply.done() or now >= pending.deadline:
@@ -329,8 +336,7 @@ class Batcher:
                 self._fail(pending, InvalidInput("The request is too large for one call. Send it in parts."))
             self._due(queue)
             return
-        rows = sum(run.counts)
-        queue.running = self._running[self._next_id] = Batch(queue, members, self._clock(), rows)
+        queue.running = self._running[self._next_id] = Batch(queue, members, self._clock(), sum(run.counts))
 
     def sweep(self) -> None:
         """Answers what waited or ran too long, and ends a predictor whose call hangs. One timer for all: one more would
