@@ -113,8 +113,8 @@ def _plain(name: str, array: NDArray[Any]) -> list[Any]:
     if name.endswith("_bytes"):
         return _nested([_b64(value) for value in array.ravel().tolist()], array.shape)
     try:
-        if array.ndim == 2:
-            return [[value.decode() for value in row] for row in array.tolist()]
+        if array.ndim == 2 and len(array) == 1:
+            return [[value.decode() for value in array.tolist()[0]]]
         values: list[Any] = [value.decode() for value in array.ravel().tolist()]
     except UnicodeDecodeError:
         values = [_text(value) for value in array.ravel().tolist()]
