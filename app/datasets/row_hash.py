@@ -45,7 +45,15 @@ def digest_strings(values: Sequence[bytes], lengths: np.ndarray[Any, Any] | None
     checks = np.fromiter(map(zlib.crc32, values), np.uint64, len(values))
     if lengths is None:
         lengths = np.fromiter(map(len, values), np.uint64, len(values))
-    return mix(checks ^ (lengths.astype(np.uint64) << np.uint64(32)))
+    return digest_checks(checks, lengths)
+
+
+def digest_checks(checks: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any]) -> _UInts:
+    """As `digest_strings`, of strings of which the CRC-32 is known."""
+    digests = lengths.astype(np.uint64)
+    digests <<= np.uint64(32)
+    digests ^= checks
+    return _mixed(digests)
 
 
 def digest_lists(elements: _UInts, row_splits: np.ndarray[Any, Any]) -> _UInts:

@@ -26,10 +26,10 @@ from app.serving.asked import Answered, JsonAsked
 from app.serving.large_body import INLINE_BYTES
 from app.serving.metrics import CLIENT_LEFT, VersionMetrics
 from app.serving.response_head import lines
+from app.serving.serving_version import ServingVersion
 from app.serving.split import KEY_HEADER, Arm, Headers
 from app.serving.verbs import PATH_ENDINGS, VERBS
 from app.serving.version_queue import PredictionResult
-from app.serving.versions import ServingVersion
 
 Remembered = Callable[[bytes], TokenInfo | None]
 

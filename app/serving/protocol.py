@@ -148,7 +148,7 @@ _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
-def frame(message: Request | Reply) -> bytes:
+def frame(message: msgspec.Struct) -> bytes:
     """The bytes of one message, length first. Raises BadFrame when it is longer than `MAX_FRAME_BYTES`."""
     buffer = bytearray(4)
     _encoder.encode_into(message, buffer, 4)

@@ -14,6 +14,7 @@ DISTINCT_CAP = 10_000
 """Up to so many different numbers are counted exactly; beyond, `distinct` is null."""
 
 _BYTES_A_VALUE = 100  # in a Python set
+_FEW = 1000
 
 VOCABULARY_CAP = 1_000
 """A column with more different strings has no `vocabulary`."""
@@ -51,15 +52,25 @@ class NumberStatistics:
         self._squares += squares + shift * shift * self.count * values.size / total
         self.count = total
         if self._distinct is not None:
-            self._distinct.update(_different(values[: 2 * DISTINCT_CAP]))
+            self._add_distinct(values[: 2 * DISTINCT_CAP])
             if len(self._distinct) <= DISTINCT_CAP:
-                self._distinct.update(_different(values[2 * DISTINCT_CAP :]))
+                self._add_distinct(values[2 * DISTINCT_CAP :])
             cost = len(self._distinct) * _BYTES_A_VALUE - self._spent
             self._spent += cost
             self._budget.left -= cost
-            if len(self._distinct) > DISTINCT_CAP or self._budget.left < 0:
+            if len(self._distinct) > DISTINCT_CAP or self._budget.over:
                 self._distinct = None
                 self._budget.left += self._spent
+
+    def _add_distinct(self, values: np.ndarray[Any, Any]) -> None:
+        """Takes the distinct ones of some values (0.0 and -0.0 are the same)."""
+        assert self._distinct is not None
+        if 0 < len(self._distinct) < _FEW:  # hashing them is quicker than sorting, while they are few
+            different = pa.array(values).unique().to_numpy(zero_copy_only=False)
+        else:
+            ordered = np.sort(values)
+            different = ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
+        self._distinct.update(different[: DISTINCT_CAP + 1].tolist())
 
     def info(self) -> dict[str, Any]:
         """`min max mean stddev distinct vocabulary` as the API shows them; null where there is no value."""
@@ -72,12 +83,6 @@ class NumberStatistics:
             "distinct": len(self._distinct) if self._distinct is not None else None,
             "vocabulary": None,
         }
-
-
-def _different(values: np.ndarray[Any, Any]) -> list[float | int]:
-    """Each value once (-0.0 beside 0.0), by hashing, which takes a fraction of the time of sorting."""
-    different: list[float | int] = pa.array(values).unique().to_numpy(zero_copy_only=False).tolist()
-    return different
 
 
 def string_info(counts: dict[bytes, int] | None, distinct: int | None = None) -> dict[str, Any]:
