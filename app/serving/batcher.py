@@ -258,7 +258,7 @@ class Batcher:
                 self._due(queue)
 
     def _next_turn(self) -> VersionQueue | None:
-        """The queue whose priority is first; None: none has a predictor that takes more. One passed over gains a step."""
+        """The queue whose priority is first; None: no predictor takes more. Who is passed over gains a step."""
         turns, takes = self._turns, self._takes
         if len(turns) == 1 and takes:
             return turns.popleft()
