@@ -211,10 +211,10 @@ class Exchange:
         return self.response_complete or self.disconnected
 
     def set_result(self, result: PredictionResult) -> None:
-        took = time.perf_counter() - self._started
-        self.counters.answered(self.rows, took)
         request_id, prediction_id = new_ids()
         self._answer(200, self.version.head.lines(result, prediction_id), request_id, result.body)
+        took = time.perf_counter() - self._started
+        self.counters.answered(self.rows, took)
         self._fast_path.good.add(took)
         if self.asked is not None:
             self._record(self.asked, prediction_id, result.body)

@@ -93,25 +93,20 @@ class Batcher:
         most = queue.settings.queue_rows
         if most is not None and queue.rows and queue.rows + rows > most:
             raise QueueFull("Too many requests wait for this model. Try again.", retry_after_s=RETRY_AFTER_S)
-        queue.rows += rows
-        self.rows_waiting += rows
-        self.bytes_waiting += size
         now = self._clock()
         ends = now + queue.timeout_s(self.limits.timeout_s)
         pending = Pending(request, size, now, reply, account, charged, ends if ends < deadline else deadline)
         if account is not None:
             account.rows += rows
             account.bytes += charged
-        queue.waiting.append(pending)
         queue.last_used = now
-        self._queues.add(queue)
         self._gathers = gather
-        if queue.key is not None and queue.running is None and not queue.due:
-            queue.due = True
-            self._turns.append(queue)
-            if queue.alone and not gather and size <= self.limits.batch_bytes and len(self._turns) == 1:
-                self._pump()  # nobody comes beside it
-            else:
+        if queue.alone and not gather and now < deadline and size <= self.limits.batch_bytes and self._is_free(queue):
+            self._send(queue, [pending])  # nobody comes beside it
+        else:
+            queue.waiting.append(pending)
+            self._count(queue, pending)
+            if self._due(queue):
                 self._plan_pump()
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self.sweep)
@@ -161,8 +156,6 @@ class Batcher:
             self._plan_pump()
         else:
             self._pump()  # the next batch runs while these answers go out
-        if batch.guest is None:
-            queue.metrics.ran(batch.rows, answer.run_us)
         for pending, body in zip(batch.members, answer.bodies, strict=False):
             if pending.account is not None:
                 pending.pay_back()
@@ -174,6 +167,8 @@ class Batcher:
             else:
                 queued = int((batch.sent - pending.arrived) * 1e6)
                 reply.set_result(PredictionResult(body, batch.rows, queued, answer.run_us))
+        if batch.guest is None:
+            queue.metrics.ran(batch.rows, answer.run_us)  # what nobody waits for comes last
 
     def lost(self, away: BatchRunner | None = None) -> None:
         """The predictor died, or another lane. What it had is tried once more, each request alone; after that it is
@@ -189,8 +184,7 @@ class Batcher:
         Args:
             began: its predictor died while it had it.
         """
-        batch = self._running.pop(number, None)
-        if batch is None:
+        if (batch := self._running.pop(number, None)) is None:
             return None
         self._ended(batch)
         if batch.guest is not None:
@@ -200,7 +194,8 @@ class Batcher:
                 self._fail(pending, Unavailable(_ENDED, retry_after_s=RETRY_AFTER_S))
             else:
                 pending.tried = pending.tried or began
-                self._back(batch.queue, pending)
+                batch.queue.waiting.appendleft(pending)
+                self._count(batch.queue, pending)
         return batch.queue
 
     def _ended(self, batch: Batch) -> None:
@@ -210,18 +205,29 @@ class Batcher:
             batch.queue.drained.set_result(None)
             batch.queue.drained = None
 
-    def _back(self, queue: VersionQueue, pending: Pending) -> None:
-        queue.waiting.appendleft(pending)
+    def _is_free(self, queue: VersionQueue) -> bool:
+        """Nobody waits, and a call of it can run now."""
+        return queue.idle and queue.key is not None and not self._turns and (queue.away is not None or self._takes)
+
+    @property
+    def _takes(self) -> bool:
+        """Our own predictor can have one more call."""
+        return self.predictor is not None and len(self._running) - self._away < self.limits.in_flight
+
+    def _count(self, queue: VersionQueue, pending: Pending) -> None:
         queue.rows += pending.request.count
-        self._queues.add(queue)
         self.rows_waiting += pending.request.count
         self.bytes_waiting += pending.size
+        self._queues.add(queue)
 
-    def _due(self, queue: VersionQueue) -> None:
+    def _due(self, queue: VersionQueue) -> bool:
+        """Whether it gets a turn, which it had not."""
         waits = queue.waiting or queue.guests
-        if waits and queue.key is not None and queue.running is None and not queue.due:
-            queue.due = True
-            self._turns.append(queue)
+        if not waits or queue.key is None or queue.running is not None or queue.due:
+            return False
+        queue.due = True
+        self._turns.append(queue)
+        return True
 
     def _plan_pump(self) -> None:
         """Makes the next calls after the other requests that this turn of the loop brings, or the next few turns."""
@@ -252,10 +258,8 @@ class Batcher:
                 self._due(queue)
 
     def _next_turn(self) -> VersionQueue | None:
-        """The queue whose priority is first; None: none has a predictor that takes more. One that is passed over gains
-        a step each time, so that none waits for ever."""
-        turns = self._turns
-        takes = self.predictor is not None and len(self._running) - self._away < self.limits.in_flight
+        """The queue whose priority is first; None: no predictor takes more. Who is passed over gains a step."""
+        turns, takes = self._turns, self._takes
         if len(turns) == 1 and takes:
             return turns.popleft()
         able = [queue for queue in turns if takes or queue.away is not None]
@@ -270,17 +274,14 @@ class Batcher:
     def _take(self, queue: VersionQueue) -> list[Pending]:
         """The next batch: requests of one signature, in order, within the limits; none when no caller waits."""
         limits = self.limits
-        first = self._next_wanted(queue)
-        if first is None:
+        if (first := self._next_wanted(queue)) is None:
             return []
         members = [first]
         if first.tried or first.request.packed is not None:
             return members
-        rows, size, longest = first.request.count, first.size, first.request.longest
-        signature = first.request.signature
+        rows, size, longest, signature = first.request.count, first.size, first.request.longest, first.request.signature
         most_rows = min(limits.batch_rows, queue.settings.batch_rows or limits.batch_rows)
-        waiting = queue.waiting
-        now = self._clock()
+        waiting, now = queue.waiting, self._clock()
         while waiting:
             pending = waiting[0]
             if pending.reply.done() or now >= pending.deadline:
@@ -352,9 +353,8 @@ class Batcher:
                 self._fail(pending, InvalidInput("The request is too large for one call. Send it in parts."))
             self._due(queue)
             return
-        rows = sum(run.counts)
         self._away += queue.away is not None
-        queue.running = self._running[self._next_id] = Batch(queue, members, self._clock(), rows, queue.away)
+        queue.running = self._running[self._next_id] = Batch(queue, members, self._clock(), sum(run.counts), queue.away)
 
     def _send_guest(self, queue: VersionQueue, guest: GuestRun) -> None:
         assert queue.key is not None and self.predictor is not None
@@ -366,8 +366,8 @@ class Batcher:
             guest.not_run(began=True)
             self._due(queue)
             return
-        rows = sum(guest.run.counts)
-        queue.running = self._running[self._next_id] = Batch(queue, [], self._clock(), rows, guest=guest)
+        batch = Batch(queue, [], self._clock(), sum(guest.run.counts), guest=guest)
+        queue.running = self._running[self._next_id] = batch
 
     def sweep(self) -> None:
         """Answers what waited or ran too long, and ends a predictor whose call hangs. One timer for all: one more would
