@@ -14,7 +14,7 @@ from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
 from workers.attempt.attempt import Keep, RunningAttempt
 from workers.attempt.attempt_files import adopt_checkpoint
-from workers.attempt.hooks import CheckpointListener, ProgressHook
+from workers.attempt.hooks import CheckpointListener, progress_hook
 from workers.data import statistics
 from workers.data.chunks import ArraySpill
 from workers.data.dataset_inputs import Inputs
@@ -155,7 +155,7 @@ class TrainingJob:
         """Trains up to a step; False when the input ended before."""
         attempt = self._attempt
         attempt.check()
-        hook = ProgressHook(
+        hook = progress_hook(
             attempt.stop_signal,
             attempt.progress,
             self._goal,
