@@ -8,6 +8,7 @@ not identify a row, and 64 bits of a fast mixing function are enough for that.
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -74,9 +75,14 @@ def digest_lists(elements: _UInts, row_splits: np.ndarray[Any, Any]) -> _UInts:
 def digest_column(name: str, cells: _UInts, present: np.ndarray[Any, Any] | None = None) -> _UInts:
     """What one column adds (modulo 2**64) to its rows' digests: nothing where the cell is not `present` (None: it is
     in every row)."""
-    salt = digest_strings([name.encode("utf-8")])[0]
-    mixed = _mixed(cells ^ salt)
+    mixed = _mixed(cells ^ _salt(name))
     return mixed if present is None else np.where(present, mixed, np.uint64(0))
+
+
+@functools.lru_cache(maxsize=1024)
+def _salt(name: str) -> np.uint64:
+    salt: np.uint64 = digest_strings([name.encode("utf-8")])[0]
+    return salt
 
 
 def holdout_mask(digests: _UInts, holdout: float) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -190,6 +190,12 @@ class CsvReader:
                 f"column is since a number on line {self._line_of(digits.other)} is not written as an integer. Write "
                 'that one as an integer, or give the column dtype "string" if it holds codes.'
             )
+        elif digits.whole is not None and digits.other is not None and not digits.fractions:
+            self.warnings.append(
+                f"{self._where(digits.whole)}, {column}: a whole number of more digits than float32 keeps, which the "
+                f"column is since a number on line {self._line_of(digits.other)} is not written as an integer, though "
+                'all of them are whole. Write them as integers, or give the column dtype "string" if it holds codes.'
+            )
         elif digits.needless and digits.other is not None:
             self.warnings.append(
                 f"{self._where(digits.other)}, {column}: a number that is not written as an integer, so the column is "
