@@ -34,6 +34,7 @@ from app.process import (
     let_go_of_file_pages,
     without,
 )
+from workers import memory
 
 if TYPE_CHECKING:
     from app.registry.jobs.attempts import Claim
@@ -121,6 +122,15 @@ def next_attempt(parent: Parent) -> dict[str, Any] | None:
         return parent.attempts.get()
 
 
+def without_much_garbage(held: int) -> int:
+    """Gives memory back before the parent measures what this process holds, if that is much more than it `held` when it
+    last did; what it held then, or holds now."""
+    if memory.held_bytes(os.getpid()) <= held + _MOST_GARBAGE:
+        return held
+    give_memory_back()
+    return memory.held_bytes(os.getpid())
+
+
 def run_attempts(parent: Parent, *, member: bool) -> None:
     """Runs the attempts that the parent sends, until it closes the pipe. TensorFlow is imported here.
 
@@ -136,7 +146,6 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
     from app.errors import Unavailable
     from app.registry.db import Database, make_engine
     from app.traces import Trace, make_tracing
-    from workers import memory
     from workers.attempt.attempt_mirror import AttemptMirror
     from workers.estimator_json import model_fns
     from workers.jobs import job_devices
@@ -145,8 +154,7 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
 
     settings = Settings()
     _set_up_logging(settings.log_level)
-    database = Database(make_engine(settings))
-    storage = open_storage(settings)
+    database, storage = Database(make_engine(settings)), open_storage(settings)
     tracing = make_tracing(settings, "estimator-trainer")
     job_devices.split_cpu(settings.slot_devices)
     if not member:
@@ -181,9 +189,7 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
         parent.busy = False
         if tracing is not None:
             tracing.flush()
-        if memory.held_bytes(os.getpid()) > held + _MOST_GARBAGE:
-            give_memory_back()  # before the parent measures what this process holds
-            held = memory.held_bytes(os.getpid())
+        held = without_much_garbage(held)
         parent.say({"ended": outcome, **attempt})
 
 
