@@ -121,6 +121,12 @@ class Host:
         headers = {"authorization": f"Bearer {self.secret}", **more.pop("headers", {})}
         return httpx.request(method, f"http://127.0.0.1:{self.port}{path}", headers=headers, trust_env=False, **more)
 
+    def metrics(self) -> str:
+        """As a caller that was not here before, for whoever looks often."""
+        with self.database.session() as session:
+            _, secret = TokenRepository(session).create("looks", ["read"])
+        return self.ask("GET", "/metrics", headers={"authorization": f"Bearer {secret}"}).text
+
     def lanes(self) -> list[psutil.Process]:
         return [*self.named("lane-0"), *self.named("lane-1")]
 
