@@ -17,7 +17,7 @@ import msgspec
 T = TypeVar("T")
 
 MAX_FRAME_BYTES = 2**29
-_READ_BYTES = 2**16
+_READ_BYTES = 2**13
 _LENGTH = struct.Struct("<I")
 
 Column = bytes | list[Any]

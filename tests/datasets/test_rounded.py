@@ -15,7 +15,7 @@ from tests.datasets.ingested import ingested
 LARGE = 2**24 + 1
 """The first integer that is no float32."""
 #: More lines than are read with care, so that Arrow reads the last.
-MANY = 20_000
+MANY = 9_000
 
 
 def told(data: bytes, name: str, dtype: str | None = None) -> list[str]:
