@@ -180,8 +180,7 @@ def main() -> None:
     need_wrk()
     generator, server_cores = cores()
     with workplace() as place:
-        exports = Path(place)
-        make_exports(exports)
+        make_exports(exports := Path(place))
         grpc_port = free_port()
         if options.grpc:
             os.environ["GRPC_PORT"] = str(grpc_port)
