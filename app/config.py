@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.process import machine_memory_bytes, processors
 
-_MOST_LANES_BY_DEFAULT = 16
+MOST_LANES, _MOST_LANES_BY_DEFAULT = 64, 16
 NO_RAY = "EXECUTOR=ray needs the package ray: pip install -r requirements-ray.lock."
 """What the parts say that need it where it is missing."""
 
@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     None: nine tenths of the machine's memory; 0: no limit."""
     retry_backoff_s: float = 2.0
 
-    serving_lanes: int = Field(default=0, ge=0, le=64)
+    serving_lanes: int = Field(default=0, ge=0, le=MOST_LANES)
     """API processes on this host, each with a predictor; 0: half as many as there are processors for this service, 16
     at most: one on a machine with two or three."""
     predictor: str = Field(default="process", pattern="^(process|none)$")

@@ -68,6 +68,7 @@ from app.serving.engines import engine_of
 from app.serving.metrics import ServingCollector
 from app.serving.model_limits import BatchLimits
 from app.serving.service import ServingService
+from app.serving.shared_models import SharedModels
 from app.startup import prepare
 from app.storage import Storage
 from app.traces import Tracing, make_tracing
@@ -375,13 +376,15 @@ def _serving(settings: Settings, storage: Storage, link: ParentLink | None) -> S
     make = partial(ServingService, limits=limits, hold=hold, conversions=settings.cache_directory / "onnx")
     if link is None:
         return make(memory_bytes=settings.predict_memory_bytes)
-    # Each lane has the same versions in a predictor of its own, and the first one tries new ones for all.
-    memory_bytes = settings.predict_memory_bytes // link.lanes
+    # Each lane has its versions in a predictor of its own, and the first one tries new ones for all.
+    others = SharedModels(link.index, link.lanes)
+    link.meet, link.leave = others.meet, others.leave
     return make(
-        memory_bytes=memory_bytes,
+        memory_bytes=settings.predict_memory_bytes // link.lanes,
         predictors=link,
         validates=link.index == 0,
         neighbours=HostVersions(link.table) if link.lanes > 1 else None,
+        others=others,
     )
 
 

@@ -161,7 +161,7 @@ async def ready(storage: ObjectStorage, export: Export) -> float:
         await asyncio.sleep(0.01)
     began = time.perf_counter()
     service.sync([WantedVersion("m", 1, str(storage.path(export.path)), export.digest, "ver", labels=("latest",))])
-    while not any(True for _ in service.models.loaded()):  # noqa: ASYNC110  the same
+    while not any(True for _ in service.models.held()):  # noqa: ASYNC110  the same
         await asyncio.sleep(0.002)
     seconds = time.perf_counter() - began
     await service.stop()

@@ -106,8 +106,8 @@ class AsyncModelCalls:
 
         Args:
             revision: only while the settings are those of this `revision`; else ApiError (412).
-            settings: `batch_rows`, `queue_rows`, `timeout_s`, `memory_bytes`, `priority`, `engine`, as in
-                the API.
+            settings: `batch_rows`, `queue_rows`, `timeout_s`, `memory_bytes`, `priority`, `lanes`, `engine`, as
+                in the API.
         """
         headers = {} if revision is None else {"If-Match": f'"{revision}"'}
         return await self._transport.json("PUT", f"/v1/models/{model}/serving", json=settings, headers=headers)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Checks the lock file: it satisfies pyproject.toml; licences that the project may be used with; known
-vulnerabilities where OSV answers.
+"""Checks the lock files: the first satisfies pyproject.toml; licences that the project may be used with, of what is
+installed here; known vulnerabilities where OSV answers.
 
 Prints what is wrong; the exit code says whether anything is. Without a connection to the database of vulnerabilities
 it says so, and only the licences count. Another database with OSV's interface: OSV_URL.
@@ -91,13 +91,16 @@ def main(locks: list[Path]) -> int:
     url = os.environ.get("OSV_URL", OSV)
     for lock in locks:
         wrong += [f"{lock.name}: {text}" for text in unacceptable(lock)]
+    for lock in locks:
         try:
             wrong += [f"{lock.name}: {text}" for text in vulnerable(lock, url)]
         except httpx.HTTPError as error:
-            print(f"{lock.name} was NOT checked for known vulnerabilities: {url} does not answer ({error})")
+            others = ", nor were those after it" if lock != locks[-1] else ""
+            print(f"{lock.name} was NOT checked for known vulnerabilities{others}: {url} does not answer ({error})")
+            break
     print("\n".join(wrong) or f"licences: {len(pins(locks[0]))} distributions, all accepted")
     return bool(wrong)
 
 
 if __name__ == "__main__":
-    sys.exit(main([Path(name) for name in sys.argv[1:]] or [LOCK]))
+    sys.exit(main([Path(name) for name in sys.argv[1:]] or [LOCK, *sorted(ROOT.glob("requirements-*.lock"))]))

@@ -9,6 +9,8 @@ run            cores   busy loops beside it
 2, 6, 10 …     all     as many as cores
 3, 7, 11 …     one     none
 4, 8, 12 …     one     one, on the same core
+
+A busy loop comes and goes: two thirds of the time it takes what it gets. Runs on different cores go side by side.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,7 +37,15 @@ if __name__ == "__main__":
 from scripts import side_by_side
 
 ROOT = Path(__file__).resolve().parents[1]
-_BUSY = "while True: pass"
+_BUSY = """
+import random, sys, time
+chance = random.Random(int(sys.argv[1]))
+while True:
+    end = time.monotonic() + chance.uniform(1, 20)
+    while time.monotonic() < end:
+        pass
+    time.sleep(chance.uniform(0.5, 10))
+"""
 
 
 @dataclass(frozen=True)
@@ -66,18 +77,32 @@ def plan(runs: int, seed: int, cores: list[int]) -> list[Circumstances]:
     chance = random.Random(seed)
     made = []
     for index in range(runs):
-        used = cores if index % 4 < 2 else [cores[index // 4 % len(cores)]]
+        used = cores if index % 4 < 2 else [cores[(index // 4 + index) % len(cores)]]
         busy = len(used) if index % 2 else 0
         made.append(Circumstances(index + 1, chance.randrange(2**31), tuple(used), busy))
     return made
 
 
+def rounds(planned: list[Circumstances]) -> list[list[Circumstances]]:
+    """Each with the runs that go side by side: those that follow each other and share no core."""
+    made: list[list[Circumstances]] = []
+    for each in planned:
+        if made and not {core for other in made[-1] for core in other.cores} & {*each.cores}:
+            made[-1].append(each)
+        else:
+            made.append([each])
+    return made
+
+
 @contextmanager
-def load(loops: int, cores: tuple[int, ...]) -> Iterator[None]:
-    """That many busy loops on those cores."""
+def load(circumstances: Circumstances) -> Iterator[None]:
+    """The busy loops, on its cores."""
     processes = [
-        subprocess.Popen([sys.executable, "-c", _BUSY], preexec_fn=lambda: _keep_to(cores))  # noqa: PLW1509
-        for _ in range(loops)
+        subprocess.Popen(
+            [sys.executable, "-c", _BUSY, str(circumstances.seed + loop)],
+            preexec_fn=lambda: _keep_to(circumstances.cores),  # noqa: PLW1509
+        )
+        for loop in range(circumstances.busy)
     ]
     try:
         yield
@@ -96,7 +121,7 @@ def run(circumstances: Circumstances, arguments: list[str]) -> Result:
     """Runs the tests once. Logs of a run without a failure are removed."""
     result = Result(circumstances, _commit())
     directory = Path(tempfile.mkdtemp(prefix=f"flaky-{circumstances.number}-"))
-    with load(circumstances.busy, circumstances.cores):
+    with load(circumstances):
         begin = time.monotonic()
         running = [(name, _start(directory / name, circumstances, own)) for name, own in _groups(arguments).items()]
         for name, process in running:
@@ -163,6 +188,15 @@ def read_report(report: Path, result: Result) -> None:
             result.failed.append(f"{case.get('classname')}::{case.get('name')}")
 
 
+def line(result: Result) -> str:
+    """What came of one run, for people."""
+    made = result.circumstances
+    state = f"{len(result.failed)} of {result.tests} failed" if not result.broken else "no report"
+    where = f"{len(made.cores)} core(s), {made.busy} busy loop(s), order {made.seed}"
+    kept = f"; logs: {result.logs}" if result.logs else ""
+    return f"run {made.number}: {state}, {result.seconds:.0f} s; {where}{kept}"
+
+
 def summary(results: list[Result]) -> str:
     """What came of all runs, for people."""
     failures: dict[str, list[int]] = {}
@@ -194,17 +228,14 @@ def main() -> int:
     except ValueError as error:
         parser.error(str(error))
     made = [result.circumstances for result in results]
-    for circumstances in plan(options.runs, options.seed, cores):
-        if circumstances in made:
-            continue
-        result = run(circumstances, arguments)
-        results.append(result)
-        state = f"{len(result.failed)} of {result.tests} failed" if not result.broken else "no report"
-        where = f"{len(circumstances.cores)} core(s), {circumstances.busy} busy loop(s), order {circumstances.seed}"
-        kept = f"; logs: {result.logs}" if result.logs else ""
-        print(f"run {circumstances.number}: {state}, {result.seconds:.0f} s; {where}{kept}", flush=True)
-        if options.json:
-            options.json.write_text(json.dumps([asdict(each) for each in results], indent=1))
+    wanted = [each for each in plan(options.runs, options.seed, cores) if each not in made]
+    for together in rounds(wanted):
+        with ThreadPoolExecutor(len(together)) as pool:
+            for result in pool.map(lambda each: run(each, arguments), together):
+                results.append(result)
+                print(line(result), flush=True)
+                if options.json:
+                    options.json.write_text(json.dumps([asdict(each) for each in results], indent=1))
     print(summary(results))
     return int(any(result.failed or result.broken for result in results))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 seen = Path(__file__).with_name("seen")
 def note(name):
     with seen.open("a") as file:
-        file.write(f"{name} {len(os.sched_getaffinity(0))}\\n")
+        file.write(f"{name} {len(os.sched_getaffinity(0))} {os.getpid()}\\n")
 def test_a(): note("a")
 def test_b(): note("b")
 def test_c(): note("c")
@@ -35,6 +35,13 @@ def test_runs_are_planned_over_cores_load_and_orders() -> None:
     assert {each.cores for each in made if len(each.cores) == 1} == {(0,), (1,)}
     assert len({each.seed for each in made}) == 8
     assert made == flaky.plan(8, 1, [0, 1]) != flaky.plan(8, 2, [0, 1])
+
+
+def test_runs_that_share_no_core_go_side_by_side() -> None:
+    together = [[each.number for each in made] for made in flaky.rounds(flaky.plan(8, 1, [0, 1]))]
+    assert together == [[1], [2], [3, 4], [5], [6], [7, 8]]
+    alone = flaky.rounds(flaky.plan(4, 1, [0]))
+    assert [len(made) for made in alone] == [1] * 4
 
 
 def test_what_fails_now_and_then_is_summed_up(tmp_path: Path) -> None:
@@ -55,9 +62,11 @@ def test_what_fails_now_and_then_is_summed_up(tmp_path: Path) -> None:
     assert f"; logs: {logs}\n" in done.stdout
     assert "the first run fails" in (logs / "chosen.log").read_text()
     lines = [line.split() for line in (tmp_path / "seen").read_text().splitlines()]
-    orders = {tuple(name for name, _ in lines[start : start + 4]) for start in range(0, 16, 4)}
+    processes = {process for *_, process in lines}
+    assert len(processes) == 4
+    orders = {tuple(name for name, _, process in lines if process == own) for own in processes}
     assert len(orders) > 1
-    assert [int(cores) for _, cores in lines[8:]] == [1] * 8
+    assert [int(cores) for _, cores, _ in lines[8:]] == [1] * 8
 
     more = subprocess.run(
         [*command[:3], "5", *command[4:]], cwd=ROOT, env=environment, capture_output=True, text=True, check=False

@@ -78,9 +78,10 @@ def _view(app_state: AppState, row: Model, response: Response) -> ServingView:
         "timeout_s": settings.predict_timeout_s,
         "memory_bytes": settings.predict_memory_bytes // app_state.lanes()[1],
         "priority": DEFAULT_PRIORITY,
+        "lanes": app_state.lanes()[1],
         "engine": TENSORFLOW,
     }
     in_force = service | {name: value for name, value in own.items() if value is not None}
-    for name in ("batch_rows", "queue_rows", "memory_bytes"):
+    for name in ("batch_rows", "queue_rows", "memory_bytes", "lanes"):
         in_force[name] = min(in_force[name], service[name])
     return ServingView(model=row.name, **own, in_force=ServingInForce(**in_force), revision=row.serving_revision)

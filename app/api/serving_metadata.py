@@ -9,7 +9,7 @@ from app.errors import NotFound
 from app.registry.tables import Version as VersionRow
 from app.serving.export_description import BadExport, read_export
 from app.serving.metadata import metadata
-from app.serving.versions import ServingVersion
+from app.serving.serving_version import ServingVersion
 from app.serving.wanted_version import WantedVersion
 
 

@@ -32,6 +32,8 @@ _KEEP_UP_TO = 64 * 2**20
 _SIGN_EVERY_S = 1.0
 """A directory that nothing happens in is taken for one that nobody fills, but the first pass over a file writes
 nothing: so the directory gets a new time of change now and then."""
+ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""Arrow's own allocator reserves far more than it uses, which the memory limit would count."""
 _REPORTED = {kind.__name__: kind for kind in (InvalidInput, TooLarge)}
 _DIED = (
     "The file made its reader crash: it is damaged, or needs more memory than there is. Nothing was stored. Check the "
@@ -134,8 +136,7 @@ class Ingestor:
             stdout=subprocess.PIPE,
             bufsize=0,
             start_new_session=True,
-            # Arrow's own allocator reserves far more than it uses, which the memory limit would count.
-            env=os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"},
+            env=os.environ | ENVIRONMENT,
         )
 
     def _take(self) -> subprocess.Popen[bytes]:

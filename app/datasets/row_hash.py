@@ -8,6 +8,7 @@ not identify a row, and 64 bits of a fast mixing function are enough for that.
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -45,7 +46,15 @@ def digest_strings(values: Sequence[bytes], lengths: np.ndarray[Any, Any] | None
     checks = np.fromiter(map(zlib.crc32, values), np.uint64, len(values))
     if lengths is None:
         lengths = np.fromiter(map(len, values), np.uint64, len(values))
-    return mix(checks ^ (lengths.astype(np.uint64) << np.uint64(32)))
+    return digest_checks(checks, lengths)
+
+
+def digest_checks(checks: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any]) -> _UInts:
+    """As `digest_strings`, of strings of which the CRC-32 is known."""
+    digests = lengths.astype(np.uint64)
+    digests <<= np.uint64(32)
+    digests ^= checks
+    return _mixed(digests)
 
 
 def digest_lists(elements: _UInts, row_splits: np.ndarray[Any, Any]) -> _UInts:
@@ -66,9 +75,14 @@ def digest_lists(elements: _UInts, row_splits: np.ndarray[Any, Any]) -> _UInts:
 def digest_column(name: str, cells: _UInts, present: np.ndarray[Any, Any] | None = None) -> _UInts:
     """What one column adds (modulo 2**64) to its rows' digests: nothing where the cell is not `present` (None: it is
     in every row)."""
-    salt = digest_strings([name.encode("utf-8")])[0]
-    mixed = _mixed(cells ^ salt)
+    mixed = _mixed(cells ^ _salt(name))
     return mixed if present is None else np.where(present, mixed, np.uint64(0))
+
+
+@functools.lru_cache(maxsize=1024)
+def _salt(name: str) -> np.uint64:
+    salt: np.uint64 = digest_strings([name.encode("utf-8")])[0]
+    return salt
 
 
 def holdout_mask(digests: _UInts, holdout: float) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -26,10 +26,10 @@ from app.serving.asked import Answered, JsonAsked
 from app.serving.large_body import INLINE_BYTES
 from app.serving.metrics import CLIENT_LEFT, VersionMetrics
 from app.serving.response_head import lines
+from app.serving.serving_version import ServingVersion
 from app.serving.split import KEY_HEADER, Arm, Headers
 from app.serving.verbs import PATH_ENDINGS, VERBS
 from app.serving.version_queue import PredictionResult
-from app.serving.versions import ServingVersion
 
 Remembered = Callable[[bytes], TokenInfo | None]
 
@@ -211,10 +211,10 @@ class Exchange:
         return self.response_complete or self.disconnected
 
     def set_result(self, result: PredictionResult) -> None:
-        took = time.perf_counter() - self._started
-        self.counters.answered(self.rows, took)
         request_id, prediction_id = new_ids()
         self._answer(200, self.version.head.lines(result, prediction_id), request_id, result.body)
+        took = time.perf_counter() - self._started
+        self.counters.answered(self.rows, took)
         self._fast_path.good.add(took)
         if self.asked is not None:
             self._record(self.asked, prediction_id, result.body)

@@ -28,10 +28,10 @@ from app.serving.notes import with_ids, with_warnings
 from app.serving.predictor.response import ResponseEncoder
 from app.serving.protocol import Form
 from app.serving.service import ServingService
+from app.serving.serving_version import ServingVersion
 from app.serving.split import Headers
 from app.serving.verbs import VERBS
 from app.serving.version_queue import PredictionResult, QueueAccount, Reply
-from app.serving.versions import ServingVersion
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

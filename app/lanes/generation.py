@@ -62,6 +62,7 @@ class Lane:
     Attributes:
         serves: it accepts connections.
         served: it has accepted connections at some time; gone: it has ended.
+        met: it is connected with the other lanes.
         joins: it is to take the place of another one, which serves on if this one ends.
         drains: it was told to end.
         alive_at: when it last showed life (monotonic seconds).
@@ -73,7 +74,7 @@ class Lane:
         self.process = process
         self.generation = generation
         self.channel: Channel
-        self.serves = False
+        self.serves = self.met = False
         self.served, self.gone = asyncio.Event(), asyncio.Event()
         self.joins = joins
         self.drains = False
@@ -93,6 +94,7 @@ class Generation:
 
     Args:
         listeners: of each lane: HTTP's, and those of the gRPC port where there is one.
+        on_life: called with a lane that shows life.
         on_change: called with a lane that began to serve.
         on_end: called with a lane that ended.
         on_metrics: called with a lane that asks for metrics, and with each that answers.
@@ -105,6 +107,7 @@ class Generation:
         seats: Seats,
         *,
         grpc_port: int = 0,
+        on_life: Callable[[Lane], None],
         on_change: Callable[[Lane], None],
         on_end: Callable[[Lane], None],
         on_metrics: Callable[[Lane, WantsMetrics | Metrics, list[int]], None],
@@ -117,7 +120,7 @@ class Generation:
         self._listeners = listeners
         self._seats = seats
         self._grpc_port = grpc_port
-        self._on_change, self._on_end, self._on_metrics = on_change, on_end, on_metrics
+        self._on_life, self._on_change, self._on_end, self._on_metrics = on_life, on_change, on_end, on_metrics
         self._giving: set[asyncio.Task[None]] = set()
 
     def begin_as_forks(self) -> None:
@@ -169,6 +172,7 @@ class Generation:
     def _hear(self, lane: Lane, message: Message, files: list[int]) -> None:
         lane.alive_at = time.monotonic()
         if isinstance(message, LaneState):
+            self._on_life(lane)
             began, lane.serves = message.serves and not lane.serves, message.serves
             if began:
                 lane.served.set()

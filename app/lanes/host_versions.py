@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from app.host_table import HostTable, Row
-from app.serving.versions import Models, ServingVersion
+from app.serving.serving_version import ServingVersion
+from app.serving.versions import Models
 
 _STATE = 0  # counter of a row
 _LOADED, _FAILED = 1, 2

@@ -16,6 +16,7 @@ from app.lanes.messages import (
     Channel,
     Drain,
     LaneState,
+    MeetLane,
     Message,
     Metrics,
     MetricsGiven,
@@ -82,6 +83,8 @@ class ParentLink:
         self.patience_s = place.patience_s
         self.tell_metrics: Callable[[], bytes] = lambda: b""
         self.drain: Callable[[], None] = lambda: None
+        self.meet: Callable[[socket.socket], None] = socket.socket.close
+        self.leave: Callable[[], None] = lambda: None
         self.stand_in: Callable[[int, list[socket.socket]], None]
         self.stand_back: Callable[[int], None] = lambda lane: None
         self._connection = connection
@@ -185,7 +188,12 @@ class ParentLink:
             self._send(Metrics(message.id), [file])
             os.close(file)
         elif isinstance(message, Drain):
+            self.leave()
             self.drain()
+        elif isinstance(message, MeetLane):
+            for descriptor in descriptors:
+                self.meet(socket.socket(fileno=descriptor))
+            return
         elif isinstance(message, StandIn):
             self.stand_in(message.lane, [socket.socket(fileno=descriptor) for descriptor in descriptors])
             return

@@ -82,6 +82,10 @@ class StandBack(msgspec.Struct, array_like=True, tag=10, frozen=True):
     lane: int
 
 
+class MeetLane(msgspec.Struct, array_like=True, tag=11, frozen=True):
+    """A lane's end of a connection to another one: its descriptor."""
+
+
 Message = (
     WantsPredictor
     | PredictorGiven
@@ -93,6 +97,7 @@ Message = (
     | Drain
     | StandIn
     | StandBack
+    | MeetLane
 )
 _encode = msgspec.msgpack.Encoder().encode
 _decode: Callable[[bytes], Message] = msgspec.msgpack.Decoder(Message).decode

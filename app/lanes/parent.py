@@ -25,6 +25,7 @@ import structlog
 from app.config import Settings
 from app.lanes.generation import Generation, Lane, Seats
 from app.lanes.listeners import listen
+from app.lanes.messages import MeetLane
 from app.lanes.metrics_desk import MetricsDesk
 from app.lanes.rolling import roll
 from app.lanes.stand_ins import StandIns
@@ -132,6 +133,7 @@ class ServingParent:
             self._listeners,
             self._seats,
             grpc_port=self._grpc_port,
+            on_life=self._introduce,
             on_change=self._serves,
             on_end=self._ended,
             on_metrics=self._metrics.hear,
@@ -162,6 +164,18 @@ class ServingParent:
                 continue
             log.info("lane started", lane=index, pid=lane.process.pid)
             return
+
+    def _introduce(self, lane: Lane) -> None:
+        """Connects a lane with all others, once: they read what is sent to them by now."""
+        if lane.met:
+            return
+        lane.met = True
+        for other in self.lanes:
+            if other.met and other is not lane:
+                ends = socket.socketpair()
+                for one, end in zip((lane, other), ends, strict=True):
+                    one.channel.send(MeetLane(), [end.fileno()])
+                    end.close()
 
     def _serves(self, lane: Lane) -> None:
         log.info(

@@ -17,10 +17,10 @@ from app.http.rate_limit import Accounts
 from app.serving.asked import Answered, AskedHere, size_of
 from app.serving.metrics import CLIENT_LEFT
 from app.serving.service import ServingService
+from app.serving.serving_version import ServingVersion
 from app.serving.split import Headers
 from app.serving.tensors import Tensor, decode_outputs
 from app.serving.version_queue import PredictionResult
-from app.serving.versions import ServingVersion
 
 
 class Caller(NamedTuple):

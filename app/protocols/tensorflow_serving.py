@@ -19,8 +19,8 @@ from app.protocols.rpc_methods import Answer, Method, answer_with
 from app.protocols.serving_requests import signature_of, verbs_of
 from app.protocols.tensor_proto import encode_proto
 from app.protocols.tfs_schema import WIRE
+from app.serving.serving_version import ServingVersion
 from app.serving.tensors import Tensor
-from app.serving.versions import ServingVersion
 
 _PREFIX = "tensorflow.serving"
 _SIGNATURES = "signature_def"

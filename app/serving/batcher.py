@@ -11,28 +11,29 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
-from app.errors import InvalidInput, QueueFull, ServiceError, Timeout, TooLarge, Unavailable
+import msgspec
+
+from app.errors import InvalidInput, QueueFull, ServiceError, TooLarge, Unavailable
 from app.serving.batch_columns import batch_columns
 from app.serving.decode import Decoded
 from app.serving.model_limits import BatchLimits
-from app.serving.protocol import NO_INSTANCE, BadFrame, BatchResult, Form, RunBatch
-from app.serving.version_queue import Batch, Pending, PredictionResult, QueueAccount, Reply, VersionQueue
+from app.serving.protocol import BadFrame, BatchResult, RunBatch
+from app.serving.version_queue import (
+    RETRY_AFTER_S,
+    Batch,
+    BatchRunner,
+    GuestRun,
+    Pending,
+    PredictionResult,
+    QueueAccount,
+    Reply,
+    VersionQueue,
+)
 
-RETRY_AFTER_S = 1.0
 _SWEEP_S = 0.25
 _GATHER_TURNS = 8
-
-
-class BatchRunner(Protocol):
-    """Where batches run."""
-
-    def run(self, run: RunBatch) -> None: ...
-    def kill(self) -> None: ...
-
-    def quiet_s(self, since: float) -> float:
-        """For how long it has computed nothing, though it has had work since `since` (`time.perf_counter`)."""
+_ENDED = "The predictor ended while it ran this request. Try again."
 
 
 class Batcher:
@@ -51,6 +52,7 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._turns: deque[VersionQueue] = deque()
         self._running: dict[int, Batch] = {}
+        self._away = 0  # of those, with other lanes
         self._next_id = 0
         self._pump_planned = False
         self._gathers = False  # the last request came where `submit` says so
@@ -83,7 +85,7 @@ class Batcher:
             TooLarge: its sequences, padded to the longest, would take too much of the predictor's memory.
         """
         if request.longest:
-            self._check_memory(queue, request)
+            queue.check_memory(request, self.limits.request_memory)
         rows = request.count
         full = self.rows_waiting + rows > self.limits.queue_rows or self.bytes_waiting + size > self.limits.queue_bytes
         if full and self.rows_waiting:  # the first one is always taken
@@ -91,38 +93,43 @@ class Batcher:
         most = queue.settings.queue_rows
         if most is not None and queue.rows and queue.rows + rows > most:
             raise QueueFull("Too many requests wait for this model. Try again.", retry_after_s=RETRY_AFTER_S)
-        queue.rows += rows
-        self.rows_waiting += rows
-        self.bytes_waiting += size
         now = self._clock()
-        ends = now + self._timeout_s(queue)
+        ends = now + queue.timeout_s(self.limits.timeout_s)
         pending = Pending(request, size, now, reply, account, charged, ends if ends < deadline else deadline)
         if account is not None:
             account.rows += rows
             account.bytes += charged
-        queue.waiting.append(pending)
         queue.last_used = now
-        self._queues.add(queue)
         self._gathers = gather
-        if queue.key is not None and queue.running is None and not queue.due:
-            queue.due = True
-            self._turns.append(queue)
-            if queue.alone and not gather and size <= self.limits.batch_bytes and len(self._turns) == 1:
-                self._pump()  # nobody comes beside it
-            else:
+        if queue.alone and not gather and now < deadline and size <= self.limits.batch_bytes and self._is_free(queue):
+            self._send(queue, [pending])  # nobody comes beside it
+        else:
+            queue.waiting.append(pending)
+            self._count(queue, pending)
+            if self._due(queue):
                 self._plan_pump()
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self.sweep)
 
-    def open(self, queue: VersionQueue, key: int) -> None:
-        """The predictor has the version now: what waits may run."""
-        queue.key = key
+    def run_guest(self, queue: VersionQueue, guest: GuestRun) -> None:
+        """Queues a batch of another lane, for a version that our predictor has."""
+        queue.guests.append(guest)
+        queue.last_used = guest.arrived
+        self._due(queue)
+        self._pump()
+        self._sweeper = self._sweeper or self._loop.call_later(_SWEEP_S, self.sweep)
+
+    def open(self, queue: VersionQueue, key: int, away: BatchRunner | None = None) -> None:
+        """The predictor, or that of another lane, has the version now: what waits may run."""
+        queue.key, queue.away = key, away
         self._due(queue)
         self._pump()
 
     def close(self, queue: VersionQueue) -> None:
-        """The version is not loaded any more; requests wait until it is again."""
+        """The version is not loaded any more; requests wait until it is again, and guests go elsewhere."""
         queue.key = None
+        while queue.guests:
+            queue.guests.popleft().not_run(began=False)
 
     async def drain(self, queue: VersionQueue) -> None:
         """Waits until nothing of a closed queue runs. That ends by its answer or the predictor's end."""
@@ -137,67 +144,90 @@ class Batcher:
         self._queues.discard(queue)
 
     def answered(self, answer: BatchResult) -> None:
-        batch = self._running.pop(answer.id, None)
-        if batch is None:
+        if (batch := self._running.pop(answer.id, None)) is None:
             return
         queue = batch.queue
         self._ended(batch)
+        if batch.guest is not None:
+            batch.guest.answered(answer)
         queue.alone = len(batch.members) == 1 and not queue.waiting
         self._due(queue)
         if self._gathers:
             self._plan_pump()
         else:
             self._pump()  # the next batch runs while these answers go out
-        queue.metrics.ran(batch.rows, answer.run_us)
         for pending, body in zip(batch.members, answer.bodies, strict=False):
             if pending.account is not None:
-                _pay_back(pending)
+                pending.pay_back()
             reply = pending.reply
             if reply.done():
                 continue
             if isinstance(body, int):
-                reply.set_exception(_not_computed(pending.request.form, body))
+                reply.set_exception(pending.not_computed(body))
             else:
                 queued = int((batch.sent - pending.arrived) * 1e6)
                 reply.set_result(PredictionResult(body, batch.rows, queued, answer.run_us))
+        if batch.guest is None:
+            queue.metrics.ran(batch.rows, answer.run_us)  # what nobody waits for comes last
 
-    def lost(self) -> None:
-        """The predictor died. What it had is tried once more, each request alone; after that it is given up."""
-        self.predictor = None
-        running, self._running = self._running, {}
-        for queue in self._turns:
-            queue.due = False
-        self._turns.clear()
-        for batch in running.values():
-            self._ended(batch)
-            for pending in reversed(batch.members):
-                if pending.tried or pending.reply.done():
-                    self._give_up(pending)
-                else:
-                    pending.tried = True
-                    self._back(batch.queue, pending)
+    def lost(self, away: BatchRunner | None = None) -> None:
+        """The predictor died, or another lane. What it had is tried once more, each request alone; after that it is
+        given up."""
+        if away is None:
+            self.predictor = None
+        for number in [number for number, batch in self._running.items() if batch.away is away]:
+            self.not_run(number, began=True)
+
+    def not_run(self, number: int, *, began: bool) -> VersionQueue | None:
+        """A batch will not be answered; its queue, which is to be closed, or is.
+
+        Args:
+            began: its predictor died while it had it.
+        """
+        if (batch := self._running.pop(number, None)) is None:
+            return None
+        self._ended(batch)
+        if batch.guest is not None:
+            batch.guest.not_run(began=began)
+        for pending in reversed(batch.members):
+            if pending.reply.done() or (began and pending.tried):
+                self._fail(pending, Unavailable(_ENDED, retry_after_s=RETRY_AFTER_S))
+            else:
+                pending.tried = pending.tried or began
+                batch.queue.waiting.appendleft(pending)
+                self._count(batch.queue, pending)
+        return batch.queue
 
     def _ended(self, batch: Batch) -> None:
+        self._away -= batch.away is not None
         batch.queue.running = None
         if batch.queue.drained is not None:
             batch.queue.drained.set_result(None)
             batch.queue.drained = None
 
-    def _give_up(self, pending: Pending) -> None:
-        error = Unavailable("The predictor ended while it ran this request. Try again.", retry_after_s=RETRY_AFTER_S)
-        self._fail(pending, error)
+    def _is_free(self, queue: VersionQueue) -> bool:
+        """Nobody waits, and a call of it can run now."""
+        return queue.idle and queue.key is not None and not self._turns and (queue.away is not None or self._takes)
 
-    def _back(self, queue: VersionQueue, pending: Pending) -> None:
-        queue.waiting.appendleft(pending)
+    @property
+    def _takes(self) -> bool:
+        """Our own predictor can have one more call."""
+        return self.predictor is not None and len(self._running) - self._away < self.limits.in_flight
+
+    def _count(self, queue: VersionQueue, pending: Pending) -> None:
         queue.rows += pending.request.count
-        self._queues.add(queue)
         self.rows_waiting += pending.request.count
         self.bytes_waiting += pending.size
+        self._queues.add(queue)
 
-    def _due(self, queue: VersionQueue) -> None:
-        if queue.waiting and queue.key is not None and queue.running is None and not queue.due:
-            queue.due = True
-            self._turns.append(queue)
+    def _due(self, queue: VersionQueue) -> bool:
+        """Whether it gets a turn, which it had not."""
+        waits = queue.waiting or queue.guests
+        if not waits or queue.key is None or queue.running is not None or queue.due:
+            return False
+        queue.due = True
+        self._turns.append(queue)
+        return True
 
     def _plan_pump(self) -> None:
         """Makes the next calls after the other requests that this turn of the loop brings, or the next few turns."""
@@ -216,43 +246,46 @@ class Batcher:
 
     def _pump(self) -> None:
         self._pump_planned = False
-        while self._turns and len(self._running) < self.limits.in_flight and self.predictor is not None:
-            queue = self._next_turn()
+        while self._turns and (queue := self._next_turn()) is not None:
             queue.due = False
-            if queue.key is not None and queue.waiting and (members := self._take(queue)):
+            if queue.key is None or queue.running is not None:
+                continue
+            if queue.guests and queue.guest_is_next:
+                self._send_guest(queue, queue.guests.popleft())
+            elif queue.waiting and (members := self._take(queue)):
                 self._send(queue, members)
+            else:
+                self._due(queue)
 
-    def _next_turn(self) -> VersionQueue:
-        """The queue whose priority is first. One that is passed over gains a step each time, so that none waits for
-        ever."""
-        turns = self._turns
-        if len(turns) == 1:
+    def _next_turn(self) -> VersionQueue | None:
+        """The queue whose priority is first; None: no predictor takes more. Who is passed over gains a step."""
+        turns, takes = self._turns, self._takes
+        if len(turns) == 1 and takes:
             return turns.popleft()
-        chosen = min(turns, key=lambda queue: queue.settings.priority - queue.passed)
-        turns.remove(chosen)
-        chosen.passed = 0
-        for queue in turns:
+        able = [queue for queue in turns if takes or queue.away is not None]
+        chosen = min(able, key=lambda queue: queue.settings.priority - queue.passed, default=None)
+        for queue in able:
             queue.passed += 1
+        if chosen is not None:
+            turns.remove(chosen)
+            chosen.passed = 0
         return chosen
 
     def _take(self, queue: VersionQueue) -> list[Pending]:
         """The next batch: requests of one signature, in order, within the limits; none when no caller waits."""
         limits = self.limits
-        first = self._next_wanted(queue)
-        if first is None:
+        if (first := self._next_wanted(queue)) is None:
             return []
         members = [first]
         if first.tried or first.request.packed is not None:
             return members
-        rows, size, longest = first.request.count, first.size, first.request.longest
-        signature = first.request.signature
+        rows, size, longest, signature = first.request.count, first.size, first.request.longest, first.request.signature
         most_rows = min(limits.batch_rows, queue.settings.batch_rows or limits.batch_rows)
-        waiting = queue.waiting
-        now = self._clock()
+        waiting, now = queue.waiting, self._clock()
         while waiting:
             pending = waiting[0]
             if pending.reply.done() or now >= pending.deadline:
-                self._fail(self._pop(queue), self._too_late(queue))
+                self._fail(self._pop(queue), queue.too_late(self.limits.timeout_s))
                 continue
             request = pending.request
             rows += request.count
@@ -278,26 +311,16 @@ class Batcher:
         while queue.waiting:
             pending = self._pop(queue)
             if pending.reply.done() or now >= pending.deadline:
-                self._fail(pending, self._too_late(queue))
+                self._fail(pending, queue.too_late(self.limits.timeout_s))
                 continue
             if not pending.request.longest:
                 return pending
             try:
-                self._check_memory(queue, pending.request)  # it may have come before the version was loaded
+                queue.check_memory(pending.request, self.limits.request_memory)  # it may have come before the load
                 return pending
             except TooLarge as error:
                 self._fail(pending, error)
         return None
-
-    def _check_memory(self, queue: VersionQueue, request: Decoded) -> None:
-        """Raises TooLarge."""
-        needed = request.count * request.longest * queue.cell_bytes
-        if needed > self.limits.request_memory:
-            raise TooLarge(
-                f"The request has {request.count} instances and a sequence of {request.longest} values; padded to the "
-                f"longest that takes about {needed // 2**20} MiB, of {self.limits.request_memory // 2**20} MiB for one "
-                "request. Send long sequences apart from short ones, or the request in parts."
-            )
 
     def _pop(self, queue: VersionQueue) -> Pending:
         pending = queue.waiting.popleft()
@@ -309,7 +332,8 @@ class Batcher:
         return pending
 
     def _send(self, queue: VersionQueue, members: list[Pending]) -> None:
-        assert queue.key is not None and self.predictor is not None
+        runner = queue.away or self.predictor
+        assert queue.key is not None and runner is not None
         self._next_id += 1
         signature = members[0].request.signature
         run = RunBatch(
@@ -323,14 +347,27 @@ class Batcher:
             call_rows=queue.settings.batch_rows or 0,
         )
         try:
-            self.predictor.run(run)
+            runner.run(run)
         except BadFrame:
             for pending in members:
                 self._fail(pending, InvalidInput("The request is too large for one call. Send it in parts."))
             self._due(queue)
             return
-        rows = sum(run.counts)
-        queue.running = self._running[self._next_id] = Batch(queue, members, self._clock(), rows)
+        self._away += queue.away is not None
+        queue.running = self._running[self._next_id] = Batch(queue, members, self._clock(), sum(run.counts), queue.away)
+
+    def _send_guest(self, queue: VersionQueue, guest: GuestRun) -> None:
+        assert queue.key is not None and self.predictor is not None
+        self._next_id += 1
+        alone = not self._running and not self._turns
+        try:
+            self.predictor.run(msgspec.structs.replace(guest.run, id=self._next_id, key=queue.key, alone=alone))
+        except BadFrame:  # a little longer than it came, by its numbers
+            guest.not_run(began=True)
+            self._due(queue)
+            return
+        batch = Batch(queue, [], self._clock(), sum(guest.run.counts), guest=guest)
+        queue.running = self._running[self._next_id] = batch
 
     def sweep(self) -> None:
         """Answers what waited or ran too long, and ends a predictor whose call hangs. One timer for all: one more would
@@ -338,57 +375,26 @@ class Batcher:
         now = self._clock()
         for queue in list(self._queues):
             while queue.waiting and now >= queue.waiting[0].deadline:
-                self._fail(self._pop(queue), self._too_late(queue))
+                self._fail(self._pop(queue), queue.too_late(self.limits.timeout_s))
         self._end_hung_predictor(now)
         for batch in self._running.values():
             for pending in batch.members:
                 if now >= pending.deadline:
-                    self._fail(pending, self._too_late(batch.queue))
+                    self._fail(pending, batch.queue.too_late(self.limits.timeout_s))
         self._sweeper = self._loop.call_later(_SWEEP_S, self.sweep) if self._queues or self._running else None
 
     def _end_hung_predictor(self, now: float) -> None:
         """One that computes nothing, or whose call takes too long. What it has is tried by the spare."""
-        running = self._running.values()
+        running = [batch for batch in self._running.values() if batch.away is None]
         sent = min((batch.sent for batch in running), default=now)
         if self.predictor is None or now - sent < _SWEEP_S:
             return
-        late = any(now - one.sent >= max(self.limits.timeout_s, self._timeout_s(one.queue)) for one in running)
+        most = self.limits.timeout_s
+        late = any(now - one.sent >= max(most, one.queue.timeout_s(most)) for one in running)
         if late or self.predictor.quiet_s(sent) >= self.limits.quiet_s:
             self.predictor.kill()
 
-    def _too_late(self, queue: VersionQueue) -> ServiceError:
-        if queue.key is None:
-            return Unavailable("The model is being loaded. Try again.", retry_after_s=RETRY_AFTER_S)
-        return Timeout(f"No prediction within {self._timeout_s(queue):g} s, or within the time that the caller gave.")
-
-    def _timeout_s(self, queue: VersionQueue) -> float:
-        own = queue.settings.timeout_s
-        return self.limits.timeout_s if own is None else own
-
     def _fail(self, pending: Pending, error: ServiceError) -> None:
-        if pending.account is not None:
-            _pay_back(pending)
+        pending.pay_back()
         if not pending.reply.done():
             pending.reply.set_exception(error)
-
-
-def _pay_back(pending: Pending) -> None:
-    account, pending.account = pending.account, None
-    assert account is not None
-    account.rows -= pending.request.count
-    account.bytes -= pending.charged
-
-
-def _not_computed(form: Form, instance: int) -> InvalidInput:
-    """The error of a request that the model could not compute.
-
-    Args:
-        instance: the number of the one at fault, or NO_INSTANCE.
-    """
-    what = "the model could not compute an answer: a value is outside what its graph can take."
-    if instance == NO_INSTANCE:
-        return InvalidInput(what.capitalize())
-    if form in (Form.COLUMN, Form.TENSORS):
-        return InvalidInput.at("/inputs", f"Row {instance} of the inputs: {what}")
-    key = "instances" if form == Form.ROW else "examples"
-    return InvalidInput.at(f"/{key}/{instance}", f"{key[:-1].capitalize()} {instance}: {what}")

@@ -26,7 +26,8 @@ from app.serving.forkserver import start
 from app.serving.model_limits import ONNX, TENSORFLOW
 from app.serving.onnx_report import FORMAT, REPORT, OnnxReport
 from app.serving.predictor_process import PredictorDied, PredictorProcess
-from app.serving.versions import Models, ServingVersion
+from app.serving.serving_version import ServingVersion
+from app.serving.versions import Models
 
 log = structlog.get_logger("app.serving")
 
@@ -63,7 +64,7 @@ class Engines:
 
         Raises PredictorDied.
         """
-        for version in list(models.loaded()):
+        for version in list(models.held()):
             if version.wanted.settings.engine != ONNX:
                 version.why_tensorflow = {}
                 directory = "" if version.onnx else None

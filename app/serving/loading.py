@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.serving.engines import note_engine
 from app.serving.export_description import BadExport
 from app.serving.predictor_process import PredictorDied, PredictorProcess
-from app.serving.versions import ServingVersion
+from app.serving.serving_version import ServingVersion
 
 _LOW_PRIORITY_PATIENCE = 2  # a load that lets others go before takes longer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.serving.export_description import EXAMPLES_FEATURE, ExportDescription, InputFeature, Output, Signature
-from app.serving.versions import ServingVersion, State
+from app.serving.serving_version import ServingVersion, State
 
 _DTYPES = {
     "float16": "DT_HALF",

@@ -46,6 +46,7 @@ class ModelSettings:
         timeout_s: of a request, from its arrival. One above the service's is also what one call may take.
         memory_bytes: that a new version may take; a larger one is not loaded.
         priority: 0 to 9; lower ones have their turn first, and stay in memory longer where that is short.
+        lanes: of each host that have its versions in memory, where there are more; the others answer by them.
         engine: "tensorflow", or "onnx": that where its answers are TensorFlow's (`app.serving.engines`).
     """
 
@@ -54,6 +55,7 @@ class ModelSettings:
     timeout_s: float | None = None
     memory_bytes: int | None = None
     priority: int = DEFAULT_PRIORITY
+    lanes: int | None = None
     engine: str = TENSORFLOW
 
 

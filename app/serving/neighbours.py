@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from app.serving.versions import Models, ServingVersion
+    from app.serving.serving_version import ServingVersion
+    from app.serving.versions import Models
 
 
 class Neighbours(Protocol):

@@ -6,8 +6,9 @@ first element is its tag. Decoding is typed, so that a frame of another form rai
 
 from __future__ import annotations
 
+import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ import msgspec
 T = TypeVar("T")
 
 MAX_FRAME_BYTES = 2**29
+_READ_BYTES = 2**13
 _LENGTH = struct.Struct("<I")
 
 Column = bytes | list[Any]
@@ -146,7 +148,7 @@ _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
-def frame(message: Request | Reply) -> bytes:
+def frame(message: msgspec.Struct) -> bytes:
     """The bytes of one message, length first. Raises BadFrame when it is longer than `MAX_FRAME_BYTES`."""
     buffer = bytearray(4)
     _encoder.encode_into(message, buffer, 4)
@@ -182,18 +184,59 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], payload: bytes) -> T:
         raise BadFrame("The payload is no message of this protocol.") from error
 
 
+class FrameSource:
+    """Payloads from a socket, one after the other.
+
+    Args:
+        connection: blocking; nobody else reads from it.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._rest = b""  # came with the frame before
+
+    def next(self) -> bytes:
+        """Waits for a payload.
+
+        Raises:
+            BadFrame: its length is over the limit.
+            EOFError, OSError: the other end is gone.
+        """
+        data = self._rest or self._connection.recv(_READ_BYTES)
+        if len(data) < 4:
+            data += self._exactly(4 - len(data))
+        end = 4 + frame_length(data[:4])
+        if len(data) < end:
+            self._rest = b""
+            return data[4:] + self._exactly(end - len(data))
+        self._rest = data[end:]
+        return data[4:end]
+
+    def _exactly(self, size: int) -> bytes:
+        pieces = []
+        while size:
+            piece = self._connection.recv(size, socket.MSG_WAITALL)
+            if not piece:
+                raise EOFError
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
+
+
 class FrameReader:
     """Cuts a byte stream into payloads. Feed it what arrives; it keeps what is not complete."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> Iterable[bytes]:
         """Payloads that are complete now. Raises BadFrame for a length over the limit."""
         if not self._buffer and len(data) >= 4 and frame_length(data[:4]) == len(data) - 4:
-            yield data[4:]  # the usual case: one whole frame, no copy into the buffer
-            return
+            return (data[4:],)  # the usual case: one whole frame, no copy into the buffer
         self._buffer += data
+        return self._complete()
+
+    def _complete(self) -> Iterator[bytes]:
         while len(self._buffer) >= 4:
             end = 4 + frame_length(bytes(self._buffer[:4]))
             if len(self._buffer) < end:

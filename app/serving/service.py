@@ -30,9 +30,12 @@ from app.serving.model_limits import BatchLimits
 from app.serving.neighbours import Neighbours
 from app.serving.own_predictors import OwnPredictors, PredictorSource
 from app.serving.predictor_process import Fork, PredictorDied, PredictorProcess
+from app.serving.serving_version import ServingVersion, State
+from app.serving.shared_models import SharedModels
 from app.serving.split import Headers
+from app.serving.trials import KILLED, Trials
 from app.serving.version_files import Hold, VersionFiles
-from app.serving.versions import Models, ServingVersion, State
+from app.serving.versions import Models
 from app.serving.wanted_version import WantedVersion
 
 log = structlog.get_logger("app.serving")
@@ -41,7 +44,6 @@ _TICK_S = 1.0
 _FLIP_S = 0.02  # between two looks at what the others have, while a label waits for them
 _RESTART_S = 1.0  # between two starts that fail
 _MOST_CRASHES = 4  # of a process while it loads one version; one is enough for a version that was never loaded
-_KILLED = "Loading it ended the predictor process, or took too long."
 
 
 class ServingService:
@@ -54,6 +56,7 @@ class ServingService:
         predictors: where they come from; None: from this process, with a spare.
         hold: fetches and keeps the files of a version; None: they are there.
         neighbours: who else serves on this host; None: nobody.
+        others: the other lanes, as far as they answer for versions in our place; None: there is none.
         validates: tries and loads staged versions; else they are loaded once they are not staged any more.
         conversions: directory for ONNX Runtime's models; None: TensorFlow computes all answers.
         on_loaded, on_failed: called with staged versions, on the event loop; must not block.
@@ -70,6 +73,7 @@ class ServingService:
         hold: Hold | None = None,
         validates: bool = True,
         neighbours: Neighbours | None = None,
+        others: SharedModels | None = None,
         conversions: Path | None = None,
         on_loaded: Callable[[str, int], None] | None = None,
         on_failed: Callable[[str, int, str], None] | None = None,
@@ -86,16 +90,18 @@ class ServingService:
         self.leak_check = LeakCheck(leak_bytes)
         self._validates = validates
         self.models.neighbours = neighbours or self.models.neighbours
+        self._others = others or SharedModels()
         self.predictors = predictors or OwnPredictors()
         self._predictor: PredictorProcess | None = None
         self._batcher: Batcher | None = None
         self._changed = asyncio.Event()
         self._settled: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._trial: asyncio.Task[None] | None = None
         self._synced = False
         self._files = VersionFiles(hold, self._wake, self._refuse)
         self._engines = Engines(conversions, self._changed.set, load_timeout_s)
+        limits_of_trials = self.predictors, memory_bytes, load_timeout_s
+        self._trials = Trials(*limits_of_trials, describe=self._describe, refuse=self._refuse, wake=self._wake)
 
     @property
     def batcher(self) -> Batcher:
@@ -113,15 +119,17 @@ class ServingService:
         self.models.submit = self._batcher.submit
         self._settled = asyncio.get_running_loop().create_future()
         self.predictors.bind(self._new_process, self._changed.set)
+        self._others.bind(self.models, self._batcher, self._described, self._refuse, self._wake)
         self._task = asyncio.create_task(self._keep_going(), name="serving")
 
     async def stop(self) -> None:
         """Ends the processes; what still waits is answered with Unavailable."""
-        for task in (self._task, self._trial):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._trials.stop()
+        await self._others.stop()
         if self._predictor is not None:
             await self._predictor.stop()
         await self.predictors.stop()
@@ -142,8 +150,11 @@ class ServingService:
     async def wait_for_all(self) -> None:
         """Until every version that is to be in memory is, or cannot be."""
         assert self._settled is not None
-        while not self._synced or not self.predictor_pid or self._files.busy or self.models.to_load(unvalidated=False):
+        while not self._synced or not self.predictor_pid or self._files.busy or self._waits_for_versions():
             await asyncio.shield(self._settled)
+
+    def _waits_for_versions(self) -> bool:
+        return self.models.to_load(unvalidated=False) is not None or self._others.awaited
 
     async def wait_until_loadable(
         self, model: str, number: int | None = None, label: str | None = None, headers: Headers | None = None
@@ -214,7 +225,7 @@ class ServingService:
 
     def gauges(self) -> Iterable[tuple[str, str, float]]:
         memory = self._predictor.memory_bytes() if self.predictor_pid and self._predictor else 0
-        loaded = sum(1 for _ in self.models.loaded())
+        loaded = sum(1 for _ in self.models.held())
         return service_gauges(self.batcher.rows_waiting, loaded, self.models.used_bytes, self.restarts, memory)
 
     async def _describe(self, version: ServingVersion) -> None:
@@ -232,6 +243,7 @@ class ServingService:
 
     def _wake(self) -> None:
         """Something changed: the loop looks again, and so do requests that wait for a model."""
+        self._others.look()
         self._changed.set()
         self.models.neighbours.tell(self.models)
         if self._settled is not None and not self._settled.done():
@@ -262,7 +274,9 @@ class ServingService:
         if self._predictor is None or not self._predictor.alive:
             await self._replace_predictor()
             return True
-        serves = any(True for _ in self.models.loaded())
+        if self._others.look():
+            self._wake()
+        serves = any(True for _ in self.models.held())
         version = self.models.to_load(unvalidated=self._validates and not (serves and self.predictors.tries))
         if serves or version is None:  # the first version has the processor for itself, the others can wait
             self.predictors.begin_spare()
@@ -276,16 +290,19 @@ class ServingService:
             if version.idle:
                 version.forget()
             return True
+        if (version := self._others.to_give_up()) is not None:
+            await self._free(version)
+            return True
         if await self._engines.change_next(self._predictor, self.models, self._memory_bytes):
             return True
         if self._synced and self._predictor.left:
             _, left = self._predictor.left.popitem()
             await self._predictor.unload(left.key, self._load_timeout_s)
             return True
-        if self._validates and self._trial is None and self.predictors.can_try:
+        if self._validates and self._trials.possible:
             version = self.models.next_to_validate()
             if version is not None and self._files.ready(version):
-                self._trial = asyncio.create_task(self._validate_apart(version), name="try-version")
+                self._trials.begin(version)
         self.leak_check.check(self._predictor, self.models.used_bytes)
         return False
 
@@ -296,31 +313,6 @@ class ServingService:
         self._wake()
         log.info("predictor serves", pid=process.pid, tensorflow=process.tensorflow)
 
-    async def _validate_apart(self, version: ServingVersion) -> None:
-        """Loads an unvalidated version in a process that serves no requests."""
-        version.state = State.LOADING
-        spare: PredictorProcess | None = None
-        try:
-            spare = await self.predictors.borrow()
-            await self._describe(version)
-            version.check_fits(self._memory_bytes)
-            await load_in(spare, version, self._load_timeout_s, low_priority=True)
-            await spare.unload(version.key, self._load_timeout_s)
-            version.validated = True
-        except BadExport as error:
-            self._refuse(version, str(error))
-        except PredictorDied:
-            if spare is None:
-                log.warning("no predictor to try a version in", model=version.wanted.model)
-                await asyncio.sleep(_RESTART_S)
-            else:
-                self._refuse(version, _KILLED)
-        finally:
-            if spare is not None:
-                self.predictors.give_back(spare)
-            self._trial = None
-            self._wake()
-
     def _new_process(self, fork: Fork | None) -> PredictorProcess:
         threads, rows = self.limits.in_flight, self.limits.batch_rows
         return PredictorProcess(self.batcher.answered, self._died, fork=fork, threads=threads, max_rows=rows)
@@ -330,7 +322,7 @@ class ServingService:
         if process is not self._predictor:
             return
         self.restarts += 1
-        for version in list(self.models.loaded()):
+        for version in list(self.models.held()):
             assert version.queue is not None
             self.batcher.close(version.queue)
             version.state = State.LOADING
@@ -348,7 +340,7 @@ class ServingService:
             await self._describe(version)
             version.check_fits(self._memory_bytes)
             await self._make_room(version.bytes)
-            low_priority = not (version.queue and version.queue.waiting) and any(True for _ in self.models.loaded())
+            low_priority = not (version.queue and version.queue.waiting) and any(True for _ in self.models.held())
             await load_in(self._predictor, version, self._load_timeout_s, low_priority=low_priority)
         except BadExport as error:
             self._refuse(version, str(error))
@@ -356,7 +348,7 @@ class ServingService:
             if self.predictors.blameless:
                 version.crashes += 1
             if version.crashes >= (_MOST_CRASHES if version.validated or not wanted.staged else 1):
-                self._refuse(version, _KILLED)
+                self._refuse(version, KILLED)
         else:
             assert version.queue is not None
             version.state = State.AVAILABLE
@@ -385,15 +377,22 @@ class ServingService:
                 return
             await self._unload(victim)
 
-    async def _unload(self, version: ServingVersion) -> None:
-        queue = version.queue
+    async def _free(self, version: ServingVersion) -> None:
+        """Lets no more of its requests into a predictor, and takes it out of ours; another lane may have it."""
+        queue, held = version.queue, version.held
         if queue is not None and queue.key is not None and self._predictor is not None:
-            version.state = State.UNLOADING
             self.batcher.close(queue)
             await self.batcher.drain(queue)
-            await self._predictor.unload(version.key, self._load_timeout_s)
+            self._wake()
+            if held:
+                await self._predictor.unload(version.key, self._load_timeout_s)
+
+    async def _unload(self, version: ServingVersion) -> None:
+        queue = version.queue
+        version.state = State.UNLOADING
+        await self._free(version)
         self._files.release(version)
-        version.state = State.END
+        version.state = State.AVAILABLE if version.loaded else State.END
         if version in self.models.gone:
             self.models.gone.remove(version)
             if queue is not None:

@@ -11,7 +11,8 @@ import structlog
 
 from app.errors import NotFound, Unavailable
 from app.serving.export_description import BadExport
-from app.serving.versions import UNUSED_S, ServingVersion
+from app.serving.serving_version import ServingVersion
+from app.serving.versions import UNUSED_S
 
 log = structlog.get_logger("app.serving")
 
@@ -95,7 +96,7 @@ class VersionFiles:
         kept, now = set(known), time.monotonic()
         for version in [*self._held]:
             asked = version.due or not version.idle or now - max(version.asked_at, version.fetched_at) < UNUSED_S
-            if not version.loaded and not (version in kept and asked):
+            if not version.held and not (version in kept and asked):
                 self.release(version)
 
     async def stop(self) -> None:

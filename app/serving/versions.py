@@ -5,147 +5,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from enum import StrEnum
 
 from app.errors import Conflict, NotFound, quote_name
-from app.serving.asked import Answered
-from app.serving.description import Description
-from app.serving.export_description import BadExport, ExportDescription
 from app.serving.kept_buffer import KeptBuffer
-from app.serving.metrics import VersionMetrics
 from app.serving.model_limits import AS_THE_SERVICE, ModelSettings
 from app.serving.neighbours import Neighbours, NoNeighbours
-from app.serving.response_head import ResponseHead
+from app.serving.serving_version import DEFAULT_LABEL, ServingVersion
 from app.serving.split import Arm, Headers, Split
-from app.serving.version_queue import VersionQueue
 from app.serving.wanted_version import WantedVersion
 
-DEFAULT_LABEL = "latest"
 UNUSED_S = 60.0
 """A version without a label that somebody asked for by number is kept so long after the last time."""
-RETRY_S = 30.0
-PUT_OFF_S = 2.0
-
-
-class State(StrEnum):
-    """The names that TensorFlow Serving's model status uses."""
-
-    START = "START"
-    LOADING = "LOADING"
-    AVAILABLE = "AVAILABLE"
-    UNLOADING = "UNLOADING"
-    END = "END"
-
-
-class ServingVersion:
-    """One version here.
-
-    Attributes:
-        queue: its requests; None until its description was read.
-        loaded: the predictor has it.
-        due: to be loaded without waiting for a request.
-        bytes: memory that it is counted with.
-        error: why it cannot be loaded, for a person.
-        retry_at: when a failed load may be tried again (monotonic seconds).
-        on_its_way: its files are being fetched.
-        fetched_at: when they were (monotonic seconds).
-        validated: it was loaded before, or, if staged, in a process that serves no requests, and nothing broke.
-        arms: label → what is counted of it there, for labels that divide their requests.
-        onnx: directory of the conversions that the predictor uses for it; empty: TensorFlow computes all.
-        by_onnx: signatures that they are of; `onnx_bytes`: memory that they are counted with.
-        why_tensorflow: signature → why it is not of them, though the model asks for that.
-    """
-
-    def __init__(self, wanted: WantedVersion, key: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self.wanted = wanted
-        self.key = key
-        self.metrics = VersionMetrics()
-        self.export: ExportDescription | None = None
-        self.queue: VersionQueue | None = None
-        self.state = State.START
-        self.due = False
-        self.bytes = 0
-        self.error: str | None = None
-        self.retry_at = 0.0
-        self.on_its_way = False
-        self.fetched_at = 0.0
-        self.crashes = 0
-        self.validated = False
-        self.asked_at = 0.0
-        self.head = ResponseHead(wanted.model, wanted.number, wanted.lineage_id)
-        self.arms: dict[str, Arm] = {}
-        self.kept = KeptBuffer()
-        self.onnx = ""
-        self.by_onnx: frozenset[str] = frozenset()
-        self.onnx_bytes = 0
-        self.why_tensorflow: dict[str, str] = {}
-
-    @property
-    def number(self) -> int:
-        return self.wanted.number
-
-    @property
-    def loaded(self) -> bool:
-        return self.queue is not None and self.queue.key is not None
-
-    @property
-    def idle(self) -> bool:
-        return self.queue is None or self.queue.idle
-
-    def record(self, counters: VersionMetrics | Arm, prediction_id: bytes, answered: Answered) -> None:
-        """Takes a request that was answered well: for a shadow, and to be kept, if this is asked for and its turn."""
-        if counters.mirror is not None:
-            counters.mirror.take(answered)
-        keep = self.wanted.keep
-        if keep is not None:
-            self.kept.offer(keep, prediction_id, self.wanted.model, self.wanted.number, answered)
-
-    def counters(self, number: int | None, label: str | None) -> VersionMetrics | Arm:
-        """Where a request is counted that came by a number or a label: `answered`, `warned`, `failed`."""
-        if not self.arms or number is not None:
-            return self.metrics
-        return self.arms.get(label or DEFAULT_LABEL, self.metrics)
-
-    def describe(self, description: Description) -> None:
-        """Takes what was read of it; requests can be checked and queued from now on."""
-        if self.queue is None:
-            self.export = description.export
-            self.queue = VersionQueue(description.decoder, self.metrics, self.wanted.settings)
-            self.bytes = description.bytes
-
-    def set_cell_bytes(self, size: int) -> None:
-        """What the predictor found: memory of one step of a padded sequence."""
-        if self.queue is not None:
-            self.queue.cell_bytes = size
-
-    def stays_tensorflow(self, reason: str) -> None:
-        """All of it, though its model asks for ONNX Runtime."""
-        self.why_tensorflow = dict.fromkeys(self.export.signatures if self.export is not None else (), reason)
-
-    def check_fits(self, memory_bytes: int) -> None:
-        """Raises BadExport when it needs more than there is for all models, or, a new one, than its model may take."""
-        if self.bytes > memory_bytes:
-            raise BadExport(f"It needs {self.bytes} bytes of memory; {memory_bytes} is for all models together.")
-        most = self.wanted.settings.memory_bytes
-        if self.wanted.staged and most is not None and self.bytes > most:
-            raise BadExport(f"It needs {self.bytes} bytes of memory; the model's setting memory_bytes is {most}.")
-
-    def forget(self) -> None:
-        """Drops what was read of it and counted, as if no request had asked for it yet. Only while it is idle."""
-        self.export = self.queue = None
-        self.metrics = VersionMetrics()
-        self.bytes = 0
-
-    def put_off(self) -> None:
-        """It could not be loaded for a reason that passes."""
-        self.retry_at = self._clock() + PUT_OFF_S
-
-    def failed(self, error: str) -> None:
-        self.error = error
-        self.state = State.END
-        self.due = False
-        self.retry_at = self._clock() + RETRY_S
 
 
 class Models:
@@ -166,6 +36,8 @@ class Models:
         """Whoever serves beside us; labels move for all at once."""
         self.waits = False
         """A label could move, but for others."""
+        self.here: Callable[[ServingVersion], bool] = lambda version: True
+        """Whether our predictor is to have a version that is needed; else another lane's has it."""
         self._splits: dict[tuple[str, str], Split[ServingVersion]] = {}
         self.submit: Callable[..., None] | None = None
         """`Batcher.submit`, for copies to shadows."""
@@ -329,7 +201,7 @@ class Models:
 
     def next_to_validate(self) -> ServingVersion | None:
         """A staged version that was not validated yet. The first version of all needs none: it can disturb nobody."""
-        if not any(True for _ in self.loaded()):
+        if not any(True for _ in self.held()):
             return None
         untried = (v for v in self.versions.values() if not v.validated and not v.loaded and v.error is None)
         staged = [version for version in untried if version.wanted.staged]
@@ -344,7 +216,7 @@ class Models:
         now = self._clock()
         waiting, due = [], []
         for version in self.versions.values():
-            if version.loaded or version.on_its_way or now < version.retry_at:
+            if version.held or version.on_its_way or now < version.retry_at or not self.here(version):
                 continue
             if version.wanted.staged and not version.validated and not unvalidated:
                 continue
@@ -366,29 +238,34 @@ class Models:
             wanted = version.wanted
             kept = wanted.previous or self._previous.get(wanted.model) is version
             needed = wanted.labels or wanted.staged or kept or version in self._labels.values()
-            if version.loaded and version.idle and not needed and now - version.asked_at > UNUSED_S:
+            if version.held and version.idle and not needed and now - version.asked_at > UNUSED_S:
                 return version
         return None
 
     def to_evict(self) -> ServingVersion | None:
         """The loaded version that goes where memory is short: of the last priority; an idle one first, then one without
         a label, then the one that was used least recently."""
-        loaded = [version for version in self.versions.values() if version.loaded]
+        held = [version for version in self.versions.values() if version.held]
         return min(
-            loaded,
+            held,
             key=lambda v: (
                 -v.wanted.settings.priority, not v.idle, bool(v.wanted.labels), v.queue.last_used if v.queue else 0.0
             ),
             default=None,
         )  # fmt: skip
 
-    def loaded(self) -> Iterable[ServingVersion]:
-        return (version for version in [*self.versions.values(), *self.gone] if version.loaded)
+    def all(self) -> list[ServingVersion]:
+        """With those that are gone, but have requests still."""
+        return [*self.versions.values(), *self.gone]
+
+    def held(self) -> Iterable[ServingVersion]:
+        """Those that our predictor has."""
+        return (version for version in self.all() if version.held)
 
     @property
     def used_bytes(self) -> int:
-        """Memory that what is loaded is counted with."""
-        return sum(version.bytes + version.onnx_bytes for version in self.loaded())
+        """Memory that what our predictor has is counted with."""
+        return sum(version.bytes + version.onnx_bytes for version in self.held())
 
     def _check_on_its_way(self, model: str, label: str | None) -> None:
         if model not in self._settings:

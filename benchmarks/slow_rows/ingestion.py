@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from app.datasets.ingestor import ENVIRONMENT
 from benchmarks.big_csv import HEADER, lines
 from benchmarks.slow_row import Row, more_is_better
 
@@ -81,7 +82,8 @@ def write(path: Path, blocks: int) -> None:
 
 
 def _run(script: str, directory: Path, *arguments: str) -> str:
-    command, environment = [sys.executable, "-c", script, *arguments], {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script, *arguments]
+    environment = {"PYTHONPATH": str(ROOT)} | ENVIRONMENT  # as of the service's readers
     return subprocess.run(command, cwd=directory, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
 
 

@@ -12,7 +12,7 @@ from estimator_client.cli.target import client
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
 _KEPT = ("per_mille", "days", "bytes", "redact")
-_SETTINGS = ("batch_rows", "queue_rows", "timeout_s", "memory_bytes", "priority", "engine")
+_SETTINGS = ("batch_rows", "queue_rows", "timeout_s", "memory_bytes", "priority", "lanes", "engine")
 
 
 @printed
@@ -23,6 +23,7 @@ def serving(
     timeout_s: Annotated[float | None, typer.Option(min=0.05, help="Seconds that a request may take.")] = None,
     memory_bytes: Annotated[int | None, typer.Option(min=1, help="That a new version may take.")] = None,
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="0 comes first.")] = None,
+    lanes: Annotated[int | None, typer.Option(min=1, help="Of each host that have the model in memory.")] = None,
     engine: Annotated[
         Literal["tensorflow", "onnx"] | None, typer.Option(help="What computes the answers, where it can.")
     ] = None,
@@ -33,7 +34,7 @@ def serving(
     """Show or change how a model is served; settings that are not named stay."""
     unset = [name.replace("-", "_") for name in unset or []]
     given: dict[str, Any] = dict(
-        zip(_SETTINGS, (batch_rows, queue_rows, timeout_s, memory_bytes, priority, engine), strict=True)
+        zip(_SETTINGS, (batch_rows, queue_rows, timeout_s, memory_bytes, priority, lanes, engine), strict=True)
     )
     given = {name: value for name, value in given.items() if value is not None}
     if wrong := [name for name in unset if name not in _SETTINGS or name in given]:

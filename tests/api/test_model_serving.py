@@ -16,6 +16,7 @@ SERVICE = {
     "timeout_s": 10.0,
     "memory_bytes": 2**32,
     "priority": 5,
+    "lanes": 1,
     "engine": "tensorflow",
 }
 
@@ -48,7 +49,10 @@ OUT_OF_BOUNDS = [
     ({"timeout_s": 3601}, "/timeout_s", "less"),
     ({"priority": 10}, "/priority", "less"),
     ({"priority": "1"}, "/priority", "integer"),
-    ({"lanes": 1}, "/lanes", ""),
+    ({"lanes": 0}, "/lanes", "greater"),
+    ({"lanes": 65}, "/lanes", "less"),
+    ({"lanes": 1.5}, "/lanes", "integer"),
+    ({"speed": 1}, "/speed", ""),
     ({"engine": "theano"}, "/engine", "tensorflow"),
 ]
 

@@ -28,6 +28,23 @@ def test_distinct_is_exact_up_to_the_cap_and_then_unknown() -> None:
     assert statistics.info()["distinct"] is None
 
 
+def test_distinct_integers_and_floats_are_those_that_python_tells_apart() -> None:
+    chosen = np.random.default_rng(3)
+    edges = np.array([0, 1, 2**24, 2**53, 2**62, 2**63 - 1024, 2**63 - 1, -(2**53), -(2**63)])
+    integers = [
+        np.concatenate([edges, edges[:4] + 1, edges[7:] + 1, chosen.choice(edges, 50)]),
+        edges[:3],
+        edges - (edges > 0),
+    ]
+    floats = [edges.astype(np.float64), np.array([-0.0, 0.5, 2.0**70, -(2.0**63)]), np.array([0.5, 2.0**53 + 2])]
+    for chunks in ([*integers, *floats], [*floats, *integers], [floats[1], integers[2], *floats, *integers]):
+        statistics, seen = NumberStatistics(MemoryBudget()), set[float]()
+        for chunk in chunks:
+            statistics.add(chunk)
+            seen.update(chunk.tolist())
+            assert statistics.info()["distinct"] == len(seen)
+
+
 def test_nothing_seen_has_no_values() -> None:
     assert set(NumberStatistics(MemoryBudget()).info().values()) == {None, 0}
 

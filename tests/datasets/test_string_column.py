@@ -1,5 +1,6 @@
 """Columns with more strings than a dictionary may hold."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,11 @@ import pyarrow as pa
 import pytest
 
 from app.datasets.table import StringColumn, open_dataset
+from app.datasets.text_words import LONGEST, crc32s, hashes, text_words
 from app.datasets.writers import strings as string_writer
+from app.datasets.writers.column_statistics import NumberStatistics
 from app.datasets.writers.memory_budget import MemoryBudget
-from app.datasets.writers.strings import StringWriter
+from app.datasets.writers.strings import StringWriter, binary_parts
 from tests.datasets.memory_table import write_table
 
 
@@ -57,6 +60,51 @@ def test_digests_of_names_are_the_same_once_nobody_looks_for_equal_ones(tmp_path
     assert often.close() == once.close()
     for kind in ("bytes", "offsets", "nulls"):
         assert (tmp_path / f"0.{kind}.npy").read_bytes() == (tmp_path / f"1.{kind}.npy").read_bytes()
+
+
+_NAMES = [b"name %d" % number for number in range(600)]
+
+
+@pytest.mark.parametrize("entries", [1000, 500])
+@pytest.mark.parametrize("odd", [b"another", b"name 7", b"name 448", None, b"", b"of more than 64 bytes: " + b"x" * 50])
+def test_names_are_stored_as_any_texts(tmp_path: Path, odd: bytes | None, entries: int) -> None:
+    # Of pieces of 100 rows each is looked up; of pieces of 200 nobody looks for equal names before the end.
+    cells = pa.array([*_NAMES[:450], odd, *_NAMES[450:]], pa.large_binary())
+    infos, digests = [], []
+    for name, rows in (("0", 100), ("1", 200)):
+        writer = StringWriter(name, tmp_path / name, MemoryBudget(dictionary_entries=entries))
+        found = [writer.write(cells.slice(start, rows)) for start in range(0, len(cells), rows)]
+        digests.append(np.concatenate(found)[cells.is_valid()].tolist())
+        infos.append((writer.storage, writer.close()))
+    assert infos[0] == infos[1]
+    assert infos[0][0] == ("dictionary" if entries == 1000 else "plain")
+    assert digests[0] == digests[1]
+    one, other = ({file.name[1:]: file.read_bytes() for file in tmp_path.glob(f"{name}.*")} for name in "01")
+    assert one == other
+
+
+def test_names_that_come_twice_give_back_what_the_second_would_take(tmp_path: Path) -> None:
+    # 200 names of 8 bytes take 200 * 158 = 31,600 bytes of the budget; 100 numbers take 10,000.
+    names = pa.array(_NAMES[100:300], pa.large_binary())
+    budget = MemoryBudget(total=70_000)
+    text, numbers = StringWriter("0", tmp_path / "0", budget), NumberStatistics(budget)
+    text.write(names)
+    text.write(names)
+    assert budget.left == 70_000 - 2 * 31_600
+    numbers.add(np.arange(100))
+    assert budget.left == 70_000 - 31_600 - 10_000
+    assert (text.close()["distinct"], numbers.info()["distinct"]) == (200, 100)
+
+
+def test_checksums_of_many_texts_are_those_of_each() -> None:
+    chosen = np.random.default_rng(5)
+    texts = [chosen.bytes(length) for length in [*range(LONGEST + 1)] * 3]
+    offsets, data = binary_parts(pa.array(texts, pa.large_binary()))
+    words = text_words(offsets, data)
+    assert words is not None
+    assert crc32s(words, np.diff(offsets)).tolist() == list(map(zlib.crc32, texts))
+    assert len(set(hashes(words, np.diff(offsets)).tolist())) == len(set(texts))
+    assert text_words(*binary_parts(pa.array([b"", bytes(LONGEST + 1)], pa.large_binary()))) is None
 
 
 def test_all_columns_share_one_budget(tmp_path: Path) -> None:

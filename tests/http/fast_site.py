@@ -37,7 +37,7 @@ class Echo:
     """Stands for a service with the one model `m`, whose answer is the request's body."""
 
     def __init__(self) -> None:
-        from app.serving.versions import ServingVersion
+        from app.serving.serving_version import ServingVersion
         from app.serving.wanted_version import WantedVersion
 
         self.version: Any = ServingVersion(WantedVersion("m", 1, "", "", "ver_1"), 1)

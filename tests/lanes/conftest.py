@@ -33,7 +33,6 @@ from tests.tied import tied
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
-PREDICT = "/v1/models/m:predict"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -93,9 +92,9 @@ class Host:
     def publish(self, export: str) -> int:
         return publish(self.database, self.storage, "m", self.exports / export)
 
-    def predict(self, connection: http.client.HTTPConnection, **headers: str) -> Answer:
+    def predict(self, connection: http.client.HTTPConnection, model: str = "m", **headers: str) -> Answer:
         sent = {"authorization": f"Bearer {self.secret}", "content-type": "application/json", **headers}
-        connection.request("POST", PREDICT, '{"instances": [1.0]}', sent)
+        connection.request("POST", f"/v1/models/{model}:predict", '{"instances": [1.0]}', sent)
         answer = connection.getresponse()
         return Answer(answer.status, answer.read(), answer.headers.get("x-model-version", ""), time.monotonic())
 
@@ -121,6 +120,12 @@ class Host:
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {self.secret}", **more.pop("headers", {})}
         return httpx.request(method, f"http://127.0.0.1:{self.port}{path}", headers=headers, trust_env=False, **more)
+
+    def metrics(self) -> str:
+        """As a caller that was not here before, for whoever looks often."""
+        with self.database.session() as session:
+            _, secret = TokenRepository(session).create("looks", ["read"])
+        return self.ask("GET", "/metrics", headers={"authorization": f"Bearer {secret}"}).text
 
     def lanes(self) -> list[psutil.Process]:
         return [*self.named("lane-0"), *self.named("lane-1")]
@@ -191,11 +196,12 @@ class SteadyClient:
         broken: requests whose connection broke; failed: those that were not answered 200 the second time either.
     """
 
-    def __init__(self, host: Host, *, anew: bool = False) -> None:
+    def __init__(self, host: Host, model: str = "m", *, anew: bool = False) -> None:
         self.answers: list[Answer] = []
         self.broken = self.failed = 0
         self.errors: list[str] = []
         self._host = host
+        self._model = model
         self._anew = anew
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="steady")
@@ -215,7 +221,7 @@ class SteadyClient:
             answer = None
             for _ in range(2):
                 try:
-                    answer = self._host.predict(connection)
+                    answer = self._host.predict(connection, self._model)
                 except (OSError, http.client.HTTPException):
                     self.broken += 1
                     connection.close()

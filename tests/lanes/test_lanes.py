@@ -211,12 +211,20 @@ def test_rolling_restart_fails_no_request_and_takes_new_settings(host: Host) -> 
     before = {process.pid for process in [*host.lanes(), *host.predictors(), *host.nurseries()]}
     host.settings_file.write_text("ALLOWED_ORIGINS=http://rolled.example\n")
     began = host.serving()
-    with SteadyClient(host) as kept, SteadyClient(host, anew=True) as new, SteadyCaller(host) as another:
+    publish(host.database, host.storage, "few", host.exports / "plus2")
+    assert host.ask("PUT", "/v1/models/few/serving", json={"lanes": 1}).status_code == 200
+    wait_for(lambda: host.ask("GET", "/v2/models/few/ready").status_code == 200)
+    with (
+        SteadyClient(host) as kept,
+        SteadyClient(host, anew=True) as new,
+        SteadyCaller(host) as another,
+        SteadyClient(host, "few", anew=True) as few,
+    ):
         host.process.send_signal(signal.SIGHUP)
         wait_for(lambda: host.says("rolling restart done"), seconds=100)
         seen = len(kept.answers)
         wait_for(lambda: len(kept.answers) > seen + 10)
-    for client in (kept, new, another):
+    for client in (kept, new, another, few):
         assert (client.broken, client.failed) == (0, 0), client.errors
     assert host.serving() == began + 2
     wait_for(lambda: len(host.predictors()) == 3)

@@ -103,6 +103,39 @@ async def test_what_arrives_in_one_turn_shares_a_call() -> None:
 
 
 @in_loop
+async def test_request_that_comes_alone_again_runs_at_once_until_others_come_beside_it() -> None:
+    desk = Desk(queue_rows=2)
+    queue, other = desk.queue(), desk.queue(2)
+    first = desk.ask(queue, 1.0)
+    assert not desk.predictor.runs  # nobody knows yet whether it is alone
+    await settle()
+    desk.answer()
+    second = desk.ask(queue, 2.0)
+    assert [(run.counts, run.alone) for run in desk.predictor.runs] == [([1], True)]
+    assert (desk.batcher.rows_waiting, queue.rows) == (0, 0)
+    third, fourth = desk.ask(queue, 3.0), desk.ask(queue, 4.0)
+    assert len(desk.predictor.runs) == 1
+    assert (desk.batcher.rows_waiting, queue.rows) == (2, 2)
+    desk.answer()
+    assert [run.counts for run in desk.predictor.runs] == [[1, 1]]
+    desk.answer()
+    assert [(await reply).body for reply in (first, second, third, fourth)] == [b"[1.0]", b"[2.0]", b"[3.0]", b"[4.0]"]
+    desk.ask(queue, 5.0)
+    assert not desk.predictor.runs  # two came together the last time
+    await settle()
+    assert await desk.turns(1) == [1]
+    desk.ask(other, 6.0)
+    desk.ask(queue, 7.0)
+    assert not desk.predictor.runs  # the other one's turn is first
+    assert await desk.turns(2) == [2, 1]
+    late = desk.ask(queue, 8.0, deadline=desk.clock())
+    assert not desk.predictor.runs
+    await settle()
+    with pytest.raises(Timeout):
+        await late
+
+
+@in_loop
 async def test_what_waits_during_a_call_is_the_next_batch() -> None:
     desk = Desk()
     queue = desk.queue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from app.errors import InvalidInput, ServiceError
 from app.serving.decode import Decoded, Decoder
 from app.serving.export_description import ExportDescription, InputFeature, MissingValue, Output, Signature
-from app.serving.feature_values import BadValue, checked
+from app.serving.feature_values import FLOAT32_LIMIT, INT64_MIN, BadValue, checked
 from app.serving.packing import RowPacker
 from app.serving.protocol import BadFrame
 
@@ -93,6 +94,22 @@ def test_rows_become_columns_and_arrays_again() -> None:
     assert padded.tolist() == [[0.5, 0.0, 0.0], [1.0, 2.0, 3.0]]
     assert lengths.tolist() == [1, 3]
     assert floats.dtype == np.float32
+
+
+def test_one_row_has_the_bytes_that_it_has_among_others() -> None:
+    kinds = ("float32", "float32", "int64", "string")
+    given = [
+        {"f0": 0.1, "f1": 1e-45, "f2": INT64_MIN, "f3": "é"},
+        {"f0": -0.0, "f1": math.nextafter(FLOAT32_LIMIT, 0), "f2": 2**63 - 1, "f3": b"\xff"},
+        {"f0": math.nan, "f1": math.inf, "f2": True, "f3": ""},
+        {"f0": 16777217.0, "f1": 3, "f2": 0, "f3": "w"},
+    ]
+    rows = [SimpleNamespace(**row) for row in given]
+    for names in (range(4), (0,), (2,), (3,)):  # several of a kind stand side by side, and one
+        packer = RowPacker([InputFeature(f"f{i}", kinds[i]) for i in names])
+        for row in rows if len(names) == 4 else [SimpleNamespace(f0=row[f"f{i}"]) for row in given for i in names]:
+            twice = packer.pack([row, row])
+            assert [column * 2 for column in packer.pack([row])] == twice
 
 
 @pytest.mark.parametrize("change", [b"", b"\x00" * 3, b"\x00" * 400])

@@ -16,7 +16,8 @@ from app.serving.model_limits import ModelSettings
 from app.serving.onnx_report import REPORT
 from app.serving.predictor_process import PredictorDied
 from app.serving.protocol import LoadResult
-from app.serving.versions import Models, ServingVersion
+from app.serving.serving_version import ServingVersion
+from app.serving.versions import Models
 from tests.serving.test_batcher import in_loop
 from tests.serving.test_models import load, want
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +14,7 @@ from app.serving.protocol import (
     BadFrame,
     BatchResult,
     FrameReader,
+    FrameSource,
     Load,
     LoadResult,
     RunBatch,
@@ -32,6 +36,28 @@ def test_messages_survive_the_wire_in_any_pieces() -> None:
         assert [decode_reply(payload) for piece in pieces for payload in reader.feed(piece)] == messages
 
 
+def test_payloads_come_from_a_socket_in_any_pieces_until_it_ends() -> None:
+    messages = [RUN, Load(1, 2, "/x", "sha256:0"), RunBatch(4, 1, "s", [1], [0], [b"x" * 200_000]), RUN]
+    stream = b"".join(map(frame, messages))
+    for size in (3, 5, 70_000, len(stream)):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            send = threading.Thread(target=_send_in_pieces, args=(theirs, stream, size))
+            send.start()
+            source = FrameSource(ours)
+            assert [decode_request(source.next()) for _ in messages] == messages
+            send.join()
+            with pytest.raises(EOFError):
+                source.next()
+
+
+def _send_in_pieces(connection: socket.socket, stream: bytes, size: int) -> None:
+    for start in range(0, 300, size):
+        connection.sendall(stream[start : min(start + size, 300)])
+    connection.sendall(stream[300:])
+    connection.shutdown(socket.SHUT_WR)
+
+
 def test_requests_survive_the_wire() -> None:
     for message in (RUN, Load(1, 2, "/x", "sha256:0")):
         assert decode_request(frame(message)[4:]) == message
@@ -42,6 +68,10 @@ def test_length_over_the_limit_is_refused_before_it_is_read() -> None:
         frame_length((MAX_FRAME_BYTES + 1).to_bytes(4, "little"))
     with pytest.raises(BadFrame):
         list(FrameReader().feed(b"\xff\xff\xff\xff"))
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(BadFrame):
+        theirs.sendall(b"\xff\xff\xff\xff")
+        FrameSource(ours).next()
 
 
 @given(st.binary(max_size=200))

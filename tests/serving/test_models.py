@@ -8,9 +8,11 @@ import pytest
 
 from app.errors import Conflict, NotFound
 from app.serving.decode import Decoder
+from app.serving.description import Description
 from app.serving.export_description import ExportDescription, InputFeature, Output, Signature
+from app.serving.serving_version import RETRY_S, ServingVersion
 from app.serving.version_queue import VersionQueue
-from app.serving.versions import RETRY_S, UNUSED_S, Description, Models, ServingVersion
+from app.serving.versions import UNUSED_S, Models
 from app.serving.wanted_version import WantedVersion
 from tests.fakes import ManualClock
 

@@ -205,7 +205,7 @@ def test_versions_that_come_and_go_leave_no_memory(own: Server, wanted: Wanted) 
             wait_for(lambda number=number: own.service.get_if_loaded("half", number, None) is not None)  # type: ignore[misc]
             assert own.post("half:predict", {"instances": [2.0]}).headers["x-model-version"] == str(number)
         own.sync(wanted("half", last - 1, f"plus{2 + (last - 1) % 2}"))
-        wait_for(lambda: sum(1 for _ in own.service.models.loaded()) == 1)
+        wait_for(lambda: sum(1 for _ in own.service.models.held()) == 1)
         assert own.service._predictor is not None
         return own.service._predictor.memory_bytes()
 
@@ -309,7 +309,7 @@ def test_least_recently_used_model_makes_room_and_comes_back_on_demand(wanted: W
                 response = server.post(f"half{i}:predict", {"instances": [2.0]})
                 assert (response.status_code, response.json()) == (200, {"predictions": [3.0]})
                 assert response.headers["x-model"] == f"half{i}"
-        assert sum(1 for _ in server.service.models.loaded()) <= 2
+        assert sum(1 for _ in server.service.models.held()) <= 2
         assert {name: value for name, _, value in server.service.gauges()}["serving_model_bytes"] <= size * 5 // 2
     finally:
         server.stop()

@@ -9,8 +9,9 @@ import pytest
 
 from app.releases.counts import Counts, bucket_of, upper_bound
 from app.serving.metrics import VersionMetrics
+from app.serving.serving_version import ServingVersion
 from app.serving.split import Arm, Share, Split
-from app.serving.versions import Models, ServingVersion
+from app.serving.versions import Models
 from tests.serving.test_models import load, want
 
 CHI_SQUARE_1 = 10.83

@@ -12,7 +12,7 @@ import tensorflow as tf
 from ..export_output import ClassificationOutput, PredictOutput, RegressionOutput
 from ..keys import ModeKeys
 from ..version import __version__
-from . import feature, rows
+from . import feature, rows, serving_graph
 from .directory import ASSETS_EXTRA, whole
 from .feature import FeatureInfo
 from .receiver_fn import EXAMPLES
@@ -67,19 +67,8 @@ def export_for_serving(
     infos = feature.infos(estimator, features)
     inputs = feature.inputs(infos)
     path = checkpoint(estimator, checkpoint_path)
-    described: dict[str, Any] = {}
-
-    def signatures_of(spec: Any, receiver: Any) -> dict[str, Any]:
-        outputs = _serving_outputs(spec)
-        described.update({name: _describe(output, "features") for name, output in outputs.items()})
-        described[EXAMPLES] = _describe(outputs[PREDICT], EXAMPLES)
-        definitions = {name: _definition(output, receiver.receiver_tensors) for name, output in outputs.items()}
-        alternative = receiver.receiver_tensors_alternatives[EXAMPLES]
-        return {**definitions, EXAMPLES: _definition(outputs[PREDICT], alternative)}
-
     with whole(Path(directory)) as temporary:
-        receiver_fns = {ModeKeys.PREDICT: lambda: feature.receiver(infos)}
-        write(estimator, temporary, receiver_fns, path, signatures_of=signatures_of)
+        described = _write_graph(estimator, temporary, infos, path)
         content = {
             "estimator": type(estimator).__name__,
             "global_step": 0 if path is None else _global_step(path),
@@ -91,6 +80,27 @@ def export_for_serving(
         }
         _write_assets(temporary / ASSETS_EXTRA, content, examples, infos)
     return content
+
+
+def _write_graph(estimator: Any, directory: Path, infos: Sequence[FeatureInfo], path: str | None) -> Mapping[str, Any]:
+    """Writes graph and variables into the empty `directory`; the signatures as serving.json has them."""
+    kept = serving_graph.kept(estimator, infos, path)
+    if kept is not None and path is not None and kept.write(directory, path):
+        return kept.described
+    described: dict[str, Any] = {}
+
+    def signatures_of(spec: Any, receiver: Any) -> dict[str, Any]:
+        outputs = _serving_outputs(spec)
+        described.update({name: _describe(output, "features") for name, output in outputs.items()})
+        described[EXAMPLES] = _describe(outputs[PREDICT], EXAMPLES)
+        definitions = {name: _definition(output, receiver.receiver_tensors) for name, output in outputs.items()}
+        alternative = receiver.receiver_tensors_alternatives[EXAMPLES]
+        return {**definitions, EXAMPLES: _definition(outputs[PREDICT], alternative)}
+
+    receiver_fns = {ModeKeys.PREDICT: lambda: feature.receiver(infos)}
+    write(estimator, directory, receiver_fns, path, signatures_of=signatures_of)
+    serving_graph.keep(estimator, infos, path, directory, described)
+    return described
 
 
 def _write_assets(

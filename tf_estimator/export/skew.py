@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from . import feature, rows
+from . import feature, rows, serving_graph
 from .feature import FeatureInfo
-
-_v1 = tf.compat.v1
+from .serving_graph import ServingSession
 
 
 def skew_check(
@@ -47,7 +46,8 @@ def skew_check(
         lambda: _dataset(inputs, infos), checkpoint_path=checkpoint_path, yield_single_examples=False
     )
     trainer = _by_name(next(iter(predictions)))
-    served = _served(directory, inputs)
+    kept = serving_graph.kept(estimator, infos, checkpoint_path)
+    served = (None if kept is None else kept.answer(directory, inputs)) or _served(directory, inputs)
     common = sorted(set(trainer) & set(served))
     if not common:
         raise ValueError(f"Nothing to compare: the trainer gives {sorted(trainer)}, the export {sorted(served)}.")
@@ -59,14 +59,11 @@ def _served(directory: str, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str,
 
     In a session, for `tf.saved_model.load` makes a function of each signature, which takes several times as long.
     """
-    config = _v1.ConfigProto()
-    config.graph_options.rewrite_options.disable_meta_optimizer = True  # the graph runs once
-    with _v1.Session(graph=tf.Graph(), config=config) as session:
-        loaded = _v1.saved_model.load(session, [tf.saved_model.SERVING], directory)
-        signature = loaded.signature_def[tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY]
-        feeds = {signature.inputs[name].name: array for name, array in inputs.items()}
-        found: dict[str, Any] = session.run({name: info.name for name, info in signature.outputs.items()}, feeds)
-        return found
+    session = ServingSession(directory)
+    try:
+        return session.answer(inputs)
+    finally:
+        session.close()
 
 
 def _dataset(inputs: Mapping[str, npt.NDArray[Any]], infos: Sequence[FeatureInfo]) -> tf.data.Dataset:

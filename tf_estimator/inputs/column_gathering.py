@@ -11,11 +11,11 @@ import numpy as np
 from . import zero_copy
 from .memory_map import CHUNK_BYTES, RowSelection, drop_pages
 
-#: Columns are laid out so many at a time, and so many bytes of them: what stays in the processor's cache.
-_TOGETHER, _TOGETHER_BYTES = 16, 1 << 20
-
 #: An array is read from front to back first where at least this part of its rows is wanted.
 _READ_THROUGH = 1 / 16
+
+#: What the processor reads at once.
+_LINE_BYTES = 64
 
 
 def gather_batches(
@@ -27,11 +27,10 @@ def gather_batches(
     memory: zero_copy.ReusedMemory,
     stopped: threading.Event | None = None,
 ) -> Any:
-    """Scalar columns of some rows, batch by batch.
+    """Scalar columns of some rows, each column's batch by batch.
 
-    A column's numbers of one batch lie side by side, as they come out of the column. Laying them out row by row here
-    would take longer than all the rest; the step does it, with a batch that is in the processor's cache. Several
-    columns go to their places at once: each batch is in pages of its own, and finding these takes as long as writing.
+    All numbers of a column lie side by side, as they come out of it: laying them out by batch or by row here would take
+    longer than the step takes to find those of its batch.
 
     Args:
         arrays: the columns, `[n]` each.
@@ -43,23 +42,16 @@ def gather_batches(
         stopped: ends the work early when it is set; the result is then not complete.
 
     Returns:
-        `[batches, columns, size]`.
+        `[columns, batches, size]`.
     """
     count = len(rows.rows)
     size = min(size, count)
-    made = memory.empty((count // size, len(arrays), size), dtype)
-    together = max(min(_TOGETHER, _TOGETHER_BYTES // max(count * made.itemsize, 1), len(arrays)), 1)
-    taken = np.empty((together, count), dtype)
+    made = memory.empty((len(arrays), count // size, size), dtype)
     taker = _Taker(rows, dtype)
-    placed = sorted(zip(places, arrays, strict=True), key=lambda pair: pair[0])
-    for first in range(0, len(placed), together):
+    for place, array in zip(places, arrays, strict=True):
         if stopped is not None and stopped.is_set():
             break
-        group = placed[first : first + together]
-        for number, (_, array) in enumerate(group):
-            taker.take(array, taken[number])
-        by_column = taken[: len(group)].reshape(len(group), -1, size)
-        made[:, first : first + len(group), :] = by_column.transpose(1, 0, 2)
+        taker.take(array, made[place].reshape(-1))
     return made
 
 
@@ -84,14 +76,23 @@ class _Taker:
         elif len(out) < _READ_THROUGH * len(array):
             out[:] = np.take(array, self._index)
         else:
-            # Rows in random order touch each line of the column, which the processor can't foresee; of a copy that was
-            # just made they are taken out of its cache. It also brings the bytes into the machine's order.
-            if self._copy is None:
-                self._copy = np.empty(len(array), self._dtype)
-            np.copyto(self._copy, array)
-            np.take(self._copy, self._index, out=out, mode="clip")  # "raise" would take into a buffer first
+            # Rows in random order touch each line of the column, which the processor can't foresee. So it is read
+            # through first, and the rows are taken out of the processor's cache; "raise" would take into a buffer.
+            np.take(self._read(np.asarray(array)), self._index, out=out, mode="clip")
         if mapped:
             drop_pages(array)
+
+    def _read(self, array: Any) -> Any:
+        """The column, each line of which was just read; where it is laid out otherwise, a copy of it."""
+        if array.dtype == self._dtype and array.flags.c_contiguous:
+            lines = array[:: _LINE_BYTES // array.itemsize]
+            with np.errstate(all="ignore"):
+                (np.add if array.dtype.kind == "f" else np.bitwise_or).reduce(lines)
+            return array
+        if self._copy is None:
+            self._copy = np.empty(len(array), self._dtype)
+        np.copyto(self._copy, array)
+        return self._copy
 
 
 def gather_sequences(values: Any, splits: Any, rows: Any) -> list[Any]:

@@ -156,7 +156,7 @@ class Packing:
     ) -> list[Any]:
         """Packed arrays of the rows of a window, which are batches of `size`, or a smaller one.
 
-        As `pack` gives them, but packs of scalar numbers as `[batches, columns, size]`, in `memory`. Not complete once
+        As `pack` gives them, but packs of scalar numbers as `[columns, batches, size]`, in `memory`. Not complete once
         `stopped` is set.
         """
         packed, chosen = [], RowSelection(rows)
@@ -164,7 +164,7 @@ class Packing:
             arrays = self._arrays[pack]
             columns = self._placed(pack)
             dtype = np.result_type(*arrays)
-            if self._by_batch(pack):
+            if self.by_column(pack):
                 offsets = [self._offsets[dense.path] for dense in columns]
                 packed.append(gather_batches(arrays, offsets, chosen, size, dtype, memory, stopped))
                 continue
@@ -182,8 +182,8 @@ class Packing:
     def _placed(self, pack: str) -> list[_Dense]:
         return [dense for dense in self.dense if dense.pack == pack]
 
-    def _by_batch(self, pack: str) -> bool:
-        """Whether windows hold the pack batch by batch, each column by column."""
+    def by_column(self, pack: str) -> bool:
+        """Whether windows hold the pack column by column, each batch by batch."""
         name, _, scalar = pack.partition(" ")
         return bool(scalar) and name != "string" and zero_copy.shareable(np.dtype(name))
 
@@ -236,7 +236,7 @@ class Packing:
         made: list[Any] = [rows, tf.constant(0, tf.int64) if first is None else first]
         by_row = _packs(stacks)
         for pack, part in zip(self.packs, packed, strict=False):
-            if not at_once or (first is not None and self._by_batch(pack)):
+            if not at_once or (first is not None and self.by_column(pack)):
                 made.append(part)
                 continue
             gathered = tf.gather(part, rows)
@@ -251,7 +251,9 @@ class Packing:
         if first is not None:
             numbers = first + tf.range(rows.shape[0], dtype=tf.int64)
             packed = [
-                tf.gather(part, tf.minimum(numbers, tf.shape(part, tf.int64)[0] - 1)) if self._by_batch(pack) else part
+                tf.gather(part, tf.minimum(numbers, tf.shape(part, tf.int64)[1] - 1), axis=1)
+                if self.by_column(pack)
+                else part
                 for pack, part in zip(self.packs, packed, strict=True)
             ]
             first = tf.zeros([], tf.int64)
@@ -264,9 +266,9 @@ class Packing:
         at, count, by_row = _At(index), 2 + len(self.packs), _packs(stacks)
         rows, parts = at.take(block[0]), []
         for part, pack in zip(block[2:count], self.packs, strict=True):
-            if windowed and self._by_batch(pack):
-                taken = _At(index + block[1]).take(part)
-                parts.append(tf.transpose(taken) if pack in by_row else taken)
+            if windowed and self.by_column(pack):
+                by_row.discard(pack)
+                parts.append(tf.gather(part, index + block[1], axis=1))
             elif part.shape.rank == 3:
                 parts.append(at.take(part))
             else:
@@ -280,15 +282,11 @@ class Packing:
         """In the graph: `batch` of the one that has `rows`, the `first`. It takes half of the operations."""
         count, by_row, parts = len(self.packs), set(self.packs), [rows]
         for part, pack in zip(packed[:count], self.packs, strict=True):
-            if first is None or not self._by_batch(pack):
+            if first is None or not self.by_column(pack):
                 parts.append(tf.gather(part, rows))
-                continue
-            taken = _At(first).take(part)
-            if pack in _packs(stacks):
-                taken = tf.transpose(taken)
             else:
                 by_row.discard(pack)
-            parts.append(taken)
+                parts.append(tf.gather(part, first, axis=1))
         return self._taken_apart(parts, packed[count:], words, by_row, stacks)
 
     def _taken_apart(
@@ -313,11 +311,13 @@ class Packing:
             if ragged.words is not None:
                 sequence = sequence.with_flat_values(_decode(words[ragged.words], sequence.flat_values))
             made[ragged.path] = sequence.to_sparse()
-        by_pack = dict(zip(self.packs, matrices, strict=True))
-        wanted = [
-            by_pack[pack] if (start, stop) == (0, self._widths[pack]) else by_pack[pack][:, start:stop]
-            for pack, start, stop in stacks
-        ]
+        by_pack, wanted = dict(zip(self.packs, matrices, strict=True)), []
+        for pack, start, stop in stacks:
+            whole, all_of_it = by_pack[pack], (start, stop) == (0, self._widths[pack])
+            if pack in by_row:
+                wanted.append(whole if all_of_it else whole[:, start:stop])
+            else:
+                wanted.append(tf.transpose(whole if all_of_it else whole[start:stop]))
         return _rebuild(self._nest, (), made), wanted
 
     def spec(self, size: int | None) -> Any:

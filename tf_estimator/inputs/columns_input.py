@@ -21,6 +21,9 @@ from .windows import Window, Windows
 _BLOCK_BYTES = 1 << 23
 _WIDE_BATCH_BYTES = 1 << 15
 
+#: From so many columns side by side on, `turn_products` pays (at 100 it costs 4 µs of 50, at 150 it saves 10 of 80).
+_TURNED_COLUMNS = 128
+
 #: Batches that one compiled program takes.
 COMPILED_BATCHES = 100
 
@@ -224,7 +227,7 @@ class ColumnsSource(BatchSource):
         """What is the same in all calls: the number of columns, and in batch after batch that of rows."""
         if argument.shape.rank < 3:
             return [None, *argument.shape[1:]] if argument.shape.rank else []
-        return [None, argument.shape[1], self._columns.batch_size if self._whole else None]
+        return [argument.shape[0], None, self._columns.batch_size if self._whole else None]
 
     def arguments(self) -> list[tf.Tensor]:
         window = self._present()
@@ -233,6 +236,10 @@ class ColumnsSource(BatchSource):
 
     def locate_stack(self, positions: Sequence[int]) -> Any:
         return self._columns.packing.stacked(positions)
+
+    def turned(self, location: Any) -> bool:
+        pack, start, stop = location
+        return self._windowed and stop - start >= _TURNED_COLUMNS and self._columns.packing.by_column(pack)
 
     def block(self, steps: tf.Tensor, arguments: list[Any], stacks: Sequence[Any] = ()) -> list[Any]:
         offset, order, *rest = arguments

@@ -53,6 +53,10 @@ class BatchSource(ABC):
         """Location in the source of the components `positions` of a batch side by side; None if they are not."""
         return None
 
+    def turned(self, location: Any) -> bool:
+        """Whether the matrix of a location is the transpose of one that is there, big enough for `turn_products`."""
+        return False
+
     def block(self, steps: tf.Tensor, arguments: list[Any], stacks: Sequence[Any] = ()) -> list[Any]:
         """In the graph, once per call: what the next `steps` batches are made from."""
         return arguments

@@ -77,6 +77,14 @@ def keep_values(
     That is where one has no static shape, is no plain number or takes much room, where there are replicas, and where a
     step does not raise the counter by one.
     """
+    names = tuple(tensor.name for tensor in tensors), tuple(element.name for element in elements)
+    key = ("kept", *names, source.signature, counter)
+    return trace.memo.get(key, lambda: _keep_values(trace, tensors, elements, source, counter))  # type: ignore[no-any-return]
+
+
+def _keep_values(
+    trace: TracedModel, tensors: Sequence[tf.Tensor], elements: Sequence[Any], source: BatchSource, counter: str
+) -> KeptValues | None:
     if trace.strategy is not None:
         return None
     if any(t.dtype not in _DTYPES or not t.shape.is_fully_defined() for t in tensors):

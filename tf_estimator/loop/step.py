@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ..graph.subgraph import Subgraph, taken_by
 from ..graph.traced_model import TracedModel
+from ..graph.turned_products import turn_products
 from ..inputs.source import BatchSource
 from .while_loop import GraphLoop
 
@@ -47,6 +48,7 @@ class StepInput:
         unused = {tensor.name for tensor, _ in given} - {tensor.name for tensor, _ in self._given}
         self.subgraph.feeds[:] = [feed for feed in self.subgraph.feeds if feed.name not in unused]
         self._locations = [location for _, location in self._given]
+        turn_products(self.subgraph.definition, {t.name for t, place in self._given if source.turned(place)})
         self._fed = [tensor.name for tensor in fed]
 
     def block(self, steps: tf.Tensor, arguments: list[Any]) -> list[tf.Tensor]:

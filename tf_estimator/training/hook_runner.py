@@ -130,6 +130,11 @@ class HookRunner:
                 first = int(at)
         return found, first
 
+    def most_later(self, step: int) -> int | None:
+        """How many steps the `late` hooks let pass before they get the values; None: any number."""
+        limits = [hook.most_later(step) for hook in self.late if hasattr(hook, "most_later")]
+        return min(limits, default=None)
+
     def step(
         self, hooks: Sequence[Any], source: BatchSource, state: VariableSet, counter: str | None
     ) -> tuple[Any, Any]:

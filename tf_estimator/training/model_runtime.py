@@ -81,6 +81,10 @@ class ModelRuntime:
         ):
             self._traces.share(store, (made_of, config.tf_random_seed, config.mixed_precision))
 
+    def shared(self) -> tuple[TraceStore, Any] | None:
+        """The store that this Estimator shares, and what it was made of; None where it shares nothing."""
+        return self._traces.shared()
+
     def call_model_fn(self, features: Any, labels: Any, mode: str, config: RunConfig | None = None) -> EstimatorSpec:
         """Calls `model_fn` in the current graph, with those of mode, params, config and model_dir that it takes.
 

@@ -69,7 +69,7 @@ class TrainingRun:
         loss = element_of(trace.variables, spec.loss)
         self._base = [loss, *trace.train_ops]
         self._saving: SaveCheckpoints | None = None
-        self._events = Events(directory)
+        self._events = Events(trace, directory)
         own: list[Any] = []
         everybody = [*(spec.training_chief_hooks if config.is_chief else ()), *hooks, *spec.training_hooks]
         self._keeps_position = any(isinstance(hook, KeepInputPosition) for hook in everybody)
@@ -189,11 +189,13 @@ class TrainingRun:
         self._state.mark_modified()  # the values leave the checkpoint that they came from, or were saved to
         hooks, due = self._hook_runner.due(step)
         ends = [n for n in (None if due is None else due - 1, goal) if n is not None]
-        wanted = min([end - step for end in ends] + [self._call_limit()])
+        limits = [n for n in (self._call_limit(), self._hook_runner.most_later(step)) if n is not None]
+        wanted = min([end - step for end in ends] + limits)
         count = self._source.limit(max(wanted, 1))
         if count < 1:
             raise tf.errors.OutOfRangeError(None, None, "The input has ended.")
-        if count == 1 or wanted <= 1:
+        # Late hooks alone get the values of one step in the way in which they get those of many: it is made already.
+        if wanted < 1 or (count == 1 and not self._hook_runner.late):
             started = time.perf_counter()
             loss, after = self._hook_runner.step(hooks, self._source, self._state, GLOBAL_STEP)
             self._stall.batches += 1

@@ -47,6 +47,10 @@ class TraceCache:
         """
         self._store, self._made_of = store if self._steady else None, made_of
 
+    def shared(self) -> tuple[TraceStore, Any] | None:
+        """What `share` was given; None where nothing is shared."""
+        return None if self._store is None else (self._store, self._made_of)
+
     def get(self, key: Any, make: Callable[[], TracedModel]) -> TracedModel:
         """The trace for `key`, whose first item is the mode; `make` calls model_fn."""
         if self._steady and key in self._kept:

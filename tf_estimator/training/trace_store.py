@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
 from tensorflow.python.framework import op_def_registry
 
 from ..graph.traced_model import TracedModel
+from .bounded_store import BoundedStore
 
 _STATEFUL_BUT_REPEATABLE = (
     *("VarHandleOp", "VarIsInitializedOp", "ReadVariableOp", "Assign", "Resource", "HashTable", "LookupTable"),
@@ -27,24 +27,25 @@ class TraceStore:
         most: how many traces are kept.
         most_bytes: what their graphs may take, serialized; a trace with a larger one is not kept.
         most_functions: a trace of which more was made, for ever other inputs, is not kept on.
+
+    Attributes:
+        exports: what `export.serving_graph` keeps of exports, by what they were made of.
     """
 
     def __init__(self, most: int = 32, most_bytes: int = 1 << 23, most_functions: int = 64) -> None:
-        self._most, self._most_bytes, self._most_functions = most, most_bytes, most_functions
-        self._traces: OrderedDict[Any, tuple[TracedModel, int]] = OrderedDict()
+        self._most_functions = most_functions
+        self._traces: BoundedStore[TracedModel] = BoundedStore(most, most_bytes)
+        self.exports: BoundedStore[Any] = BoundedStore(most // 3, most_bytes)  # of an Estimator with a trace a mode
 
     def __len__(self) -> int:
         return len(self._traces)
 
     def get(self, key: Any) -> TracedModel | None:
         """The trace that was kept under a key, if it still is."""
-        if key not in self._traces:
+        trace = self._traces.get(key)
+        if trace is not None and len(trace.memo) > self._most_functions:
+            self._traces.drop(key)
             return None
-        trace, _ = self._traces[key]
-        if len(trace.memo) > self._most_functions:
-            del self._traces[key]
-            return None
-        self._traces.move_to_end(key)
         return trace
 
     def put(self, key: Any, trace: TracedModel) -> None:
@@ -52,12 +53,10 @@ class TraceStore:
         would go on where the run before has stopped."""
         graph_def = trace.graph.as_graph_def()
         size = graph_def.ByteSize()
-        if size > self._most_bytes or not _is_repeatable(trace, graph_def):
+        if size > self._traces.most_bytes or not _is_repeatable(trace, graph_def):
             return
         trace.initial.keep = True
-        self._traces[key] = trace, size
-        while len(self._traces) > self._most or sum(size for _, size in self._traces.values()) > self._most_bytes:
-            self._traces.popitem(last=False)
+        self._traces.put(key, trace, size)
 
 
 def _is_repeatable(trace: TracedModel, graph_def: Any) -> bool:

@@ -1,6 +1,7 @@
 """The service's session-run hooks: loss series, progress, stop requests, recorded checkpoints.
 
-They fetch values only at the steps of the loss series, so between them the engine's loop stays inside the graph.
+Of a long job they fetch values only at the steps of the loss series, so between them the engine's loop stays inside the
+graph. Of a short one, whose series has every step or nearly so, they get the values of many steps after one call.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ _POINTS = 200
 """Approximate number of points of a loss series. Each costs the loop a return from the graph (some 2 ms)."""
 _NOW_S = 5.0
 """The speed is that of the last seconds."""
+_NEARLY_EVERY = 5
+"""Steps between two points up to which it is cheaper to be handed the values of all steps than to return for each
+point."""
 _MARK_EVERY_S = 0.1
 _MARKS = 60
 """A little more than `_NOW_S` of them."""
@@ -37,7 +41,19 @@ def series_interval(max_steps: int | None) -> int:
     return int(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted))
 
 
-class ProgressHook(est.hooks.BeforeCheckpointHook):
+def progress_hook(
+    stop_signal: StopSignal,
+    progress: ProgressBuffer,
+    max_steps: int | None,
+    start: int = 0,
+    on_first_step: Callable[[float], None] | None = None,
+) -> _Progress:
+    """The hook that suits the length of the job; see `_Progress`."""
+    kind = EachStepHook if series_interval(max_steps) <= _NEARLY_EVERY else ProgressHook
+    return kind(stop_signal, progress, max_steps, start, on_first_step)
+
+
+class _Progress(est.hooks.BeforeCheckpointHook):
     """Reports the loss and the speed, and stops the loop on request. A checkpoint is recorded with the point of its
     own step.
 
@@ -65,15 +81,6 @@ class ProgressHook(est.hooks.BeforeCheckpointHook):
         self.step = start
         self.loss: float | None = None
         self._on_first_step = on_first_step
-
-    def next_step(self, step: int) -> int:
-        """The next step of the series, or an earlier one when the calls would take too long."""
-        self.step = step
-        if self._begun is None:
-            return step + 1  # the first step: its time is reported
-        self._report()  # points of a long job's series lie minutes apart, and progress must show in between
-        due = (step // self._every + 1) * self._every
-        return min(due, step + self._reach())
 
     def _reach(self) -> int:
         """Steps that take about `_CHECK_EVERY_S`; 1 when the loop is to stop."""
@@ -121,17 +128,21 @@ class ProgressHook(est.hooks.BeforeCheckpointHook):
             self._begun, self._begun_step = time.monotonic(), self.step
             if self._on_first_step is not None:
                 self._on_first_step(time.time())
-        self._mark()
         if self.step % self._every == 0 or self.step == 1:
             self._progress.add_point("loss", self.step, self.loss)
-            if self.rate:
-                self._progress.add_point("steps_per_s", self.step, round(self.rate, 3))
+        self._after_step()
         self._report()
         if self._stop_signal.reason is not None:
             run_context.request_stop()
 
+    def _after_step(self) -> None:
+        """Notes what the time now says of the speed."""
+
+    def _add_speed(self) -> None:
+        if self.rate:
+            self._progress.add_point("steps_per_s", self.step, round(self.rate, 3))
+
     def _report(self) -> None:
-        self._mark()
         rate = self.rate
         left = None if self._max_steps is None or not rate else (self._max_steps - self.step) / rate
         self._progress.update(
@@ -142,6 +153,49 @@ class ProgressHook(est.hooks.BeforeCheckpointHook):
             mean_steps_per_s=round(self.mean_rate, 3),
             eta_s=None if left is None else round(max(left, 0.0), 1),
         )
+
+
+class ProgressHook(_Progress):
+    """Of a long job: it is called at the steps of the series, or when the calls would take too long."""
+
+    def next_step(self, step: int) -> int:
+        """The next step of the series, or an earlier one when the calls would take too long."""
+        self.step = step
+        if self._begun is None:
+            return step + 1  # the first step: its time is reported
+        self._mark()
+        self._report()  # points of a long job's series lie minutes apart, and progress must show in between
+        due = (step // self._every + 1) * self._every
+        return min(due, step + self._reach())
+
+    def _after_step(self) -> None:
+        self._mark()
+        if self.step % self._every == 0 or self.step == 1:
+            self._add_speed()
+
+
+class EachStepHook(_Progress):
+    """Of a short job: it gets the values of every step, after as many as `_reach` allows. How fast they were is known
+    when all of a call have been handed over."""
+
+    values_later = True
+
+    def most_later(self, step: int) -> int:
+        """Steps of the next call; the first is told at once."""
+        return 1 if self._begun is None else self._reach()
+
+    def before_run(self, run_context: Any) -> Any:
+        self._note_call()
+        return super().before_run(run_context)
+
+    def end(self, session: Any) -> None:
+        self._note_call()
+
+    def _note_call(self) -> None:
+        if self._begun is not None:
+            self._mark()
+            self._add_speed()
+            self._report()
 
 
 class CheckpointListener(tf.compat.v1.train.CheckpointSaverListener):  # type: ignore[misc]

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from app.api.schemas.view import Request, View
+from app.config import MOST_LANES
 from app.serving.model_limits import DEFAULT_PRIORITY
 
 
@@ -45,7 +46,13 @@ class ServingUpdate(Request):
         "predictor, the first have their turn, and one that is passed over gains a step each time; where memory is "
         "short, the last are unloaded first.",
     )
-
+    lanes: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_LANES,
+        description="Lanes of a host that have the model in memory, where there are more; left out: all. The others "
+        "send its batches to them.",
+    )
     engine: Literal["tensorflow", "onnx"] | None = Field(
         default=None,
         description="What computes the answers; left out: tensorflow. onnx: ONNX Runtime, for the signatures that "
@@ -64,6 +71,7 @@ class ServingInForce(View):
     timeout_s: float
     memory_bytes: int
     priority: int
+    lanes: int
     engine: str
 
 
@@ -74,6 +82,7 @@ class ServingView(View):
     timeout_s: float | None
     memory_bytes: int | None
     priority: int | None
+    lanes: int | None
     engine: str | None
     in_force: ServingInForce = Field(
         description="What holds on this host, the service's settings where the model has none of its own. "

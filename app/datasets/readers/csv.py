@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from app.datasets.chunk import Chunk
@@ -29,6 +30,7 @@ from app.errors import FieldError, InvalidInput, TooLarge, quote_name
 
 _BLOCK = 2 << 20
 _HEAD_BYTES = 1 << 16
+_FIRST_CELLS = 64
 
 
 class _Straddles(TooLarge):
@@ -141,10 +143,12 @@ class CsvReader:
 
     def _is_of_floats(self, name: str, cells: pa.Array) -> bool:
         kind = CellType(self._schema[name])
-        try:
-            kind.see(cells, 0)
-        except NotOfKind:
-            return False
+        if not kind.untidy:
+            try:  # what is not of floats mostly shows it at once
+                pc.cast(cells.slice(0, _FIRST_CELLS), pa.float64())
+                kind.see(cells, 0)
+            except (NotOfKind, pa.ArrowInvalid):
+                return False
         return kind.plainly_float
 
     def _judge(self) -> None:
@@ -185,6 +189,12 @@ class CsvReader:
                 f"{self._where(digits.rounded)}, {column}: an integer of more digits than float32 keeps, which the "
                 f"column is since a number on line {self._line_of(digits.other)} is not written as an integer. Write "
                 'that one as an integer, or give the column dtype "string" if it holds codes.'
+            )
+        elif digits.whole is not None and digits.other is not None and not digits.fractions:
+            self.warnings.append(
+                f"{self._where(digits.whole)}, {column}: a whole number of more digits than float32 keeps, which the "
+                f"column is since a number on line {self._line_of(digits.other)} is not written as an integer, though "
+                'all of them are whole. Write them as integers, or give the column dtype "string" if it holds codes.'
             )
         elif digits.needless and digits.other is not None:
             self.warnings.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -39,11 +40,20 @@ class Kind(StrEnum):
 
 
 class NotOfKind(Exception):
-    """A cell does not read as the kind; `row` is the first such row of the array."""
+    """A cell does not read as the kind.
 
-    def __init__(self, row: int) -> None:
-        super().__init__(row)
-        self.row = row
+    Args:
+        find: first such row of the array, or what finds it, which takes longer than to see that there is one.
+    """
+
+    def __init__(self, find: int | Callable[[], int]) -> None:
+        super().__init__()
+        self._find = find
+
+    @property
+    def row(self) -> int:
+        """The first such row."""
+        return self._find if isinstance(self._find, int) else self._find()
 
 
 class CellType:
@@ -203,7 +213,7 @@ def convert(cells: pa.Array, kind: Kind, spelling: Spelling = _PLAIN) -> tuple[b
     try:
         return False, _numbers(trimmed, kind)
     except pa.ArrowInvalid:
-        raise NotOfKind(_first_bad(trimmed, kind)) from None
+        raise NotOfKind(lambda: _first_bad(trimmed, kind)) from None
 
 
 def _numbers(trimmed: pa.Array, kind: Kind) -> pa.Array:

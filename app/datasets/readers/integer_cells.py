@@ -73,6 +73,7 @@ class IntegerDigits:
         beyond: row of the file with the first integer that no int64 holds.
         rounded: row with the first integer that float32 would round.
         other: row with the first number that is not written as an integer.
+        whole: row with the first whole number that float32 would round, if it is written as an integer or not.
         large: whether some number is so large that float32 has not every integer of its size.
     """
 
@@ -81,6 +82,7 @@ class IntegerDigits:
         self.beyond: int | None = None
         self.rounded: int | None = None
         self.other: int | None = None
+        self.whole: int | None = None
         self.large = False
         self._whole = True
         self._integers = False
@@ -99,10 +101,8 @@ class IntegerDigits:
         """Takes int64 values; `rows_before` is how many rows came before them."""
         self._integers = True
         if self.rounded is None:
-            numbers = _numbers(values)
-            if numbers.max() > _EXACT_SINGLE or numbers.min() < -_EXACT_SINGLE:
-                rows = np.flatnonzero(~_exact(numbers))
-                self.rounded = rows_before + int(rows[0]) if len(rows) else None
+            rows = np.flatnonzero(rounded_integers(_numbers(values)))
+            self.rounded = rows_before + int(rows[0]) if len(rows) else None
 
     def add_floats(self, cells: pa.Array, values: pa.Array, rows_before: int) -> None:
         """Takes text cells of which not all are integers, and their float64 values."""
@@ -116,7 +116,10 @@ class IntegerDigits:
             if self._whole and not self._integers:
                 self._integers = self._written(cells).true_count > 0
         if self.large and (self.rounded is None or self.beyond is None):
-            self._find_large(cells, np.flatnonzero(may_be_rounded(numbers)), rows_before)
+            rows = np.flatnonzero(may_be_rounded(numbers))
+            if len(rows) and self.whole is None:
+                self.whole = rows_before + int(rows[0])
+            self._find_large(cells, rows, rows_before)
 
     def _written(self, cells: pa.Array) -> pa.Array:
         """Which cells are written as integers; null where there is none."""
@@ -149,6 +152,13 @@ def _numbers(values: pa.Array) -> np.ndarray[Any, Any]:
     """0 for a null."""
     numbers: np.ndarray[Any, Any] = (values.fill_null(0) if values.null_count else values).to_numpy(False)
     return numbers
+
+
+def rounded_integers(values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which int64 values float32 does not hold."""
+    if values.max(initial=0) <= _EXACT_SINGLE and values.min(initial=0) >= -_EXACT_SINGLE:
+        return np.zeros(len(values), np.bool_)
+    return ~_exact(values)
 
 
 def may_be_rounded(values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from app.datasets.chunk import Chunk
 from app.datasets.limits import Limits
-from app.datasets.readers.jsonl_fast import line_ends, one_object_a_line, parse
+from app.datasets.readers.jsonl_fast import line_ends, lines_with_long_integers, one_object_a_line, parse
+from app.datasets.readers.rounded import RoundedNumbers
 from app.datasets.upload_schema import Schema
 from app.errors import InvalidInput, TooLarge, quote_name
 from app.strict_json import read_json
@@ -22,6 +25,8 @@ _FIRST_BLOCK_BYTES = 1 << 16
 """Short, because the first lines are always read with care: keys and types come from them."""
 _INT64 = 2**63
 _BLANK = b" \t\r\n"
+_FLOATS = (pa.float64(), pa.list_(pa.float64()))
+_ROW = msgspec.json.Decoder(dict[str, Any])
 
 
 class JsonlReader:
@@ -29,7 +34,7 @@ class JsonlReader:
 
     Attributes:
         names: empty; columns come in the order in which their keys are first seen.
-        warnings: empty.
+        warnings: what somebody should know of the columns; complete after the last chunk.
 
     Raises (all methods): InvalidInput or TooLarge, naming the line and where possible the key.
     """
@@ -44,6 +49,9 @@ class JsonlReader:
         """Arrow type of every key seen so far."""
         self._next = 1
         """Number of the first line that is not read yet."""
+        self._rounded = RoundedNumbers(schema)
+        self._floats: dict[str, str] = {}
+        """Key → place of its first number that is not written as an integer."""
 
     def chunks(self) -> Iterator[Chunk]:
         """The rows, typed as their values are."""
@@ -51,6 +59,7 @@ class JsonlReader:
             ends = line_ends(block)
             yield from self._fast(block, ends, self._next) or self._careful(block, self._next)
             self._next += len(ends)
+        self.warnings += self._rounded.warnings("key", self._floats)
 
     def _blocks(self) -> Iterator[bytes]:
         """The file in pieces of whole lines, each of which ends with a newline."""
@@ -81,14 +90,20 @@ class JsonlReader:
         columns = parse(block, rows, self._types)
         if columns is None:
             return None
+
+        def where(row: int) -> str:
+            return f"Line {number + row}"
+
+        lines = _Lines(block, ends, number)
         for name, array in columns.items():
+            self._rounded.add(name, array, where, functools.partial(lines.values, name))
             if pa.types.is_large_binary(array.type) and (nulls := self._schema[name].spelling.null_values):
                 cells = [None if cell is None or cell.decode().strip() in nulls else cell for cell in array.to_pylist()]
                 columns[name] = pa.array(cells, pa.large_binary())
             # integers that the schema rounds are floats, as in the other rows of the column
             if self._rounds(name) and array.type == pa.int64():
                 columns[name] = array.cast(pa.float64(), safe=False)
-        return [Chunk(columns, rows, lambda row: f"Line {number + row}")]
+        return [Chunk(columns, rows, where)]
 
     def _rounds(self, name: str) -> bool:
         return self._schema[name].dtype == "float32"
@@ -129,6 +144,10 @@ class JsonlReader:
         for row in rows:
             present.update(dict.fromkeys(row))
         columns = {}
+
+        def where(row: int) -> str:
+            return f"Line {lines[row]}"
+
         for name in present:
             plain = [row.get(name) for row in rows]
             if nulls := self._schema[name].spelling.null_values:
@@ -136,8 +155,37 @@ class JsonlReader:
             cells = _Cells(name, plain, lines, self._rounds(name))
             columns[name] = cells.array()
             cells.check_follows(self._types[name])
+            self._rounded.add(name, columns[name], where, lambda some, cells=plain: ((row, cells[row]) for row in some))  # type: ignore[misc]
+            if cells.kind in _FLOATS and name not in self._floats:
+                self._floats[name] = f"on line {lines[cells.first_float]}"
             self._types[name] = _either(self._types[name], cells.kind)
-        return Chunk(columns, len(rows), lambda row: f"Line {lines[row]}")
+        return Chunk(columns, len(rows), where)
+
+
+class _Lines:
+    """Lines that Arrow has read, for what it does not say: whether a number is written as an integer."""
+
+    def __init__(self, block: bytes, ends: np.ndarray[Any, Any], number: int) -> None:
+        self._block = block
+        self._number = number  # of the first
+        self._ends = ends
+        self._rows: dict[int, dict[str, Any]] = {}
+
+    @functools.cached_property
+    def _long(self) -> set[int]:
+        return lines_with_long_integers(self._block, self._ends)
+
+    def values(self, name: str, rows: list[int]) -> Iterator[tuple[int, Any]]:
+        """Row and value for those of the rows that have integers of eight digits, as all have that float32 rounds."""
+        for row in sorted(self._long.intersection(rows)) if self._long else ():
+            if row not in self._rows:
+                begin = int(self._ends[row - 1]) + 1 if row else 0
+                text = self._block[begin : int(self._ends[row])]
+                try:
+                    self._rows[row] = _ROW.decode(text)
+                except (msgspec.MsgspecError, ValueError):
+                    self._rows[row] = _parse(text.strip(), self._number + row)
+            yield row, self._rows[row].get(name)
 
 
 def _either(known: pa.DataType, seen: pa.DataType) -> pa.DataType:
@@ -182,6 +230,12 @@ class _Cells:
             return self._lists()
         self.kind = _arrow(kinds)
         return self._plain(self._cells, range(len(self._cells)), kinds, nested=False)
+
+    @property
+    def first_float(self) -> int:
+        """Row of the first number that is not written as an integer, or that has one in its list."""
+        kinds = (map(type, cell if isinstance(cell, list) else [cell]) for cell in self._cells)
+        return next(row for row, found in enumerate(kinds) if float in found)
 
     def check_follows(self, known: pa.DataType) -> None:
         """Raises InvalidInput for booleans after numbers, or the other way round: both are stored as numbers, so that

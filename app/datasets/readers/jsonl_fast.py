@@ -13,6 +13,8 @@ import pyarrow.json as pj
 
 _NEWLINE, _RETURN, _OPEN, _CLOSE = b"\n\r{}"
 _INT64 = 2.0**63
+#: Bytes that stand beside digits in a number with a fraction or an exponent; a minus stands before an integer too.
+_IN_NUMBER = np.isin(np.arange(256), list(b".eE+"))
 
 
 def line_ends(block: bytes) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -33,6 +35,25 @@ def one_object_a_line(block: bytes, ends: np.ndarray[tuple[int], np.dtype[np.int
     last = ends - 1
     last = last - (data[last] == _RETURN)
     return bool((data[starts] == _OPEN).all() and (data[last] == _CLOSE).all())
+
+
+def lines_with_long_integers(block: bytes, ends: np.ndarray[tuple[int], np.dtype[np.int64]]) -> set[int]:
+    """Those of the lines, from 0, in which eight digits or more stand as an integer does, or within a text.
+
+    Args:
+        block, ends: as of `one_object_a_line`.
+    """
+    data = np.frombuffer(block, np.uint8)
+    digits = data - ord("0") < 10  # wraps around below
+    for width in (1, 2, 4):
+        digits = digits[:-width] & digits[width:]
+    places = np.flatnonzero(digits)  # where eight digits begin
+    if not len(places):
+        return set()
+    apart = np.diff(places) > 1
+    first, last = places[np.append(True, apart)], places[np.append(apart, True)] + 7
+    alone = ~_IN_NUMBER[data[first - 1]] & ~_IN_NUMBER[data[last + 1]]
+    return set(np.searchsorted(ends, first[alone]).tolist())
 
 
 def parse(block: bytes, rows: int, types: dict[str, pa.DataType]) -> dict[str, pa.Array] | None:

@@ -11,11 +11,13 @@ import pyarrow.parquet as arrow_parquet
 
 from app.datasets.chunk import Chunk, plain_array
 from app.datasets.limits import RATIO_FROM_BYTES, Limits
+from app.datasets.readers.rounded import RoundedNumbers
 from app.datasets.upload_schema import Schema
 from app.errors import InvalidInput, TooLarge, UnsupportedMedia, quote_name
 
 _CHUNK_CELLS = 1 << 20
 _CHUNK_ROWS = 1 << 15
+_FLOATS = (pa.float64(), pa.large_list(pa.float64()))
 
 
 class ParquetReader:
@@ -23,7 +25,7 @@ class ParquetReader:
 
     Attributes:
         names: columns, by the file's schema.
-        warnings: empty.
+        warnings: what somebody should know of the columns; complete after the last chunk.
 
     Raises (all methods): InvalidInput, TooLarge or UnsupportedMedia, naming the row or the column where there is one.
     """
@@ -58,6 +60,7 @@ class ParquetReader:
     def chunks(self) -> Iterator[Chunk]:
         """The rows, typed as the file says."""
         rows = size = 0
+        rounded = RoundedNumbers(self._schema)
         batch_rows = max(1, min(_CHUNK_ROWS, _CHUNK_CELLS // max(1, len(self.names))))
         try:
             for batch in self._file.iter_batches(batch_rows, use_threads=False):
@@ -65,8 +68,13 @@ class ParquetReader:
                 # What a small file of repeated values unfolds to; its footer may say anything.
                 size += sum(array.nbytes for array in columns.values())
                 self._check_size(size)
-                yield Chunk(columns, len(batch), lambda row, before=rows: f"Row {before + row + 1}")  # type: ignore[misc]
+                chunk = Chunk(columns, len(batch), lambda row, before=rows: f"Row {before + row + 1}")  # type: ignore[misc]
+                for name, array in columns.items():
+                    if array.type in _FLOATS:
+                        rounded.add(name, array, chunk.where)
+                yield chunk
                 rows += len(batch)
+            self.warnings += rounded.warnings("column", dict.fromkeys(self.names, ""))
         except MemoryError:
             raise
         except (pa.ArrowException, OSError) as error:

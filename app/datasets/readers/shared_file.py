@@ -18,10 +18,11 @@ class SharedFile:
         """The file from byte `start` on, as a file of its own. Closing it leaves the shared one open."""
         return io.BufferedReader(_View(self, start), 1 << 16)
 
-    def read_at(self, position: int, size: int) -> bytes:
+    def read_at(self, position: int, buffer: Any) -> int:
+        """Fills a buffer; returns how many bytes there were for it."""
         with self._lock:
             self._file.seek(position)
-            return self._file.read(size)
+            return self._file.readinto(buffer)  # type: ignore[attr-defined,no-any-return]
 
 
 class _View(io.RawIOBase):
@@ -34,7 +35,6 @@ class _View(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._shared.read_at(self._position, len(buffer))
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
+        size = self._shared.read_at(self._position, buffer)
+        self._position += size
+        return size

@@ -12,6 +12,7 @@ import json
 import re
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -125,14 +126,14 @@ class StrayCells:
         self.numbers += pc.sum(pc.and_(numeric, cells.is_valid())).as_py() or 0
         rows = pc.indices_nonzero(pc.invert(numeric))
         strays = cells.take(rows).dictionary_encode()
-        texts = strays.dictionary.to_pylist()
-        counts = pc.value_counts(strays.indices)
-        occurring = {entry["values"]: entry["counts"] for entry in counts.to_pylist()}
-        for code, text in enumerate(texts[:_SAMPLE]):
-            place = rows_before + rows[pc.index(strays.indices, code).as_py()].as_py()
-            self._stray(text.strip(), occurring[code], place)
-        rest = sum(occurring[code] for code in range(_SAMPLE, len(texts)))
-        self.other[0] += rest
+        codes = strays.indices.to_numpy()
+        occurring = np.bincount(codes)
+        firsts = np.zeros(len(occurring), np.int64)
+        firsts[codes[::-1]] = rows.to_numpy()[::-1]  # the last that is put into a place stays there
+        texts = strays.dictionary.slice(0, _SAMPLE).to_pylist()
+        for text, count, first in zip(texts, occurring.tolist(), firsts.tolist(), strict=False):
+            self._stray(text.strip(), count, rows_before + first)
+        self.other[0] += int(occurring[_SAMPLE:].sum())
 
     def _stray(self, text: str, count: int, row: int) -> None:
         kind = classify(text)

@@ -13,7 +13,11 @@ from app.datasets.writers.memory_budget import MemoryBudget
 DISTINCT_CAP = 10_000
 """Up to so many different numbers are counted exactly; beyond, `distinct` is null."""
 
-_BYTES_A_VALUE = 100  # in a Python set
+_BYTES_A_VALUE = 100
+"""More than a different number takes; data sets that are stored would have others counted if it were less."""
+_FEW = 1000
+_EXACT = 2**53
+_BELOW = float(2**63 - 1024)  # the largest float64 that is an int64
 
 VOCABULARY_CAP = 1_000
 """A column with more different strings has no `vocabulary`."""
@@ -33,7 +37,7 @@ class NumberStatistics:
         self.maximum: float | int | None = None
         self._mean = 0.0
         self._squares = 0.0  # sum of squared distances from the mean
-        self._distinct: set[float | int] | None = set()
+        self._distinct: _Distinct | None = _Distinct()
 
     def add(self, values: np.ndarray[Any, Any]) -> None:
         """Takes a chunk of int64 or float64 values without nulls."""
@@ -51,13 +55,13 @@ class NumberStatistics:
         self._squares += squares + shift * shift * self.count * values.size / total
         self.count = total
         if self._distinct is not None:
-            self._distinct.update(_different(values[: 2 * DISTINCT_CAP]))
+            self._distinct.add(values[: 2 * DISTINCT_CAP])
             if len(self._distinct) <= DISTINCT_CAP:
-                self._distinct.update(_different(values[2 * DISTINCT_CAP :]))
+                self._distinct.add(values[2 * DISTINCT_CAP :])
             cost = len(self._distinct) * _BYTES_A_VALUE - self._spent
             self._spent += cost
             self._budget.left -= cost
-            if len(self._distinct) > DISTINCT_CAP or self._budget.left < 0:
+            if len(self._distinct) > DISTINCT_CAP or self._budget.over:
                 self._distinct = None
                 self._budget.left += self._spent
 
@@ -74,10 +78,37 @@ class NumberStatistics:
         }
 
 
-def _different(values: np.ndarray[Any, Any]) -> list[float | int]:
-    """Each value once (-0.0 beside 0.0), by hashing, which takes a fraction of the time of sorting."""
-    different: list[float | int] = pa.array(values).unique().to_numpy(zero_copy_only=False).tolist()
-    return different
+class _Distinct:
+    """Different numbers; an integer and the equal float are the same, and so are 0.0 and -0.0."""
+
+    def __init__(self) -> None:
+        self._floats = np.zeros(0, np.float64)  # in order
+        self._integers = np.zeros(0, np.int64)  # those that are no float64, in order
+
+    def __len__(self) -> int:
+        return len(self._floats) + len(self._integers)
+
+    def add(self, values: np.ndarray[Any, Any]) -> None:
+        """Takes int64 or float64 values."""
+        if 0 < len(self) < _FEW:  # hashing is quicker than sorting, while there are few
+            values = pa.array(values).unique().to_numpy(zero_copy_only=False)
+        floats = values.astype(np.float64, copy=False)
+        if values.dtype.kind == "i" and not -_EXACT <= values.min(initial=0) <= values.max(initial=0) <= _EXACT:
+            # 2**63, which only such integers become, is no int64
+            held = (floats < 2.0**63) & (floats.clip(max=_BELOW).astype(np.int64) == values)
+            self._integers = _merged(self._integers, values[~held])
+            floats = floats[held]
+        self._floats = _merged(self._floats, floats)
+
+
+def _merged(known: np.ndarray[Any, Any], more: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The different values of both in order; `known` has been made by this."""
+    ordered = _different(np.sort(more))
+    return _different(np.sort(np.concatenate([known, ordered]))) if len(known) else ordered
+
+
+def _different(ordered: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
 
 def string_info(counts: dict[bytes, int] | None, distinct: int | None = None) -> dict[str, Any]:

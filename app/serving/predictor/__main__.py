@@ -167,6 +167,7 @@ class PredictorServer:
         gc.freeze()  # a collection after an unload looks at that model's objects only
         gc.enable()
         self._connection = self._next_connection() if pooled else given
+        self._frames = messages.FrameSource(self._connection)
         self._greet()
 
     def serve(self, threads: int) -> None:
@@ -186,7 +187,7 @@ class PredictorServer:
         """Takes one message. Whether this thread is to take the next one too."""
         connection = self._connection
         try:
-            message = self._receive(connection)
+            message = self._messages.decode_request(self._frames.next())
         except (OSError, EOFError, self._messages.BadFrame):  # the other end is gone, or speaks another language
             self._change_connection()
             return True
@@ -209,6 +210,7 @@ class PredictorServer:
         found = self._next_connection()
         with self._writing:
             self._connection = found
+        self._frames = self._messages.FrameSource(found)
         self._greet()
 
     def _next_connection(self) -> socket.socket:
@@ -312,10 +314,6 @@ class PredictorServer:
             if connection is self._connection and connection.fileno() >= 0:
                 self._models[message.key] = _Held(model, message.path, message.digest)
 
-    def _receive(self, connection: socket.socket) -> object:
-        length = self._messages.frame_length(_exactly(connection, 4))
-        return self._messages.decode_request(_exactly(connection, length))
-
     def _send(self, connection: socket.socket, message: messages.Reply) -> None:
         data = self._messages.frame(message)
         with self._writing:
@@ -326,21 +324,6 @@ class PredictorServer:
             except OSError:
                 if self._control is None:
                     os._exit(0)
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    piece = connection.recv(size, socket.MSG_WAITALL)
-    if len(piece) == size:
-        return piece
-    pieces = [piece]
-    missing = size - len(piece)
-    while missing:
-        piece = connection.recv(missing, socket.MSG_WAITALL)
-        if not piece:
-            raise EOFError
-        pieces.append(piece)
-        missing -= len(piece)
-    return b"".join(pieces)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,10 @@ class ResponseEncoder:
             arrays: one an output, the batch first, rows of all requests after each other.
             counts: rows of each request.
         """
-        columns: list[list[Any]] = []
+        if len(forms) == 1 and forms[0] == Form.ROW:
+            columns = [_plain(name, array) for name, array in zip(self.names, arrays, strict=True)]
+            return [_encode(_Predictions(self._rows(columns)))]
+        columns = []
         if any(form != Form.TENSORS for form in forms):
             columns = [_plain(name, array) for name, array in zip(self.names, arrays, strict=True)]
         rows: list[Any] | None = None
@@ -102,18 +105,19 @@ def _values(parts: dict[str, list[Any]]) -> list[Any]:
 
 def _plain(name: str, array: NDArray[Any]) -> list[Any]:
     """An array as lists for the JSON encoder."""
-    if array.dtype.kind == "V":  # bfloat16, which numpy itself does not know
-        array = array.astype(np.float64)
-    if array.dtype.kind not in "OSU":
+    kind = array.dtype.kind
+    if kind == "V":  # bfloat16, which numpy itself does not know
+        return array.astype(np.float64).tolist()  # type: ignore[no-any-return]
+    if kind not in "OSU":
         return array.tolist()  # type: ignore[no-any-return]
-    flat = array.ravel().tolist()
     if name.endswith("_bytes"):
-        values: list[Any] = [_b64(value) for value in flat]
-    else:
-        try:
-            values = [value.decode() for value in flat]
-        except UnicodeDecodeError:
-            values = [_text(value) for value in flat]
+        return _nested([_b64(value) for value in array.ravel().tolist()], array.shape)
+    try:
+        if array.ndim == 2 and len(array) == 1:
+            return [[value.decode() for value in array.tolist()[0]]]
+        values: list[Any] = [value.decode() for value in array.ravel().tolist()]
+    except UnicodeDecodeError:
+        values = [_text(value) for value in array.ravel().tolist()]
     return _nested(values, array.shape)
 
 

@@ -26,7 +26,7 @@ const HEALTH = [
 ];
 
 /** Of a model, where they differ from the service's. */
-const SETTINGS = ["batch_rows", "queue_rows", "timeout_s", "memory_bytes", "priority", "engine"];
+const SETTINGS = ["batch_rows", "queue_rows", "timeout_s", "memory_bytes", "priority", "lanes", "engine"];
 
 export const models = {
   title: () => "Models",

@@ -1,5 +1,7 @@
 """Exports of every recorded canned estimator: all modes, all loaders, and without any receiver function."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,6 +10,7 @@ import tf_estimator as est
 from tests.estimator.golden_case import GoldenCase
 from tests.estimator.test_golden import _DIRECTORY
 from tf_estimator import export
+from tf_estimator.training.trace_store import TraceStore
 
 v1 = tf.compat.v1
 
@@ -54,7 +57,8 @@ def features(case, examples):
 def test_canned_estimator_is_served_as_it_predicts(case):
     examples = rows(case)
     infos = features(case, examples)
-    directory = str(case.scratch / "serving")
+    directory, store = str(case.scratch / "serving"), TraceStore()
+    case.estimator.model_runtime.share_traces(store, "case")
     content = export.export_for_serving(case.estimator, directory, features=infos, examples=examples)
     recorded = case.expected["signatures"]
     if "error" not in recorded:
@@ -70,6 +74,15 @@ def test_canned_estimator_is_served_as_it_predicts(case):
     with tf.Graph().as_default(), v1.Session() as session:
         meta_graph = v1.saved_model.load(session, ["serve"], directory)
         assert set(meta_graph.signature_def) >= set(content["signatures"])
+    again = case.scratch / "again"
+    assert export.export_for_serving(case.estimator, str(again), features=infos, examples=examples) == content
+    if len(store.exports):
+        assert _bytes(again) == _bytes(Path(directory))
+    assert export.skew_check(case.estimator, str(again), examples, features=infos) < 1e-6
+
+
+def _bytes(directory):
+    return {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 #: One of each network; what differs otherwise is the head, which is the same in all modes.

@@ -81,6 +81,30 @@ def test_stop_comes_after_the_steps_of_the_call(tmp_path):
     assert estimator.get_variable_value("global_step") == len(later.seen) < 1000
 
 
+def test_hook_says_how_many_steps_it_waits_for(tmp_path):
+    class Impatient(Later):
+        asked: list[int] = []
+
+        def most_later(self, global_step):
+            self.asked.append(global_step)
+            return 1 if global_step == 0 else 7
+
+    later = Impatient()
+    trained(tmp_path, later, steps=22)
+    assert later.asked == [0, 1, 8, 15]  # then as many as are left
+    assert len(later.seen) == 22
+
+
+def test_what_keeps_values_is_made_once_for_a_trace(tmp_path):
+    estimator = linear_model.make(tmp_path)
+    rows = linear_model.rows()
+    for goal in (20, 40):
+        estimator.train(rows, max_steps=goal, hooks=[Later()])
+        trace, _ = estimator.model_runtime.trace_with_input(rows, "train")
+        kept = [key for key in trace.memo._made if key[0] == "kept"]
+        assert len(kept) == 1
+
+
 def test_loss_that_is_not_finite_is_handed_over_before_the_error(tmp_path):
     later = Later()
     estimator = linear_model.make(tmp_path, params={"rate": 1e20})

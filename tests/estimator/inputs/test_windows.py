@@ -80,20 +80,25 @@ def test_windows_give_the_batches_that_columns_in_memory_give(monkeypatch: pytes
 
 @pytest.mark.usefixtures("windowed")
 def test_training_from_windows_equals_training_from_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def trained(name: str, jit: bool = False, resident: int = 10, block: int = 1 << 15) -> Any:
+    def trained(
+        name: str, jit: bool = False, resident: int = 10, block: int = 1 << 15, turned: int = 99, hooks: Any = ()
+    ) -> Any:
         monkeypatch.setattr(column_packing, "RESIDENT_BYTES", resident)
+        monkeypatch.setattr(columns_input, "_TURNED_COLUMNS", turned)
         monkeypatch.setattr(columns_input, "_WIDE_BATCH_BYTES", block)
         numbers = [tf.feature_column.numeric_column(f"x{i}") for i in range(5)]
         numbers.append(tf.feature_column.numeric_column("pair", shape=2))
         config = est.RunConfig(tf_random_seed=1, jit_compile=jit)
         estimator = est.DNNRegressor([4], numbers, model_dir=str(tmp_path / name), config=config)
         data = {name: column for name, column in columns().items() if name[0] in "xp"}
-        estimator.train(make_input(data, shuffle=True, seed=2), max_steps=101)
+        estimator.train(make_input(data, shuffle=True, seed=2), max_steps=101, hooks=hooks)
         return estimator.get_variable_value("dnn/hiddenlayer_0/kernel")
 
     expected = trained("memory", resident=1 << 20)
     np.testing.assert_array_equal(trained("wide", resident=1 << 20, block=1), expected)
     np.testing.assert_array_equal(trained("windows"), expected)
+    np.testing.assert_array_equal(trained("turned", turned=5), expected)
+    np.testing.assert_array_equal(trained("hooked", turned=5, hooks=[est.SessionRunHook()]), expected)
     np.testing.assert_allclose(trained("compiled", jit=True), expected, rtol=1e-4, atol=1e-6)
 
 

@@ -10,7 +10,7 @@ import tf_estimator as est
 from app.errors import InvalidInput, NotFound
 from app.jobs.spec import Promote
 from app.jobs.state import ErrorKind, VersionState
-from workers.attempt.hooks import ProgressHook, series_interval
+from workers.attempt.hooks import EachStepHook, ProgressHook, progress_hook, series_interval
 from workers.attempt.progress import ProgressBuffer
 from workers.attempt.stop import Stop, StopSignal
 from workers.jobs.export import judge
@@ -53,6 +53,26 @@ def test_slow_steps_are_looked_at_one_by_one() -> None:
     hook.after_run(Context(), Values(0.5))
     hook._begun -= 10.0  # type: ignore[operator]
     assert hook.next_step(11) == 12  # a step a second
+
+
+def test_short_job_is_handed_the_values_of_many_steps() -> None:
+    stop_signal, progress = StopSignal(), ProgressBuffer()
+    hook = progress_hook(stop_signal, progress, 1000)
+    assert isinstance(hook, EachStepHook) and isinstance(progress_hook(stop_signal, progress, 1001), ProgressHook)
+    assert hook.most_later(0) == 1  # the first step is told at once
+    hook.after_run(Context(), Values(0.5))
+    assert hook.most_later(1) == 1  # how fast it goes is not known yet
+    hook.after_run(Context(), Values(0.5))
+    hook._begun -= 1.0  # type: ignore[operator]  # as if the first step had been a second ago
+    assert hook.most_later(2) == 1
+    for loss in range(98):
+        hook.after_run(Context(), Values(float(loss)))
+    assert hook.most_later(100) == 29  # 99 steps in a second and a bit, of which three tenths
+    assert [point[:2] for point in progress.points()] == [("loss", 1), *(("loss", step) for step in range(5, 101, 5))]
+    hook.end(None)
+    assert [point[:2] for point in progress.points() if point[0] != "loss"] == [("steps_per_s", 100)]
+    stop_signal.request(Stop.CANCEL)
+    assert hook.most_later(100) == 1
 
 
 def test_progress_is_told_between_the_points_of_a_long_series() -> None:
