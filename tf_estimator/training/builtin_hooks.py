@@ -8,7 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..graph.traced_model import TracedModel
 from ..run_config import RunConfig
+from .event_writer import event_writer
 from .saver import ModelSaver
 
 v1 = tf.compat.v1
@@ -117,14 +119,14 @@ class Events:
     flushes every two minutes.
     """
 
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
+    def __init__(self, trace: TracedModel, directory: str) -> None:
+        self._trace, self._directory = trace, directory
         self._writer: Any = None
         self._waiting: list[tuple[float, int, bytes]] = []
 
     def open(self) -> None:
-        """Opens the file, if it is not open yet; call it in a graph."""
-        self._writer = v1.summary.FileWriterCache.get(self._directory)
+        """Opens the file, if it is not open yet."""
+        self._writer = event_writer(self._trace, self._directory)
 
     def add(self, summary: bytes, step: int) -> None:
         """Takes a serialized `Summary`."""

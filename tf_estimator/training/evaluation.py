@@ -16,6 +16,7 @@ from ..inputs.source import BatchSource
 from ..keys import EVAL_STEP, GLOBAL_STEP
 from ..loop.functions import multi_step
 from ..variables import VariableSet
+from .event_writer import event_writer
 from .hook_runner import HookRunner
 from .initialization import initialize_local
 from .session import EngineSession
@@ -138,8 +139,7 @@ def _write(trace: TracedModel, directory: str, result: dict[str, Any], checkpoin
             summary.value.add(tag=name, simple_value=float(value))
         else:
             summary.value.add(tag=name, tensor=tf.make_tensor_proto(value))
-    with trace.graph.as_default():
-        writer = v1.summary.FileWriterCache.get(directory)
+    writer = event_writer(trace, directory)
     step = int(result[GLOBAL_STEP])
     writer.add_summary(summary, step)
     if checkpoint_path is not None:

@@ -69,7 +69,7 @@ class TrainingRun:
         loss = element_of(trace.variables, spec.loss)
         self._base = [loss, *trace.train_ops]
         self._saving: SaveCheckpoints | None = None
-        self._events = Events(directory)
+        self._events = Events(trace, directory)
         own: list[Any] = []
         everybody = [*(spec.training_chief_hooks if config.is_chief else ()), *hooks, *spec.training_hooks]
         self._keeps_position = any(isinstance(hook, KeepInputPosition) for hook in everybody)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +17,8 @@ from app.registry.checkpoints import CheckpointRepository
 from app.registry.db import Database
 from app.registry.evaluations import EvaluationRepository
 from app.registry.jobs.attempts import AttemptRepository, Claim
-from app.registry.jobs.transitions import fence
 from app.registry.metric_points import MetricRepository
-from app.registry.tables import Checkpoint, Evaluation
+from app.registry.tables import Evaluation
 from app.storage import Holding, Storage
 from app.traces import Trace
 from workers import memory
@@ -172,53 +171,64 @@ class RunningAttempt:
             time.sleep(pause)
             pause = min(2 * pause, 8.0)
 
-    def record_checkpoint(self, step: int) -> Checkpoint:
-        """Records a complete checkpoint of this attempt's directory, once all hosts can read it."""
+    def record_checkpoint(self, step: int, keep: Keep, best_steps: Set[int]) -> None:
+        """Records a complete checkpoint of this attempt's directory, once all hosts can read it, and removes those of
+        the job that are not kept any more."""
         prefix = f"{self.key}/model.ckpt-{step}"
         self.publish(prefix)
         size = sum(file.stat().st_size for file in self.directory.glob(f"model.ckpt-{step}.*"))
         # A checkpoint is recorded when it is complete, and the loop may be some steps further by then.
         points = [point for point in self.progress.points() if point[1] <= step]
+        claim = self.claim
 
-        def add(session: Session) -> Checkpoint | None:
-            row = CheckpointRepository(session).add(self.claim.job_id, self.claim.attempt, step, prefix, size)
-            # With the checkpoint goes the series up to it: a resumed attempt repeats only what comes after.
-            MetricRepository(session).add_points(self.claim.job_id, self.claim.attempt, points)
-            return row
-
-        row = self.write(add)
-        self.progress.mark_recorded(points)
-        return row
-
-    def prune_checkpoints(self, keep: Keep, best_steps: set[int]) -> None:
-        """Removes the job's checkpoints that are not kept: the rows first, the files after their commit."""
-
-        def remove(session: Session) -> list[str] | None:
-            if fence(session, self.claim.job_id, self.claim.attempt) is None:
+        def add(session: Session) -> list[str] | None:
+            if CheckpointRepository(session).add(claim.job_id, claim.attempt, step, prefix, size) is None:
                 return None
-            repository = CheckpointRepository(session)
-            surplus = repository.surplus(self.claim.job_id, keep.newest, best_steps=best_steps, every_s=keep.every_s)
-            repository.remove([row.id for row in surplus])
-            return [row.path for row in surplus]
+            # With the checkpoint goes the series up to it: a resumed attempt repeats only what comes after.
+            MetricRepository(session).add_points(claim.job_id, claim.attempt, points)
+            return self._prune(session, keep, best_steps)
 
-        for path in self.write(remove):
+        surplus = self.write(add)
+        self.progress.mark_recorded(points)
+        self._remove(surplus)
+
+    def _prune(self, session: Session, keep: Keep, best_steps: Set[int]) -> list[str]:
+        """Removes rows of the job's checkpoints that are not kept; the keys of their files, which go after the
+        commit."""
+        repository = CheckpointRepository(session)
+        surplus = repository.surplus(self.claim.job_id, keep.newest, best_steps=best_steps, every_s=keep.every_s)
+        repository.remove([row.id for row in surplus])
+        return [row.path for row in surplus]
+
+    def _remove(self, checkpoints: list[str]) -> None:
+        for path in checkpoints:
             try:
                 self.storage.remove_files(path)
             except Unavailable:
                 log.warning("The store does not answer; the reconciler removes %s later.", path)
 
-    def record_evaluation(self, **fields: Any) -> Evaluation:
-        """Records an evaluation, and each of its metrics in the job's series."""
+    def record_evaluation(self, keep: Keep | None = None, best_steps: Set[int] = frozenset(), **fields: Any) -> str:
+        """Records an evaluation, and each of its metrics in the job's series.
+
+        Args:
+            keep, best_steps: which checkpoints of the job are kept now; None: all.
+
+        Returns:
+            its id.
+        """
         claim = self.claim
 
-        def add(session: Session) -> Evaluation | None:
+        def add(session: Session) -> tuple[str, list[str]] | None:
             row = EvaluationRepository(session).add(claim.job_id, claim.attempt, **fields)
-            if row is not None:
-                points = [(f"eval/{name}", fields["step"], value) for name, value in fields["metrics"].items()]
-                MetricRepository(session).add_points(claim.job_id, claim.attempt, points)
-            return row
+            if row is None:
+                return None
+            points = [(f"eval/{name}", fields["step"], value) for name, value in fields["metrics"].items()]
+            MetricRepository(session).add_points(claim.job_id, claim.attempt, points)
+            return row.id, [] if keep is None else self._prune(session, keep, best_steps)
 
-        return self.write(add)
+        evaluation, surplus = self.write(add)
+        self._remove(surplus)
+        return evaluation
 
     def record_report(self, step: int, name: str, report: dict[str, Any]) -> None:
         """Puts a report on record with the evaluation of that name that the job made of its checkpoint at `step`."""

@@ -68,7 +68,7 @@ def run(attempt: RunningAttempt, spec: EvaluateSpec) -> None:
     )
     attempt.progress.update(step=batches)
     made = make_report(attempt, estimator, inputs, checkpoint_path=str(source.path), rows=rows)
-    row = attempt.record_evaluation(
+    evaluation = attempt.record_evaluation(
         train_job_id=source.job,
         step=source.step,
         metrics=metrics,
@@ -79,4 +79,4 @@ def run(attempt: RunningAttempt, spec: EvaluateSpec) -> None:
         rows=rows,
         report=made,
     )
-    attempt.succeed({"evaluation": row.id, "metrics": metrics, "step": source.step})
+    attempt.succeed({"evaluation": evaluation, "metrics": metrics, "step": source.step})

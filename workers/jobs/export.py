@@ -43,8 +43,7 @@ class Candidate:
     estimator: Any
     spec: TrainSpec
     table: Table
-    train_job_id: str
-    step: int
+    checkpoint: Checkpoint
     promote: Promote | None
     metrics: Metrics | None
 
@@ -73,8 +72,7 @@ def run(attempt: RunningAttempt, spec: ExportSpec) -> None:
         estimator=make_estimator(source.spec, attempt.directory),
         spec=source.spec,
         table=table,
-        train_job_id=source.job,
-        step=source.step,
+        checkpoint=attempt.read(lambda session: CheckpointRepository(session).at_step(source.job, source.step)),
         promote=spec.promote,
         metrics=rows[-1].metrics if rows else None,
     )
@@ -89,14 +87,11 @@ def publish(attempt: RunningAttempt, candidate: Candidate, result: JsonObject) -
         result: the job's result; the export and the version are added to it.
     """
     attempt.check()
-    checkpoint = attempt.read(
-        lambda session: CheckpointRepository(session).at_step(candidate.train_job_id, candidate.step)
-    )
     export_id = new_id("exp")
     key = attempt.storage.export_key(export_id)
     committed_or_unknown = False
     try:
-        export = _export(attempt, candidate, export_id, key, checkpoint)
+        export = _export(attempt, candidate, export_id, key)
         attempt.check()
         # A write reported as fenced may nevertheless have been committed on its first try, if the connection died
         # before the reply. The directory stays in that case; the reconciler removes it if no row refers to it.
@@ -112,8 +107,8 @@ def _record(claim: Claim, candidate: Candidate, export: _Export, session: Sessio
     row = ExportRepository(session).add(
         claim.job_id,
         claim.attempt,
-        train_job_id=candidate.train_job_id,
-        step=candidate.step,
+        train_job_id=candidate.checkpoint.job_id,
+        step=candidate.checkpoint.step,
         path=export.key,
         digest=export.digest,
         bytes=export.bytes,
@@ -121,7 +116,7 @@ def _record(claim: Claim, candidate: Candidate, export: _Export, session: Sessio
     )
     if row is None:
         return None
-    evaluations = EvaluationRepository(session).of_checkpoint(candidate.train_job_id, candidate.step)
+    evaluations = EvaluationRepository(session).of_checkpoint(candidate.checkpoint.job_id, candidate.checkpoint.step)
     promoted = candidate.promote is not None and export.state is VersionState.STAGED
     version = ModelRepository(session).create_version(
         candidate.spec.model,
@@ -134,7 +129,7 @@ def _record(claim: Claim, candidate: Candidate, export: _Export, session: Sessio
     )
     return {
         "export": export.id,
-        "exported_step": candidate.step,
+        "exported_step": candidate.checkpoint.step,
         "skew": export.skew,
         "version": version.number,
         "version_state": export.state,
@@ -142,13 +137,13 @@ def _record(claim: Claim, candidate: Candidate, export: _Export, session: Sessio
     }
 
 
-def _export(attempt: RunningAttempt, candidate: Candidate, export_id: str, key: str, checkpoint: Checkpoint) -> _Export:
+def _export(attempt: RunningAttempt, candidate: Candidate, export_id: str, key: str) -> _Export:
     """Writes the SavedModel and judges it."""
     spec, storage = candidate.spec, attempt.storage
-    description, skew = _write(attempt, candidate, key, checkpoint)
+    description, skew = _write(attempt, candidate, key)
     state, reason = judge(candidate.promote, candidate.metrics, skew, skew_limit(candidate.table, spec))
     digest = storage.digest(key)
-    lineage = _lineage(attempt, spec, checkpoint) | {
+    lineage = _lineage(attempt, spec, candidate.checkpoint) | {
         "export_digest": digest,
         "skew": skew,
         "engine": description["engine"],
@@ -160,13 +155,11 @@ def _export(attempt: RunningAttempt, candidate: Candidate, export_id: str, key: 
     return _Export(export_id, key, digest, size, skew, state, reason, lineage)
 
 
-def _write(
-    attempt: RunningAttempt, candidate: Candidate, key: str, checkpoint: Checkpoint
-) -> tuple[JsonObject, float | None]:
+def _write(attempt: RunningAttempt, candidate: Candidate, key: str) -> tuple[JsonObject, float | None]:
     """Writes the SavedModel; its serving.json, and the largest difference between its predictions and the trainer's
     (None without example rows)."""
     spec = candidate.spec
-    directory, path = str(attempt.storage.path(key)), str(attempt.fetch(checkpoint.path))
+    directory, path = str(attempt.storage.path(key)), str(attempt.fetch(candidate.checkpoint.path))
     infos, examples = feature_infos(spec), example_rows(candidate.table, spec)
     vocabularies = [list(label.vocabulary) for label in spec.labels if label.vocabulary is not None]
     attempt.mark("export_started")

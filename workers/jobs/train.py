@@ -12,6 +12,7 @@ from app.errors import NotFound
 from app.jobs.spec import EvalData, JsonObject, TrainSpec
 from app.registry.checkpoints import CheckpointRepository
 from app.registry.evaluations import EvaluationRepository
+from app.registry.tables import Checkpoint
 from workers.attempt.attempt import Keep, RunningAttempt
 from workers.attempt.attempt_files import adopt_checkpoint
 from workers.attempt.hooks import CheckpointListener, progress_hook
@@ -137,6 +138,8 @@ class TrainingJob:
 
     def _known_evaluations(self) -> dict[int, JsonObject]:
         """Step to metrics, of earlier attempts up to the step that this one starts from."""
+        if self._resumed is None:
+            return {}
         claim = self._attempt.claim
         rows = self._attempt.read(lambda session: EvaluationRepository(session).for_job(claim.job_id))
         own = [row for row in rows if row.job_id == claim.job_id and row.name == EVALUATION]
@@ -176,8 +179,7 @@ class TrainingJob:
 
     def _record(self, step: int) -> bool:
         with self._attempt.trace.span("checkpoint", step=step):
-            self._attempt.record_checkpoint(step)
-            self._attempt.prune_checkpoints(self._keep, self._best_steps())
+            self._attempt.record_checkpoint(step, self._keep, self._best_steps())
         return True
 
     def _evaluate(self) -> None:
@@ -188,6 +190,8 @@ class TrainingJob:
             metrics = evaluate(self._attempt, self._estimator, self._eval_input, name=EVALUATION)
         self._measured[self._step] = metrics
         self._attempt.record_evaluation(
+            self._keep,
+            self._best_steps(),
             train_job_id=self._attempt.claim.job_id,
             step=self._step,
             metrics=metrics,
@@ -197,16 +201,14 @@ class TrainingJob:
             split=data.part,
             rows=inputs.count,
         )
-        self._attempt.prune_checkpoints(self._keep, self._best_steps())
 
-    def _report(self, step: int) -> None:
+    def _report(self, checkpoint: Checkpoint) -> None:
         """Adds a report to the evaluation of the checkpoint that the job ends with."""
-        data = self._spec.data.eval
+        data, step = self._spec.data.eval, checkpoint.step
         if data is None or step not in self._measured:
             return
         attempt = self._attempt
-        row = attempt.read(lambda session: CheckpointRepository(session).at_step(attempt.claim.job_id, step))
-        path = str(attempt.fetch(row.path))
+        path = str(attempt.fetch(checkpoint.path))
         made = make_report(attempt, self._estimator, self._evaluation_inputs(data), checkpoint_path=path)
         attempt.record_report(step, EVALUATION, made)
 
@@ -250,7 +252,12 @@ class TrainingJob:
         spec, step = self._spec, self._step
         if spec.export == "best":
             step = self._best(spec.best_metric.metric, spec.best_metric.mode) or step
-        self._report(step)
+        job = self._attempt.claim.job_id
+        if spec.export == "none" and step not in self._measured:
+            self._attempt.succeed(result)
+            return
+        checkpoint = self._attempt.read(lambda session: CheckpointRepository(session).at_step(job, step))
+        self._report(checkpoint)
         if spec.export == "none":
             self._attempt.succeed(result)
             return
@@ -258,8 +265,7 @@ class TrainingJob:
             estimator=self._estimator,
             spec=spec,
             table=self._table,
-            train_job_id=self._attempt.claim.job_id,
-            step=step,
+            checkpoint=checkpoint,
             promote=spec.promote,
             metrics=self._measured.get(step),
         )

@@ -34,10 +34,16 @@ from app.process import (
     let_go_of_file_pages,
     without,
 )
+from workers import memory
 
 if TYPE_CHECKING:
     from app.registry.jobs.attempts import Claim
     from app.storage import Storage
+
+
+_IDLE_S = 0.5
+_MOST_GARBAGE = 64 << 20
+"""Bytes that a trainer may hold more than after it last gave memory back, when its parent measures it."""
 
 
 class Parent:
@@ -106,6 +112,25 @@ def _log_path(storage: Storage, claim: Claim) -> Path:
     return storage.path(key)
 
 
+def next_attempt(parent: Parent) -> dict[str, Any] | None:
+    """What the parent sends; memory is given back where that takes a while, and not between two small jobs: looking for
+    garbage takes as long as a tenth of one."""
+    try:
+        return parent.attempts.get(timeout=_IDLE_S)
+    except queue.Empty:
+        give_memory_back()
+        return parent.attempts.get()
+
+
+def without_much_garbage(held: int) -> int:
+    """Gives memory back before the parent measures what this process holds, if that is much more than it `held` when it
+    last did; what it held then, or holds now."""
+    if memory.held_bytes(os.getpid()) <= held + _MOST_GARBAGE:
+        return held
+    give_memory_back()
+    return memory.held_bytes(os.getpid())
+
+
 def run_attempts(parent: Parent, *, member: bool) -> None:
     """Runs the attempts that the parent sends, until it closes the pipe. TensorFlow is imported here.
 
@@ -129,8 +154,7 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
 
     settings = Settings()
     _set_up_logging(settings.log_level)
-    database = Database(make_engine(settings))
-    storage = open_storage(settings)
+    database, storage = Database(make_engine(settings)), open_storage(settings)
     tracing = make_tracing(settings, "estimator-trainer")
     job_devices.split_cpu(settings.slot_devices)
     if not member:
@@ -143,7 +167,8 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
     gc.freeze()  # a full collection would look at all that was imported, in the middle of a training
     gc.enable()
     parent.say({"ready": True})
-    while (message := parent.attempts.get()) is not None:
+    held = memory.held_bytes(os.getpid())
+    while (message := next_attempt(parent)) is not None:
         parent.busy = True
         claim = claim_from_json(message["run"])
         attempt = {"job_id": claim.job_id, "attempt": claim.attempt}
@@ -164,7 +189,7 @@ def run_attempts(parent: Parent, *, member: bool) -> None:
         parent.busy = False
         if tracing is not None:
             tracing.flush()
-        give_memory_back()  # before it is measured what this process holds
+        held = without_much_garbage(held)
         parent.say({"ended": outcome, **attempt})
 
 

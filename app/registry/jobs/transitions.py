@@ -20,8 +20,14 @@ def fence(session: Session, job_id: str, attempt: int) -> Job | None:
 
     All that a worker writes in the transaction after this is fenced: nobody can take the job away before the commit.
     """
+    # A session is one transaction: what it has locked is still as it was then, but for what it changed itself.
+    held: Job | None = session.info.get((fence, job_id, attempt))
+    if held is not None and (held.attempt, held.state) == (attempt, JobState.RUNNING):
+        return held
     query = select(Job).where(Job.id == job_id, Job.attempt == attempt, Job.state == JobState.RUNNING)
-    return session.scalar(query.with_for_update(key_share=True), execution_options={"populate_existing": True})
+    job = session.scalar(query.with_for_update(key_share=True), execution_options={"populate_existing": True})
+    session.info[fence, job_id, attempt] = job
+    return job
 
 
 def find(session: Session, job_id: str, *, lock: bool = False) -> Job:

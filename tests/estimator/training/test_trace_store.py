@@ -79,6 +79,15 @@ def test_shared_traces_give_what_new_ones_do_to_the_bit(tmp_path, monkeypatch, k
     assert len(store) == 3  # one for each mode
     assert alone == first == again
     assert alone[0] != other[0]
+    files = [next(path.glob("events.*")) for path in (tmp_path / "alone", tmp_path / "again")]
+    one, kept = (list(tf.compat.v1.train.summary_iterator(str(file))) for file in files)
+    assert [event.WhichOneof("what") for event in one[:3]] == ["file_version", "graph_def", "meta_graph_def"]
+    graphs = [tf.compat.v1.GraphDef.FromString(events[1].graph_def) for events in (kept, one)]
+    metas = [tf.compat.v1.MetaGraphDef.FromString(events[2].meta_graph_def) for events in (kept, one)]
+    for made, usual in (graphs, [meta.graph_def for meta in metas]):
+        assert [node.name for node in made.node] == [node.name for node in usual.node]
+    assert metas[0].collection_def.keys() == metas[1].collection_def.keys()
+    assert all(event.wall_time for event in kept)
 
 
 def test_a_shared_trace_is_taken_not_made_and_its_functions_too(tmp_path):

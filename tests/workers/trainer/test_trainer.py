@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from app.registry.checkpoints import CheckpointRepository
 from app.registry.jobs.repository import JobRepository
 from app.registry.metric_points import MetricRepository
 from tests.workers.in_process import Service, flowers
+from workers.trainer import __main__ as process
 from workers.worker.slot import Slot
 from workers.worker.trainer_handle import TrainerProcess
 
@@ -28,6 +30,30 @@ def service(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> 
     made = Service(tmp_path_factory.mktemp("service"), migrated_sqlite)
     yield made
     made.database.close()
+
+
+def test_memory_is_given_back_while_nothing_is_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not between two attempts of which the second waits already."""
+    given_back: list[int] = []
+    incoming, sending = (os.fdopen(number, mode) for number, mode in zip(os.pipe(), ("rb", "wb"), strict=True))
+    parent = process.Parent(incoming, io.BytesIO())
+
+    def give_back() -> None:
+        given_back.append(1)
+        sending.write(b'{"run": 3}\n')
+        sending.close()
+
+    monkeypatch.setattr(process, "give_memory_back", give_back)
+    monkeypatch.setattr(process, "_IDLE_S", 20.0)
+    sending.write(b'{"run": 1}\n{"run": 2}\n')
+    sending.flush()
+    assert [process.next_attempt(parent), process.next_attempt(parent)] == [{"run": 1}, {"run": 2}]
+    assert given_back == []
+    monkeypatch.setattr(process, "_IDLE_S", 0.01)
+    assert process.next_attempt(parent) == {"run": 3}
+    assert given_back == [1]
+    assert parent.attempts.get(timeout=20.0) is None  # its thread has read to the end
+    incoming.close()
 
 
 class Stop:
