@@ -1,7 +1,7 @@
 """Processes of the service are killed again and again under load: is any answer wrong, does any request hang?
 
-    benchmarks/crash.py [--kills 50] [--pause 3] [--lanes 1] [--what predictor,lane,nursery,spare] [--grpc]
-        [--json FILE]
+    benchmarks/crash.py [--kills 50] [--pause 3] [--lanes 1] [--held-by 0] [--what predictor,lane,nursery,spare]
+        [--grpc] [--json FILE]
 
 What is killed is drawn from `--what`: a predictor that serves, a lane (API process), the lane nursery or the fork
 server, the spare. 32 connections send requests all the while. `longest_outage_s` is the longest time that one more
@@ -9,6 +9,8 @@ client, which sends a request every few milliseconds and once more when its conn
 answers; for each kind, the longest around its kills. `broken` requests had a connection to a lane that was killed.
 Exit 1 for a wrong answer, a request that hangs, a failure that is no 503 with Retry-After, or connections that break
 where no lane was killed.
+
+With `--held-by 1` one lane has the model in memory and answers for the others.
 
 With `--grpc` two more clients call by gRPC, one over one channel and one over a new channel each time, and again when a
 call fails; `grpc` has the longest time that each waited between two good answers, for each kind of kill, and how its
@@ -170,6 +172,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--pause", type=float, default=3.0, help="seconds between two kills, on average")
     parser.add_argument("--lanes", type=int, default=1)
+    parser.add_argument("--held-by", type=int, default=0, help="lanes that have the model; 0: all")
     parser.add_argument("--what", default=",".join(KINDS), help="kinds of processes (default: %(default)s)")
     parser.add_argument("--grpc", action="store_true", help="two clients by gRPC as well")
     parser.add_argument("--json", type=Path)
@@ -177,13 +180,13 @@ def main() -> None:
     need_wrk()
     generator, server_cores = cores()
     with workplace() as place:
-        exports = Path(place)
-        make_exports(exports)
+        make_exports(exports := Path(place))
         grpc_port = free_port()
         if options.grpc:
             os.environ["GRPC_PORT"] = str(grpc_port)
         server = ChangingServer(exports, server_cores, lanes=options.lanes)
         try:
+            server.hold_in(options.held_by)
             time.sleep(5)  # the spare predictor starts
             load, probe = VersionLoad(server, generator), Probe(server)
             callers = {"kept": False, "anew": True} if options.grpc else {}
@@ -205,6 +208,7 @@ def main() -> None:
     result = {
         "kills": options.kills,
         "lanes": options.lanes,
+        "held_by": options.held_by or options.lanes,
         "requests": checked.requests,
         "wrong": checked.wrong,
         "hung": checked.hung,

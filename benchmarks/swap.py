@@ -1,13 +1,14 @@
 """Version changes under constant load: are all requests answered, and right?
 
-    benchmarks/swap.py [--swaps 500] [--releases N] [--lanes 1] [--rolling] [--json FILE]
+    benchmarks/swap.py [--swaps 500] [--releases N] [--lanes 1] [--held-by 0] [--rolling] [--json FILE]
 
 New versions are put on record one after the other, as training jobs do it; every tenth one is broken. The next comes as
 soon as the label `latest` has moved. 32 connections send requests all the while, and every answer is compared with the
 version in its header. `--rolling`: all lanes are replaced in the middle (SIGHUP). `p99_ratio` is to a run without
 changes before, `rss_slope_mb_per_swap` a straight line through the memory of all processes (PSS) after the first
 quarter. `--releases N`: after every N changes a release begins, and is aborted, ended by hand or brought to its end in
-turn; `split` has the counts of both versions against the shares. Exit 1 when a request failed, an answer was wrong, or
+turn; `split` has the counts of both versions against the shares. `--held-by 1`: one lane has the model in memory and
+answers for the others. Exit 1 when a request failed, an answer was wrong, or
 the counts are off.
 """
 
@@ -62,6 +63,7 @@ def told(options: argparse.Namespace, quiet: Checked, busy: Checked, walk: Relea
     return {
         "swaps": options.swaps,
         "lanes": options.lanes,
+        "held_by": options.held_by or options.lanes,
         "rolling": options.rolling,
         "requests": busy.requests,
         "failed": busy.refused_503 + busy.failed_otherwise + busy.broken + busy.hung,
@@ -80,6 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--swaps", type=int, default=500)
     parser.add_argument("--lanes", type=int, default=1)
+    parser.add_argument("--held-by", type=int, default=0, help="lanes that have the model; 0: all")
     parser.add_argument("--rolling", action="store_true", help="a rolling restart in the middle")
     parser.add_argument("--releases", type=int, default=0, metavar="N", help="a release after every N changes")
     parser.add_argument("--json", type=Path)
@@ -91,6 +94,7 @@ def main() -> None:
         make_exports(exports)
         server = ChangingServer(exports, server_cores, lanes=options.lanes)
         try:
+            server.hold_in(options.held_by)
             time.sleep(5)  # the spare predictor starts
             load = VersionLoad(server, generator)
             time.sleep(QUIET_S)

@@ -73,6 +73,14 @@ class ChangingServer(Server):
         made = publish(self.database, self.storage, export, digest=digest, copy=os.link)
         assert made == number
 
+    def hold_in(self, lanes: int) -> None:
+        """So many lanes are to have the model in memory; 0: all."""
+        from app.registry.serving_settings import ServingSettingsRepository
+
+        if lanes:
+            with self.database.session() as session:
+                ServingSettingsRepository(session).put("m", {"lanes": lanes})
+
     def named(self, *names: str) -> list[psutil.Process]:
         """Processes of those names (`lane-0`, `predictor`, `lane-nursery`, `fork-server`), the oldest first."""
         found = []

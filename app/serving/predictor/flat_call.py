@@ -65,7 +65,8 @@ class FlatCall:
         """
         device = self._context.device_name
         make = ops.EagerTensor
-        inputs = [make(value, device, kind) for value, kind in zip(values, self._types, strict=True)]
+        # None is the processor too; with the name of a device each tensor would go through an operation of its own.
+        inputs = [make(value, None, kind) for value, kind in zip(values, self._types, strict=True)]
         LEFTOVERS.begin()
         try:
             outputs = pywrap_tfe.TFE_Py_Execute(
