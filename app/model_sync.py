@@ -164,5 +164,5 @@ class ModelSync:
             previous=labelled and version.previous,
             shares=tuple(Share(**vars(share)) for share in version.shares) if labelled else (),
             keep=None if version.keep is None else KeepPolicy.of(version.keep),
-            settings=ModelSettings(**(version.serving or {})),
+            settings=ModelSettings.of(version.serving),
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 DEFAULT_PRIORITY = 5
 TENSORFLOW, ONNX = "tensorflow", "onnx"
@@ -57,6 +59,12 @@ class ModelSettings:
     priority: int = DEFAULT_PRIORITY
     lanes: int | None = None
     engine: str = TENSORFLOW
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any] | None) -> ModelSettings:
+        """As the registry has them, without those that only newer code knows: hosts are upgraded one by one."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in (stored or {}).items() if name in known})
 
 
 AS_THE_SERVICE = ModelSettings()

@@ -43,4 +43,5 @@ own = {
     "LOG_LEVEL": "WARNING",
     "SERVING_LANES": os.environ.get("SERVING_LANES", "1"),
 }
+os.chdir(Path(__file__).resolve().parents[2])  # `-m` looks for `app` here first, wherever the benchmark was started
 os.execve(sys.executable, [sys.executable, "-m", "app.lanes"], {**os.environ, **own})

@@ -10,7 +10,7 @@ from benchmarks.engine_size import run
 from benchmarks.slow_row import Row, more_is_better
 
 #: Columns, rows, steps, bar, and whether taking them over is measured too.
-SIZES = ((100, 10**5, 4000, 0.9, False), (100, 10**6, 3000, 0.9, True), (1000, 10**5, 500, 0.8, True))
+SIZES = ((100, 10**5, 4000, 0.9, False), (100, 10**6, 3000, 0.9, True), (1000, 10**5, 1200, 0.8, True))
 REPEATS = 3
 
 

@@ -145,3 +145,8 @@ def test_settings_reach_a_queue_that_is_there_already() -> None:
     models.sync([want(1, "latest", settings=ModelSettings(timeout_s=3.0))])
     assert queue.settings.timeout_s == models.settings_of("m").timeout_s == 3.0
     assert models.settings_of("other").timeout_s is None
+
+
+def test_settings_that_only_newer_code_knows_are_left_out() -> None:
+    assert ModelSettings.of({"priority": 2, "of_tomorrow": 1}) == ModelSettings(priority=2)
+    assert ModelSettings.of(None) == ModelSettings()
