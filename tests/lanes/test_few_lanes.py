@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 
 import psutil
+import pyarrow as pa
 import pytest
 
 from app.protocols import tfs_schema
@@ -15,6 +16,7 @@ from tests.lanes.conftest import Host, SteadyCaller, SteadyClient
 from tests.waiting import wait_for
 
 SETTINGS = "/v1/models/m/serving"
+ARROW = "application/vnd.apache.arrow.stream"
 
 
 def holders(host: Host) -> set[str]:
@@ -55,6 +57,17 @@ def answers_everywhere(host: Host) -> None:
             assert answer.get("outputs", [{"data": answer}])[0]["data"] == expected
         for connection in connections:
             connection.close()
+    table = pa.table({"x": pa.array([1.0, 3.0], pa.float32())})
+    stream = pa.BufferOutputStream()
+    with pa.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+    connections = [host.connect() for _ in range(8)]
+    for connection in connections:
+        body = stream.getvalue().to_pybytes()
+        connection.request("POST", "/v1/models/m:predict", body, sent | {"content-type": ARROW, "accept": ARROW})
+        found = pa.ipc.open_stream(connection.getresponse().read()).read_all()
+        assert found.to_pydict() == {"y": [2.5, 3.5]}
+        connection.close()
     for _ in range(8):
         with host.channel() as channel:
             answer = tfs_schema.PUBLIC.message("tensorflow.serving.PredictResponse")()
