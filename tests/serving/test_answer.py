@@ -38,7 +38,11 @@ def test_strings_are_text_or_b64() -> None:
 def test_nested_strings_keep_their_shape() -> None:
     words = np.array([[[b"a", b"b"], [b"c", b"d"]]], object)
     assert encode({"s": words}, [1], [Form.ROW]) == [{"predictions": [[["a", "b"], ["c", "d"]]]}]
-    assert encode({"s": np.empty((2, 0), object)}, [2], [Form.ROW]) == [{"predictions": [[], []]}]
+    for shape in ((2, 0), (2, 3, 0), (2, 0, 3), (2, 3, 1), (2, 1, 3)):
+        array = np.full(shape, b"x", object)
+        numbers = np.zeros(shape)
+        expected = encode({"s": numbers}, [2], [Form.ROW])
+        assert json.loads(json.dumps(expected).replace("0.0", '"x"')) == encode({"s": array}, [2], [Form.ROW]), shape
 
 
 def test_numbers_that_json_has_not_are_null() -> None:

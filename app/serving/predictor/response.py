@@ -9,6 +9,7 @@ in `_bytes`, are `{"b64": …}`. A number that JSON cannot express (NaN, infinit
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -115,15 +116,19 @@ def _plain(name: str, array: NDArray[Any]) -> list[Any]:
     try:
         if array.ndim == 2 and len(array) == 1:
             return [[value.decode() for value in array.tolist()[0]]]
-        values: list[Any] = [value.decode() for value in array.ravel().tolist()]
+        values: list[Any] = list(map(bytes.decode, array.ravel().tolist()))
     except UnicodeDecodeError:
         values = [_text(value) for value in array.ravel().tolist()]
     return _nested(values, array.shape)
 
 
 def _nested(values: list[Any], shape: tuple[int, ...]) -> list[Any]:
-    for size in reversed(shape[1:]):
-        values = [values[i : i + size] for i in range(0, len(values), size)] if size else [[]] * shape[0]
+    for axis in range(len(shape) - 1, 0, -1):
+        size = shape[axis]
+        if size:
+            values = list(map(list, zip(*[iter(values)] * size, strict=True)))
+        else:
+            values = [[] for _ in range(math.prod(shape[:axis]))]
     return values
 
 
