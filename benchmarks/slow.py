@@ -34,7 +34,7 @@ def measure(names: list[str]) -> list[Row]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench slow", description=__doc__.partition("\n")[0])
     parser.add_argument("--only", choices=NAMES, action="append", help="those rows, not all; may come again")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     rows = measure(options.only or NAMES)
     print(f"\n{'ours':>12} {'against':>12} {'ratio':>7} {'bar':>6}")
