@@ -167,8 +167,9 @@ def _groups(arguments: list[str]) -> dict[str, list[str]]:
 
 
 def _start(place: Path, circumstances: Circumstances, arguments: list[str]) -> subprocess.Popen[bytes]:
-    """pytest, which writes its report and log beside `place`."""
+    """pytest, which writes its report and log beside `place`, and has its temporary files there."""
     order = ["-p", "random_order", f"--order-seed={circumstances.seed}", f"--junit-xml={place}.xml"]
+    order += [f"--basetemp={place}"]  # later runs of pytest would remove what a failed test has left
     with Path(f"{place}.log").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "pytest", "-q", *order, *arguments],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -22,3 +23,10 @@ def wait_for(probe: Callable[[], T], what: str = "a condition", seconds: float =
         assert waited < seconds, f"waited {seconds:.0f} s in vain for {what}"
         time.sleep(min(0.02 + waited / 10, 0.15))
     return value
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """The same on an event loop, which goes on meanwhile."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110  many things may make it true
+            await asyncio.sleep(0)

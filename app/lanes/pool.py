@@ -136,6 +136,15 @@ class PredictorPool:
         if not forked.cancelled() and (error := forked.exception()) is not None:
             log.warning("spare predictor", event_detail=str(error))
             asyncio.get_running_loop().call_later(_RESTART_S, self._look_after_spare)
+        elif not self._stopped:
+            asyncio.get_running_loop().call_later(_RESTART_S, self._end_surplus)  # who waited has taken it by then
+
+    def _end_surplus(self) -> None:
+        """While a spare was forked another one may have come back from a trial: nobody needs both."""
+        spares = [one for one in self.predictors if one.lane is None]
+        for one in spares[1:]:
+            self.predictors.discard(one)  # nobody is to be given it meanwhile
+            one.process.kill()
 
     def _idle(self, one: PooledPredictor, versions: int) -> None:
         """Its stream ended, or it is new; the next stream may be on its way."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from app.serving.versions import Models
 from tests.fakes import ManualClock
 from tests.serving.test_batcher import EXPORT, Desk, in_loop
 from tests.serving.test_models import want
+from tests.waiting import until
 
 
 class LaneSide:
@@ -65,12 +65,6 @@ async def pair(*labels: str) -> tuple[LaneSide, LaneSide]:
     holder, guest = sorted(sides, key=lambda side: not side.others.here(side.version))
     assert not guest.others.here(guest.version)
     return holder, guest
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  many things may make it true
-            await asyncio.sleep(0)
 
 
 async def stop(*sides: LaneSide) -> None:
