@@ -149,18 +149,21 @@ def _array(column: Column, dtype: str, shape: tuple[int, ...]) -> Any:
     if dtype == "string":
         if isinstance(column, bytes) or len(column) != count:
             raise BadFrame("A string column has not as many values as its rows need.")
-        return _nested(column, shape)
+        # TensorFlow takes strings in nested lists faster than in numpy's object arrays; empty ones have no type there
+        return np.empty(shape, object) if 0 in shape else nested(column, shape)
     if not isinstance(column, bytes) or len(column) != count * _NUMPY[dtype].itemsize:
         raise BadFrame("A number column has not as many bytes as its rows need.")
     return np.frombuffer(column, _NUMPY[dtype]).reshape(shape)
 
 
-def _nested(values: Sequence[Any], shape: tuple[int, ...]) -> Any:
-    """Strings in nested lists: TensorFlow takes those faster than numpy's object arrays."""
-    if 0 in shape:
-        return np.empty(shape, object)
-    for size in reversed(shape[1:]):
-        values = [values[i : i + size] for i in range(0, len(values), size)]
+def nested(values: list[Any], shape: tuple[int, ...]) -> list[Any]:
+    """Values, in the order of their places, as nested lists of that shape."""
+    for axis in range(len(shape) - 1, 0, -1):
+        size = shape[axis]
+        if size:
+            values = list(map(list, zip(*[iter(values)] * size, strict=True)))
+        else:
+            values = [[] for _ in range(math.prod(shape[:axis]))]
     return values
 
 

@@ -9,7 +9,6 @@ in `_bytes`, are `{"b64": …}`. A number that JSON cannot express (NaN, infinit
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.serving.field_names import can_be_fields
+from app.serving.packing import nested
 from app.serving.protocol import Form
 from app.serving.tensors import encode_outputs
 
@@ -112,24 +112,14 @@ def _plain(name: str, array: NDArray[Any]) -> list[Any]:
     if kind not in "OSU":
         return array.tolist()  # type: ignore[no-any-return]
     if name.endswith("_bytes"):
-        return _nested([_b64(value) for value in array.ravel().tolist()], array.shape)
+        return nested([_b64(value) for value in array.ravel().tolist()], array.shape)
     try:
         if array.ndim == 2 and len(array) == 1:
             return [[value.decode() for value in array.tolist()[0]]]
         values: list[Any] = list(map(bytes.decode, array.ravel().tolist()))
     except UnicodeDecodeError:
         values = [_text(value) for value in array.ravel().tolist()]
-    return _nested(values, array.shape)
-
-
-def _nested(values: list[Any], shape: tuple[int, ...]) -> list[Any]:
-    for axis in range(len(shape) - 1, 0, -1):
-        size = shape[axis]
-        if size:
-            values = list(map(list, zip(*[iter(values)] * size, strict=True)))
-        else:
-            values = [[] for _ in range(math.prod(shape[:axis]))]
-    return values
+    return nested(values, array.shape)
 
 
 def _text(value: bytes) -> Any:
