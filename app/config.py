@@ -68,7 +68,8 @@ class Settings(BaseSettings):
     """Of the requests that come without a `traceparent`, which says itself; and of the jobs and predictions in them."""
     max_connections: int = Field(2000, ge=16)
     """Client connections at once, of HTTP and gRPC together; the limit of descriptors of the process may set a lower
-    one. One more ends the one that has waited longest for a request."""
+    one. One more ends the one that has waited longest for a request, or for a client that showed no
+    token."""
     max_connections_per_address: int = Field(1000, ge=1)
     """Of these, connections of one client address (IPv6: of one /64 network). Raise it behind a proxy."""
     keep_alive_s: float = Field(5.0, ge=1, le=3600)

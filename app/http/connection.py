@@ -79,6 +79,7 @@ class Connection(HttpToolsProtocol):
         self.address = address
         self.probe = probe
         self.waits_since = time.monotonic()
+        self._head_came = math.inf
         self._used = False  # has had a request
         self._in_headers = False
         self._in_message = False
@@ -154,6 +155,14 @@ class Connection(HttpToolsProtocol):
         if self.transport is not None:
             self.transport.abort()
 
+    def evictable_since(self) -> float:
+        """As `TrackedConnection` says. A head is sent fast; who then keeps its body back costs a place all the same."""
+        if self.waits_since < math.inf:
+            return self.waits_since
+        scope = getattr(self.cycle, "scope", None)  # the fast path's has none: its requests have tokens
+        waits = self._in_body or self.flow.write_paused or self.transport.is_closing()
+        return self._head_came if waits and scope is not None and "token" not in scope["state"] else math.inf
+
     def _patience(self) -> float:
         if self.probe:
             return min(_PROBE_S, self._limits.head_s)
@@ -197,6 +206,7 @@ class Connection(HttpToolsProtocol):
         if head and self._fast_path is not None and self._stays_open():
             self._fast_path.remember(head, self.url, self.headers)
         self.waits_since = math.inf
+        self._head_came = time.monotonic()
         self._used = True
         super().on_headers_complete()
         self.cycle.transport = ResponseTransport(self.transport, self.loop.call_soon)  # type: ignore[assignment]

@@ -52,8 +52,10 @@ class TrackedConnection(Protocol):
 
     address: str
     probe: bool
-    waits_since: float
-    """Monotonic time since which no request is under way; infinite while one is."""
+
+    def evictable_since(self) -> float:
+        """Monotonic time since which it may be ended for another one's sake: no request is under way, or one of which
+        the client has shown no token and is still to send or to read something. Infinite while it may not."""
 
     def check(self, now: float) -> None:
         """Ends the connection when it is over one of its times."""
@@ -112,7 +114,7 @@ class ConnectionTable:
 
     def admit(self, address: str) -> str:
         """`yes`; `probe` when only a health probe may still be answered; or `no`. Makes room by ending connections
-        that wait for a request, longest first."""
+        that wait for a request, or for a client without a token, longest first."""
         limits = self.limits
         all_of_address = self._by_address[address]
         all_here = held = len(self._clients) - self._probes
@@ -158,16 +160,18 @@ class ConnectionTable:
         return "probe" if is_loopback(address) and self._probes < _PROBE_CONNECTIONS else "no"
 
     def _evict(self, address: str | None) -> int:
-        """Ends some of the connections that wait for a request; how many: 0 when all have one under way."""
+        """Ends some of the connections that only wait for their clients; how many: 0 when there are none."""
         now = time.monotonic()
         waiting = [
-            client
+            (since, client)
             for client in self._clients
-            if client.waits_since <= now and not client.probe and (address is None or client.address == address)
+            if (address is None or client.address == address)
+            and not client.probe
+            and (since := client.evictable_since()) <= now
         ]
-        waiting.sort(key=lambda client: client.waits_since)
+        waiting.sort(key=lambda item: item[0])
         ended = waiting[: max(1, min(_EVICTED_AT_ONCE, len(waiting) // 8))]
-        for client in ended:
+        for _, client in ended:
             self.evicted += 1
             self.remove(client)
             client.abort()

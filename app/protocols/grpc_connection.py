@@ -65,6 +65,7 @@ class GrpcConnection(ServerConnection):
         self.port = port
         self._limits = port.table.limits
         self._blocks = HeaderBlocks(read_head)
+        self._called_since = math.inf
         self._trusted = False
         self._calls = 0  # unary ones that are open
         self._running = 0  # tasks of calls, also of those that were given up
@@ -163,6 +164,8 @@ class GrpcConnection(ServerConnection):
 
     def _begin(self, stream: Stream, call: UnaryCall) -> None:
         stream.request = call
+        if not self._calls:
+            self._called_since = self.waits_since
         self._calls += 1
         self.waits_since = math.inf
         if call.token is None:
@@ -287,6 +290,10 @@ class GrpcConnection(ServerConnection):
     def abort(self) -> None:
         if self.transport is not None:
             self.transport.abort()
+
+    def evictable_since(self) -> float:
+        """As `TrackedConnection` says."""
+        return self._called_since if self.waits_since == math.inf and not self._trusted else self.waits_since
 
     def _patience(self) -> float:
         if self.probe:

@@ -45,6 +45,7 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 _MODEL = re.compile(rf"/v2/models/(?P<model>{_NAME})(?:/versions/(?P<version>{_NAME}))?(?P<what>/ready|/infer)?")
 _JSON = (b"content-type", b"application/json")
 _BINARY = (b"content-type", b"application/octet-stream")
+_NUMBERS = frozenset({bool, int, float})
 
 Headers = list[tuple[bytes, bytes]]
 Answer = tuple[int, Headers, bytes]
@@ -205,6 +206,9 @@ def _from_json(given: _Input, dtype: str, shape: tuple[int, ...]) -> Tensor:
         if len(strings) != count or not all(isinstance(value, str) for value in strings):
             raise InvalidInput(f"{where} of the shape {list(shape)} needs {count} strings.")
         return Tensor(dtype, shape, [value.encode() for value in strings])
+    # Numpy would make strings of all of them, each as wide as the longest.
+    if not _NUMBERS.issuperset(map(type, _flat(given.data))):
+        raise InvalidInput(f"{where} of {given.datatype} has data that are no numbers.")
     try:
         array = np.array(given.data) if given.data else np.zeros(0, np.int64)
     except ValueError:  # lists of different lengths, or nested too deep

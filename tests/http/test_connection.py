@@ -22,6 +22,8 @@ from tests.http.raw import api_process, connect, echo, is_closed, read_all, read
 from tests.waiting import wait_for
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+UNFINISHED = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+"""A request whose body never comes; the first bytes of the answer say that it is under way."""
 
 
 @pytest.fixture(scope="module")
@@ -148,22 +150,28 @@ def test_line_breaks_now_and_then_keep_no_connection_open(impatient: str) -> Non
                 time.sleep(0.05)
 
 
+LARGE_BYTES = 64 * 2**20
+
+
+async def large_or_echo(scope: Any, receive: Any, send: Any) -> None:
+    """More than the system takes for a client that does not read, below `/large`."""
+    if scope.get("path") != "/large":
+        await echo(scope, receive, send)
+        return
+    headers = [(b"content-length", b"%d" % LARGE_BYTES)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": bytes(LARGE_BYTES)})
+
+
 def test_client_that_reads_nothing_is_cut_off() -> None:
-    size = 64 * 2**20
-
-    async def large(scope: object, receive: object, send: object) -> None:
-        headers = [(b"content-length", b"%d" % size)]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})  # type: ignore[operator]
-        await send({"type": "http.response.body", "body": bytes(size)})  # type: ignore[operator]
-
     limits = ConnectionLimits(idle_s=0.2, stalled_s=0.5, flush_s=0.2)
-    with served(large, limits=limits) as url, connect(url) as connection:
-        connection.sendall(GET)
+    with served(large_or_echo, limits=limits) as url, connect(url) as connection:
+        connection.sendall(GET.replace(b"/healthz", b"/large"))
         connection.recv(1000)
         own = connection.getsockname()
         wait_for(lambda: own not in peers(), "the server to give up a client that reads nothing")
         received = len(read_all(connection))
-    assert received < size
+    assert received < LARGE_BYTES
 
 
 def peers() -> list[tuple[str, int]]:
@@ -258,26 +266,48 @@ def test_client_over_the_cap_takes_the_place_of_the_one_that_waits_longest() -> 
 
 
 def test_place_that_was_made_for_an_address_counts_for_all() -> None:
-    unfinished = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
     limits = ConnectionLimits(total=2, per_address=2, idle_s=60)
-    with served(echo, limits=limits) as url, connect(url) as busy, connect(url) as idle:
-        busy.sendall(unfinished)
+    with served(of_a_token, limits=limits) as url, connect(url) as busy, connect(url) as idle:
+        busy.sendall(UNFINISHED)
         assert b" 100 " in busy.recv(1000)
         idle.sendall(GET)
         assert read_response(idle)[0] == 200
         with connect(url) as another:
             another.sendall(GET.replace(b"/healthz", b"/v1/jobs"))
             assert read_response(another)[0] == 200
+        assert not is_closed(busy)
+
+
+async def of_a_token(scope: Any, receive: Any, send: Any) -> None:
+    """As `echo`, once admission has found the request's token."""
+    scope["state"]["token"] = "good"
+    await echo(scope, receive, send)
+
+
+@pytest.mark.parametrize("held", [UNFINISHED, GET + UNFINISHED, GET.replace(b"/healthz", b"/large") * 3])
+def test_client_without_a_token_keeps_no_place_by_sending_or_reading_no_more(held: bytes) -> None:
+    """A body that does not come, also behind a whole request; answers that are not read."""
+    limits = ConnectionLimits(total=2, per_address=2, idle_s=60, stalled_s=60)
+    with ExitStack() as stack:
+        url = stack.enter_context(served(large_or_echo, limits=limits))
+        for _ in range(2):
+            holder = stack.enter_context(connect(url))
+            holder.sendall(held)
+            answered = b""
+            while (b" 100 " if held.endswith(UNFINISHED) else b" 200 ") not in answered:
+                answered += holder.recv(1000)
+        another = stack.enter_context(connect(url))
+        another.sendall(GET.replace(b"/healthz", b"/v1/jobs"))
+        assert read_response(another)[0] == 200
 
 
 def test_full_server_answers_503_but_still_probes() -> None:
     limits = ConnectionLimits(total=2, per_address=2)
-    unfinished = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
     with ExitStack() as stack:
-        url = stack.enter_context(served(echo, limits=limits))
+        url = stack.enter_context(served(of_a_token, limits=limits))
         for _ in range(2):  # requests whose bodies never come
             connection = stack.enter_context(connect(url))
-            connection.sendall(unfinished)
+            connection.sendall(UNFINISHED)
             assert b" 100 " in connection.recv(1000)
         assert statuses(exchange(url, GET)) == [200]
         refused = exchange(url, GET.replace(b"/healthz", b"/v1/jobs"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import random
 from typing import Any
 
@@ -190,6 +191,22 @@ def test_data_over_the_windows_of_an_unknown_client_end_the_connection() -> None
         assert connection.closed
         assert wire.closed
         assert ErrorCode.FLOW_CONTROL_ERROR.to_bytes(4, "big") in wire.written
+
+    asyncio.run(run())
+
+
+def test_only_a_client_with_a_token_keeps_its_place_while_a_call_is_open() -> None:
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        for path, token, evictable in ((HEALTH, None, True), (PREDICT, "slow", True), (PREDICT, "good", False)):
+            client, _, _ = connected(loop)
+            begun = client.evictable_since()
+            client.data_received(frames.PREFACE + frames.settings_frame({}))
+            client.data_received(headers_frame(1, request_headers(path, token=token)))
+            assert client.waits_since == math.inf
+            assert client.evictable_since() == (begun if evictable else math.inf)
+            client.abort()
+            client.connection_lost(None)
 
     asyncio.run(run())
 

@@ -164,6 +164,8 @@ WRONG: list[tuple[Any, int]] = [
     ({"inputs": [tensor("x", "FP32", [2**20], [1.0])]}, 413),
     ({"inputs": [tensor("x", "FP32", [2, 2], [[1.0], [1.0, 2.0]])]}, 422),
     ({"inputs": [tensor("x", "FP32", [1], None)]}, 422),
+    ({"inputs": [tensor("x", "FP32", [200_001], ["a" * 100_000] + [1] * 200_000)]}, 422),  # 80 GB of text in numpy
+    ({"inputs": [tensor("x", "FP32", [2], [{}, None])]}, 422),
     ({"inputs": [*x(1.0)["inputs"], *x(1.0)["inputs"]]}, 422),
     ({"inputs": []}, 422),
     ({}, 422),
