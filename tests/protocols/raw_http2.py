@@ -15,6 +15,7 @@ from app.http2.header_blocks import encode_literals
 
 HEALTH = "/grpc.health.v1.Health/Check"
 WATCH = "/grpc.health.v1.Health/Watch"
+REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
 
