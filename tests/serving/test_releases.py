@@ -92,7 +92,14 @@ def drive(api: Api, model: str, release: str, *, until: str) -> tuple[dict[str, 
 
 
 def settled(api: Api, model: str, number: int) -> None:
-    wait_for(lambda: {ask(api, model) for _ in range(20)} == {(200, number)})
+    """All requests go to that version. A share that still holds could give it a row of answers by accident."""
+    with api.service.database.read() as session:
+        label = ModelRepository(session).label(model, "latest")
+    assert (label.version, label.canary) == (number, None)
+    serving = api.service.promotions.serving
+    assert serving is not None
+    wait_for(lambda: serving.models.follow(model, "latest", label.revision))
+    assert {ask(api, model) for _ in range(20)} == {(200, number)}
 
 
 def test_divided_label_answers_by_key_on_both_ways_of_a_request(site: Api) -> None:
@@ -278,7 +285,8 @@ def labels_tell_quality(site: Api) -> None:
     wait_for(lambda: send(site, {second: 3.0}, model="told") == 1)
     [version] = site.http.get("/v1/models/told/quality", params={"by": "x"}).json()["versions"]
     assert (version["version"], version["labelled"], version["mean_absolute_error"]) == (1, 4, 0.125)
-    assert [day["labelled"] for day in version["days"]] == [4]
+    labelled = [day["labelled"] for day in version["days"]]
+    assert labelled == [4] or (sum(labelled), len(labelled)) == (4, 2)  # a day may end meanwhile
     slices = {one["value"]: (one["labelled"], one["mean_absolute_error"]) for one in version["slices"]}
     assert slices == {0.0: (1, 0.0), 2.0: (2, 0.25), 4.0: (1, 0.0)}
     made = site.http.post("/v1/models/told/feedback/dataset", json={"name": "came back", "label": "y"})
