@@ -221,7 +221,7 @@ def test_rolling_restart_fails_no_request_and_takes_new_settings(host: Host) -> 
         SteadyClient(host, "few", anew=True) as few,
     ):
         host.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: host.says("rolling restart done"), seconds=100)
+        wait_for(lambda: host.says("rolling restart done"))
         seen = len(kept.answers)
         wait_for(lambda: len(kept.answers) > seen + 10)
     for client in (kept, new, another, few):

@@ -82,7 +82,7 @@ def show(api: Api, model: str, release: str) -> dict[str, Any]:
 def drive(api: Api, model: str, release: str, *, until: str) -> tuple[dict[str, Any], Counter[tuple[int, int]]]:
     """Asks the model, and has the reconciler look, until the release has that state."""
     answers: Counter[tuple[int, int]] = Counter()
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while (seen := show(api, model, release))["state"] != until:
         assert time.monotonic() < end, seen
         assert seen["state"] == "RUNNING", seen
@@ -218,7 +218,7 @@ def test_shadow_that_disagrees_is_rolled_back_before_it_answered_anybody(site: A
 def test_shadow_that_agrees_goes_on_to_the_first_share(site: Api) -> None:
     steps = [{"shadow": True, "seconds": 0.1, "min_requests": 5}, {"per_mille": 500, "seconds": 600}]
     release = begin(site, "lags", steps=steps, guards={"p99_ratio": None, "disagreement": 0.05, "window_s": 5.0})
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while (seen := show(site, "lags", release))["step"] == 0:
         assert time.monotonic() < end, seen
         assert {ask(site, "lags", x=float(number))[0] for number in range(10)} == {200}
@@ -314,7 +314,7 @@ def test_redacted_values_are_nowhere(keeping: Api) -> None:
 def test_version_with_worse_labels_is_rolled_back(keeping: Api) -> None:
     release = begin(keeping, "good", steps=[{"per_mille": 500, "seconds": 600}],
                     guards={"error_rate": None, "p99_ratio": None, "quality": 0.1, "window_s": 5.0})  # fmt: skip
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while (seen := show(keeping, "good", release))["state"] == "RUNNING":
         assert time.monotonic() < end, seen
         labels = {predict(keeping, [x]).headers["x-prediction-id"]: x / 2 + 2.1 for x in FEW * 2}
@@ -354,7 +354,7 @@ class Caller:
 def drive_by_grpc(api: Api, caller: Caller, model: str, release: str, until: Callable[[dict[str, Any]], bool]) -> Any:
     """Asks by gRPC only, and has the reconciler look, until the release is so; the release, and the statuses."""
     statuses: Counter[str] = Counter()
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while not until(seen := show(api, model, release)):
         assert time.monotonic() < end, seen
         statuses.update(caller.ask(model, float(number % 10))[0] for number in range(20))
@@ -384,7 +384,7 @@ def test_version_that_fails_calls_by_grpc_is_rolled_back(site: Api, caller: Call
 def test_version_with_worse_labels_is_rolled_back_where_all_callers_speak_grpc(keeping: Api, caller: Caller) -> None:
     release = begin(keeping, "good", steps=[{"per_mille": 500, "seconds": 600}],
                     guards={"error_rate": None, "p99_ratio": None, "quality": 0.1, "window_s": 5.0})  # fmt: skip
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while (seen := show(keeping, "good", release))["state"] == "RUNNING":
         assert time.monotonic() < end, seen
         send(keeping, {caller.ask("good", x)[1]: x / 2 + 2.1 for x in FEW * 2})
