@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from estimator_client import frames
 from estimator_client.async_transport import AsyncTransport
-from estimator_client.errors import Json
+from estimator_client.errors import ApiError, Json
 from estimator_client.request_parts import once
 
 
@@ -34,7 +34,7 @@ class AsyncDatasetCalls:
         Args:
             data: path of a file (csv, jsonl, parquet, tfrecord; also .gz, .zst), a DataFrame of pandas or polars, or a
                 mapping of columns to arrays or lists.
-            name: left out: the file's name, or `frame`.
+            name: left out: the file's name without its endings, or `frame`.
             schema: dtype, sequence and shape of individual columns, where they should be others than the inferred.
             direct: the bytes go straight to the object store that the service has its artifacts in, past the API.
                 Raises ApiError (409) where it has none.
@@ -45,12 +45,12 @@ class AsyncDatasetCalls:
             return await self._upload(file, filename, name or "frame", schema, idempotency_key, direct)
         path = Path(data)
         with path.open("rb") as opened:
-            return await self._upload(opened, path.name, name or path.name, schema, idempotency_key, direct)
+            return await self._upload(opened, path.name, name, schema, idempotency_key, direct)
 
     async def _upload(
-        self, file: IO[bytes], filename: str, name: str, schema: Json | None, key: str | None, direct: bool
+        self, file: IO[bytes], filename: str, name: str | None, schema: Json | None, key: str | None, direct: bool
     ) -> Json:
-        fields = {"name": name} | ({"schema": json.dumps(schema)} if schema else {})
+        fields = ({"name": name} if name else {}) | ({"schema": json.dumps(schema)} if schema else {})
         parts: dict[str, tuple[str | None, Any]] = {field: (None, fields[field]) for field in fields}
         if direct:
             given = await self._transport.json("POST", "/v1/uploads", repeatable=True)
@@ -71,9 +71,15 @@ class AsyncDatasetCalls:
         """A data set by its id, or the newest of a name. Raises LookupError for an unknown name."""
         if dataset.startswith("ds_"):
             return await self._transport.json("GET", f"/v1/datasets/{dataset}")
-        async for found in self.datasets():
-            if found["name"] == dataset:
-                return found
+        try:
+            return await self._transport.json("GET", f"/v1/datasets/{quote(dataset, safe='')}")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        if "/" in dataset:  # which no path of the service's can have
+            async for found in self.datasets():
+                if found["name"] == dataset:
+                    return found
         raise LookupError(f"No data set has the id or the name {dataset!r}.")
 
     async def preview(self, dataset_id: str, *, rows: int = 10) -> list[Json]:

@@ -32,7 +32,7 @@ from app.datasets.limits import Limits
 from app.errors import InvalidInput, ServiceError, Unavailable
 from app.ids import ID_PATTERN, new_id
 from app.registry.audit import AuditRepository
-from app.registry.datasets import DatasetRepository
+from app.registry.datasets import DatasetRepository, name_of_file
 from app.registry.evaluations import EvaluationRepository
 from app.registry.idempotency import IdempotencyRepository, StoredResponse
 from app.registry.jobs.repository import JobRepository
@@ -63,7 +63,11 @@ _FORM: dict[str, Any] = {
                             "description": "Instead of a file: the id of an upload to the object store.",
                         },
                         "filename": {"type": "string", "description": "With `upload`: the file's name."},
-                        "name": {"type": "string", "maxLength": 200, "description": "Left out: the file's name."},
+                        "name": {
+                            "type": "string",
+                            "maxLength": 200,
+                            "description": "Left out: the file's name without its endings.",
+                        },
                         "schema": {
                             "type": "string",
                             "description": "JSON: how the file is written (`separator`, `encoding`, `null_values`, "
@@ -248,7 +252,7 @@ def _ingest(app_state: AppState, form: UploadForm, spool: str, idempotent: Idemp
     limits = Limits(max_bytes=app_state.settings.max_upload_bytes, max_columns=app_state.settings.max_columns)
     filename = form.filename or ""
     schema = _schema(form.fields.get("schema"))
-    name = form.fields.get("name") or filename
+    name = form.fields.get("name") or name_of_file(filename)
     if not name or len(name) > 200:
         raise InvalidInput.at("/name", "Give a name of 1 to 200 characters.")
     dataset_id = new_id("ds")

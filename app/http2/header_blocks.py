@@ -20,6 +20,8 @@ T = TypeVar("T")
 MAX_HEADER_LIST_BYTES = 32 * 1024
 """Of all names and values, 32 bytes more for each: what a client can make of a small block is bounded."""
 MAX_BLOCK_BYTES = 32 * 1024
+MAX_HEADERS = 100
+"""A byte can stand for one, and each costs work."""
 _MOST_KNOWN, _LONGEST_KNOWN = 64, 2048
 
 
@@ -51,10 +53,14 @@ class HeaderBlocks(Generic[T]):
 
     Args:
         make: what is wanted of a request's headers; may raise MalformedRequest. It is not called again for equal bytes.
+        decoded: told the size of each block that is not known.
     """
 
-    def __init__(self, make: Callable[[Sequence[tuple[bytes, bytes]]], T]) -> None:
+    def __init__(
+        self, make: Callable[[Sequence[tuple[bytes, bytes]]], T], decoded: Callable[[int], None] = lambda size: None
+    ) -> None:
         self._make = make
+        self._decoded = decoded
         self._decoder = Decoder(MAX_HEADER_LIST_BYTES)
         self._table = _WatchedTable()
         self._decoder.header_table = self._table
@@ -71,16 +77,19 @@ class HeaderBlocks(Generic[T]):
         if found is not None:
             return found
         changes = self._table.changes
+        self._decoded(len(block))
         try:
-            headers = self._decoder.decode(block, raw=True)
+            headers = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
         except OversizedHeaderListError:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "The headers are too large.") from None
         except (HPACKError, IndexError, ValueError):
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, "A header block cannot be decoded.") from None
+        if len(headers) > MAX_HEADERS:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "There are too many headers.")
         same = changes == self._table.changes
         if not same:
             self._known.clear()
-        made = self._make([(bytes(name), bytes(value)) for name, value in headers])
+        made = self._make(headers)
         if same and len(block) <= _LONGEST_KNOWN:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()

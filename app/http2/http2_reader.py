@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 MAX_FRAME = 2**16
 """As it is announced to clients."""
+TURN = 8192
+"""What one connection may make us do in one turn of the event loop, before others have theirs: a frame counts as eight,
+a byte of a header block that has to be decoded as four."""
+_FRAME, _BLOCK, _BLOCK_BYTE = 8, 256, 4
 _MOST_CONTINUATIONS = 16
 _SIZES = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
 _OF_STREAMS = frozenset({DATA, HEADERS, PRIORITY, RST_STREAM, CONTINUATION})
@@ -54,14 +58,30 @@ class Http2Reader:
         self._block_stream = 0
         self._block_ends_stream = False
         self._continuations = 0
+        self._turn = TURN
+
+    @property
+    def has_more(self) -> bool:
+        """This turn's share is used up, and frames may be left."""
+        return self._turn <= 0 and bool(self._held)
 
     @property
     def waits(self) -> bool:
         """A frame or a header block has begun and is not whole."""
         return not self.settled or bool(self._held) or bool(self._block_stream)
 
+    def hold(self, data: bytes) -> None:
+        """Takes bytes that are to be read in a later turn."""
+        self._held += data
+
+    def decoded(self, size: int) -> None:
+        """A header block of so many bytes was not known, and had to be decoded."""
+        self._turn -= _BLOCK + _BLOCK_BYTE * size
+
     def feed(self, data: bytes) -> None:
-        """Raises ConnectionFault."""
+        """Reads what one turn of the event loop brought, or as much of it as may be done in one. Raises
+        ConnectionFault."""
+        self._turn = TURN
         if self._held:
             self._held += data
             if len(self._held) < self._needed:
@@ -87,7 +107,8 @@ class Http2Reader:
         """Reads whole frames; where the first one begins that is not."""
         size = len(data)
         connection = self._connection
-        while self._begun and size - position >= 9 and not connection.closed:
+        while self._begun and size - position >= 9 and not connection.closed and self._turn > 0:
+            self._turn -= _FRAME
             high, low, kind, flags, stream = HEAD.unpack_from(data, position)
             length = high << 16 | low
             if length > MAX_FRAME:

@@ -84,6 +84,7 @@ class ServerConnection(ConnectionWriter):
         self._consumed = 0
         self.draining = False
         self._told_to_leave = False
+        self._goes_on = False  # in the next turn
 
     # What a protocol fills in.
 
@@ -125,10 +126,28 @@ class ServerConnection(ConnectionWriter):
     def data_received(self, data: bytes) -> None:
         if self.closed:
             return
+        if self._goes_on:
+            self.reader.hold(data)
+            return
         try:
             self.reader.feed(data)
         except ConnectionFault as fault:
             self.end(fault.code, str(fault))
+        if self.reader.has_more and not self.closed and self.transport is not None:
+            self._goes_on = True
+            self.transport.pause_reading()
+            self._loop.call_soon(self._go_on)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """With what did not fit into the turn before, unless its answers have no room."""
+        if self._goes_on and not self.closed and not self.sending.paused and self.transport is not None:
+            self._goes_on = False
+            self.transport.resume_reading()
+            self.data_received(b"")
 
     def eof_received(self) -> None:
         """The transport closes."""

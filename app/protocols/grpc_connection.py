@@ -64,7 +64,8 @@ class GrpcConnection(ServerConnection):
         self.waits_since = time.monotonic()
         self.port = port
         self._limits = port.table.limits
-        self._blocks = HeaderBlocks(read_head)
+        self._blocks = HeaderBlocks(read_head, self.reader.decoded)
+        self._streamed = 0  # bytes of streaming calls in this turn
         self._called_since = math.inf
         self._trusted = False
         self._calls = 0  # unary ones that are open
@@ -113,7 +114,8 @@ class GrpcConnection(ServerConnection):
             if sum(isinstance(other.request, StreamingCall) for other in self.streams.values()) >= _MOST_STREAMING:
                 self.reset(stream, ErrorCode.REFUSED_STREAM)
                 return
-            stream.request = call = StreamingCall(streaming(), partial(self._send, stream), lambda: stream.out.size)
+            unsent = partial(self._unsent, stream)
+            stream.request = call = StreamingCall(streaming(), partial(self._send, stream), unsent, self.flood.take)
             call.begin()
 
     def on_data(self, stream: Stream, data: bytes) -> None:
@@ -255,6 +257,16 @@ class GrpcConnection(ServerConnection):
         if head is not None:
             self.write_head(stream.id, head)
         self.sending.add(stream.out, data, trailers)
+        self._streamed += len(data)
+
+    def _unsent(self, stream: Stream) -> int:
+        """Bytes of a streaming call's answers that the client has not taken, as far as we know."""
+        waiting = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        return stream.out.size + self._streamed + waiting
+
+    def flush(self) -> None:
+        self._streamed = 0
+        super().flush()
 
     # Times, as `ConnectionTable` asks once a second, and its ends.
 

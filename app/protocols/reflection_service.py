@@ -68,17 +68,21 @@ class ReflectionService:
             for package in PACKAGES
         }
 
-    def answer(self, response: Any, request: Any) -> None:
-        """Fills a response to a request."""
+    def answer(self, response: Any, request: Any, sent: set[str]) -> None:
+        """Fills a response to a request.
+
+        Args:
+            sent: names of the files that this client has; those that it gets now are added.
+        """
         kind = request.WhichOneof("message_request")
         try:
             if kind == "list_services":
                 for name in self._services:
                     response.list_services_response.service.add(name=name)
             elif kind == "file_by_filename":
-                self._describe(response, self._pool.FindFileByName(request.file_by_filename))
+                self._describe(response, self._pool.FindFileByName(request.file_by_filename), sent)
             elif kind == "file_containing_symbol":
-                self._describe(response, self._pool.FindFileContainingSymbol(request.file_containing_symbol))
+                self._describe(response, self._pool.FindFileContainingSymbol(request.file_containing_symbol), sent)
             elif kind == "all_extension_numbers_of_type":
                 name = self._pool.FindMessageTypeByName(request.all_extension_numbers_of_type).full_name
                 response.all_extension_numbers_response.base_type_name = name
@@ -88,14 +92,15 @@ class ReflectionService:
             response.error_response.error_code = Status.NOT_FOUND
             response.error_response.error_message = "It is not here."
 
-    def _describe(self, response: Any, file: Any) -> None:
-        """The file with those that it needs, so that a client need not ask for each."""
-        files, waiting = {}, [file]
+    def _describe(self, response: Any, file: Any, sent: set[str]) -> None:
+        """The file with those that it needs and that were not sent, so that a client need not ask for each."""
+        files, waiting = {file.name: file.serialized_pb}, list(file.dependencies)
         while waiting:
             one = waiting.pop()
-            if one.name not in files:
+            if one.name not in files and one.name not in sent:
                 files[one.name] = one.serialized_pb
                 waiting += one.dependencies
+        sent.update(files)
         response.file_descriptor_response.file_descriptor_proto.extend(files.values())
 
 
@@ -105,6 +110,7 @@ class _Reflection:
     def __init__(self, service: ReflectionService, package: str) -> None:
         self._service = service
         self._call: StreamingCall
+        self._sent: set[str] = set()
         self._request = _schema.message(f"{package}.ServerReflectionRequest")
         self._response = _schema.message(f"{package}.ServerReflectionResponse")
 
@@ -118,7 +124,7 @@ class _Reflection:
             self._call.end(Answer(Status.INVALID_ARGUMENT, detail="The message is no ServerReflectionRequest."))
             return
         response = self._response(valid_host=request.host, original_request=request)
-        self._service.answer(response, request)
+        self._service.answer(response, request, self._sent)
         self._call.answer(response.SerializeToString())
 
     def ended(self) -> None:

@@ -32,7 +32,8 @@ class StreamingCall:
 
     Args:
         send: takes the header block of the answer's head or None, DATA, and the header block of trailers or None.
-        unsent: bytes of the stream that the client gave no window for.
+        unsent: bytes of answers that the client has not taken.
+        charge: called for each message of the client; may raise ConnectionFault.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class StreamingCall:
         method: StreamingMethod,
         send: Callable[[bytes | None, bytes, bytes | None], None],
         unsent: Callable[[], int],
+        charge: Callable[[], None],
     ) -> None:
         self._method = method
         self._send = send
         self._unsent = unsent
+        self._charge = charge
         self._data = bytearray()
         self._begun = self._over = False
 
@@ -60,6 +63,7 @@ class StreamingCall:
                 return
             if len(self._data) < PREFIX_BYTES + length:
                 return
+            self._charge()
             message = bytes(self._data[PREFIX_BYTES : PREFIX_BYTES + length])
             del self._data[: PREFIX_BYTES + length]
             self._method.message(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,14 @@ from app.ids import is_id, new_id
 from app.registry.db import now, upsert
 from app.registry.pagination import page
 from app.registry.tables import Dataset, Export, JobLink, Version
+
+_ENDINGS = re.compile(r"(\.(csv|jsonl|ndjson|json|parquet|tfrecords?|gz|zst))+$", re.IGNORECASE)
+
+
+def name_of_file(filename: str) -> str:
+    """What a data set is called whose upload gave a file and no name: as the file, without the endings that say its
+    format. Every client leaves the name to this, so that the same file is found under one name whoever sent it."""
+    return _ENDINGS.sub("", filename) or filename
 
 
 class DatasetRepository:
@@ -73,7 +82,8 @@ class DatasetRepository:
         return self.session.get(Dataset, dataset_id)
 
     def named(self, reference: str, *, alone: bool = False) -> Dataset:
-        """A data set by its id or name: the newest of that name.
+        """A data set by its id or name: the newest of that name. A file's name stands for the name without its
+        endings, where no data set is called like the file.
 
         Args:
             alone: refuse a name that several data sets have.
@@ -84,8 +94,7 @@ class DatasetRepository:
         """
         if is_id(reference, "ds"):
             return self.get(reference)
-        query = select(Dataset).where(Dataset.name == reference)
-        rows = list(self.session.scalars(query.order_by(Dataset.created_at.desc(), Dataset.id.desc()).limit(5)))
+        rows = self._newest(reference, 5) or self._newest(name_of_file(reference), 5)
         if not rows:
             raise NotFound("There is no data set of that id or name.")
         if alone and len(rows) > 1:
@@ -93,9 +102,13 @@ class DatasetRepository:
         return rows[0]
 
     def newest(self, name: str) -> Dataset | None:
-        """The newest data set of a name."""
+        """The newest data set of a name, or of a file's name as `named` has it."""
+        rows = self._newest(name, 1) or self._newest(name_of_file(name), 1)
+        return rows[0] if rows else None
+
+    def _newest(self, name: str, most: int) -> builtins.list[Dataset]:
         query = select(Dataset).where(Dataset.name == name).order_by(Dataset.created_at.desc(), Dataset.id.desc())
-        return self.session.scalar(query.limit(1))
+        return builtins.list(self.session.scalars(query.limit(most)))
 
     def find_by_digest(self, digest: str) -> Dataset | None:
         return self.session.scalar(select(Dataset).where(Dataset.digest == digest))

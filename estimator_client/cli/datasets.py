@@ -31,7 +31,7 @@ _COLUMNS = ("dtype", "nulls", "distinct", "min", "max", "mean", "stddev")
 @app.command("add")
 def add(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help=".csv .jsonl .parquet .tfrecord, .gz .zst")],
-    name: Annotated[str | None, typer.Option(help="Left out: the file's name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Left out: the file's name without its endings.")] = None,
     schema: Annotated[
         str | None,
         typer.Option(help='JSON such as {"columns": {"age": {"dtype": "float32"}}}, or its file, to override types.'),

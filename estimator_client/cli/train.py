@@ -115,7 +115,7 @@ def dataset_of(service: Client, data: str) -> dict[str, Any]:
     """The data set of that id or name, or of the file, which is uploaded."""
     path = Path(data)
     if path.is_file():
-        made = service.upload(path, name=_stem(path.name))
+        made = service.upload(path)
         note(f"Uploaded {path}: {made['rows']} rows, {len(made['columns'])} columns, {made['id']}")
         return made
     if path.suffix in _ENDINGS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 from pathlib import Path
 
@@ -83,6 +84,21 @@ def test_frames_are_uploaded_and_previewed(client: Client) -> None:
             client.dataset("no such")
         client.delete_dataset(made["id"])
         assert list(client.datasets()) == []
+
+
+def test_data_set_is_called_as_its_file_without_endings(client: Client, tmp_path: Path) -> None:
+    contents = {"a.CSV": b"x\n1\n", "b.csv.gz": gzip.compress(b"x\n2\n"), "v1.2.csv": b"x\n3\n"}
+    with client:
+        for name, content in contents.items():
+            (tmp_path / name).write_bytes(content)
+            made = client.upload(tmp_path / name)
+            wanted = {"a.CSV": "a", "b.csv.gz": "b", "v1.2.csv": "v1.2"}[name]
+            assert made["name"] == wanted
+            assert client.dataset(wanted)["id"] == client.dataset(name)["id"] == made["id"]
+        other = client.upload({"x": [4]}, name="a.CSV")
+        assert client.dataset("a.CSV")["id"] == other["id"]  # the one that is called so
+        slashed = client.upload({"x": [5]}, name="of/mine")
+        assert client.dataset("of/mine")["id"] == slashed["id"]
 
 
 def test_columns_of_arrays_are_uploaded(client: Client) -> None:

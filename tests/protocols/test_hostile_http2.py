@@ -10,11 +10,13 @@ import pytest
 from hpack import Encoder
 
 from app.http2 import http2_frames as frames
-from app.http2.http2_frames import ErrorCode
+from app.http2.header_blocks import encode_literals
+from app.http2.http2_frames import MOST_WINDOW, ErrorCode
 from tests.protocols.conftest import MESSAGE_BYTES, Port
 from tests.protocols.raw_http2 import (
     HEALTH,
     PREDICT,
+    REFLECTION,
     WATCH,
     RawClient,
     data_frame,
@@ -75,6 +77,13 @@ def test_small_blocks_that_unfold_end_the_connection(port: Port) -> None:
         client.send(frame(frames.HEADERS, frames.END_HEADERS, 1, first), data_frame(1, framed(b"")))
         assert client.answers(1)[1].status == "0"
         client.send(frame(frames.HEADERS, frames.END_HEADERS, 3, many))
+        assert client.goodbye() == ErrorCode.ENHANCE_YOUR_CALM
+
+
+@pytest.mark.parametrize("block", [b"\x83" * 150, encode_literals([*request_headers(), *[(b"a", b"b")] * 150])])
+def test_headers_without_number_end_the_connection(port: Port, block: bytes) -> None:
+    with RawClient(port.number) as client:
+        client.send(frame(frames.HEADERS, frames.END_HEADERS, 1, block))
         assert client.goodbye() == ErrorCode.ENHANCE_YOUR_CALM
 
 
@@ -191,3 +200,25 @@ def test_streaming_calls_are_few_and_their_messages_small(port: Port) -> None:
         assert {answer.status for answer in client.answers(1, 3).values()} == {"8"}
         client.send(data_frame(5, framed(b"\xff")), data_frame(7, b"\0\0"), data_frame(9, b""))
         assert {answer.status for answer in client.answers(5, 7, 9).values()} == {"3"}
+
+
+def _asks(symbol: str) -> bytes:
+    return framed(b"\x22" + bytes((len(symbol),)) + symbol.encode())
+
+
+def test_reflection_sends_a_file_once_and_not_to_who_does_not_read(port: Port) -> None:
+    everything = frames.settings_frame({frames.SETTINGS_WINDOW: MOST_WINDOW})
+    everything += frame(frames.WINDOW_UPDATE, 0, 0, (MOST_WINDOW - 65_535).to_bytes(4, "big"))
+    first, again = (_asks(f"tensorflow.{name}") for name in ("serving.PredictionService", "serving.ModelService"))
+    with RawClient(port.number) as client:
+        client.send(everything, headers_frame(1, request_headers(REFLECTION)), data_frame(1, first))
+        sent = len(client.answers(1)[1].message)
+    with RawClient(port.number) as client:
+        client.send(everything, headers_frame(1, request_headers(REFLECTION)), data_frame(1, first + again * 500))
+        answer = client.answers(1)[1]
+        assert answer.status == "8"  # long before the last one
+        assert sent < len(answer.message) < 2**20
+    with RawClient(port.number) as client:
+        client.send(headers_frame(1, request_headers(REFLECTION)), data_frame(1, framed(b"\x3a\0") * 5000, end=False))
+        assert client.goodbye() in (ErrorCode.ENHANCE_YOUR_CALM, -1)
+        assert client.ended

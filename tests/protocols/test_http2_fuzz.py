@@ -195,6 +195,32 @@ def test_data_over_the_windows_of_an_unknown_client_end_the_connection() -> None
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("kind", ["blocks to decode", "small frames"])
+def test_others_have_their_turns_between_the_frames_of_one_client(kind: str) -> None:
+    async def run() -> int:
+        loop = asyncio.get_running_loop()
+        client, port, _ = connected(loop)
+        if kind == "small frames":
+            flood = headers_frame(1, request_headers(HEALTH)) + data_frame(1, b"\0\0\0\x3f\xff", end=False)
+            flood += data_frame(1, b"x", end=False) * 16_000
+        else:
+            calls = (headers_frame(2 * i + 1, request_headers(f"/none/{i}"), end=True) for i in range(2000))
+            flood = b"".join(calls)
+        client.data_received(frames.PREFACE + frames.settings_frame({}) + flood)
+        turns = 0
+        while client.reader.has_more:
+            turns += 1
+            await asyncio.sleep(0)
+        if kind == "small frames":
+            assert port.held == 16_000 + 5
+        else:
+            assert client.last_stream == 3999
+        client.connection_lost(None)
+        return turns
+
+    assert asyncio.run(run()) > 10
+
+
 def test_only_a_client_with_a_token_keeps_its_place_while_a_call_is_open() -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()

@@ -45,7 +45,6 @@ export function send(file, changed) {
   upload = {name: file.name, size: file.size, sent: 0, going: true, problem: null};
   changed();
   const body = new FormData();
-  body.append("name", file.name.replace(/(\.(csv|jsonl|ndjson|json|parquet|tfrecords?|gz|zst))+$/i, "") || file.name);
   body.append("file", file);
   return new Promise((resolve) => {
     const request = new XMLHttpRequest(); // fetch does not report the progress of an upload

@@ -47,7 +47,7 @@ def grown_mib(program: str, directory: Path) -> float:
     """By how much the peak of a program's resident memory grows while it trains in `directory`."""
     command = [sys.executable, "-W", "ignore", "-c", program, str(directory)]
     root = Path(__file__).parents[3]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-2000:]
     return int(done.stdout.splitlines()[-1]) / 1024
 

@@ -99,7 +99,7 @@ def when_checkpoint(service: Service, job_id: str, steps: int, action: Any) -> t
     """Does something as soon as the job has a checkpoint beyond some steps."""
 
     def watch() -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             row = service.look(CheckpointRepository, "latest", job_id)
             if row is not None and row.step > steps:
