@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import shutil
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer import testing
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from estimator_client.cli.exits import Exit
@@ -46,7 +49,13 @@ def no_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def run(api: Api, *arguments: str, stdin: str | None = None, **environment: str) -> Result:
     known = {"ESTIMATOR_URL": str(api.http.base_url), "DATA_DIR": str(api.service.settings.data_dir)}
-    return CliRunner().invoke(app, ["--patience", "0", *arguments], input=stdin, env={**known, **environment})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(testing, "_get_command", _commands)
+        return CliRunner().invoke(app, ["--patience", "0", *arguments], input=stdin, env={**known, **environment})
+
+
+_commands = functools.cache(get_command)
+"""Made of the application once, not for each of a hundred calls."""
 
 
 def good(api: Api, *arguments: str, **options: Any) -> str:
