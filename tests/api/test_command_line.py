@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import functools
 import io
 import json
 import shutil
@@ -18,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer import testing
-from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from estimator_client.cli.exits import Exit
@@ -28,6 +25,7 @@ from estimator_client.version import __version__
 from tests.api.conftest import CSV, Api, train_job
 from tests.api.test_events import run_job
 from tests.api.test_models import publish
+from tests.commands import invoke
 
 
 @pytest.fixture
@@ -49,13 +47,7 @@ def no_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def run(api: Api, *arguments: str, stdin: str | None = None, **environment: str) -> Result:
     known = {"ESTIMATOR_URL": str(api.http.base_url), "DATA_DIR": str(api.service.settings.data_dir)}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(testing, "_get_command", _commands)
-        return CliRunner().invoke(app, ["--patience", "0", *arguments], input=stdin, env={**known, **environment})
-
-
-_commands = functools.cache(get_command)
-"""Made of the application once, not for each of a hundred calls."""
+    return invoke(["--patience", "0", *arguments], stdin, {**known, **environment})
 
 
 def good(api: Api, *arguments: str, **options: Any) -> str:
