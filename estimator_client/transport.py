@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import httpx
 
+from estimator_client.authorities import authorities
 from estimator_client.errors import ApiError, Json, Unreachable
 from estimator_client.retry import Attempts, seconds_of
 from estimator_client.version import __version__
@@ -38,6 +39,7 @@ class Transport:
             headers={"Authorization": f"Bearer {token}", "User-Agent": f"estimator-client/{__version__}"},
             timeout=timeout_s,
             trust_env=False,
+            verify=authorities(self.address),
         )
 
     def close(self) -> None:
@@ -84,7 +86,7 @@ class Transport:
             return {"content": _pieces(file), "headers": headers}
 
         attempts = Attempts(self._patience_s, repeatable=True)
-        with httpx.Client(timeout=_STORE_TIMEOUT, trust_env=False) as store:
+        with httpx.Client(timeout=_STORE_TIMEOUT, trust_env=False, verify=authorities(address)) as store:
             answer = _last_answer(store, httpx.URL(address).host, "PUT", address, attempts, anew)
         if answer.is_error:
             problem = {"title": answer.reason_phrase, "detail": "The object store did not take the file."}

@@ -13,11 +13,12 @@ import pytest
 from app.config import Settings
 from app.registry.db import Database, make_engine
 from app.storage import Storage
-from tests import databases, sql_order
+from tests import authorities, databases, sql_order
 from tests.fork_server import Lender
 from tests.object_store import stores
 
 sql_order.install()
+authorities.install()
 os.environ["BROKER_URL"] = ""  # services that tests start have the broker that the test names
 
 

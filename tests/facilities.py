@@ -33,7 +33,7 @@ def _mounts() -> bool:
     """Whether a file system of a size can be mounted in a namespace of one's own."""
     command = ["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
     try:
-        return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+        return subprocess.run(command, capture_output=True, timeout=500, check=False).returncode == 0
     except OSError:
         return False
 

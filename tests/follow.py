@@ -102,7 +102,7 @@ class Reader:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                timeout=120,
+                timeout=500,
             )
             self.printed = done.stdout
             assert done.returncode == 0, done.stdout

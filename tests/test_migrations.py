@@ -192,7 +192,7 @@ def test_one_wins_when_processes_start_at_once(empty_url: str) -> None:
     )
     command = [sys.executable, "-c", code]
     started = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert [process.communicate(timeout=240)[0].strip() for process in started] == ["ok"] * 3
+    assert [process.communicate(timeout=500)[0].strip() for process in started] == ["ok"] * 3
 
 
 def test_up_to_date_database_starts_without_alembic(tmp_path: Path, migrated_sqlite: Path) -> None:

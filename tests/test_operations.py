@@ -54,7 +54,7 @@ def test_every_row_of_the_table_of_inputs_is_answered() -> None:
 def run(block: str, **environment: str) -> None:
     """Runs the commands of a block of the page."""
     (commands,) = re.findall(rf"```sh {block}\n(.*?)```", TEXT, re.DOTALL)
-    subprocess.run(["sh", "-euc", commands], env={**os.environ, **environment}, check=True, timeout=240)
+    subprocess.run(["sh", "-euc", commands], env={**os.environ, **environment}, check=True, timeout=500)
 
 
 @contextmanager

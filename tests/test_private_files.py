@@ -137,7 +137,7 @@ def test_part_started_alone_uses_no_socket_of_another_user(tmp_path: Path, part:
     (tmp_path / place).mkdir()
     os.chown(tmp_path / place, NOBODY, NOBODY)
     command = [sys.executable, "-m", *part.split()]
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=500)
     assert ended.returncode != 0
     assert f"{place} belongs to another user" in ended.stderr, ended.stderr
     assert "Traceback" not in ended.stderr

@@ -98,7 +98,7 @@ def test_broker_that_ended_and_came_back_is_found_by_pings_on_a_kept_connection(
     running.stop()
     assert not queue.ping()
     running.start()
-    wait_for(queue.ping, seconds=30)
+    wait_for(queue.ping)
 
 
 def test_missing_broker_is_unavailable_at_once(queue: CeleryQueue) -> None:
@@ -110,6 +110,18 @@ def test_missing_broker_is_unavailable_at_once(queue: CeleryQueue) -> None:
     assert time.monotonic() - start < 20  # it tries once; with the library's own patience it would never end
 
 
+def shortest_refusal(queue: CeleryQueue, name: str) -> float:
+    """Seconds that the shortest of some refusals takes, while the broker is known not to answer. One of them may be
+    kept waiting by a machine under load; a queue that asks the broker keeps them all waiting."""
+    took = []
+    for _ in range(3):
+        start = time.monotonic()
+        with pytest.raises(Unavailable):
+            queue.send("job_3", 0, queue=name, priority=5)
+        took.append(time.monotonic() - start)
+    return min(took)
+
+
 def test_frozen_broker_costs_one_send_two_seconds_and_the_next_none(running: Broker, queue: CeleryQueue) -> None:
     queue.send("job_1", 0, queue="default", priority=5)
     os.kill(running.process.pid, signal.SIGSTOP)
@@ -118,13 +130,11 @@ def test_frozen_broker_costs_one_send_two_seconds_and_the_next_none(running: Bro
         with pytest.raises(Unavailable):
             queue.send("job_2", 0, queue="default", priority=5)
         first = time.monotonic() - start
-        with pytest.raises(Unavailable):
-            queue.send("job_3", 0, queue="default", priority=5)
-        second = time.monotonic() - start - first
+        later = shortest_refusal(queue, "default")
     finally:
         os.kill(running.process.pid, signal.SIGCONT)
     assert first > 1.5
-    assert second < first / 2
+    assert later < first / 2
 
 
 @rabbitmq.needed
@@ -186,9 +196,7 @@ def test_silent_rabbitmq_costs_one_send_two_seconds_and_the_next_none(
 
     first = time.monotonic() - start
     assert first > 1.5
-    with pytest.raises(Unavailable):
-        queue.send("job_3", 0, queue=name, priority=5)
-    assert time.monotonic() - start < 1.5 * first
+    assert shortest_refusal(queue, name) < first / 2
     assert rabbitmq.waiting(name) == 1
 
 

@@ -170,10 +170,10 @@ def test_dev_starts_the_service_anew_when_a_file_changes(tmp_path: Path) -> None
             tied(command), cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        wait_for(lambda: _answers(port), seconds=120)
+        wait_for(lambda: _answers(port))
         with (tmp_path / "app" / "ids.py").open("a") as file:
             file.write("\n# changed\n")
-        wait_for(lambda: _api_starts(tmp_path / "log") == 2 and _answers(port), seconds=120)
+        wait_for(lambda: _api_starts(tmp_path / "log") == 2 and _answers(port))
     finally:
         os.killpg(process.pid, signal.SIGINT)
         try:

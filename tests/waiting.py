@@ -10,10 +10,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(probe: Callable[[], T], what: str = "a condition", seconds: float = 60.0) -> T:
+def wait_for(probe: Callable[[], T], what: str = "a condition", seconds: float = 240.0) -> T:
     """The first true value that `probe` gives.
 
-    A long time costs nothing where all is well, and a machine under load may take ten times as long as an idle one.
+    A long time costs nothing where all is well, and a machine under load may take ten times as long as an idle one;
+    where all processes of a test share one core with others, it may be twenty times.
     What takes long is asked less often: a request or a look at a page, fifty times a second, takes the processor from
     what is waited for.
     """
@@ -27,6 +28,6 @@ def wait_for(probe: Callable[[], T], what: str = "a condition", seconds: float =
 
 async def until(condition: Callable[[], object]) -> None:
     """The same on an event loop, which goes on meanwhile."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         while not condition():  # noqa: ASYNC110  many things may make it true
             await asyncio.sleep(0)

@@ -53,7 +53,8 @@ class RunConfig:
 
     Args:
         model_dir: directory of checkpoints and summaries; `TF_CONFIG`'s `model_dir` if None.
-        tf_random_seed: seed of initial values, shuffling and the model's random ops; None draws one per process.
+        tf_random_seed: seed of initial values, shuffling and the model's random ops, Keras layers included; None draws
+            one per process.
         save_summary_steps: steps between summaries; None or 0 for none.
         save_checkpoints_steps: steps between checkpoints; excludes `save_checkpoints_secs`.
         save_checkpoints_secs: seconds between checkpoints; 600 if neither is given. Both None: only at start and end.

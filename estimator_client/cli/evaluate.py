@@ -80,4 +80,5 @@ def _evaluation(service: Client, of: str) -> str:
     found = [one for one in evaluations if one["has_report"]]
     if not found:
         fail(f"No evaluation of {of} has a report; `evaluate` makes one.", Exit.NOT_FOUND)
-    return str(max(found, key=lambda one: one["created_at"])["id"])
+    # Ids ascend: of two of one moment the later one is larger.
+    return str(max(found, key=lambda one: (one["created_at"], one["id"]))["id"])

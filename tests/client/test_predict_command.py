@@ -52,7 +52,7 @@ def test_the_ending_of_the_file_decides_its_form(server: Server, tmp_path: Path)
     }
     for name, read in readers.items():
         server.answers[:] = [metadata, predictions]
-        subprocess.run(command(server, tmp_path, "--to", str(tmp_path / name)), check=True, timeout=240)
+        subprocess.run(command(server, tmp_path, "--to", str(tmp_path / name)), check=True, timeout=500)
         assert read(tmp_path / name) == ["a", "b", "c"]
 
 
@@ -64,7 +64,7 @@ def test_a_form_that_cannot_be_written_is_refused_before_the_first_request(
     server: Server, tmp_path: Path, options: list[str], words: str
 ) -> None:
     done = subprocess.run(
-        command(server, tmp_path, *options), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240,
+        command(server, tmp_path, *options), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=500,
         env={"PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     assert (done.returncode, done.stdout, server.seen) == (Exit.USAGE, "", [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from estimator_client import ApiError, AsyncClient, Client, Unreachable
+from estimator_client.authorities import authorities
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -261,3 +263,12 @@ def test_the_whole_answer_has_what_was_asked_for(serve: Callable[..., Server]) -
 def test_a_version_and_a_label_together_are_refused() -> None:
     with Client("http://127.0.0.1:9", "token") as client, pytest.raises(ValueError, match="not both"):
         client.predict("m", [{}], version=1, label="latest")
+
+
+def test_certificates_are_checked_by_the_known_authorities_and_by_none_where_nothing_is_encrypted() -> None:
+    known, none = authorities("https://service.example:8443/"), authorities("HTTP://127.0.0.1:8000")
+    for context in (known, none):
+        assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert known.cert_store_stats()["x509_ca"] > 50
+    assert none.cert_store_stats()["x509_ca"] == 0
+    assert authorities("https://another.example") is known

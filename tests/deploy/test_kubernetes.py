@@ -42,7 +42,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Manifest]]
     found = {}
     for overlay in OVERLAYS:
         command = [str(BIN / "kubectl"), "kustomize", str(copy / "overlays" / overlay)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
         assert done.returncode == 0, done.stderr
         found[overlay] = list(yaml.safe_load_all(done.stdout))
     return found
@@ -63,7 +63,7 @@ def test_manifests_are_what_kubernetes_takes(built: dict[str, list[Manifest]], o
     file = tmp_path / "manifests.yaml"
     file.write_text(yaml.safe_dump_all(own))
     command = [str(BIN / "kubernetes-validate"), "--strict", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -72,7 +72,7 @@ def test_a_wrong_type_is_found(built: dict[str, list[Manifest]], tmp_path: Path)
     file = tmp_path / "wrong.yaml"
     file.write_text(yaml.safe_dump(api | {"spec": api["spec"] | {"replicas": "two"}}))
     command = [str(BIN / "kubernetes-validate"), "--strict", str(file)]
-    assert subprocess.run(command, capture_output=True, timeout=240, check=False).returncode != 0
+    assert subprocess.run(command, capture_output=True, timeout=500, check=False).returncode != 0
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

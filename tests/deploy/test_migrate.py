@@ -14,7 +14,7 @@ from app.registry.migrations import HEAD
 def run(data_dir: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "DATA_DIR": str(data_dir), "DATABASE_URL": "", "REDIS_URL": ""}
     command = [sys.executable, "-m", "migrations"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
 
 
 def revision(data_dir: Path) -> str:

@@ -46,7 +46,7 @@ class Built:
                 copied.parent.mkdir(parents=True, exist_ok=True)
                 (shutil.copytree if path.is_dir() else shutil.copy)(path, copied)
         command = [sys.executable, "-c", _RUN, str(self.site)]
-        self.done = subprocess.run(command, cwd=source, capture_output=True, text=True, timeout=120)
+        self.done = subprocess.run(command, cwd=source, capture_output=True, text=True, timeout=500)
         self.pages = {path.relative_to(self.site).as_posix(): path.read_text() for path in self.site.rglob("*.html")}
 
 

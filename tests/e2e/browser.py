@@ -90,7 +90,7 @@ class Browser:
             raise
 
     def _begin(self, profile: Path) -> str:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 240
         while True:
             try:
                 self._http.get("/status")

@@ -149,7 +149,7 @@ def installed_model_fn(folder: Path) -> dict[str, str]:
     assert f"    {command}\n" in OWN_MODEL.read_text()
     # what a package is built with is in the lock file; pip would fetch it
     offline = [sys.executable, *command.split()[1:], "--no-build-isolation", "--disable-pip-version-check"]
-    subprocess.run(offline, cwd=folder, capture_output=True, check=True, timeout=60)
+    subprocess.run(offline, cwd=folder, capture_output=True, check=True, timeout=500)
     return {"PYTHONPATH": str(folder / "installed")}
 
 

@@ -75,7 +75,7 @@ def test_job_is_seen_live_from_the_list_to_its_end(page: Browser, service: Runni
         seen.add(page.text("main .row"))
         return page.text("main .row .pill") not in {"QUEUED", "RUNNING"}
 
-    wait_for(ended, "the end of the job", seconds=150)
+    wait_for(ended, "the end of the job")
     assert page.text("main .row .pill") == "SUCCEEDED", service.job(job)
     assert len([text for text in seen if text.startswith("RUNNING") and "/ 20,000 steps" in text]) >= 2, seen
     wait_for(lambda: page.text("figure[data-key='chart loss']").startswith("loss"), "the curve of the loss")

@@ -51,7 +51,7 @@ class Parts:
     def succeeds(self, command: list[str], **options: Any) -> str:
         """Runs a command to its end; its output."""
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=60, check=False, **options
+            command, env=self.environment, capture_output=True, text=True, timeout=500, check=False, **options
         )
         assert done.returncode == 0, done.stdout + done.stderr + self.log.read_text()
         return done.stdout
@@ -155,7 +155,7 @@ def follow_curl(running: Parts, http: httpx.Client, directory: Path) -> None:
             typed = typed.replace("ds_… (the id above)", answers[0]["id"])
         if number == 3:  # the model is asked when its training has ended
             job = f"/v1/jobs/{answers[1]['id']}"
-            wait_for(lambda job=job: http.get(job).json()["state"] == "SUCCEEDED", "the job's end", seconds=120)
+            wait_for(lambda job=job: http.get(job).json()["state"] == "SUCCEEDED", "the job's end")
             wait_for(
                 lambda: http.get("/v1/models/penguins").json()["model_version_status"][0]["state"] == "AVAILABLE",
                 "the model",

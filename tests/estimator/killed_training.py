@@ -167,6 +167,18 @@ def _writing(directory: Path) -> bool:
     return any((directory / "model").glob("*.tmp-*"))
 
 
+def _stopped_while_writing(child: int, directory: Path) -> bool:
+    """Whether a child is stopped now with a checkpoint that it can't complete any more; one that just has goes on."""
+    if not _writing(directory):
+        return False
+    os.kill(child, signal.SIGSTOP)
+    os.waitid(os.P_PID, child, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    if _writing(directory):
+        return True
+    os.kill(child, signal.SIGCONT)
+    return False
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
@@ -187,7 +199,7 @@ def _kill(child: int, directory: Path, every: int, chance: random.Random, torn: 
             raise RuntimeError("A training did no step.")
         time.sleep(0.0005)
     time.sleep(chance.uniform(0, 4 * STEP_S))
-    while torn and not _writing(directory):
+    while torn and not _stopped_while_writing(child, directory):
         if _ended(child):
             return False
     if _ended(child):

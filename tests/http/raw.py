@@ -125,7 +125,7 @@ def api_process(data_dir: Path, **environment: str) -> Iterator[tuple[subprocess
         started = tied([sys.executable, "-m", "app.main"])
         process = subprocess.Popen(started, cwd=ROOT, env=variables, stdout=log, stderr=log)
         try:
-            wait_for(lambda: _is_ready(address), seconds=120)
+            wait_for(lambda: _is_ready(address))
             yield process, address
         finally:
             process.terminate()

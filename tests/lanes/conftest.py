@@ -83,7 +83,7 @@ class Host:
             )
         self.parent = psutil.Process(self.process.pid)
         try:
-            wait_for(self._works, seconds=120)
+            wait_for(self._works)
             wait_for(self.settled)
         except BaseException:
             self.stop()

@@ -42,7 +42,7 @@ def started(container: str) -> Iterator[str]:
     command = ["node", _PROGRAM, *options, "--disableTelemetry"]
     with subprocess.Popen(tied(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            wait_for(lambda: process.poll() is not None or _listens(port), seconds=60)
+            wait_for(lambda: process.poll() is not None or _listens(port))
             _make_container(port, container)
             yield f"http://127.0.0.1:{port}/{ACCOUNT}"
         finally:

@@ -73,7 +73,7 @@ def moto() -> Iterator[str]:
         env={**os.environ, **environment(endpoint), "PYTHONWARNINGS": "ignore"},
     ) as process:
         try:
-            wait_for(lambda: process.poll() is not None or _answers(f"{endpoint}/moto-api/"), seconds=60)
+            wait_for(lambda: process.poll() is not None or _answers(f"{endpoint}/moto-api/"))
             _make_bucket(endpoint)
             yield endpoint
         finally:

@@ -100,7 +100,7 @@ def run_and_kill(host: Service, job_id: str) -> None:
     )
 
     def kill() -> None:
-        wait_for(lambda: host.look(CheckpointRepository, "latest", job_id) is not None, seconds=120)
+        wait_for(lambda: host.look(CheckpointRepository, "latest", job_id) is not None)
         assert slot.trainer is not None
         os.kill(slot.trainer.pid, signal.SIGKILL)
 
@@ -122,9 +122,9 @@ def trained(cluster: Cluster, faults: FaultProxy, body: dict[str, Any]) -> str:
     reached = other.look(CheckpointRepository, "latest", job_id).step
 
     def fail_for_a_while() -> None:
-        wait_for(lambda: other.look(CheckpointRepository, "latest", job_id).step > reached, seconds=120)
+        wait_for(lambda: other.look(CheckpointRepository, "latest", job_id).step > reached)
         before, faults.fault = len(faults.seen), "500"
-        wait_for(lambda: len(faults.seen) > before + 10, seconds=120)
+        wait_for(lambda: len(faults.seen) > before + 10)
         faults.mend()
 
     thread = threading.Thread(target=fail_for_a_while)
@@ -203,7 +203,7 @@ class Serving:
             version = self.server.service.models.labelled(model, "latest")
             return version is not None and version.loaded
 
-        wait_for(serves, seconds=120)
+        wait_for(serves)
 
     def ask(self, model: str) -> Any:
         instance = {"size": 5.0, "colour": "red", "count": 1}
@@ -221,7 +221,7 @@ def version_that_comes_during_an_outage(
     faults.fault = "down"
     serving.refresh()
     seen = len(faults.seen)
-    wait_for(lambda: len(faults.seen) > seen, seconds=60)
+    wait_for(lambda: len(faults.seen) > seen)
     serving.ask("flowers")
     faults.mend()
     serving.wait_for("weeds")

@@ -104,7 +104,7 @@ class Port:
         async def holds() -> bool:
             return condition()
 
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while not self.server.call(holds()):
             assert time.monotonic() < end, "it never came to that"
             threading.Event().wait(0.005)

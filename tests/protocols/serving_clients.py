@@ -25,7 +25,7 @@ def run(name: str, program: str, *arguments: str) -> Any:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(HOME / name) if name == STUBS else ""}
     path = Path(__file__).parent / "clients" / program
     done = subprocess.run(
-        [python, str(path), *arguments], env=environment, capture_output=True, text=True, timeout=240, check=False
+        [python, str(path), *arguments], env=environment, capture_output=True, text=True, timeout=500, check=False
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])

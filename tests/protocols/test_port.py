@@ -119,7 +119,7 @@ def test_connections_over_the_caps_make_room_or_are_closed(port: Port) -> None:
         with raw(served) as first, raw(served) as second, raw(served) as third:
             for client in (first, second, third):
                 client.send(headers_frame(1, request_headers(PREDICT, token="asker")))
-                client.is_served()  # with a call under way
+                client.next(frames.WINDOW_UPDATE)  # a call is under way, and its token was found good
             with raw(served) as probe, raw(served) as another:
                 assert probe.call(1).status == "0"  # from this machine, and only that
                 another.send(headers_frame(1, request_headers(PREDICT, token="asker")))

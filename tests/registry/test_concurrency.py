@@ -168,7 +168,7 @@ def test_versions_made_by_processes_at_once_have_different_numbers(database: Dat
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    numbers = [int(line) for process in processes for line in process.communicate(timeout=240)[0].split()]
+    numbers = [int(line) for process in processes for line in process.communicate(timeout=500)[0].split()]
     assert sorted(numbers) == list(range(1, 21))
 
 

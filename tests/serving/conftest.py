@@ -73,7 +73,7 @@ class Server:
         self._thread = threading.Thread(target=self._run, name="server")
         self._thread.start()
         assert self._started.wait(60)
-        deadline = time.monotonic() + 120  # on a busy machine TensorFlow's import takes longer than a request may
+        deadline = time.monotonic() + 240  # on a busy machine TensorFlow's import takes longer than a request may
         while not self.service.predictor_pid:
             assert time.monotonic() < deadline, "no predictor came"
             time.sleep(0.02)

@@ -19,6 +19,7 @@ from app.serving.wanted_version import WantedVersion
 from tests.fork_server import Lender
 from tests.serving.canned_cases import CASES
 from tests.serving.conftest import ROOT, Server
+from tests.waiting import wait_for
 
 TOLERANCE = {"rel": 1e-3, "abs": 1e-5}  # of the recorded numbers, as in tests/estimator/golden_case.py
 
@@ -41,6 +42,9 @@ def canned(root: Path, fork_server: Lender) -> Iterator[Server]:
             for name in CASES
         )
     )
+    for name in CASES:
+        [version] = server.service.models.versions_of(name)
+        wait_for(lambda loaded=version: loaded.export is not None, f"{name} to be loaded")  # type: ignore[misc]
     yield server
     server.stop()
 

@@ -50,7 +50,7 @@ def api(
     database.close()
     configure("WARNING")
     with fork_server.lent(), contextmanager(run_api)(settings) as running:
-        wait_for(lambda: post(running, "predict", {"instances": [ROW]}).status_code == 200, seconds=120)
+        wait_for(lambda: post(running, "predict", {"instances": [ROW]}).status_code == 200)
         yield running
 
 

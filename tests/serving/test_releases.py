@@ -82,7 +82,7 @@ def show(api: Api, model: str, release: str) -> dict[str, Any]:
 def drive(api: Api, model: str, release: str, *, until: str) -> tuple[dict[str, Any], Counter[tuple[int, int]]]:
     """Asks the model, and has the reconciler look, until the release has that state."""
     answers: Counter[tuple[int, int]] = Counter()
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while (seen := show(api, model, release))["state"] != until:
         assert time.monotonic() < end, seen
         assert seen["state"] == "RUNNING", seen
@@ -92,7 +92,14 @@ def drive(api: Api, model: str, release: str, *, until: str) -> tuple[dict[str, 
 
 
 def settled(api: Api, model: str, number: int) -> None:
-    wait_for(lambda: {ask(api, model) for _ in range(20)} == {(200, number)})
+    """All requests go to that version. A share that still holds could give it a row of answers by accident."""
+    with api.service.database.read() as session:
+        label = ModelRepository(session).label(model, "latest")
+    assert (label.version, label.canary) == (number, None)
+    serving = api.service.promotions.serving
+    assert serving is not None
+    wait_for(lambda: serving.models.follow(model, "latest", label.revision))
+    assert {ask(api, model) for _ in range(20)} == {(200, number)}
 
 
 def test_divided_label_answers_by_key_on_both_ways_of_a_request(site: Api) -> None:
@@ -211,7 +218,7 @@ def test_shadow_that_disagrees_is_rolled_back_before_it_answered_anybody(site: A
 def test_shadow_that_agrees_goes_on_to_the_first_share(site: Api) -> None:
     steps = [{"shadow": True, "seconds": 0.1, "min_requests": 5}, {"per_mille": 500, "seconds": 600}]
     release = begin(site, "lags", steps=steps, guards={"p99_ratio": None, "disagreement": 0.05, "window_s": 5.0})
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while (seen := show(site, "lags", release))["step"] == 0:
         assert time.monotonic() < end, seen
         assert {ask(site, "lags", x=float(number))[0] for number in range(10)} == {200}
@@ -278,7 +285,8 @@ def labels_tell_quality(site: Api) -> None:
     wait_for(lambda: send(site, {second: 3.0}, model="told") == 1)
     [version] = site.http.get("/v1/models/told/quality", params={"by": "x"}).json()["versions"]
     assert (version["version"], version["labelled"], version["mean_absolute_error"]) == (1, 4, 0.125)
-    assert [day["labelled"] for day in version["days"]] == [4]
+    labelled = [day["labelled"] for day in version["days"]]
+    assert labelled == [4] or (sum(labelled), len(labelled)) == (4, 2)  # a day may end meanwhile
     slices = {one["value"]: (one["labelled"], one["mean_absolute_error"]) for one in version["slices"]}
     assert slices == {0.0: (1, 0.0), 2.0: (2, 0.25), 4.0: (1, 0.0)}
     made = site.http.post("/v1/models/told/feedback/dataset", json={"name": "came back", "label": "y"})
@@ -306,7 +314,7 @@ def test_redacted_values_are_nowhere(keeping: Api) -> None:
 def test_version_with_worse_labels_is_rolled_back(keeping: Api) -> None:
     release = begin(keeping, "good", steps=[{"per_mille": 500, "seconds": 600}],
                     guards={"error_rate": None, "p99_ratio": None, "quality": 0.1, "window_s": 5.0})  # fmt: skip
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while (seen := show(keeping, "good", release))["state"] == "RUNNING":
         assert time.monotonic() < end, seen
         labels = {predict(keeping, [x]).headers["x-prediction-id"]: x / 2 + 2.1 for x in FEW * 2}
@@ -346,7 +354,7 @@ class Caller:
 def drive_by_grpc(api: Api, caller: Caller, model: str, release: str, until: Callable[[dict[str, Any]], bool]) -> Any:
     """Asks by gRPC only, and has the reconciler look, until the release is so; the release, and the statuses."""
     statuses: Counter[str] = Counter()
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while not until(seen := show(api, model, release)):
         assert time.monotonic() < end, seen
         statuses.update(caller.ask(model, float(number % 10))[0] for number in range(20))
@@ -376,7 +384,7 @@ def test_version_that_fails_calls_by_grpc_is_rolled_back(site: Api, caller: Call
 def test_version_with_worse_labels_is_rolled_back_where_all_callers_speak_grpc(keeping: Api, caller: Caller) -> None:
     release = begin(keeping, "good", steps=[{"per_mille": 500, "seconds": 600}],
                     guards={"error_rate": None, "p99_ratio": None, "quality": 0.1, "window_s": 5.0})  # fmt: skip
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while (seen := show(keeping, "good", release))["state"] == "RUNNING":
         assert time.monotonic() < end, seen
         send(keeping, {caller.ask("good", x)[1]: x / 2 + 2.1 for x in FEW * 2})

@@ -18,6 +18,12 @@ CHI_SQUARE_1 = 10.83
 """One degree of freedom: one sound sample in a thousand is above."""
 
 
+@pytest.fixture(autouse=True)
+def draws_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later tests draw by accident again."""
+    monkeypatch.setattr(Split, "draws", Split.draws)
+
+
 def divided(per_mille: int = 50, *, seed: int = 1, loaded: tuple[int, ...] = (1, 2), **share: object) -> Models:
     """Version 1 behind `latest`, version 2 its canary."""
     Split.draws = random.Random(seed)

@@ -82,7 +82,7 @@ def test_version_is_served_and_everything_shown_as_before(recorded: Path, fork_s
         def predict() -> Any:
             return api.http.post("/v1/models/flowers:predict", json={"instances": INSTANCES})
 
-        wait_for(lambda: predict().status_code == 200, seconds=120)
+        wait_for(lambda: predict().status_code == 200)
         answer = predict()
         assert answer.headers["x-model-version"] == "1"
         found = [row["probabilities"] for row in answer.json()["predictions"]]

@@ -28,13 +28,13 @@ from tests.repositories import attempts
 
 def flowers(rows: int = 200, seed: int = 1) -> str:
     """A CSV that a small model learns: two kinds, told apart by size and mostly by colour; some cells are empty."""
-    random.seed(seed)
+    chance = random.Random(seed)
     lines = ["kind,size,colour,count"]
     for row in range(rows):
         rose = row % 2 == 0
-        size = "" if row % 25 == 3 else f"{random.gauss(5 if rose else 2, 0.5):.3f}"
-        colour = "" if row % 20 == 7 else random.choice(["red", "red", "red", "white"] if rose else ["white", "blue"])
-        lines.append(f"{'rose' if rose else 'daisy'},{size},{colour},{random.randint(0, 9)}")
+        size = "" if row % 25 == 3 else f"{chance.gauss(5 if rose else 2, 0.5):.3f}"
+        colour = "" if row % 20 == 7 else chance.choice(["red", "red", "red", "white"] if rose else ["white", "blue"])
+        lines.append(f"{'rose' if rose else 'daisy'},{size},{colour},{chance.randint(0, 9)}")
     return "\n".join(lines) + "\n"
 
 

@@ -48,7 +48,7 @@ def read(model_dir: str) -> Contents:
         raise FileNotFoundError(f"{model_dir} is no directory.")
     contents = Contents()
     prefixes = [str(path)[: -len(".index")] for path in directory.glob("*.index")]
-    prefixes.sort(key=_step_of)
+    prefixes.sort(key=lambda prefix: (_step_of(prefix), prefix))  # a directory lists its files in any order
     contents.checkpoints = [Path(prefix).name for prefix in prefixes]
     if not prefixes:
         contents.problems.append("There is no checkpoint (no *.index file).")

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from ..checkpoint.files import CheckpointReader
 from ..checkpoint.partition import saver_variables
+from ..graph.keras_seeds import drawn_from
 from ..graph.naming import NamingGraph
 from ..graph.threads import in_fresh_thread
 from ..keys import ModeKeys
@@ -125,9 +126,10 @@ class _MetaGraph:
             tf.random.set_seed(self.estimator.config.tf_random_seed)
             receiver = self.receiver_fn()
             _check_receiver(receiver, self.mode)
-            spec = self.estimator.model_runtime.call_model_fn(
-                receiver.features, getattr(receiver, "labels", None), self.mode, self.estimator.config
-            )
+            with drawn_from(graph.seed):
+                spec = self.estimator.model_runtime.call_model_fn(
+                    receiver.features, getattr(receiver, "labels", None), self.mode, self.estimator.config
+                )
             if spec.train_op is not None:
                 graph.add_to_collection(_TRAIN_OP, spec.train_op)
             scaffold = spec.scaffold or _v1.train.Scaffold()

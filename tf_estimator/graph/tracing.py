@@ -15,7 +15,7 @@ from ..estimator_spec import EstimatorSpec
 from ..keys import ModeKeys
 from ..model_fn import split_batch
 from ..variables import VariableNames
-from . import program_order
+from . import keras_seeds, program_order
 from .fetches import element_of
 from .graph_variables import GraphVariables
 from .metric_updates import add_metrics, plain_variable
@@ -70,7 +70,8 @@ def trace_model(
             v1.train.get_or_create_global_step(graph)
             held = placeholders(spec) if batch is None else None
             features, labels = split_batch(batch if held is None else held, mode)
-            made = model_fn(features, labels, mode)
+            with keras_seeds.drawn_from(graph.seed):
+                made = model_fn(features, labels, mode)
             feeds = [] if held is None else _tensors(held)
             inputs = [tensor.op.name for tensor in _tensors(batch)] if held is None else []
             variables = GraphVariables(graph, names)

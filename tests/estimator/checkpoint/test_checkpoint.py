@@ -94,7 +94,7 @@ def test_other_shapes_are_listed(trained: Path) -> None:
 
 
 def test_truncated_data_is_an_error_and_not_a_crash(trained: Path) -> None:
-    data = next(trained.glob("model.ckpt-3.data*"))
+    (data,) = trained.glob("model.ckpt-3.data*")
     data.write_bytes(data.read_bytes()[:5])
     for call in (lambda e: e.train(rows(), steps=1), lambda e: e.evaluate(rows(1)), lambda e: next(e.predict(rows(1)))):
         with pytest.raises(est.CheckpointError, match=r"model.ckpt-3"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import tensorflow as tf
 
 import tf_estimator as est
 from tests.estimator.linear_model import X, Y, make, rows
+from tf_estimator.graph.keras_seeds import drawn_from
 
 v1 = tf.compat.v1
 
@@ -132,3 +135,46 @@ def test_layer_of_a_private_class_has_a_name_in_the_graph(tmp_path: Path) -> Non
     assert estimator.get_variable_value("_scale/factor") != 1.0
     (first, *_) = estimator.predict(rows(4))
     assert np.isfinite(first).all()
+
+
+def with_dropout(features: Any, labels: Any, mode: str) -> est.EstimatorSpec:
+    hidden = keras.layers.Dense(8, name="hidden")(features["x"])
+    hidden = keras.layers.Dropout(0.5)(hidden, training=mode == est.ModeKeys.TRAIN)
+    loss = tf.reduce_mean((keras.layers.Dense(1, name="logits")(hidden) - labels) ** 2)
+    step = v1.train.GradientDescentOptimizer(0.01).minimize(loss, v1.train.get_global_step())
+    return est.EstimatorSpec(mode, loss=loss, train_op=step)
+
+
+def test_seed_of_the_run_is_that_of_keras_layers(tmp_path: Path) -> None:
+    kernels = []
+    for number, seed in enumerate((5, np.int64(5), 6, None, None)):
+        config = est.RunConfig(str(tmp_path / str(number)), tf_random_seed=seed)
+        estimator = est.Estimator(with_dropout, config=config).train(rows(4), steps=3)
+        kernels.append([estimator.get_variable_value(f"{name}/kernel").tolist() for name in ("hidden", "logits")])
+    assert kernels[0] == kernels[1]
+    assert all(kernels[0] != others for others in kernels[2:])
+    assert kernels[3] != kernels[4]
+
+
+def test_pythons_generator_goes_on_as_if_no_model_had_been_made() -> None:
+    state = random.getstate()
+    second_is_in, first_is_out = threading.Event(), threading.Event()
+    drawn = []
+
+    def second() -> None:
+        with drawn_from(2):
+            second_is_in.set()
+            assert first_is_out.wait(60)
+            drawn.append(random.random())
+
+    with drawn_from(1):
+        drawn.append(random.random())
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert second_is_in.wait(60)
+    first_is_out.set()
+    thread.join()
+    assert drawn == [random.Random(1).random(), random.Random(2).random()]
+    assert random.getstate() == state
+    with drawn_from(None):
+        assert random.getstate() == state

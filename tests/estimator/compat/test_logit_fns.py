@@ -56,7 +56,8 @@ def test_model_fn_of_logit_functions_learns(tmp_path: Path, batch_norm: bool) ->
             update_ops=v1.get_collection(v1.GraphKeys.UPDATE_OPS),
         )
 
-    estimator = est.Estimator(model_fn, model_dir=str(tmp_path))
+    # A seed, for weights that all start with the wrong sign need more steps than these.
+    estimator = est.Estimator(model_fn, config=est.RunConfig(str(tmp_path), tf_random_seed=1))
     estimator.train(lambda: tf.data.Dataset.from_tensors(({"x": x}, x**2)).repeat(150))
     result = estimator.evaluate(lambda: tf.data.Dataset.from_tensors(({"x": x}, x**2)))
     if batch_norm:
@@ -64,7 +65,7 @@ def test_model_fn_of_logit_functions_learns(tmp_path: Path, batch_norm: bool) ->
         assert np.abs(estimator.get_variable_value("dnn/hiddenlayer_0/batchnorm_0/moving_mean")).max() > 0
     else:
         # The mean of x⁴ less the square of the mean of x², a constant's loss, is some 0.1.
-        assert result["average_loss"] < 0.1
+        assert result["average_loss"] < 0.01
 
 
 def test_call_logit_fn_hands_over_what_is_asked_for() -> None:

@@ -363,6 +363,15 @@ def test_doctor_of_an_object_based_checkpoint_says_so(tmp_path):
     assert "object-based" in problems(tmp_path)
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_newest_checkpoint_does_not_rest_on_the_order_of_the_listing(backwards, monkeypatch, tmp_path):
+    for name in ("model.ckpt-5", "copy.ckpt-5"):
+        for file in (CASES[0] / "model").glob("model.ckpt-0.*"):
+            shutil.copy(file, tmp_path / file.name.replace("model.ckpt-0", name))
+    monkeypatch.setattr(Path, "glob", lambda *given, glob=Path.glob: sorted(glob(*given), reverse=backwards))
+    assert diagnose(str(tmp_path)).contents.checkpoints == ["copy.ckpt-5", "model.ckpt-5"]
+
+
 def test_doctor_changes_nothing(tmp_path):
     shutil.copytree(CASES[0] / "model", tmp_path / "model")
     before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}

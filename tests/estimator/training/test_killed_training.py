@@ -85,7 +85,7 @@ def test_killed_training_equals_the_undisturbed_one(
     assert done["kills"] == kills
     assert done["attempts"] == kills + 1
     if kills >= 20:
-        assert done["torn"] > 0  # every fourth kill waits for a checkpoint that is being written
+        assert done["torn"] >= 5  # every fourth kill waits for a checkpoint that is being written
     undisturbed, seen = losses(whole), losses(killed)
     assert max(undisturbed) == steps
     assert {step: seen[step] for step in undisturbed} == undisturbed

@@ -79,7 +79,7 @@ def test_shared_traces_give_what_new_ones_do_to_the_bit(tmp_path, monkeypatch, k
     assert len(store) == 3  # one for each mode
     assert alone == first == again
     assert alone[0] != other[0]
-    files = [next(path.glob("events.*")) for path in (tmp_path / "alone", tmp_path / "again")]
+    files = [file for path in (tmp_path / "alone", tmp_path / "again") for file in path.glob("events.*")]
     one, kept = (list(tf.compat.v1.train.summary_iterator(str(file))) for file in files)
     assert [event.WhichOneof("what") for event in one[:3]] == ["file_version", "graph_def", "meta_graph_def"]
     graphs = [tf.compat.v1.GraphDef.FromString(events[1].graph_def) for events in (kept, one)]

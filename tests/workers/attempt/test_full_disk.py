@@ -24,7 +24,7 @@ def test_full_disk_keeps_the_last_checkpoint_and_the_job_goes_on(tmp_path: Path,
         str(migrated_sqlite),
         str(disk),
     ]
-    done = subprocess.run([*_OWN, str(disk), *program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*_OWN, str(disk), *program], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout.splitlines()[-1]) == {
         "outcome": "queued",

@@ -12,12 +12,12 @@ from tests.workers.in_process import Service
 
 
 def penguins(rows: int = 200) -> str:
-    random.seed(1)
+    chance = random.Random(1)
     lines = ["bill_length_mm,island,species"]
     for row in range(rows):
         species = ("Adelie", "Chinstrap", "Gentoo")[row % 3]
-        length = random.gauss({"Adelie": 38.8, "Chinstrap": 48.8, "Gentoo": 47.5}[species], 1.0)
-        island = random.choice(
+        length = chance.gauss({"Adelie": 38.8, "Chinstrap": 48.8, "Gentoo": 47.5}[species], 1.0)
+        island = chance.choice(
             {"Adelie": ["Biscoe", "Torgersen"], "Chinstrap": ["Dream"], "Gentoo": ["Biscoe"]}[species]
         )
         lines.append(f"{length:.1f},{island},{species}")

@@ -46,7 +46,7 @@ class LocalRay:
         }
         words = [f"--{name}={value}" for name, value in options.items()]
         self._processes = [self._start([PYTHON.with_name("ray"), "start", "--head", "--block", *words])]
-        wait_for(lambda: self._listens(port), "Ray", seconds=120)
+        wait_for(lambda: self._listens(port), "Ray")
         self._processes.append(self._start([PYTHON, "-m", "workers.on_ray"]))
 
     def log(self) -> str:
