@@ -1,4 +1,4 @@
-"""How many things a protobuf message is made of, before it is parsed: a byte or two can stand for an object."""
+"""Number of things that a protobuf message is made of, before it is parsed: a byte or two can stand for an object."""
 
 from __future__ import annotations
 
