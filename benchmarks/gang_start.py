@@ -25,7 +25,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests import databases
 from tests.ports import free_port
 from tests.workers.in_process import Service, flowers
-from tests.workers.trainer.test_runner import request
 from workers.worker.slot import Slot
 from workers.worker.trainer_handle import TrainerProcess
 
@@ -92,6 +91,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    from tests.workers.trainer.test_runner import request  # with TensorFlow, which no help needs
+
     with tempfile.TemporaryDirectory(prefix="gang-start-") as directory:
         empty = Path(directory) / "empty.db"
         databases.migrated(f"sqlite:///{empty}").close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import NamedTuple
 
 from app.errors import InvalidInput, ServiceError, Unauthenticated
@@ -14,6 +15,7 @@ from app.http.access_log import new_prediction_id
 from app.http.auth import Authenticator, TokenInfo, check_scope
 from app.http.problems import status_of
 from app.http.rate_limit import Accounts
+from app.protocols.large_messages import LargeMessages
 from app.serving.asked import Answered, AskedHere, size_of
 from app.serving.metrics import CLIENT_LEFT
 from app.serving.service import ServingService
@@ -31,6 +33,7 @@ class Caller(NamedTuple):
         charged: of these, what the token is charged with until the answer; 0 where HTTP's admission did that.
         deadline: on `time.perf_counter`.
         headers: the call's metadata, which may say to which version of a divided label it belongs.
+        dear: reading the message takes too long for the event loop.
     """
 
     token: TokenInfo
@@ -38,6 +41,7 @@ class Caller(NamedTuple):
     charged: int
     deadline: float
     headers: Headers
+    dear: bool = False
 
 
 class ModelChoice(NamedTuple):
@@ -77,6 +81,7 @@ class Inference:
         self.max_message_bytes = max_message_bytes
         self._authenticate = authenticate
         self.accounts = accounts
+        self.large = LargeMessages(accounts)
 
     async def admit(self, authorization: str, scope: str) -> TokenInfo:
         """The token of an `authorization` value, once it may do that. Raises Unauthenticated and Forbidden."""
@@ -122,7 +127,10 @@ class Inference:
         queue = version.queue
         assert queue is not None
         try:
-            request = asked.decode(queue.decoder)
+            if caller.dear:
+                request = await self.large.read(caller.token, caller.charged, partial(asked.decode, queue.decoder))
+            else:
+                request = asked.decode(queue.decoder)
             if not request.count:
                 raise InvalidInput("The request has no rows.")
             account = self.accounts.for_token(caller.token.id)

@@ -33,6 +33,7 @@ IDS_PARAMETER = "ids"
 """Of a request: whether its answer is to have the parameter `PREDICTION_PARAMETER`."""
 PREDICTION_PARAMETER = "prediction_id"
 _MOST_DIMENSIONS = 32
+_MOST_STRINGS = 2**21
 _LENGTH = struct.Struct("<I")
 
 DTYPES = {
@@ -69,7 +70,7 @@ def checked_shape(name: str, datatype: str, shape: Any, most_bytes: int) -> tupl
     dtype = DTYPES.get(datatype)
     if dtype is None:
         raise InvalidInput(f"{where} has the datatype {quote_name(datatype)}; known are {', '.join(DTYPES)}.")
-    sizes = tuple(shape)
+    sizes = tuple(shape[: _MOST_DIMENSIONS + 1])
     if len(sizes) > _MOST_DIMENSIONS or any(not 0 <= size <= most_bytes for size in sizes):
         raise InvalidInput(f"{where} needs a shape of at most {_MOST_DIMENSIONS} dimensions, none of them negative.")
     if math.prod(sizes) * _item_bytes(dtype) > most_bytes:
@@ -88,6 +89,8 @@ def decode_raw(name: str, dtype: str, shape: tuple[int, ...], data: bytes | memo
     """
     count = math.prod(shape)
     if dtype == "string":
+        if count > _MOST_STRINGS:
+            raise TooLarge(f"Input {quote_name(name)} has more than {_MOST_STRINGS} strings. Send it in parts.")
         return Tensor(dtype, shape, _strings(name, bytes(data), count))
     needed = count * _item_bytes(dtype)
     if len(data) != needed:
@@ -174,6 +177,8 @@ class InferAsked(AskedHere):
         unknown = set(self._wanted) - {output.name for output in found.outputs}
         if unknown:
             raise InvalidInput(f"The signature has no output {quote_name(min(unknown))}.")
+        if len(set(self._wanted)) < len(self._wanted):  # each is sent once for each time
+            raise InvalidInput("The request asks for an output twice.")
         return decode_tensors(decoder, name, self._tensors())
 
     def instances(self, decoder: Decoder) -> list[Any]:

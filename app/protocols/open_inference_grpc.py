@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
 from google.protobuf import json_format
 
-from app.errors import InvalidInput, NotFound, quote_name
+from app.errors import InvalidInput, NotFound, TooLarge, quote_name
 from app.protocols.inference import Caller, Inference
 from app.protocols.oip_schema import PUBLIC, SERVICE
 from app.protocols.open_inference import (
@@ -28,9 +29,11 @@ from app.protocols.open_inference import (
     with_parameters,
 )
 from app.protocols.rpc_methods import Answer, Method, answer_with
+from app.serving.large_body import INLINE_BYTES
 from app.serving.tensors import Tensor
 from app.version import __version__
 
+_MOST_NAMED = 1000
 _CONTENTS = {
     "bool": "bool_contents",
     "int8": "int_contents",
@@ -102,6 +105,12 @@ class OpenInference:
     async def infer(self, caller: Caller, request: Any) -> Answer:
         """Outputs are raw where the inputs were, or where their datatype has no other form; else in `contents`."""
         choice = choice_of(request.model_name, request.model_version)
+        if max(len(request.parameters), len(request.outputs)) > _MOST_NAMED:
+            raise TooLarge(f"The request has more than {_MOST_NAMED} parameters or outputs.")
+        if caller.size > INLINE_BYTES and request.raw_input_contents:
+            # strings in one field, which the parser does not see
+            texts_in_raw = any(given.datatype == "BYTES" for given in request.inputs[:_MOST_NAMED])
+            caller = caller._replace(dear=caller.dear or texts_in_raw)
         signature, ids = None, False
         if request.parameters:
             texts = {name: value.string_param for name, value in request.parameters.items()}
@@ -155,7 +164,7 @@ def _from_contents(given: Any, dtype: str, shape: tuple[int, ...]) -> Tensor:
     if field is None:
         raise InvalidInput(f"{where} of {given.datatype} has to stand in raw_input_contents.")
     values = getattr(given.contents, field)
-    if len(values) != np.prod(shape, dtype=object):
+    if len(values) != math.prod(shape):
         raise InvalidInput(f"{where} of the shape {list(shape)} has {len(values)} values in {field}.")
     if dtype == "string":
         return Tensor(dtype, shape, list(values))

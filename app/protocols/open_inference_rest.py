@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -34,12 +35,13 @@ from app.protocols.open_inference import (
     model_metadata,
     with_parameters,
 )
+from app.serving.large_body import INLINE_BYTES, INLINE_UNTYPED_BYTES
 from app.serving.tensors import Tensor
 from app.strict_json import read_json
 from app.version import __version__
 
 MOST_JSON_BYTES = 2**20
-"""Of the JSON in a request: it is read on the event loop. Larger tensors come as binary ones."""
+"""Of the JSON in a request. Larger tensors come as binary ones."""
 LENGTH_HEADER = b"inference-header-content-length"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 _MODEL = re.compile(rf"/v2/models/(?P<model>{_NAME})(?:/versions/(?P<version>{_NAME}))?(?P<what>/ready|/infer)?")
@@ -131,11 +133,14 @@ class OpenInferenceApp:
 
     async def _infer(self, scope: Any, choice: ModelChoice, body: bytes) -> Answer:
         headers = dict(reversed(scope["headers"]))
-        request, binary = _parsed(headers, body)
+        token, parse = scope["state"]["token"], partial(_parsed, headers, body)
+        dear = len(body) > INLINE_UNTYPED_BYTES and _json_size(headers, body) > INLINE_UNTYPED_BYTES
+        request, binary = await self._inference.large.read(token, 0, parse) if dear else parse()
+        dear = dear or (len(binary) > INLINE_BYTES and any(given.datatype == "BYTES" for given in request.inputs))
         signature = request.parameters.get(SIGNATURE_PARAMETER)
         if signature is not None and not isinstance(signature, str):
             raise InvalidInput(f"The parameter {SIGNATURE_PARAMETER} has to be a string.")
-        caller = Caller(scope["state"]["token"], len(body), 0, math.inf, headers)
+        caller = Caller(token, len(body), 0, math.inf, headers, dear)
         if request.parameters:
             caller = with_parameters(caller, request.parameters)
         outputs, found = await infer(
@@ -178,12 +183,7 @@ async def _whole(receive: Any) -> bytes:
 
 def _parsed(headers: Any, body: bytes) -> tuple[_Request, memoryview]:
     """The JSON of a request, and the bytes after it. Raises InvalidInput and TooLarge."""
-    length = headers.get(LENGTH_HEADER)
-    size = len(body)
-    if length is not None:
-        size = int(length) if length.isdigit() and len(length) <= 15 else -1
-        if not 0 <= size <= len(body):
-            raise InvalidInput("Inference-Header-Content-Length has to be the length of the JSON before the tensors.")
+    size = _json_size(headers, body)
     if size > MOST_JSON_BYTES:
         raise TooLarge(
             f"The request's JSON has {size} bytes; the most is {MOST_JSON_BYTES}. Send its tensors as binary data."
@@ -193,6 +193,17 @@ def _parsed(headers: Any, body: bytes) -> tuple[_Request, memoryview]:
         return msgspec.convert(parsed, _Request), memoryview(body)[size:]
     except msgspec.ValidationError as error:
         raise InvalidInput(f"The request is none of the Open Inference Protocol: {error}.") from None
+
+
+def _json_size(headers: Any, body: bytes) -> int:
+    """Bytes of the JSON that a body begins with. Raises InvalidInput."""
+    length = headers.get(LENGTH_HEADER)
+    if length is None:
+        return len(body)
+    size = int(length) if length.isdigit() and len(length) <= 15 else -1
+    if not 0 <= size <= len(body):
+        raise InvalidInput("Inference-Header-Content-Length has to be the length of the JSON before the tensors.")
+    return size
 
 
 def _from_json(given: _Input, dtype: str, shape: tuple[int, ...]) -> Tensor:

@@ -9,23 +9,28 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from enum import IntEnum
+from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
 from google.protobuf.message import DecodeError
 
 from app import errors
-from app.errors import InvalidInput, ServiceError
+from app.errors import InvalidInput, ServiceError, TooLarge
 from app.http.auth import TokenInfo
 from app.http.problems import status_of, whole_seconds
 from app.http.rate_limit import Account
 from app.http.request_metrics import Traffic
+from app.protocols.elements import MOST_ELEMENTS, Fields, count_elements, fields_of
 from app.protocols.inference import Caller, Inference
+from app.serving.large_body import INLINE_BYTES
 from app.serving.metrics import CLIENT_LEFT
 
 log = structlog.get_logger("app.protocols")
 
 NOBODY = TokenInfo("", "nobody")
+_PLAIN_ELEMENTS = 256
+"""A message of so few is read on the event loop, whatever its size: its bytes are tensors as they stand."""
 _INTERNAL = "The service failed on this call. The operator finds the reason in the log."
 
 
@@ -101,6 +106,7 @@ class Methods:
         self._inference = inference
         self._methods = methods
         self._traffic = traffic
+        self._known_fields: dict[Any, Fields] = {}
 
     def find(self, path: str) -> Method | None:
         return self._methods.get(path)
@@ -143,12 +149,11 @@ class Methods:
         try:
             if method.scope not in (None, "predict"):
                 self._inference.count_request(token)
-            try:
-                request = method.request.FromString(message)
-            except DecodeError:
-                raise InvalidInput("The message is no valid protobuf of this method's request.") from None
             size = len(message)
-            return await method.run(Caller(token, size, size, deadline, headers), request)
+            dear = size > INLINE_BYTES and self._is_dear(method, message)
+            parse = partial(self._parse, method, message, check=dear)
+            request = await self._inference.large.read(token, size, parse) if dear else parse()
+            return await method.run(Caller(token, size, size, deadline, headers, dear), request)
         except asyncio.CancelledError:
             status = CLIENT_LEFT
             raise
@@ -157,6 +162,26 @@ class Methods:
             return answer
         finally:
             self._traffic.add("gRPC", path, status, time.perf_counter() - started)
+
+    def _is_dear(self, method: Method, message: bytes) -> bool:
+        return count_elements(message, self._fields(method), _PLAIN_ELEMENTS) > _PLAIN_ELEMENTS
+
+    def _fields(self, method: Method) -> Fields:
+        found = self._known_fields.get(method.request)
+        if found is None:
+            found = self._known_fields[method.request] = fields_of(method.request.DESCRIPTOR)
+        return found
+
+    def _parse(self, method: Method, message: bytes, *, check: bool) -> Any:
+        """The request. Raises InvalidInput, and TooLarge."""
+        if check and count_elements(message, self._fields(method), MOST_ELEMENTS) > MOST_ELEMENTS:
+            raise TooLarge(
+                f"The message has more than {MOST_ELEMENTS} values. Send it in parts, or its numbers as raw tensors."
+            )
+        try:
+            return method.request.FromString(message)
+        except DecodeError:
+            raise InvalidInput("The message is no valid protobuf of this method's request.") from None
 
     def refused(self, path: str, error: Exception, started: float) -> Answer:
         """The answer to a call that failed before its message was read."""

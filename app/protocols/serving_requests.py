@@ -65,10 +65,15 @@ def decode_examples(decoder: Decoder, asked: Any, given: Any, verb: str, most_by
     return decode_input(decoder, signature, given, most_bytes)
 
 
+def tasks_of(request: Any) -> list[Any]:
+    """The tasks of a MultiInferenceRequest. Raises InvalidInput: there are too many, or none."""
+    if not 0 < len(request.tasks) <= _MOST_TASKS:
+        raise InvalidInput(f"A MultiInferenceRequest has 1 to {_MOST_TASKS} tasks; this one has {len(request.tasks)}.")
+    return list(request.tasks)
+
+
 def verbs_of(tasks: Sequence[Any]) -> list[str]:
     """classify or regress, for each task of a MultiInferenceRequest. Raises InvalidInput."""
-    if not tasks or len(tasks) > _MOST_TASKS:
-        raise InvalidInput(f"A MultiInferenceRequest has 1 to {_MOST_TASKS} tasks; this one has {len(tasks)}.")
     verbs = [task.method_name.removeprefix(_METHOD_PREFIX) for task in tasks]
     for task, verb in zip(tasks, verbs, strict=True):
         if verb not in ("classify", "regress") or not task.method_name.startswith(_METHOD_PREFIX):

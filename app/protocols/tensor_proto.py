@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from app.errors import InvalidInput, TooLarge, quote_name
 from app.protocols.tfs_schema import PUBLIC
-from app.protocols.varints import decode_varints, encode_varints
+from app.protocols.varints import LONGEST_VARINT, decode_varints, encode_varints
 from app.serving.tensors import Tensor
 
 _MOST_DIMENSIONS = 32
@@ -91,6 +91,8 @@ def _decode_plain(proto: Any, most_bytes: int) -> Tensor | None:
         return None
     name, stored, field = plain
     shape = proto.tensor_shape
+    if len(shape.dim) > _MOST_DIMENSIONS:
+        return None
     sizes = tuple([dim.size for dim in shape.dim])
     content = proto.tensor_content
     if not content and field is not None and len(pieces := getattr(proto, field)) == 1:
@@ -99,7 +101,7 @@ def _decode_plain(proto: Any, most_bytes: int) -> Tensor | None:
     if (
         not size
         or size > most_bytes
-        or not 0 < len(sizes) <= _MOST_DIMENSIONS
+        or not sizes
         or min(sizes) < 1
         or math.prod(sizes) * stored.itemsize != size
         or shape.unknown_rank
@@ -144,7 +146,7 @@ def decode_proto(name: str, proto: Any, most_bytes: int) -> Tensor:
             )
         values = np.frombuffer(content, kind.stored)
     else:
-        values = _filled(where, _typed(where, proto, kind), count)
+        values = _filled(where, _typed(where, proto, kind, count), count)
     return _decoded(dtype, shape, values)
 
 
@@ -167,7 +169,7 @@ def _shape(where: str, proto: Any, most: int) -> tuple[int, ...]:
     return sizes
 
 
-def _typed(where: str, proto: Any, kind: _Kind) -> NDArray[Any]:
+def _typed(where: str, proto: Any, kind: _Kind, count: int) -> NDArray[Any]:
     """The values of the dtype's own field."""
     pieces = getattr(proto, kind.field)
     if not pieces:  # none, or numbers that are not packed: those the typed message reads
@@ -175,6 +177,8 @@ def _typed(where: str, proto: Any, kind: _Kind) -> NDArray[Any]:
         read = np.uint64 if kind.stored == "<u8" else np.int64
         return _from_wire(kind, np.array(values, read if kind.varints else np.float64))
     data = b"".join(pieces)
+    if kind.varints and len(data) > LONGEST_VARINT * count:
+        raise InvalidInput(f"{where} has more values than its shape has room for, {count}.")
     try:
         return _from_wire(kind, decode_varints(data) if kind.varints else np.frombuffer(data, kind.stored))
     except ValueError:

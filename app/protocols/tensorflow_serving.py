@@ -16,7 +16,7 @@ from app.errors import InvalidInput, ServiceError, quote_name
 from app.protocols.asked_messages import ExamplesAsked, PredictAsked
 from app.protocols.inference import Caller, Inference, ModelChoice, Outputs
 from app.protocols.rpc_methods import Answer, Method, answer_with
-from app.protocols.serving_requests import signature_of, verbs_of
+from app.protocols.serving_requests import signature_of, tasks_of, verbs_of
 from app.protocols.tensor_proto import encode_proto
 from app.protocols.tfs_schema import WIRE
 from app.serving.serving_version import ServingVersion
@@ -90,7 +90,7 @@ class TensorFlowServing:
     async def multi_inference(self, caller: Caller, request: Any) -> Answer:
         """Several signatures of one version over the same examples; an answer and a prediction a task, in their
         order."""
-        tasks = list(request.tasks)
+        tasks = tasks_of(request)
         verbs = verbs_of(tasks)
         if len({_choice(task) for task in tasks}) > 1:
             raise InvalidInput("All tasks of a MultiInferenceRequest have to name the same model and version.")

@@ -13,8 +13,8 @@ from app.protocols.grpc_wire import PREFIX_BYTES, CallHead
 from app.protocols.port_state import PortState
 from app.protocols.rpc_methods import Method
 
-_PUBLIC_MESSAGE_BYTES = 16 * 1024
-"""Of a call that needs no token."""
+_SMALL_MESSAGE_BYTES = 16 * 1024
+"""Of a call that does not predict."""
 _ONE_MESSAGE = "The call has to bring one whole message, and no more."
 _SLOWEST_BYTES_PER_S = 32 * 1024
 """A message gets the time limit of a head, and one more second for each so many bytes that came."""
@@ -69,7 +69,7 @@ class UnaryCall:
             self._count(len(self._data))
         if self._length is None and len(self._data) >= PREFIX_BYTES:
             self._length = length = int.from_bytes(self._data[1:PREFIX_BYTES], "big")
-            most = _PUBLIC_MESSAGE_BYTES if self.method.scope is None else self._port.max_message_bytes
+            most = self._port.max_message_bytes if self.method.scope == "predict" else _SMALL_MESSAGE_BYTES
             if length > most:
                 raise Overloaded(f"The message has {length} bytes; the most is {most}. Send it in parts.")
         if self.missing < 0:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_LONGEST = 10
-_SHIFTS = 7 * np.arange(_LONGEST, dtype=np.uint64)
+LONGEST_VARINT = 10
+_SHIFTS = 7 * np.arange(LONGEST_VARINT, dtype=np.uint64)
 
 
 def encode_varints(array: NDArray[Any]) -> bytes:
@@ -17,9 +17,9 @@ def encode_varints(array: NDArray[Any]) -> bytes:
     if bits.max(initial=0) < 0x80:
         return bits.astype(np.uint8).tobytes()
     groups = (bits[:, None] >> _SHIFTS).astype(np.uint8) & 0x7F
-    sizes = _LONGEST - (groups[:, ::-1] != 0).argmax(axis=1)
+    sizes = LONGEST_VARINT - (groups[:, ::-1] != 0).argmax(axis=1)
     sizes[bits == 0] = 1
-    place = np.arange(_LONGEST)
+    place = np.arange(LONGEST_VARINT)
     groups[place < sizes[:, None] - 1] |= 0x80
     return bytes(groups[place < sizes[:, None]].tobytes())
 
@@ -34,7 +34,7 @@ def decode_varints(data: bytes) -> NDArray[np.uint64]:
         raise ValueError("The last integer has no end.")
     starts = np.concatenate([[0], ends[:-1] + 1])
     sizes = ends - starts + 1
-    if sizes.max() > _LONGEST:
+    if sizes.max() > LONGEST_VARINT:
         raise ValueError("An integer is too long.")
     values = np.zeros(len(ends), np.uint64)
     for i in range(int(sizes.max())):

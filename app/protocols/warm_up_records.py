@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from app.errors import InvalidInput
-from app.protocols.serving_requests import decode_examples, decode_predict, verbs_of
+from app.protocols.serving_requests import decode_examples, decode_predict, tasks_of, verbs_of
 from app.protocols.tfs_schema import WIRE
 from app.serving.decode import Decoded, Decoder
 
@@ -40,7 +40,7 @@ def decode_record(decoder: Decoder, record: bytes, most_bytes: int) -> list[Deco
     if kind == "predict_log":
         decoded = [decode_predict(decoder, request, _by_features(decoder, request.inputs), most_bytes)]
     elif kind == "multi_inference_log":
-        tasks = list(request.tasks)
+        tasks = tasks_of(request)
         decoded = [
             decode_examples(decoder, task, request.input, verb, most_bytes)
             for task, verb in zip(tasks, verbs_of(tasks), strict=True)

@@ -85,6 +85,8 @@ def decode_tensors(decoder: Decoder, signature: str, tensors: Mapping[str, Tenso
         known = ", ".join(quote_name(feature.name) for feature in features[:20])
         raise InvalidInput(f"The signature has no input {quote_name(min(unknown))}; it has {known}.")
     rows = _rows(tensors)
+    if not rows:  # other dimensions may still be large
+        raise InvalidInput("The request has no rows.")
     if rows > decoder.max_rows:
         raise TooLarge(f"The request has {rows} rows; the most is {decoder.max_rows}. Send it in parts.")
     values: dict[str, Any] = {}

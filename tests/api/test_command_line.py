@@ -25,6 +25,7 @@ from estimator_client.version import __version__
 from tests.api.conftest import CSV, Api, train_job
 from tests.api.test_events import run_job
 from tests.api.test_models import publish
+from tests.commands import invoke
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def no_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def run(api: Api, *arguments: str, stdin: str | None = None, **environment: str) -> Result:
     known = {"ESTIMATOR_URL": str(api.http.base_url), "DATA_DIR": str(api.service.settings.data_dir)}
-    return CliRunner().invoke(app, ["--patience", "0", *arguments], input=stdin, env={**known, **environment})
+    return invoke(["--patience", "0", *arguments], stdin, {**known, **environment})
 
 
 def good(api: Api, *arguments: str, **options: Any) -> str:

@@ -170,6 +170,8 @@ WRONG: list[tuple[Any, int]] = [
     ({"inputs": []}, 422),
     ({}, 422),
     ({**x(1.0), "outputs": [{"name": "z"}]}, 422),
+    ({**x(1.0), "outputs": [{"name": "y"}, {"name": "y"}]}, 422),
+    (_binary_x(b"", [0, 2**18]), 422),
     ({**x(1.0), "parameters": {"signature_name": "nobody"}}, 404),
     ({**x(1.0), "parameters": {"signature_name": 1}}, 422),
     ({"inputs": [tensor("z", "FP32", [1], [1.0])]}, 422),
