@@ -36,17 +36,19 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def canned(root: Path, fork_server: Lender) -> Iterator[Server]:
     with fork_server.lent():
         server = Server(limits=BatchLimits(timeout_s=60), predictors=OwnPredictors(spare=False))
-    server.sync(
-        *(
-            WantedVersion(name, 1, str(root / name), directory_digest(root / name), "ver_1", ("latest",))
-            for name in CASES
+    try:
+        server.sync(
+            *(
+                WantedVersion(name, 1, str(root / name), directory_digest(root / name), "ver_1", ("latest",))
+                for name in CASES
+            )
         )
-    )
-    for name in CASES:
-        [version] = server.service.models.versions_of(name)
-        wait_for(lambda loaded=version: loaded.export is not None, f"{name} to be loaded")  # type: ignore[misc]
-    yield server
-    server.stop()
+        for name in CASES:
+            [version] = server.service.models.versions_of(name)
+            wait_for(lambda loaded=version: loaded.export is not None, f"{name} to be loaded")  # type: ignore[misc]
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(params=CASES)
