@@ -47,7 +47,8 @@ def test_every_test_that_is_named_exists() -> None:
 
 def test_every_row_of_the_table_of_inputs_is_answered() -> None:
     rows = re.findall(r"^\| (\d+) \|.*\|(.*)\|$", TEXT, re.MULTILINE)
-    assert [int(number) for number, _ in rows] == list(range(1, 62))
+    assert len(rows) >= 63
+    assert [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))
     assert all("::" in answer or "none: " in answer for _, answer in rows)
 
 
