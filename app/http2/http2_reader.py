@@ -105,9 +105,12 @@ class Http2Reader:
 
     def _frames(self, data: bytes, position: int) -> int:
         """Reads whole frames; where the first one begins that is not."""
+        if not self._begun:
+            self._needed = len(PREFACE)
+            return position
         size = len(data)
         connection = self._connection
-        while self._begun and size - position >= 9 and not connection.closed and self._turn > 0:
+        while size - position >= 9 and self._turn > 0 and not connection.closed:
             self._turn -= _FRAME
             high, low, kind, flags, stream = HEAD.unpack_from(data, position)
             length = high << 16 | low
@@ -119,7 +122,7 @@ class Http2Reader:
                 return position
             self._frame(kind, flags, stream & _STREAM_BITS, data[position + 9 : end])
             position = end
-        self._needed = 9 if self._begun else len(PREFACE)
+        self._needed = 9
         return size if connection.closed else position
 
     def _frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:

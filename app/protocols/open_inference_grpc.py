@@ -105,7 +105,7 @@ class OpenInference:
     async def infer(self, caller: Caller, request: Any) -> Answer:
         """Outputs are raw where the inputs were, or where their datatype has no other form; else in `contents`."""
         choice = choice_of(request.model_name, request.model_version)
-        if max(len(request.parameters), len(request.outputs)) > _MOST_NAMED:
+        if len(request.parameters) > _MOST_NAMED or len(request.outputs) > _MOST_NAMED:
             raise TooLarge(f"The request has more than {_MOST_NAMED} parameters or outputs.")
         if caller.size > INLINE_BYTES and request.raw_input_contents:
             # strings in one field, which the parser does not see

@@ -151,8 +151,10 @@ class Methods:
                 self._inference.count_request(token)
             size = len(message)
             dear = size > INLINE_BYTES and self._is_dear(method, message)
-            parse = partial(self._parse, method, message, check=dear)
-            request = await self._inference.large.read(token, size, parse) if dear else parse()
+            if dear:
+                request = await self._inference.large.read(token, size, partial(self._parse_checked, method, message))
+            else:
+                request = _parse(method, message)
             return await method.run(Caller(token, size, size, deadline, headers, dear), request)
         except asyncio.CancelledError:
             status = CLIENT_LEFT
@@ -172,16 +174,13 @@ class Methods:
             found = self._known_fields[method.request] = fields_of(method.request.DESCRIPTOR)
         return found
 
-    def _parse(self, method: Method, message: bytes, *, check: bool) -> Any:
+    def _parse_checked(self, method: Method, message: bytes) -> Any:
         """The request. Raises InvalidInput, and TooLarge."""
-        if check and count_elements(message, self._fields(method), MOST_ELEMENTS) > MOST_ELEMENTS:
+        if count_elements(message, self._fields(method), MOST_ELEMENTS) > MOST_ELEMENTS:
             raise TooLarge(
                 f"The message has more than {MOST_ELEMENTS} values. Send it in parts, or its numbers as raw tensors."
             )
-        try:
-            return method.request.FromString(message)
-        except DecodeError:
-            raise InvalidInput("The message is no valid protobuf of this method's request.") from None
+        return _parse(method, message)
 
     def refused(self, path: str, error: Exception, started: float) -> Answer:
         """The answer to a call that failed before its message was read."""
@@ -196,6 +195,14 @@ class Methods:
             return status_of(error), Answer(grpc_status(error), detail=error.detail, retry_after_s=retry_after_s)
         log.error("call failed", path=path, exc_info=error)
         return 500, Answer(Status.INTERNAL, detail=_INTERNAL)
+
+
+def _parse(method: Method, message: bytes) -> Any:
+    """The request. Raises InvalidInput."""
+    try:
+        return method.request.FromString(message)
+    except DecodeError:
+        raise InvalidInput("The message is no valid protobuf of this method's request.") from None
 
 
 def grpc_status(error: BaseException) -> Status:
