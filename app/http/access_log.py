@@ -12,6 +12,7 @@ from app.http.request_metrics import Traffic
 from app.ids import new_id
 from app.serving.verbs import is_prediction
 
+_MOST_OF_A_PATH = 200
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 # A new identifier per request would cost more than the rest of admission: the process has one, and counts.
@@ -41,6 +42,11 @@ def new_prediction_id() -> bytes:
 def prediction_id_of(request_id: bytes) -> bytes:
     """The identifier of the prediction that answers a request with an identifier of ours."""
     return b"pred" + request_id[3:]
+
+
+def shown_path(path: str) -> str:
+    """A path for the log, which anybody could fill fast with long ones."""
+    return path if len(path) <= _MOST_OF_A_PATH else f"{path[:_MOST_OF_A_PATH]}… ({len(path)} characters)"
 
 
 def _name_process() -> None:
@@ -88,7 +94,7 @@ class AccessLog:
             "request",
             request_id=request_id,
             method=method,
-            path=path,
+            path=shown_path(path),
             status=status,
             ms=round(took_s * 1000, 2),
             token_id=token.id if token else None,

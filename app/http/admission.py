@@ -17,7 +17,7 @@ import structlog
 
 from app.config import Settings
 from app.errors import InvalidInput, ServiceError
-from app.http.access_log import AccessLog, new_request_id
+from app.http.access_log import AccessLog, new_request_id, shown_path
 from app.http.auth import TokenInfo, is_public
 from app.http.authenticate import Authenticate, Refused, TokenCheck
 from app.http.body import ClientGone, Receive
@@ -108,7 +108,7 @@ class _Exchange:
             await response.refuse(error, self.path)
         except Exception as error:
             await response.refuse(error, self.path)
-            log.error("request failed", request_id=self._request_id, path=self.path, exc_info=error)
+            log.error("request failed", request_id=self._request_id, path=shown_path(self.path), exc_info=error)
         finally:
             if self.in_flight is not None:
                 self.in_flight.release()

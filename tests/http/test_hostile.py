@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from app.errors import InvalidInput
+from app.http import access_log
+from app.http.request_metrics import Traffic
 from app.strict_json import read_json
 from tests.api.conftest import Api, train_job
 
@@ -109,6 +112,17 @@ def test_names_come_back_as_json_only(shared_api: Api) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "set-cookie" not in answer.headers
     assert answer.json()["name"].startswith(XSS)
+
+
+def test_long_paths_do_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[dict[str, Any]] = []
+    monkeypatch.setattr(access_log, "log", SimpleNamespace(info=lambda event, **fields: lines.append(fields)))
+    record = access_log.AccessLog(Traffic()).record
+
+    for path in ("/v1/jobs", "/" + "a" * 8000):
+        record("GET", path, 401, 0.001, request_id="req_1", token=None)
+
+    assert [line["path"] for line in lines] == ["/v1/jobs", "/" + "a" * 199 + "… (8001 characters)"]
 
 
 def test_unknown_names_in_errors_are_cut_and_escaped(shared_api: Api) -> None:
