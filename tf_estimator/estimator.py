@@ -183,7 +183,9 @@ class Estimator(Exports):
             return self._train(input_fn, hooks, listeners, steps, max_steps, None)
         peers = ClusterPeers(replicas)
         with peers.translating_errors():
-            return self._train(input_fn, hooks, listeners, steps, max_steps, peers)
+            self._train(input_fn, hooks, listeners, steps, max_steps, peers)
+            peers.part()
+        return self
 
     def _train(
         self,

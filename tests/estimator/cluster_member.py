@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 
 import tf_estimator as est
+from tf_estimator.distribution.peers import ClusterPeers
 
 v1 = tf.compat.v1
 ROWS, GLOBAL_BATCH, STEPS, MORE = 64, 16, 8, 14
@@ -81,8 +84,17 @@ def train(model_dir, strategy) -> dict[str, object]:
 def train_and_evaluate(model_dir, strategy) -> dict[str, object]:
     evaluation = est.EvalSpec(lambda: tf.data.Dataset.from_tensor_slices(FEATURES).batch(8), start_delay_secs=0,
                               throttle_secs=0)  # fmt: skip
-    est.train_and_evaluate(make(model_dir, strategy), est.TrainSpec(input_fn, max_steps=STEPS), evaluation)
-    return {}
+    estimator, found, part = make(model_dir, strategy), {}, ClusterPeers.part
+
+    def part_late(peers):
+        """As if the chief had to wait for its share of the last values."""
+        time.sleep(2.0 if peers.is_chief else 0.0)
+        found["parts"] = time.monotonic()
+        part(peers)
+
+    with mock.patch.object(ClusterPeers, "part", part_late):
+        est.train_and_evaluate(estimator, est.TrainSpec(input_fn, max_steps=STEPS), evaluation)
+    return found | {"ended": time.monotonic()}
 
 
 def error_of(call) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from ..errors import LostWorkerError
 from ..variables import VariableSet
@@ -16,6 +17,8 @@ from .replicate import NUMBERS_PER_MARK, collective_sum, powers_of_two
 from .strategy import next_collective_number
 
 v1 = tf.compat.v1
+
+_PARTING_MS = 60_000
 
 
 class ClusterPeers:
@@ -28,6 +31,7 @@ class ClusterPeers:
     def __init__(self, replicas: Replicas) -> None:
         self.is_chief = replicas.worker == 0
         self._replicas = replicas
+        self._parted = f"tf_estimator/parted/{next_collective_number()}"
         number, large = next_collective_number() * NUMBERS_PER_MARK, next_collective_number() * NUMBERS_PER_MARK
 
         def total(values: tf.Tensor) -> tf.Tensor:
@@ -80,10 +84,20 @@ class ClusterPeers:
         state = source.state()
         same = source.restore({key: self.broadcast_bytes(state[key]) for key in sorted(state)})
         if self.all_reduce_flags(not same, 0)[0]:
+            self.part()
             raise ValueError(
                 "The processes of the cluster have different inputs: call columns_input_fn with the same columns and "
                 "the same arguments, `seed` included, in all of them. It distributes its batches over them by itself."
             )
+
+    def part(self) -> None:
+        """Waits until all have come this far, or for a minute. The others fetch their share of the last collective
+        operation from this process: if it ended before, they would take it for dead."""
+        cluster = context.context()  # whose chief keeps these values for all; no public function reaches it
+        with contextlib.suppress(tf.errors.OpError):  # a chief that is gone has seen all of us come
+            cluster.set_config_key_value(f"{self._parted}/{self._replicas.worker}", "yes")
+            for worker in range(self._replicas.workers):
+                cluster.get_config_key_value(f"{self._parted}/{worker}", _PARTING_MS)
 
     @contextlib.contextmanager
     def translating_errors(self) -> Iterator[None]:
