@@ -6,10 +6,17 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from unittest import mock
 
 from app.serving.forkserver import POSSIBLE, Forked, ForkServer
+
+
+def _let_go(made: Future[tuple[Forked, socket.socket]]) -> None:
+    """The process finds its socket closed, and ends."""
+    if made.exception() is None:
+        made.result()[1].close()
 
 
 class Lender:
@@ -26,15 +33,16 @@ class Lender:
     def alive(self) -> bool:
         return self._server.alive
 
-    async def fork(self, theirs: Sequence[socket.socket | int], arguments: Sequence[str], timeout_s: float) -> Forked:
-        asked = asyncio.run_coroutine_threadsafe(self._fork(theirs, arguments, timeout_s), self._loop)
-        # who gives up does not end the exchange with the process, whose next answer would be taken for another one
-        return await asyncio.shield(asyncio.wrap_future(asked))
-
-    async def _fork(self, theirs: Sequence[socket.socket | int], arguments: Sequence[str], timeout_s: float) -> Forked:
-        if any(isinstance(one, socket.socket) and one.fileno() < 0 for one in theirs):
-            raise ProcessLookupError("who asked has given up")
-        return await self._server.fork(theirs, arguments, timeout_s)
+    async def fork(
+        self, kind: socket.SocketKind, arguments: Sequence[str], timeout_s: float
+    ) -> tuple[Forked, socket.socket]:
+        made = asyncio.run_coroutine_threadsafe(self._server.fork(kind, arguments, timeout_s), self._loop)
+        try:
+            # who gives up does not end the exchange with the process, whose next answer would be taken for another one
+            return await asyncio.shield(asyncio.wrap_future(made))
+        except asyncio.CancelledError:
+            made.add_done_callback(_let_go)
+            raise
 
     async def stop(self) -> None:
         """Of one who uses it: the others go on."""

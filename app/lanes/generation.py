@@ -137,19 +137,14 @@ class Generation:
 
     async def start(self, index: int, patience_s: float, *, joins: bool = False) -> Lane:
         """A new lane. It accepts once it has all versions, or after `patience_s`. Raises ForkServerDied."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         seat = self._seats.take()
         numbers = (index, len(self._listeners), self._seats.table.seats, seat, patience_s, self._grpc_port)
         words = [str(number) for number in numbers]
+        given: list[socket.socket | int] = [self._seats.table.descriptor, *self._listeners[index]]
         try:
-            with theirs:
-                given: list[socket.socket | int] = [self._seats.table.descriptor, theirs, *self._listeners[index]]
-                process = await self.nursery.fork(given, words, _FORK_S)
-        except BaseException as error:
+            process, ours = await self.nursery.fork(socket.SOCK_SEQPACKET, words, _FORK_S, given)
+        except BaseException:
             self._seats.give_back(seat)
-            ours.close()
-            if isinstance(error, ProcessLookupError):
-                raise ForkServerDied("A new lane ended at once.") from None
             raise
         lane = Lane(index, process, self, seat=seat, joins=joins)
         lane.channel = Channel(ours, lambda message, files: self._hear(lane, message, files), lambda: self._gone(lane))

@@ -148,22 +148,28 @@ class ParentLink:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._beat
 
-    async def _fork(self, theirs: socket.socket, arguments: Sequence[str], timeout_s: float) -> Forked:
-        return await self._predictor(theirs, timeout_s, trial=False)
+    async def _fork(self, arguments: Sequence[str], timeout_s: float) -> tuple[Forked, socket.socket]:
+        return await self._predictor(timeout_s, trial=False)
 
-    async def _fork_for_trial(self, theirs: socket.socket, arguments: Sequence[str], timeout_s: float) -> Forked:
-        return await self._predictor(theirs, timeout_s, trial=True)
+    async def _fork_for_trial(self, arguments: Sequence[str], timeout_s: float) -> tuple[Forked, socket.socket]:
+        return await self._predictor(timeout_s, trial=True)
 
-    async def _predictor(self, theirs: socket.socket, timeout_s: float, *, trial: bool) -> Forked:
-        wish = WantsPredictor(next(self._ids), trial)
+    async def _predictor(self, timeout_s: float, *, trial: bool) -> tuple[Forked, socket.socket]:
+        ours, theirs = socket.socketpair()
         try:
-            answer, _ = await self._ask(wish, [theirs.fileno()], timeout_s)
-        except TimeoutError:
-            raise ForkServerDied("The serving parent gave no predictor in time.") from None
-        assert isinstance(answer, PredictorGiven)
-        if not answer.pid:
-            raise ForkServerDied("The serving parent has no predictor.")
-        return Forked(answer.pid)
+            with theirs:
+                answer, _ = await self._ask(WantsPredictor(next(self._ids), trial), [theirs.fileno()], timeout_s)
+            assert isinstance(answer, PredictorGiven)
+            if not answer.pid:
+                raise ForkServerDied("The serving parent has no predictor.")
+            return Forked(answer.pid), ours
+        except BaseException as error:
+            ours.close()
+            if isinstance(error, TimeoutError):
+                raise ForkServerDied("The serving parent gave no predictor in time.") from None
+            if isinstance(error, ProcessLookupError):
+                raise ForkServerDied("The new process ended at once.") from None
+            raise
 
     async def _ask(
         self, message: WantsPredictor | WantsMetrics, descriptors: Sequence[int], timeout_s: float

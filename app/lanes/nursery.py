@@ -45,12 +45,13 @@ def main(arguments: list[str]) -> None:
         given = _serve_fork(asked, int(parent))
     words, descriptors = given
     index, lanes, seats, seat, patience_s, grpc_port = words
-    control, *listeners = (socket.socket(fileno=descriptor) for descriptor in descriptors[1:])
+    control, shared, *of_listeners = descriptors
+    listeners = [socket.socket(fileno=descriptor) for descriptor in of_listeners]
     name_process(f"lane-{index}")
     show_command("-m", "app.main", f"lane-{index}")
-    table = HostTable(descriptors[0], int(seats), int(seat))
+    table = HostTable(shared, int(seats), int(seat))
     place = LanePlace(int(index), int(lanes), table, float(patience_s), int(grpc_port))
-    serve_lane(settings, control, listeners, place)
+    serve_lane(settings, socket.socket(fileno=control), listeners, place)
 
 
 def _serve_fork(asked: socket.socket, parent: int) -> tuple[list[str], list[int]] | None:

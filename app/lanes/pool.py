@@ -115,15 +115,7 @@ class PredictorPool:
         return self._forking
 
     async def _fork_one(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            with theirs:
-                process = await self.fork_server.fork([theirs], self._arguments, _FORK_S)
-        except BaseException as error:
-            ours.close()
-            if isinstance(error, ProcessLookupError):
-                raise ForkServerDied("A new predictor ended at once.") from None
-            raise
+        process, ours = await self.fork_server.fork(socket.SOCK_SEQPACKET, self._arguments, _FORK_S)
         one = PooledPredictor(process)
         one.control = PacketSocket(ours, lambda data, _: self._idle(one, int(data)), lambda: self._gone(one))
         self.predictors.add(one)

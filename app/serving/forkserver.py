@@ -52,7 +52,7 @@ def of_this_host() -> ForkServer:
 
 
 class ForkServerDied(Exception):
-    """The fork server ended before it answered."""
+    """The fork server ended before it answered, or what it forked ended at once."""
 
 
 class Forked:
@@ -128,23 +128,38 @@ class ForkServer:
             words = [self._module, "nursery", str(os.getpid()), *map(str, descriptors)]
             self._process = Forked(fork_module(words, _environment(), keep=descriptors))
 
-    async def fork(self, theirs: Sequence[socket.socket | int], arguments: Sequence[str], timeout_s: float) -> Forked:
-        """A new process that has those sockets and descriptors.
+    async def fork(
+        self,
+        kind: socket.SocketKind,
+        arguments: Sequence[str],
+        timeout_s: float,
+        given: Sequence[socket.socket | int] = (),
+    ) -> tuple[Forked, socket.socket]:
+        """A new process, and our end of a new socket. The first of its descriptors is the other end, then come `given`.
+
+        Each try has a socket of its own: what one forked that was given up finds it closed, and ends. With one socket
+        for two tries, two processes could answer on it.
 
         Raises:
-            ForkServerDied: it died or hung twice.
-            ProcessLookupError: the new process ended at once.
+            ForkServerDied: it died or hung twice, or the new process ended at once.
         """
         async with self._turn:
             for _ in range(_ATTEMPTS):
                 self._begin()
+                ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
                 try:
-                    return await asyncio.to_thread(self._ask, theirs, arguments, timeout_s)
+                    with theirs:
+                        return await asyncio.to_thread(self._ask, [theirs, *given], arguments, timeout_s), ours
                 except ProcessLookupError:
-                    raise
+                    ours.close()
+                    raise ForkServerDied("The new process ended at once.") from None
                 except (OSError, EOFError):
+                    ours.close()
                     self.kill()
-        raise ForkServerDied("The process that starts predictors ended, or did not answer in time.")
+                except BaseException:
+                    ours.close()
+                    raise
+        raise ForkServerDied("The process that starts others ended, or did not answer in time.")
 
     def kill(self) -> None:
         """Ends it, and with it what it forked as its own children."""
@@ -169,13 +184,13 @@ class ForkServer:
             self.kill()
             self._start()
 
-    def _ask(self, theirs: Sequence[socket.socket | int], arguments: Sequence[str], timeout_s: float) -> Forked:
+    def _ask(self, given: Sequence[socket.socket | int], arguments: Sequence[str], timeout_s: float) -> Forked:
         assert self._control is not None
         self._control.settimeout(min(timeout_s, _FORK_S) if self._has_forked else timeout_s)
         socket.send_fds(
             self._control,
             [" ".join(arguments).encode()],
-            [one if isinstance(one, int) else one.fileno() for one in theirs],
+            [one if isinstance(one, int) else one.fileno() for one in given],
         )
         answer = self._control.recv(PID.size)
         if len(answer) < PID.size:

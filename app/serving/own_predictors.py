@@ -127,9 +127,9 @@ class OwnPredictors:
     def _new(self) -> PredictorProcess:
         return self._make(None if self.fork_server is None else self._fork)
 
-    async def _fork(self, theirs: socket.socket, arguments: Sequence[str], timeout_s: float) -> Forked:
+    async def _fork(self, arguments: Sequence[str], timeout_s: float) -> tuple[Forked, socket.socket]:
         assert self.fork_server is not None
-        return await self.fork_server.fork([theirs], arguments, timeout_s)
+        return await self.fork_server.fork(socket.SOCK_STREAM, arguments, timeout_s)
 
     async def _start_spare(self) -> None:
         process = self._new()

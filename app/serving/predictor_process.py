@@ -32,7 +32,7 @@ from app.serving.protocol import (
 
 _START_TIMEOUT_S = 120.0
 
-Fork = Callable[[socket.socket, Sequence[str], float], Awaitable[Forked]]
+Fork = Callable[[Sequence[str], float], Awaitable[tuple[Forked, socket.socket]]]
 
 
 class PredictorDied(Exception):
@@ -47,8 +47,8 @@ class PredictorProcess(asyncio.Protocol):
         on_death: called once when the process is gone, for whatever reason.
         threads: signatures that may run at the same time.
         max_rows: rows of one TensorFlow call.
-        fork: gives a predictor our end's peer, see `ForkServer.fork`; without it one is started for itself and imports
-            TensorFlow.
+        fork: gives a predictor and our end of its socket, see `ForkServer.fork`; without it one is started for itself
+            and imports TensorFlow.
 
     Attributes:
         left: by path and digest, versions that it had already when this connection began; whoever takes one over, or
@@ -109,18 +109,19 @@ class PredictorProcess(asyncio.Protocol):
 
     async def _spawn(self) -> socket.socket:
         """Starts the process and returns our end of its socket."""
-        ours, theirs = socket.socketpair()
-        try:
-            with theirs:
-                if self._fork is None:
-                    self._process = start(PREDICTOR, "alone", *self._arguments, theirs)
-                else:
-                    self._process = await self._fork(theirs, self._arguments, _START_TIMEOUT_S)
-        except BaseException as error:
-            ours.close()
-            if isinstance(error, ForkServerDied | ProcessLookupError):
+        if self._fork is not None:
+            try:
+                self._process, ours = await self._fork(self._arguments, _START_TIMEOUT_S)
+            except ForkServerDied as error:
                 raise PredictorDied(str(error)) from None
-            raise
+            return ours
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = start(PREDICTOR, "alone", *self._arguments, theirs)
+            except BaseException:
+                ours.close()
+                raise
         return ours
 
     def run(self, run: RunBatch) -> None:

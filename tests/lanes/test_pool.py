@@ -30,12 +30,14 @@ class Forks:
         self.may = asyncio.Event()
         self.made: list[NoProcess] = []
 
-    async def fork(self, theirs: Sequence[socket.socket], arguments: Sequence[str], timeout_s: float) -> NoProcess:
-        control = theirs[0].dup()
+    async def fork(
+        self, kind: socket.SocketKind, arguments: Sequence[str], timeout_s: float
+    ) -> tuple[NoProcess, socket.socket]:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
         await self.may.wait()
-        self.made.append(NoProcess(control))
-        control.send(b"0")  # waits for its first stream, without a version
-        return self.made[-1]
+        self.made.append(NoProcess(theirs))
+        theirs.send(b"0")  # waits for its first stream, without a version
+        return self.made[-1], ours
 
     async def stop(self) -> None:
         pass
