@@ -17,7 +17,7 @@ from app.queue import TASK_NAME, CeleryQueue, broker_queue
 from tests import rabbitmq
 from tests.proxy import Proxy
 from tests.tied import tied
-from tests.waiting import wait_for
+from tests.waiting import freeze, wait_for
 from workers.service import broker
 
 
@@ -124,7 +124,7 @@ def shortest_refusal(queue: CeleryQueue, name: str) -> float:
 
 def test_frozen_broker_costs_one_send_two_seconds_and_the_next_none(running: Broker, queue: CeleryQueue) -> None:
     queue.send("job_1", 0, queue="default", priority=5)
-    os.kill(running.process.pid, signal.SIGSTOP)
+    freeze(running.process.pid)
     try:
         start = time.monotonic()
         with pytest.raises(Unavailable):

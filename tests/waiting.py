@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Callable
 from typing import TypeVar
+
+import psutil
 
 T = TypeVar("T")
 
@@ -24,6 +28,12 @@ def wait_for(probe: Callable[[], T], what: str = "a condition", seconds: float =
         assert waited < seconds, f"waited {seconds:.0f} s in vain for {what}"
         time.sleep(min(0.02 + waited / 10, 0.15))
     return value
+
+
+def freeze(pid: int) -> None:
+    """Stops a process, with all of its threads: until the one that got the signal had its turn, others may work on."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "the process to stop")
 
 
 async def until(condition: Callable[[], object]) -> None:

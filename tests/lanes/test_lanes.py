@@ -93,9 +93,8 @@ def test_label_moves_in_both_lanes_together(host: Host) -> None:
 
 
 def test_label_that_was_set_is_answered_by_both_lanes_at_once(host: Host) -> None:
-    number = host.publish("plus2")
+    number = host.publish_everywhere("plus2")
     connections = [host.connect() for _ in range(8)]
-    wait_for(lambda: all(host.predict(connection).version == str(number) for connection in connections))
     pending = 0
     for turn in range(6):
         wanted = number - (turn + 1) % 2

@@ -20,6 +20,7 @@ from app.serving.export_description import SERVING_JSON, ExportDescription, Inpu
 from app.serving.large_body import LargeBodyReader
 from app.serving.protocol import Form
 from app.strict_json import JsonLimits, read_json
+from tests.waiting import freeze
 
 EXPORT = ExportDescription(
     format=1,
@@ -155,7 +156,7 @@ def test_process_that_dies_is_replaced(export: str) -> None:
 def test_process_that_does_not_answer_is_ended_and_replaced() -> None:
     async def ask(reader: LargeBodyReader) -> None:
         await reader.check_document(b"{}")
-        os.kill(reader.pid, signal.SIGSTOP)
+        freeze(reader.pid)
         with pytest.raises(Timeout):
             await reader.check_document(b"{}")
 

@@ -22,7 +22,7 @@ from app.serving.own_predictors import OwnPredictors
 from app.serving.wanted_version import WantedVersion
 from tests.fork_server import Lender
 from tests.serving.conftest import ROOT, Server
-from tests.waiting import wait_for
+from tests.waiting import freeze, wait_for
 
 Wanted = Callable[..., WantedVersion]
 
@@ -161,7 +161,7 @@ def test_requests_of_a_stopped_predictor_are_answered_by_the_spare_before_the_de
     assert own.post("half:predict", {"instances": [1.0]}).status_code == 200
     wait_for(lambda: own.service.predictors.spare is not None)
     stopped = own.service.predictor_pid
-    os.kill(stopped, signal.SIGSTOP)
+    freeze(stopped)
     answer = own.post("half:predict", {"instances": [1.0]})  # by its deadline it would be a 504
     assert answer.json() == {"predictions": [2.5]}
     assert own.service.predictor_pid != stopped
@@ -197,7 +197,8 @@ def test_fork_server_that_is_killed_is_replaced_with_its_predictors(own: Server,
 
 
 def test_versions_that_come_and_go_leave_no_memory(own: Server, wanted: Wanted) -> None:
-    """Each keeps 0.12 MB (5 MB in all) while what is left of functions is not dropped."""
+    """Each would keep 0.12 MB (5 MB in all) if what is left of functions were not dropped; a heap that is still
+    settling grew by 1.6 MB."""
 
     def change(first: int, last: int) -> int:
         for number in range(first, last):
@@ -210,7 +211,7 @@ def test_versions_that_come_and_go_leave_no_memory(own: Server, wanted: Wanted) 
         return own.service._predictor.memory_bytes()
 
     settled = change(1, 15)
-    assert change(15, 55) - settled < 1.4e6
+    assert change(15, 55) - settled < 2.5e6
 
 
 def test_memory_of_a_large_version_goes_back(own: Server, wanted: Wanted) -> None:
@@ -220,7 +221,7 @@ def test_memory_of_a_large_version_goes_back(own: Server, wanted: Wanted) -> Non
 
     small = wanted("half", 1, "plus2")
     own.sync(small)
-    assert own.post("half:predict", {"instances": [2.0]}).json() == {"predictions": [3.0]}
+    wait_for(lambda: own.post("half:predict", {"instances": [2.0]}).json() == {"predictions": [3.0]})
     before = memory()
     for _ in range(2):
         own.sync(small, wanted("large", 1, "large"))

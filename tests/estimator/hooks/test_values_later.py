@@ -7,6 +7,7 @@ import tf_estimator as est
 from tests.estimator import linear_model
 from tf_estimator import hooks
 from tf_estimator.loop import kept_values
+from tf_estimator.training import run
 
 v1 = tf.compat.v1
 
@@ -81,7 +82,9 @@ def test_stop_comes_after_the_steps_of_the_call(tmp_path):
     assert estimator.get_variable_value("global_step") == len(later.seen) < 1000
 
 
-def test_hook_says_how_many_steps_it_waits_for(tmp_path):
+def test_hook_says_how_many_steps_it_waits_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "CALL_SECONDS", 1e6)  # slow steps would make calls shorter
+
     class Impatient(Later):
         asked: list[int] = []
 

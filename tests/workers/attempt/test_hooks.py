@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import tf_estimator as est
 from app.errors import InvalidInput, NotFound
 from app.jobs.spec import Promote
 from app.jobs.state import ErrorKind, VersionState
+from workers.attempt import hooks
 from workers.attempt.hooks import EachStepHook, ProgressHook, progress_hook, series_interval
 from workers.attempt.progress import ProgressBuffer
 from workers.attempt.stop import Stop, StopSignal
@@ -55,7 +58,9 @@ def test_slow_steps_are_looked_at_one_by_one() -> None:
     assert hook.next_step(11) == 12  # a step a second
 
 
-def test_short_job_is_handed_the_values_of_many_steps() -> None:
+def test_short_job_is_handed_the_values_of_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(hooks, "time", SimpleNamespace(monotonic=lambda: now[0], time=time.time))
     stop_signal, progress = StopSignal(), ProgressBuffer()
     hook = progress_hook(stop_signal, progress, 1000)
     assert isinstance(hook, EachStepHook) and isinstance(progress_hook(stop_signal, progress, 1001), ProgressHook)
@@ -63,11 +68,11 @@ def test_short_job_is_handed_the_values_of_many_steps() -> None:
     hook.after_run(Context(), Values(0.5))
     assert hook.most_later(1) == 1  # how fast it goes is not known yet
     hook.after_run(Context(), Values(0.5))
-    hook._begun -= 1.0  # type: ignore[operator]  # as if the first step had been a second ago
+    now[0] = 1.0
     assert hook.most_later(2) == 1
     for loss in range(98):
         hook.after_run(Context(), Values(float(loss)))
-    assert hook.most_later(100) == 29  # 99 steps in a second and a bit, of which three tenths
+    assert hook.most_later(100) == 29  # 99 steps in a second, of which three tenths
     assert [point[:2] for point in progress.points()] == [("loss", 1), *(("loss", step) for step in range(5, 101, 5))]
     hook.end(None)
     assert [point[:2] for point in progress.points() if point[0] != "loss"] == [("steps_per_s", 100)]
