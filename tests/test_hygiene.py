@@ -18,6 +18,7 @@ PACED = {
     "http/test_fast_predict.py::test_requests_without_waiting_are_answered_in_order": "requests arrive apart",
     "api/test_events.py::run_job": "events are told apart",
     "http/test_admission.py::raw": "pieces of a request arrive apart",
+    "estimator/cluster_member.py::part_late": "a chief that gets its last values late",
     "estimator/killed_training.py::_kill": "a training is killed at a random moment",
     "estimator/killed_training.py::after_run": "steps that take some time",
     "estimator/test_estimator.py::first_slow": "a step that takes some time",
