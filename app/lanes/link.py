@@ -167,8 +167,6 @@ class ParentLink:
             ours.close()
             if isinstance(error, TimeoutError):
                 raise ForkServerDied("The serving parent gave no predictor in time.") from None
-            if isinstance(error, ProcessLookupError):
-                raise ForkServerDied("The new process ended at once.") from None
             raise
 
     async def _ask(

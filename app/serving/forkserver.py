@@ -60,9 +60,12 @@ class Forked:
     descriptor holds it: its number may belong to another process one day."""
 
     def __init__(self, pid: int) -> None:
-        """Raises ProcessLookupError when it is gone already."""
+        """Raises ForkServerDied when it is gone already."""
         self.pid = pid
-        self._descriptor = os.pidfd_open(pid)
+        try:
+            self._descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            raise ForkServerDied("The new process ended at once.") from None
 
     def poll(self) -> int | None:
         return self._ended(0)
@@ -150,15 +153,11 @@ class ForkServer:
                 try:
                     with theirs:
                         return await asyncio.to_thread(self._ask, [theirs, *given], arguments, timeout_s), ours
-                except ProcessLookupError:
+                except BaseException as error:
                     ours.close()
-                    raise ForkServerDied("The new process ended at once.") from None
-                except (OSError, EOFError):
-                    ours.close()
+                    if not isinstance(error, OSError | EOFError):
+                        raise
                     self.kill()
-                except BaseException:
-                    ours.close()
-                    raise
         raise ForkServerDied("The process that starts others ended, or did not answer in time.")
 
     def kill(self) -> None:

@@ -31,8 +31,8 @@ class ClusterPeers:
     def __init__(self, replicas: Replicas) -> None:
         self.is_chief = replicas.worker == 0
         self._replicas = replicas
-        self._parted = f"tf_estimator/parted/{next_collective_number()}"
         number, large = next_collective_number() * NUMBERS_PER_MARK, next_collective_number() * NUMBERS_PER_MARK
+        self._parted = f"tf_estimator/parted/{number}"
 
         def total(values: tf.Tensor) -> tf.Tensor:
             bits, width = powers_of_two(tf.size(values))
